@@ -1,0 +1,90 @@
+# `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+
+# Everything that is built or downloaded lies under .build; HUMANGOV_CACHE may name a cache that outlives a checkout.
+BUILD := $(CURDIR)/.build
+export HUMANGOV_CACHE ?= $(BUILD)/cache
+export UV_CACHE_DIR ?= $(HUMANGOV_CACHE)/uv
+export UV_LINK_MODE ?= copy
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
+UV := $(BUILD)/bin/uv
+VENV := $(BUILD)/venv
+PY := $(VENV)/bin/python
+JOBS ?= 4
+NAME ?= calls
+ARGS ?=
+
+.PHONY: help
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup ## Set everything up and show the main job on real parts
+	@$(PY) -m sandbox.demo $(ARGS)
+
+.PHONY: test
+test: setup ## All tests, on a real control plane and an emulated AWS
+	@$(PY) -m sandbox up
+	@$(PY) -m pytest -n $(JOBS) --dist worksteal tests $(ARGS); status=$$?; $(PY) -m sandbox down; exit $$status
+
+.PHONY: sandbox
+sandbox: setup ## Leave the control plane and the emulated AWS up for playing
+	@$(PY) -m sandbox up
+
+.PHONY: sandbox-down
+sandbox-down: setup ## Stop what `make sandbox` started
+	@$(PY) -m sandbox down
+
+.PHONY: bench
+bench: setup ## Measure: make bench NAME=calls
+	@$(PY) -m bench $(NAME) $(ARGS)
+
+.PHONY: lint
+lint: setup ## Style, types, layers, stale files
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(PY) -m deploy.render --check
+
+.PHONY: format
+format: setup ## Put the code into its form
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+.PHONY: manifests
+manifests: setup ## Make deploy/install.yaml and docs/api.md anew from their sources
+	@$(PY) -m deploy.render
+
+.PHONY: lock
+lock: $(UV) ## Resolve requirements/*.in anew into the hash-locked requirements/*.txt
+	@for name in uv run dev aws; do \
+		$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-emit-find-links --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
+
+.PHONY: clean
+clean: ## Remove all that was built
+	@if [ -x $(PY) ]; then $(PY) -m sandbox down || true; fi
+	@rm -rf $(BUILD)
+
+.PHONY: setup
+setup: $(VENV)/.complete
+
+$(UV):
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed and none is on the PATH; or say make PYTHON=…" >&2; exit 1; fi
+	@mkdir -p $(BUILD)/bin
+	@if command -v uv >/dev/null; then ln -sf "$$(command -v uv)" $@; else \
+		echo "setup: fetching uv"; rm -rf $(BUILD)/uv-venv; $(PYTHON) -m venv $(BUILD)/uv-venv; \
+		$(BUILD)/uv-venv/bin/pip install -q --require-hashes -r requirements/uv.txt; \
+		ln -sf $(BUILD)/uv-venv/bin/uv $@; fi
+
+$(VENV)/.complete: requirements/dev.txt pyproject.toml | $(UV)
+	@echo "setup: the project's environment ($(PYTHON))"
+	@$(UV) venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
+	@$(UV) pip install -q --python $(PY) --require-hashes -r requirements/dev.txt
+	@$(UV) pip install -q --python $(PY) --no-deps --no-build-isolation --editable .
+	@touch $@

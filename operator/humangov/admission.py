@@ -1,0 +1,108 @@
+"""Whether a HumanGovState may be acted on: who may name what, and who was first. Pure; asked before any AWS call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from humangov.status import Finding
+from humangov.tenant import Tenant
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patterns:
+    """Shell patterns (`*`, `?`, `[a-z]`) of the names that a namespace may use."""
+
+    tables: tuple[str, ...] = ()
+    buckets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class AllowedNames:
+    """Namespace → what its HumanGovStates may name. A namespace that is not listed may name nothing."""
+
+    namespaces: Mapping[str, Patterns]
+
+    @classmethod
+    def only(cls, namespace: str) -> AllowedNames:
+        """The default: the operator's own namespace, any name."""
+        return cls({namespace: Patterns(tables=("*",), buckets=("*",))})
+
+    @classmethod
+    def parse(cls, document: Any) -> AllowedNames:
+        """From `{namespace: {tables: [pattern…], buckets: [pattern…]}}`. Raises ValueError with a sentence."""
+        if not isinstance(document, Mapping):
+            raise ValueError("expected a mapping of namespaces, such as {florida: {tables: [humangov-florida-*], …}}")
+        namespaces = {}
+        for namespace, entry in document.items():
+            if not isinstance(entry, Mapping) or not set(entry) <= {"tables", "buckets"}:
+                raise ValueError(f"{namespace}: expected the lists tables and buckets, got {entry!r}")
+            patterns = {}
+            for kind in ("tables", "buckets"):
+                values = entry.get(kind) or []
+                if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+                    raise ValueError(f"{namespace}.{kind}: expected a list of name patterns, got {values!r}")
+                patterns[kind] = tuple(values)
+            namespaces[str(namespace)] = Patterns(**patterns)
+        return cls(namespaces)
+
+
+def refusal(tenant: Tenant, *, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
+    """Why the tenant may not be acted on, or None."""
+    return _not_allowed(tenant, allowed) or _claimed_by_older(tenant, allowed, others)
+
+
+def _not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
+    patterns = allowed.namespaces.get(tenant.namespace)
+    if patterns is None:
+        return Finding.needs_person(
+            "NotAllowed",
+            f"namespace {tenant.namespace} is not among those whose HumanGovStates this operator acts on. Ask who runs "
+            "the operator to add it to --allowed-names; no AWS call was made",
+        )
+    for kind, name, permitted in (
+        ("table", tenant.table.name, patterns.tables),
+        ("bucket", tenant.bucket.name, patterns.buckets),
+    ):
+        if not any(fnmatchcase(name, pattern) for pattern in permitted):
+            return Finding.needs_person(
+                "NotAllowed",
+                f"namespace {tenant.namespace} may not name {kind} {name}, only {', '.join(permitted) or 'none'}. "
+                "Ask who runs the operator to change --allowed-names; no AWS call was made",
+            )
+    return None
+
+
+def _claimed_by_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
+    for other in sorted(others, key=_seniority):
+        if other.uid == tenant.uid or _seniority(other) > _seniority(tenant) or _not_allowed(other, allowed):
+            continue
+        what = shared(tenant, other)
+        if what:
+            return Finding.needs_person(
+                "AlreadyClaimed",
+                f"HumanGovState {other.key} is older and names the same {what}; nothing is done for this one "
+                "while that one exists",
+            )
+    return None
+
+
+def shared(tenant: Tenant, other: Tenant) -> str | None:
+    """What two tenants may not both have, in words; None if nothing."""
+    if tenant.bucket.name == other.bucket.name:
+        mine, theirs = tenant.bucket.key_prefix, other.bucket.key_prefix
+        if mine.startswith(theirs) or theirs.startswith(mine):
+            return f"files in bucket {tenant.bucket.name} (key prefixes {theirs!r} and {mine!r} overlap)"
+    if tenant.region != other.region:
+        return None
+    if tenant.table.name == other.table.name:
+        return f"table {tenant.table.name}"
+    if tenant.function.name == other.function.name:
+        return f"function {tenant.function.name}"
+    return None
+
+
+def _seniority(tenant: Tenant) -> tuple[object, str]:
+    return tenant.created, tenant.uid

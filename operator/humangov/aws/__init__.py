@@ -1,0 +1,13 @@
+"""AWS, one file a resource, all of one shape.
+
+Each of stream, role, log_group, function and trigger has
+
+- `observe(clients, names, …) -> Observed`: reads;
+- `desired(names, …) -> Desired`: what the spec asks for, pure;
+- `plan(observed, desired) -> list[Change]`: the writes that lead there, pure; empty = in step;
+- `apply(clients, change, observed) -> Observed`: one write, and what its answer shows;
+- `finding(observed, desired, …) -> Finding`: what to tell people, pure;
+- `remove(clients, names, …) -> Removal`: teardown.
+
+Only fields that we own are compared.
+"""

@@ -1,0 +1,59 @@
+"""The tenant's bucket: looked at, never changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError
+from humangov.status import Finding
+from humangov.tenant import Names
+
+NOT_FOUND = "BucketNotFound"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    region: str
+    versioning: str | None  # Enabled, Suspended, or None: never versioned
+
+
+def observe(clients: Clients, names: Names) -> Observed | None:
+    """Where the bucket is and whether it keeps versions; None if it does not exist. Raises AwsError."""
+    name = names.tenant.bucket.name
+    try:
+        # The account is named, so that a bucket deleted and re-made by a stranger is not ours.
+        bucket: dict[str, Any] = {"Bucket": name, "ExpectedBucketOwner": names.identity.account_id}
+        location = clients.call("s3:GetBucketLocation", target=name, **bucket)
+        versioning = clients.call("s3:GetBucketVersioning", target=name, **bucket)
+    except AwsError as error:
+        if error.gone:
+            return None
+        raise
+    return Observed(region=_region(location.get("LocationConstraint")), versioning=versioning.get("Status"))
+
+
+def finding(observed: Observed | None, names: Names) -> Finding:
+    """What to tell people of the bucket."""
+    name = names.tenant.bucket.name
+    if observed is None:
+        return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id} yet.")
+    if observed.region != names.identity.region:
+        return Finding.needs_person(
+            "BucketInOtherRegion",
+            f"bucket {name} is in {observed.region}, the table in {names.identity.region}: set spec.region to where "
+            "both are, in a new HumanGovState",
+        )
+    if observed.versioning is not None:
+        return Finding.in_step(
+            "Versioned",
+            f"bucket {name} keeps versions ({observed.versioning}): a deleted file is hidden, but its older versions "
+            "stay until a lifecycle rule or a person removes them",
+        )
+    return Finding.in_step("Found", f"bucket {name} is there")
+
+
+def _region(location: str | None) -> str:
+    """S3's two historic spellings; https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetBucketLocation.html."""
+    return {None: "us-east-1", "": "us-east-1", "EU": "eu-west-1"}.get(location) or str(location)

@@ -1,0 +1,138 @@
+"""What an AWS error means here: one table, and one exception that carries the verdict."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import NoReturn
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    TokenRetrievalError,
+)
+
+
+class Meaning(Enum):
+    """What to do about an error."""
+
+    RETRY_SOON = "retry soon"  # AWS is busy, or not there yet
+    RETRY_SLOWLY = "retry slowly"  # unknown: shown, and tried again at leisure
+    GONE = "gone"  # an explicit "it does not exist"
+    EXISTS = "exists"  # somebody, perhaps we, made it before
+    ALREADY = "already"  # what was asked for is already so
+    CONFLICT = "conflict"  # has parts that must go first
+    PERSON = "needs a person"  # rights, quotas, refused values
+
+
+@dataclass(frozen=True)
+class _Rule:
+    code: str  # a regular expression for the whole code
+    text: str  # a regular expression to be found in the message
+    meaning: Meaning
+
+
+# First match wins. Texts are AWS's own: the botocore models, the service guides, and the retry tables of Terraform's
+# AWS provider, ACK and Crossplane.
+_RULES = (
+    # stream
+    _Rule("ValidationException|ResourceInUseException", r"[Tt]able already has an enabled stream", Meaning.ALREADY),
+    _Rule("ValidationException", r"[Tt]able has no stream to disable", Meaning.ALREADY),
+    # role not there yet for Lambda; function.py and trigger.py bound the time by the role's age
+    _Rule("InvalidParameterValueException", r"role defined for the function cannot be assumed", Meaning.RETRY_SOON),
+    _Rule("InvalidParameterValueException", r"execution role does not have permissions", Meaning.RETRY_SOON),
+    _Rule("InvalidParameterValueException", r"KMS key is invalid for CreateGrant", Meaning.RETRY_SOON),
+    _Rule("InvalidParameterValueException", r"throttled by EC2", Meaning.RETRY_SOON),
+    _Rule("InvalidParameterValueException", r"[Pp]lease ensure the role can perform", Meaning.RETRY_SOON),
+    _Rule("InvalidParameterValueException", r"[Cc]annot access stream|Stream not found", Meaning.RETRY_SOON),
+    # exists
+    _Rule("ResourceConflictException", r"already exist", Meaning.EXISTS),
+    _Rule("EntityAlreadyExists(Exception)?|ResourceAlreadyExistsException", r"", Meaning.EXISTS),
+    # busy
+    _Rule("ResourceConflictException", r"", Meaning.RETRY_SOON),  # an update is in progress, state Pending
+    _Rule("ResourceInUseException|OperationAbortedException|TableInUseException", r"", Meaning.RETRY_SOON),
+    _Rule("EntityTemporarilyUnmodifiable|ConcurrentModification(Exception)?", r"", Meaning.RETRY_SOON),
+    _Rule("LimitExceededException", r"simultaneous|[Ss]ubscriber limit|control plane|[Rr]ate", Meaning.RETRY_SOON),
+    _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.PERSON),
+    _Rule("DeleteConflict(Exception)?", r"", Meaning.CONFLICT),
+    # gone
+    _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
+    # throttled or ailing
+    _Rule(
+        "Throttl.*|TooManyRequests.*|RequestLimitExceeded|ProvisionedThroughputExceeded.*|SlowDown|RequestThrottled.*"
+        "|PriorRequestNotComplete|BandwidthLimitExceeded",
+        r"",
+        Meaning.RETRY_SOON,
+    ),
+    _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
+    _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
+    _Rule("RequestTimeout.*|RequestTimeTooSkewed|EC2Throttled.*", r"", Meaning.RETRY_SOON),
+    # rights and credentials
+    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden|AllAccessDisabled", r"", Meaning.PERSON),
+    _Rule("ExpiredToken.*|InvalidClientTokenId|UnrecognizedClient.*|InvalidAccessKeyId", r"", Meaning.PERSON),
+    _Rule("SignatureDoesNotMatch|InvalidSignatureException|IncompleteSignature", r"", Meaning.PERSON),
+    _Rule("OptInRequired|MissingAuthenticationToken.*", r"", Meaning.PERSON),
+    # refused values: a person's to mend, most likely in the spec
+    _Rule("ValidationException|ValidationError|InvalidParameter.*|InvalidInput", r"", Meaning.PERSON),
+    _Rule("MalformedPolicyDocument.*|InvalidRuntimeException|RequestTooLarge.*", r"", Meaning.PERSON),
+    _Rule("KMS.*Exception|ServiceQuotaExceeded.*|PolicyLengthExceeded.*", r"", Meaning.PERSON),
+)
+
+_MISCONFIGURED = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    NoRegionError,
+    TokenRetrievalError,
+    ParamValidationError,
+)
+
+# Request ids differ from call to call; a message that holds one would make every pass a status write.
+_VARYING = re.compile(
+    r"\s*\((?:Service|Status Code|Request ID)[^)]*\)|,?\s*(?:[Rr]equest ?[Ii][Dd]|Extended Request ID)[:=]\s*[\w/+=-]+"
+)
+
+
+class AwsError(Exception):
+    """A call that failed.
+
+    `action` is the IAM name of what was called (`lambda:CreateFunction`), `target` the name of the resource,
+    `code` and `text` are AWS's (or the SDK's) words without what varies between two equal failures.
+    """
+
+    def __init__(self, *, action: str, target: str, code: str, text: str, meaning: Meaning) -> None:
+        super().__init__(f"{action} on {target}: {code}: {text}")
+        self.action, self.target, self.code, self.text, self.meaning = action, target, code, text, meaning
+
+    @property
+    def gone(self) -> bool:
+        return self.meaning is Meaning.GONE
+
+
+def meaning_of(code: str, text: str) -> Meaning:
+    """The verdict of the table; what it does not know is retried slowly, and shown."""
+    for rule in _RULES:
+        if re.fullmatch(rule.code, code) and re.search(rule.text, text):
+            return rule.meaning
+    return Meaning.RETRY_SLOWLY
+
+
+def raise_for(error: ClientError | BotoCoreError, *, action: str, target: str) -> NoReturn:
+    """Raise the AwsError that a botocore exception stands for."""
+    if isinstance(error, ClientError):
+        code = str(error.response.get("Error", {}).get("Code", "Unknown"))
+        text = str(error.response.get("Error", {}).get("Message", "")) or "AWS gave no reason"
+        meaning = meaning_of(code, text)
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if meaning is Meaning.RETRY_SLOWLY and status >= 500:
+            meaning = Meaning.RETRY_SOON
+    else:
+        code, text = type(error).__name__, str(error)
+        # Else it is a time-out, a reset, a name that did not resolve.
+        meaning = Meaning.PERSON if isinstance(error, _MISCONFIGURED) else Meaning.RETRY_SOON
+    text = " ".join(_VARYING.sub("", text).split())
+    raise AwsError(action=action, target=target, code=code, text=text, meaning=meaning) from error

@@ -1,0 +1,297 @@
+"""The cleanup function: code, configuration, reserved concurrency and tags, kept as declared."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.model import Change, Context, difference, missing_tags, require_ownership
+from humangov.bundle import Bundle
+from humangov.status import Finding
+from humangov.tenant import OWNER_TAG, Names
+
+RESOURCE = "function"
+_DESCRIPTION = "Erases the files of records deleted from {table}. Made by the HumanGovState operator"
+_DESCRIPTION_LIMIT = 256  # Lambda's
+_CONFIGURATION_FIELDS = (
+    "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What Lambda says of the function. `tags` is None where Lambda could not tell them."""
+
+    state: str  # Pending, Active, Inactive, Failed
+    state_reason: str
+    update_status: str  # Successful, InProgress, Failed
+    update_reason: str
+    code_sha256: str
+    architecture: str
+    configuration: Mapping[str, Any]  # of _CONFIGURATION_FIELDS, in the shape of UpdateFunctionConfiguration
+    reserved_concurrency: int | None
+    tags: Mapping[str, str] | None
+
+    @property
+    def busy(self) -> bool:
+        """Lambda refuses changes now."""
+        return self.state == "Pending" or self.update_status == "InProgress"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    names: Names
+    bundle: Bundle
+    architecture: str
+    configuration: Mapping[str, Any]
+    reserved_concurrency: int | None
+    tags: Mapping[str, str]
+
+
+def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  # noqa: ARG001 - one call tells all
+    """The function; None if absent. Raises AwsError."""
+    name = names.tenant.function.name
+    try:
+        answer = clients.call("lambda:GetFunction", target=name, FunctionName=name)
+    except AwsError as error:
+        if error.gone:
+            return None
+        raise
+    tags = None if answer.get("TagsError") else dict(answer.get("Tags") or {})
+    concurrency = (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions")
+    return _observed(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
+
+
+def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
+    tenant = names.tenant
+    environment = {
+        "HUMANGOV_TENANT": names.owner,
+        "HUMANGOV_TABLE": tenant.table.name,
+        "HUMANGOV_BUCKET": tenant.bucket.name,
+        "HUMANGOV_KEY_PREFIX": tenant.bucket.key_prefix,
+        "HUMANGOV_FILE_ATTRIBUTES": json.dumps(tenant.table.file_attributes),
+    }
+    return Desired(
+        names=names,
+        bundle=bundle,
+        architecture=tenant.function.architecture,
+        configuration={
+            "Runtime": tenant.function.runtime,
+            "Handler": bundle.handler,
+            "Role": names.role_arn,
+            "MemorySize": tenant.function.memory_mib,
+            "Timeout": tenant.function.timeout_seconds,
+            "Environment": {"Variables": environment},
+            "LoggingConfig": {"LogFormat": "Text", "LogGroup": tenant.log_group_name},
+            "Layers": [],
+            "Description": _DESCRIPTION.format(table=tenant.table.name)[:_DESCRIPTION_LIMIT],
+        },
+        reserved_concurrency=tenant.function.reserved_concurrency,
+        tags=context.tags,
+    )
+
+
+def plan(observed: Observed | None, desired: Desired) -> list[Change]:
+    """Code first, then configuration. Empty while Lambda is busy (`finding` then says so). Raises NotOwnedError."""
+    name = desired.names.tenant.function.name
+    if observed is None:
+        create = _change(
+            desired,
+            "lambda:CreateFunction",
+            f"create function {name}",
+            Code={"ZipFile": desired.bundle.zip},
+            Architectures=[desired.architecture],
+            PackageType="Zip",
+            Tags=dict(desired.tags),
+            **desired.configuration,
+        )
+        return [create, *_concurrency(None, desired)]
+    if observed.tags is None:
+        return []
+    require_ownership(kind="function", target=name, tags=observed.tags, names=desired.names)
+    if observed.busy:
+        return []
+    changes = []
+    if observed.code_sha256 != desired.bundle.code_sha256 or observed.architecture != desired.architecture:
+        what = difference(
+            {
+                "code": (observed.code_sha256, desired.bundle.code_sha256),
+                "architecture": (observed.architecture, desired.architecture),
+            }
+        )
+        changes.append(
+            _change(
+                desired,
+                "lambda:UpdateFunctionCode",
+                ", ".join(what),
+                ZipFile=desired.bundle.zip,
+                Architectures=[desired.architecture],
+            )
+        )
+    drift = {
+        field: (observed.configuration.get(field), value)
+        for field, value in desired.configuration.items()
+        if observed.configuration.get(field) != value
+    }
+    if drift:
+        changes.append(
+            _change(
+                desired,
+                "lambda:UpdateFunctionConfiguration",
+                ", ".join(difference(_readable(drift))),
+                **{field: new for field, (_, new) in drift.items()},
+            )
+        )
+    changes += _concurrency(observed.reserved_concurrency, desired)
+    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
+    if tags:
+        changes.append(
+            Change(
+                resource=RESOURCE,
+                action="lambda:TagResource",
+                target=name,
+                summary=f"set tags {', '.join(sorted(tags))}",
+                parameters={"Resource": desired.names.function_arn, "Tags": tags},
+            )
+        )
+    return changes
+
+
+def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
+    """One of plan's changes; nothing while Lambda is busy with the one before. Raises AwsError."""
+    if observed is not None and observed.busy and change.action != "lambda:TagResource":
+        return observed
+    answer = clients.call(change.action, target=change.target, tenant=desired.names.tenant, **change.parameters)
+    match change.action:
+        case "lambda:PutFunctionConcurrency" | "lambda:DeleteFunctionConcurrency":
+            return replace(observed, reserved_concurrency=desired.reserved_concurrency) if observed else None
+        case "lambda:TagResource":
+            return replace(observed, tags={**(observed.tags or {}), **desired.tags}) if observed else None
+        case _:
+            return _observed(
+                answer,
+                reserved_concurrency=observed.reserved_concurrency if observed else None,
+                tags=observed.tags if observed else desired.tags,
+            )
+
+
+def finding(observed: Observed | None, desired: Desired) -> Finding:
+    """What to tell people of the function."""
+    name = desired.names.tenant.function.name
+    if observed is None:
+        return Finding.waiting("Missing", f"function {name} is not there")
+    if observed.tags is None:
+        return Finding.progressing("TagsUnknown", f"Lambda could not tell the tags of function {name}", soon=True)
+    if observed.state == "Failed" or observed.update_status == "Failed":
+        reason = observed.update_reason if observed.update_status == "Failed" else observed.state_reason
+        return Finding.needs_person("FunctionFailed", f"Lambda could not set up function {name}: {reason}")
+    if observed.state == "Pending":
+        return Finding.waiting("Pending", f"Lambda is setting up function {name}", look_again_seconds=0.6)
+    if observed.busy:
+        return Finding.waiting("Updating", f"Lambda is updating function {name}", look_again_seconds=0.6)
+    return Finding.in_step("InStep", f"function {name} is {observed.state} with the operator's code")
+
+
+def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:
+    """Delete the function, Pending or not; True when the delete and a read both say that it is gone.
+
+    `observed` as read just before, and ours. Raises AwsError.
+    """
+    name = names.tenant.function.name
+    if observed is not None:
+        _delete(clients, names, name)
+        observed = observe(clients, names, deep=False)
+    return observed is None and _delete(clients, names, name)
+
+
+def release(clients: Clients, names: Names) -> None:
+    """Take our mark off a function that stays. Raises AwsError, NotOwnedError."""
+    observed = observe(clients, names, deep=False)
+    if observed is not None:
+        require_known_owner(observed, names)
+        clients.call(
+            "lambda:UntagResource", target=names.tenant.function.name, tenant=names.tenant,
+            Resource=names.function_arn, TagKeys=[OWNER_TAG],
+        )  # fmt: skip
+
+
+def require_known_owner(observed: Observed, names: Names) -> None:
+    """Raises NotOwnedError; AwsError where Lambda could not tell the tags."""
+    name = names.tenant.function.name
+    if observed.tags is None:
+        raise AwsError(
+            action="lambda:ListTags", target=name, code="TagsError",
+            text="Lambda could not tell the function's tags, so whose it is is not known", meaning=Meaning.RETRY_SOON,
+        )  # fmt: skip
+    require_ownership(kind="function", target=name, tags=observed.tags, names=names)
+
+
+def _delete(clients: Clients, names: Names, name: str) -> bool:
+    """True if AWS says that it is not there."""
+    try:
+        clients.call("lambda:DeleteFunction", target=name, tenant=names.tenant, FunctionName=name)
+    except AwsError as error:
+        if error.gone:
+            return True
+        raise
+    return False
+
+
+def _concurrency(actual: int | None, desired: Desired) -> list[Change]:
+    wanted = desired.reserved_concurrency
+    if actual == wanted:
+        return []
+    summary = difference({"reserved concurrency": (actual, wanted)})[0]
+    if wanted is None:
+        return [_change(desired, "lambda:DeleteFunctionConcurrency", summary)]
+    return [_change(desired, "lambda:PutFunctionConcurrency", summary, ReservedConcurrentExecutions=wanted)]
+
+
+def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> Change:
+    name = desired.names.tenant.function.name
+    return Change(
+        resource=RESOURCE,
+        action=action,
+        target=name,
+        summary=summary,
+        parameters={"FunctionName": name, **parameters},
+    )
+
+
+def _readable(drift: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """Names as in the manifest; an environment is told by the variables that differ, never by values."""
+    words = {"MemorySize": "memoryMiB", "Timeout": "timeoutSeconds", "Runtime": "runtime"}
+    readable = {}
+    for field, (old, new) in drift.items():
+        if field == "Environment":
+            before, after = ((side or {}).get("Variables") or {} for side in (old, new))
+            changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+            readable["environment"] = (f"with other {', '.join(changed)}", "as declared")
+        else:
+            readable[words.get(field, field)] = (old, new)
+    return readable
+
+
+def _observed(
+    configuration: Mapping[str, Any], *, reserved_concurrency: int | None, tags: Mapping[str, str] | None
+) -> Observed:
+    logging_config = configuration.get("LoggingConfig") or {}
+    comparable = {field: configuration.get(field) for field in _CONFIGURATION_FIELDS}
+    comparable["Environment"] = {"Variables": dict((configuration.get("Environment") or {}).get("Variables") or {})}
+    comparable["Layers"] = [layer["Arn"] for layer in configuration.get("Layers") or ()]
+    comparable["LoggingConfig"] = {key: logging_config.get(key) for key in ("LogFormat", "LogGroup")}
+    return Observed(
+        state=configuration.get("State") or "Active",
+        state_reason=configuration.get("StateReason") or "no reason given",
+        update_status=configuration.get("LastUpdateStatus") or "Successful",
+        update_reason=configuration.get("LastUpdateStatusReason") or "no reason given",
+        code_sha256=configuration["CodeSha256"],
+        architecture=(configuration.get("Architectures") or ["x86_64"])[0],
+        configuration=comparable,
+        reserved_concurrency=reserved_concurrency,
+        tags=tags,
+    )

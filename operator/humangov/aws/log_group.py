@@ -1,0 +1,187 @@
+"""The function's log group: made before the function, so that the function needs no right to make it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError
+from humangov.aws.model import Change, Context, missing_tags, require_ownership
+from humangov.status import Finding
+from humangov.tenant import OWNER_TAG, Names
+
+RESOURCE = "log group"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """The log group. `tags` is None where it was not read."""
+
+    retention_days: int | None
+    kms_key_arn: str | None
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    names: Names
+    retention_days: int
+    kms_key_arn: str | None
+    tags: Mapping[str, str]
+
+
+def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
+    """The log group, and with `deep` its tags. None if absent. Raises AwsError."""
+    wanted = names.tenant.log_group_name
+    # The filter is a prefix: /aws/lambda/x also finds /aws/lambda/x-2, which may come first on a full page.
+    groups = clients.pages(
+        "logs:DescribeLogGroups",
+        "logGroups",
+        token=("nextToken", "nextToken"),
+        target=wanted,
+        logGroupNamePrefix=wanted,
+    )
+    for group in groups:
+        if group["logGroupName"] == wanted:
+            return Observed(
+                retention_days=group.get("retentionInDays"),
+                kms_key_arn=group.get("kmsKeyId"),
+                tags=read_tags(clients, names) if deep else None,
+            )
+    return None
+
+
+def desired(names: Names, context: Context) -> Desired:
+    logs = names.tenant.logs
+    return Desired(names=names, retention_days=logs.retention_days, kms_key_arn=logs.kms_key_arn, tags=context.tags)
+
+
+def plan(observed: Observed | None, desired: Desired) -> list[Change]:
+    """Raises NotOwnedError. Where the tags were not read, ownership is not judged: parts.gather reads them first."""
+    name = desired.names.tenant.log_group_name
+    if observed is None:
+        key = {"kmsKeyId": desired.kms_key_arn} if desired.kms_key_arn else {}
+        create = _change(
+            desired,
+            "logs:CreateLogGroup",
+            f"create log group {name}",
+            logGroupName=name,
+            tags=dict(desired.tags),
+            **key,
+        )
+        return [create, _retention(desired, f"keep the log {desired.retention_days} days")]
+    changes = []
+    if observed.tags is not None:
+        require_ownership(kind="log group", target=name, tags=observed.tags, names=desired.names)
+        tags = missing_tags(actual=observed.tags, wanted=desired.tags)
+        if tags:
+            changes.append(
+                _change(
+                    desired, "logs:TagResource", f"set tags {', '.join(sorted(tags))}",
+                    resourceArn=desired.names.log_group_arn, tags=tags,
+                )
+            )  # fmt: skip
+    if observed.retention_days != desired.retention_days:
+        before = f"{observed.retention_days} days" if observed.retention_days else "for ever"
+        changes.append(_retention(desired, f"retention {before} → {desired.retention_days} days"))
+    if observed.kms_key_arn != desired.kms_key_arn:
+        if desired.kms_key_arn:
+            changes.append(
+                _change(
+                    desired, "logs:AssociateKmsKey", f"encrypt with {desired.kms_key_arn}",
+                    logGroupName=name, kmsKeyId=desired.kms_key_arn,
+                )
+            )  # fmt: skip
+        else:
+            changes.append(
+                _change(
+                    desired, "logs:DisassociateKmsKey", f"encrypt no longer with {observed.kms_key_arn}",
+                    logGroupName=name,
+                )
+            )  # fmt: skip
+    return changes
+
+
+def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
+    """One of plan's changes. Raises AwsError."""
+    clients.call(change.action, target=change.target, tenant=desired.names.tenant, **change.parameters)
+    if observed is None:
+        return Observed(retention_days=None, kms_key_arn=desired.kms_key_arn, tags=desired.tags)
+    match change.action:
+        case "logs:PutRetentionPolicy":
+            return replace(observed, retention_days=desired.retention_days)
+        case "logs:TagResource":
+            return replace(observed, tags={**(observed.tags or {}), **desired.tags})
+        case _:
+            return replace(observed, kms_key_arn=desired.kms_key_arn)
+
+
+def finding(observed: Observed | None, desired: Desired) -> Finding:
+    """What to tell people of the log group."""
+    name = desired.names.tenant.log_group_name
+    if observed is None:
+        return Finding.waiting("Missing", f"log group {name} is not there")
+    return Finding.in_step("InStep", f"log group {name} keeps receipts {desired.retention_days} days")
+
+
+def remove(clients: Clients, names: Names) -> bool:
+    """Delete the log group; True when the delete and a read say that it is gone. Raises AwsError, NotOwnedError."""
+    observed = observe(clients, names, deep=True)
+    if observed is not None:
+        require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
+        _delete(clients, names)
+        observed = observe(clients, names, deep=False)
+    return observed is None and _delete(clients, names)
+
+
+def release(clients: Clients, names: Names) -> None:
+    """Take our mark off a log group that stays. Raises AwsError, NotOwnedError."""
+    observed = observe(clients, names, deep=True)
+    if observed is not None and OWNER_TAG in (observed.tags or {}):
+        require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
+        clients.call(
+            "logs:UntagResource", target=names.tenant.log_group_name, tenant=names.tenant,
+            resourceArn=names.log_group_arn, tagKeys=[OWNER_TAG],
+        )  # fmt: skip
+
+
+def read_tags(clients: Clients, names: Names) -> dict[str, str]:
+    """Raises AwsError; an error is never an empty answer."""
+    answer = clients.call(
+        "logs:ListTagsForResource", target=names.tenant.log_group_name, resourceArn=names.log_group_arn
+    )
+    return dict(answer.get("tags") or {})
+
+
+def _delete(clients: Clients, names: Names) -> bool:
+    """True if AWS says that it is not there."""
+    name = names.tenant.log_group_name
+    try:
+        clients.call("logs:DeleteLogGroup", target=name, tenant=names.tenant, logGroupName=name)
+    except AwsError as error:
+        if error.gone:
+            return True
+        raise
+    return False
+
+
+def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> Change:
+    return Change(
+        resource=RESOURCE,
+        action=action,
+        target=desired.names.tenant.log_group_name,
+        summary=summary,
+        parameters=parameters,
+    )
+
+
+def _retention(desired: Desired, summary: str) -> Change:
+    return _change(
+        desired,
+        "logs:PutRetentionPolicy",
+        summary,
+        logGroupName=desired.names.tenant.log_group_name,
+        retentionInDays=desired.retention_days,
+    )

@@ -1,0 +1,359 @@
+"""The function's IAM role: its rights end at this table, this bucket and prefix, and this log group.
+
+It has no managed policy, no `Resource: "*"`, and no logs:CreateLogGroup, so that a late invocation can't re-create a
+log group that teardown has removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.model import (
+    Change,
+    Context,
+    as_json,
+    missing_tags,
+    require_ownership,
+    tag_list,
+)
+from humangov.status import Finding
+from humangov.tenant import OWNER_TAG, ROLE_PATH, Names
+
+RESOURCE = "role"
+POLICY_NAME = "humangov-cleanup"
+_DESCRIPTION = "Made by the HumanGovState operator for the cleanup function of the same name"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """The role. `other_policies` and `attached` are None where they were not read."""
+
+    created: datetime | None
+    path: str
+    trust: str
+    policy: str | None
+    boundary: str | None
+    tags: Mapping[str, str]
+    other_policies: tuple[str, ...] | None = None
+    attached: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    names: Names
+    trust: str
+    policy: str
+    boundary: str | None
+    tags: Mapping[str, str]
+
+
+def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
+    """The role and its inline policy; with `deep`, also what else hangs on it. None if absent. Raises AwsError."""
+    name = names.tenant.role_name
+    role = _read(clients, names)
+    if role is None:
+        return None
+    observed = Observed(
+        created=role.get("CreateDate"),
+        path=role["Path"],
+        trust=as_json(role.get("AssumeRolePolicyDocument") or {}),
+        policy=_inline_policy(clients, name),
+        boundary=(role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
+        tags=_tags(role),
+    )
+    if deep:
+        return replace(observed, other_policies=_other_policies(clients, name), attached=_attached(clients, name))
+    return observed
+
+
+def desired(names: Names, context: Context, *, table_key_arn: str | None) -> Desired:
+    """`table_key_arn`: the KMS key that encrypts the table, whose stream is encrypted with it too."""
+    return Desired(
+        names=names,
+        trust=as_json(trust_policy()),
+        policy=as_json(cleanup_policy(names, table_key_arn=table_key_arn)),
+        boundary=context.permissions_boundary_arn,
+        tags=context.tags,
+    )
+
+
+def trust_policy() -> dict[str, Any]:
+    """Only Lambda may assume the role. The service's name is the same in every partition."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        ],
+    }
+
+
+def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]:
+    """Exactly what the cleanup function and its trigger call.
+
+    Files are never read: a late event's guard lists the one key for its date, which needs no s3:GetObject.
+    """
+    tenant = names.tenant
+    prefix = literal(tenant.bucket.key_prefix)
+    statements: list[dict[str, Any]] = [
+        {
+            "Sid": "ReadStream",
+            "Effect": "Allow",
+            "Action": [
+                "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
+            ],
+            "Resource": f"{names.table_arn}/stream/*",
+        },
+        {
+            "Sid": "LookAgainBeforeErasing",
+            "Effect": "Allow",
+            "Action": "dynamodb:BatchGetItem",
+            "Resource": names.table_arn,
+        },
+        {
+            "Sid": "EraseFiles",
+            "Effect": "Allow",
+            "Action": "s3:DeleteObject",
+            "Resource": f"{names.bucket_arn}/{prefix}*",
+        },
+        {
+            "Sid": "SeeWhenFilesWereWritten",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": names.bucket_arn,
+            "Condition": {"StringLike": {"s3:prefix": f"{prefix}*"}},
+        },
+        {
+            "Sid": "WriteReceipts",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": f"{names.log_group_arn}:*",
+        },
+    ]  # fmt: skip
+    if table_key_arn:
+        statements.append(
+            {
+                "Sid": "ReadEncryptedTable",
+                "Effect": "Allow",
+                "Action": "kms:Decrypt",
+                "Resource": table_key_arn,
+            }
+        )
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def literal(text: str) -> str:
+    """A text in which IAM sees no wildcard and no variable.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
+    """
+    return "".join({"*": "${*}", "?": "${?}", "$": "${$}"}.get(character, character) for character in text)
+
+
+def plan(observed: Observed | None, desired: Desired) -> list[Change]:
+    """Raises NotOwnedError."""
+    name = desired.names.tenant.role_name
+    if observed is None:
+        boundary = {"PermissionsBoundary": desired.boundary} if desired.boundary else {}
+        create = Change(
+            resource=RESOURCE,
+            action="iam:CreateRole",
+            target=name,
+            summary=f"create role {ROLE_PATH}{name}",
+            parameters={
+                "RoleName": name,
+                "Path": ROLE_PATH,
+                "Description": _DESCRIPTION,
+                "AssumeRolePolicyDocument": desired.trust,
+                "Tags": tag_list(desired.tags),
+                **boundary,
+            },
+        )
+        return [create, _put_policy(desired, "grant it this table, bucket, prefix and log group only")]
+    require_ownership(kind="role", target=name, tags=observed.tags, names=desired.names)
+    changes = []
+    if observed.trust != desired.trust:
+        changes.append(
+            _change(
+                desired,
+                "iam:UpdateAssumeRolePolicy",
+                "only Lambda may assume the role",
+                PolicyDocument=desired.trust,
+            )
+        )
+    if desired.boundary and observed.boundary != desired.boundary:
+        changes.append(
+            _change(
+                desired,
+                "iam:PutRolePermissionsBoundary",
+                f"permissions boundary {observed.boundary or 'none'} → {desired.boundary}",
+                PermissionsBoundary=desired.boundary,
+            )
+        )
+    if observed.policy != desired.policy:
+        verb = "put back" if observed.policy is None else "restore"
+        changes.append(_put_policy(desired, f"{verb} the inline policy {POLICY_NAME}"))
+    for policy in observed.other_policies or ():
+        changes.append(
+            _change(
+                desired,
+                "iam:DeleteRolePolicy",
+                f"remove the foreign inline policy {policy}",
+                PolicyName=policy,
+            )
+        )
+    for arn in observed.attached or ():
+        changes.append(_change(desired, "iam:DetachRolePolicy", f"detach the managed policy {arn}", PolicyArn=arn))
+    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
+    if tags:
+        changes.append(_change(desired, "iam:TagRole", f"set tags {', '.join(sorted(tags))}", Tags=tag_list(tags)))
+    return changes
+
+
+def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
+    """One of plan's changes. Raises AwsError."""
+    answer = clients.call(change.action, target=change.target, tenant=desired.names.tenant, **change.parameters)
+    if observed is None:
+        return Observed(
+            created=answer["Role"].get("CreateDate"),
+            path=ROLE_PATH,
+            trust=desired.trust,
+            policy=None,
+            boundary=desired.boundary,
+            tags=desired.tags,
+        )
+    match change.action:
+        case "iam:UpdateAssumeRolePolicy":
+            return replace(observed, trust=desired.trust)
+        case "iam:PutRolePermissionsBoundary":
+            return replace(observed, boundary=desired.boundary)
+        case "iam:PutRolePolicy":
+            return replace(observed, policy=desired.policy)
+        case "iam:DeleteRolePolicy":
+            return replace(observed, other_policies=())
+        case "iam:DetachRolePolicy":
+            return replace(observed, attached=())
+        case _:
+            return replace(observed, tags={**observed.tags, **desired.tags})
+
+
+def finding(observed: Observed | None, desired: Desired) -> Finding:
+    """What to tell people of the role."""
+    name = desired.names.tenant.role_name
+    if observed is None:
+        return Finding.waiting("Missing", f"role {name} is not there")
+    return Finding.in_step(
+        "InStep", f"role {ROLE_PATH}{name} grants the function its tenant's table, bucket and log only"
+    )
+
+
+def remove(clients: Clients, names: Names) -> bool:
+    """Delete the role with its inline policy; True when the delete and a read both say that it is gone.
+
+    Raises AwsError, NotOwnedError (it is someone else's: nothing was deleted).
+    """
+    role = _read(clients, names)
+    if role is not None:
+        require_ownership(kind="role", target=names.tenant.role_name, tags=_tags(role), names=names)
+        _delete(clients, "iam:DeleteRolePolicy", names, PolicyName=POLICY_NAME)
+        _delete_role(clients, names)
+        role = _read(clients, names)
+    return role is None and _delete_role(clients, names)
+
+
+def release(clients: Clients, names: Names) -> None:
+    """Take our mark off a role that stays. Raises AwsError."""
+    role = _read(clients, names)
+    if role is not None:
+        require_ownership(kind="role", target=names.tenant.role_name, tags=_tags(role), names=names)
+        _delete(clients, "iam:UntagRole", names, TagKeys=[OWNER_TAG])
+
+
+def _read(clients: Clients, names: Names) -> dict[str, Any] | None:
+    """GetRole's answer; None if absent. Raises AwsError."""
+    name = names.tenant.role_name
+    try:
+        return dict(clients.call("iam:GetRole", target=name, RoleName=name)["Role"])
+    except AwsError as error:
+        if error.gone:
+            return None
+        raise
+
+
+def _tags(role: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in role.get("Tags") or ()}
+
+
+def _delete_role(clients: Clients, names: Names) -> bool:
+    """True if AWS says that there is no such role."""
+    try:
+        return _delete(clients, "iam:DeleteRole", names)
+    except AwsError as error:
+        if error.meaning is not Meaning.CONFLICT:
+            raise
+    # Somebody hung more on our role: it goes with it.
+    name = names.tenant.role_name
+    for policy in clients.pages(
+        "iam:ListRolePolicies", "PolicyNames", token=("Marker", "Marker"), target=name, RoleName=name
+    ):
+        _delete(clients, "iam:DeleteRolePolicy", names, PolicyName=policy)
+    for arn in _attached(clients, name):
+        _delete(clients, "iam:DetachRolePolicy", names, PolicyArn=arn)
+    return _delete(clients, "iam:DeleteRole", names)
+
+
+def _delete(clients: Clients, action: str, names: Names, **parameters: Any) -> bool:
+    """True if AWS says that it is not there."""
+    name = names.tenant.role_name
+    try:
+        clients.call(action, target=name, tenant=names.tenant, RoleName=name, **parameters)
+    except AwsError as error:
+        if error.gone:
+            return True
+        raise
+    return False
+
+
+def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> Change:
+    name = desired.names.tenant.role_name
+    return Change(
+        resource=RESOURCE,
+        action=action,
+        target=name,
+        summary=summary,
+        parameters={"RoleName": name, **parameters},
+    )
+
+
+def _put_policy(desired: Desired, summary: str) -> Change:
+    return _change(desired, "iam:PutRolePolicy", summary, PolicyName=POLICY_NAME, PolicyDocument=desired.policy)
+
+
+def _inline_policy(clients: Clients, name: str) -> str | None:
+    try:
+        answer = clients.call("iam:GetRolePolicy", target=name, RoleName=name, PolicyName=POLICY_NAME)
+    except AwsError as error:
+        if error.gone:
+            return None
+        raise
+    return as_json(answer["PolicyDocument"])
+
+
+def _other_policies(clients: Clients, name: str) -> tuple[str, ...]:
+    names = clients.pages("iam:ListRolePolicies", "PolicyNames", token=("Marker", "Marker"), target=name, RoleName=name)
+    return tuple(policy for policy in names if policy != POLICY_NAME)
+
+
+def _attached(clients: Clients, name: str) -> tuple[str, ...]:
+    policies = clients.pages(
+        "iam:ListAttachedRolePolicies",
+        "AttachedPolicies",
+        token=("Marker", "Marker"),
+        target=name,
+        RoleName=name,
+    )
+    return tuple(policy["PolicyArn"] for policy in policies)

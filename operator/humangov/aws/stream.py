@@ -1,0 +1,270 @@
+"""The table's stream: turned on by us where it is off, never cycled where it is on.
+
+Who turned it on is written on the table: `humangov.io/stream-enabling=<time>` before, `humangov.io/stream=<label>`
+after. Only a stream whose label is in that tag, beside our mark of ownership, is ours to turn off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.model import Change, Context, tag_list
+from humangov.status import Finding
+from humangov.tenant import OWNER_TAG, Names
+
+RESOURCE = "stream"
+NOT_FOUND = "TableNotFound"
+VIEW_TYPE = "NEW_AND_OLD_IMAGES"  # the only one that shows a changed file attribute
+STREAM_TAG = "humangov.io/stream"
+ENABLING_TAG = "humangov.io/stream-enabling"
+OUR_TAGS = (STREAM_TAG, ENABLING_TAG, OWNER_TAG)
+TAGS_SETTLE = timedelta(seconds=30)  # DynamoDB's tags are eventually consistent
+_ENABLING_LASTS = timedelta(minutes=2)  # between the tag before and the stream's birth
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """The table and its latest stream. `tags` and `stream_status` are None where they were not read."""
+
+    table_id: str
+    table_status: str
+    enabled: bool
+    view_type: str | None
+    arn: str | None
+    label: str | None
+    kms_key_arn: str | None
+    tags: Mapping[str, str] | None = None
+    stream_status: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Desired:
+    table: str
+    table_arn: str
+    owner: str
+    now: datetime
+
+
+def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
+    """The table; with `deep`, also its tags and its stream's own state. None if there is no such table.
+
+    Raises AwsError.
+    """
+    table = names.tenant.table.name
+    try:
+        description = clients.call("dynamodb:DescribeTable", target=table, TableName=table)["Table"]
+    except AwsError as error:
+        if error.gone:
+            return None
+        raise
+    observed = _observed(description)
+    if deep and observed.enabled:
+        observed = replace(observed, tags=read_tags(clients, names))
+        if observed.arn:
+            observed = replace(observed, stream_status=_stream_status(clients, observed.arn))
+    return observed
+
+
+def desired(names: Names, context: Context) -> Desired:
+    return Desired(table=names.tenant.table.name, table_arn=names.table_arn, owner=names.owner, now=context.now)
+
+
+def plan(observed: Observed | None, desired: Desired) -> list[Change]:
+    """Turn the stream on, marking the table before and after. A stream that is on is never turned off here."""
+    if observed is None or observed.table_status != "ACTIVE":
+        return []
+    tag: dict[str, Any] = {"resource": RESOURCE, "target": desired.table, "action": "dynamodb:TagResource"}
+    if not observed.enabled:
+        enabling = {ENABLING_TAG: desired.now.isoformat(timespec="seconds"), OWNER_TAG: desired.owner}
+        return [
+            Change(
+                **tag,
+                summary="mark the table before enabling its stream",
+                parameters=_tagging(desired, enabling),
+            ),
+            Change(
+                resource=RESOURCE,
+                action="dynamodb:UpdateTable",
+                target=desired.table,
+                summary=f"enable the stream with {VIEW_TYPE}",
+                parameters={
+                    "TableName": desired.table,
+                    "StreamSpecification": {"StreamEnabled": True, "StreamViewType": VIEW_TYPE},
+                },
+            ),
+            Change(**tag, summary="mark the stream as enabled by us"),
+        ]
+    if observed.tags is not None and observed.label and _enabled_by_our_last_life(observed, desired.owner):
+        return [
+            Change(
+                **tag,
+                summary="mark the stream as enabled by us",
+                parameters=_tagging(desired, {STREAM_TAG: observed.label}),
+            )
+        ]
+    return []
+
+
+def apply(clients: Clients, change: Change, observed: Observed, desired: Desired) -> Observed:
+    """One of plan's changes. Raises AwsError."""
+    if change.action == "dynamodb:UpdateTable":
+        try:
+            answer = clients.call(change.action, target=change.target, **change.parameters)
+        except AwsError as error:
+            if error.meaning is not Meaning.ALREADY:
+                raise
+            # Somebody was faster: what there is now decides, in the next pass.
+            return replace(observed, table_status="UPDATING")
+        return replace(_observed(answer["TableDescription"]), tags=observed.tags)
+    parameters = dict(change.parameters)
+    if not parameters:  # the label is known only now
+        if not observed.label or not observed.enabled:
+            return observed
+        parameters = _tagging(desired, {STREAM_TAG: observed.label})
+    clients.call(change.action, target=change.target, **parameters)
+    tags = {**(observed.tags or {}), **{tag["Key"]: tag["Value"] for tag in parameters["Tags"]}}
+    # The stream's own state lags behind the table's; the trigger needs it.
+    lagging = observed.arn and observed.stream_status is None
+    status = _stream_status(clients, observed.arn) if lagging and observed.arn else observed.stream_status
+    return replace(observed, tags=tags, stream_status=status)
+
+
+def finding(observed: Observed | None, desired: Desired) -> Finding:
+    """What to tell people of the table and its stream."""
+    if observed is None:
+        return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet: nothing is made before it does.")
+    if observed.table_status not in ("ACTIVE", "UPDATING"):
+        return Finding.waiting(
+            "TableNotActive", f"table {desired.table} is {observed.table_status}", look_again_seconds=5
+        )
+    if not observed.enabled or not observed.arn:
+        return Finding.waiting(
+            "Enabling", f"the stream of table {desired.table} is being enabled", look_again_seconds=1
+        )
+    if observed.stream_status not in (None, "ENABLED"):
+        return Finding.waiting("Enabling", f"the stream is {observed.stream_status}", look_again_seconds=1)
+    if observed.view_type == "OLD_IMAGE":
+        return Finding.in_step(
+            "OldImagesOnly",
+            "the stream was enabled by someone else with OLD_IMAGE: removed records are cleaned up, but a changed file "
+            f"attribute is seen only with {VIEW_TYPE}. Enable it anew with that view type when it suits you",
+        )
+    if observed.view_type != VIEW_TYPE:
+        return Finding.needs_person(
+            "UnusableViewType",
+            f"the stream of table {desired.table} was enabled by someone else with {observed.view_type}, which does "
+            f"not show what a removed record named. Disable it (or enable it with {VIEW_TYPE}); it is not touched: "
+            "its other readers would lose records",
+        )
+    return Finding.in_step("Enabled", f"stream {observed.label} is enabled with {VIEW_TYPE}")
+
+
+def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:
+    """Raises AwsError."""
+    return replace(observed, tags=read_tags(clients, names))
+
+
+def may_disable(observed: Observed, *, owner: str, other_readers: Callable[[], bool], now: datetime) -> bool | None:
+    """Whether teardown may turn the stream off; None = not knowable yet, look again. Raises what other_readers does."""
+    tags = observed.tags or {}
+    marked = tags.get(STREAM_TAG) == observed.label and tags.get(OWNER_TAG) == owner
+    if marked or _enabled_by_our_last_life(observed, owner):
+        return not other_readers()
+    born = born_at(observed.label)
+    if born is not None and now - born < TAGS_SETTLE:
+        return None  # a tag that we wrote may not be readable yet
+    return False
+
+
+def disable(clients: Clients, names: Names) -> None:
+    """Turn the stream off; off already is success. Raises AwsError."""
+    table = names.tenant.table.name
+    try:
+        clients.call(
+            "dynamodb:UpdateTable", target=table, tenant=names.tenant,
+            TableName=table, StreamSpecification={"StreamEnabled": False},
+        )  # fmt: skip
+    except AwsError as error:
+        if error.meaning is not Meaning.ALREADY and not error.gone:
+            raise
+
+
+def untag(clients: Clients, names: Names, observed: Observed) -> None:
+    """Take our tags off the table, if they are ours. Raises AwsError."""
+    tags = observed.tags or {}
+    if tags.get(OWNER_TAG) != names.owner:
+        return
+    present = [key for key in OUR_TAGS if key in tags]
+    clients.call(
+        "dynamodb:UntagResource", target=names.tenant.table.name, tenant=names.tenant,
+        ResourceArn=names.table_arn, TagKeys=present,
+    )  # fmt: skip
+
+
+def release(clients: Clients, names: Names) -> None:
+    """Take our marks off a table whose stream stays on. Raises AwsError."""
+    observed = observe(clients, names, deep=False)
+    if observed is not None:
+        untag(clients, names, with_tags(clients, names, observed))
+
+
+def read_tags(clients: Clients, names: Names) -> dict[str, str]:
+    """All tags of the table. Raises AwsError."""
+    tags = clients.pages(
+        "dynamodb:ListTagsOfResource",
+        "Tags",
+        token=("NextToken", "NextToken"),
+        target=names.tenant.table.name,
+        ResourceArn=names.table_arn,
+    )
+    return {tag["Key"]: tag["Value"] for tag in tags}
+
+
+def born_at(label: str | None) -> datetime | None:
+    """A stream's label is its time of birth, UTC, in ISO 8601."""
+    try:
+        return datetime.fromisoformat(label).replace(tzinfo=UTC) if label else None
+    except ValueError:
+        return None
+
+
+def _enabled_by_our_last_life(observed: Observed, owner: str) -> bool:
+    """We marked the table, turned the stream on, and died before we could mark the stream."""
+    tags = observed.tags or {}
+    if tags.get(OWNER_TAG) != owner or tags.get(STREAM_TAG) == observed.label:
+        return False
+    born = born_at(observed.label)
+    try:
+        enabling = datetime.fromisoformat(tags.get(ENABLING_TAG, ""))
+    except ValueError:
+        return False
+    return born is not None and enabling - timedelta(seconds=5) <= born <= enabling + _ENABLING_LASTS
+
+
+def _tagging(desired: Desired, tags: Mapping[str, str]) -> dict[str, Any]:
+    return {"ResourceArn": desired.table_arn, "Tags": tag_list(tags)}
+
+
+def _stream_status(clients: Clients, arn: str) -> str:
+    answer = clients.call("dynamodb:DescribeStream", target=arn, StreamArn=arn, Limit=1)
+    return str(answer["StreamDescription"]["StreamStatus"])
+
+
+def _observed(description: Mapping[str, Any]) -> Observed:
+    specification = description.get("StreamSpecification") or {}
+    enabled = bool(specification.get("StreamEnabled"))
+    encryption = description.get("SSEDescription") or {}
+    return Observed(
+        table_id=str(description.get("TableId", "")),
+        table_status=str(description.get("TableStatus")),
+        enabled=enabled,
+        view_type=specification.get("StreamViewType") if enabled else None,
+        arn=description.get("LatestStreamArn") if enabled else None,
+        label=description.get("LatestStreamLabel") if enabled else None,
+        kms_key_arn=encryption.get("KMSMasterKeyArn"),
+    )

@@ -1,0 +1,146 @@
+"""What speaks against an erasure: the live table, and for a late event the file's own age."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .calls import OUT_OF_TIME, Calls
+from .names import Image, mentioned, object_key
+from .receipts import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, failed
+from .records import RecordKey, Stake, record_id
+from .settings import Settings
+
+KEYS_PER_CALL = 100
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
+
+PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
+LATE_SECONDS = 15 * 60
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a consistent read saw.
+
+    names    every object key that a live record names
+    unread   record id → why nothing is known of that record: it is not absent, its files stay
+    """
+
+    names: frozenset[str]
+    unread: Mapping[str, str]
+
+
+def look(calls: Calls, *, settings: Settings, record_keys: Iterable[RecordKey]) -> Sight:
+    """Reads each record once, consistently, and of it only its key and the attributes that name files."""
+    names: set[str] = set()
+    unread: dict[str, str] = {}
+    for keys in _calls_of({record_id(key): key for key in record_keys}):
+        items, unknown = _read(calls, settings=settings, keys=keys)
+        unread.update(unknown)
+        for item in items:
+            found = mentioned(item, attributes=settings.file_attributes)
+            names.update(object_key(name, key_prefix=settings.key_prefix) for name in found)
+    return Sight(frozenset(names), unread)
+
+
+def verdict(stake: Stake, *, record_ids: Iterable[str], sight: Sight) -> str | None:
+    """The outcome that forbids the erasure, or None. record_ids: whichever records freed or named it."""
+    if stake.key in sight.names:
+        return KEPT_LIVE
+    unknown = [sight.unread[one] for one in record_ids if one in sight.unread]
+    return failed(unknown[0]) if unknown else None
+
+
+def is_late(removed_at: float | None, *, now: float) -> bool:
+    """Replayed, redriven or from an old stream: a file of this name may have been written since."""
+    return removed_at is None or now - removed_at > LATE_SECONDS
+
+
+def written_before(last_modified: datetime, removed_at: float) -> bool:
+    """Whether the object is surely older than the record's removal.
+
+    S3 cuts LastModified to the second and DynamoDB rounds the removal down: only an earlier second proves it.
+    """
+    return math.floor(last_modified.timestamp()) < math.floor(removed_at)
+
+
+def late_verdict(calls: Calls, stake: Stake, *, bucket: str) -> str | None:
+    """For a late event: the outcome that forbids the erasure, or None.
+
+    ListObjectsV2 and not HeadObject: that would need s3:GetObject, and this function's role must not be able
+    to read a personnel file. The listing is in the order of the keys' bytes, so the key itself comes first.
+    """
+    if calls.out_of_time():
+        return failed(OUT_OF_TIME)
+    try:
+        answer = calls.s3.list_objects_v2(Bucket=bucket, Prefix=stake.key, MaxKeys=1)
+        listed = next((one for one in answer.get("Contents", ()) if one["Key"] == stake.key), None)
+        if listed is None:
+            return ABSENT
+        if stake.removed_at is None:
+            return KEPT_UNDATED
+        return None if written_before(listed["LastModified"], stake.removed_at) else KEPT_NEWER
+    except Exception as error:
+        return failed(calls.failed("ListObjectsV2", error))
+
+
+def _read(calls: Calls, *, settings: Settings, keys: Mapping[str, RecordKey]) -> tuple[list[Image], dict[str, str]]:
+    """The items found, and record id → reason for those of which nothing is known. Absent is the rest."""
+    items: list[Image] = []
+    for pause_seconds in (*PAUSES_SECONDS, None):
+        if calls.out_of_time():
+            return items, dict.fromkeys(keys, OUT_OF_TIME)
+        try:
+            answer = calls.dynamodb.batch_get_item(RequestItems={settings.table: _request(keys, settings)})
+            items += answer["Responses"].get(settings.table, [])
+            keys = _unprocessed(answer, keys)
+        except Exception as error:  # whichever way the call fails, nothing is known
+            return items, dict.fromkeys(keys, calls.failed("BatchGetItem", error))
+        if not keys:
+            return items, {}
+        if pause_seconds is not None:
+            calls.pause(pause_seconds)
+    return items, dict.fromkeys(keys, "Throttled")
+
+
+def _request(keys: Mapping[str, RecordKey], settings: Settings) -> dict[str, Any]:
+    # A file may be named by a key attribute: a path given twice is refused.
+    attributes = dict.fromkeys(itertools.chain(*keys.values(), settings.file_attributes))
+    names = {f"#a{index}": name for index, name in enumerate(attributes)}
+    return {
+        "Keys": [_binary(key, base64.b64decode) for key in keys.values()],
+        "ConsistentRead": True,
+        "ProjectionExpression": ", ".join(names),
+        "ExpressionAttributeNames": names,
+    }
+
+
+def _unprocessed(answer: Mapping[str, Any], keys: Mapping[str, RecordKey]) -> Mapping[str, RecordKey]:
+    left = [key for part in answer.get("UnprocessedKeys", {}).values() for key in part["Keys"]]
+    ids = {record_id(_binary(key, lambda value: base64.b64encode(value).decode())) for key in left}
+    if not ids <= keys.keys():
+        return keys
+    return {one: key for one, key in keys.items() if one in ids}
+
+
+def _binary(key: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    # An event holds binary values in base64, boto3 takes and gives bytes.
+    return {
+        name: {kind: convert(inner) if kind == "B" else inner for kind, inner in value.items()}
+        for name, value in key.items()
+    }
+
+
+def _calls_of(keys: Mapping[str, RecordKey]) -> Iterator[dict[str, RecordKey]]:
+    # Keys of another shape go apart: the table refuses a whole call for one key that does not fit its schema.
+    shapes: dict[object, list[str]] = {}
+    for one, key in keys.items():
+        shapes.setdefault(frozenset((name, *kind) for name, kind in key.items()), []).append(one)
+    for ids in shapes.values():
+        for start in range(0, len(ids), KEYS_PER_CALL):
+            yield {one: keys[one] for one in ids[start : start + KEYS_PER_CALL]}

@@ -1,0 +1,60 @@
+"""Lambda's entry point: `cleanup.handler.handle`. Settings and clients are made once, at the cold start."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from .batch import deadline, run
+from .calls import Calls, Line
+from .settings import read_settings
+
+
+def _config(**more: Any) -> Config:
+    # One slow attempt fits into the 10 s that are kept before the deadline.
+    return Config(
+        connect_timeout=2,
+        read_timeout=7,
+        retries={"mode": "standard", "total_max_attempts": 3},
+        max_pool_connections=16,
+        **more,
+    )
+
+
+def _s3_config() -> Config:
+    # An endpoint of one's own has no host name a bucket.
+    if os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        return _config(s3={"addressing_style": "path"})
+    return _config()
+
+
+def _write(lines: Iterable[Line]) -> None:
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    if text:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+SETTINGS = read_settings(os.environ)
+DYNAMODB = boto3.client("dynamodb", config=_config())
+S3 = boto3.client("s3", config=_s3_config())
+
+
+def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
+    """A batch of a DynamoDB stream → the records to bring again. Never None: Lambda reads that as success."""
+    calls = Calls(
+        dynamodb=DYNAMODB,
+        s3=S3,
+        out_of_time=deadline(context.get_remaining_time_in_millis),
+        pause=time.sleep,
+        now=time.time,
+        write=_write,
+    )
+    return run(event, settings=SETTINGS, calls=calls)

@@ -1,0 +1,92 @@
+"""What file a record names, and where that file lies. Pure; whoever reads records elsewhere uses these too.
+
+An image is a record in DynamoDB JSON: {"id": {"S": "7"}, "pdf": {"S": "cv.pdf"}}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Image = Mapping[str, Any]
+
+MAXIMUM_KEY_BYTES = 1024
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
+
+RESERVED_PREFIXES = (".humangov/", "aws/lambda/")
+"""Ours, and where Lambda writes failed invocations: never a record's file, whatever a record says."""
+
+
+class FileNames(NamedTuple):
+    """names: without repeats, in order. problems: why an attribute names none; never holds a value."""
+
+    names: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def file_names(image: Image, *, attributes: Iterable[str]) -> FileNames:
+    """The names in `attributes`, each S, SS or L of S. Strict: what is to be erased is read with this."""
+    names: dict[str, None] = {}
+    problems: list[str] = []
+    for attribute in attributes:
+        if attribute not in image:
+            problems.append(f"attribute {attribute} is missing")
+            continue
+        found, wrong = _strict(image[attribute])
+        names.update(dict.fromkeys(found))
+        problems.extend(f"attribute {attribute} {reason}" for reason in wrong)
+    return FileNames(tuple(names), tuple(problems))
+
+
+def mentioned(image: Image, *, attributes: Iterable[str]) -> frozenset[str]:
+    """Every string anywhere in `attributes`. Generous: what is to be kept is read with this."""
+    return frozenset(text for name in attributes if name in image for text in _strings(image[name]))
+
+
+def object_key(name: str, *, key_prefix: str) -> str:
+    """Byte for byte: no cleaning of slashes, spaces or case."""
+    return key_prefix + name
+
+
+def impossible(key: str) -> str | None:
+    """Why S3 cannot hold this key, or None."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    return f"makes a key of {size} bytes, over {MAXIMUM_KEY_BYTES}" if size > MAXIMUM_KEY_BYTES else None
+
+
+def is_reserved(key: str, *, key_prefix: str) -> bool:
+    """Whether the key is the operator's or Lambda's own, in the bucket or under the tenant's prefix."""
+    return any(key.startswith((prefix, key_prefix + prefix)) for prefix in RESERVED_PREFIXES)
+
+
+def _strict(value: Any) -> tuple[Sequence[str], Sequence[str]]:
+    match value:
+        case {"S": str() as one}:
+            texts: list[Any] = [one]
+        case {"SS": [*several]}:
+            texts = several
+        case {"L": [*several]}:
+            texts = [one["S"] if isinstance(one, Mapping) and "S" in one else None for one in several]
+        case _:
+            return (), ("is not S, SS or L of S",)
+    names = [text for text in texts if isinstance(text, str) and text]
+    wrong = []
+    if any(not isinstance(text, str) for text in texts):
+        wrong.append("holds what is not a string")
+    if not texts or any(text == "" for text in texts):
+        wrong.append("is empty")
+    return names, wrong
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            yield from _strings(inner)

@@ -1,0 +1,191 @@
+"""A stream record, as Lambda hands it over → which files it frees. Pure.
+
+https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from .names import Image, file_names, impossible, mentioned, object_key
+from .settings import Settings
+
+Names = tuple[str, ...]
+
+RecordKey = Mapping[str, Mapping[str, str]]
+"""A primary key in DynamoDB JSON, B in base64: {"id": {"S": "7"}}."""
+
+TTL_PRINCIPAL = "dynamodb.amazonaws.com"
+_YEAR_3000_SECONDS = 32_503_680_000
+
+
+class MalformedError(ValueError):
+    """The record can never be handled; retrying is of no use. The text holds no attribute's value."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one stream record says about files.
+
+    removed_at   seconds since the epoch, rounded down by DynamoDB; None if the record does not say
+    expired      removed by the table's time to live
+    frees        object keys that the record named before and does not name after
+    names        object keys that it names after: the live table decides whether that still holds
+    problems     why an attribute of the old image freed nothing
+    """
+
+    sequence_number: str
+    event_id: str
+    event_name: str
+    record_key: RecordKey
+    removed_at: float | None
+    expired: bool
+    frees: tuple[str, ...]
+    names: frozenset[str]
+    problems: tuple[str, ...]
+
+    @property
+    def record_id(self) -> str:
+        return record_id(self.record_key)
+
+
+@dataclass(frozen=True)
+class Stake:
+    """One file that may have to go, and every record of the batch that freed it."""
+
+    key: str
+    claims: tuple[Change, ...]
+
+    @property
+    def removed_at(self) -> float | None:
+        """The latest removal: whoever freed the file last decides how old the file must be."""
+        return max((claim.removed_at for claim in self.claims if claim.removed_at is not None), default=None)
+
+
+def read_change(record: Any, *, settings: Settings) -> Change:
+    """Raises MalformedError for what no retry can cure; an attribute that names no file is a problem."""
+    if not isinstance(record, Mapping) or not isinstance(record.get("dynamodb"), Mapping):
+        raise MalformedError("not a DynamoDB stream record")
+    if not sequence_number(record):
+        raise MalformedError("no sequence number")
+    event_name = record.get("eventName")
+    if event_name not in ("INSERT", "MODIFY", "REMOVE"):
+        raise MalformedError("event name is not INSERT, MODIFY or REMOVE")
+    table = _table_of(record.get("eventSourceARN"))
+    if table != settings.table:
+        # The guard reads our table: there, another table's records are always absent.
+        raise MalformedError(f"the event is of table {table}, not of {settings.table}")
+    change = record["dynamodb"]
+    old, new = _image(change, "OldImage"), _image(change, "NewImage")
+    if event_name != "INSERT" and old is None:
+        raise MalformedError(
+            "no old image: the stream's view type must be NEW_AND_OLD_IMAGES, it is "
+            + str(change.get("StreamViewType"))
+        )
+    frees, problems = _freed(event_name, old or {}, new or {}, settings)
+    now_named = mentioned(new or {}, attributes=settings.file_attributes)
+    return Change(
+        sequence_number=sequence_number(record),
+        event_id=str(record.get("eventID", "")),
+        event_name=event_name,
+        record_key=_record_key(change.get("Keys")),
+        removed_at=_seconds(change.get("ApproximateCreationDateTime")),
+        expired=_principal(record.get("userIdentity")) == TTL_PRINCIPAL,
+        frees=frees,
+        names=frozenset(object_key(name, key_prefix=settings.key_prefix) for name in now_named),
+        problems=problems,
+    )
+
+
+def sequence_number(record: Any) -> str:
+    """What Lambda must be told to retry this record; empty if the record has none."""
+    change = record.get("dynamodb") if isinstance(record, Mapping) else None
+    value = change.get("SequenceNumber") if isinstance(change, Mapping) else None
+    return value if isinstance(value, str) else ""
+
+
+def record_id(key: RecordKey) -> str:
+    """One text for one primary key, to find repeats: DynamoDB refuses a call that names a key twice."""
+    return json.dumps(key, sort_keys=True)
+
+
+def stakes(changes: Iterable[Change]) -> list[Stake]:
+    """Each freed file once, in the order of the batch."""
+    claims: dict[str, list[Change]] = {}
+    for change in changes:
+        for key in change.frees:
+            claims.setdefault(key, []).append(change)
+    return [Stake(key, tuple(of_key)) for key, of_key in claims.items()]
+
+
+def _freed(event_name: str, old: Image, new: Image, settings: Settings) -> tuple[Names, Names]:
+    attributes = settings.file_attributes
+    if event_name == "INSERT":
+        return (), ()
+    if event_name == "MODIFY":
+        attributes = tuple(name for name in attributes if name in old and old[name] != new.get(name))
+    kept = mentioned(new, attributes=settings.file_attributes)
+    names, problems = file_names(old, attributes=attributes)
+    frees: list[str] = []
+    reasons = list(problems)
+    for name in names:
+        key = object_key(name, key_prefix=settings.key_prefix)
+        if name in kept:
+            continue
+        if reason := impossible(key):
+            reasons.append(f"a file's name {reason}")
+        else:
+            frees.append(key)
+    return tuple(frees), tuple(reasons)
+
+
+def _image(change: Mapping[str, Any], name: str) -> Image | None:
+    image = change.get(name)
+    if image is not None and not isinstance(image, Mapping):
+        raise MalformedError(f"{name} is not a map")
+    return image
+
+
+def _table_of(arn: Any) -> str:
+    # arn:aws:dynamodb:us-east-1:123456789012:table/NAME/stream/2026-01-01T00:00:00.000
+    parts = arn.split("/") if isinstance(arn, str) else []
+    return parts[1] if len(parts) > 1 and parts[0].endswith(":table") else "(unknown)"
+
+
+def _record_key(key: Any) -> RecordKey:
+    if not isinstance(key, Mapping) or not 1 <= len(key) <= 2 or not all(map(_is_key_value, key.values())):
+        raise MalformedError("no primary key")
+    return key
+
+
+def _is_key_value(value: Any) -> bool:
+    # One key that DynamoDB refuses would fail the other 99 of its call.
+    match value:
+        case {"S": str() as text}:
+            return len(value) == 1 and text != ""
+        case {"N": str() as number}:
+            try:
+                return len(value) == 1 and Decimal(number).is_finite()
+            except InvalidOperation:
+                return False
+        case {"B": str() as binary}:
+            try:
+                return len(value) == 1 and base64.b64decode(binary, validate=True) != b""
+            except ValueError:
+                return False
+    return False
+
+
+def _seconds(value: Any) -> float | None:
+    plausible = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if plausible and 0 < value < _YEAR_3000_SECONDS else None
+
+
+def _principal(identity: Any) -> Any:
+    return identity.get("principalId") if isinstance(identity, Mapping) else None

@@ -1,0 +1,295 @@
+"""kopf in front of the queue: settings, login, event → queue, probes, shutdown.
+
+kopf owns the watch and its reconnects. Its handlers for changes are not used: they keep state on the resource. The one
+low-level handler here puts a key on the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from humangov import kube, probes
+from humangov.admission import shared
+from humangov.aws.clients import Clients
+from humangov.bundle import bundle
+from humangov.passes import Operator
+from humangov.queue import Lane, Outcome, Schedule, Workers
+from humangov.reconcile import reconcile
+from humangov.settings import Settings
+from humangov.store import Store, key_of
+from humangov.tenant import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, VERSION
+
+logger = logging.getLogger(__name__)
+
+STOP_GRACE_SECONDS = 20.0
+_AWS_THREADS_PER_WORKER = 6  # a pass reads six parts at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How the process runs, beside what it does."""
+
+    cluster_name: str | None
+    resync_seconds: float
+    workers: int
+    probe_host: str
+    probe_port: int | None  # None: no probes
+
+
+def run(settings: Settings, run_settings: RunSettings) -> int:
+    """Run until told to stop; the exit code. Raises KubeError if the cluster can't be reached at the start."""
+    return asyncio.run(_main(settings, run_settings))
+
+
+async def _main(settings: Settings, run_settings: RunSettings) -> int:
+    api = kube.Kube(identity=socket.gethostname())
+    executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
+    try:
+        cluster = run_settings.cluster_name or await api.cluster_uid()
+        store = Store(default_region=settings.region)
+        operator = Operator(
+            settings=settings,
+            cluster=cluster,
+            bundle=bundle(),
+            kube=api,
+            store=store,
+            clients_for=_clients_by_region(),
+            in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, call),
+            monotonic=time.monotonic,
+            started_at=time.monotonic(),
+        )
+        schedule = Schedule(resync_seconds=run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
+        workers = Workers(
+            schedule=schedule, run=_pass(operator, schedule), count=run_settings.workers, clock=time.monotonic
+        )
+        return await _serve(operator, workers, api, run_settings)
+    finally:
+        await api.close()
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_settings: RunSettings) -> int:
+    stop, watching = asyncio.Event(), asyncio.Event()
+    warming = asyncio.get_running_loop().run_in_executor(None, operator.clients_for(operator.settings.region).warm)
+    # All are known before the first pass: who is the older of two must not depend on the order of events.
+    for resource in await api.list_resources(operator.settings.namespaces):
+        operator.store.put(resource)
+    await warming
+    workers.start()
+    for key in operator.store:
+        await workers.add(key, lane=Lane.SLOW)
+    runner = None
+    if run_settings.probe_port is not None:
+        runner = await probes.serve(
+            lambda: probes.judge(
+                longest_run_seconds=workers.schedule.longest_run_seconds(now=time.monotonic()),
+                longest_wait_seconds=workers.schedule.longest_wait_seconds(now=time.monotonic()),
+                ready=watching.is_set(),
+                died=workers.died(),
+            ),
+            host=run_settings.probe_host,
+            port=run_settings.probe_port,
+        )
+    logger.info(
+        "watching %s in %s; cluster %s, region %s, resync every %.0f s, %d workers",
+        PLURAL, ", ".join(operator.settings.namespaces) or "all namespaces", operator.cluster,
+        operator.settings.region, run_settings.resync_seconds, run_settings.workers,
+    )  # fmt: skip
+    watch_stop = asyncio.Event()
+    watch = asyncio.create_task(
+        kopf.operator(
+            registry=_registry(operator, workers),
+            settings=_kopf_settings(),
+            standalone=True,
+            clusterwide=not operator.settings.namespaces,
+            namespaces=operator.settings.namespaces,
+            stop_flag=watch_stop,
+            ready_flag=watching,
+        ),
+        name="watch",
+    )
+    taking_over = asyncio.create_task(_take_signals_over(stop, watching))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    code = 0
+    if watch.done() and not stop.is_set():
+        logger.error("the watch has ended: %s; the process ends too, to be restarted", _why(watch))
+        code = 1
+    started = time.monotonic()
+    abandoned = await workers.stop(grace_seconds=STOP_GRACE_SECONDS)
+    if abandoned:
+        logger.warning(
+            "stopped with passes under way over %s; they are repeated at the next start", ", ".join(abandoned)
+        )
+    watch_stop.set()
+    stopped.cancel()
+    taking_over.cancel()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
+    if runner is not None:
+        await runner.cleanup()
+    logger.info("stopped")
+    if abandoned:
+        # A thread may sit in a call for its whole time-out, and the interpreter would wait for it.
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _pass(operator: Operator, schedule: Schedule) -> Callable[[str], Any]:
+    async def run_pass(key: str) -> Outcome:
+        started = time.monotonic()
+        try:
+            outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
+        except kube.KubeError as error:
+            logger.warning("%s; tried again", error, extra={"tenant": key})
+            await _refresh(operator, key, error)
+            return Outcome(failed=True, soon=True)
+        duration = round((time.monotonic() - started) * 1000, 1)
+        logger.debug("pass ended", extra={"tenant": key, "action": "reconcile", "duration_ms": duration})
+        return outcome
+
+    return run_pass
+
+
+async def _refresh(operator: Operator, key: str, error: kube.KubeError) -> None:
+    """A conflict or an absence says that our copy is old."""
+    resource = operator.store.get(key)
+    if error.status not in (404, 409) or resource is None:
+        return
+    with contextlib.suppress(kube.KubeError):
+        fresh = await operator.kube.read(resource)
+        if fresh is None:
+            operator.store.drop(key)
+        else:
+            operator.store.put(fresh)
+
+
+def _registry(operator: Operator, workers: Workers) -> kopf.OperatorRegistry:
+    registry = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=registry, errors=kopf.ErrorsMode.TEMPORARY)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        return await _connection()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
+    async def on_event(event: Any, body: kopf.Body, **_: Any) -> None:
+        await _on_event(operator.store, workers, str(event["type"]), dict(body))
+
+    return registry
+
+
+async def _on_event(store: Store, workers: Workers, kind: str, resource: kube.Resource) -> None:
+    """Put the key on the queue if somebody changed what decides anything; our own writes come back here too."""
+    key = key_of(resource)
+    known = store.get(key)
+    if kind == "DELETED":
+        if known is not None and known["metadata"]["uid"] != resource["metadata"]["uid"]:
+            return  # of a namesake that came before
+        freed = _contenders(store, key)
+        store.drop(key)
+        await workers.add(key, lane=Lane.FAST)
+        for other in freed:
+            await workers.add(other, lane=Lane.FAST)
+        return
+    store.put(resource)
+    if known is None or _trigger_of(known) != _trigger_of(resource):
+        await workers.add(key, lane=Lane.FAST)
+
+
+def _trigger_of(resource: kube.Resource) -> tuple[Any, ...]:
+    """What of a resource asks for a pass at once when it changes."""
+    metadata = resource["metadata"]
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        metadata.get("deletionTimestamp"),
+        FINALIZER in (metadata.get("finalizers") or ()),
+        (metadata.get("annotations") or {}).get(RECONCILE_ANNOTATION),
+    )
+
+
+def _contenders(store: Store, key: str) -> list[str]:
+    """Tenants that may go ahead once this one is gone."""
+    tenants = {tenant.key: tenant for tenant in store.tenants()}
+    gone = tenants.pop(key, None)
+    return [other for other, tenant in tenants.items() if gone and shared(tenant, gone)]
+
+
+async def _connection() -> kopf.ConnectionInfo:
+    """kopf's credentials from the same source as ours, to be asked for again before a mounted token expires."""
+    configuration = await kube.load_configuration()
+    scheme, _, token = str(configuration.api_key.get("BearerToken", "")).rpartition(" ")
+    return kopf.ConnectionInfo(
+        server=configuration.host,
+        ca_path=configuration.ssl_ca_cert,
+        insecure=not configuration.verify_ssl,
+        certificate_path=configuration.cert_file,
+        private_key_path=configuration.key_file,
+        scheme=scheme or ("Bearer" if token else None),
+        token=token or None,
+        expiration=datetime.now(UTC) + timedelta(seconds=kube.CREDENTIALS_LAST_SECONDS) if token else None,
+    )
+
+
+class _EndlessBackoffs:
+    """Re-iterable and endless: with a finite sequence an API server that is ill for a minute ends the process."""
+
+    def __iter__(self) -> Iterator[float]:
+        for attempt in itertools.count():
+            yield min(15.0, 0.5 * 2.0 ** min(attempt, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+
+
+def _kopf_settings() -> kopf.OperatorSettings:
+    settings = kopf.OperatorSettings()
+    settings.scanning.disabled = True  # needs no right to watch definitions and namespaces
+    settings.posting.enabled = False  # events are ours
+    settings.networking.error_backoffs = _EndlessBackoffs()
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.watching.connect_timeout = 5
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 330
+    return settings
+
+
+async def _take_signals_over(stop: asyncio.Event, watching: asyncio.Event) -> None:
+    """kopf, once it runs, would answer a signal by cancelling passes in mid-call."""
+    loop = asyncio.get_running_loop()
+    for ready in (None, watching):
+        if ready is not None:
+            await ready.wait()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+
+
+def _why(task: asyncio.Task[None]) -> str:
+    error = None if task.cancelled() else task.exception()
+    return f"{type(error).__name__}: {error}" if error else "no error was given"
+
+
+def _clients_by_region() -> Callable[[str], Clients]:
+    made: dict[str, Clients] = {}
+
+    def clients_for(region: str) -> Clients:
+        if region not in made:
+            made[region] = Clients(region=region)
+        return made[region]
+
+    return clients_for

@@ -1,0 +1,263 @@
+"""All that is read from and written to Kubernetes: the resources, their finalizer, their status, and events."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio import client
+from kubernetes.aio import config as untyped_config
+from kubernetes.aio.client.exceptions import ApiException
+
+from humangov.status import Event
+from humangov.tenant import FINALIZER, GROUP, KIND, PLURAL, VERSION
+
+FIELD_MANAGER = "humangov-operator"
+CREDENTIALS_LAST_SECONDS = 300  # a mounted token is replaced well before it expires; re-read it this often
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_REQUEST_TIMEOUT_SECONDS = 15
+_EVENT_MESSAGE_LIMIT = 1024  # the API's
+
+Resource = Mapping[str, Any]
+config: Any = untyped_config  # the library has no types there
+
+
+class KubeError(Exception):
+    """The API server refused or could not be reached; the message says what was tried."""
+
+    def __init__(self, what: str, *, status: int | None, reason: str) -> None:
+        super().__init__(f"{what}: {reason}")
+        self.status = status
+
+
+async def load_configuration() -> client.Configuration:
+    """How to reach the API server: KUBECONFIG or ~/.kube/config if there is one, else the pod's service account.
+
+    Raises KubeError.
+    """
+    configuration = client.Configuration()
+    explicit = os.environ.get("KUBECONFIG")
+    try:
+        if explicit or (Path.home() / ".kube" / "config").exists():
+            await config.load_kube_config(config_file=explicit, client_configuration=configuration)
+        else:
+            config.load_incluster_config(client_configuration=configuration)
+    except config.ConfigException as error:
+        raise KubeError("no way to reach a cluster was found", status=None, reason=str(error)) from error
+    return configuration
+
+
+def own_namespace() -> str | None:
+    """The namespace of the pod that this is, if it is one."""
+    try:
+        return (_SERVICE_ACCOUNT / "namespace").read_text().strip() or None
+    except OSError:
+        return None
+
+
+class Kube:
+    """The API server as this operator uses it. Belongs to one event loop."""
+
+    def __init__(self, *, identity: str) -> None:
+        """`identity` names this process in events (the pod's name)."""
+        self._identity = identity
+        self._api: Any = None
+        self._loaded_at = 0.0
+
+    async def close(self) -> None:
+        if self._api is not None:
+            await self._api.close()
+            self._api = None
+
+    async def cluster_uid(self) -> str:
+        """UID of the kube-system namespace: what tells one cluster from another. Raises KubeError."""
+        api: Any = client.CoreV1Api(await self._client())
+        try:
+            found = await api.read_namespace("kube-system", _request_timeout=_REQUEST_TIMEOUT_SECONDS)
+        except Exception as error:
+            raise _translated("reading the UID of namespace kube-system (or give --cluster-name)", error) from error
+        return str(found.metadata.uid)
+
+    async def list_resources(self, namespaces: Sequence[str]) -> list[Resource]:
+        """Every HumanGovState of these namespaces, or of all if none are named. Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        found: list[Resource] = []
+        for namespace in namespaces or (None,):
+            what = f"listing {PLURAL} in {namespace or 'all namespaces'}"
+            try:
+                if namespace is None:
+                    answer = await api.list_cluster_custom_object(
+                        GROUP, VERSION, PLURAL, _request_timeout=_REQUEST_TIMEOUT_SECONDS
+                    )
+                else:
+                    answer = await api.list_namespaced_custom_object(
+                        GROUP, VERSION, namespace, PLURAL, _request_timeout=_REQUEST_TIMEOUT_SECONDS
+                    )
+            except Exception as error:
+                raise _translated(what, error) from error
+            found += [{"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **item} for item in answer["items"]]
+        return found
+
+    async def read(self, resource: Resource) -> Resource | None:
+        """The resource as the API server has it now; None if it is gone. Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            found = await api.get_namespaced_custom_object(*_path(resource), _request_timeout=_REQUEST_TIMEOUT_SECONDS)
+        except Exception as error:
+            translated = _translated(f"reading {_name(resource)}", error)
+            if translated.status == 404:
+                return None
+            raise translated from error
+        return dict(found) if found["metadata"]["uid"] == resource["metadata"]["uid"] else None
+
+    async def dry_run(self, manifest: Resource) -> Resource:
+        """The manifest as the API server would store it: checked, and with defaults. Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        metadata = manifest["metadata"]
+        try:
+            return dict(
+                await api.patch_namespaced_custom_object(
+                    GROUP,
+                    VERSION,
+                    metadata["namespace"],
+                    PLURAL,
+                    metadata["name"],
+                    dict(manifest),
+                    dry_run="All",
+                    field_manager=f"{FIELD_MANAGER}-plan",
+                    field_validation="Strict",
+                    force=True,
+                    _content_type="application/apply-patch+yaml",
+                    _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+                )
+            )
+        except Exception as error:
+            raise _translated(f"checking {_name(manifest)}", error) from error
+
+    async def set_finalizer(self, resource: Resource, *, present: bool) -> Resource | None:
+        """Put our finalizer on, or take it off; the resource as it is then, None if that was its end.
+
+        Raises KubeError (409: somebody changed the resource meanwhile).
+        """
+        others = [name for name in resource["metadata"].get("finalizers") or () if name != FINALIZER]
+        metadata = {
+            "finalizers": [*others, FINALIZER] if present else others,
+            # Without it a finalizer that somebody added meanwhile would be lost.
+            "resourceVersion": resource["metadata"]["resourceVersion"],
+            "uid": resource["metadata"]["uid"],
+        }
+        what = f"{'adding the finalizer to' if present else 'removing the finalizer from'} {_name(resource)}"
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            answer = await api.patch_namespaced_custom_object(
+                *_path(resource),
+                {"metadata": metadata},
+                field_manager=FIELD_MANAGER,
+                _content_type="application/merge-patch+json",
+                _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+            )
+        except Exception as error:
+            translated = _translated(what, error)
+            if translated.status == 404 and not present:
+                return None
+            raise translated from error
+        return dict(answer)
+
+    async def apply_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
+        """Write the whole of the status that is the operator's, by server-side apply. Raises KubeError."""
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            "metadata": {"name": resource["metadata"]["name"], "uid": resource["metadata"]["uid"]},
+            "status": status,
+        }
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            return dict(
+                await api.patch_namespaced_custom_object_status(
+                    *_path(resource),
+                    body,
+                    field_manager=FIELD_MANAGER,
+                    force=True,
+                    _content_type="application/apply-patch+yaml",
+                    _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+                )
+            )
+        except Exception as error:
+            raise _translated(f"writing the status of {_name(resource)}", error) from error
+
+    async def post_event(self, resource: Resource, event: Event) -> None:
+        """Tell people of a transition. Raises KubeError."""
+        metadata = resource["metadata"]
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name']}.{time.time_ns():x}{secrets.token_hex(2)}",
+                "namespace": metadata["namespace"],
+            },
+            "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "type": event.kind,
+            "reason": event.reason,
+            "action": "Reconcile",
+            "note": event.message[:_EVENT_MESSAGE_LIMIT],
+            "regarding": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+            "reportingController": f"{GROUP}/operator",
+            "reportingInstance": self._identity[:128],
+        }
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            await api.create_namespaced_custom_object(
+                "events.k8s.io",
+                "v1",
+                metadata["namespace"],
+                "events",
+                body,
+                _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+            )
+        except Exception as error:
+            raise _translated(f"posting an event for {_name(resource)}", error) from error
+
+    async def _client(self) -> Any:
+        if self._api is None:
+            self._api = client.ApiClient(await load_configuration())
+            self._loaded_at = time.monotonic()
+        elif time.monotonic() - self._loaded_at > CREDENTIALS_LAST_SECONDS:
+            fresh = await load_configuration()
+            self._api.configuration.api_key = fresh.api_key
+            self._loaded_at = time.monotonic()
+        return self._api
+
+
+def _path(resource: Resource) -> tuple[str, str, str, str, str]:
+    return GROUP, VERSION, resource["metadata"]["namespace"], PLURAL, resource["metadata"]["name"]
+
+
+def _name(resource: Resource) -> str:
+    return f"{KIND} {resource['metadata'].get('namespace', 'default')}/{resource['metadata']['name']}"
+
+
+def _translated(what: str, error: Exception) -> KubeError:
+    """One exception for all of the client library's."""
+    if isinstance(error, ApiException):
+        return KubeError(what, status=error.status, reason=_message(error) or str(error.reason))
+    return KubeError(what, status=None, reason=f"{type(error).__name__}: {error}")
+
+
+def _message(error: ApiException) -> str:
+    try:
+        return str(json.loads(error.body or "{}").get("message", ""))
+    except (ValueError, AttributeError):
+        return ""

@@ -1,0 +1,56 @@
+"""The operator's own log: JSON lines for machines, plain lines for a terminal. Never a secret, never file content."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+
+FIELDS = ("tenant", "resource", "action", "duration_ms", "error", "changed")
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line: time, level, logger, message, and those of FIELDS that are set."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name in FIELDS:
+            value = getattr(record, name, None)
+            if value is not None:
+                line[name] = value
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """`21:04:05.123 info  humangov/california  lambda:CreateFunction … (31.2 ms)`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
+        tenant = getattr(record, "tenant", None)
+        duration = getattr(record, "duration_ms", None)
+        text = f"{moment} {record.levelname.lower():7} {f'{tenant}  ' if tenant else ''}{record.getMessage()}"
+        if duration is not None:
+            text += f" ({duration} ms)"
+        if record.exc_info:
+            text += f"\n{self.formatException(record.exc_info)}"
+        return text
+
+
+def configure(*, log_format: str, level: str) -> None:
+    """Set the root logger up; libraries speak from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("humangov").setLevel(level.upper())
+    # kopf silences asyncio's logger, which is the one that tells of tasks that died.
+    logging.getLogger("asyncio").propagate = True

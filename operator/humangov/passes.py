@@ -1,0 +1,148 @@
+"""What every pass over a tenant shares: its surroundings, who we are in AWS, and the one report at its end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Protocol
+
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError
+from humangov.aws.model import Change, finding_of_error
+from humangov.aws.parts import InThread
+from humangov.bundle import Bundle
+from humangov.kube import KubeError, Resource
+from humangov.queue import Outcome
+from humangov.settings import Settings
+from humangov.status import Event, Finding, compose, find, transitions
+from humangov.store import Store, key_of
+from humangov.tenant import RECONCILE_ANNOTATION, Identity, Names
+
+logger = logging.getLogger(__name__)
+
+
+class KubeWriter(Protocol):
+    """What of the API server a pass needs (kube.Kube; see there for errors)."""
+
+    async def read(self, resource: Resource) -> Resource | None: ...
+    async def set_finalizer(self, resource: Resource, *, present: bool) -> Resource | None: ...
+    async def apply_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource: ...
+    async def post_event(self, resource: Resource, event: Event) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operator:
+    """What every pass shares."""
+
+    settings: Settings
+    cluster: str
+    bundle: Bundle
+    kube: KubeWriter
+    store: Store
+    clients_for: Callable[[str], Clients]  # by region
+    in_thread: InThread[Any]
+    monotonic: Callable[[], float]
+    started_at: float  # monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+async def identify(operator: Operator, resource: Resource, clients: Clients) -> Identity | Finding:
+    """Who we are in AWS; a Finding if that can't be told, or is not who made the tenant's objects."""
+    try:
+        identity: Identity = await operator.in_thread(partial(clients.identity, cluster=operator.cluster))
+    except AwsError as error:
+        return finding_of_error(error)
+    recorded = (resource.get("status") or {}).get("aws")
+    present = aws_fields(identity)
+    if recorded and recorded != present:
+        differs = ", ".join(
+            f"{name} was {recorded.get(name)} and is now {present[name]}"
+            for name in present
+            if recorded.get(name) != present[name]
+        )
+        return Finding.needs_person(
+            "IdentityChanged",
+            f"the operator is not where this tenant's AWS objects are: {differs}. Nothing is touched. Give the "
+            "operator its former credentials, --region and --cluster-name again, or set deletionPolicy: Retain and "
+            "delete the HumanGovState to let them go",
+        )
+    return identity
+
+
+def aws_fields(identity: Identity) -> dict[str, str]:
+    """status.aws."""
+    return {"accountID": identity.account_id, "region": identity.region, "cluster": identity.cluster}
+
+
+async def report(
+    operator: Operator,
+    resource: Resource,
+    *,
+    ready: Finding,
+    findings: Mapping[str, Finding] | None = None,
+    names: Names | None = None,
+    applied: list[Change] | None = None,
+    quiet: bool = False,
+) -> Outcome:
+    """One status write if anything differs, then an event a transition; none of both if `quiet`. Raises KubeError."""
+    before = resource.get("status") or {}
+    metadata = resource["metadata"]
+    findings = findings or {}
+    status = compose(
+        before,
+        generation=int(metadata.get("generation") or 0),
+        ready=ready,
+        findings=findings,
+        now=operator.now(),
+        fields={
+            "aws": aws_fields(names.identity) if names else before.get("aws"),
+            "functionName": names.tenant.function.name if names else before.get("functionName"),
+            "lastHandledReconcile": (metadata.get("annotations") or {}).get(RECONCILE_ANNOTATION),
+        },
+    )
+    changed = status != before and not quiet
+    if changed:
+        await keep(operator, operator.kube.apply_status(resource, status))
+    news = [] if quiet else [*transitions(before, status), *_event_of_changes(before, status, applied or [])]
+    for event in news:
+        await tell(operator, resource, event)
+    logger.info(
+        "%s: %s",
+        ready.reason,
+        ready.message,
+        extra={"tenant": key_of(resource), "action": "report", "changed": changed},
+    )
+    everything = [ready, *findings.values()]
+    waits = [finding.look_again_seconds for finding in everything if finding.look_again_seconds is not None]
+    failed = [finding for finding in everything if finding.failed]
+    return Outcome(after=min(waits, default=None), failed=bool(failed), soon=any(finding.soon for finding in failed))
+
+
+async def keep(operator: Operator, write: Awaitable[Resource | None]) -> Resource | None:
+    """The answer of a write is the newest form of the resource that there is."""
+    resource = await write
+    if resource is not None:
+        operator.store.put(resource)
+    return resource
+
+
+async def tell(operator: Operator, resource: Resource, event: Event) -> None:
+    """Post an event. It is news, not state: where it can't be posted (a namespace that is going), the pass goes on."""
+    try:
+        await operator.kube.post_event(resource, event)
+    except KubeError as error:
+        logger.warning("%s (%s: %s)", error, event.reason, event.message, extra={"tenant": key_of(resource)})
+
+
+def _event_of_changes(before: Mapping[str, Any], after: Mapping[str, Any], applied: list[Change]) -> list[Event]:
+    """Changes to a tenant that had been Ready deserve an event; the first provisioning is told by Ready itself."""
+    was = find(before, "Ready")
+    if not applied or was is None or was["status"] != "True":
+        return []
+    told = "; ".join(f"{change.resource}: {change.summary}" for change in applied)
+    if was.get("observedGeneration") == after["observedGeneration"]:
+        return [Event(kind="Normal", reason="DriftRepaired", message=f"changed from outside and put back: {told}")]
+    return [Event(kind="Normal", reason="Updated", message=told)]

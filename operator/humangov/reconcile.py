@@ -1,0 +1,300 @@
+"""One pass over one tenant: gather → decide → apply → report. Safe to kill between any two calls, and to repeat."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from humangov import admission
+from humangov.aws import bucket, parts, stream
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError
+from humangov.aws.model import Change, Context, finding_of_error
+from humangov.aws.parts import BUCKET, FUNCTION, ROLE, STAGES, STREAM, TRIGGER, Observations, Unread
+from humangov.kube import Resource
+from humangov.passes import Operator, aws_fields, identify, keep, report
+from humangov.queue import Outcome
+from humangov.status import Finding, compose, missing, missing_since, steady, summary
+from humangov.store import Carried, Memory
+from humangov.teardown import teardown
+from humangov.tenant import FINALIZER, RECONCILE_ANNOTATION, InvalidSpecError, Names, Tenant, parse
+
+_CARRIED_SECONDS = 10.0
+
+
+async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> Outcome:
+    """Bring one tenant a step nearer to what its HumanGovState declares. Raises KubeError."""
+    resource = operator.store.get(key)
+    if resource is None:
+        return Outcome(forget=True)
+    try:
+        tenant = parse(resource, default_region=operator.settings.region)
+    except InvalidSpecError as error:
+        return await report(operator, resource, ready=Finding.needs_person("InvalidSpec", str(error)))
+    if tenant.deleting:
+        return await teardown(operator, resource, tenant)
+    refused = admission.refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
+    if refused:
+        return await report(operator, resource, ready=refused)
+    clients = operator.clients_for(tenant.region)
+    identity = await identify(operator, resource, clients)
+    if isinstance(identity, Finding):
+        return await report(operator, resource, ready=identity)
+    return await _bring_in_step(
+        operator, resource, clients, Names(tenant=tenant, identity=identity),
+        patient=failing_seconds < operator.settings.patience_seconds,
+    )  # fmt: skip
+
+
+async def _bring_in_step(
+    operator: Operator, resource: Resource, clients: Clients, names: Names, *, patient: bool
+) -> Outcome:
+    tenant, memory = names.tenant, operator.store.memory(names.tenant.key)
+    context = Context(
+        names=names,
+        default_tags=operator.settings.default_tags,
+        permissions_boundary_arn=operator.settings.permissions_boundary_arn,
+        now=operator.now(),
+    )
+    deep = _is_deep(memory, tenant, resource, every=operator.settings.deep_every)
+    carried = _carried(memory, tenant, now=operator.monotonic())
+    known = carried.observations if carried else {}
+    observed = await parts.gather(clients, names, deep=deep, in_thread=operator.in_thread, known=known)
+    desired = parts.desires(names, context, observed, bundle=operator.bundle)
+    planned = parts.plans(observed, desired)
+    if not deep and any(planned.values()):
+        # Nothing is written on what a shallow read knows: whose the objects are is read first.
+        deep = True
+        observed = await parts.gather(clients, names, deep=True, in_thread=operator.in_thread)
+        desired = parts.desires(names, context, observed, bundle=operator.bundle)
+        planned = parts.plans(observed, desired)
+    if deep and not isinstance(observed[BUCKET], Unread):
+        memory.bucket = observed[BUCKET]
+    observed.setdefault(BUCKET, memory.bucket)
+
+    findings = _prerequisites(observed, names, resource.get("status") or {}, now=context.now)
+    findings |= {part: plan for part, plan in planned.items() if isinstance(plan, Finding)}
+    blocked = any(finding.status != "True" for finding in findings.values())
+    changes = {part: plan for part, plan in planned.items() if isinstance(plan, list)}
+    if blocked:  # the emergency stop works whatever else is wrong
+        changes = {part: _stops(plan, tenant) if part == TRIGGER else [] for part, plan in changes.items()}
+    applied: list[Change] = []
+    if FINALIZER not in (resource["metadata"].get("finalizers") or ()) and not tenant.suspend:
+        resource = await keep(operator, operator.kube.set_finalizer(resource, present=True)) or resource
+    announced = False
+    if any(changes.values()) and not tenant.suspend:
+        before = resource
+        resource = await _announce(operator, resource, names)
+        announced = resource is not before
+        applied = await _apply(operator, clients, context, observed, desired, changes, findings, blocked=blocked)
+    _conclude(operator, context, observed, findings, blocked=blocked)
+    if patient:
+        previous = resource.get("status") or {}
+        findings = {
+            part: steady(finding, previous=previous, part=part, generation=tenant.generation)
+            if finding.failed else finding
+            for part, finding in findings.items()
+        }  # fmt: skip
+    memory.passes += 1
+    ready = summary(findings, **_ready_words(tenant))
+    memory.settled_generation = tenant.generation if ready.status == "True" else None
+    memory.carried = _carry(observed, findings, carried, tenant, wrote=bool(applied), now=operator.monotonic())
+    return await report(
+        operator, resource, ready=ready, findings=findings, names=names, applied=applied,
+        # "Provisioning" has just been written; what is only waited for is looked at again in a moment.
+        quiet=announced and not any(finding.failed for finding in findings.values()) and ready.status == "Unknown",
+    )  # fmt: skip
+
+
+async def _apply(
+    operator: Operator,
+    clients: Clients,
+    context: Context,
+    observed: Observations,
+    desired: dict[str, Any],
+    changes: dict[str, list[Change]],
+    findings: dict[str, Finding],
+    *,
+    blocked: bool,
+) -> list[Change]:
+    """Write stage by stage; what each write's answer shows goes into `observed`, what failed into `findings`."""
+    applied: list[Change] = []
+
+    async def bring(part: str) -> None:
+        module = parts.MODULES[part]
+        for change in changes[part]:
+            try:
+                observed[part] = await operator.in_thread(
+                    partial(module.apply, clients, change, observed[part], desired[part])
+                )
+            except AwsError as error:
+                role = observed[ROLE]
+                created = None if role is None or isinstance(role, Unread) else role.created
+                findings[part] = finding_of_error(error, role_created=created, now=context.now)
+                return
+            applied.append(change)
+
+    for stage in STAGES:
+        if stage == (TRIGGER,) and not blocked:
+            # The stream's ARN may have become known just now.
+            desired |= parts.desires(context.names, context, observed, bundle=operator.bundle)
+            changes |= {TRIGGER: [] if isinstance(observed[TRIGGER], Unread) else _trigger_plan(observed, desired)}
+        await asyncio.gather(*(bring(part) for part in stage if part in changes))
+        if not blocked and any(_waits(part, observed, desired, findings) for part in stage):
+            for later in STAGES[STAGES.index(stage) + 1 :]:
+                for part in later:
+                    held = changes.get(part, [])
+                    changes[part] = _stops(held, context.names.tenant) if part == TRIGGER else []
+            blocked = True
+    return applied
+
+
+def _trigger_plan(observed: Observations, desired: Mapping[str, Any]) -> list[Change]:
+    planned = parts.MODULES[TRIGGER].plan(observed[TRIGGER], desired[TRIGGER])
+    return list(planned)
+
+
+def _waits(part: str, observed: Observations, desired: Mapping[str, Any], findings: Mapping[str, Finding]) -> bool:
+    """Whether a part is not yet what later stages stand on."""
+    if part in findings and findings[part].status != "True":
+        return True
+    if isinstance(observed[part], Unread):
+        return True
+    finding: Finding = parts.MODULES[part].finding(observed[part], desired[part])
+    return finding.status != "True"
+
+
+def _stops(changes: list[Change], tenant: Tenant) -> list[Change]:
+    """Of the trigger's changes, those that switch a mapping off."""
+    if tenant.trigger.enabled:
+        return []
+    return [change for change in changes if change.parameters.get("Enabled") is False and "UUID" in change.parameters]
+
+
+def _prerequisites(
+    observed: Observations, names: Names, previous: Mapping[str, Any], *, now: datetime
+) -> dict[str, Finding]:
+    """Findings of what people make: without the table and the bucket nothing is made."""
+    findings: dict[str, Finding] = {}
+    table, found = observed[STREAM], observed[BUCKET]
+    if isinstance(table, Unread):
+        findings[STREAM] = finding_of_error(table.error)
+    elif table is None:
+        since = missing_since(previous, part=STREAM, reason=stream.NOT_FOUND, now=now)
+        name = names.tenant.table.name
+        findings[STREAM] = missing(
+            Finding.waiting(stream.NOT_FOUND, f"table {name} does not exist yet: nothing is made before it does."),
+            kind="table", since=since, now=now,
+        )  # fmt: skip
+    if isinstance(found, Unread):
+        findings[BUCKET] = finding_of_error(found.error)
+        return findings
+    findings[BUCKET] = bucket.finding(found, names)
+    if found is None:
+        since = missing_since(previous, part=BUCKET, reason=bucket.NOT_FOUND, now=now)
+        findings[BUCKET] = missing(findings[BUCKET], kind="bucket", since=since, now=now)
+    return findings
+
+
+def _conclude(
+    operator: Operator,
+    context: Context,
+    observed: Observations,
+    findings: dict[str, Finding],
+    *,
+    blocked: bool,
+) -> None:
+    """A finding for every part that has none yet, from what is known after the writes."""
+    names = context.names
+    desired = parts.desires(names, context, observed, bundle=operator.bundle)
+    remaining = parts.plans(observed, desired)
+    for part, module in parts.MODULES.items():
+        if part in findings:
+            continue
+        if isinstance(observed[part], Unread):
+            findings[part] = finding_of_error(observed[part].error, now=context.now)
+            continue
+        finding: Finding = module.finding(observed[part], desired[part])
+        left = remaining[part]
+        if isinstance(left, Finding):
+            finding = left
+        elif left and names.tenant.suspend:
+            told = "; ".join(change.summary for change in left)
+            finding = Finding.waiting("Suspended", f"suspended: not done is {told}")
+        elif left and finding.status == "True":
+            finding = Finding.waiting("Updating", "; ".join(change.summary for change in left), look_again_seconds=1)
+        elif finding.reason == "Missing" and (blocked or part in (FUNCTION, TRIGGER)):
+            finding = replace(finding, reason="WaitingForParts", message=f"{finding.message} and waits for other parts")
+        findings[part] = finding
+
+
+async def _announce(operator: Operator, resource: Resource, names: Names) -> Resource:
+    """status.aws is there before the first AWS write: a later life must know whose objects these are, and where."""
+    status = resource.get("status") or {}
+    if status.get("aws") == aws_fields(names.identity):
+        return resource
+    ready = Finding.waiting("Provisioning", "the AWS objects are being made")
+    status = compose(
+        status, generation=names.tenant.generation, ready=ready, findings={}, now=operator.now(),
+        fields={"aws": aws_fields(names.identity), "functionName": names.tenant.function.name},
+    )  # fmt: skip
+    return await keep(operator, operator.kube.apply_status(resource, status)) or resource
+
+
+def _ready_words(tenant: Tenant) -> dict[str, str]:
+    if tenant.suspend:
+        reason, message = (
+            "Suspended",
+            "every AWS object is as declared; suspended, so nothing will be changed",
+        )
+    elif not tenant.trigger.enabled:
+        reason = "TriggerDisabled"
+        message = (
+            "every AWS object is as declared, and the trigger is off: files of deleted records stay. The stream keeps "
+            "records 24 hours; set spec.trigger.enabled: true within that time and nothing is lost"
+        )
+    else:
+        reason, message = "UpToDate", "every AWS object is as declared; files of deleted records are erased"
+    return {"ready_reason": reason, "ready_message": message}
+
+
+def _carried(memory: Memory, tenant: Tenant, *, now: float) -> Carried | None:
+    """What need not be read again because it was seen in step, for this generation, moments ago."""
+    carried = memory.carried
+    if carried is None or carried.generation != tenant.generation or now - carried.at > _CARRIED_SECONDS:
+        return None
+    return carried
+
+
+def _carry(
+    observed: Observations,
+    findings: Mapping[str, Finding],
+    carried: Carried | None,
+    tenant: Tenant,
+    *,
+    wrote: bool,
+    now: float,
+) -> Carried | None:
+    """What the next pass may rely on, if this one wrote and now only waits."""
+    waiting = any(finding.status == "Unknown" for finding in findings.values())
+    if not waiting or not (wrote or carried) or any(finding.failed for finding in findings.values()):
+        return None
+    return Carried(
+        generation=tenant.generation,
+        at=carried.at if carried else now,
+        observations={part: seen for part, seen in observed.items() if findings[part].status == "True"},
+    )
+
+
+def _is_deep(memory: Memory, tenant: Tenant, resource: Resource, *, every: int) -> bool:
+    """Whether this pass also reads what seldom changes."""
+    asked = (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION)
+    return (
+        memory.settled_generation != tenant.generation
+        or memory.passes % every == 0
+        or asked != (resource.get("status") or {}).get("lastHandledReconcile")
+    )

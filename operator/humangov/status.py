@@ -1,0 +1,203 @@
+"""What people see: findings of the parts → conditions, columns and events. Pure.
+
+The rules are kstatus's (sigs.k8s.io/cli-utils/pkg/kstatus): Ready is always present, Reconciling and Stalled never
+hold together, only Stalled=True means failed, and no condition is newer or older than the generation it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from humangov.tenant import parse_time
+
+# Parts in the order in which they are told.
+PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
+MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
+_MESSAGE_LIMIT = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one part (or the tenant as a whole) is like.
+
+    `status` is True (in step), Unknown (on its way) or, with `stalled`, False (a person is needed).
+    `look_again_seconds` asks for another pass; `soon` tells the queue which back-off a failure takes.
+    """
+
+    status: str
+    reason: str
+    message: str
+    stalled: bool = False
+    failed: bool = False  # the pass counts as a failed try: the queue backs off
+    soon: bool = True
+    look_again_seconds: float | None = None
+
+    @classmethod
+    def in_step(cls, reason: str, message: str) -> Finding:
+        return cls(status="True", reason=reason, message=message)
+
+    @classmethod
+    def waiting(cls, reason: str, message: str, *, look_again_seconds: float | None = None) -> Finding:
+        """Nothing is wrong; AWS (or another part) needs time."""
+        return cls(status="Unknown", reason=reason, message=message, look_again_seconds=look_again_seconds)
+
+    @classmethod
+    def progressing(cls, reason: str, message: str, *, soon: bool) -> Finding:
+        """Something failed that a retry cures."""
+        return cls(status="Unknown", reason=reason, message=message, failed=True, soon=soon)
+
+    @classmethod
+    def needs_person(cls, reason: str, message: str) -> Finding:
+        """Retried slowly all the same, so that the remedy needs no kubectl."""
+        return cls(status="False", reason=reason, message=message, stalled=True, failed=True, soon=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A Kubernetes Event, posted on transitions only."""
+
+    kind: str  # Normal or Warning
+    reason: str
+    message: str
+
+
+def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> Finding:
+    """A thing that people make (table, bucket) is not there: waited for, and after 15 minutes a person's business."""
+    if (now - since).total_seconds() < MISSING_IS_STALLED_AFTER_SECONDS:
+        return replace(finding, look_again_seconds=5)
+    return replace(
+        finding,
+        status="False",
+        stalled=True,
+        message=f"{finding.message} The {kind} has been missing for over 15 minutes; it is looked for all the same.",
+        look_again_seconds=30,
+    )
+
+
+def missing_since(previous: Mapping[str, Any], *, part: str, reason: str, now: datetime) -> datetime:
+    """Since when a part has been missing, as its conditions tell (they survive a restart).
+
+    Unknown → False keeps the same reason but moves lastTransitionTime; what is False already has waited its time.
+    """
+    condition = find(previous, part)
+    if condition is None or condition["reason"] != reason:
+        return now
+    if condition["status"] == "False":
+        return datetime.min.replace(tzinfo=now.tzinfo)
+    return parse_time(condition["lastTransitionTime"]) or now
+
+
+def find(status: Mapping[str, Any], condition_type: str) -> Mapping[str, Any] | None:
+    """One condition of a status by its type."""
+    for condition in status.get("conditions") or ():
+        if condition["type"] == condition_type:
+            return dict(condition)
+    return None
+
+
+def steady(finding: Finding, *, previous: Mapping[str, Any], part: str, generation: int) -> Finding:
+    """A passing failure of something that was in step at this generation is retried before it is shown.
+
+    Else every throttled read would flap Ready, and Argo CD would refresh on each flap.
+    """
+    condition = find(previous, part)
+    if (
+        finding.failed
+        and finding.soon
+        and condition is not None
+        and condition["status"] == "True"
+        and condition.get("observedGeneration") == generation
+    ):
+        return replace(finding, status="True", reason=condition["reason"], message=condition["message"])
+    return finding
+
+
+def summary(findings: Mapping[str, Finding], *, ready_reason: str, ready_message: str) -> Finding:
+    """Ready, from the parts: what needs a person first, then what is on its way, else in step."""
+    ordered = [findings[part] for part in PARTS if part in findings]
+    stalled = [finding for finding in ordered if finding.stalled]
+    if stalled:
+        return replace(stalled[0], message=_join(stalled))
+    unready = [finding for finding in ordered if finding.status != "True"]
+    if unready:
+        # A cause before its consequences: what merely waits for another part comes last.
+        unready.sort(key=lambda finding: finding.reason.startswith("WaitingFor"))
+        return replace(unready[0], message=_join(unready))
+    return Finding.in_step(ready_reason, ready_message)
+
+
+def compose(
+    previous: Mapping[str, Any],
+    *,
+    generation: int,
+    ready: Finding,
+    findings: Mapping[str, Finding],
+    now: datetime,
+    fields: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole status that the operator owns. Equal facts give an equal status: nothing then needs writing."""
+    reconciling = Finding(
+        status="True" if ready.status == "Unknown" else "False",
+        reason=ready.reason,
+        message=ready.message if ready.status == "Unknown" else "nothing is under way",
+    )
+    stalled = Finding(
+        status="True" if ready.stalled else "False",
+        reason=ready.reason,
+        message=ready.message if ready.stalled else "no person is needed",
+    )
+    conditions = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}
+    for part in PARTS:
+        if part in findings:
+            conditions[part] = findings[part]
+    return {
+        **{key: value for key, value in fields.items() if value is not None},
+        "observedGeneration": generation,
+        "conditions": [
+            _condition(previous, name, finding, generation=generation, now=now) for name, finding in conditions.items()
+        ],
+    }
+
+
+def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    """The events that a change of status deserves: Ready reached, or a person needed (or needed for another reason)."""
+    before, after = find(old, "Ready"), find(new, "Ready")
+    if after is None:
+        return []
+    was = (before["status"], before["reason"]) if before else (None, None)
+    if (after["status"], after["reason"]) == was:
+        return []
+    if after["status"] == "True":
+        return [Event(kind="Normal", reason=after["reason"], message=after["message"])]
+    if after["status"] == "False":
+        return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
+    if was[0] in ("True", "False") and before and before.get("observedGeneration") == after["observedGeneration"]:
+        return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
+    return []
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _condition(
+    previous: Mapping[str, Any], name: str, finding: Finding, *, generation: int, now: datetime
+) -> dict[str, Any]:
+    before = find(previous, name)
+    unchanged = before is not None and before["status"] == finding.status
+    return {
+        "type": name,
+        "status": finding.status,
+        "observedGeneration": generation,
+        "lastTransitionTime": before["lastTransitionTime"] if before and unchanged else timestamp(now),
+        "reason": finding.reason,
+        "message": finding.message[:_MESSAGE_LIMIT],
+    }
+
+
+def _join(findings: Sequence[Finding]) -> str:
+    """Each message once, in order."""
+    return "; ".join(dict.fromkeys(finding.message for finding in findings if finding.message))

@@ -1,0 +1,91 @@
+"""What the operator knows of the resources: their latest form, and a few facts that only save calls.
+
+Nothing here is truth. It is rebuilt from the API server and AWS after every restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from humangov.aws import bucket
+from humangov.kube import Resource
+from humangov.tenant import InvalidSpecError, Tenant, parse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """What a pass moments ago saw or wrote in step; the pass that waits for the rest need not read it again."""
+
+    generation: int
+    at: float  # monotonic
+    observations: Mapping[str, Any]
+
+
+@dataclass
+class Memory:
+    """Of one tenant, in this life of the operator."""
+
+    uid: str
+    passes: int = 0
+    settled_generation: int | None = None
+    bucket: bucket.Observed | None = None  # as the last deep pass saw it
+    carried: Carried | None = None
+    absent_since: float | None = None  # monotonic; when teardown first found everything gone
+
+
+@dataclass
+class Store:
+    """By `namespace/name`."""
+
+    default_region: str
+    _resources: dict[str, Resource] = field(default_factory=dict)
+    _memories: dict[str, Memory] = field(default_factory=dict)
+    _tenants: dict[str, Tenant] = field(default_factory=dict)
+
+    def put(self, resource: Resource) -> None:
+        """Keep the newer of two forms of a resource: watch events may arrive after our own write's answer."""
+        key = key_of(resource)
+        known = self._resources.get(key)
+        if known is not None and _version(resource) < _version(known) and _uid(resource) == _uid(known):
+            return
+        self._resources[key] = resource
+        if known is None or _uid(resource) != _uid(known):
+            self._memories[key] = Memory(uid=_uid(resource))
+        self._tenants.pop(key, None)
+        with contextlib.suppress(InvalidSpecError):
+            self._tenants[key] = parse(resource, default_region=self.default_region)
+
+    def drop(self, key: str) -> None:
+        for kept in (self._resources, self._memories, self._tenants):
+            kept.pop(key, None)
+
+    def get(self, key: str) -> Resource | None:
+        return self._resources.get(key)
+
+    def memory(self, key: str) -> Memory:
+        return self._memories[key]
+
+    def tenants(self) -> list[Tenant]:
+        """Every resource that can be read as a tenant."""
+        return list(self._tenants.values())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._resources))
+
+
+def key_of(resource: Resource) -> str:
+    metadata: Any = resource["metadata"]
+    return f"{metadata['namespace']}/{metadata['name']}"
+
+
+def _uid(resource: Resource) -> str:
+    return str(resource["metadata"].get("uid", ""))
+
+
+def _version(resource: Resource) -> int:
+    """Kubernetes 1.35 promises that resource versions of one resource can be compared as numbers."""
+    text = str(resource["metadata"].get("resourceVersion", "0"))
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,213 @@
+"""The end of a tenant: everything of ours removed in order and seen to be gone, or let go, before the finalizer is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from humangov.aws import function, log_group, role, stream, trigger
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.model import NotOwnedError, finding_of_error
+from humangov.kube import Resource
+from humangov.passes import Operator, identify, report, tell
+from humangov.queue import Outcome
+from humangov.status import Event, Finding
+from humangov.store import key_of
+from humangov.tenant import FINALIZER, Names, Tenant
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class _Remains:
+    """What people are told at the end."""
+
+    gone: list[str] = field(default_factory=list)
+    stays: list[str] = field(default_factory=list)
+
+
+async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Outcome:
+    """One pass over a tenant that is being deleted. Raises KubeError."""
+    if FINALIZER not in (resource["metadata"].get("finalizers") or ()):
+        return Outcome(forget=True)
+    if not (resource.get("status") or {}).get("aws"):
+        # Nothing was ever made, for status.aws comes first. That decision is not left to a cached copy.
+        fresh = await operator.kube.read(resource)
+        if fresh is None:
+            return Outcome(forget=True)
+        if not (fresh.get("status") or {}).get("aws"):
+            return await _let_go(operator, fresh, None)
+        operator.store.put(fresh)
+        resource = fresh
+    clients = operator.clients_for(tenant.region)
+    identity = await identify(operator, resource, clients)
+    if tenant.deletion_policy == "Retain":
+        marked = "all of them"
+        if not isinstance(identity, Finding):
+            marked = await operator.in_thread(partial(_release, clients, Names(tenant=tenant, identity=identity)))
+        return await _let_go(operator, resource, _retained_event(tenant, marked))
+    if isinstance(identity, Finding):
+        return await report(operator, resource, ready=identity)
+    names, remains = Names(tenant=tenant, identity=identity), _Remains()
+    try:
+        waiting = await operator.in_thread(partial(_remove, operator, clients, names, remains))
+    except AwsError as error:
+        waiting = finding_of_error(error)
+    if waiting is None:
+        waiting = _second_look(operator, tenant)
+    if waiting is None:
+        return await _let_go(operator, resource, _deleted_event(tenant, remains))
+    return await report(operator, resource, ready=waiting, names=names)
+
+
+def _remove(operator: Operator, clients: Clients, names: Names, remains: _Remains) -> Finding | None:
+    """Remove everything that is ours, in order; what is waited for, or None when all of it is gone. Raises AwsError."""
+    tenant = names.tenant
+    steps: list[tuple[str, Callable[[], bool]]] = []
+    try:
+        observed = function.observe(clients, names, deep=False)
+        if observed is not None:
+            function.require_known_owner(observed, names)
+    except NotOwnedError as error:
+        remains.stays.append(str(error))  # and so is its trigger someone else's
+    else:
+        waiting = _remove_trigger(clients, names, function_is_there=observed is not None)
+        if waiting:
+            return waiting
+        remains.gone.append("trigger")
+        steps.append((f"function {tenant.function.name}", partial(function.remove, clients, names, observed)))
+    steps.append((f"role {tenant.role_name}", partial(role.remove, clients, names)))
+    if tenant.logs.on_delete == "Delete":
+        steps.append((f"log group {tenant.log_group_name}", partial(log_group.remove, clients, names)))
+    for what, remove in steps:
+        try:
+            if not remove():
+                return _deleting(what)
+            remains.gone.append(what)
+        except NotOwnedError as error:
+            remains.stays.append(str(error))
+    if tenant.logs.on_delete == "Retain":
+        try:
+            log_group.release(clients, names)
+        except NotOwnedError as error:
+            remains.stays.append(str(error))
+        else:
+            remains.stays.append(f"log group {tenant.log_group_name} (spec.logs.onDelete: Retain)")
+    return _remove_stream(operator, clients, names, remains)
+
+
+def _remove_trigger(clients: Clients, names: Names, *, function_is_there: bool) -> Finding | None:
+    """Remove our mappings of the function, which is ours or absent; what is waited for. Raises AwsError."""
+    left = trigger.remove(clients, names, function_is_ours=function_is_there)
+    going = [mapping for mapping in left if trigger.reads_table(mapping, names)]
+    foreign = [mapping for mapping in left if not trigger.reads_table(mapping, names)]
+    if not function_is_there:
+        going = [mapping for mapping in going if mapping.tags is None or mapping.state == "Deleting"]
+        foreign = []
+    if going:
+        return _deleting(f"trigger {', '.join(mapping.uuid for mapping in going)}")
+    if foreign:
+        told = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
+        return Finding.needs_person(
+            "ForeignTrigger",
+            f"{told} also calls function {names.tenant.function.name} and is not ours. Delete that event source "
+            "mapping, or set deletionPolicy: Retain",
+        )
+    return None
+
+
+def _remove_stream(operator: Operator, clients: Clients, names: Names, remains: _Remains) -> Finding | None:
+    """Turn the stream off if we turned it on and nobody else reads it. Raises AwsError."""
+    table = names.tenant.table.name
+    observed = stream.observe(clients, names, deep=False)
+    if observed is None:
+        return None
+    observed = stream.with_tags(clients, names, observed)
+    if observed.enabled and observed.arn:
+        decision = stream.may_disable(
+            observed, owner=names.owner, now=operator.now(),
+            other_readers=partial(trigger.other_readers, clients, stream_arn=observed.arn),
+        )  # fmt: skip
+        if decision is None:
+            return Finding.waiting(
+                "Deleting", f"waiting until the tags of table {table} can be relied on", look_again_seconds=2
+            )
+        if decision:
+            stream.disable(clients, names)
+            remains.gone.append(f"stream of table {table}")
+        else:
+            remains.stays.append(f"the stream of table {table} (it was not enabled by us, or has other readers)")
+    stream.untag(clients, names, observed)
+    return None
+
+
+def _second_look(operator: Operator, tenant: Tenant) -> Finding | None:
+    """What was made seconds ago may be gone only to the eye: a young tenant's absence is confirmed once more."""
+    settings, memory, now = operator.settings, operator.store.memory(tenant.key), operator.monotonic()
+    age = (operator.now() - tenant.created).total_seconds()
+    if min(age, now - operator.started_at) > settings.young_seconds:
+        return None
+    if memory.absent_since is None:
+        memory.absent_since = now
+    left = settings.confirm_seconds - (now - memory.absent_since)
+    if left <= 0:
+        return None
+    return Finding.waiting(
+        "Deleting", "everything is gone; it was young, so one more look is taken", look_again_seconds=left
+    )
+
+
+def _release(clients: Clients, names: Names) -> str:
+    """Take our marks off what stays, as far as AWS lets us; what kept its mark, in words."""
+    marked = []
+    for what, release in (
+        ("trigger", partial(trigger.release, clients, names)),
+        ("function", partial(function.release, clients, names)),
+        ("role", partial(role.release, clients, names)),
+        ("log group", partial(log_group.release, clients, names)),
+        ("stream", partial(stream.release, clients, names)),
+    ):
+        try:
+            release()
+        except NotOwnedError:
+            continue
+        except AwsError as error:
+            if error.meaning is not Meaning.GONE:
+                marked.append(what)
+    return ", ".join(marked)
+
+
+def _retained_event(tenant: Tenant, marked: str) -> Event:
+    note = f"; our ownership tags could not be taken off: {marked}" if marked else ""
+    return Event(
+        kind="Normal",
+        reason="Retained",
+        message=f"deletionPolicy is Retain: function {tenant.function.name} with its trigger, role {tenant.role_name}, "
+        f"log group {tenant.log_group_name} and the stream of table {tenant.table.name} stay and work on, cared for by "
+        f"nobody{note}",
+    )
+
+
+def _deleted_event(tenant: Tenant, remains: _Remains) -> Event:
+    stays = f"; what stays: {'; '.join(remains.stays)}" if remains.stays else ""
+    return Event(
+        kind="Normal",
+        reason="Deleted",
+        message=f"gone: {', '.join(remains.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
+        f"touched{stays}",
+    )
+
+
+def _deleting(what: str) -> Finding:
+    return Finding.waiting("Deleting", f"waiting until {what} is gone", look_again_seconds=0.5)
+
+
+async def _let_go(operator: Operator, resource: Resource, event: Event | None) -> Outcome:
+    if event:
+        logger.info("%s: %s", event.reason, event.message, extra={"tenant": key_of(resource)})
+        await tell(operator, resource, event)
+    await operator.kube.set_finalizer(resource, present=False)
+    return Outcome(forget=True)

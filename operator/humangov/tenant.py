@@ -1,0 +1,255 @@
+"""A HumanGovState as frozen types, and every AWS name that derives from it.
+
+The defaults here are those of crds/humangovstates.yaml; a test holds the two together. They matter where no API
+server has filled them in (`humangov plan -f`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+GROUP, VERSION, KIND, PLURAL = "humangov.io", "v1", "HumanGovState", "humangovstates"
+FINALIZER = "humangov.io/cleanup"
+RECONCILE_ANNOTATION = "humangov.io/reconcile"
+OWNER_TAG = "humangov.io/tenant"
+ROLE_PATH = "/humangov/"
+_ROLE_NAME_LIMIT = 64  # IAM's; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+
+
+class InvalidSpecError(Exception):
+    """The manifest can't be used; the message says what is wrong, where, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    name: str
+    file_attributes: tuple[str, ...] = ("pdf",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    name: str
+    key_prefix: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    name: str
+    runtime: str = "python3.13"
+    architecture: str = "arm64"
+    memory_mib: int = 512
+    timeout_seconds: int = 300
+    reserved_concurrency: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trigger:
+    enabled: bool = True
+    batch_size: int = 1000
+    batching_window_seconds: int = 0
+    maximum_retry_attempts: int = 10
+    maximum_record_age_seconds: int = 43200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    retention_days: int = 400
+    on_delete: str = "Delete"
+    kms_key_arn: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Where a tenant's AWS objects are: written to status.aws before the first of them is made."""
+
+    account_id: str
+    region: str
+    cluster: str
+    partition: str = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """One HumanGovState: its spec with defaults, and what of its metadata decides anything."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    deleting: bool
+    region: str
+    table: Table
+    bucket: Bucket
+    function: Function
+    trigger: Trigger
+    logs: Logs
+    tags: Mapping[str, str]
+    deletion_policy: str
+    suspend: bool
+
+    @property
+    def key(self) -> str:
+        """`namespace/name`, as the queue and the logs know the tenant."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def role_name(self) -> str:
+        """`<function>-<region>`: roles are global, functions are not. Has a digest where it would exceed IAM's 64."""
+        name = f"{self.function.name}-{self.region}"
+        if len(name) <= _ROLE_NAME_LIMIT:
+            return name
+        digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+        kept = _ROLE_NAME_LIMIT - len(self.region) - len(digest) - 2
+        return f"{self.function.name[:kept]}-{digest}-{self.region}"
+
+    @property
+    def log_group_name(self) -> str:
+        return f"/aws/lambda/{self.function.name}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Every AWS name of one tenant in one account."""
+
+    tenant: Tenant
+    identity: Identity
+
+    @property
+    def owner(self) -> str:
+        """Value of the ownership tag: `<cluster>/<namespace>/<name>`."""
+        return f"{self.identity.cluster}/{self.tenant.namespace}/{self.tenant.name}"
+
+    def _arn(self, service: str, resource: str, *, region: str | None = None, account_id: str | None = None) -> str:
+        place = self.identity.region if region is None else region
+        account = self.identity.account_id if account_id is None else account_id
+        return f"arn:{self.identity.partition}:{service}:{place}:{account}:{resource}"
+
+    @property
+    def table_arn(self) -> str:
+        return self._arn("dynamodb", f"table/{self.tenant.table.name}")
+
+    @property
+    def bucket_arn(self) -> str:
+        return self._arn("s3", self.tenant.bucket.name, region="", account_id="")
+
+    @property
+    def role_arn(self) -> str:
+        return self._arn("iam", f"role{ROLE_PATH}{self.tenant.role_name}", region="")
+
+    @property
+    def function_arn(self) -> str:
+        return self._arn("lambda", f"function:{self.tenant.function.name}")
+
+    def mapping_arn(self, uuid: str) -> str:
+        return self._arn("lambda", f"event-source-mapping:{uuid}")
+
+    @property
+    def log_group_arn(self) -> str:
+        return self._arn("logs", f"log-group:{self.tenant.log_group_name}")
+
+
+def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
+    """The Tenant that a HumanGovState (as the API server or a manifest gives it) declares.
+
+    Raises InvalidSpecError. The API server has refused nearly all of what is refused here; this is for manifests that
+    no API server has seen, and for objects stored under an older definition.
+    """
+    if resource.get("kind") != KIND or resource.get("apiVersion") != f"{GROUP}/{VERSION}":
+        raise InvalidSpecError(
+            f"expected a {KIND} of {GROUP}/{VERSION}, got kind {resource.get('kind')!r} of "
+            f"{resource.get('apiVersion')!r}"
+        )
+    metadata = resource.get("metadata") or {}
+    name = metadata.get("name")
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,41}[a-z0-9])?", name):
+        raise InvalidSpecError(
+            f"metadata.name {name!r} must be 1 to 43 lower-case letters, digits or hyphens, without dots: "
+            "the cleanup function is named after it"
+        )
+    spec = _section(resource, "spec", _SPEC_FIELDS, where="")
+    table = _section(spec, "table", {"name": str, "fileAttributes": list})
+    bucket = _section(spec, "bucket", {"name": str, "keyPrefix": str})
+    function = _section(spec, "function", _FUNCTION_FIELDS)
+    for section, values in (("table", table), ("bucket", bucket)):
+        if not values.get("name"):
+            raise InvalidSpecError(f"spec.{section}.name is required: the name of the tenant's {section}")
+    tags = spec.get("tags") or {}
+    return Tenant(
+        namespace=metadata.get("namespace") or "default",
+        name=name,
+        uid=metadata.get("uid") or "",
+        generation=int(metadata.get("generation") or 0),
+        created=parse_time(metadata.get("creationTimestamp")) or datetime.now(UTC),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        region=spec.get("region") or default_region,
+        table=Table(
+            name=table["name"],
+            # Sorted: the list is a set to the API server, and its order must not look like a change.
+            file_attributes=tuple(sorted(set(table.get("fileAttributes") or ("pdf",)))),
+        ),
+        bucket=Bucket(name=bucket["name"], key_prefix=bucket.get("keyPrefix") or ""),
+        function=Function(
+            **{"name": f"humangov-{name}-delete-file"} | _snake(function),
+        ),
+        trigger=Trigger(**_snake(_section(spec, "trigger", _TRIGGER_FIELDS))),
+        logs=Logs(**_snake(_section(spec, "logs", _LOGS_FIELDS))),
+        tags={str(key): str(value) for key, value in tags.items()},
+        deletion_policy=spec.get("deletionPolicy") or "Delete",
+        suspend=bool(spec.get("suspend", False)),
+    )
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """A Kubernetes timestamp (RFC 3339) as an aware datetime."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
+
+
+_SPEC_FIELDS: Mapping[str, type] = {
+    "region": str, "table": dict, "bucket": dict, "function": dict, "trigger": dict, "logs": dict,
+    "tags": dict, "deletionPolicy": str, "suspend": bool,
+}  # fmt: skip
+_FUNCTION_FIELDS: Mapping[str, type] = {
+    "name": str, "runtime": str, "architecture": str, "memoryMiB": int, "timeoutSeconds": int,
+    "reservedConcurrency": int,
+}  # fmt: skip
+_TRIGGER_FIELDS: Mapping[str, type] = {
+    "enabled": bool, "batchSize": int, "batchingWindowSeconds": int, "maximumRetryAttempts": int,
+    "maximumRecordAgeSeconds": int,
+}  # fmt: skip
+_LOGS_FIELDS: Mapping[str, type] = {"retentionDays": int, "onDelete": str, "kmsKeyARN": str}
+
+
+def _section(
+    parent: Mapping[str, Any], name: str, known: Mapping[str, type], *, where: str = "spec."
+) -> Mapping[str, Any]:
+    """One object of the spec; unknown fields and wrong types are refused with their path."""
+    section = parent.get(name)
+    if section is None:
+        section = {}
+    if not isinstance(section, Mapping):
+        raise InvalidSpecError(f"{where}{name} must be an object, not {type(section).__name__}")
+    path = f"{where}{name}"
+    for key, value in section.items():
+        if key not in known:
+            raise InvalidSpecError(f"{path}.{key} is not a field of {KIND}; {path} has {', '.join(known)}")
+        kind = known[key]
+        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise InvalidSpecError(
+                f"{path}.{key} must be of type {kind.__name__}, not {type(value).__name__}: {value!r}"
+            )
+    return section
+
+
+def _snake(section: Mapping[str, Any]) -> dict[str, Any]:
+    """API field names (memoryMiB, kmsKeyARN) → Python's (memory_mib, kms_key_arn); nulls are defaults."""
+    return {
+        re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.replace("MiB", "Mib")).lower(): value
+        for key, value in section.items()
+        if value is not None
+    }

@@ -1,0 +1,113 @@
+"""`python -m sandbox up | down | status | env`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import click
+
+import sandbox
+from sandbox import emulator, report
+from sandbox.errors import SandboxError
+from sandbox.handle import Sandbox, shell_lines
+from sandbox.paths import Layout
+
+
+def say(line: str) -> None:
+    click.echo(f"sandbox: {line}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """A Kubernetes control plane and an emulated AWS on this machine.
+
+    \b
+    KUBECONFIG            set by you: use that cluster, start no control plane
+    AWS_ENDPOINT_URL      set by you: use that endpoint, start no emulated AWS
+    SANDBOX_AWS=account   use the real AWS account of your credentials
+    KUBEBUILDER_ASSETS    folder with etcd, kube-apiserver and kubectl to use instead of building them
+    HUMANGOV_SANDBOX_DIR  folder of the sandbox (default .build/sandbox); each folder is a sandbox of its own
+    HUMANGOV_CACHE        folder for what is worth keeping between clones (default .build/cache)
+    """
+
+
+@cli.command()
+@click.option("--kube/--no-kube", default=True, help="Kubernetes: etcd, API server, controllers.")
+@click.option("--aws/--no-aws", default=True, help="The emulated AWS.")
+def up(*, kube: bool, aws: bool) -> None:
+    """Start it, or what of it is not running. The first time it is built, which takes about 5 minutes."""
+    started = time.monotonic()
+    running = sandbox.up(kubernetes=kube, aws=aws, say=say)
+    click.echo("\n".join(summary(running, seconds=time.monotonic() - started)))
+
+
+@cli.command()
+@click.option("--purge", is_flag=True, help="Delete its folder as well, logs included.")
+def down(*, purge: bool) -> None:
+    """Stop it and forget its data. Logs stay until the next start."""
+    sandbox.down(purge=purge, say=say)
+    say("nothing of it is running")
+
+
+@cli.command()
+def status() -> None:
+    """Show each part. Exit code 1 if one is down, with the end of its log."""
+    found = report.report()
+    if not found.up:
+        click.echo("The sandbox is not up. Start it with: python -m sandbox up", err=True)
+        sys.exit(1)
+    if found.rows:
+        click.echo(report.table(found.rows))
+    for note in found.notes:
+        click.echo(note, err=not found.healthy)
+    sys.exit(0 if found.healthy else 1)
+
+
+@cli.command()
+def env() -> None:
+    """Print variables for a shell: eval "$(python -m sandbox env)"."""
+    running = sandbox.current()
+    if running is None:
+        raise SandboxError("The sandbox is not up, or not all of it. Start it with: python -m sandbox up")
+    click.echo("\n".join(shell_lines(running, os.environ)))
+
+
+def summary(running: Sandbox, *, seconds: float) -> list[str]:
+    lines = [f"The sandbox is up ({seconds:.1f} s)."]
+    if running.kubeconfig is not None:
+        lines.append(f"  Kubernetes  {running.kubeconfig}")
+    if running.aws == "emulator":
+        lines.append(f"  AWS         {running.aws_endpoint_url}, account {emulator.ACCOUNT}, {emulator.REGION}")
+    elif running.aws == "endpoint":
+        lines.append(f"  AWS         {running.aws_endpoint_url}")
+    elif running.aws == "account":
+        lines.append("  AWS         the real account of your credentials")
+    return [
+        *lines,
+        f"  Logs        {Layout.of().logs}",
+        'Use it:   eval "$(python -m sandbox env)"   and then kubectl, aws, boto3',
+        "Look:     python -m sandbox status",
+        "Stop it:  python -m sandbox down",
+    ]
+
+
+def main() -> None:
+    """Run the command; whatever could be foreseen ends as a sentence and exit code 1."""
+    try:
+        cli(standalone_mode=True)
+    except SandboxError as error:
+        click.echo(f"sandbox: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        click.echo(f"sandbox: {error.strerror or error}{where}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        click.echo("sandbox: interrupted", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

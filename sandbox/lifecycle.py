@@ -1,0 +1,367 @@
+"""`up`, `down` and `current`: what runs, in which order, and what is done about what does not run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from sandbox import build, choices, cluster, emulator, handle, ports, processes
+from sandbox.choices import Choice
+from sandbox.errors import PartStoppedError, SandboxError
+from sandbox.handle import Sandbox
+from sandbox.paths import Layout
+from sandbox.state import Part, State, load, locked, save
+
+Say = Callable[[str], None]
+# A cold machine under load took 9 s; more than this is a fault.
+READY_SECONDS = 90.0
+# How long a part that was up already may take to answer before it is started anew.
+ANSWER_SECONDS = 5.0
+# A port can be taken by someone between our look and our bind.
+ATTEMPTS = 3
+ADDRESS_TAKEN = "address already in use"
+
+
+def silent(_: str) -> None:
+    """For callers who want no progress."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """How one part is started, and how it shows that it works."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str]
+    address: str
+    ready: Callable[[], bool]
+
+
+def up(
+    *,
+    kubernetes: bool = True,
+    aws: bool = True,
+    environ: Mapping[str, str] = os.environ,
+    say: Say = silent,
+) -> Sandbox:
+    """Start what is not running and wait until all answers. Harmless if it is up; mends it if half dead.
+
+    Raises SandboxError, with a sentence for the user, for whatever cannot be done.
+    """
+    _require_linux()
+    layout = Layout.of(environ)
+    choice = choices.choose(environ, layout, kubernetes=kubernetes, aws=aws)
+    for line in choices.explain(choice):
+        say(line)
+    programs = build.locate(say=say, environ=environ) if choice.kubernetes == "sandbox" else None
+    kubectl = _kubectl(choice, programs, say=say, environ=environ)
+    if choice.aws == "emulator":
+        emulator.install(say=say, environ=environ)
+    with _locked(layout, say):
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                state = _bring_up(layout, choice, programs, kubectl=kubectl, environ=environ, say=say)
+            except PartStoppedError as error:
+                taken = any(ADDRESS_TAKEN in line.lower() for line in error.log)
+                if not taken or attempt == ATTEMPTS:
+                    raise
+                say(f"a port of {error.part} was taken in the meantime: once more, with others")
+            else:
+                return handle.of(layout, state)
+    raise AssertionError("unreachable")
+
+
+def current(*, environ: Mapping[str, str] = os.environ) -> Sandbox | None:
+    """The sandbox, if it was brought up and every part of it lives."""
+    layout = Layout.of(environ)
+    state = load(layout.state)
+    if not state.up or not all(processes.alive(part.process) for part in state.parts.values()):
+        return None
+    return handle.of(layout, state)
+
+
+def down(*, purge: bool = False, environ: Mapping[str, str] = os.environ, say: Say = silent) -> None:
+    """Stop all that this sandbox started, forget its data; logs stay, unless `purge`. Harmless when down."""
+    layout = Layout.of(environ)
+    if not layout.root.exists():
+        return
+    with _locked(layout, say):
+        _stop_everything(layout, say)
+        _forget_data(layout)
+        save(layout.state, load(layout.state).stopped())
+        if purge:
+            shutil.rmtree(layout.root)
+
+
+def _require_linux() -> None:
+    if not (processes.PROC / "self" / "stat").exists():
+        raise SandboxError(
+            "The sandbox knows its processes by /proc, which only Linux has. On another system, name a cluster "
+            "in KUBECONFIG and an endpoint in AWS_ENDPOINT_URL, and use them without the sandbox."
+        )
+
+
+def programs_of(
+    layout: Layout,
+    choice: Choice,
+    programs: build.Programs | None,
+    *,
+    known_ports: Mapping[str, int],
+    path: str,
+) -> dict[str, Program]:
+    """Every part that `choice` asks for, in the order in which they need each other."""
+    result: list[Program] = []
+    if choice.aws == "emulator":
+        result.append(
+            Program(
+                name=emulator.PART,
+                command=emulator.command(),
+                environment=_environment(layout, path) | emulator.environment(layout, port=known_ports[emulator.PART]),
+                address=emulator.address(known_ports),
+                ready=lambda: emulator.ready(known_ports),
+            )
+        )
+    if programs is not None:
+        identities = cluster.existing_identities(layout.certificates)
+        commands = cluster.commands(programs, layout, ports=known_ports, identities=identities)
+        result += [
+            Program(
+                name=name,
+                command=commands[name],
+                environment=_environment(layout, path),
+                address=cluster.address(name, known_ports),
+                ready=_cluster_probe(name, ports=known_ports, identities=identities),
+            )
+            for name in cluster.PARTS
+        ]
+    return {program.name: program for program in result}
+
+
+def port_names(choice: Choice) -> list[str]:
+    kubernetes = list(cluster.PORTS) if choice.kubernetes == "sandbox" else []
+    return kubernetes + ([emulator.PART] if choice.aws == "emulator" else [])
+
+
+def _bring_up(
+    layout: Layout,
+    choice: Choice,
+    programs: build.Programs | None,
+    *,
+    kubectl: str | None,
+    environ: Mapping[str, str],
+    say: Say,
+) -> State:
+    state = load(layout.state)
+    living = {name for name, part in state.parts.items() if processes.alive(part.process)}
+    if not living:
+        _stop_everything(layout, say)
+        _forget_data(layout)
+        for log in layout.logs.glob("*.log"):
+            log.unlink()
+        state = state.stopped()
+    else:
+        _stop_strays(layout, state, living)
+    _create_folders(layout)
+
+    known = ports.keep_or_choose(port_names(choice), known=state.ports, in_use=_port_owners(living))
+    if choice.kubernetes == "sandbox":
+        identities = cluster.existing_identities(layout.certificates)
+        living_cluster = living & set(cluster.PARTS)
+        if not living_cluster:
+            shutil.rmtree(layout.etcd_data, ignore_errors=True)
+            identities = cluster.create_identities(layout.certificates)
+        elif any(known[name] != state.ports.get(name) for name in cluster.PORTS):
+            # The others were told the old port: none of them can stay.
+            say("a port of the control plane was taken by another program: starting all of it anew")
+            _stop_parts(state, living_cluster)
+            living -= living_cluster
+        cluster.write_configuration(layout, ports=known, identities=identities)
+    state = _described(replace(state, ports=known), layout, choice, kubectl=kubectl)
+    save(layout.state, state)
+
+    wanted = programs_of(layout, choice, programs, known_ports=known, path=environ.get("PATH", os.defpath))
+    silent_parts = _not_answering([program for name, program in wanted.items() if name in living])
+    if silent_parts:
+        say(f"{', '.join(silent_parts)} runs but does not answer: starting it anew")
+        _stop_parts(state, set(silent_parts))
+        living -= set(silent_parts)
+    missing = [program for name, program in wanted.items() if name not in living]
+    if not missing:
+        say("the sandbox is up already")
+        return state
+    if living & set(wanted):
+        say(f"{', '.join(program.name for program in missing)} is not running: starting it")
+        if emulator.PART not in living and emulator.PART in state.parts:
+            say("the emulated AWS keeps everything in memory: it begins empty")
+    return _start(layout, state, missing, known=known, stop_on_failure=not living, say=say)
+
+
+def _start(
+    layout: Layout,
+    state: State,
+    missing: list[Program],
+    *,
+    known: Mapping[str, int],
+    stop_on_failure: bool,
+    say: Say,
+) -> State:
+    """Start all of `missing`, the controllers last: they wait for the API server for ten seconds only."""
+    begun = time.monotonic()
+    started: list[Program] = []
+    try:
+        for group in (
+            [program for program in missing if program.name != cluster.CONTROLLER_MANAGER],
+            [program for program in missing if program.name == cluster.CONTROLLER_MANAGER],
+        ):
+            for program in group:
+                say(f"starting {program.name} at {program.address}")
+                process = processes.start(
+                    program.command,
+                    log=layout.log(program.name),
+                    environment=program.environment,
+                    mark=layout.root,
+                )
+                if process is None:
+                    raise _stopped(layout, program.name)
+                state = state.with_part(program.name, Part(process=process, address=program.address))
+                save(layout.state, state)
+                started.append(program)
+            # The API server is ready when etcd is: asked in this order, what fails is named first.
+            for program in sorted(group, key=lambda one: one.name == emulator.PART):
+                _wait(layout, state, program.name, program.ready)
+        if cluster.CONTROLLER_MANAGER in {program.name for program in missing}:
+            identities = cluster.existing_identities(layout.certificates)
+            _wait(
+                layout,
+                state,
+                cluster.CONTROLLER_MANAGER,
+                lambda: cluster.default_service_account_exists(ports=known, identities=identities),
+            )
+    except BaseException:  # Ctrl-C as well: nothing half-started is left behind
+        if stop_on_failure:
+            _stop_everything(layout, say)
+            save(layout.state, state.stopped())
+        raise
+    say(f"everything answers after {time.monotonic() - begun:.1f} s")
+    return state
+
+
+def _wait(layout: Layout, state: State, part: str, ready: Callable[[], bool]) -> None:
+    """Until `ready`; raises PartStoppedError as soon as any part has ended, or after READY_SECONDS."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready():
+        for name, one in state.parts.items():
+            if not processes.alive(one.process):
+                raise _stopped(layout, name)
+        if time.monotonic() > deadline:
+            raise _stopped(layout, part, what=f"did not become ready within {READY_SECONDS:.0f} s")
+        time.sleep(0.05)
+
+
+def _stopped(layout: Layout, part: str, *, what: str = "stopped while it was being started") -> PartStoppedError:
+    log = layout.log(part)
+    return PartStoppedError(part=part, what=what, log_file=log, log=processes.tail(log))
+
+
+def _not_answering(living: list[Program]) -> list[str]:
+    deadline = time.monotonic() + ANSWER_SECONDS
+    pending = [program for program in living if not program.ready()]
+    while pending and time.monotonic() < deadline:
+        time.sleep(0.1)
+        pending = [program for program in pending if not program.ready()]
+    return [program.name for program in pending]
+
+
+def _kubectl(choice: Choice, programs: build.Programs | None, *, say: Say, environ: Mapping[str, str]) -> str | None:
+    if choice.kubernetes == "none":
+        return None
+    if programs is not None:
+        return str(programs.kubectl)
+    found = shutil.which("kubectl", path=environ.get("PATH"))
+    return found or str(build.locate(say=say, environ=environ).kubectl)
+
+
+def _described(state: State, layout: Layout, choice: Choice, *, kubectl: str | None) -> State:
+    """What `state` says about the sandbox's sides. A side that is not asked for now stays as it is."""
+    if choice.kubernetes != "none":
+        own = str(layout.kubeconfig)
+        state = replace(state, kubernetes=choice.kubernetes, kubeconfig=choice.kubeconfig or own, kubectl=kubectl)
+    if choice.aws == "emulator":
+        state = replace(state, aws=choice.aws, aws_endpoint_url=emulator.address(state.ports))
+    elif choice.aws != "none":
+        state = replace(state, aws=choice.aws, aws_endpoint_url=choice.aws_endpoint_url)
+    return state
+
+
+def _cluster_probe(name: str, *, ports: Mapping[str, int], identities: cluster.Identities) -> Callable[[], bool]:
+    return lambda: cluster.ready(name, ports=ports, identities=identities)
+
+
+def _port_owners(living: set[str]) -> set[str]:
+    return living | ({cluster.ETCD_PEER_PORT} if cluster.ETCD in living else set())
+
+
+def _environment(layout: Layout, path: str) -> dict[str, str]:
+    """What every part gets: nothing of the user's but PATH."""
+    return {"PATH": path, "HOME": str(layout.home), "TMPDIR": str(layout.temporary), "LANG": "C.UTF-8"}
+
+
+def _create_folders(layout: Layout) -> None:
+    for folder in (layout.logs, layout.home, layout.temporary, layout.aws_data, layout.kube_cache):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def _forget_data(layout: Layout) -> None:
+    """What one life of the sandbox wrote, but for its logs, which stay until the next start."""
+    for folder in (layout.etcd_data, layout.aws_data, layout.temporary, layout.home):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _stop_strays(layout: Layout, state: State, living: set[str]) -> None:
+    """What a killed `up` started and could not note down, and what a dead part left behind."""
+    sessions = {state.parts[name].process.pid for name in living}
+    strays = [
+        process
+        for process in processes.marked(layout.root)
+        if (stat := processes.stat(process.pid)) is not None and stat.session not in sessions
+    ]
+    _end(strays)
+
+
+def _stop_parts(state: State, names: set[str]) -> None:
+    _end([process for name in names for process in processes.in_session(state.parts[name].process.pid)])
+
+
+def _stop_everything(layout: Layout, say: Say) -> None:
+    """The clients of etcd first: without it they would only wait and complain."""
+    state = load(layout.state)
+    parts = {name: part.process for name, part in state.parts.items() if processes.alive(part.process)}
+    marked = processes.marked(layout.root)
+    if not marked and not parts:
+        return
+    say(f"stopping {', '.join(parts) if parts else 'what was left behind'}")
+    etcd = parts.get(cluster.ETCD)
+    _end([process for process in dict.fromkeys([*parts.values(), *marked]) if process != etcd])
+    _end([*([etcd] if etcd else []), *processes.marked(layout.root)])
+
+
+def _end(doomed: list[processes.Process]) -> None:
+    left = processes.stop(doomed, grace_seconds=8.0)
+    if left:
+        numbers = ", ".join(str(process.pid) for process in left)
+        raise SandboxError(f"These processes do not end, not even by SIGKILL: {numbers}.")
+
+
+@contextmanager
+def _locked(layout: Layout, say: Say) -> Iterator[None]:
+    with locked(
+        layout.lock,
+        say=say,
+        waiting_for=f"another command on the sandbox in {layout.root}",
+        deadline_seconds=300,
+    ):
+        yield

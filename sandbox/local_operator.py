@@ -1,0 +1,145 @@
+"""The operator as a local process beside a control plane, with its own service account and only its own rights."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sandbox.handle import Sandbox
+from sandbox.serviceaccount import kubeconfig_for
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SERVICE_ACCOUNT = "humangov-operator"
+_WATCHING_WITHIN_SECONDS = 60.0
+
+
+class OperatorError(Exception):
+    """The operator did not start; the message holds the end of its log."""
+
+
+def install(sandbox: Sandbox, *, namespace: str) -> None:
+    """The definition, and in `namespace` the service account with the rights of deploy/operator.yaml."""
+    documents = [yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())]
+    for document in yaml.safe_load_all((REPOSITORY / "deploy" / "operator.yaml").read_text()):
+        if document["kind"] in ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"):
+            documents.append(_moved(document, namespace))
+    kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(documents))
+    kubectl(sandbox, "wait", "--for=condition=Established", "--timeout=30s", "crd/humangovstates.humangov.io")
+
+
+def kubectl(sandbox: Sandbox, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    """Run kubectl as the cluster's administrator; its standard output. Raises CalledProcessError."""
+    command = [str(sandbox.kubectl), "--kubeconfig", str(sandbox.kubeconfig), *arguments]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    if check and done.returncode != 0:
+        raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def _moved(document: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """The same object for an operator in another namespace; what is cluster-wide gets a name of its own."""
+    metadata = dict(document["metadata"])
+    if document["kind"] == "Namespace":
+        return {**document, "metadata": {**metadata, "name": namespace}}
+    if document["kind"] == "ServiceAccount":
+        return {**document, "metadata": {**metadata, "namespace": namespace}}
+    metadata["name"] = f"{metadata['name']}-{namespace}"
+    moved = {**document, "metadata": metadata}
+    if document["kind"] == "ClusterRoleBinding":
+        moved["roleRef"] = {**document["roleRef"], "name": f"{document['roleRef']['name']}-{namespace}"}
+        moved["subjects"] = [{**subject, "namespace": namespace} for subject in document["subjects"]]
+    return moved
+
+
+@dataclass
+class LocalOperator:
+    """A running `humangov run`. As a context manager it is stopped at the end."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def __enter__(self) -> LocalOperator:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self, *, within_seconds: float = 30.0) -> int:
+        """SIGTERM, and wait; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(within_seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash, an eviction or a lost node looks like."""
+        self.process.kill()
+        self.process.wait()
+
+
+def start(
+    sandbox: Sandbox,
+    *,
+    namespace: str,
+    folder: Path,
+    arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> LocalOperator:
+    """Start the operator of `namespace` (see install) and return once it watches. Raises OperatorError.
+
+    It watches `namespace` alone unless `arguments` name others or `--all-namespaces` is among them (taken out here).
+    `environment` is laid over the sandbox's variables (AWS_ACCESS_KEY_ID=<12 digits> picks an emulated account).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kubeconfig = kubeconfig_for(
+        sandbox=sandbox,
+        namespace=namespace,
+        service_account=SERVICE_ACCOUNT,
+        path=folder / "operator.kubeconfig",
+        expiration_seconds=6 * 3600,
+    )
+    wide = "--all-namespaces" in arguments
+    flags = [argument for argument in arguments if argument != "--all-namespaces"]
+    if not wide and "--namespace" not in flags:
+        flags += ["--namespace", namespace]
+    log = folder / f"operator-{time.time_ns()}.log"
+    command = [
+        sys.executable, "-m", "humangov.cli", "run", "--operator-namespace", namespace, "--probe-address", "off",
+        "--log-level", "debug", *flags,
+    ]  # fmt: skip
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=REPOSITORY,
+            env={
+                **{name: value for name, value in sandbox.environment().items() if not name.startswith("HUMANGOV_")},
+                **(environment or {}),
+                "KUBECONFIG": str(kubeconfig),
+                "PYTHONPATH": str(REPOSITORY / "operator"),
+            },
+        )
+    running = LocalOperator(process=process, log=log)
+    deadline = time.monotonic() + _WATCHING_WITHIN_SECONDS
+    while b"watching humangovstates" not in log.read_bytes():
+        if process.poll() is not None or time.monotonic() > deadline:
+            running.kill()
+            raise OperatorError(f"the operator did not start; the end of {log}:\n{log.read_text()[-2000:]}")
+        time.sleep(0.05)
+    return running

@@ -1,0 +1,242 @@
+"""One invocation as Lambda sees it: what it returns, logs and leaves: the real zip, awslambdaric, moto.
+
+The local Runtime API kills nothing at the deadline and bounds neither memory nor payload; it only says when
+the deadline is. How Lambda retries and bisects is not shown here.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.runtime_api import InitError
+from tests.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
+
+from .conftest import Answer, Call, Forward, StartFunction, World
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        pytest.param({"Records": []}, id="no records"),
+        pytest.param({}, id="empty"),
+        pytest.param([], id="a list"),
+        pytest.param(None, id="null"),
+        pytest.param({"Records": None}, id="null records"),
+        pytest.param(batch(insert(employee("1", "1.pdf"))), id="only an insert"),
+    ],
+)
+def test_every_answer_says_which_records_failed(world: World, event: Any) -> None:
+    done = world.invoke(event)
+
+    assert done.error is None
+    assert done.result == {"batchItemFailures": []}
+    assert world.layer.counts == {}
+
+
+def broken_records() -> dict[str, Any]:
+    """What a stream cannot hold, or what names no file: no retry would cure any of it."""
+    no_old_image = remove(employee("1", "1.pdf"))
+    del no_old_image["dynamodb"]["OldImage"]
+    no_keys = remove(employee("1", "1.pdf"))
+    del no_keys["dynamodb"]["Keys"]
+    no_number = remove(employee("1", "1.pdf"))
+    del no_number["dynamodb"]["SequenceNumber"]
+    odd_key = remove(employee("1", "1.pdf"))
+    odd_key["dynamodb"]["Keys"] = {"id": {"N": "seven"}}
+    return {
+        "null": None,
+        "text": "record",
+        "empty": {},
+        "no old image": no_old_image,
+        "no keys": no_keys,
+        "no sequence number": no_number,
+        "a key that DynamoDB refuses": odd_key,
+        "images that are no maps": remove(employee("1", "1.pdf")) | {"dynamodb": {"OldImage": 7}},
+        "unknown event": remove(employee("1", "1.pdf")) | {"eventName": "TRUNCATE"},
+        "another table's": remove(employee("1", "1.pdf"), table="florida"),
+        "no table": remove(employee("1", "1.pdf")) | {"eventSourceARN": None},
+        "no file": remove(employee("1")),
+        "empty name": remove(employee("1", "")),
+        "a number": remove(employee("1", pdf=None) | {"pdf": {"N": "7"}}),
+        "null file": remove(employee("1") | {"pdf": {"NULL": True}}),
+        "empty list": remove(employee("1") | {"pdf": {"L": []}}),
+        "too long": remove(employee("1", "x" * 1025)),
+    }
+
+
+@pytest.mark.parametrize("name", broken_records())
+def test_a_malformed_record_is_let_through_and_does_not_hold_up_the_others(world: World, name: str) -> None:
+    world.upload("1.pdf", "2.pdf", "3.pdf")
+    before, broken, after = (
+        remove(employee("2", "2.pdf")),
+        broken_records()[name],
+        remove(employee("3", "3.pdf")),
+    )
+
+    done = world.invoke(batch(before, broken, after))
+
+    assert done.result == failures()
+    assert world.files == {"1.pdf"}
+    assert done.summary["malformed"] == 1
+    assert [line["message"] for line in done.lines if line.get("level") == "WARN"] == ["malformed record let through"]
+
+
+def test_a_key_of_another_shape_fails_alone(world: World) -> None:
+    """A key that does not fit the table's schema makes DynamoDB refuse a whole call."""
+    world.upload("1.pdf", "2.pdf")
+    poison = remove(employee("1", "1.pdf") | {"other": {"S": "x"}}, key_names=("other",))
+    good = remove(employee("2", "2.pdf"))
+
+    done = world.invoke(batch(poison, good))
+
+    assert done.result == failures(poison)
+    assert world.files == {"1.pdf"}
+
+
+def test_the_first_record_not_handled_before_the_deadline_is_reported(world: World) -> None:
+    """The fault layer holds the first erasure's answer past half of the 4 s: from there nothing is begun."""
+    files = [[f"{one}-{part}.pdf" for part in range(100)] for one in range(12)]
+    world.upload(*(name for names in files for name in names))
+    records = [remove(employee(str(one)) | {"pdf": {"SS": names}}) for one, names in enumerate(files)]
+    timeout_ms = 4000
+    stop_at = time.time() + timeout_ms / 2000 + 0.2
+
+    def hold(call: Call, forward: Forward) -> Answer:
+        answer = forward(call)
+        while time.time() < stop_at:
+            time.sleep(0.05)
+        return answer
+
+    world.layer.spoil("DeleteObjects", hold)
+
+    done = world.invoke(batch(*records), timeout_ms=timeout_ms)
+
+    assert done.result == failures(records[10])
+    assert world.files == {*files[10], *files[11]}
+    assert done.summary["unhandled"] == 2
+
+
+def test_past_the_deadline_nothing_is_begun(world: World) -> None:
+    world.upload("1.pdf", "2.pdf")
+    records = [remove(employee(one, f"{one}.pdf")) for one in ("1", "2")]
+
+    done = world.invoke(batch(*records), timeout_ms=0)
+
+    assert done.result == failures(records[0])
+    assert world.layer.counts == {}
+
+
+def test_a_files_receipt_is_an_intent_before_the_erasure_and_an_outcome_after_it(world: World) -> None:
+    world.upload("cv.pdf")
+    intents: list[str] = []
+
+    def look_at_the_log(call: Call, forward: Forward) -> Answer:
+        until = time.monotonic() + 10
+        while not world.function.log_so_far and time.monotonic() < until:
+            time.sleep(0.01)
+        intents.extend(world.function.log_so_far)
+        return forward(call)
+
+    world.layer.spoil("DeleteObjects", look_at_the_log)
+    removed = remove(employee("7", "cv.pdf"))
+
+    done = world.invoke(batch(removed))
+
+    (before,) = map(json.loads, intents)
+    assert before["receipt"] == "intent"
+    (after,) = done.receipts("outcome")
+    deleted_at = after["deleted_at"]
+    assert after == {
+        "receipt": "outcome",
+        "tenant": "uid/humangov/california",
+        "bucket": world.bucket,
+        "key": "cv.pdf",
+        "record_key": {"id": {"S": "7"}},
+        "event_id": removed["eventID"],
+        "sequence_number": number_of(removed),
+        "event": "REMOVE",
+        "expired": False,
+        "deleted_at": deleted_at,
+        "outcome": "erased",
+        "erased_at": after["erased_at"],
+    }
+    assert before == {key: value for key, value in after.items() if key not in ("outcome", "erased_at")} | {
+        "receipt": "intent"
+    }
+    assert deleted_at < after["erased_at"]
+
+
+def test_a_receipt_says_whether_a_record_was_changed_removed_or_expired(world: World) -> None:
+    world.upload("1.pdf", "2.pdf", "3.pdf")
+    changed = modify(employee("1", "1.pdf"), employee("1", "new.pdf"))
+
+    done = world.invoke(batch(changed, remove(employee("2", "2.pdf")), remove(employee("3", "3.pdf"), expired=True)))
+
+    told = {line["key"]: (line["event"], line["expired"]) for line in done.receipts("outcome")}
+    assert told == {"1.pdf": ("MODIFY", False), "2.pdf": ("REMOVE", False), "3.pdf": ("REMOVE", True)}
+
+
+def test_the_summary_counts_files_by_outcome_and_the_longest_wait(world: World) -> None:
+    world.upload("1.pdf", "2.pdf")
+    world.write(employee("2", "2.pdf"))
+
+    done = world.invoke(
+        batch(
+            remove(employee("1", "1.pdf"), age_seconds=30),
+            remove(employee("2", "2.pdf")),
+            remove(employee("3")),
+            insert(employee("4", "4.pdf")),
+        )
+    )
+
+    summary = done.summary
+    assert summary["records"] == 4
+    assert summary["files"] == {"erased": 1, "kept: live": 1}
+    assert (summary["malformed"], summary["failed"], summary["unhandled"]) == (1, 0, 0)
+    assert 29_000 <= summary["max_latency_ms"] <= 60_000
+
+
+def secrets(event: Event) -> Event:
+    """The event with a secret in every place where a record holds personal data."""
+    for record in event["Records"]:
+        for image in ("OldImage", "NewImage"):
+            if image in record["dynamodb"]:
+                record["dynamodb"][image]["note"] = {"M": {"hidden": {"S": "SECRET-note"}}}
+    return event
+
+
+def test_the_log_holds_no_attribute_but_the_key_and_the_files_name(world: World) -> None:
+    world.upload("1.pdf", "2.pdf", "5.pdf")
+    world.write(employee("2", "2.pdf", ssn={"S": "SECRET-live"}))
+    odd_file = employee("4") | {"pdf": {"M": {"x": {"S": "SECRET-map"}}}}
+    odd_list = employee("6") | {"pdf": {"L": [{"M": {"x": {"S": "SECRET-list"}}}]}}
+    wrong_key = remove(employee("7", "7.pdf") | {"other": {"S": "x"}}, key_names=("other",))
+
+    done = world.invoke(
+        secrets(
+            batch(
+                remove(employee("1", "1.pdf")),
+                remove(employee("2", "2.pdf")),
+                modify(employee("3", "3.pdf"), employee("3", "new.pdf")),
+                remove(odd_file),
+                remove(odd_list),
+                wrong_key,
+            )
+        )
+    )
+
+    log = json.dumps(done.lines)
+    assert "1.pdf" in log
+    for secret in ("SECRET", "Secret Name", "987654"):
+        assert secret not in log
+
+
+def test_a_function_without_its_table_says_so_at_the_cold_start(start: StartFunction) -> None:
+    function = start(HUMANGOV_BUCKET="files")
+
+    with pytest.raises(InitError, match="HUMANGOV_TABLE is not set: it says the table whose deleted"):
+        function.invoke(batch())

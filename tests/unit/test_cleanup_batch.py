@@ -1,0 +1,264 @@
+"""One invocation on a table and a bucket that are dicts: what is reported, and that no live file ever goes.
+
+The dicts answer at once and always with the truth. They show no stale read, no limit on calls, and no clock of S3's
+own; tests/lambda runs the same code as Lambda does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from humangov.cleanup import guard
+from humangov.cleanup.batch import deadline, run
+from humangov.cleanup.calls import Calls, Line
+from humangov.cleanup.records import read_change
+from humangov.cleanup.settings import Settings
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
+
+SETTINGS = Settings(tenant="uid/humangov/california", table="california", bucket="files")
+
+
+def never() -> bool:
+    return False
+
+
+@dataclass
+class Cloud:
+    """A tenant's table and bucket. fails: asked before each operation's effect on a key, as S3 and DynamoDB do."""
+
+    records: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: set[str] = field(default_factory=set)
+    fails: Callable[[], bool] = never
+    log: list[Line] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    def batch_get_item(self, **request: Any) -> Mapping[str, Any]:
+        self._begin("BatchGetItem")
+        keys = request["RequestItems"]["california"]["Keys"]
+        assert len({one["id"]["S"] for one in keys}) == len(keys) <= 100, "DynamoDB refuses the call"
+        left = [one for one in keys if self.fails()]
+        found = [self.records.get(one["id"]["S"]) for one in keys if one not in left]
+        unprocessed = {"california": {"Keys": left}} if left else {}
+        return {"Responses": {"california": [item for item in found if item]}, "UnprocessedKeys": unprocessed}
+
+    def delete_objects(self, **request: Any) -> Mapping[str, Any]:
+        self._begin("DeleteObjects")
+        answer: dict[str, list[Any]] = {"Deleted": [], "Errors": []}
+        assert len(request["Delete"]["Objects"]) <= 1000
+        for one in request["Delete"]["Objects"]:
+            if self.fails():
+                answer["Errors"].append(one | {"Code": "InternalError"})
+            else:
+                self.files.discard(one["Key"])
+                answer["Deleted"].append(one)
+        if self.fails():
+            raise ClientError({"Error": {"Code": "RequestTimeout"}}, "DeleteObjects")
+        return answer
+
+    def delete_object(self, **request: Any) -> Mapping[str, Any]:
+        self._begin("DeleteObject")
+        self.files.discard(request["Key"])
+        return {}
+
+    def list_objects_v2(self, **request: Any) -> Mapping[str, Any]:
+        raise AssertionError("no event here is late")
+
+    def run(self, *records: Any, out_of_time: Callable[[], bool] = never) -> Any:
+        calls = Calls(
+            dynamodb=self,
+            s3=self,
+            out_of_time=out_of_time,
+            pause=lambda _: None,
+            now=lambda: 1.0,
+            write=self.log.extend,
+        )
+        return run(batch(*records), settings=SETTINGS, calls=calls)
+
+    def _begin(self, operation: str) -> None:
+        self.requests.append(operation)
+        if self.fails():
+            raise ClientError({"Error": {"Code": "InternalServerError"}}, operation)
+
+
+def test_failures_are_reported_in_the_order_of_the_batch() -> None:
+    cloud = Cloud(fails=lambda: True)
+    records = [remove(employee(str(one), f"{one}.pdf")) for one in range(5)]
+
+    assert cloud.run(*records) == failures(*records)
+
+
+def test_a_record_with_several_files_fails_if_one_of_them_fails() -> None:
+    cloud = Cloud(files={"a", "b"})
+    record = remove(employee("1") | {"pdf": {"SS": ["a", "b"]}})
+    answers = iter([False, False, False, True, False, False])
+    cloud.fails = lambda: next(answers)
+
+    assert cloud.run(record) == failures(record)
+    assert len(cloud.files) == 1
+
+
+def test_an_unexpected_error_in_one_record_fails_that_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = Cloud(files={"1.pdf", "2.pdf"})
+    bad, good = remove(employee("1", "1.pdf")), remove(employee("2", "2.pdf"))
+
+    def buggy(record: Any, **more: Any) -> Any:
+        if record is bad:
+            raise RuntimeError("Secret Name")
+        return read_change(record, **more)
+
+    monkeypatch.setattr("humangov.cleanup.batch.read_change", buggy)
+
+    assert cloud.run(bad, good) == failures(bad)
+    assert cloud.files == {"1.pdf"}
+    (line,) = [line for line in cloud.log if line.get("error")]
+    assert line["error"] == "RuntimeError"
+    assert line["sequence_numbers"] == [number_of(bad)]
+    assert "Secret Name" not in json.dumps(cloud.log)
+
+
+def test_an_unexpected_error_while_files_are_checked_fails_their_records_and_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records = [remove(employee(str(one), f"{one}.pdf")) for one in range(1001)]
+    cloud = Cloud(files={f"{one}.pdf" for one in range(1001)})
+    verdict = guard.verdict
+
+    def buggy(stake: Any, **more: Any) -> Any:
+        if stake.key == "7.pdf":
+            raise KeyError("Secret Name")
+        return verdict(stake, **more)
+
+    monkeypatch.setattr(guard, "verdict", buggy)
+
+    assert cloud.run(*records) == failures(*records[:1000])
+    assert cloud.files == {f"{one}.pdf" for one in range(1000)}
+    assert "Secret Name" not in json.dumps(cloud.log)
+
+
+@pytest.mark.parametrize(
+    ("at_start_ms", "remaining_ms", "over"),
+    [
+        (300_000, 10_001, False),
+        (300_000, 10_000, True),
+        (20_000, 10_000, True),
+        pytest.param(8_000, 8_000, False, id="a short time-out begins"),
+        pytest.param(8_000, 4_000, True, id="a short time-out is over at its half"),
+        (0, 0, True),
+    ],
+)
+def test_it_stops_ten_seconds_before_its_deadline(at_start_ms: int, remaining_ms: int, over: bool) -> None:
+    answers = iter([at_start_ms, remaining_ms])
+
+    assert deadline(lambda: next(answers))() is over
+
+
+def test_what_was_begun_and_what_was_not_are_reported_when_time_is_over() -> None:
+    """Time is over after the first thousand files' reads: these fail, of the others the first is reported."""
+    cloud = Cloud(files={f"{one}.pdf" for one in range(1500)})
+    records = [remove(employee(str(one), f"{one}.pdf")) for one in range(1500)]
+
+    result = cloud.run(*records, out_of_time=lambda: len(cloud.requests) >= 10)
+
+    assert result == failures(*records[:1001])
+    assert len(cloud.files) == 1500
+    assert [line["unhandled"] for line in cloud.log if line.get("message") == "batch"] == [500]
+
+
+def test_ten_thousand_removals_cost_a_hundred_reads_and_ten_erasures() -> None:
+    cloud = Cloud()
+
+    cloud.run(*(remove(employee(str(one), f"{one}.pdf")) for one in range(10_000)))
+
+    assert (cloud.requests.count("BatchGetItem"), cloud.requests.count("DeleteObjects")) == (100, 10)
+
+
+def test_every_file_has_one_outcome_for_each_record_that_freed_it_and_an_intent_only_if_it_may_go() -> None:
+    cloud = Cloud(records={"2": employee("2", "2.pdf")}, files={"1.pdf", "2.pdf"})
+    one, two = employee("1", "1.pdf"), employee("2", "2.pdf")
+
+    cloud.run(remove(one), insert(one), remove(one), remove(two))
+
+    told = [(line["receipt"], line["key"]) for line in cloud.log if "receipt" in line]
+    assert told == [("intent", "1.pdf")] * 2 + [("outcome", "1.pdf")] * 2 + [("outcome", "2.pdf")]
+
+
+# What an application may do to one of three ids. A file's name is written once, for one record.
+PUT, REMOVE, REPEAT = "put", "remove", "put back what was there last"
+actions = st.lists(st.tuples(st.sampled_from([PUT, REMOVE, REPEAT]), st.sampled_from("123")), max_size=30)
+
+
+@dataclass
+class Application:
+    """Writes records and files as HumanGov does, and what the stream then holds."""
+
+    cloud: Cloud
+    stream: list[Event] = field(default_factory=list)
+    last: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    uploads: int = 0
+
+    def act(self, action: str, one: str) -> None:
+        old = self.cloud.records.pop(one, None)
+        if action == REMOVE:
+            new = None
+        elif action == REPEAT and old is None and self._still_there(one):
+            new = self.last[one]
+        else:
+            self.uploads += 1
+            new = employee(one, f"{self.uploads}.pdf")
+            self.cloud.files.add(f"{self.uploads}.pdf")
+        if new:
+            self.cloud.records[one] = self.last[one] = new
+        if old and new:
+            self.stream.append(modify(old, new))
+        elif new:
+            self.stream.append(insert(new))
+        elif old:
+            self.stream.append(remove(old))
+
+    @property
+    def live(self) -> set[str]:
+        return {item["pdf"]["S"] for item in self.cloud.records.values()}
+
+    def _still_there(self, one: str) -> bool:
+        return one in self.last and self.last[one]["pdf"]["S"] in self.cloud.files
+
+
+@settings(max_examples=100, deadline=None)
+@given(actions, st.data())
+def test_whatever_fails_and_is_redelivered_no_live_file_goes_and_at_the_end_no_orphan_is_left(
+    plan: Iterable[tuple[str, str]], data: st.DataObject
+) -> None:
+    """Batches as Lambda forms them: after a failure it goes on at the lowest number, and any batch may come twice."""
+    cloud = Cloud()
+    application = Application(cloud)
+    todo = list(plan)
+    position = 0
+    for _ in range(len(todo) * 3):
+        for action, one in [todo.pop(0) for _ in range(data.draw(st.integers(0, min(3, len(todo)))))]:
+            application.act(action, one)
+        end = data.draw(st.integers(position, len(application.stream)))
+        start = data.draw(st.integers(0, position))
+        cloud.fails = lambda: data.draw(st.integers(0, 9)) == 0
+        result = cloud.run(*application.stream[start:end])
+        assert application.live <= cloud.files
+        position = max(position, checkpoint(application.stream, result, start=start, end=end))
+
+    cloud.fails = never
+    for action, one in todo:
+        application.act(action, one)
+    assert cloud.run(*application.stream[position:]) == failures()
+    assert cloud.files == application.live
+
+
+def checkpoint(stream: list[Event], result: Mapping[str, Any], *, start: int, end: int) -> int:
+    """Where Lambda goes on: at the lowest sequence number that failed."""
+    failed = {one["itemIdentifier"] for one in result["batchItemFailures"]}
+    return next((at for at in range(start, end) if number_of(stream[at]) in failed), end)

@@ -1,0 +1,164 @@
+"""The erasure: how keys are spread over calls, and what each answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from botocore.exceptions import ClientError, ReadTimeoutError
+from humangov.cleanup.calls import Calls, Line
+from humangov.cleanup.erase import erase
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def everything(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"Deleted": [{"Key": one["Key"]} for one in request["Delete"]["Objects"]]}
+
+
+@dataclass
+class Bucket:
+    """S3, as far as it deletes."""
+
+    answer: Callable[[Mapping[str, Any]], Mapping[str, Any]] = everything
+    together: list[list[str]] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
+    log: list[Line] = field(default_factory=list)
+    calls_before_the_end: int = 1000
+
+    def delete_objects(self, **request: Any) -> Mapping[str, Any]:
+        self.together.append([one["Key"] for one in request["Delete"]["Objects"]])
+        assert request["Delete"]["Quiet"] is False
+        return self.answer(request)
+
+    def delete_object(self, **request: Any) -> Mapping[str, Any]:
+        self.alone.append(request["Key"])
+        return {}
+
+    def list_objects_v2(self, **request: Any) -> Mapping[str, Any]:
+        raise AssertionError("erase lists nothing")
+
+    def batch_get_item(self, **request: Any) -> Mapping[str, Any]:
+        raise AssertionError("erase reads nothing")
+
+    def erase(self, *keys: str) -> dict[str, str]:
+        calls = Calls(
+            dynamodb=self,
+            s3=self,
+            out_of_time=lambda: len(self.together) + len(self.alone) >= self.calls_before_the_end,
+            pause=lambda _: None,
+            now=lambda: 0.0,
+            write=self.log.extend,
+        )
+        return erase(calls, bucket="b", keys=keys)
+
+
+def test_no_keys_cost_no_call() -> None:
+    bucket = Bucket()
+
+    assert bucket.erase() == {}
+    assert bucket.together == []
+
+
+def test_a_thousand_keys_go_in_one_call_and_each_once() -> None:
+    bucket = Bucket()
+    keys = [str(one) for one in range(1001)]
+
+    assert bucket.erase(*keys, *keys) == dict.fromkeys(keys, "erased")
+    assert [len(one) for one in bucket.together] == [1000, 1]
+
+
+@pytest.mark.parametrize(
+    ("answer", "outcomes"),
+    [
+        pytest.param({}, ("failed: NoAnswer", "failed: NoAnswer"), id="silent"),
+        pytest.param({"Deleted": [{"Key": "a"}]}, ("erased", "failed: NoAnswer"), id="half"),
+        pytest.param({"Deleted": [{"Key": "A"}, {"Key": "b "}]}, ("failed: NoAnswer",) * 2, id="other keys"),
+        pytest.param(
+            {"Deleted": [{"Key": "a"}], "Errors": [{"Key": "b", "Code": "AccessDenied"}]},
+            ("erased", "failed: AccessDenied"),
+            id="one refused",
+        ),
+        pytest.param(
+            {"Deleted": [{"Key": "a"}, {"Key": "b"}], "Errors": [{"Key": "b"}]},
+            ("erased", "failed: Unknown"),
+            id="deleted and refused",
+        ),
+        pytest.param(
+            {"Deleted": [{"Key": "a", "DeleteMarker": True}, {"Key": "b"}]},
+            ("hidden: versions remain", "erased"),
+            id="a marker",
+        ),
+        pytest.param({"Deleted": [{}]}, ("failed: KeyError",) * 2, id="not an answer"),
+    ],
+)
+def test_each_keys_outcome_is_what_the_answer_says_of_it(answer: Any, outcomes: tuple[str, str]) -> None:
+    assert Bucket(lambda _: answer).erase("a", "b") == dict(zip("ab", outcomes, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ClientError({"Error": {"Code": "NoSuchBucket", "Message": "gone"}}, "DeleteObjects"), "NoSuchBucket"),
+        (ReadTimeoutError(endpoint_url="https://s3.amazonaws.com"), "ReadTimeoutError"),
+        (RuntimeError("surprise"), "RuntimeError"),
+    ],
+)
+def test_a_call_that_fails_fails_its_keys_and_logs_only_what_aws_said(error: Exception, code: str) -> None:
+    def fail(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        raise error
+
+    bucket = Bucket(fail)
+
+    assert bucket.erase("a", "b") == dict.fromkeys("ab", f"failed: {code}")
+    (line,) = bucket.log
+    assert (line["message"], line["code"]) == ("DeleteObjects failed", code)
+    assert line["text"] == ("gone" if code == "NoSuchBucket" else "")
+
+
+def test_one_failed_call_does_not_spoil_the_next() -> None:
+    def fail_first(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        if request["Delete"]["Objects"][0]["Key"] == "0":
+            raise ReadTimeoutError(endpoint_url="https://s3.amazonaws.com")
+        return everything(request)
+
+    outcomes = Bucket(fail_first).erase(*map(str, range(1500)))
+
+    assert outcomes["999"] == "failed: ReadTimeoutError"
+    assert outcomes["1000"] == "erased"
+
+
+def test_nothing_is_begun_when_time_is_over() -> None:
+    bucket = Bucket(calls_before_the_end=1)
+
+    outcomes = bucket.erase("a", "bell\x07", "line\n")
+
+    assert outcomes == {"a": "erased", "bell\x07": "failed: OutOfTime", "line\n": "failed: OutOfTime"}
+
+
+@pytest.mark.parametrize(
+    "key", ["\x00", "a\x07", "a\tb", "a\nb", "a\r", "\x7f", "\x85", "\u2028", "\uffff", " a", "a "]
+)
+def test_a_key_that_xml_may_change_goes_alone(key: str) -> None:
+    bucket = Bucket()
+
+    bucket.erase("a", key, "b")
+
+    assert (bucket.together, bucket.alone) == ([["a", "b"]], [key])
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), max_size=20))
+def test_every_key_that_goes_with_others_comes_through_xml_unchanged(keys: list[str]) -> None:
+    bucket = Bucket()
+
+    outcomes = bucket.erase(*keys)
+
+    assert outcomes == dict.fromkeys(keys, "erased")
+    assert sorted(key for call in [*bucket.together, bucket.alone] for key in call) == sorted(set(keys))
+    for key in [key for call in bucket.together for key in call]:
+        node = ElementTree.Element("Key")
+        node.text = key
+        assert ElementTree.fromstring(ElementTree.tostring(node)).text == key  # noqa: S314

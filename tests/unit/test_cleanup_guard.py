@@ -1,0 +1,230 @@
+"""What speaks against an erasure, decided from answers of AWS that are written down here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from botocore.exceptions import ReadTimeoutError
+from humangov.cleanup.calls import Calls, Line
+from humangov.cleanup.guard import Sight, is_late, late_verdict, look, verdict, written_before
+from humangov.cleanup.records import RecordKey, Stake, read_change, record_id
+from humangov.cleanup.settings import Settings
+
+from tests.stream_events import employee, remove
+
+SETTINGS = Settings(tenant="t", table="california", bucket="b")
+
+
+def stake(key: str, *, age_seconds: float = 1) -> Stake:
+    change = read_change(remove(employee("7", key), age_seconds=age_seconds), settings=SETTINGS)
+    return Stake(key, (change,))
+
+
+@dataclass
+class Answers:
+    """AWS as a function from request to answer; remembers requests, pauses and log."""
+
+    answer: Callable[..., Mapping[str, Any]]
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
+    log: list[Line] = field(default_factory=list)
+    calls_before_the_end: int = 1000
+
+    def batch_get_item(self, **request: Any) -> Mapping[str, Any]:
+        self.requests.append(request)
+        return self.answer(**request)
+
+    list_objects_v2 = delete_objects = delete_object = batch_get_item
+
+    @property
+    def calls(self) -> Calls:
+        return Calls(
+            dynamodb=self,
+            s3=self,
+            out_of_time=lambda: len(self.requests) >= self.calls_before_the_end,
+            pause=self.pauses.append,
+            now=lambda: 0.0,
+            write=self.log.extend,
+        )
+
+
+def key(one: str) -> RecordKey:
+    return {"id": {"S": one}}
+
+
+def look_for(answers: Answers, ids: Iterable[str]) -> Sight:
+    return look(answers.calls, settings=SETTINGS, record_keys=[key(one) for one in ids])
+
+
+def table(*live: Mapping[str, Any]) -> Callable[..., Mapping[str, Any]]:
+    def answer(**request: Any) -> Mapping[str, Any]:
+        asked = [one["id"] for one in request["RequestItems"]["california"]["Keys"]]
+        return {"Responses": {"california": [item for item in live if item["id"] in asked]}, "UnprocessedKeys": {}}
+
+    return answer
+
+
+def unprocessed(*ids: str, table: str = "california") -> Callable[..., Mapping[str, Any]]:
+    left = {table: {"Keys": [key(one) for one in ids]}}
+    return lambda **_: {"Responses": {"california": []}, "UnprocessedKeys": left}
+
+
+def test_a_thousand_records_are_read_a_hundred_at_a_time_each_once() -> None:
+    answers = Answers(table(employee("1", "1.pdf"), employee("999", "999.pdf")))
+
+    sight = look_for(answers, [str(one % 1000) for one in range(2500)])
+
+    assert sight == Sight(frozenset({"1.pdf", "999.pdf"}), {})
+    assert [len(one["RequestItems"]["california"]["Keys"]) for one in answers.requests] == [100] * 10
+
+
+def test_a_file_attribute_that_is_also_the_key_is_asked_for_once() -> None:
+    answers = Answers(table())
+    settings = Settings(tenant="t", table="california", bucket="b", file_attributes=("id", "a.b", "name"))
+
+    look(answers.calls, settings=settings, record_keys=[key("1")])
+
+    request = answers.requests[0]["RequestItems"]["california"]
+    assert request["ProjectionExpression"] == "#a0, #a1, #a2"
+    assert request["ExpressionAttributeNames"] == {"#a0": "id", "#a1": "a.b", "#a2": "name"}
+
+
+def test_what_is_left_unprocessed_is_asked_for_again_with_growing_pauses_and_then_unread() -> None:
+    answers = Answers(unprocessed("2"))
+
+    sight = look_for(answers, ["1", "2"])
+
+    assert sight.unread == {record_id(key("2")): "Throttled"}
+    asked = [[one["id"]["S"] for one in each["RequestItems"]["california"]["Keys"]] for each in answers.requests]
+    assert asked == [["1", "2"], ["2"], ["2"], ["2"], ["2"]]
+    assert answers.pauses == sorted(answers.pauses)
+    assert sum(answers.pauses) < 1
+
+
+def test_unprocessed_keys_that_were_not_asked_for_make_the_whole_answer_unknown() -> None:
+    sight = look_for(Answers(unprocessed("3")), ["1", "2"])
+
+    assert set(sight.unread) == {record_id(key("1")), record_id(key("2"))}
+
+
+def test_unprocessed_keys_count_under_whatever_name_the_table_comes_back() -> None:
+    sight = look_for(Answers(unprocessed("1", table="arn:aws:dynamodb:us-east-1:1:table/california")), ["1"])
+
+    assert set(sight.unread) == {record_id(key("1"))}
+
+
+def test_binary_keys_are_sent_as_bytes_and_recognised_when_unprocessed() -> None:
+    left = {"california": {"Keys": [{"id": {"B": b"\x01"}}]}}
+    answers = Answers(lambda **_: {"Responses": {"california": []}, "UnprocessedKeys": left})
+    binary: RecordKey = {"id": {"B": "AQ=="}}
+
+    sight = look(answers.calls, settings=SETTINGS, record_keys=[binary])
+
+    assert answers.requests[0]["RequestItems"]["california"]["Keys"] == [{"id": {"B": b"\x01"}}]
+    assert set(sight.unread) == {record_id(binary)}
+
+
+def timeout(**_: Any) -> Mapping[str, Any]:
+    raise ReadTimeoutError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
+
+
+@pytest.mark.parametrize("answer", [timeout, lambda **_: {}, lambda **_: {"Responses": None}])
+def test_a_call_that_fails_in_any_way_leaves_its_records_unread(answer: Callable[..., Any]) -> None:
+    sight = look_for(Answers(answer), ["1", "2"])
+
+    assert set(sight.unread) == {record_id(key("1")), record_id(key("2"))}
+
+
+def test_one_failed_call_does_not_spoil_the_others() -> None:
+    def answer(**request: Any) -> Mapping[str, Any]:
+        return timeout() if key("0") in request["RequestItems"]["california"]["Keys"] else table()(**request)
+
+    sight = look_for(Answers(answer), map(str, range(150)))
+
+    assert len(sight.unread) == 100
+    assert record_id(key("149")) not in sight.unread
+
+
+def test_no_call_is_begun_when_time_is_over() -> None:
+    answers = Answers(table(), calls_before_the_end=1)
+
+    sight = look_for(answers, map(str, range(150)))
+
+    assert len(answers.requests) == 1
+    assert set(sight.unread.values()) == {"OutOfTime"}
+    assert len(sight.unread) == 50
+
+
+def test_keys_of_another_shape_are_asked_for_in_a_call_of_their_own() -> None:
+    answers = Answers(table())
+
+    look(answers.calls, settings=SETTINGS, record_keys=[key("1"), {"id": {"N": "1"}}, {"pk": {"S": "1"}}, key("2")])
+
+    assert [len(one["RequestItems"]["california"]["Keys"]) for one in answers.requests] == [2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("sight", "outcome"),
+    [
+        pytest.param(Sight(frozenset(), {}), None, id="absent"),
+        pytest.param(Sight(frozenset({"b.pdf"}), {}), None, id="live with another file"),
+        pytest.param(Sight(frozenset({"a.pdf"}), {}), "kept: live", id="live"),
+        pytest.param(Sight(frozenset(), {"1": "Throttled"}), "failed: Throttled", id="unread"),
+        pytest.param(Sight(frozenset(), {"2": "Throttled"}), "failed: Throttled", id="another namer unread"),
+        pytest.param(Sight(frozenset(), {"3": "Throttled"}), None, id="an unrelated record unread"),
+        pytest.param(Sight(frozenset({"a.pdf"}), {"1": "Throttled"}), "kept: live", id="live elsewhere"),
+    ],
+)
+def test_a_file_goes_only_if_every_record_that_could_name_it_was_read_and_does_not(
+    sight: Sight, outcome: str | None
+) -> None:
+    assert verdict(stake("a.pdf"), record_ids=["1", "2"], sight=sight) == outcome
+
+
+@pytest.mark.parametrize(("age_seconds", "late"), [(0, False), (900, False), (901, True), (-30, False), (None, True)])
+def test_an_event_is_late_after_fifteen_minutes_or_without_a_date(age_seconds: float | None, late: bool) -> None:
+    removed_at = None if age_seconds is None else 10_000 - age_seconds
+
+    assert is_late(removed_at, now=10_000) is late
+
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("written", "removed", "before"),
+    [
+        pytest.param(NOON - timedelta(seconds=1), NOON, True, id="a second earlier"),
+        pytest.param(NOON, NOON, False, id="tie"),
+        pytest.param(NOON, NOON + timedelta(milliseconds=900), False, id="tie within the second"),
+        pytest.param(NOON - timedelta(milliseconds=1), NOON, True, id="the second before"),
+        pytest.param(NOON + timedelta(seconds=1), NOON, False, id="later"),
+        pytest.param(NOON.astimezone(timezone(timedelta(hours=9))), NOON, False, id="another zone"),
+    ],
+)
+def test_only_an_earlier_second_proves_that_the_file_is_older(
+    written: datetime, removed: datetime, before: bool
+) -> None:
+    assert written_before(written, removed.timestamp()) is before
+
+
+def test_a_late_file_is_listed_by_its_key_alone() -> None:
+    answers = Answers(lambda **_: {"Contents": [{"Key": "a.pdf.bak", "LastModified": NOON}]})
+
+    assert late_verdict(answers.calls, stake("a.pdf"), bucket="b") == "absent"
+    assert answers.requests == [{"Bucket": "b", "Prefix": "a.pdf", "MaxKeys": 1}]
+
+
+def test_a_listing_that_fails_fails_the_file() -> None:
+    assert late_verdict(Answers(timeout).calls, stake("a.pdf"), bucket="b") == "failed: ReadTimeoutError"
+
+
+def test_a_listing_is_not_begun_when_time_is_over() -> None:
+    answers = Answers(timeout, calls_before_the_end=0)
+
+    assert late_verdict(answers.calls, stake("a.pdf"), bucket="b") == "failed: OutOfTime"
+    assert answers.requests == []

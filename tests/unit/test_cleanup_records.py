@@ -1,0 +1,208 @@
+"""A stream record → which files it frees."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from humangov.cleanup.records import Change, MalformedError, read_change, record_id, sequence_number, stakes
+from humangov.cleanup.settings import Settings
+
+from tests.stream_events import Event, employee, insert, modify, number_of, remove
+
+SETTINGS = Settings(tenant="t", table="california", bucket="b")
+
+
+def read(record: Any, **more: Any) -> Change:
+    return read_change(record, settings=Settings(tenant="t", table="california", bucket="b", **more))
+
+
+A, B = {"S": "a.pdf"}, {"S": "b.pdf"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "frees"),
+    [
+        pytest.param(A, B, ("a.pdf",), id="another file"),
+        pytest.param(A, A, (), id="the same file"),
+        pytest.param(A, None, ("a.pdf",), id="no file any more"),
+        pytest.param(None, A, (), id="a first file"),
+        pytest.param({"SS": ["a.pdf", "b.pdf"]}, B, ("a.pdf",), id="one of two"),
+        pytest.param({"L": [A, B]}, {"SS": ["b.pdf", "a.pdf"]}, (), id="another type, the same files"),
+        pytest.param(A, {"M": {"x": A}}, (), id="named within a type that frees nothing"),
+        pytest.param({"N": "1"}, {"N": "1"}, (), id="malformed before and after"),
+    ],
+)
+def test_a_change_frees_what_it_named_before_and_does_not_name_after(
+    old: Any, new: Any, frees: tuple[str, ...]
+) -> None:
+    before = employee("7") | ({"pdf": old} if old else {})
+    after = employee("7") | ({"pdf": new} if new else {})
+
+    change = read(modify(before, after))
+
+    assert (change.frees, change.problems) == (frees, ())
+
+
+def test_a_change_that_removes_what_is_no_file_name_says_so() -> None:
+    change = read(modify(employee("7") | {"pdf": {"N": "1"}}, employee("7", "a.pdf")))
+
+    assert change.frees == ()
+    assert change.problems == ("attribute pdf is not S, SS or L of S",)
+
+
+def test_a_change_without_its_new_image_leaves_the_decision_to_the_live_table() -> None:
+    record = modify(employee("7", "a.pdf"), employee("7", "b.pdf"))
+    del record["dynamodb"]["NewImage"]
+
+    assert read(record).frees == ("a.pdf",)
+
+
+def test_a_file_that_moves_between_attributes_is_not_freed() -> None:
+    change = read(
+        modify(employee("7", "a.pdf"), employee("7", scan=A)),
+        file_attributes=("pdf", "scan"),
+    )
+
+    assert change.frees == ()
+
+
+def test_an_insert_frees_nothing_and_names_its_file() -> None:
+    change = read(insert(employee("7", "a.pdf")), key_prefix="ca/")
+
+    assert change.frees == ()
+    assert change.names == {"ca/a.pdf"}
+
+
+def test_a_removal_frees_its_files_and_names_none() -> None:
+    change = read(remove(employee("7", "a.pdf")), key_prefix="ca/")
+
+    assert (change.frees, change.names) == (("ca/a.pdf",), frozenset())
+
+
+def test_one_missing_attribute_does_not_hide_the_other() -> None:
+    change = read(remove(employee("7", "a.pdf")), file_attributes=("scan", "pdf"))
+
+    assert change.frees == ("a.pdf",)
+    assert change.problems == ("attribute scan is missing",)
+
+
+def test_a_name_that_cannot_be_a_key_is_a_problem() -> None:
+    change = read(remove(employee("7", "x" * 1025)))
+
+    assert change.frees == ()
+    assert change.problems == ("a file's name makes a key of 1025 bytes, over 1024",)
+
+
+@pytest.mark.parametrize(("expired", "principal"), [(True, "dynamodb.amazonaws.com"), (False, "someone")])
+def test_a_removal_by_time_to_live_is_told_by_its_principal(expired: bool, principal: str) -> None:
+    record = remove(employee("7", "a.pdf")) | {"userIdentity": {"type": "Service", "principalId": principal}}
+
+    assert read(record).expired is expired
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1479499740, 1479499740.0),
+        (1479499740.5, 1479499740.5),
+        (None, None),
+        ("1479499740", None),
+        (True, None),
+        (0, None),
+        (-5, None),
+        (float("nan"), None),
+        (float("inf"), None),
+        pytest.param(1479499740000, None, id="milliseconds"),
+    ],
+)
+def test_a_date_that_cannot_be_one_is_none(value: Any, seconds: float | None) -> None:
+    record = remove(employee("7", "a.pdf"))
+    record["dynamodb"]["ApproximateCreationDateTime"] = value
+
+    assert read(record).removed_at == seconds
+
+
+def without(record: Event, name: str) -> Event:
+    return record | {"dynamodb": {key: one for key, one in record["dynamodb"].items() if key != name}}
+
+
+def keyed(key: Any) -> Event:
+    record = remove(employee("7", "a.pdf"))
+    record["dynamodb"]["Keys"] = key
+    return record
+
+
+REMOVAL = remove(employee("7", "a.pdf"))
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (None, "not a DynamoDB stream record"),
+        ({}, "not a DynamoDB stream record"),
+        ({"dynamodb": []}, "not a DynamoDB stream record"),
+        (without(REMOVAL, "SequenceNumber"), "no sequence number"),
+        (REMOVAL | {"eventName": "DROP"}, "event name"),
+        (REMOVAL | {"eventName": ["REMOVE"]}, "event name"),
+        (REMOVAL | {"eventSourceARN": None}, "table .unknown., not of california"),
+        (REMOVAL | {"eventSourceARN": "arn:aws:sqs:us-east-1:1:california"}, "table .unknown."),
+        (remove(employee("7", "a.pdf"), table="california-2"), "table california-2, not of california"),
+        (without(REMOVAL, "OldImage"), "view type must be NEW_AND_OLD_IMAGES"),
+        (without(REMOVAL, "Keys"), "no primary key"),
+        (keyed({}), "no primary key"),
+        (keyed({"a": {"S": "1"}, "b": {"S": "1"}, "c": {"S": "1"}}), "no primary key"),
+        (keyed({"id": {"S": ""}}), "no primary key"),
+        (keyed({"id": {"S": 7}}), "no primary key"),
+        (keyed({"id": {"N": "seven"}}), "no primary key"),
+        (keyed({"id": {"N": "Infinity"}}), "no primary key"),
+        (keyed({"id": {"B": "not base64!"}}), "no primary key"),
+        (keyed({"id": {"B": ""}}), "no primary key"),
+        (keyed({"id": {"BOOL": True}}), "no primary key"),
+        (keyed({"id": {"S": "7", "N": "7"}}), "no primary key"),
+        (keyed({"id": "7"}), "no primary key"),
+    ],
+)
+def test_what_no_retry_can_cure_is_malformed(record: Any, reason: str) -> None:
+    with pytest.raises(MalformedError, match=reason):
+        read(record)
+
+
+def test_a_new_view_type_is_told_with_its_name() -> None:
+    record = without(remove(employee("7", "a.pdf")), "OldImage")
+    record["dynamodb"]["StreamViewType"] = "KEYS_ONLY"
+
+    with pytest.raises(MalformedError, match="it is KEYS_ONLY"):
+        read(record)
+
+
+@pytest.mark.parametrize("record", [None, [], "x", {}, {"dynamodb": None}, {"dynamodb": {"SequenceNumber": 7}}])
+def test_a_record_without_a_sequence_number_has_none(record: Any) -> None:
+    assert sequence_number(record) == ""
+
+
+def test_one_record_has_one_id_however_its_key_is_written() -> None:
+    one = record_id({"state": {"S": "CA"}, "id": {"N": "7"}})
+
+    assert one == record_id({"id": {"N": "7"}, "state": {"S": "CA"}})
+    assert one != record_id({"id": {"S": "7"}, "state": {"S": "CA"}})
+
+
+def test_a_file_that_several_records_freed_is_at_stake_once_with_the_latest_removal() -> None:
+    changes = [
+        read(remove(employee("7", "a.pdf"), age_seconds=50)),
+        read(remove(employee("8", "b.pdf"))),
+        read(remove(employee("9", "a.pdf"), age_seconds=10)),
+    ]
+
+    first, second = stakes(changes)
+
+    assert [first.key, second.key] == ["a.pdf", "b.pdf"]
+    assert [claim.sequence_number for claim in first.claims] == [changes[0].sequence_number, changes[2].sequence_number]
+    assert first.removed_at == changes[2].removed_at
+
+
+def test_the_sequence_number_is_the_records_own() -> None:
+    record = remove(employee("7", "a.pdf"))
+
+    assert read(record).sequence_number == number_of(record)
