@@ -125,6 +125,7 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
         name="watch",
     )
     taking_over = asyncio.create_task(_take_signals_over(stop, watching))
+    pruning = asyncio.create_task(_prune(operator, workers, api, every_seconds=run_settings.resync_seconds))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
     code = 0
@@ -140,6 +141,7 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
     watch_stop.set()
     stopped.cancel()
     taking_over.cancel()
+    pruning.cancel()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
     if runner is not None:
@@ -179,6 +181,21 @@ async def _refresh(operator: Operator, key: str, error: kube.KubeError) -> None:
             operator.store.drop(key)
         else:
             operator.store.put(fresh)
+
+
+async def _prune(operator: Operator, workers: Workers, api: kube.Kube, *, every_seconds: float) -> None:
+    """Forget what was removed while nobody watched: after a gap in the watch there are no events of deletion."""
+    while True:
+        await asyncio.sleep(every_seconds)
+        known = set(operator.store)  # before the list: what appears after it is not missing
+        try:
+            listed = {key_of(resource) for resource in await api.list_resources(operator.settings.namespaces)}
+        except kube.KubeError as error:
+            logger.warning("%s; tried again in %.0f s", error, every_seconds)
+            continue
+        for key in known - listed:
+            operator.store.drop(key)
+            await workers.add(key, lane=Lane.SLOW)
 
 
 def _registry(operator: Operator, workers: Workers) -> kopf.OperatorRegistry:

@@ -106,7 +106,11 @@ async def report(
     changed = status != before and not quiet
     if changed:
         await keep(operator, operator.kube.apply_status(resource, status))
-    news = [] if quiet else [*transitions(before, status), *_event_of_changes(before, status, applied or [])]
+    news = (
+        []
+        if quiet
+        else [*transitions(before, status, own_doing=bool(applied)), *_event_of_changes(before, status, applied or [])]
+    )
     for event in news:
         await tell(operator, resource, event)
     logger.info(

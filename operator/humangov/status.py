@@ -162,8 +162,11 @@ def compose(
     }
 
 
-def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
-    """The events that a change of status deserves: Ready reached, or a person needed (or needed for another reason)."""
+def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool) -> list[Event]:
+    """The events that a change of status deserves: Ready reached, lost, or a person needed (for another reason).
+
+    `own_doing`: we changed something just now, and that Ready is Unknown for a moment is its consequence, not news.
+    """
     before, after = find(old, "Ready"), find(new, "Ready")
     if after is None:
         return []
@@ -174,7 +177,12 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
         return [Event(kind="Normal", reason=after["reason"], message=after["message"])]
     if after["status"] == "False":
         return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
-    if was[0] in ("True", "False") and before and before.get("observedGeneration") == after["observedGeneration"]:
+    if (
+        not own_doing
+        and was[0] in ("True", "False")
+        and before
+        and before.get("observedGeneration") == after["observedGeneration"]
+    ):
         return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
     return []
 

@@ -162,12 +162,17 @@ class Clients:
         if self._account_id is None:
             answer = self.call("sts:GetCallerIdentity", target="the operator's credentials")
             self._account_id = str(answer["Account"])
-        return Identity(
-            account_id=self._account_id,
-            region=self.region,
-            cluster=cluster,
-            partition=self._session.get_partition_for_region(self.region),
-        )
+        try:
+            partition = self._session.get_partition_for_region(self.region)
+        except BotoCoreError as error:
+            raise AwsError(
+                action="sts:GetCallerIdentity",
+                target=f"region {self.region}",
+                code="UnknownRegion",
+                text=f"the AWS SDK knows no region {self.region}",
+                meaning=Meaning.PERSON,
+            ) from error
+        return Identity(account_id=self._account_id, region=self.region, cluster=cluster, partition=partition)
 
     def warm(self) -> None:
         """Make every client now; it takes a second of processor time, which the first tenant should not wait for."""

@@ -72,9 +72,10 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
         "HUMANGOV_TENANT": names.owner,
         "HUMANGOV_TABLE": tenant.table.name,
         "HUMANGOV_BUCKET": tenant.bucket.name,
-        "HUMANGOV_KEY_PREFIX": tenant.bucket.key_prefix,
         "HUMANGOV_FILE_ATTRIBUTES": json.dumps(tenant.table.file_attributes),
     }
+    if tenant.bucket.key_prefix:
+        environment["HUMANGOV_KEY_PREFIX"] = tenant.bucket.key_prefix
     return Desired(
         names=names,
         bundle=bundle,
