@@ -79,7 +79,7 @@ class RunningFunction:
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
                 "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._api.server_port}",
                 "LAMBDA_TASK_ROOT": str(self._directory),
-                "NO_PROXY": "127.0.0.1",
+                "NO_PROXY": "127.0.0.1,localhost",
             }
             | self._environment,
             stdout=subprocess.PIPE,

@@ -35,7 +35,7 @@ def _shared(command: Any) -> Any:
     for option in reversed(
         (
             click.option(
-                "--region", envvar="HUMANGOV_REGION", show_default="the AWS SDK's: AWS_REGION, profile",
+                "--region", envvar=["HUMANGOV_REGION", "AWS_REGION"], show_default="the AWS SDK's: AWS_REGION, profile",
                 help="AWS region of tenants that name none.",
             ),
             click.option(

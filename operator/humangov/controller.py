@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -38,6 +38,7 @@ from humangov.tenant import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, VERS
 logger = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 20.0
+START_PATIENCE_SECONDS = 60.0  # `kubectl apply` of definition and operator in one go
 _AWS_THREADS_PER_WORKER = 6  # a pass reads six parts at once
 
 
@@ -88,7 +89,7 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
     stop, watching = asyncio.Event(), asyncio.Event()
     warming = asyncio.get_running_loop().run_in_executor(None, operator.clients_for(operator.settings.region).warm)
     # All are known before the first pass: who is the older of two must not depend on the order of events.
-    for resource in await api.list_resources(operator.settings.namespaces):
+    for resource in await _first_list(api, operator.settings.namespaces):
         operator.store.put(resource)
     await warming
     workers.start()
@@ -152,6 +153,20 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
         sys.stderr.flush()
         os._exit(code)
     return code
+
+
+async def _first_list(api: kube.Kube, namespaces: Sequence[str]) -> list[kube.Resource]:
+    """All resources. A definition that was applied a moment ago is not served yet. Raises KubeError."""
+    deadline = time.monotonic() + START_PATIENCE_SECONDS
+    while True:
+        try:
+            return await api.list_resources(namespaces)
+        except kube.KubeError as error:
+            passing = error.status is not None and (error.status in (404, 429) or error.status >= 500)
+            if not passing or time.monotonic() > deadline:
+                raise
+            logger.warning("%s; tried again", error)
+            await asyncio.sleep(0.5)
 
 
 def _pass(operator: Operator, schedule: Schedule) -> Callable[[str], Any]:

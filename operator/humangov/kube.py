@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import time
@@ -81,7 +82,9 @@ class Kube:
         try:
             found = await api.read_namespace("kube-system", _request_timeout=_REQUEST_TIMEOUT_SECONDS)
         except Exception as error:
-            raise _translated("reading the UID of namespace kube-system (or give --cluster-name)", error) from error
+            raise self._translated(
+                "reading the UID of namespace kube-system (or give --cluster-name)", error
+            ) from error
         return str(found.metadata.uid)
 
     async def list_resources(self, namespaces: Sequence[str]) -> list[Resource]:
@@ -100,7 +103,7 @@ class Kube:
                         GROUP, VERSION, namespace, PLURAL, _request_timeout=_REQUEST_TIMEOUT_SECONDS
                     )
             except Exception as error:
-                raise _translated(what, error) from error
+                raise self._translated(what, error) from error
             found += [{"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **item} for item in answer["items"]]
         return found
 
@@ -110,7 +113,7 @@ class Kube:
         try:
             found = await api.get_namespaced_custom_object(*_path(resource), _request_timeout=_REQUEST_TIMEOUT_SECONDS)
         except Exception as error:
-            translated = _translated(f"reading {_name(resource)}", error)
+            translated = self._translated(f"reading {_name(resource)}", error)
             if translated.status == 404:
                 return None
             raise translated from error
@@ -121,24 +124,27 @@ class Kube:
         api: Any = client.CustomObjectsApi(await self._client())
         metadata = manifest["metadata"]
         try:
-            return dict(
-                await api.patch_namespaced_custom_object(
-                    GROUP,
-                    VERSION,
-                    metadata["namespace"],
-                    PLURAL,
-                    metadata["name"],
-                    dict(manifest),
-                    dry_run="All",
-                    field_manager=f"{FIELD_MANAGER}-plan",
-                    field_validation="Strict",
-                    force=True,
-                    _content_type="application/apply-patch+yaml",
-                    _request_timeout=_REQUEST_TIMEOUT_SECONDS,
-                )
+            # Read as it is: for 201, an object that is not there yet, the library returns no body.
+            answer = await api.patch_namespaced_custom_object_without_preload_content(
+                GROUP,
+                VERSION,
+                metadata["namespace"],
+                PLURAL,
+                metadata["name"],
+                dict(manifest),
+                dry_run="All",
+                field_manager=f"{FIELD_MANAGER}-plan",
+                field_validation="Strict",
+                force=True,
+                _content_type="application/apply-patch+yaml",
+                _request_timeout=_REQUEST_TIMEOUT_SECONDS,
             )
+            body = await answer.text()
+            if answer.status >= 400:
+                raise ApiException(status=answer.status, reason=answer.reason, body=body)
+            return dict(json.loads(body))
         except Exception as error:
-            raise _translated(f"checking {_name(manifest)}", error) from error
+            raise self._translated(f"checking {_name(manifest)}", error) from error
 
     async def set_finalizer(self, resource: Resource, *, present: bool) -> Resource | None:
         """Put our finalizer on, or take it off; the resource as it is then, None if that was its end.
@@ -163,7 +169,7 @@ class Kube:
                 _request_timeout=_REQUEST_TIMEOUT_SECONDS,
             )
         except Exception as error:
-            translated = _translated(what, error)
+            translated = self._translated(what, error)
             if translated.status == 404 and not present:
                 return None
             raise translated from error
@@ -190,7 +196,7 @@ class Kube:
                 )
             )
         except Exception as error:
-            raise _translated(f"writing the status of {_name(resource)}", error) from error
+            raise self._translated(f"writing the status of {_name(resource)}", error) from error
 
     async def post_event(self, resource: Resource, event: Event) -> None:
         """Tell people of a transition. Raises KubeError."""
@@ -228,7 +234,7 @@ class Kube:
                 _request_timeout=_REQUEST_TIMEOUT_SECONDS,
             )
         except Exception as error:
-            raise _translated(f"posting an event for {_name(resource)}", error) from error
+            raise self._translated(f"posting an event for {_name(resource)}", error) from error
 
     async def _client(self) -> Any:
         if self._api is None:
@@ -240,6 +246,14 @@ class Kube:
             self._loaded_at = time.monotonic()
         return self._api
 
+    def _translated(self, what: str, error: Exception) -> KubeError:
+        """One exception for all of the client library's."""
+        if not isinstance(error, ApiException):
+            return KubeError(what, status=None, reason=f"{type(error).__name__}: {error}")
+        if error.status == 401:
+            self._loaded_at = -math.inf  # the next call comes with fresh credentials
+        return KubeError(what, status=error.status, reason=_message(error) or str(error.reason))
+
 
 def _path(resource: Resource) -> tuple[str, str, str, str, str]:
     return GROUP, VERSION, resource["metadata"]["namespace"], PLURAL, resource["metadata"]["name"]
@@ -247,13 +261,6 @@ def _path(resource: Resource) -> tuple[str, str, str, str, str]:
 
 def _name(resource: Resource) -> str:
     return f"{KIND} {resource['metadata'].get('namespace', 'default')}/{resource['metadata']['name']}"
-
-
-def _translated(what: str, error: Exception) -> KubeError:
-    """One exception for all of the client library's."""
-    if isinstance(error, ApiException):
-        return KubeError(what, status=error.status, reason=_message(error) or str(error.reason))
-    return KubeError(what, status=None, reason=f"{type(error).__name__}: {error}")
 
 
 def _message(error: ApiException) -> str:

@@ -17,7 +17,7 @@ from humangov.bundle import Bundle
 from humangov.kube import KubeError, Resource
 from humangov.queue import Outcome
 from humangov.settings import Settings
-from humangov.status import Event, Finding, compose, find, transitions
+from humangov.status import Event, Finding, compose, differs, find, transitions
 from humangov.store import Store, key_of
 from humangov.tenant import RECONCILE_ANNOTATION, Identity, Names
 
@@ -103,7 +103,7 @@ async def report(
             "lastHandledReconcile": (metadata.get("annotations") or {}).get(RECONCILE_ANNOTATION),
         },
     )
-    changed = status != before and not quiet
+    changed = differs(before, status) and not quiet
     if changed:
         await keep(operator, operator.kube.apply_status(resource, status))
     news = (

@@ -32,6 +32,8 @@ async def plan_manifest(
     """
     if not isinstance(manifest, Mapping):
         raise PlanError("expected a HumanGovState, found no object")
+    if not isinstance(manifest.get("metadata") or {}, Mapping):
+        raise PlanError("metadata must be an object")
     manifest = {**manifest, "metadata": {"namespace": namespace, **(manifest.get("metadata") or {})}}
     parse(manifest, default_region=settings.region)  # what is wrong with the manifest itself is said first
     cluster = cluster_name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -21,7 +20,7 @@ from humangov.queue import Outcome
 from humangov.status import Finding, compose, missing, missing_since, steady, summary
 from humangov.store import Carried, Memory
 from humangov.teardown import teardown
-from humangov.tenant import FINALIZER, RECONCILE_ANNOTATION, InvalidSpecError, Names, Tenant, parse
+from humangov.tenant import FINALIZER, OWNER_TAG, RECONCILE_ANNOTATION, InvalidSpecError, Names, Tenant, parse
 
 _CARRIED_SECONDS = 10.0
 
@@ -80,8 +79,8 @@ async def _bring_in_step(
     findings |= {part: plan for part, plan in planned.items() if isinstance(plan, Finding)}
     blocked = any(finding.status != "True" for finding in findings.values())
     changes = {part: plan for part, plan in planned.items() if isinstance(plan, list)}
-    if blocked:  # the emergency stop works whatever else is wrong
-        changes = {part: _stops(plan, tenant) if part == TRIGGER else [] for part, plan in changes.items()}
+    if blocked:  # the emergency stop (spec.trigger.enabled: false) works whatever else is wrong
+        changes = {part: _stops(plan, observed, names) if part == TRIGGER else [] for part, plan in changes.items()}
     applied: list[Change] = []
     if FINALIZER not in (resource["metadata"].get("finalizers") or ()) and not tenant.suspend:
         resource = await keep(operator, operator.kube.set_finalizer(resource, present=True)) or resource
@@ -145,10 +144,9 @@ async def _apply(
             changes |= {TRIGGER: [] if isinstance(observed[TRIGGER], Unread) else _trigger_plan(observed, desired)}
         await asyncio.gather(*(bring(part) for part in stage if part in changes))
         if not blocked and any(_waits(part, observed, desired, findings) for part in stage):
-            for later in STAGES[STAGES.index(stage) + 1 :]:
-                for part in later:
-                    held = changes.get(part, [])
-                    changes[part] = _stops(held, context.names.tenant) if part == TRIGGER else []
+            # What is not there yet waits for what it stands on; a trigger that is there can be mended at once.
+            for part in (part for later in STAGES[STAGES.index(stage) + 1 :] for part in later):
+                changes[part] = _of_our_mappings(changes.get(part, []), observed, context.names)
             blocked = True
     return applied
 
@@ -168,11 +166,25 @@ def _waits(part: str, observed: Observations, desired: Mapping[str, Any], findin
     return finding.status != "True"
 
 
-def _stops(changes: list[Change], tenant: Tenant) -> list[Change]:
-    """Of the trigger's changes, those that switch a mapping off."""
-    if tenant.trigger.enabled:
+def _stops(changes: list[Change], observed: Observations, names: Names) -> list[Change]:
+    """Of the trigger's changes, those that switch a mapping of ours off."""
+    return [
+        change for change in _of_our_mappings(changes, observed, names) if change.parameters.get("Enabled") is False
+    ]
+
+
+def _of_our_mappings(changes: list[Change], observed: Observations, names: Names) -> list[Change]:
+    """Of the trigger's changes, those to a mapping that is there, and ours: by its function, or by its own mark."""
+    if isinstance(observed[TRIGGER], Unread):
         return []
-    return [change for change in changes if change.parameters.get("Enabled") is False and "UUID" in change.parameters]
+    seen = observed[FUNCTION]
+    function_is_ours = not isinstance(seen, Unread) and seen is not None and _is_ours(seen.tags, names)
+    ours = {mapping.uuid for mapping in observed[TRIGGER].mappings if function_is_ours or _is_ours(mapping.tags, names)}
+    return [change for change in changes if change.parameters.get("UUID") in ours]
+
+
+def _is_ours(tags: Mapping[str, str] | None, names: Names) -> bool:
+    return (tags or {}).get(OWNER_TAG) == names.owner
 
 
 def _prerequisites(
@@ -187,7 +199,7 @@ def _prerequisites(
         since = missing_since(previous, part=STREAM, reason=stream.NOT_FOUND, now=now)
         name = names.tenant.table.name
         findings[STREAM] = missing(
-            Finding.waiting(stream.NOT_FOUND, f"table {name} does not exist yet: nothing is made before it does."),
+            Finding.waiting(stream.NOT_FOUND, f"table {name} does not exist yet: nothing is made before it does"),
             kind="table", since=since, now=now,
         )  # fmt: skip
     if isinstance(found, Unread):
@@ -212,24 +224,32 @@ def _conclude(
     names = context.names
     desired = parts.desires(names, context, observed, bundle=operator.bundle)
     remaining = parts.plans(observed, desired)
-    for part, module in parts.MODULES.items():
-        if part in findings:
-            continue
-        if isinstance(observed[part], Unread):
-            findings[part] = finding_of_error(observed[part].error, now=context.now)
-            continue
-        finding: Finding = module.finding(observed[part], desired[part])
-        left = remaining[part]
-        if isinstance(left, Finding):
-            finding = left
-        elif left and names.tenant.suspend:
-            told = "; ".join(change.summary for change in left)
-            finding = Finding.waiting("Suspended", f"suspended: not done is {told}")
-        elif left and finding.status == "True":
-            finding = Finding.waiting("Updating", "; ".join(change.summary for change in left), look_again_seconds=1)
-        elif finding.reason == "Missing" and (blocked or part in (FUNCTION, TRIGGER)):
-            finding = replace(finding, reason="WaitingForParts", message=f"{finding.message} and waits for other parts")
-        findings[part] = finding
+    for number, stage in enumerate(STAGES):
+        held = blocked or any(findings[part].status != "True" for earlier in STAGES[:number] for part in earlier)
+        for part in stage:
+            if part in findings:
+                continue
+            if isinstance(observed[part], Unread):
+                findings[part] = finding_of_error(observed[part].error, now=context.now)
+                continue
+            finding: Finding = parts.MODULES[part].finding(observed[part], desired[part])
+            left = remaining[part]
+            findings[part] = left if isinstance(left, Finding) else _unfinished(finding, left, names.tenant, held=held)
+
+
+def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: bool) -> Finding:
+    """A part's finding, given the changes that this pass did not make."""
+    told = "; ".join(change.summary for change in left)
+    if not left or finding.stalled:
+        return finding
+    if tenant.suspend:
+        return Finding.waiting("Suspended", f"suspended: not done is {told}")
+    if held:  # what it waits for says when to look again
+        what = f"not done yet: {told};" if finding.status == "True" else f"{finding.message} and"
+        return Finding.waiting("WaitingForParts", f"{what} waits for other parts")
+    if finding.status == "True":
+        return Finding.waiting("Updating", told, look_again_seconds=1)
+    return finding
 
 
 async def _announce(operator: Operator, resource: Resource, names: Names) -> Resource:
@@ -295,6 +315,7 @@ def _is_deep(memory: Memory, tenant: Tenant, resource: Resource, *, every: int) 
     asked = (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION)
     return (
         memory.settled_generation != tenant.generation
+        or memory.bucket is None  # never read in this life: an absence must be seen, not assumed
         or memory.passes % every == 0
         or asked != (resource.get("status") or {}).get("lastHandledReconcile")
     )

@@ -15,6 +15,8 @@ from humangov.tenant import parse_time
 
 # Parts in the order in which they are told.
 PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
+_OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS)
+_OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
 
@@ -72,7 +74,7 @@ def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> F
         finding,
         status="False",
         stalled=True,
-        message=f"{finding.message} The {kind} has been missing for over 15 minutes; it is looked for all the same.",
+        message=f"{finding.message}; the {kind} has been missing for over 15 minutes and is looked for all the same",
         look_again_seconds=30,
     )
 
@@ -160,6 +162,16 @@ def compose(
             _condition(previous, name, finding, generation=generation, now=now) for name, finding in conditions.items()
         ],
     }
+
+
+def differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a composed status says anything else than what is stored, but for what others wrote beside it."""
+    return _own(before) != _own(after)
+
+
+def _own(status: Mapping[str, Any]) -> dict[str, Any]:
+    conditions = {one["type"]: one for one in status.get("conditions") or () if one["type"] in _OWN_CONDITIONS}
+    return {**{field: status.get(field) for field in _OWN_FIELDS}, "conditions": conditions}
 
 
 def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool) -> list[Event]:

@@ -34,6 +34,7 @@ class Memory:
     bucket: bucket.Observed | None = None  # as the last deep pass saw it
     carried: Carried | None = None
     absent_since: float | None = None  # monotonic; when teardown first found everything gone
+    gone: dict[str, None] = field(default_factory=dict)  # what teardown has removed, in order
 
 
 @dataclass

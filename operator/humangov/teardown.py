@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class _Remains:
-    """What people are told at the end."""
+    """What a pass found gone, and what stays, for people."""
 
     gone: list[str] = field(default_factory=list)
     stays: list[str] = field(default_factory=list)
@@ -56,10 +56,12 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
         waiting = await operator.in_thread(partial(_remove, operator, clients, names, remains))
     except AwsError as error:
         waiting = finding_of_error(error)
+    gone = operator.store.memory(tenant.key).gone  # by this pass or one before
+    gone |= dict.fromkeys(remains.gone)
     if waiting is None:
         waiting = _second_look(operator, tenant)
     if waiting is None:
-        return await _let_go(operator, resource, _deleted_event(tenant, remains))
+        return await _let_go(operator, resource, _deleted_event(tenant, gone=list(gone), stays=remains.stays))
     return await report(operator, resource, ready=waiting, names=names)
 
 
@@ -140,24 +142,31 @@ def _remove_stream(operator: Operator, clients: Clients, names: Names, remains: 
             remains.gone.append(f"stream of table {table}")
         else:
             remains.stays.append(f"the stream of table {table} (it was not enabled by us, or has other readers)")
+            if _is_young(operator, names.tenant) and operator.store.memory(names.tenant.key).absent_since is None:
+                return None  # the second look needs our marks: the other reader may be a trigger that we did not see
     stream.untag(clients, names, observed)
     return None
 
 
 def _second_look(operator: Operator, tenant: Tenant) -> Finding | None:
     """What was made seconds ago may be gone only to the eye: a young tenant's absence is confirmed once more."""
-    settings, memory, now = operator.settings, operator.store.memory(tenant.key), operator.monotonic()
-    age = (operator.now() - tenant.created).total_seconds()
-    if min(age, now - operator.started_at) > settings.young_seconds:
+    if not _is_young(operator, tenant):
         return None
+    memory, now = operator.store.memory(tenant.key), operator.monotonic()
     if memory.absent_since is None:
         memory.absent_since = now
-    left = settings.confirm_seconds - (now - memory.absent_since)
+    left = operator.settings.confirm_seconds - (now - memory.absent_since)
     if left <= 0:
         return None
     return Finding.waiting(
         "Deleting", "everything is gone; it was young, so one more look is taken", look_again_seconds=left
     )
+
+
+def _is_young(operator: Operator, tenant: Tenant) -> bool:
+    """Whether the tenant, or this life of the operator, which can't know what the last one did, is seconds old."""
+    age = (operator.now() - tenant.created).total_seconds()
+    return min(age, operator.monotonic() - operator.started_at) <= operator.settings.young_seconds
 
 
 def _release(clients: Clients, names: Names) -> str:
@@ -191,13 +200,13 @@ def _retained_event(tenant: Tenant, marked: str) -> Event:
     )
 
 
-def _deleted_event(tenant: Tenant, remains: _Remains) -> Event:
-    stays = f"; what stays: {'; '.join(remains.stays)}" if remains.stays else ""
+def _deleted_event(tenant: Tenant, *, gone: list[str], stays: list[str]) -> Event:
+    left = f"; what stays: {'; '.join(stays)}" if stays else ""
     return Event(
         kind="Normal",
         reason="Deleted",
-        message=f"gone: {', '.join(remains.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
-        f"touched{stays}",
+        message=f"gone: {', '.join(gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
+        f"touched{left}",
     )
 
 

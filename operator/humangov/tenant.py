@@ -166,6 +166,8 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
             f"{resource.get('apiVersion')!r}"
         )
     metadata = resource.get("metadata") or {}
+    if not isinstance(metadata, Mapping):
+        raise InvalidSpecError(f"metadata must be an object, not {type(metadata).__name__}")
     name = metadata.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,41}[a-z0-9])?", name):
         raise InvalidSpecError(
@@ -179,6 +181,9 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
     for section, values in (("table", table), ("bucket", bucket)):
         if not values.get("name"):
             raise InvalidSpecError(f"spec.{section}.name is required: the name of the tenant's {section}")
+    file_attributes = table.get("fileAttributes") or ("pdf",)
+    if not all(isinstance(attribute, str) for attribute in file_attributes):
+        raise InvalidSpecError(f"spec.table.fileAttributes must be a list of strings, not {file_attributes!r}")
     tags = spec.get("tags") or {}
     return Tenant(
         namespace=metadata.get("namespace") or "default",
@@ -191,7 +196,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         table=Table(
             name=table["name"],
             # Sorted: the list is a set to the API server, and its order must not look like a change.
-            file_attributes=tuple(sorted(set(table.get("fileAttributes") or ("pdf",)))),
+            file_attributes=tuple(sorted(set(file_attributes))),
         ),
         bucket=Bucket(name=bucket["name"], key_prefix=bucket.get("keyPrefix") or ""),
         function=Function(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.stream_events import batch, employee, failures, remove
 
-from .conftest import Answer, Call, Fault, Forward, MakeWorld, World, always, broken_off, xml_error
+from .conftest import Answer, Call, Fault, Forward, MakeWorld, StartFunction, World, always, broken_off, xml_error
 
 XML = {"Content-Type": "application/xml"}
 
@@ -209,3 +209,20 @@ def test_a_marker_on_a_versioned_bucket_is_not_called_an_erasure(world: World) -
 
     assert set(done.outcomes.values()) == {"hidden: versions remain"}
     assert done.summary["max_latency_ms"] is None
+
+
+def test_an_emulator_under_a_host_name_gets_the_bucket_in_the_path(world: World, start: StartFunction) -> None:
+    function = start(
+        HUMANGOV_TABLE=world.table,
+        HUMANGOV_BUCKET=world.bucket,
+        AWS_ENDPOINT_URL=world.layer.url.replace("127.0.0.1", "localhost"),
+    )
+    world.upload("cv.pdf")
+
+    done = function.invoke(batch(remove(employee("1", "cv.pdf"), table=world.table)))
+
+    assert done.result == failures()
+    assert [call.target for call in world.layer.calls if call.operation == "DeleteObjects"] == [
+        f"/{world.bucket}?delete"
+    ]
+    assert world.files == set()

@@ -38,7 +38,7 @@ def finding(observed: Observed | None, names: Names) -> Finding:
     """What to tell people of the bucket."""
     name = names.tenant.bucket.name
     if observed is None:
-        return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id} yet.")
+        return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id} yet")
     if observed.region != names.identity.region:
         return Finding.needs_person(
             "BucketInOtherRegion",

@@ -116,6 +116,7 @@ class Clients:
         self._made: dict[tuple[str, bool], Any] = {}
         self._lock = threading.Lock()  # a session must not make two clients at once
         self._account_id: str | None = None
+        self._asking = threading.Lock()
 
     def call(self, action: str, *, target: str, tenant: Tenant | None = None, **parameters: Any) -> dict[str, Any]:
         """Call one of ACTIONS; `target` names the resource for logs and errors. Raises AwsError."""
@@ -159,9 +160,10 @@ class Clients:
 
     def identity(self, *, cluster: str) -> Identity:
         """Who we are, asked once. Raises AwsError."""
-        if self._account_id is None:
-            answer = self.call("sts:GetCallerIdentity", target="the operator's credentials")
-            self._account_id = str(answer["Account"])
+        with self._asking:  # the first passes all want to know at once
+            if self._account_id is None:
+                answer = self.call("sts:GetCallerIdentity", target="the operator's credentials")
+                self._account_id = str(answer["Account"])
         try:
             partition = self._session.get_partition_for_region(self.region)
         except BotoCoreError as error:

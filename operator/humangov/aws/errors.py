@@ -94,6 +94,7 @@ _MISCONFIGURED = (
 # Request ids differ from call to call; a message that holds one would make every pass a status write.
 _VARYING = re.compile(
     r"\s*\((?:Service|Status Code|Request ID)[^)]*\)|,?\s*(?:[Rr]equest ?[Ii][Dd]|Extended Request ID)[:=]\s*[\w/+=-]+"
+    r"| at 0x[0-9a-f]+"  # an object's address, in what the SDK says of connections
 )
 
 

@@ -137,7 +137,7 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
 def finding(observed: Observed | None, desired: Desired) -> Finding:
     """What to tell people of the table and its stream."""
     if observed is None:
-        return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet: nothing is made before it does.")
+        return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet: nothing is made before it does")
     if observed.table_status not in ("ACTIVE", "UPDATING"):
         return Finding.waiting(
             "TableNotActive", f"table {desired.table} is {observed.table_status}", look_again_seconds=5
@@ -243,7 +243,11 @@ def _enabled_by_our_last_life(observed: Observed, owner: str) -> bool:
         enabling = datetime.fromisoformat(tags.get(ENABLING_TAG, ""))
     except ValueError:
         return False
-    return born is not None and enabling - timedelta(seconds=5) <= born <= enabling + _ENABLING_LASTS
+    begun = enabling - timedelta(seconds=5)
+    marked = born_at(tags.get(STREAM_TAG))
+    if marked is not None and marked >= begun:
+        return False  # that enabling came to its end; this stream is somebody's after it
+    return born is not None and begun <= born <= enabling + _ENABLING_LASTS
 
 
 def _tagging(desired: Desired, tags: Mapping[str, str]) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+# The operator's image. Three things go in, all fixed: the base, requirements/run.txt by hash, and this package.
+#   docker build -t humangov-operator:0.1.0 .
+# Nothing in it depends on the processor, so `docker buildx build --platform linux/amd64,linux/arm64` makes both.
+
+FROM python:3.13-slim AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_COMPILE=1
+WORKDIR /build
+COPY requirements/build.txt requirements/run.txt requirements/
+RUN python -m venv tools \
+    && tools/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.txt \
+    && python -m venv --without-pip /opt/humangov \
+    && tools/bin/python -m pip --python /opt/humangov/bin/python install \
+        --require-hashes --only-binary :all: -r requirements/run.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY operator operator
+RUN tools/bin/python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \
+    && tools/bin/python -m pip --python /opt/humangov/bin/python install --no-index --no-deps wheels/*.whl \
+    && /opt/humangov/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/humangov/lib
+
+FROM python:3.13-slim
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="humangov-operator" \
+    org.opencontainers.image.description="Erases the files of deleted records: one HumanGovState manifest a tenant" \
+    org.opencontainers.image.licenses="Apache-2.0" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
+# The base's installers are of no use to a file system that is never written.
+RUN python -c "import ensurepip, pathlib, pip; print(*(pathlib.Path(m.__file__).parent for m in (ensurepip, pip)))" \
+    | xargs rm -rf
+COPY --from=build /opt/humangov /opt/humangov
+ENV PATH=/opt/humangov/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/nonexistent
+USER 65532:65532
+WORKDIR /
+EXPOSE 8080
+ENTRYPOINT ["humangov"]
+CMD ["run"]

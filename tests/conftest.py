@@ -1,0 +1,225 @@
+"""Fixtures for tests on real parts: one sandbox for all workers, a namespace and an AWS account for each test.
+
+Nothing is started for tests that ask for none of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import sandbox as sandboxes
+from sandbox import local_operator
+from sandbox.handle import Sandbox
+from sandbox.local_operator import LocalOperator
+from sandbox.paths import Layout
+from sandbox.recorder import Recorder
+from tests.support.account import Account
+from tests.support.states import Audit, Cluster, States
+
+MEASURED = "measured"
+Print = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """The sandbox that is up; one that has to be started first is stopped when the last worker is done with it."""
+    layout = Layout.of()
+    locks = layout.root.parent / "tests"
+    locks.mkdir(parents=True, exist_ok=True)
+    name = layout.root.name
+    ours = locks / f"{name}.started"
+    with (locks / f"{name}.users").open("w") as users, (locks / f"{name}.starting").open("w") as starting:
+        # Every worker holds `users` as one of many; who can have it alone in the end is the last.
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(starting, fcntl.LOCK_EX)
+        running = sandboxes.current()
+        if running is None:
+            ours.touch()
+            running = sandboxes.up()
+        if running.kubeconfig is not None:
+            local_operator.install_definition(running)
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        yield running
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if ours.exists():
+                ours.unlink()
+                sandboxes.down()
+
+
+@pytest.fixture(scope="session")
+def cluster(sandbox: Sandbox) -> Cluster:
+    if sandbox.kubeconfig is None:
+        pytest.skip("the sandbox was started without Kubernetes")
+    return Cluster.of(sandbox)
+
+
+@pytest.fixture
+def account(sandbox: Sandbox) -> Account:
+    """A fresh account of the emulated AWS."""
+    return _account(sandbox)
+
+
+def _account(sandbox: Sandbox) -> Account:
+    if sandbox.aws != "emulator" or sandbox.aws_endpoint_url is None:
+        pytest.skip("this test makes accounts of the emulated AWS")
+    return Account(endpoint_url=sandbox.aws_endpoint_url)
+
+
+@pytest.fixture
+def recorder(account: Account) -> Iterator[Recorder]:
+    """A proxy before the emulated AWS. Whoever gets its URL as AWS_ENDPOINT_URL has each call recorded."""
+    with Recorder(account.endpoint_url) as recording:
+        yield recording
+
+
+@pytest.fixture
+def namespace(sandbox: Sandbox, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A fresh namespace that holds an operator's service account with the rights of deploy/operator.yaml."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    with _installed(cluster, prefix=words[:30].strip("-")) as name:
+        yield name
+
+
+@contextlib.contextmanager
+def _installed(cluster: Cluster, *, prefix: str) -> Iterator[str]:
+    name = f"{prefix}-{secrets.token_hex(3)}"
+    local_operator.install(cluster.sandbox, namespace=name, definition=False)
+    try:
+        yield name
+    finally:
+        States(cluster, name).abandon()
+        local_operator.uninstall(cluster.sandbox, namespace=name, wait=False)
+
+
+@pytest.fixture
+def states(cluster: Cluster, namespace: str) -> States:
+    return States(cluster, namespace)
+
+
+class StartOperator(Protocol):
+    """Start `humangov run` for the test's namespace and account; more flags and variables may be given."""
+
+    def __call__(
+        self, *flags: str, environment: Mapping[str, str] | None = None, token_seconds: int = 6 * 3600
+    ) -> LocalOperator: ...
+
+
+@pytest.fixture
+def operator(sandbox: Sandbox, namespace: str, account: Account, tmp_path: Path) -> Iterator[StartOperator]:
+    """Starts operators; those that still run are killed at the end; none may have told of a bug."""
+    started: list[LocalOperator] = []
+
+    def start(
+        *flags: str, environment: Mapping[str, str] | None = None, token_seconds: int = 6 * 3600
+    ) -> LocalOperator:
+        running = local_operator.start(
+            sandbox,
+            namespace=namespace,
+            folder=tmp_path / f"operator-{len(started)}",
+            arguments=flags,
+            environment={**account.environment, **(environment or {})},
+            token_seconds=token_seconds,
+        )
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        _end(running)
+    for running in started:
+        assert bugs_told(running) == []
+
+
+def _end(running: LocalOperator) -> None:
+    """Killed, and not asked to stop: that it stops well is a test of its own, and costs a second each."""
+    if running.process.poll() is None:
+        running.kill()
+
+
+def bugs_told(running: LocalOperator) -> list[str]:
+    """Lines of the operator's log that tell of a mistake in its code."""
+    return [line for line in running.log.read_text().splitlines() if "Traceback" in line]
+
+
+@pytest.fixture
+def audit(sandbox: Sandbox, namespace: str) -> Audit:
+    """What the operator of this test's namespace asks of the API server."""
+    return _audit(sandbox, namespace)
+
+
+def _audit(sandbox: Sandbox, namespace: str) -> Audit:
+    if sandbox.audit_log is None:
+        pytest.skip("only the sandbox's own API server keeps an audit log that can be read")
+    return Audit(sandbox.audit_log, f"system:serviceaccount:{namespace}:{local_operator.SERVICE_ACCOUNT}")
+
+
+@dataclass(frozen=True)
+class World:
+    """An operator with its namespace and its account. `state` names a tenant whose table and bucket are there."""
+
+    states: States
+    account: Account
+    operator: LocalOperator
+    audit: Audit
+    state: str
+
+
+@pytest.fixture(scope="session")
+def _worlds(
+    sandbox: Sandbox, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[], World]]:
+    account = _account(sandbox)
+    with _installed(cluster, prefix="world") as namespace:
+        started: list[LocalOperator] = []
+
+        def world() -> World:
+            if not started or started[-1].process.poll() is not None:
+                folder = tmp_path_factory.mktemp("world")
+                started.append(
+                    local_operator.start(sandbox, namespace=namespace, folder=folder, environment=account.environment)
+                )
+            state = f"state-{secrets.token_hex(3)}"
+            account.make(state)
+            return World(
+                states=States(cluster, namespace), account=account, operator=started[-1],
+                audit=_audit(sandbox, namespace), state=state,
+            )  # fmt: skip
+
+        yield world
+        for running in started:
+            _end(running)
+
+
+@pytest.fixture
+def world(_worlds: Callable[[], World]) -> Iterator[World]:
+    """A running operator that tests of one worker share, and in it a tenant's table and bucket for this test alone."""
+    shared = _worlds()
+    yield shared
+    assert shared.operator.process.poll() is None, shared.operator.log.read_text()[-3000:]
+    assert bugs_told(shared.operator) == []
+
+
+@pytest.fixture
+def measured(record_property: Callable[[str, object], None]) -> Print:
+    """Note a figure; all are told at the end of the run."""
+    return lambda line: record_property(MEASURED, line)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    lines = dict.fromkeys(str(value) for name, value in properties if name == MEASURED)
+    if lines:
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -1,0 +1,259 @@
+"""That the documents tell the truth: what they name exists, and what exists and matters is named.
+
+It can't show that the prose is right.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from humangov.cli import main
+from humangov.status import PARTS
+from humangov.tenant import parse
+
+from deploy.render import variables
+from sandbox.paths import REPOSITORY
+
+PACKAGE = REPOSITORY / "operator" / "humangov"
+OPERATIONS = REPOSITORY / "docs" / "operations.md"
+DOCUMENTS = sorted(
+    [
+        *(REPOSITORY / "docs").glob("*.md"),
+        *(REPOSITORY / "deploy").rglob("*.md"),
+        *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    ]
+)
+# A reason that is not written in the code, but taken from Lambda as it is: the states of a mapping that is on its way.
+# https://docs.aws.amazon.com/lambda/latest/api/API_GetEventSourceMapping.html
+TAKEN_OVER = {"mapping.state": {"Creating", "Enabling", "Disabling", "Updating", "Deleting"}}
+FINDINGS = ("in_step", "waiting", "progressing", "needs_person")
+
+
+def document(path: Path) -> Any:
+    return pytest.param(path, id=str(path.relative_to(REPOSITORY)))
+
+
+every_document = pytest.mark.parametrize("path", [document(path) for path in DOCUMENTS])
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+    return [text for language, text in found if language in languages]
+
+
+def table(path: Path, heading: str) -> list[list[str]]:
+    """The rows of the table under a heading, as cells."""
+    section = re.split(r"^##+ ", path.read_text().split(f"## {heading}\n")[1], flags=re.MULTILINE)[0]
+    rows = [line.strip("|").split(" | ") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+def quoted(text: str) -> set[str]:
+    return set(re.findall(r"`([^`]+)`", text))
+
+
+# Reasons
+
+
+def reasons_in(path: Path, constants: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Every ("finding" or "event", reason) that a module gives. KeyError: one that can't be read off the source."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name("Finding"), attr=method), args=[reason, *_]) if (
+                method in FINDINGS
+            ):
+                yield from (("finding", one) for one in values(reason, path.stem, constants))
+            case ast.Call(func=ast.Name("Event" | "replace" as name), keywords=keywords):
+                kind = "event" if name == "Event" else "finding"
+                for keyword in keywords:
+                    if keyword.arg == "reason":
+                        yield from ((kind, one) for one in values(keyword.value, path.stem, constants))
+            case ast.Assign(targets=[ast.Name("reason")], value=ast.Constant(str(text))):
+                yield "finding", text
+            case ast.Assign(
+                targets=[ast.Tuple(elts=[ast.Name("reason"), *_])],
+                value=ast.Tuple(elts=[ast.Constant(str(text)), *_]),
+            ):
+                yield "finding", text
+
+
+def values(expression: ast.expr, module: str, constants: Mapping[str, str]) -> set[str]:
+    """What an expression stands for: a word, a constant of this module or of another, or what Lambda says."""
+    match expression:
+        case ast.Constant(str(reason)):
+            return {reason}
+        case ast.Name("ready_reason" | "reason") | ast.Subscript(slice=ast.Constant("reason")):
+            return set()  # passed on; found where it comes from
+        case ast.Name(name):
+            return {constants[f"{module}.{name}"]}
+        case _:
+            source = ast.unparse(expression)
+            return {constants[source]} if source in constants else TAKEN_OVER[source]
+
+
+def reasons() -> dict[str, set[str]]:
+    """What the code gives: "finding" → reasons of conditions, "event" → reasons of events alone."""
+    modules = [path for path in sorted(PACKAGE.rglob("*.py")) if not path.is_relative_to(PACKAGE / "cleanup")]
+    constants = {
+        f"{path.stem}.{name}": value
+        for path in modules
+        for node in ast.parse(path.read_text()).body
+        for name, value in constant(node)
+    }
+    everything: dict[str, set[str]] = {"finding": set(), "event": set()}
+    for path in modules:
+        for kind, reason in reasons_in(path, constants):
+            everything[kind].add(reason)
+    return everything
+
+
+def constant(node: ast.stmt) -> Iterator[tuple[str, str]]:
+    match node:
+        case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(value))):
+            yield name, value
+
+
+def test_every_reason_of_a_condition_is_explained_and_every_explained_one_is_given() -> None:
+    explained = {reason for row in table(OPERATIONS, "Reasons") for reason in quoted(row[0])}
+    assert explained == reasons()["finding"]
+
+
+def test_every_event_is_explained() -> None:
+    explained = {reason for row in table(OPERATIONS, "Events") for reason in quoted(row[0])}
+    assert reasons()["event"] <= explained
+    assert explained <= reasons()["event"] | reasons()["finding"]
+
+
+def test_every_condition_is_explained() -> None:
+    explained = [cell for row in table(OPERATIONS, "Conditions") for cell in quoted(row[0])]
+    assert explained == ["Ready", "Reconciling", "Stalled", *PARTS]
+
+
+# Flags, variables, fields
+
+
+def flags() -> set[str]:
+    return {
+        name
+        for command in main.commands.values()
+        for option in command.params
+        if isinstance(option, click.Option)
+        for name in option.opts
+    } | {"--help", "--version"}
+
+
+@every_document
+def test_every_flag_of_ours_that_is_named_exists(path: Path) -> None:
+    others = re.compile(r"\b(kubectl|aws|docker|pip|mypy|pre-commit|pytest)\b")
+    lines = [line for line in path.read_text().splitlines() if not others.search(line)]
+    named = {flag for line in lines for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)}
+    assert named <= flags()
+
+
+@every_document
+def test_every_variable_of_ours_that_is_named_exists(path: Path) -> None:
+    read = {
+        name
+        for command in main.commands.values()
+        for option in command.params
+        if isinstance(option, click.Option)
+        for name in variables(option)
+    }
+    assert set(re.findall(r"HUMANGOV_[A-Z_]+", path.read_text())) <= read
+
+
+def test_every_setting_is_in_the_readme() -> None:
+    named = {cell for row in table(REPOSITORY / "README.md", "Settings") for cell in quoted(row[0])}
+    assert named == {option.opts[0] for option in main.commands["run"].params if isinstance(option, click.Option)}
+
+
+def fields() -> set[str]:
+    definition = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+    def walk(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+        yield path
+        for name, field in (schema.get("properties") or (schema.get("items") or {}).get("properties") or {}).items():
+            yield from walk(field, f"{path}.{name}")
+
+    return {found for part in ("spec", "status") for found in walk(schema["properties"][part], part)}
+
+
+@every_document
+def test_every_field_that_is_named_exists(path: Path) -> None:
+    named = set(re.findall(r"(?<![\w./-])((?:spec|status)\.[a-zA-Z]+(?:\.[a-zA-Z]+)*)", path.read_text()))
+    assert {name for name in named if not name.endswith(".py")} <= fields()
+
+
+def test_every_field_of_the_spec_is_in_the_reference() -> None:
+    text = (REPOSITORY / "docs" / "api.md").read_text()
+    for path in fields():
+        owner, _, name = path.rpartition(".")
+        if owner:
+            assert re.search(rf"^### {re.escape(owner)}(\[\])?$.*?^\| `{name}` \|", text, re.MULTILINE | re.DOTALL), (
+                path
+            )
+
+
+@every_document
+def test_every_manifest_that_is_shown_can_be_used(path: Path) -> None:
+    for text in blocks(path, "yaml"):
+        for manifest in yaml.safe_load_all(text):
+            if manifest.get("kind") == "HumanGovState":
+                assert parse(manifest, default_region="us-east-1").name == manifest["metadata"]["name"]
+
+
+# Paths, links, commands
+
+
+@every_document
+def test_every_link_leads_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if "://" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        found = (path.parent / file).resolve() if file else path
+        assert found.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", found.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
+
+
+@every_document
+def test_every_file_that_is_named_exists(path: Path) -> None:
+    top = "|".join(["operator", "deploy", "crds", "docs", "tests", "sandbox", "bench", "requirements"])
+    for name in re.findall(rf"(?<![\w./-])((?:{top})/[\w./-]*\w/?)(?![\w*<])", path.read_text()):
+        if "<" not in name and "*" not in name:
+            assert (REPOSITORY / name).exists(), name
+
+
+@every_document
+def test_every_target_of_make_that_is_named_exists(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
+    named = re.findall(r"(?:`|\$ |^)make ([a-z-]+)", path.read_text(), re.MULTILINE)
+    assert set(named) <= targets
+
+
+@every_document
+def test_no_document_names_a_path_of_one_machine(path: Path) -> None:
+    assert not re.search(r"/(?:home|root|work|Users)/", path.read_text())
+
+
+def test_the_readme_s_two_commands_are_those_of_the_makefile() -> None:
+    shown = [line for text in blocks(REPOSITORY / "README.md", "console") for line in text.splitlines()]
+    assert [line for line in shown if line.startswith("$ make")] == ["$ make demo", "$ make test"]
+
+
+def test_the_columns_in_the_readme_are_those_of_the_definition() -> None:
+    definition = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
+    columns = definition["spec"]["versions"][0]["additionalPrinterColumns"]
+    wanted = ["NAME", *(column["name"].upper() for column in columns if not column.get("priority"))]
+    [shown] = re.findall(r"^NAME .*$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)
+    assert shown.split() == wanted
