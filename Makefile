@@ -9,6 +9,8 @@ export HUMANGOV_CACHE ?= $(BUILD)/cache
 export UV_CACHE_DIR ?= $(HUMANGOV_CACHE)/uv
 export UV_LINK_MODE ?= copy
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Without bytecode every start of the operator compiles the SDKs anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
@@ -85,6 +87,6 @@ $(UV):
 $(VENV)/.complete: requirements/dev.txt pyproject.toml | $(UV)
 	@echo "setup: the project's environment ($(PYTHON))"
 	@$(UV) venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
-	@$(UV) pip install -q --python $(PY) --require-hashes -r requirements/dev.txt
+	@$(UV) pip install -q --compile-bytecode --python $(PY) --require-hashes -r requirements/dev.txt
 	@$(UV) pip install -q --python $(PY) --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from sandbox.handle import Sandbox
+from sandbox.paths import BUILD, REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 SERVICE_ACCOUNT = "humangov-operator"
 _WATCHING_WITHIN_SECONDS = 60.0
 
@@ -25,20 +25,33 @@ class OperatorError(Exception):
     """The operator did not start; the message holds the end of its log."""
 
 
-def install(sandbox: Sandbox, *, namespace: str) -> None:
+def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> None:
     """The definition, and in `namespace` the service account with the rights of deploy/operator.yaml."""
-    documents = [yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())]
-    for document in yaml.safe_load_all((REPOSITORY / "deploy" / "operator.yaml").read_text()):
-        if document["kind"] in ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding"):
-            documents.append(_moved(document, namespace))
-    kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(documents))
+    if definition:
+        install_definition(sandbox)
+    kinds = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding")
+    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "operator.yaml").read_text())
+    moved = [_moved(document, namespace) for document in documents if document["kind"] in kinds]
+    _apply(sandbox, moved)
+
+
+def install_definition(sandbox: Sandbox) -> None:
+    """The definition alone; returns once it is served."""
+    _apply(sandbox, [yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())])
     kubectl(sandbox, "wait", "--for=condition=Established", "--timeout=30s", "crd/humangovstates.humangov.io")
+
+
+def uninstall(sandbox: Sandbox, *, namespace: str, wait: bool = True) -> None:
+    """Take back what `install` made for `namespace`, but for the definition, which other operators use too."""
+    names = [f"{kind}/humangov-operator-{namespace}" for kind in ("clusterrole", "clusterrolebinding")]
+    kubectl(sandbox, "delete", "--ignore-not-found", *names)
+    kubectl(sandbox, "delete", "namespace", "--ignore-not-found", f"--wait={str(wait).lower()}", namespace)
 
 
 def kubectl(sandbox: Sandbox, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
     """Run kubectl as the cluster's administrator; its standard output. Raises CalledProcessError."""
-    command = [str(sandbox.kubectl), "--kubeconfig", str(sandbox.kubeconfig), *arguments]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
+    command = [str(sandbox.kubectl), *arguments]
+    done = subprocess.run(command, env=sandbox.environment(), input=stdin, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise subprocess.CalledProcessError(done.returncode, command, done.stdout, done.stderr)
     return done.stdout
@@ -59,12 +72,18 @@ def _moved(document: dict[str, Any], namespace: str) -> dict[str, Any]:
     return moved
 
 
+def _apply(sandbox: Sandbox, documents: Sequence[Mapping[str, Any]]) -> None:
+    kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(documents))
+
+
 @dataclass
 class LocalOperator:
     """A running `humangov run`. As a context manager it is stopped at the end."""
 
     process: subprocess.Popen[bytes]
     log: Path
+    kubeconfig: Path
+    """What it talks to the API server with; `sandbox.serviceaccount.kubeconfig_for` renews its token."""
 
     def __enter__(self) -> LocalOperator:
         return self
@@ -97,6 +116,7 @@ def start(
     folder: Path,
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    token_seconds: int = 6 * 3600,
 ) -> LocalOperator:
     """Start the operator of `namespace` (see install) and return once it watches. Raises OperatorError.
 
@@ -109,7 +129,7 @@ def start(
         namespace=namespace,
         service_account=SERVICE_ACCOUNT,
         path=folder / "operator.kubeconfig",
-        expiration_seconds=6 * 3600,
+        expiration_seconds=token_seconds,
     )
     wide = "--all-namespaces" in arguments
     flags = [argument for argument in arguments if argument != "--all-namespaces"]
@@ -129,13 +149,15 @@ def start(
             start_new_session=True,
             cwd=REPOSITORY,
             env={
-                **{name: value for name, value in sandbox.environment().items() if not name.startswith("HUMANGOV_")},
+                **{name: value for name, value in sandbox.environment().items() if not _is_ours_to_set(name)},
+                # Without compiled files every start would spend seconds on compiling the SDKs.
+                "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
                 **(environment or {}),
                 "KUBECONFIG": str(kubeconfig),
                 "PYTHONPATH": str(REPOSITORY / "operator"),
             },
         )
-    running = LocalOperator(process=process, log=log)
+    running = LocalOperator(process=process, log=log, kubeconfig=kubeconfig)
     deadline = time.monotonic() + _WATCHING_WITHIN_SECONDS
     while b"watching humangovstates" not in log.read_bytes():
         if process.poll() is not None or time.monotonic() > deadline:
@@ -143,3 +165,8 @@ def start(
             raise OperatorError(f"the operator did not start; the end of {log}:\n{log.read_text()[-2000:]}")
         time.sleep(0.05)
     return running
+
+
+def _is_ours_to_set(name: str) -> bool:
+    """What of the caller's environment would change how the operator runs."""
+    return name.startswith("HUMANGOV_") or name == "PYTHONDONTWRITEBYTECODE"

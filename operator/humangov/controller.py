@@ -37,7 +37,7 @@ from humangov.tenant import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, VERS
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE_SECONDS = 20.0
+STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process is to end
 START_PATIENCE_SECONDS = 60.0  # `kubectl apply` of definition and operator in one go
 _AWS_THREADS_PER_WORKER = 6  # a pass reads six parts at once
 
@@ -107,11 +107,6 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
             host=run_settings.probe_host,
             port=run_settings.probe_port,
         )
-    logger.info(
-        "watching %s in %s; cluster %s, region %s, resync every %.0f s, %d workers",
-        PLURAL, ", ".join(operator.settings.namespaces) or "all namespaces", operator.cluster,
-        operator.settings.region, run_settings.resync_seconds, run_settings.workers,
-    )  # fmt: skip
     watch_stop = asyncio.Event()
     watch = asyncio.create_task(
         kopf.operator(
@@ -125,7 +120,7 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
         ),
         name="watch",
     )
-    taking_over = asyncio.create_task(_take_signals_over(stop, watching))
+    starting = asyncio.create_task(_started(operator, run_settings, stop, watching))
     pruning = asyncio.create_task(_prune(operator, workers, api, every_seconds=run_settings.resync_seconds))
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -141,7 +136,7 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
         )
     watch_stop.set()
     stopped.cancel()
-    taking_over.cancel()
+    starting.cancel()
     pruning.cancel()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
@@ -301,14 +296,19 @@ def _kopf_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def _take_signals_over(stop: asyncio.Event, watching: asyncio.Event) -> None:
-    """kopf, once it runs, would answer a signal by cancelling passes in mid-call."""
+async def _started(operator: Operator, run_settings: RunSettings, stop: asyncio.Event, watching: asyncio.Event) -> None:
+    """Take the signals over before and after kopf does, which would answer one by cancelling passes in mid-call."""
     loop = asyncio.get_running_loop()
-    for ready in (None, watching):
-        if ready is not None:
-            await ready.wait()
+    for moment in (None, watching):
+        if moment is not None:
+            await moment.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+    logger.info(
+        "watching %s in %s; cluster %s, region %s, resync every %.0f s, %d workers",
+        PLURAL, ", ".join(operator.settings.namespaces) or "all namespaces", operator.cluster,
+        operator.settings.region, run_settings.resync_seconds, run_settings.workers,
+    )  # fmt: skip
 
 
 def _why(task: asyncio.Task[None]) -> str:

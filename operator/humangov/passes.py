@@ -17,7 +17,7 @@ from humangov.bundle import Bundle
 from humangov.kube import KubeError, Resource
 from humangov.queue import Outcome
 from humangov.settings import Settings
-from humangov.status import Event, Finding, compose, differs, find, transitions
+from humangov.status import Event, Finding, compose, differs, ready_generation, transitions
 from humangov.store import Store, key_of
 from humangov.tenant import RECONCILE_ANNOTATION, Identity, Names
 
@@ -89,11 +89,12 @@ async def report(
 ) -> Outcome:
     """One status write if anything differs, then an event a transition; none of both if `quiet`. Raises KubeError."""
     before = resource.get("status") or {}
-    metadata = resource["metadata"]
+    metadata, memory = resource["metadata"], operator.store.memory(key_of(resource))
+    generation = int(metadata.get("generation") or 0)
     findings = findings or {}
     status = compose(
         before,
-        generation=int(metadata.get("generation") or 0),
+        generation=generation,
         ready=ready,
         findings=findings,
         now=operator.now(),
@@ -106,12 +107,13 @@ async def report(
     changed = differs(before, status) and not quiet
     if changed:
         await keep(operator, operator.kube.apply_status(resource, status))
-    news = (
-        []
-        if quiet
-        else [*transitions(before, status, own_doing=bool(applied)), *_event_of_changes(before, status, applied or [])]
-    )
-    for event in news:
+    was_ready_at = memory.ready_generation if memory.ready_generation is not None else ready_generation(before)
+    memory.ready_generation = ready_generation(status) or was_ready_at
+    news = [
+        *transitions(before, status, own_doing=bool(applied)),
+        *_event_of_changes(was_ready_at, generation, applied or []),
+    ]
+    for event in news if not quiet else ():
         await tell(operator, resource, event)
     logger.info(
         "%s: %s",
@@ -141,12 +143,11 @@ async def tell(operator: Operator, resource: Resource, event: Event) -> None:
         logger.warning("%s (%s: %s)", error, event.reason, event.message, extra={"tenant": key_of(resource)})
 
 
-def _event_of_changes(before: Mapping[str, Any], after: Mapping[str, Any], applied: list[Change]) -> list[Event]:
-    """Changes to a tenant that had been Ready deserve an event; the first provisioning is told by Ready itself."""
-    was = find(before, "Ready")
-    if not applied or was is None or was["status"] != "True":
+def _event_of_changes(was_ready_at: int | None, generation: int, applied: list[Change]) -> list[Event]:
+    """Changes to a tenant that has been Ready deserve an event; the first provisioning is told by Ready itself."""
+    if not applied or was_ready_at is None:
         return []
     told = "; ".join(f"{change.resource}: {change.summary}" for change in applied)
-    if was.get("observedGeneration") == after["observedGeneration"]:
+    if was_ready_at == generation:
         return [Event(kind="Normal", reason="DriftRepaired", message=f"changed from outside and put back: {told}")]
     return [Event(kind="Normal", reason="Updated", message=told)]

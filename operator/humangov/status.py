@@ -100,6 +100,12 @@ def find(status: Mapping[str, Any], condition_type: str) -> Mapping[str, Any] | 
     return None
 
 
+def ready_generation(status: Mapping[str, Any]) -> int | None:
+    """The generation at which a status says Ready; None if it does not."""
+    ready = find(status, "Ready")
+    return int(ready["observedGeneration"]) if ready and ready["status"] == "True" else None
+
+
 def steady(finding: Finding, *, previous: Mapping[str, Any], part: str, generation: int) -> Finding:
     """A passing failure of something that was in step at this generation is retried before it is shown.
 

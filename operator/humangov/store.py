@@ -30,7 +30,8 @@ class Memory:
 
     uid: str
     passes: int = 0
-    settled_generation: int | None = None
+    settled_generation: int | None = None  # None while anything is under way
+    ready_generation: int | None = None  # the last at which it was Ready
     bucket: bucket.Observed | None = None  # as the last deep pass saw it
     carried: Carried | None = None
     absent_since: float | None = None  # monotonic; when teardown first found everything gone
@@ -45,13 +46,16 @@ class Store:
     _resources: dict[str, Resource] = field(default_factory=dict)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _tenants: dict[str, Tenant] = field(default_factory=dict)
+    _gone: dict[str, str] = field(default_factory=dict)  # UID of the last one that was dropped
 
     def put(self, resource: Resource) -> None:
         """Keep the newer of two forms of a resource: watch events may arrive after our own write's answer."""
         key = key_of(resource)
         known = self._resources.get(key)
-        if known is not None and _version(resource) < _version(known) and _uid(resource) == _uid(known):
+        if known is not None and _version(resource) < _version(known):
             return
+        if self._gone.get(key) == _uid(resource):
+            return  # the answer of a write, later than the event of the deletion
         self._resources[key] = resource
         if known is None or _uid(resource) != _uid(known):
             self._memories[key] = Memory(uid=_uid(resource))
@@ -60,6 +64,8 @@ class Store:
             self._tenants[key] = parse(resource, default_region=self.default_region)
 
     def drop(self, key: str) -> None:
+        if key in self._resources:
+            self._gone[key] = _uid(self._resources[key])
         for kept in (self._resources, self._memories, self._tenants):
             kept.pop(key, None)
 
@@ -67,7 +73,8 @@ class Store:
         return self._resources.get(key)
 
     def memory(self, key: str) -> Memory:
-        return self._memories[key]
+        """An empty one where the resource went while a pass over it was under way."""
+        return self._memories.get(key) or Memory(uid="")
 
     def tenants(self) -> list[Tenant]:
         """Every resource that can be read as a tenant."""

@@ -1,8 +1,4 @@
-"""The function's IAM role: its rights end at this table, this bucket and prefix, and this log group.
-
-It has no managed policy, no `Resource: "*"`, and no logs:CreateLogGroup, so that a late invocation can't re-create a
-log group that teardown has removed.
-"""
+"""The function's IAM role: its rights (policy.py) end at this table, this bucket and prefix, and this log group."""
 
 from __future__ import annotations
 
@@ -21,6 +17,7 @@ from humangov.aws.model import (
     require_ownership,
     tag_list,
 )
+from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.status import Finding
 from humangov.tenant import OWNER_TAG, ROLE_PATH, Names
 
@@ -80,78 +77,6 @@ def desired(names: Names, context: Context, *, table_key_arn: str | None) -> Des
         boundary=context.permissions_boundary_arn,
         tags=context.tags,
     )
-
-
-def trust_policy() -> dict[str, Any]:
-    """Only Lambda may assume the role. The service's name is the same in every partition."""
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
-        ],
-    }
-
-
-def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]:
-    """Exactly what the cleanup function and its trigger call.
-
-    Files are never read: a late event's guard lists the one key for its date, which needs no s3:GetObject.
-    """
-    tenant = names.tenant
-    prefix = literal(tenant.bucket.key_prefix)
-    statements: list[dict[str, Any]] = [
-        {
-            "Sid": "ReadStream",
-            "Effect": "Allow",
-            "Action": [
-                "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
-            ],
-            "Resource": f"{names.table_arn}/stream/*",
-        },
-        {
-            "Sid": "LookAgainBeforeErasing",
-            "Effect": "Allow",
-            "Action": "dynamodb:BatchGetItem",
-            "Resource": names.table_arn,
-        },
-        {
-            "Sid": "EraseFiles",
-            "Effect": "Allow",
-            "Action": "s3:DeleteObject",
-            "Resource": f"{names.bucket_arn}/{prefix}*",
-        },
-        {
-            "Sid": "SeeWhenFilesWereWritten",
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": names.bucket_arn,
-            "Condition": {"StringLike": {"s3:prefix": f"{prefix}*"}},
-        },
-        {
-            "Sid": "WriteReceipts",
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": f"{names.log_group_arn}:*",
-        },
-    ]  # fmt: skip
-    if table_key_arn:
-        statements.append(
-            {
-                "Sid": "ReadEncryptedTable",
-                "Effect": "Allow",
-                "Action": "kms:Decrypt",
-                "Resource": table_key_arn,
-            }
-        )
-    return {"Version": "2012-10-17", "Statement": statements}
-
-
-def literal(text: str) -> str:
-    """A text in which IAM sees no wildcard and no variable.
-
-    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
-    """
-    return "".join({"*": "${*}", "?": "${?}", "$": "${$}"}.get(character, character) for character in text)
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:

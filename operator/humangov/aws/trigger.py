@@ -245,13 +245,24 @@ def read_tags(clients: Clients, arn: str) -> dict[str, str]:
 
 
 def _current(observed: Observed, desired: Desired) -> list[MappingObserved]:
-    """Mappings of the table's present stream (or, while that is not known, of any of the table's); going ones last."""
+    """Mappings of the table's present stream (or, while that is not known, of any of the table's).
+
+    Going ones last, and before them those that don't carry our mark.
+    """
     found = [
         mapping
         for mapping in observed.mappings
         if (mapping.source_arn == desired.stream_arn if desired.stream_arn else reads_table(mapping, desired.names))
     ]
-    return sorted(found, key=lambda mapping: (mapping.state == "Deleting", mapping.uuid))
+    owner = desired.names.owner
+    return sorted(
+        found,
+        key=lambda mapping: (
+            mapping.state == "Deleting",
+            mapping.tags is not None and mapping.tags.get(OWNER_TAG) != owner,
+            mapping.uuid,
+        ),
+    )
 
 
 def _outdated(observed: Observed, desired: Desired) -> list[MappingObserved]:

@@ -1,0 +1,94 @@
+"""The two policies of the function's role: who may assume it, and what it may do. Pure.
+
+No managed policy, no `Resource: "*"`, no s3:GetObject, and no logs:CreateLogGroup, so that a late invocation can't
+re-create a log group that teardown has removed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from humangov.cleanup.names import RESERVED_PREFIXES
+from humangov.tenant import Names
+
+
+def trust_policy() -> dict[str, Any]:
+    """Only Lambda may assume the role. The service's name is the same in every partition."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        ],
+    }
+
+
+def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]:
+    """Exactly what the cleanup function and its trigger call.
+
+    Files are never read: a late event's guard lists the one key for its date, which needs no s3:GetObject.
+    """
+    tenant = names.tenant
+    prefix = literal(tenant.bucket.key_prefix)
+    statements: list[dict[str, Any]] = [
+        {
+            "Sid": "ReadStream",
+            "Effect": "Allow",
+            "Action": [
+                "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
+            ],
+            "Resource": f"{names.table_arn}/stream/*",
+        },
+        {
+            "Sid": "LookAgainBeforeErasing",
+            "Effect": "Allow",
+            "Action": "dynamodb:BatchGetItem",
+            "Resource": names.table_arn,
+        },
+        {
+            "Sid": "EraseFiles",
+            "Effect": "Allow",
+            "Action": "s3:DeleteObject",
+            "Resource": f"{names.bucket_arn}/{prefix}*",
+        },
+        {
+            "Sid": "SeeWhenFilesWereWritten",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": names.bucket_arn,
+            # At least one character of a name: no listing of everything.
+            "Condition": {"StringLike": {"s3:prefix": f"{prefix}?*"}},
+        },
+        {
+            # The function keeps off these by itself; here it could not do otherwise.
+            "Sid": "NeverTouchReservedKeys",
+            "Effect": "Deny",
+            "Action": "s3:DeleteObject",
+            "Resource": sorted(
+                f"{names.bucket_arn}/{start}{reserved}*" for start in {"", prefix} for reserved in RESERVED_PREFIXES
+            ),
+        },
+        {
+            "Sid": "WriteReceipts",
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": f"{names.log_group_arn}:*",
+        },
+    ]  # fmt: skip
+    if table_key_arn:
+        statements.append(
+            {
+                "Sid": "ReadEncryptedTable",
+                "Effect": "Allow",
+                "Action": "kms:Decrypt",
+                "Resource": table_key_arn,
+            }
+        )
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def literal(text: str) -> str:
+    """A text in which IAM sees no wildcard and no variable.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
+    """
+    return "".join({"*": "${*}", "?": "${?}", "$": "${$}"}.get(character, character) for character in text)

@@ -1,0 +1,113 @@
+"""Who may name what: a namespace reaches only the tables and buckets that the operator's configuration grants it."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.recorder import Recorder
+from tests.conftest import StartOperator
+from tests.support.account import Account
+from tests.support.states import Cluster, States, condition
+from tests.support.waiting import wait_for
+
+
+@contextlib.contextmanager
+def other_namespace(cluster: Cluster, prefix: str) -> Iterator[States]:
+    name = f"{prefix}-{secrets.token_hex(3)}"
+    cluster.told("create", "namespace", name)
+    states = States(cluster, name)
+    try:
+        yield states
+    finally:
+        states.abandon()
+        cluster.told("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def florida(cluster: Cluster) -> Iterator[States]:
+    with other_namespace(cluster, "florida") as states:
+        yield states
+
+
+def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_asked(
+    states: States, florida: States, account: Account, recorder: Recorder, operator: StartOperator, tmp_path: Path
+) -> None:
+    account.make("california", "florida")
+    rules = tmp_path / "allowed.yaml"
+    rules.write_text(
+        yaml.safe_dump(
+            {
+                states.namespace: {"tables": ["*"], "buckets": ["*"]},
+                florida.namespace: {"tables": ["humangov-florida-*"], "buckets": ["humangov-florida-*"]},
+            }
+        )
+    )
+    operator(
+        "--allowed-names", str(rules), "--namespace", states.namespace, "--namespace", florida.namespace,
+        environment={"AWS_ENDPOINT_URL": recorder.url},
+    )  # fmt: skip
+    thief = florida.manifest(
+        "thief", table={"name": account.table_name("florida")}, bucket={"name": account.bucket_name("california")}
+    )
+    florida.apply(thief)
+    said = florida.wait_reason("thief", "NotAllowed")
+    assert said["status"] == "False"
+    bucket = account.bucket_name("california")
+    assert f"namespace {florida.namespace} may not name bucket {bucket}, only humangov-florida-*" in said["message"]
+    assert condition(florida.get("thief"), "Stalled")["status"] == "True"
+    florida.respec("thief", trigger={"batchSize": 5})  # asked again, refused again
+    wait_for(lambda: condition(florida.get("thief"), "Ready")["observedGeneration"] == 2, what="it was looked at again")
+    assert recorder.calls == []
+    warnings = [event for event in florida.events("thief") if event["type"] == "Warning"]
+    assert [event["reason"] for event in warnings] == ["NotAllowed"]
+    assert (florida.get("thief") or {})["metadata"].get("finalizers") is None
+    # Its own table and bucket it may name, and California's namespace is none the worse.
+    florida.delete("thief")
+    florida.wait_gone("thief")
+    florida.apply(florida.manifest("florida", **account.spec("florida")))
+    states.apply(states.manifest("california", **account.spec("california")))
+    florida.wait_ready("florida")
+    states.wait_ready("california")
+
+
+def test_without_a_configuration_only_the_operators_own_namespace_may_name_anything(
+    states: States, florida: States, account: Account, recorder: Recorder, operator: StartOperator
+) -> None:
+    account.make("california", "florida")
+    operator(
+        "--namespace", states.namespace, "--namespace", florida.namespace,
+        environment={"AWS_ENDPOINT_URL": recorder.url},
+    )  # fmt: skip
+    florida.apply(florida.manifest("florida", **account.spec("florida")))
+    said = florida.wait_reason("florida", "NotAllowed")
+    assert f"namespace {florida.namespace} is not among those" in said["message"]
+    assert recorder.calls == []
+    states.apply(states.manifest("california", **account.spec("california")))
+    states.wait_ready("california")
+
+
+def test_of_two_that_name_one_bucket_the_older_wins_and_the_younger_names_it(
+    states: States, account: Account, operator: StartOperator
+) -> None:
+    account.make("california", "florida")
+    operator()
+    states.apply(states.manifest("california", **account.spec("california")))
+    states.wait_ready("california")
+    states.apply(
+        states.manifest(
+            "florida", table={"name": account.table_name("florida")}, bucket={"name": account.bucket_name("california")}
+        )
+    )
+    said = states.wait_reason("florida", "AlreadyClaimed")
+    assert f"HumanGovState {states.namespace}/california is older and names the same files" in said["message"]
+    assert [function["FunctionName"] for function in account.functions()] == ["humangov-california-delete-file"]
+    # The older one's end frees what it held, without anybody's doing.
+    states.delete("california")
+    states.wait_gone("california")
+    states.wait_ready("florida")

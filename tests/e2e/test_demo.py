@@ -1,0 +1,55 @@
+"""`make demo` as its audience sees it. Runs on the real API server and the emulated AWS; see the sandbox for limits."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from sandbox.handle import Sandbox
+from sandbox.local_operator import kubectl
+from sandbox.paths import REPOSITORY
+
+COMMAND = [sys.executable, "-m", "sandbox.demo"]
+
+
+def namespaces(sandbox: Sandbox) -> list[str]:
+    return kubectl(sandbox, "get", "namespaces", "-o", "name").split()
+
+
+def namespace_of(told: str) -> str:
+    match = re.search(r"--operator-namespace (\S+)", told)
+    assert match is not None, told
+    return f"namespace/{match[1]}"
+
+
+def test_the_demo_is_observed_to_its_end_and_leaves_the_sandbox_as_it_was(sandbox: Sandbox) -> None:
+    done = subprocess.run(COMMAND, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All 12 steps were observed." in done.stdout
+    assert done.stderr == ""
+    assert "\033[" not in done.stdout  # no terminal, no colour
+    assert namespace_of(done.stdout) not in namespaces(sandbox)
+
+
+def test_an_interrupted_demo_leaves_nothing_behind(sandbox: Sandbox) -> None:
+    with subprocess.Popen(
+        COMMAND, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as running:  # fmt: skip
+        assert running.stdout is not None
+        told = ""
+        deadline = time.monotonic() + 240
+        for line in running.stdout:
+            told += line
+            # Tables, buckets, operator and HumanGovStates are there by now.
+            if line.startswith(" 6/12"):
+                running.send_signal(signal.SIGINT)
+            assert time.monotonic() < deadline, told
+    assert running.returncode == 130, told
+    assert "everything that the demo made was removed" in told
+    assert "cleaning up:" not in told
+    assert namespace_of(told) not in namespaces(sandbox)

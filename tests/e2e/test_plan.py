@@ -1,0 +1,114 @@
+"""`humangov plan -f`: what would be changed, in words and in the exit code. It runs as a person with kubectl's rights.
+
+On the real API server and the emulated AWS (MiniStack) behind the recording proxy.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sandbox.paths import BUILD, REPOSITORY
+from sandbox.recorder import Recorder
+from tests.conftest import World
+from tests.support.account import Account
+from tests.support.states import Cluster, Resource
+from tests.support.waiting import wait_for
+
+Plan = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def plan(cluster: Cluster, tmp_path: Path) -> Plan:
+    def run(text: str, *, account: Account, **variables: str) -> subprocess.CompletedProcess[str]:
+        manifest = tmp_path / "manifest.yaml"
+        manifest.write_text(text)
+        environment = {**cluster.sandbox.environment(), **account.environment, **variables}
+        return subprocess.run(
+            [sys.executable, "-m", "humangov.cli", "plan", "-f", str(manifest)],
+            env={
+                **environment,
+                "PYTHONPATH": str(REPOSITORY / "operator"),
+                "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
+            },
+            capture_output=True, text=True, check=False, cwd=tmp_path,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_fresh_tenant_shows_all_that_is_to_be_made_a_settled_one_nothing_a_drifted_one_the_difference(
+    world: World, recorder: Recorder, plan: Plan
+) -> None:
+    states, account, state = world.states, world.account, world.state
+    manifest = states.manifest(state, **account.spec(state))
+    text = yaml.safe_dump(manifest)
+    proxied = {"AWS_ENDPOINT_URL": recorder.url}
+    fresh = plan(text, account=account, **proxied)
+    assert (fresh.returncode, fresh.stderr) == (2, "")
+    header, *lines = fresh.stdout.splitlines()
+    assert header == f"{states.namespace}/{state} ({account.id}, us-east-1):"
+    assert {line.split()[0] for line in lines} >= {"stream", "role", "function", "trigger"}
+    assert "lambda:CreateFunction" in fresh.stdout
+    assert states.get(state) is None, "a plan creates nothing"
+    states.apply(manifest)
+    states.wait_ready(state)
+    settled = plan(text, account=account, **proxied)
+    assert (settled.returncode, settled.stderr) == (0, "")
+    assert settled.stdout == f"{states.namespace}/{state} ({account.id}, us-east-1): in step\n"
+    account.client("lambda").update_function_configuration(FunctionName=f"humangov-{state}-delete-file", Timeout=3)
+    function = account.client("lambda").get_function
+    wait_for(
+        lambda: function(FunctionName=f"humangov-{state}-delete-file")["Configuration"]["State"] == "Active",
+        what="Lambda is done with the change by hand",
+    )
+    drifted = plan(text, account=account, **proxied)
+    assert (drifted.returncode, drifted.stderr) == (2, "")
+    (_, line) = drifted.stdout.splitlines()
+    assert line.split() == ["function", "lambda:UpdateFunctionConfiguration", "timeoutSeconds", "3", "→", "300"]
+    assert [call for call in recorder.calls if call.writes] == [], "a plan only reads"
+
+
+def without_bucket_name(manifest: Resource) -> str:
+    return yaml.safe_dump({**manifest, "spec": {**manifest["spec"], "bucket": {}}})
+
+
+BAD: dict[str, tuple[Callable[[Resource], str], str]] = {
+    "no bucket name": (without_bucket_name, "spec.bucket.name is required"),
+    "what only the API server knows": (
+        lambda manifest: yaml.safe_dump({**manifest, "spec": {**manifest["spec"], "logs": {"retentionDays": 15}}}),
+        "spec.logs.retentionDays: Unsupported value: 15",
+    ),
+    "a misspelt field": (
+        lambda manifest: yaml.safe_dump({**manifest, "spec": {**manifest["spec"], "buckets": {}}}),
+        "spec.buckets is not a field",
+    ),
+    "another kind": (lambda _: "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\n", "expected a HumanGovState"),
+    "a list": (lambda _: "- 1\n", "expected a HumanGovState, found no object"),
+    "no YAML": (lambda _: "spec: {table: [", "manifest.yaml: while parsing"),
+    "metadata that is a list": (lambda manifest: yaml.safe_dump({**manifest, "metadata": ["x"]}), "metadata must be"),
+    "a name that is a number": (
+        lambda manifest: yaml.safe_dump({**manifest, "metadata": {"name": 5}}), "metadata.name 5 must be",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_manifest_is_told_in_a_sentence_without_a_traceback(
+    case: str, account: Account, cluster: Cluster, plan: Plan
+) -> None:
+    change, sentence = BAD[case]
+    manifest: Resource = {
+        "apiVersion": "humangov.io/v1", "kind": "HumanGovState", "metadata": {"name": "california"},
+        "spec": account.spec("california"),
+    }  # fmt: skip
+    done = plan(change(manifest), account=account)
+    assert done.returncode == 1, done.stdout
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,86 @@
+"""A settled world: nothing is written anywhere by looking again, nor by starting anew.
+
+On the real API server (its audit log tells every request), the emulated AWS behind the recording proxy, and the
+operator as a process.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.local_operator import LocalOperator
+from sandbox.recorder import Recorder, by_operation
+from tests.conftest import Print, StartOperator
+from tests.support.account import Account
+from tests.support.states import Audit, States, condition
+from tests.support.waiting import wait_for
+
+THREE = ("california", "florida", "staging")
+
+
+def passes(running: LocalOperator) -> Counter[str]:
+    """Passes that ended, by tenant."""
+    counted: Counter[str] = Counter()
+    for line in running.log.read_text().splitlines():
+        if '"pass ended"' in line and line.endswith("}"):
+            entry: Mapping[str, Any] = json.loads(line)
+            counted[str(entry["tenant"]).rpartition("/")[2]] += 1
+    return counted
+
+
+def wait_passes(running: LocalOperator, count: int, *, after: Counter[str]) -> None:
+    wait_for(
+        lambda: all(passes(running)[state] >= after[state] + count for state in THREE),
+        what=f"{count} more passes over each", seconds=40, seen=lambda: passes(running),
+    )  # fmt: skip
+
+
+def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes(
+    states: States, account: Account, operator: StartOperator, recorder: Recorder, audit: Audit, measured: Print
+) -> None:
+    account.make(*THREE)
+    proxied = {"AWS_ENDPOINT_URL": recorder.url}
+    running = operator("--resync", "1", environment=proxied)
+    states.apply(*(states.manifest(state, **account.spec(state)) for state in THREE))
+    states.wait_ready(*THREE)
+    another_managers_condition(states, "florida")
+    wait_passes(running, 1, after=passes(running))  # the one under way may still have been settling
+    recorder.clear()
+    mark, before = audit.mark(), passes(running)
+    wait_passes(running, 7, after=before)  # one of six reads what seldom changes, too
+    calls, looked = recorder.clear(), sum((passes(running) - before).values())
+    assert [call for call in calls if call.writes] == []
+    assert [call for call in calls if call.error] == []
+    assert audit.writes_since(mark) == []
+    measured(f"a settled resync, a pass: {len(calls) / looked:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
+    assert len(calls) / looked <= 8, by_operation(calls)
+    assert condition(states.get("florida"), "Sweeping")["reason"] == "Idle"
+    versions = {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
+    assert running.stop() == 0
+    recorder.clear()
+    mark = audit.mark()
+    running = operator("--resync", "1", environment=proxied)
+    wait_passes(running, 2, after=Counter())
+    assert [call for call in recorder.clear() if call.writes] == []
+    assert audit.writes_since(mark) == []
+    assert {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()} == versions
+    assert all(condition(one, "Ready")["status"] == "True" for one in states.all())
+
+
+def another_managers_condition(states: States, name: str) -> None:
+    """What the sweep will write beside the operator's conditions: it must stay, and must not look like a difference."""
+    one = {
+        "type": "Sweeping", "status": "False", "reason": "Idle", "message": "no sweep runs",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    states.cluster.api.patch_namespaced_custom_object_status(
+        "humangov.io", "v1", states.namespace, "humangovstates", name,
+        {
+            "apiVersion": "humangov.io/v1", "kind": "HumanGovState", "metadata": {"name": name},
+            "status": {"conditions": [one]},
+        },
+        field_manager="humangov-sweep", _content_type="application/apply-patch+yaml",
+    )  # fmt: skip

@@ -1,0 +1,568 @@
+"""plan() of each AWS resource, and what `apply` is left to do: every drift gives exactly the named change.
+
+Runs on nothing. That AWS takes the changes is shown in tests/aws, on an emulator.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from humangov.aws import bucket, function, log_group, role, stream, trigger
+from humangov.aws import policy as policy_of
+from humangov.aws.model import Change, NotOwnedError
+from humangov.bundle import Bundle
+from humangov.tenant import Names
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.make import LABEL, MINE, NOW, OWNER, THEIRS, context, names
+
+CODE = Bundle(zip=b"zip", code_sha256="sha", handler="h.h")
+STREAM_ARN = f"arn:aws:dynamodb:us-east-1:123456789012:table/humangov-california-dynamodb/stream/{LABEL}"
+OLD_ARN = STREAM_ARN.replace("T11", "T09")
+
+
+def actions(changes: list[Change]) -> list[str]:
+    return [change.action for change in changes]
+
+
+# stream
+
+TABLE = stream.Observed(
+    table_id="t", table_status="ACTIVE", enabled=True, view_type="NEW_AND_OLD_IMAGES", arn=STREAM_ARN, label=LABEL,
+    kms_key_arn=None, tags={**MINE, "humangov.io/stream": LABEL}, stream_status="ENABLED",
+)  # fmt: skip
+OFF = replace(TABLE, enabled=False, view_type=None, arn=None, label=None, tags=None, stream_status=None)
+
+
+def stream_plan(observed: stream.Observed | None) -> list[Change]:
+    return stream.plan(observed, stream.desired(names(), context()))
+
+
+def test_a_stream_that_is_off_is_enabled_between_two_marks() -> None:
+    changes = stream_plan(OFF)
+    assert actions(changes) == ["dynamodb:TagResource", "dynamodb:UpdateTable", "dynamodb:TagResource"]
+    assert changes[0].parameters["Tags"] == [
+        {"Key": "humangov.io/stream-enabling", "Value": "2026-03-01T12:00:00+00:00"},
+        {"Key": "humangov.io/tenant", "Value": OWNER},
+    ]
+    assert changes[1].parameters["StreamSpecification"] == {
+        "StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "observed",
+    [None, TABLE, replace(OFF, table_status="CREATING"), replace(OFF, table_status="UPDATING"),
+     replace(TABLE, view_type="KEYS_ONLY", tags={}), replace(TABLE, view_type="OLD_IMAGE", tags={}),
+     replace(TABLE, tags=None), replace(TABLE, tags={})],
+)  # fmt: skip
+def test_a_stream_that_is_on_or_not_to_be_had_is_left_alone(observed: stream.Observed | None) -> None:
+    assert stream_plan(observed) == []
+
+
+def enabling(seconds_before_birth: float) -> dict[str, str]:
+    born = stream.born_at(LABEL)
+    assert born is not None
+    began = born - timedelta(seconds=seconds_before_birth)
+    return {**MINE, "humangov.io/stream-enabling": began.isoformat(timespec="seconds")}
+
+
+@pytest.mark.parametrize(("before", "ours"), [(-5, True), (-6, False), (0, True), (120, True), (121, False)])
+def test_a_stream_born_just_after_our_mark_is_ours_and_marked(before: float, ours: bool) -> None:
+    changes = stream_plan(replace(TABLE, tags=enabling(before)))
+    assert actions(changes) == (["dynamodb:TagResource"] if ours else [])
+    if ours:
+        assert changes[0].parameters["Tags"] == [{"Key": "humangov.io/stream", "Value": LABEL}]
+
+
+@pytest.mark.parametrize("tags", THEIRS)
+def test_a_stream_marked_by_another_is_not_ours(tags: dict[str, str]) -> None:
+    other = {**enabling(1), **tags}
+    if "humangov.io/tenant" not in tags:
+        del other["humangov.io/tenant"]
+    assert stream_plan(replace(TABLE, tags=other)) == []
+
+
+def test_a_stream_that_somebody_enabled_right_after_ours_is_not_ours() -> None:
+    earlier = "2026-03-01T10:59:30.000"
+    tags = {**enabling(40), "humangov.io/stream": earlier}
+    assert stream_plan(replace(TABLE, tags=tags)) == []
+    assert may_disable(tags) is False
+
+
+def test_a_stream_enabled_anew_by_our_last_life_is_ours_although_an_older_label_stands() -> None:
+    tags = {**enabling(1), "humangov.io/stream": "2026-02-01T00:00:00.000"}
+    assert actions(stream_plan(replace(TABLE, tags=tags))) == ["dynamodb:TagResource"]
+
+
+def may_disable(tags: Mapping[str, str] | None, *, readers: bool = False, seconds: float = 3600) -> bool | None:
+    born = stream.born_at(LABEL)
+    assert born is not None
+    return stream.may_disable(
+        replace(TABLE, tags=tags), owner=OWNER, other_readers=lambda: readers, now=born + timedelta(seconds=seconds)
+    )
+
+
+OURS = {**MINE, "humangov.io/stream": LABEL}
+
+
+@pytest.mark.parametrize(
+    ("tags", "readers", "seconds", "may"),
+    [
+        (OURS, False, 1, True),
+        (OURS, True, 1, False),
+        (enabling(1), False, 1, True),
+        ({}, False, 29, None),
+        ({}, False, 31, False),
+        (None, False, 31, False),
+        ({"humangov.io/stream": LABEL}, False, 31, False),
+        ({**OURS, "humangov.io/stream": "2026-01-01T00:00:00.000"}, False, 31, False),
+        ({**OURS, "humangov.io/tenant": "other"}, False, 31, False),
+    ],
+)
+def test_only_a_stream_with_our_mark_and_no_other_reader_may_be_disabled(
+    tags: Mapping[str, str] | None, readers: bool, seconds: float, may: bool | None
+) -> None:
+    assert may_disable(tags, readers=readers, seconds=seconds) is may
+
+
+@pytest.mark.parametrize(
+    ("observed", "status", "reason"),
+    [
+        (None, "Unknown", "TableNotFound"),
+        (replace(TABLE, table_status="CREATING"), "Unknown", "TableNotActive"),
+        (OFF, "Unknown", "Enabling"),
+        (replace(TABLE, stream_status="ENABLING"), "Unknown", "Enabling"),
+        (TABLE, "True", "Enabled"),
+        (replace(TABLE, stream_status=None), "True", "Enabled"),
+        (replace(TABLE, view_type="OLD_IMAGE"), "True", "OldImagesOnly"),
+        (replace(TABLE, view_type="KEYS_ONLY"), "False", "UnusableViewType"),
+        (replace(TABLE, view_type="NEW_IMAGE"), "False", "UnusableViewType"),
+    ],
+)
+def test_what_is_told_of_the_stream(observed: stream.Observed | None, status: str, reason: str) -> None:
+    finding = stream.finding(observed, stream.desired(names(), context()))
+    assert (finding.status, finding.reason) == (status, reason)
+
+
+@pytest.mark.parametrize("label", [None, "", "x"])
+def test_a_label_that_is_no_time_tells_no_birth(label: str | None) -> None:
+    assert stream.born_at(label) is None
+
+
+# role
+
+
+def role_desired(of: Names | None = None, *, boundary: str | None = None, key: str | None = None) -> role.Desired:
+    used = of or names()
+    return role.desired(used, context(used, boundary=boundary), table_key_arn=key)
+
+
+def role_in_step(wanted: role.Desired) -> role.Observed:
+    return role.Observed(
+        created=NOW, path="/humangov/", trust=wanted.trust, policy=wanted.policy, boundary=wanted.boundary,
+        tags=dict(wanted.tags), other_policies=(), attached=(),
+    )  # fmt: skip
+
+
+ROLE_DRIFTS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"trust": "{}"}, ["iam:UpdateAssumeRolePolicy"]),
+    ({"policy": "{}"}, ["iam:PutRolePolicy"]),
+    ({"policy": None}, ["iam:PutRolePolicy"]),
+    ({"other_policies": ("x", "y")}, ["iam:DeleteRolePolicy", "iam:DeleteRolePolicy"]),
+    ({"attached": ("arn:x",)}, ["iam:DetachRolePolicy"]),
+    ({"tags": MINE}, ["iam:TagRole"]),
+    ({"tags": {**MINE, "team": "other"}}, ["iam:TagRole"]),
+    ({"tags": {**MINE, "team": "r", "cost": "theirs"}}, []),
+    ({"other_policies": None, "attached": None}, []),
+    ({"boundary": "arn:theirs"}, []),
+]
+
+
+@pytest.mark.parametrize(("drift", "expected"), ROLE_DRIFTS)
+def test_a_drifted_role_gets_exactly_its_change(drift: dict[str, Any], expected: list[str]) -> None:
+    wanted = role_desired(names(tags={"team": "r"}))
+    assert actions(role.plan(replace(role_in_step(wanted), **drift), wanted)) == expected
+
+
+def test_a_missing_role_is_made_with_its_policy() -> None:
+    create, policy = role.plan(None, role_desired(boundary="arn:b"))
+    assert (create.action, policy.action) == ("iam:CreateRole", "iam:PutRolePolicy")
+    assert create.parameters["Path"] == "/humangov/"
+    assert create.parameters["PermissionsBoundary"] == "arn:b"
+
+
+def test_another_boundary_is_put_back_where_the_operator_has_one() -> None:
+    wanted = role_desired(boundary="arn:b")
+    assert actions(role.plan(replace(role_in_step(wanted), boundary=None), wanted)) == [
+        "iam:PutRolePermissionsBoundary"
+    ]
+
+
+@pytest.mark.parametrize("tags", THEIRS)
+def test_a_role_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) -> None:
+    wanted = role_desired()
+    with pytest.raises(NotOwnedError):
+        role.plan(replace(role_in_step(wanted), tags=tags, policy=None), wanted)
+
+
+PREFIXES = st.text(st.sampled_from("ab/*?$${}[]\\\"' é\n"), max_size=12)
+
+
+@given(prefix=PREFIXES, key=st.none() | st.just("arn:aws:kms:us-east-1:1:key/k"))
+def test_the_roles_rights_end_at_the_tenant(prefix: str, key: str | None) -> None:
+    of = names(bucket={"name": "the-bucket", "keyPrefix": prefix})
+    policy = policy_of.cleanup_policy(of, table_key_arn=key)
+    [denied] = [statement for statement in policy["Statement"] if statement["Effect"] == "Deny"]
+    for statement in policy["Statement"]:
+        if statement is denied:
+            continue
+        given_actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        assert statement["Effect"] == "Allow"
+        assert isinstance(statement["Resource"], str)
+        assert statement["Resource"] != "*"
+        assert "logs:CreateLogGroup" not in given_actions
+        assert not any("*" in action for action in given_actions)
+        assert "s3:GetObject" not in given_actions
+        if statement["Sid"] == "SeeWhenFilesWereWritten":
+            assert list(statement["Condition"]["StringLike"]) == ["s3:prefix"]
+    resources = {statement["Sid"]: statement["Resource"] for statement in policy["Statement"]}
+    assert resources["ReadStream"] == f"{of.table_arn}/stream/*"
+    assert resources["LookAgainBeforeErasing"] == of.table_arn
+    assert resources["WriteReceipts"] == f"{of.log_group_arn}:*"
+    assert ("ReadEncryptedTable" in resources) == (key is not None)
+    assert denied["Action"] == "s3:DeleteObject"
+    assert all("*" in resource for resource in denied["Resource"])
+    for reserved in (".humangov/claim.json", "aws/lambda/u/s/x", f"{prefix}.humangov/x", f"{prefix}aws/lambda/x"):
+        assert any(iam_matches(resource, f"{of.bucket_arn}/{reserved}") for resource in denied["Resource"]), reserved
+    assert json.loads(json.dumps(policy)) == policy
+
+
+def iam_matches(pattern: str, text: str) -> bool:
+    """As IAM does: variables of special characters are literal, `*` and `?` are wildcards, nothing else is."""
+    out, at = "", 0
+    while at < len(pattern):
+        if pattern[at : at + 2] == "${":
+            literal = pattern[at + 2]
+            assert pattern[at + 3] == "}", "no variable but of one special character"
+            assert literal in "*?$"
+            out += f"[{literal}]"
+            at += 4
+        else:
+            out += f"[{pattern[at]}]" if pattern[at] == "[" else pattern[at]
+            at += 1
+    return fnmatch.fnmatchcase(text, out)
+
+
+@given(prefix=PREFIXES, key=PREFIXES)
+def test_a_prefix_with_wildcards_cannot_widen_the_rights(prefix: str, key: str) -> None:
+    policy = policy_of.cleanup_policy(names(bucket={"name": "the-bucket", "keyPrefix": prefix}), table_key_arn=None)
+    [erase] = [statement["Resource"] for statement in policy["Statement"] if statement["Sid"] == "EraseFiles"]
+    [listing] = [
+        statement["Condition"]["StringLike"]["s3:prefix"]
+        for statement in policy["Statement"]
+        if statement["Sid"] == "SeeWhenFilesWereWritten"
+    ]
+    start = "arn:aws:s3:::the-bucket/"
+    assert erase.startswith(start)
+    erasable = erase[len(start) :]
+    assert iam_matches(erasable, key) == key.startswith(prefix)
+    assert iam_matches(erasable, prefix + key)
+    assert iam_matches(listing, key) == (key.startswith(prefix) and key != prefix)
+    assert iam_matches(listing, prefix + "a")
+
+
+def test_only_lambda_may_assume_the_role() -> None:
+    [statement] = policy_of.trust_policy()["Statement"]
+    assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+# log group
+
+GROUP = log_group.Observed(retention_days=400, kms_key_arn=None, tags={**MINE, "team": "r"})
+KEY = "arn:aws:kms:us-east-1:123456789012:key/k"
+
+
+def group_desired(**logs: Any) -> log_group.Desired:
+    of = names(tags={"team": "r"}, logs=logs)
+    return log_group.desired(of, context(of))
+
+
+@pytest.mark.parametrize(
+    ("drift", "logs", "expected"),
+    [
+        ({}, {}, []),
+        ({"retention_days": 1}, {}, ["logs:PutRetentionPolicy"]),
+        ({"retention_days": None}, {}, ["logs:PutRetentionPolicy"]),
+        ({"tags": MINE}, {}, ["logs:TagResource"]),
+        ({"tags": None}, {}, []),
+        ({"kms_key_arn": "arn:x"}, {}, ["logs:DisassociateKmsKey"]),
+        ({}, {"kmsKeyARN": KEY}, ["logs:AssociateKmsKey"]),
+        ({"kms_key_arn": "arn:x"}, {"kmsKeyARN": KEY}, ["logs:AssociateKmsKey"]),
+    ],
+)
+def test_a_drifted_log_group_gets_exactly_its_change(
+    drift: dict[str, Any], logs: dict[str, Any], expected: list[str]
+) -> None:
+    assert actions(log_group.plan(replace(GROUP, **drift), group_desired(**logs))) == expected
+
+
+def test_a_missing_log_group_is_made_with_its_retention_and_key() -> None:
+    create, retention = log_group.plan(None, group_desired(kmsKeyARN=KEY, retentionDays=7))
+    assert create.parameters["kmsKeyId"] == KEY
+    assert retention.parameters["retentionInDays"] == 7
+
+
+@pytest.mark.parametrize("tags", THEIRS)
+def test_a_log_group_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) -> None:
+    with pytest.raises(NotOwnedError):
+        log_group.plan(replace(GROUP, tags=tags, retention_days=1), group_desired())
+
+
+# function
+
+
+def function_desired(**spec: Any) -> function.Desired:
+    of = names(tags={"team": "r"}, **spec)
+    return function.desired(of, context(of), bundle=CODE)
+
+
+def function_in_step(wanted: function.Desired) -> function.Observed:
+    return function.Observed(
+        state="Active", state_reason="", update_status="Successful", update_reason="", code_sha256="sha",
+        architecture=wanted.architecture, configuration=dict(wanted.configuration),
+        reserved_concurrency=wanted.reserved_concurrency, tags=dict(wanted.tags),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("drift", "expected"),
+    [
+        ({}, []),
+        ({"code_sha256": "other"}, ["lambda:UpdateFunctionCode"]),
+        ({"architecture": "x86_64"}, ["lambda:UpdateFunctionCode"]),
+        ({"reserved_concurrency": 0}, ["lambda:DeleteFunctionConcurrency"]),
+        ({"tags": MINE}, ["lambda:TagResource"]),
+        ({"tags": {**MINE, "team": "r", "more": "x"}}, []),
+        ({"tags": None, "code_sha256": "other"}, []),
+        ({"state": "Pending", "code_sha256": "other"}, []),
+        ({"update_status": "InProgress", "code_sha256": "other"}, []),
+        ({"state": "Inactive"}, []),
+    ],
+)
+def test_a_drifted_function_gets_exactly_its_change(drift: dict[str, Any], expected: list[str]) -> None:
+    wanted = function_desired()
+    assert actions(function.plan(replace(function_in_step(wanted), **drift), wanted)) == expected
+
+
+@pytest.mark.parametrize("field", list(function_desired().configuration))
+def test_every_owned_setting_of_the_function_is_put_back_alone(field: str) -> None:
+    wanted = function_desired()
+    observed = function_in_step(wanted)
+    drifted = replace(observed, configuration={**observed.configuration, field: None})
+    [change] = function.plan(drifted, wanted)
+    assert change.action == "lambda:UpdateFunctionConfiguration"
+    assert change.parameters == {"FunctionName": wanted.names.tenant.function.name, field: wanted.configuration[field]}
+
+
+def test_an_environments_values_are_never_told() -> None:
+    wanted = function_desired()
+    observed = function_in_step(wanted)
+    secret = {"Variables": {**observed.configuration["Environment"]["Variables"], "PASSWORD": "hunter2"}}
+    [change] = function.plan(replace(observed, configuration={**observed.configuration, "Environment": secret}), wanted)
+    assert "PASSWORD" in change.summary
+    assert "hunter2" not in change.summary + repr(change)
+
+
+def test_a_missing_function_is_made_and_then_its_concurrency_reserved() -> None:
+    create, concurrency = function.plan(None, function_desired(function={"reservedConcurrency": 3}))
+    assert create.action == "lambda:CreateFunction"
+    assert create.parameters["Code"] == {"ZipFile": b"zip"}
+    assert concurrency.parameters["ReservedConcurrentExecutions"] == 3
+
+
+@pytest.mark.parametrize("tags", THEIRS)
+def test_a_function_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) -> None:
+    wanted = function_desired()
+    with pytest.raises(NotOwnedError):
+        function.plan(replace(function_in_step(wanted), tags=tags, state="Pending"), wanted)
+
+
+@pytest.mark.parametrize(
+    ("drift", "status", "reason"),
+    [
+        ({}, "True", "InStep"),
+        ({"tags": None}, "Unknown", "TagsUnknown"),
+        ({"state": "Pending"}, "Unknown", "Pending"),
+        ({"update_status": "InProgress"}, "Unknown", "Updating"),
+        ({"state": "Failed"}, "False", "FunctionFailed"),
+        ({"update_status": "Failed", "update_reason": "because"}, "False", "FunctionFailed"),
+    ],
+)
+def test_what_is_told_of_the_function(drift: dict[str, Any], status: str, reason: str) -> None:
+    wanted = function_desired()
+    finding = function.finding(replace(function_in_step(wanted), **drift), wanted)
+    assert (finding.status, finding.reason) == (status, reason)
+
+
+# trigger
+
+
+def trigger_desired(*, stream_arn: str | None = STREAM_ARN, age_hours: float = 1, **spec: Any) -> trigger.Desired:
+    of = names(tags={"team": "r"}, **spec)
+    table = replace(TABLE, arn=stream_arn, label=LABEL if stream_arn else None)
+    born = stream.born_at(LABEL)
+    assert born is not None
+    return trigger.desired(of, context(of, now=born + timedelta(hours=age_hours)), table=table)
+
+
+def mapping(
+    uuid: str = "m", *, source: str = STREAM_ARN, state: str = "Enabled", **more: Any
+) -> trigger.MappingObserved:
+    configuration = {**trigger_desired().configuration, "Enabled": state in ("Enabled", "Creating")}
+    configuration |= more.pop("configuration", {})
+    return trigger.MappingObserved(
+        uuid=uuid, arn=f"arn:{uuid}", source_arn=source, state=state, configuration=configuration,
+        **{"tags": {**MINE, "team": "r"}, "last_result": "", **more},
+    )  # fmt: skip
+
+
+def trigger_plan(*mappings: trigger.MappingObserved, wanted: trigger.Desired | None = None) -> list[Change]:
+    return trigger.plan(trigger.Observed(mappings=mappings), wanted or trigger_desired())
+
+
+def test_a_trigger_in_step_needs_nothing() -> None:
+    assert trigger_plan(mapping()) == []
+
+
+def test_a_missing_trigger_is_made_from_the_oldest_record_on() -> None:
+    [change] = trigger_plan()
+    assert change.action == "lambda:CreateEventSourceMapping"
+    assert change.parameters["StartingPosition"] == "TRIM_HORIZON"
+    assert change.parameters["EventSourceArn"] == STREAM_ARN
+
+
+@pytest.mark.parametrize("field", list(trigger_desired().configuration))
+def test_every_owned_setting_of_the_trigger_is_put_back_alone(field: str) -> None:
+    wanted = trigger_desired()
+    other = {"Filters": []} if field == "FilterCriteria" else "other"
+    [change] = trigger_plan(mapping(configuration={field: other}))
+    assert change.action == "lambda:UpdateEventSourceMapping"
+    name = wanted.names.tenant.function.name
+    assert change.parameters == {"UUID": "m", "FunctionName": name, field: wanted.configuration[field]}
+
+
+@pytest.mark.parametrize("state", ["Creating", "Enabling", "Disabling", "Updating", "Deleting"])
+def test_a_trigger_on_its_way_is_left_alone(state: str) -> None:
+    assert trigger_plan(mapping(state=state, configuration={"BatchSize": 1})) == []
+
+
+def test_filters_that_a_key_hides_are_no_drift() -> None:
+    assert trigger_plan(mapping(configuration={"FilterCriteria": None})) == []
+
+
+def test_a_stripped_tag_is_set_again_and_unread_tags_are_not() -> None:
+    assert actions(trigger_plan(mapping(tags=MINE))) == ["lambda:TagResource"]
+    assert trigger_plan(mapping(tags=None)) == []
+
+
+def test_a_duplicate_of_ours_is_deleted_and_one_that_is_not_marked_is_not() -> None:
+    [change] = trigger_plan(mapping("a"), mapping("b"))
+    assert (change.action, change.parameters["UUID"]) == ("lambda:DeleteEventSourceMapping", "b")
+    assert trigger_plan(mapping("a"), mapping("b", tags={})) == []
+    assert trigger_plan(mapping("a"), mapping("b", tags=None)) == []
+    assert trigger_plan(mapping("a"), mapping("b", state="Deleting")) == []
+
+
+def test_of_two_the_one_with_our_mark_is_kept() -> None:
+    assert trigger_plan(mapping("a", tags={}), mapping("b")) == []
+    assert trigger_plan(mapping("a", state="Deleting"), mapping("b")) == []
+
+
+@pytest.mark.parametrize(("age_hours", "gone"), [(0, False), (23.9, False), (24.1, True)])
+def test_the_trigger_of_an_older_stream_is_kept_for_24_hours_and_then_deleted(age_hours: float, gone: bool) -> None:
+    changes = trigger_plan(mapping("new"), mapping("old", source=OLD_ARN), wanted=trigger_desired(age_hours=age_hours))
+    assert [(change.action, change.parameters["UUID"]) for change in changes] == (
+        [("lambda:DeleteEventSourceMapping", "old")] if gone else []
+    )
+
+
+def test_the_emergency_stop_is_for_older_streams_as_well() -> None:
+    wanted = trigger_desired(trigger={"enabled": False})
+    changes = trigger_plan(mapping("new"), mapping("old", source=OLD_ARN), wanted=wanted)
+    assert {(change.parameters["UUID"], change.parameters["Enabled"]) for change in changes} == {
+        ("new", False), ("old", False),
+    }  # fmt: skip
+    back = trigger_plan(mapping("new", state="Disabled"), mapping("old", source=OLD_ARN, state="Disabled"))
+    assert {change.parameters["Enabled"] for change in back} == {True}
+
+
+def test_the_emergency_stop_does_not_need_to_know_the_stream() -> None:
+    wanted = trigger_desired(stream_arn=None, trigger={"enabled": False})
+    [change] = trigger_plan(mapping(), wanted=wanted)
+    assert change.parameters["Enabled"] is False
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["arn:aws:sqs:us-east-1:123456789012:q", STREAM_ARN.replace("dynamodb/stream", "dynamodb-2/stream"),
+     STREAM_ARN.replace("humangov-california", "humangov-florida")],
+)  # fmt: skip
+def test_a_mapping_of_another_source_is_left_alone_and_told(source: str) -> None:
+    foreign = mapping("f", source=source, tags=MINE, configuration={"BatchSize": 1})
+    wanted = trigger_desired(age_hours=48)
+    assert trigger_plan(mapping(), foreign, wanted=wanted) == []
+    finding = trigger.finding(trigger.Observed(mappings=(mapping(), foreign)), wanted)
+    assert finding.status == "True"
+    assert "f calls the function from another source" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("mappings", "enabled", "status", "reason"),
+    [
+        ((), True, "Unknown", "Missing"),
+        ((mapping(),), True, "True", "Enabled"),
+        ((mapping(state="Disabled"),), False, "True", "Disabled"),
+        ((mapping(state="Disabled"),), True, "Unknown", "Updating"),
+        ((mapping(),), False, "Unknown", "Updating"),
+        ((mapping(state="Creating"),), True, "Unknown", "Creating"),
+        ((mapping("old", source=OLD_ARN),), True, "Unknown", "Missing"),
+    ],
+)
+def test_what_is_told_of_the_trigger(
+    mappings: tuple[trigger.MappingObserved, ...], enabled: bool, status: str, reason: str
+) -> None:
+    finding = trigger.finding(trigger.Observed(mappings=mappings), trigger_desired(trigger={"enabled": enabled}))
+    assert (finding.status, finding.reason) == (status, reason)
+
+
+def test_what_lambda_says_of_its_last_try_is_told() -> None:
+    ill = mapping(last_result="PROBLEM: Function call failed")
+    finding = trigger.finding(trigger.Observed(mappings=(ill,)), trigger_desired())
+    assert "PROBLEM: Function call failed" in finding.message
+
+
+# bucket
+
+
+@pytest.mark.parametrize(
+    ("observed", "status", "reason"),
+    [
+        (None, "Unknown", "BucketNotFound"),
+        (bucket.Observed(region="us-east-1", versioning=None), "True", "Found"),
+        (bucket.Observed(region="us-east-1", versioning="Enabled"), "True", "Versioned"),
+        (bucket.Observed(region="us-east-1", versioning="Suspended"), "True", "Versioned"),
+        (bucket.Observed(region="eu-west-1", versioning=None), "False", "BucketInOtherRegion"),
+    ],
+)
+def test_what_is_told_of_the_bucket(observed: bucket.Observed | None, status: str, reason: str) -> None:
+    finding = bucket.finding(observed, names())
+    assert (finding.status, finding.reason) == (status, reason)
