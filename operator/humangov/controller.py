@@ -236,8 +236,19 @@ async def _on_event(store: Store, workers: Workers, kind: str, resource: kube.Re
             await workers.add(other, lane=Lane.FAST)
         return
     store.put(resource)
-    if known is None or _trigger_of(known) != _trigger_of(resource):
+    newest = store.get(key)
+    if known is None or newest is None or _asks_for_pass(known, newest):
         await workers.add(key, lane=Lane.FAST)
+
+
+def _asks_for_pass(known: kube.Resource, newest: kube.Resource) -> bool:
+    # That our finalizer appears is our own doing: its event may come before the answer of the write.
+    lost = _has_finalizer(known) and not _has_finalizer(newest)
+    return lost or _trigger_of(known) != _trigger_of(newest)
+
+
+def _has_finalizer(resource: kube.Resource) -> bool:
+    return FINALIZER in (resource["metadata"].get("finalizers") or ())
 
 
 def _trigger_of(resource: kube.Resource) -> tuple[Any, ...]:
@@ -247,7 +258,6 @@ def _trigger_of(resource: kube.Resource) -> tuple[Any, ...]:
         metadata.get("uid"),
         metadata.get("generation"),
         metadata.get("deletionTimestamp"),
-        FINALIZER in (metadata.get("finalizers") or ()),
         (metadata.get("annotations") or {}).get(RECONCILE_ANNOTATION),
     )
 

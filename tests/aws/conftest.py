@@ -1,0 +1,30 @@
+"""Fixtures of whole passes: the sandbox's MiniStack, and an account of its own for each test."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+from humangov.bundle import Bundle, bundle
+
+from sandbox.handle import Sandbox
+from tests.aws.world import Sdk, World
+
+
+@pytest.fixture(scope="session")
+def sdk(sandbox: Sandbox) -> Sdk:
+    if sandbox.aws != "emulator" or sandbox.aws_endpoint_url is None:
+        pytest.skip("these tests make accounts of the emulated AWS")
+    return Sdk(sandbox.aws_endpoint_url)
+
+
+@pytest.fixture(scope="session")
+def code() -> Bundle:
+    return bundle()
+
+
+@pytest.fixture
+def world(sdk: Sdk, code: Bundle, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return World(sdk=sdk, account=f"{secrets.randbelow(9 * 10**11) + 10**11}", bundle=code)

@@ -1,0 +1,106 @@
+"""All that the operator owns in AWS, in a form in which equal worlds are equal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.aws.world import World
+
+_FUNCTION = (
+    "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
+    "CodeSha256", "Architectures",
+)  # fmt: skip
+_MAPPING = (
+    "EventSourceArn", "FunctionArn", "State", "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor",
+    "MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError", "FunctionResponseTypes",
+    "FilterCriteria", "StartingPosition",
+)  # fmt: skip
+
+
+def snapshot(world: World) -> dict[str, Any]:
+    return {
+        "functions": functions(world),
+        "mappings": mappings(world),
+        "roles": roles(world),
+        "log groups": log_groups(world),
+        "tables": tables(world),
+    }
+
+
+def functions(world: World) -> list[dict[str, Any]]:
+    client = world.sdk.client("lambda")
+    found = []
+    for item in client.list_functions()["Functions"]:
+        answer = client.get_function(FunctionName=item["FunctionName"])
+        configuration = {field: answer["Configuration"].get(field) or None for field in _FUNCTION}
+        found.append({
+            "name": item["FunctionName"],
+            "tags": answer.get("Tags"),
+            "concurrency": answer.get("Concurrency"),
+            **configuration,
+        })  # fmt: skip
+    return found
+
+
+def mappings(world: World) -> list[dict[str, Any]]:
+    client = world.sdk.client("lambda")
+    return [
+        {field: item.get(field) for field in _MAPPING}
+        | {"tags": client.list_tags(Resource=mapping_arn(world, item["UUID"]))["Tags"]}
+        for item in client.list_event_source_mappings()["EventSourceMappings"]
+    ]
+
+
+def mapping_arn(world: World, uuid: str) -> str:
+    return f"arn:aws:lambda:us-east-1:{world.account}:event-source-mapping:{uuid}"
+
+
+def roles(world: World) -> list[dict[str, Any]]:
+    client = world.sdk.client("iam")
+    found = []
+    for item in client.list_roles()["Roles"]:
+        name = item["RoleName"]
+        role = client.get_role(RoleName=name)["Role"]
+        inline = client.list_role_policies(RoleName=name)["PolicyNames"]
+        attached = client.list_attached_role_policies(RoleName=name)["AttachedPolicies"]
+        found.append({
+            "name": name,
+            "path": role["Path"],
+            "trust": role["AssumeRolePolicyDocument"],
+            "tags": sorted((tag["Key"], tag["Value"]) for tag in role.get("Tags") or ()),
+            "boundary": role.get("PermissionsBoundary"),
+            "inline": {
+                policy: client.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"] for policy in inline
+            },
+            "attached": [policy["PolicyArn"] for policy in attached],
+        })  # fmt: skip
+    return found
+
+
+def log_groups(world: World) -> list[dict[str, Any]]:
+    client = world.sdk.client("logs")
+    found = []
+    for item in client.describe_log_groups()["logGroups"]:
+        arn = f"arn:aws:logs:us-east-1:{world.account}:log-group:{item['logGroupName']}"
+        found.append({
+            "name": item["logGroupName"],
+            "retention": item.get("retentionInDays"),
+            "key": item.get("kmsKeyId"),
+            "tags": client.list_tags_for_resource(resourceArn=arn)["tags"],
+        })  # fmt: skip
+    return found
+
+
+def tables(world: World) -> list[dict[str, Any]]:
+    client = world.sdk.client("dynamodb")
+    found = []
+    for name in client.list_tables()["TableNames"]:
+        table = client.describe_table(TableName=name)["Table"]
+        tags = client.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
+        found.append({
+            "name": name,
+            "stream": table.get("StreamSpecification"),
+            "arn": table.get("LatestStreamArn"),
+            "tags": {tag["Key"]: tag["Value"] for tag in tags},
+        })  # fmt: skip
+    return found

@@ -1,0 +1,367 @@
+"""Deletion: in order, seen to be gone, and never more than what is ours.
+
+Runs on MiniStack, where a delete is done when it is answered; mappings that stay Deleting for minutes are injected.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from humangov.aws.clients import ACTIONS
+from humangov.reconcile import reconcile
+from humangov.tenant import FINALIZER
+
+from tests.aws import snapshot
+from tests.aws.world import NAMESPACE, Fault, Killed, World, denied, error, on, throttled
+
+NAME = "humangov-california-delete-file"
+ROLE = f"{NAME}-us-east-1"
+DELETES = [
+    "lambda:DeleteEventSourceMapping", "lambda:DeleteFunction", "iam:DeleteRolePolicy", "iam:DeleteRole",
+    "logs:DeleteLogGroup", "dynamodb:UpdateTable", "dynamodb:UntagResource",
+]  # fmt: skip
+READS = [
+    "sts:GetCallerIdentity", "lambda:GetFunction", "lambda:ListEventSourceMappings", "iam:GetRole",
+    "logs:DescribeLogGroups", "dynamodb:DescribeTable", "dynamodb:ListTagsOfResource",
+]  # fmt: skip
+
+
+def finalized(world: World, key: str) -> bool:
+    return FINALIZER in world.kube.objects[key]["metadata"]["finalizers"]
+
+
+def unique(actions: list[str]) -> list[str]:
+    return list(dict.fromkeys(actions))
+
+
+def test_a_deletion_removes_everything_in_order_and_touches_neither_table_nor_bucket(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("s3").put_object(Bucket=world.bucket, Key="a.pdf", Body=b"1")
+    world.sdk.client("dynamodb").put_item(TableName="humangov-california-dynamodb", Item={"id": {"S": "1"}})
+    world.delete(key)
+    world.settle(key)
+    assert unique(world.line.writes()) == DELETES
+    assert world.line.kube_writes()[-1] == "kube:set_finalizer"
+    assert key not in world.kube.objects
+    assert world.remains() == []
+    assert world.event_reasons() == ["Deleted"]
+    assert len(world.sdk.client("s3").list_objects_v2(Bucket=world.bucket)["Contents"]) == 1
+    assert world.sdk.client("dynamodb").scan(TableName="humangov-california-dynamodb")["Count"] == 1
+
+
+def test_every_read_of_a_deletion_is_in_the_tests_of_failing_reads(world: World) -> None:
+    key = world.provisioned()
+    world.new_life()
+    world.delete(key)
+    world.settle(key)
+    assert set(world.line.reads()) <= {*READS, "logs:ListTagsForResource"}
+
+
+def test_a_young_tenant_is_looked_at_twice_seconds_apart_and_an_old_one_once(world: World) -> None:
+    key = world.provisioned()
+    world.delete(key)
+    outcome = world.one_pass(key)
+    assert outcome.after is not None
+    assert outcome.after >= 1
+    assert finalized(world, key)
+    world.clock.forward(outcome.after)
+    assert world.one_pass(key).forget
+    assert key not in world.kube.objects
+
+    key = world.kube.apply(world.manifest(), created=world.clock.now())
+    world.settle(key)
+    world.clock.forward(3600)
+    world.delete(key)
+    assert world.one_pass(key).forget
+    assert key not in world.kube.objects
+
+
+def test_what_only_seemed_gone_is_found_by_the_second_look(world: World) -> None:
+    key = world.provisioned()
+    world.delete(key)
+    gone = error("ResourceNotFoundException", "Function not found", status=404)
+    world.line.faults = [
+        Fault(on("lambda:GetFunction", "lambda:DeleteFunction"), error=gone, times=2),
+        Fault(on("lambda:ListEventSourceMappings"), alter=lambda _: {"EventSourceMappings": []}, times=1),
+    ]
+    world.settle(key)
+    assert world.remains() == []
+
+
+@pytest.mark.parametrize("action", DELETES)
+@pytest.mark.parametrize(
+    "failure", [denied("x"), throttled(), error("Strange", "?"), error("InternalError", "?", status=500)],
+    ids=["denied", "throttled", "unknown", "5xx"],
+)  # fmt: skip
+def test_a_delete_that_fails_keeps_the_finalizer_and_goes_on_when_it_works_again(
+    world: World, action: str, failure: Exception
+) -> None:
+    key = world.provisioned()
+    world.clock.forward(3600)
+    world.delete(key)
+    world.line.faults = [Fault(on(action), error=failure)]
+    for _ in range(2):
+        assert world.one_pass(key).failed
+        assert finalized(world, key)
+    assert world.remains() != []
+    assert action in world.condition(key, "Ready")["message"]
+    world.line.faults = []
+    world.settle(key)
+    assert key not in world.kube.objects
+    assert world.remains() == []
+
+
+@pytest.mark.parametrize("action", READS)
+@pytest.mark.parametrize("failure", [denied("x"), throttled()], ids=["denied", "throttled"])
+def test_a_read_that_fails_is_never_gone(world: World, action: str, failure: Exception) -> None:
+    key = world.provisioned()
+    world.clock.forward(3600)
+    world.new_life()
+    world.clock.forward(3600)
+    world.delete(key)
+    world.line.faults = [Fault(on(action), error=failure)]
+    for _ in range(2):
+        assert world.one_pass(key).failed
+        assert finalized(world, key)
+    world.line.faults = []
+    world.settle(key)
+    assert world.remains() == []
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["lambda:GetFunction", "lambda:ListEventSourceMappings", "iam:GetRole", "logs:DescribeLogGroups"],
+)
+def test_a_read_that_fails_after_the_delete_is_never_gone(world: World, action: str) -> None:
+    """The second read of each, which is to see that the delete had its effect."""
+    key = world.provisioned()
+    world.clock.forward(3600)
+    world.delete(key)
+    seen: list[str] = []
+
+    def second(call: Any) -> bool:
+        if call.action == action:
+            seen.append(action)
+        return call.action == action and len(seen) == 2
+
+    world.line.faults = [Fault(second, error=denied(action))]
+    assert world.one_pass(key).failed
+    assert finalized(world, key)
+    world.line.faults = []
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_the_function_is_deleted_only_when_no_mapping_lists_it(world: World) -> None:
+    key = world.provisioned()
+    world.clock.forward(3600)
+    world.delete(key)
+    seen: list[dict[str, Any]] = []
+
+    def still_there(answer: dict[str, Any]) -> dict[str, Any]:
+        if answer["EventSourceMappings"]:
+            seen[:] = answer["EventSourceMappings"]
+            return answer
+        return {**answer, "EventSourceMappings": [{**mapping, "State": "Deleting"} for mapping in seen]}
+
+    world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), alter=still_there)]
+    for _ in range(3):
+        outcome = world.one_pass(key)
+        assert outcome.after is not None
+    assert world.line.writes() == ["lambda:DeleteEventSourceMapping"]
+    assert world.ready(key).startswith("Unknown Deleting")
+    world.line.faults = []
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_a_role_on_which_more_was_hung_goes_with_it(world: World) -> None:
+    key = world.provisioned()
+    iam = world.sdk.client("iam")
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
+    iam.put_role_policy(RoleName=ROLE, PolicyName="more", PolicyDocument=policy)
+    iam.attach_role_policy(
+        RoleName=ROLE, PolicyArn=iam.create_policy(PolicyName="p", PolicyDocument=policy)["Policy"]["Arn"]
+    )
+    world.delete(key)
+    world.settle(key)
+    assert world.remains() == []
+    assert len(iam.list_policies(Scope="Local")["Policies"]) == 1, "the policy itself is not ours"
+
+
+def test_a_never_provisioned_resource_is_let_go_without_an_aws_call(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.kill_after_write = 1
+    with pytest.raises(Killed):
+        world.one_pass(key)
+    assert finalized(world, key)
+    world.new_life()
+    world.delete(key)
+    assert world.one_pass(key).forget
+    assert key not in world.kube.objects
+    assert world.line.reads() + world.line.writes() == []
+
+
+def test_that_nothing_was_ever_made_is_not_believed_of_an_old_copy(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    old = dict(world.kube.objects[key])
+    world.settle(key)
+    world.delete(key)
+    deleting = world.kube.objects[key]
+    without_status = {**old, "metadata": {**deleting["metadata"], "resourceVersion": "1"}}
+    world.new_life()
+    world.operator.store.put(without_status)
+    asyncio.run(reconcile(world.operator, key, failing_seconds=0))
+    world.settle(key)
+    assert world.remains() == []
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["declared", "while-terminating"])
+def test_retain_takes_our_tags_off_and_nothing_else(world: World, late: bool) -> None:
+    key = world.provisioned(tags={"team": "records"}, **({} if late else {"deletionPolicy": "Retain"}))
+    if late:
+        world.delete(key)
+        world.line.faults = [Fault(on("lambda:DeleteEventSourceMapping"), error=denied("x"))]
+        world.one_pass(key)
+        world.line.faults = []
+        world.kube.edit(key, lambda resource: resource["spec"].update(deletionPolicy="Retain"))
+        world.line.forget()
+    before = snapshot.snapshot(world)
+    world.delete(key)
+    assert world.one_pass(key).forget
+    assert key not in world.kube.objects
+    after = snapshot.snapshot(world)
+    assert after["functions"][0].pop("tags") == {"team": "records"}
+    assert after["mappings"][0].pop("tags") == {"team": "records"}
+    assert after["roles"][0].pop("tags") == [("team", "records")]
+    assert after["log groups"][0].pop("tags") == {"team": "records"}
+    assert after["tables"][0].pop("tags") == {}
+    for kind in before.values():
+        for thing in kind:
+            thing.pop("tags")
+    assert after == before
+    assert all("Untag" in action for action in world.line.writes())
+    assert world.event_reasons()[-1] == "Retained"
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["sts:GetCallerIdentity", "lambda:GetFunction", "iam:GetRole", "lambda:UntagResource", "dynamodb:UntagResource"],
+)
+def test_retain_lets_go_even_when_aws_refuses(world: World, action: str) -> None:
+    key = world.provisioned(deletionPolicy="Retain")
+    world.new_life()
+    world.line.faults = [Fault(on(action), error=denied(action))]
+    world.delete(key)
+    assert world.one_pass(key).forget
+    assert key not in world.kube.objects
+    assert "could not be taken off" in world.kube.events[-1].message
+
+
+def test_a_log_group_that_is_to_stay_stays_without_our_tag(world: World) -> None:
+    key = world.provisioned(logs={"onDelete": "Retain"}, tags={"team": "records"})
+    world.delete(key)
+    world.settle(key)
+    assert world.remains() == [f"log group /aws/lambda/{NAME}"]
+    assert snapshot.log_groups(world)[0]["tags"] == {"team": "records"}
+    assert "stays" in world.kube.events[-1].message
+
+
+def test_someone_elses_stream_stays_on(world: World) -> None:
+    world.make_table(view_type="NEW_AND_OLD_IMAGES")
+    world.make_bucket()
+    key = world.apply()
+    world.settle(key)
+    world.delete(key)
+    world.clock.forward(60)
+    world.settle(key)
+    assert world.remains() == ["stream"]
+    assert "stream" in world.kube.events[-1].message
+
+
+def test_our_stream_stays_on_while_another_mapping_reads_it(world: World) -> None:
+    key = world.provisioned()
+    [table] = snapshot.tables(world)
+    client = world.sdk.client("lambda")
+    client.create_function(
+        FunctionName="theirs", Runtime="python3.13", Role=f"arn:aws:iam::{world.account}:role/x", Handler="a.b",
+        Code={"ZipFile": world.bundle.zip},
+    )  # fmt: skip
+    client.create_event_source_mapping(
+        FunctionName="theirs", EventSourceArn=table["arn"], StartingPosition="LATEST", Enabled=False
+    )
+    world.delete(key)
+    world.settle(key)
+    left = world.remains()
+    assert len(left) == 3, left
+    assert {"function theirs", "stream"} < set(left)
+
+
+def test_a_stream_that_somebody_else_enabled_anew_minutes_after_ours_stays_on(world: World) -> None:
+    key = world.provisioned()
+    dynamodb, table = world.sdk.client("dynamodb"), "humangov-california-dynamodb"
+    dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+    dynamodb.update_table(
+        TableName=table, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+    )
+    world.settle(key)
+    world.delete(key)
+    world.clock.forward(60)
+    world.settle(key)
+    assert world.remains() == ["stream"]
+
+
+def test_another_source_of_our_function_is_a_persons_business_at_deletion(world: World) -> None:
+    key = world.provisioned()
+    queue = world.sdk._session.client("sqs", endpoint_url=world.sdk.endpoint_url).create_queue(QueueName="q")
+    assert queue["QueueUrl"]
+    world.sdk.client("lambda").create_event_source_mapping(
+        FunctionName=NAME, EventSourceArn=f"arn:aws:sqs:us-east-1:{world.account}:q"
+    )
+    world.delete(key)
+    world.one_pass(key)
+    assert world.ready(key).startswith("False ForeignTrigger")
+    assert finalized(world, key)
+    assert "lambda:DeleteFunction" not in world.line.writes()
+
+
+def test_a_mapping_that_outlived_its_function_is_removed_by_its_own_mark(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("lambda").delete_function(FunctionName=NAME)
+    world.delete(key)
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_what_people_removed_already_is_gone(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("lambda").delete_function(FunctionName=NAME)
+    world.sdk.client("iam").delete_role_policy(RoleName=ROLE, PolicyName="humangov-cleanup")
+    world.sdk.client("iam").delete_role(RoleName=ROLE)
+    world.sdk.client("logs").delete_log_group(logGroupName=f"/aws/lambda/{NAME}")
+    world.sdk.client("dynamodb").delete_table(TableName="humangov-california-dynamodb")
+    world.delete(key)
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_a_namesake_made_anew_at_once_is_provisioned(world: World) -> None:
+    key = world.provisioned()
+    world.delete(key)
+    world.settle(key)
+    again = world.apply()
+    assert again == key == f"{NAMESPACE}/california"
+    world.settle(again)
+    assert world.ready(again).startswith("True")
+
+
+def test_the_actions_of_a_deletion_are_all_of_the_writes_that_it_makes(world: World) -> None:
+    """Killed exists so that no test can mistake a crash for an error of AWS."""
+    assert not issubclass(Killed, Exception)
+    assert all(ACTIONS[action].writes for action in DELETES)

@@ -1,0 +1,307 @@
+"""What is not ours is not touched: objects under our names without our mark, or with another's.
+
+Runs on MiniStack. That nothing is written is read from the record of all calls, and from AWS's state before and after.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from humangov.admission import AllowedNames, Patterns
+from humangov.queue import Outcome
+
+from tests.aws import snapshot
+from tests.aws.world import CLUSTER, Fault, World, denied, error, on
+
+NAME = "humangov-california-delete-file"
+ROLE = f"{NAME}-us-east-1"
+GROUP = f"/aws/lambda/{NAME}"
+TRUST = json.dumps({
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+})  # fmt: skip
+OWNERS = [None, "other-cluster/humangov/california", f"{CLUSTER}/humangov/california-2"]
+
+
+def tags(owner: str | None) -> dict[str, str]:
+    return {"humangov.io/tenant": owner} if owner else {"team": "theirs"}
+
+
+def make_role(world: World, owner: str | None) -> None:
+    world.sdk.client("iam").create_role(
+        RoleName=ROLE, AssumeRolePolicyDocument=TRUST,
+        Tags=[{"Key": key, "Value": value} for key, value in tags(owner).items()],
+    )  # fmt: skip
+
+
+def make_function(world: World, owner: str | None) -> None:
+    world.sdk.client("lambda").create_function(
+        FunctionName=NAME, Runtime="python3.13", Role=f"arn:aws:iam::{world.account}:role/x", Handler="a.b",
+        Code={"ZipFile": world.bundle.zip}, Tags=tags(owner),
+    )  # fmt: skip
+
+
+def make_log_group(world: World, owner: str | None) -> None:
+    world.sdk.client("logs").create_log_group(logGroupName=GROUP, tags=tags(owner))
+
+
+OBJECTS = [make_role, make_function, make_log_group]
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.parametrize("make", OBJECTS)
+def test_an_object_that_is_not_ours_stalls_the_tenant_and_nothing_is_written_anywhere(
+    world: World, make: Callable[[World, str | None], None], owner: str | None
+) -> None:
+    world.make_table()
+    world.make_bucket()
+    make(world, owner)
+    before = snapshot.snapshot(world)
+    key = world.apply()
+    for _ in range(3):
+        world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned")
+    assert world.condition(key, "Stalled")["status"] == "True"
+    assert (owner or "no humangov.io/tenant tag") in world.ready(key)
+    assert world.line.writes() == []
+    assert snapshot.snapshot(world) == before
+    assert world.event_reasons() == ["NotOwned"]
+
+
+@pytest.mark.parametrize("owner", OWNERS[:2])
+@pytest.mark.parametrize("make", OBJECTS)
+def test_at_deletion_what_is_not_ours_is_not_touched(
+    world: World, make: Callable[[World, str | None], None], owner: str | None
+) -> None:
+    world.make_table()
+    world.make_bucket()
+    make(world, owner)
+    before = snapshot.snapshot(world)
+    key = world.apply()
+    world.one_pass(key)
+    # As if it had been provisioned by an earlier life: the identity is there.
+    status = {**world.status(key), "aws": {"accountID": world.account, "region": "us-east-1", "cluster": CLUSTER}}
+    world.kube.edit(key, lambda resource: resource.update(status=status))
+    world.delete(key)
+    world.settle(key)
+    assert key not in world.kube.objects
+    assert snapshot.snapshot(world) == before
+
+
+@pytest.mark.parametrize("make", OBJECTS)
+def test_an_object_whose_mark_was_taken_off_is_no_longer_ours(
+    world: World, make: Callable[[World, str | None], None]
+) -> None:
+    key = world.provisioned()
+    mark = "humangov.io/tenant"
+    if make is make_role:
+        world.sdk.client("iam").untag_role(RoleName=ROLE, TagKeys=[mark])
+    elif make is make_function:
+        arn = f"arn:aws:lambda:us-east-1:{world.account}:function:{NAME}"
+        world.sdk.client("lambda").untag_resource(Resource=arn, TagKeys=[mark])
+    else:
+        arn = f"arn:aws:logs:us-east-1:{world.account}:log-group:{GROUP}"
+        world.sdk.client("logs").untag_resource(resourceArn=arn, tagKeys=[mark])
+    before = snapshot.snapshot(world)
+    for _ in range(6):
+        world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned")
+    assert snapshot.snapshot(world) == before
+    assert world.line.writes() == []
+
+
+def test_a_log_group_that_was_replaced_by_a_strangers_is_recognized_before_its_retention_is_changed(
+    world: World,
+) -> None:
+    key = world.provisioned()
+    world.sdk.client("logs").delete_log_group(logGroupName=GROUP)
+    make_log_group(world, None)
+    world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned")
+    assert world.line.writes() == []
+
+
+def test_tags_that_lambda_could_not_tell_are_unknown_not_absent(world: World) -> None:
+    key = world.provisioned()
+    world.new_life()
+
+    def without_tags(answer: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in answer.items() if name != "Tags"}
+        return kept | {"TagsError": {"ErrorCode": "AccessDenied", "Message": "no"}}
+
+    configured = world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Timeout=3)
+    assert configured["Timeout"] == 3
+    world.line.faults = [Fault(on("lambda:GetFunction"), alter=without_tags)]
+    for _ in range(3):
+        outcome = world.one_pass(key)
+    assert outcome.failed
+    assert "NotOwned" not in world.ready(key)
+    assert world.line.writes() == []
+    world.delete(key)
+    for _ in range(3):
+        world.one_pass(key)
+    assert "lambda:DeleteFunction" not in world.line.writes()
+    assert "humangov.io/cleanup" in world.kube.objects[key]["metadata"]["finalizers"]
+    world.line.faults = []
+    world.settle(key)
+    assert world.remains() == []
+
+
+@pytest.mark.parametrize("action", ["logs:ListTagsForResource", "lambda:ListTags", "dynamodb:ListTagsOfResource"])
+def test_a_denied_tag_read_is_never_an_absence(world: World, action: str) -> None:
+    key = world.provisioned()
+    world.new_life()
+    world.line.faults = [Fault(on(action), error=denied(action))]
+    for _ in range(3):
+        world.one_pass(key)
+    assert world.ready(key).startswith("False AccessDenied")
+    assert action in world.ready(key)
+    assert world.line.writes() == []
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+def test_the_emergency_stop_does_not_reach_for_the_trigger_of_a_function_that_is_not_ours(world: World) -> None:
+    world.make_table(view_type="NEW_AND_OLD_IMAGES")
+    world.make_bucket()
+    make_function(world, None)
+    [table] = snapshot.tables(world)
+    world.sdk.client("lambda").create_event_source_mapping(
+        FunctionName=NAME, EventSourceArn=table["arn"], StartingPosition="LATEST"
+    )
+    before = snapshot.snapshot(world)
+    key = world.apply(world.manifest(trigger={"enabled": False}))
+    for _ in range(3):
+        world.one_pass(key)
+    assert world.line.writes() == []
+    assert snapshot.snapshot(world) == before
+    assert world.ready(key).startswith("False NotOwned")
+
+
+def test_the_emergency_stop_of_a_function_that_cannot_be_read_stops_only_what_carries_our_mark(world: World) -> None:
+    key = world.provisioned()
+    world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
+    world.line.faults = [Fault(on("lambda:GetFunction"), error=denied("lambda:GetFunction"))]
+    world.one_pass(key)
+    assert snapshot.mappings(world)[0]["State"] == "Disabled"
+    assert world.line.writes() == ["lambda:UpdateEventSourceMapping"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"cluster": "another"}, "cluster was test-cluster and is now another"),
+        ({"account": "999999999999"}, "accountID was"),
+        ({"region": "eu-west-1"}, "region was us-east-1 and is now eu-west-1"),
+    ],
+)
+def test_another_identity_stalls_and_touches_nothing(world: World, change: dict[str, str], told: str) -> None:
+    key = world.provisioned()
+    before = snapshot.snapshot(world)
+    if "cluster" in change:
+        world.cluster = change["cluster"]
+    if "account" in change:
+        world.sdk.enter(change["account"])
+    if "region" in change:
+        world.settings = replace(world.settings, region=change["region"])
+    world.new_life()
+    for _ in range(2):
+        world.one_pass(key)
+    assert world.ready(key).startswith("False IdentityChanged")
+    assert told in world.ready(key)
+    assert world.line.reads() == ["sts:GetCallerIdentity"]
+    assert world.line.writes() == []
+    world.delete(key)
+    world.one_pass(key)
+    assert world.line.writes() == []
+    assert key in world.kube.objects, "the finalizer stays"
+    world.sdk.enter(world.account)
+    assert snapshot.snapshot(world) == before
+    world.kube.edit(key, lambda resource: resource["spec"].update(deletionPolicy="Retain"))
+    world.settle(key)
+    assert key not in world.kube.objects
+    assert snapshot.functions(world) != []
+
+
+def test_who_may_not_name_a_bucket_makes_no_aws_call_at_all(world: World) -> None:
+    world.settings = replace(
+        world.settings,
+        allowed=AllowedNames({"humangov": Patterns(tables=("humangov-california-*",), buckets=("florida-*",))}),
+    )
+    world.new_life()
+    key = world.apply()
+    outcome = world.one_pass(key)
+    assert outcome == Outcome(failed=True, soon=False)
+    assert world.ready(key).startswith("False NotAllowed")
+    assert world.line.reads() + world.line.writes() == []
+    assert world.kube.objects[key]["metadata"]["finalizers"] == []
+    world.delete(key)
+    assert key not in world.kube.objects
+
+
+def test_the_younger_of_two_with_one_table_waits_and_goes_on_when_the_older_is_gone(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    older = world.apply(age_seconds=100)
+    world.settle(older)
+    table = {"name": "humangov-california-dynamodb"}
+    younger = world.kube.apply(world.manifest("copy", table=table), created=world.clock.now())
+    before = snapshot.snapshot(world)
+    world.one_pass(younger)
+    assert world.ready(younger).startswith("False AlreadyClaimed")
+    assert "humangov/california" in world.ready(younger)
+    assert snapshot.snapshot(world) == before
+    world.delete(older)
+    world.settle(older)
+    world.settle(younger)
+    assert world.ready(younger).startswith("True")
+
+
+def test_a_role_under_our_name_that_was_made_in_between_is_not_written_to(world: World) -> None:
+    """GetRole said "absent", CreateRole says "exists": nothing is put on what somebody else made meanwhile."""
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    make_role(world, None)
+    gone = error("NoSuchEntity", f"The role with name {ROLE} cannot be found.", status=404)
+    world.line.faults = [Fault(on("iam:GetRole"), error=gone, times=1)]
+    world.one_pass(key)
+    assert "iam:PutRolePolicy" not in world.line.writes()
+    world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned")
+    [role] = snapshot.roles(world)
+    assert role["inline"] == {}
+
+
+def test_a_log_group_made_in_between_is_not_written_to(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    make_log_group(world, None)
+    world.line.faults = [Fault(on("logs:DescribeLogGroups"), alter=lambda _: {"logGroups": []}, times=1)]
+    world.one_pass(key)
+    assert "logs:PutRetentionPolicy" not in world.line.writes()
+    world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned")
+
+
+def test_a_neighbour_whose_name_only_begins_like_ours_is_not_taken_for_ours(world: World) -> None:
+    """DescribeLogGroups filters by prefix."""
+    logs = world.sdk.client("logs")
+    logs.create_log_group(logGroupName=f"{GROUP}-2", tags={"team": "theirs"})
+    key = world.provisioned()
+    assert [group["name"] for group in snapshot.log_groups(world)] == [GROUP, f"{GROUP}-2"]
+    assert snapshot.log_groups(world)[1]["retention"] is None
+    logs.delete_log_group(logGroupName=GROUP)
+    world.one_pass(key)
+    assert [group["name"] for group in snapshot.log_groups(world)] == [GROUP, f"{GROUP}-2"]
+    world.delete(key)
+    world.settle(key)
+    assert snapshot.log_groups(world) == [
+        {"name": f"{GROUP}-2", "retention": None, "key": None, "tags": {"team": "theirs"}}
+    ]

@@ -1,0 +1,467 @@
+"""What takes time or is refused: waited for, shown, and gone on with by itself.
+
+Runs on MiniStack. What it does not have (a young role unknown to Lambda, Pending functions, Creating mappings, denials,
+throttling) is injected with AWS's texts; when AWS says which is not shown.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from humangov.aws.clients import ACTIONS
+from humangov.kube import KubeError
+
+from tests.aws import snapshot
+from tests.aws.world import Fault, World, answer_lost, denied, error, on, throttled
+
+NAME = "humangov-california-delete-file"
+
+
+def test_a_missing_table_is_waited_for_and_nothing_is_made_before_it_is_there(world: World) -> None:
+    world.make_bucket()
+    key = world.apply()
+    outcome = world.one_pass(key)
+    assert world.ready(key).startswith("Unknown TableNotFound")
+    assert outcome.after == 5
+    assert world.line.writes() == []
+    world.make_table()
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+def test_a_missing_bucket_is_waited_for_and_nothing_is_made_before_it_is_there(world: World) -> None:
+    world.make_table()
+    key = world.apply()
+    outcome = world.one_pass(key)
+    assert world.ready(key).startswith("Unknown BucketNotFound")
+    assert outcome.after == 5
+    assert world.line.writes() == []
+    world.make_bucket()
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+@pytest.mark.parametrize("what", ["table", "bucket"])
+def test_after_15_minutes_what_is_missing_is_a_persons_business_and_still_looked_for(world: World, what: str) -> None:
+    if what == "table":
+        world.make_bucket()
+    else:
+        world.make_table()
+    key = world.apply()
+    world.one_pass(key)
+    world.clock.forward(14 * 60)
+    world.one_pass(key)
+    assert world.ready(key).startswith("Unknown")
+    world.new_life()
+    world.clock.forward(61)
+    outcome = world.one_pass(key)
+    assert world.ready(key).startswith("False"), "a restart does not begin the 15 minutes anew"
+    assert world.condition(key, "Stalled")["status"] == "True"
+    assert outcome.after == 30
+    writes = len(world.line.kube_writes())
+    world.one_pass(key)
+    assert len(world.line.kube_writes()) == writes, "told once"
+    if what == "table":
+        world.make_table()
+    else:
+        world.make_bucket()
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+def test_a_table_that_vanishes_from_a_settled_tenant_is_waited_for(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("dynamodb").delete_table(TableName="humangov-california-dynamodb")
+    world.one_pass(key)
+    assert world.ready(key).startswith("Unknown TableNotFound")
+    assert world.line.writes() == []
+
+
+def test_a_suspended_new_tenant_gets_nothing_not_even_a_finalizer(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply(world.manifest(suspend=True))
+    for _ in range(3):
+        world.one_pass(key)
+    assert world.line.writes() == []
+    assert world.kube.objects[key]["metadata"]["finalizers"] == []
+    assert "suspended" in world.ready(key)
+
+
+def test_a_suspended_tenant_can_be_deleted(world: World) -> None:
+    key = world.provisioned()
+    world.kube.edit(key, lambda resource: resource["spec"].update(suspend=True))
+    world.settle(key)
+    world.delete(key)
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_the_emergency_stop_switches_the_trigger_off_and_says_how_long_records_last(world: World) -> None:
+    key = world.provisioned()
+    world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
+    world.settle(key)
+    assert snapshot.mappings(world)[0]["State"] == "Disabled"
+    assert world.ready(key).startswith("True TriggerDisabled")
+    assert "24 hours" in world.ready(key)
+    world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": True}))
+    world.settle(key)
+    assert snapshot.mappings(world)[0]["State"] == "Enabled"
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        "iam:GetRole", "iam:GetRolePolicy", "iam:ListRolePolicies", "s3:GetBucketLocation", "s3:GetBucketVersioning",
+        "logs:DescribeLogGroups", "logs:ListTagsForResource", "dynamodb:DescribeTable", "dynamodb:ListTagsOfResource",
+        "lambda:GetFunction",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("failure", [denied("x"), throttled(), error("Strange", "?")], ids=["denied", "slow", "odd"])
+def test_the_emergency_stop_works_while_other_reads_fail(world: World, action: str, failure: Exception) -> None:
+    key = world.provisioned()
+    world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
+    world.line.faults = [Fault(on(action), error=failure)]
+    world.one_pass(key)
+    assert snapshot.mappings(world)[0]["State"] == "Disabled"
+
+
+@pytest.mark.parametrize("failure", [denied("x"), throttled()], ids=["denied", "slow"])
+def test_the_emergency_stop_works_while_the_bucket_or_the_role_is_gone_or_cannot_be_written(
+    world: World, failure: Exception
+) -> None:
+    key = world.provisioned()
+    world.sdk.client("iam").delete_role_policy(RoleName=f"{NAME}-us-east-1", PolicyName="humangov-cleanup")
+    world.sdk.client("s3").delete_bucket(Bucket=world.bucket)
+    world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
+    world.line.faults = [Fault(on("iam:PutRolePolicy"), error=failure)]
+    world.one_pass(key)
+    assert snapshot.mappings(world)[0]["State"] == "Disabled"
+
+
+def test_the_emergency_stop_also_stops_the_trigger_of_an_older_stream(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("dynamodb").update_table(
+        TableName="humangov-california-dynamodb", StreamSpecification={"StreamEnabled": False}
+    )
+    world.settle(key)
+    assert len(snapshot.mappings(world)) == 2
+    world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
+    world.settle(key)
+    assert {mapping["State"] for mapping in snapshot.mappings(world)} == {"Disabled"}
+
+
+FIRST_APPLY_ACTIONS = [
+    "sts:GetCallerIdentity", "dynamodb:DescribeTable", "dynamodb:DescribeStream", "dynamodb:TagResource",
+    "dynamodb:UpdateTable", "s3:GetBucketLocation", "s3:GetBucketVersioning", "iam:GetRole", "iam:CreateRole",
+    "iam:PutRolePolicy", "logs:DescribeLogGroups", "logs:CreateLogGroup", "logs:PutRetentionPolicy",
+    "lambda:GetFunction", "lambda:CreateFunction", "lambda:ListEventSourceMappings", "lambda:CreateEventSourceMapping",
+]  # fmt: skip
+# Without these nothing else may be done, or can be.
+FIRST = {
+    "sts:GetCallerIdentity", "dynamodb:DescribeTable", "s3:GetBucketLocation", "s3:GetBucketVersioning",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("action", FIRST_APPLY_ACTIONS)
+def test_a_denied_call_is_named_the_rest_goes_on_and_it_recovers_by_itself(world: World, action: str) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.faults = [Fault(on(action), error=denied(action))]
+    for _ in range(3):
+        outcome = world.one_pass(key)
+    assert outcome.failed
+    assert not outcome.soon
+    assert outcome.after is None, "the queue's slow back-off decides, not a part that waits for the denied one"
+    assert world.ready(key).startswith("False AccessDenied"), world.ready(key)
+    assert action in world.condition(key, "Stalled")["message"]
+    assert world.condition(key, "Stalled")["status"] == "True"
+    made = snapshot.snapshot(world)
+    if action in FIRST:
+        assert made["roles"] == made["log groups"] == made["functions"] == made["mappings"] == []
+    else:
+        assert len(made["roles"]) == (action not in ("iam:GetRole", "iam:CreateRole"))
+        assert len(made["log groups"]) == (action not in ("logs:DescribeLogGroups", "logs:CreateLogGroup"))
+    assert len(made["mappings"]) == 0
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+    assert [event.kind for event in world.kube.events] == ["Warning", "Normal"]
+
+
+def test_every_action_of_a_first_apply_is_in_the_denial_test(world: World) -> None:
+    key = world.provisioned()
+    world.new_life()
+    world.delete(key)
+    world.settle(key)
+    world.kube.events.clear()
+    key = world.apply()
+    world.line.forget()
+    world.settle(key)
+    used = {call.action for call in world.line.calls if call.action in ACTIONS}
+    assert used - {"sts:GetCallerIdentity"} == set(FIRST_APPLY_ACTIONS) - {"sts:GetCallerIdentity"}
+
+
+ROLE_IS_YOUNG = [
+    ("lambda:CreateFunction", "The role defined for the function cannot be assumed by Lambda."),
+    ("lambda:CreateFunction", "The provided execution role does not have permissions to call CreateNetworkInterface"),
+    ("lambda:CreateFunction", "Lambda was unable to configure: KMS key is invalid for CreateGrant"),
+    ("lambda:CreateFunction", "Your request has been throttled by EC2"),
+    (
+        "lambda:CreateEventSourceMapping",
+        (
+            "Cannot access stream arn:aws:dynamodb:x. Please ensure the role can perform the GetRecords, "
+            "GetShardIterator, DescribeStream, and ListStreams Actions on your stream in IAM."
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("action", "text"), ROLE_IS_YOUNG)
+def test_a_role_that_lambda_does_not_know_yet_is_waited_for_and_after_minutes_a_persons_business(
+    world: World, action: str, text: str
+) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.faults = [Fault(on(action), error=error("InvalidParameterValueException", text))]
+    outcome = world.one_pass(key)
+    assert (outcome.failed, outcome.soon) == (True, True)
+    assert world.ready(key).startswith("Unknown WaitingForRole")
+    assert world.kube.events == []
+    world.clock.forward(301)
+    world.one_pass(key)
+    assert world.ready(key).startswith("False RoleRefused")
+    assert text in world.ready(key)
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+    assert len(snapshot.mappings(world)) == 1
+
+
+def state(**fields: Any) -> Any:
+    """The answer of a function call, in another state."""
+
+    def alter(answer: dict[str, Any]) -> dict[str, Any]:
+        changed = {**answer}
+        if "Configuration" in answer:
+            changed["Configuration"] = {**answer["Configuration"], **fields}
+        else:
+            changed |= fields
+        return changed
+
+    return alter
+
+
+FUNCTION_CALLS = on("lambda:GetFunction", "lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
+
+
+def test_a_pending_function_is_waited_for_without_sleeping_and_gets_its_trigger_when_it_is_active(
+    world: World,
+) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.faults = [Fault(FUNCTION_CALLS, alter=state(State="Pending", LastUpdateStatus="InProgress"))]
+    for _ in range(3):
+        outcome = world.one_pass(key)
+        assert not outcome.failed
+        assert outcome.after is not None
+        assert outcome.after < 5
+    assert world.ready(key).startswith("Unknown")
+    assert snapshot.mappings(world) == []
+    assert world.line.writes().count("lambda:CreateFunction") == 1
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+    assert world.event_reasons() == ["UpToDate"]
+
+
+def test_a_function_stuck_pending_can_be_deleted(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.faults = [Fault(FUNCTION_CALLS, alter=state(State="Pending"))]
+    world.one_pass(key)
+    world.delete(key)
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_a_function_that_is_being_updated_is_not_changed_until_it_is_done(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Timeout=3)
+    world.line.faults = [Fault(FUNCTION_CALLS, alter=state(LastUpdateStatus="InProgress"))]
+    for _ in range(2):
+        assert not world.one_pass(key).failed
+    assert "lambda:UpdateFunctionConfiguration" not in world.line.writes()
+    world.line.faults = []
+    world.settle(key)
+    assert snapshot.functions(world)[0]["Timeout"] == 300
+
+
+def test_an_update_in_progress_that_only_the_write_tells_of_is_tried_again_soon(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Timeout=3)
+    busy = error(
+        "ResourceConflictException",
+        f"The operation cannot be performed at this time. An update is in progress for resource: {NAME}",
+        status=409,
+    )
+    world.line.faults = [Fault(on("lambda:UpdateFunctionConfiguration"), error=busy, times=2)]
+    outcome = world.one_pass(key)
+    assert (outcome.failed, outcome.soon) == (True, True)
+    world.settle(key)
+    assert snapshot.functions(world)[0]["Timeout"] == 300
+    assert "Warning" not in [event.kind for event in world.kube.events]
+
+
+def test_a_function_that_lambda_could_not_set_up_is_a_persons_business(world: World) -> None:
+    key = world.provisioned()
+    world.line.faults = [
+        Fault(FUNCTION_CALLS, alter=state(State="Failed", StateReason="The image is gone")),
+    ]
+    world.one_pass(key)
+    assert world.ready(key).startswith("False FunctionFailed")
+    assert "The image is gone" in world.ready(key)
+
+
+def test_a_trigger_that_is_being_made_is_waited_for_and_not_made_twice(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+
+    def creating(answer: dict[str, Any]) -> dict[str, Any]:
+        if "EventSourceMappings" in answer:
+            return {**answer, "EventSourceMappings": [creating(item) for item in answer["EventSourceMappings"]]}
+        return {**answer, "State": "Creating"}
+
+    world.line.faults = [Fault(on("lambda:ListEventSourceMappings", "lambda:CreateEventSourceMapping"), alter=creating)]
+    for _ in range(4):
+        world.one_pass(key)
+    assert world.ready(key).startswith("Unknown Creating")
+    assert world.line.writes().count("lambda:CreateEventSourceMapping") == 1
+    assert "lambda:UpdateEventSourceMapping" not in world.line.writes()
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+def test_a_mapping_that_the_list_does_not_show_yet_is_not_made_twice(world: World) -> None:
+    """AWS refuses the second with its text; MiniStack would take it."""
+    key = world.provisioned()
+    [uuid] = [item["UUID"] for item in world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]]
+    [mapping] = snapshot.mappings(world)
+    exists = error(
+        "ResourceConflictException",
+        f'The event source arn (" {mapping["EventSourceArn"]} ") and function (" {NAME} ") provided mapping already '
+        f"exists. Please update or delete the existing mapping with UUID {uuid}",
+        status=409,
+    )
+    world.line.faults = [
+        Fault(on("lambda:ListEventSourceMappings"), alter=lambda _: {"EventSourceMappings": []}, times=2),
+        Fault(on("lambda:CreateEventSourceMapping"), error=exists),
+    ]
+    outcome = world.one_pass(key)
+    assert not outcome.failed, "what AWS names is adopted at once"
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+    assert len(snapshot.mappings(world)) == 1
+
+
+def test_a_table_that_is_being_updated_is_waited_for(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+
+    def updating(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "Table": {**answer["Table"], "TableStatus": "UPDATING"}}
+
+    world.line.faults = [Fault(on("dynamodb:DescribeTable"), alter=updating)]
+    outcome = world.one_pass(key)
+    assert outcome.after is not None
+    assert "dynamodb:UpdateTable" not in world.line.writes()
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+def test_a_stream_that_somebody_else_enabled_in_between_is_used_and_not_marked_as_ours(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    already = error(
+        "ValidationException", "Table already has an enabled stream: TableName: humangov-california-dynamodb"
+    )
+    world.line.faults = [Fault(on("dynamodb:UpdateTable"), error=already)]
+    world.clock.forward(600)  # the mark says when we began; their stream was born at another time
+    outcome = world.one_pass(key)
+    assert not outcome.failed
+    world.clock.forward(-600)
+    world.sdk.client("dynamodb").update_table(
+        TableName="humangov-california-dynamodb",
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+    )
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+    assert "humangov.io/stream" not in snapshot.tables(world)[0]["tags"]
+    world.delete(key)
+    world.clock.forward(60)
+    world.settle(key)
+    assert snapshot.tables(world)[0]["stream"]["StreamEnabled"] is True
+
+
+def test_an_answer_that_was_lost_is_looked_at_again_and_nothing_is_made_twice(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.faults = [
+        Fault(on(action), error=answer_lost(), after_effect=True, times=1)
+        for action in FIRST_APPLY_ACTIONS
+        if ACTIONS[action].writes
+    ]
+    world.settle(key, passes=20)
+    found = snapshot.snapshot(world)
+    assert [len(found[kind]) for kind in ("functions", "mappings", "roles", "log groups")] == [1, 1, 1, 1]
+    assert "Warning" not in [event.kind for event in world.kube.events], world.kube.events
+
+
+def test_equal_failures_with_other_request_ids_write_one_status(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    for number in range(5):
+        text = f"User is not authorized (Service: Iam, Status Code: 403, Request ID: 4b5b1b0a-{number})"
+        world.line.faults = [Fault(on("iam:CreateRole"), error=error("AccessDenied", text))]
+        world.one_pass(key)
+        if number == 1:
+            world.line.forget()
+    assert world.line.kube_writes() == []
+
+
+def test_an_apiserver_that_refuses_a_write_is_asked_again_and_aws_is_not_touched_before_it_took_it(
+    world: World,
+) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    for action in ("kube:set_finalizer", "kube:apply_status"):
+        world.line.faults = [Fault(on(action), error=KubeError("x", status=500, reason="down"))]
+        outcome = world.one_pass(key)
+        assert outcome.failed
+        assert world.line.writes() == []
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+def test_an_event_that_cannot_be_posted_does_not_stop_the_pass(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.faults = [Fault(on("kube:post_event"), error=KubeError("x", status=403, reason="being terminated"))]
+    world.settle(key)
+    assert world.ready(key).startswith("True")

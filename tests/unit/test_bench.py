@@ -1,0 +1,172 @@
+"""The benches' arithmetic. What they measure is shown by running them: `make bench NAME=calls`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from bench import calls, rig
+from bench.measure import Phase, percentile, spread, spread_row, table_lines, typical, whole, writes_by
+from sandbox.operations import Operation
+from sandbox.recorder import Call
+
+OPERATOR = "system:serviceaccount:bench-1:humangov-operator"
+
+
+def audit_line(verb: str, *, user: str = OPERATOR, code: int = 200, **event: Any) -> str:
+    return json.dumps(
+        {
+            "stage": "ResponseComplete",
+            "verb": verb,
+            "user": {"username": user},
+            "objectRef": {"resource": "humangovstates", "name": "one"},
+            "responseStatus": {"code": code},
+            **event,
+        }
+    )
+
+
+def call(name: str, *, started: float = 0.0) -> Call:
+    return Call(
+        operation=Operation("lambda", name), access_key="1", region="us-east-1", method="GET", url="/", status=200,
+        error="", started=started, duration_seconds=0.01,
+    )  # fmt: skip
+
+
+def phase(reads: int, writes: int = 0, kube: int = 0) -> Phase:
+    return Phase(
+        reads=Counter({"lambda:GetFunction": reads}) if reads else Counter(),
+        writes=Counter({"lambda:CreateFunction": writes}) if writes else Counter(),
+        kube_writes=Counter({"patch humangovstates/status": kube}) if kube else Counter(),
+    )
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.01, 1), (0.5, 5), (0.51, 6), (0.99, 10), (1.0, 10)])
+def test_a_percentile_is_a_value_that_was_measured(share: float, expected: float) -> None:
+    assert percentile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], share) == expected
+
+
+def test_a_percentile_of_one_value_is_that_value() -> None:
+    assert percentile([3.5], 0.5) == percentile([3.5], 1.0) == 3.5
+
+
+@pytest.mark.parametrize(("values", "share"), [([], 0.5), ([1.0], 0.0), ([1.0], 1.1)])
+def test_a_percentile_of_nothing_is_refused(values: list[float], share: float) -> None:
+    with pytest.raises(ValueError, match=r"nothing was measured|a share is"):
+        percentile(values, share)
+
+
+def test_a_figure_without_a_measurement_does_not_exist() -> None:
+    with pytest.raises(ValueError, match="nothing was measured"):
+        spread([])
+
+
+def test_a_spread_has_the_least_the_middle_and_the_greatest() -> None:
+    assert spread([3, 1, 2, 10]).figures() == {"min": 1, "median": 2.5, "max": 10, "n": 4}
+
+
+def test_the_operators_writes_are_counted_whatever_the_answer_was_and_nobody_elses() -> None:
+    status = {"resource": "humangovstates", "subresource": "status", "name": "one"}
+    lines = [
+        audit_line("patch", objectRef=status),
+        audit_line("patch", objectRef=status, code=409),
+        audit_line("create", objectRef={"resource": "events", "apiGroup": "events.k8s.io"}, code=201),
+        audit_line("get"),
+        audit_line("list"),
+        audit_line("watch"),
+        audit_line("patch", stage="RequestReceived"),
+        audit_line("patch", user="sandbox-admin"),
+        audit_line("patch", user=OPERATOR + "-2"),
+        '{"stage": "ResponseComp',
+    ]
+    found = writes_by(OPERATOR, lines)
+    assert Counter(map(str, found)) == {"patch humangovstates/status": 2, "create events": 1}
+    assert [write.code for write in found] == [200, 409, 201]
+
+
+def test_aws_calls_are_told_apart_by_what_they_do() -> None:
+    found = rig.phase_of([call("GetFunction"), call("ListTags"), call("CreateFunction")], kube_writes=())
+    assert found.reads == {"lambda:GetFunction": 1, "lambda:ListTags": 1}
+    assert found.writes == {"lambda:CreateFunction": 1}
+    assert found.aws_calls == 3
+    assert list(found.by_operation()) == ["lambda:CreateFunction", "lambda:GetFunction", "lambda:ListTags"]
+
+
+def test_the_typical_phase_is_one_that_happened() -> None:
+    assert typical([phase(19), phase(21), phase(20), phase(30)]) == phase(20)
+
+
+def test_a_watch_line_says_ready_only_of_the_present_generation() -> None:
+    line = "MODIFIED|one|2|{}|True\n"
+    assert rig.parse_sighting(line.format(2), at=1.0) == rig.Sighting(at=1.0, kind="MODIFIED", name="one", ready=True)
+    old = rig.parse_sighting(line.format(1), at=1.0)
+    assert old is not None
+    assert not old.ready
+    new = rig.parse_sighting("ADDED|one|1||\n", at=1.0)
+    assert new is not None
+    assert not new.ready
+    assert rig.parse_sighting("BOOKMARK|one|2|2|True", at=1.0) is None
+    assert rig.parse_sighting("error: no such thing", at=1.0) is None
+
+
+def test_passes_are_read_from_the_operators_log() -> None:
+    entry = {"time": "2026-01-01T00:00:01.500+00:00", "message": "pass ended", "tenant": "a/b", "duration_ms": 3.0}
+    log = "\n".join([json.dumps(entry), json.dumps({**entry, "message": "watching"}), "Traceback", "[]"])
+    assert rig.passes_of(log) == [rig.Pass(tenant="a/b", ended=1767225601.5)]
+
+
+def test_a_table_puts_numbers_to_the_right_and_words_to_the_left() -> None:
+    assert table_lines(("WHAT", "N", "UNIT"), [("one", 5, "s"), ("fifteen", 12.5, "")]) == [
+        "WHAT         N   UNIT",
+        "one          5   s",
+        "fifteen   12.5",
+    ]
+
+
+def test_a_row_that_does_not_fit_its_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="another number of cells"):
+        table_lines(("A", "B"), [("only one",)])
+
+
+def test_counts_are_shown_as_counts_and_seconds_with_three_digits() -> None:
+    assert spread_row("calls", spread([19, 20])) == ("calls", "19", "19.5", "20", 2, "")
+    assert spread_row("time", spread([1.0, 0.25, 2]), unit="s") == ("time", "0.250", "1.000", "2.000", 3, "s")
+    assert json.dumps([whole(6.0), whole(0.5)]) == "[6, 0.5]"
+
+
+def test_the_report_has_every_figure_that_is_promised() -> None:
+    measured = calls.Measured(
+        apply_to_ready=[1.0, 0.8, 0.9], applied=[phase(10, 9, 4)] * 3, kubectl_apply=[0.1] * 3,
+        kubectl_delete=[0.1] * 3, erased=[0.02, 0.03], erased_first=[0.5], delete_to_gone=[0.4, 0.5, 0.6],
+        deleted=[phase(12, 10, 2)] * 3, young_delete_to_gone=[2.5], by_hand=[0.5], by_hand_calls=[phase(12, 7)],
+        by_hand_removal=[0.25], settled=[phase(6)] * 7, deep=[phase(14)], settled_kube_writes=[0],
+    )  # fmt: skip
+    crowd = calls.Crowd(
+        states=50, apply_to_ready=10.0, applied=phase(500, 450, 200), apply_cpu=3.0, restart=4.0,
+        restarted=phase(700), delete_to_gone=9.0, deleted=phase(600, 500, 100),
+    )  # fmt: skip
+    figures = calls.report(measured, crowd).figures
+    expected = {
+        "first_apply_aws_calls": 19, "settled_pass_aws_reads": 6, "settled_pass_aws_writes": 0,
+        "first_apply_kube_writes": 4, "settled_pass_kube_writes": 0, "delete_aws_calls": 22,
+        "apply_to_ready_s": 0.9, "delete_to_gone_s": 0.5, "apply_to_ready_per_by_hand": 1.8,
+        "delete_to_gone_per_by_hand": 2.0, "fifty_apply_aws_calls_per_tenant": 19.0,
+        "fifty_apply_kube_writes_per_tenant": 4.0, "fifty_restart_kube_writes_per_tenant": 0.0,
+        "fifty_apply_to_ready_per_by_hand": 0.4,
+    }  # fmt: skip
+    assert {key: figures[key] for key in expected} == expected
+    assert figures["record_deleted_to_file_erased_s"] == {"p50": 0.03, "max": 0.5, "n": 3, "first_p50": 0.5}
+    assert figures["calls_by_operation"]["settled_pass"] == {"lambda:GetFunction": 6}
+    json.dumps(figures)
+
+
+def test_a_run_at_rest_without_a_deep_pass_is_not_published() -> None:
+    crowd = calls.Crowd(
+        states=2, apply_to_ready=1, applied=phase(1), apply_cpu=1, restart=1, restarted=phase(1), delete_to_gone=1,
+        deleted=phase(1),
+    )  # fmt: skip
+    with pytest.raises(rig.NotMeasuredError):
+        calls.report(calls.Measured(settled=[phase(6)]), crowd)

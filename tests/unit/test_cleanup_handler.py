@@ -1,0 +1,64 @@
+"""The cold start: settings and clients, and nothing that waits for ever."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+import pytest
+
+NAME = "humangov.cleanup.handler"
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Lambda's, without an endpoint of one's own; the module is read anew."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "AWS_REGION": "us-gov-west-1",
+        "AWS_DEFAULT_REGION": "us-gov-west-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "HUMANGOV_TENANT": "uid/humangov/california",
+        "HUMANGOV_TABLE": "california",
+        "HUMANGOV_BUCKET": "files",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delitem(sys.modules, NAME, raising=False)
+    return monkeypatch
+
+
+def handler() -> ModuleType:
+    module = importlib.import_module(NAME)
+    del sys.modules[NAME]
+    return module
+
+
+def path_style(module: ModuleType) -> bool:
+    return (module.S3.meta.config.s3 or {}).get("addressing_style") == "path"
+
+
+def test_on_aws_buckets_have_their_own_host_names(environment: pytest.MonkeyPatch) -> None:
+    assert not path_style(handler())
+
+
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+def test_at_an_endpoint_of_ones_own_buckets_are_paths(environment: pytest.MonkeyPatch, name: str) -> None:
+    environment.setenv(name, "http://emulator:4566")
+
+    module = handler()
+
+    assert path_style(module)
+    assert module.S3.meta.endpoint_url == "http://emulator:4566"
+
+
+def test_one_attempt_of_a_call_fits_into_the_time_kept_before_the_deadline(environment: pytest.MonkeyPatch) -> None:
+    module = handler()
+
+    for client in (module.DYNAMODB, module.S3):
+        config = client.meta.config
+        assert config.connect_timeout + config.read_timeout < 10
+        assert config.retries["total_max_attempts"] == 3
+        assert config.max_pool_connections >= 16

@@ -1,0 +1,221 @@
+"""Arguments in, exit codes out: the operator and the plan behind them are stubs. Runs on nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from humangov import cli, kube
+from humangov.admission import Patterns
+from humangov.controller import RunSettings
+from humangov.plan import PlanError
+from humangov.settings import Settings
+
+from tests.unit.make import resource
+
+Started = list[tuple[Settings, RunSettings]]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Started:
+    """What `humangov run` would have started."""
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+    seen: Started = []
+
+    def run(settings: Settings, run_settings: RunSettings) -> int:
+        seen.append((settings, run_settings))
+        return 0
+
+    monkeypatch.setattr("humangov.controller.run", run)
+    monkeypatch.setattr("humangov.logs.configure", lambda **_: None)
+    return seen
+
+
+def invoke(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
+    result = CliRunner().invoke(cli.main, list(arguments), input=stdin, env=environment)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def commands() -> list[click.Command]:
+    return [cli.main.commands[name] for name in sorted(cli.main.commands)]
+
+
+@pytest.mark.parametrize("command", commands(), ids=lambda command: str(command.name))
+def test_help_lists_every_flag_with_words_and_its_variable(command: click.Command, started: Started) -> None:
+    text = invoke(str(command.name), "--help").output
+    told = " ".join(text.split())
+    for option in command.params:
+        if not isinstance(option, click.Option):
+            continue
+        assert option.opts[-1] in text
+        assert option.help
+        assert option.help.split()[0] in text
+    assert command.help
+    assert command.help.splitlines()[0] in told
+
+
+def test_help_of_the_program_lists_its_commands(started: Started) -> None:
+    text = invoke("--help").output
+    assert all(str(command.name) in text for command in commands())
+    assert "humangov" in invoke("--version").output
+
+
+def test_every_setting_of_run_has_a_variable() -> None:
+    options = [option for option in cli.main.commands["run"].params if isinstance(option, click.Option)]
+    without = [option.opts[0] for option in options if not option.envvar and option.opts[0] != "--help"]
+    assert without == []
+    first = [option.envvar if isinstance(option.envvar, str) else (option.envvar or [""])[0] for option in options]
+    variables = [str(variable) for variable in first]
+    assert all(variable.startswith("HUMANGOV_") for variable in variables)
+    assert len(set(variables)) == len(variables)
+
+
+def test_run_takes_its_settings_from_flags(started: Started, tmp_path: Path) -> None:
+    allowed = tmp_path / "names.yaml"
+    allowed.write_text("florida: {tables: [f-*], buckets: [f-*]}")
+    result = invoke(
+        "run", "--region", "us-gov-west-1", "--cluster-name", "c", "--tag", "a=b", "--tag", "c=d=e", "--namespace", "x",
+        "--namespace", "y", "--allowed-names", str(allowed), "--resync", "60", "--workers", "3", "--probe-address",
+        "off", "--permissions-boundary", "arn:b",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    [(settings, run_settings)] = started
+    assert settings.region == "us-gov-west-1"
+    assert settings.default_tags == {"a": "b", "c": "d=e"}
+    assert settings.namespaces == ("x", "y")
+    assert settings.permissions_boundary_arn == "arn:b"
+    assert settings.allowed.namespaces == {"florida": Patterns(tables=("f-*",), buckets=("f-*",))}
+    assert (run_settings.cluster_name, run_settings.resync_seconds, run_settings.workers) == ("c", 60, 3)
+    assert run_settings.probe_port is None
+
+
+def test_run_takes_its_settings_from_the_environment(started: Started) -> None:
+    result = invoke(
+        "run", HUMANGOV_REGION="eu-west-1", HUMANGOV_CLUSTER_NAME="c", HUMANGOV_TAGS="a=b c=d",
+        HUMANGOV_NAMESPACE="x y", HUMANGOV_RESYNC="60", HUMANGOV_WORKERS="3",
+        HUMANGOV_PROBE_ADDRESS="0.0.0.0:9", HUMANGOV_OPERATOR_NAMESPACE="own",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    [(settings, run_settings)] = started
+    assert settings.region == "eu-west-1"
+    assert settings.default_tags == {"a": "b", "c": "d"}
+    assert settings.namespaces == ("x", "y")
+    assert list(settings.allowed.namespaces) == ["own"]
+    assert (run_settings.probe_host, run_settings.probe_port) == ("0.0.0.0", 9)
+
+
+def test_the_region_may_be_the_sdks(started: Started) -> None:
+    assert invoke("run", AWS_REGION="", AWS_DEFAULT_REGION="sa-east-1").exit_code == 0
+    assert started[0][0].region == "sa-east-1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "no AWS region"),
+        (["--region", "r", "--tag", "x"], "expected KEY=VALUE"),
+        (["--region", "r", "--tag", "=x"], "expected KEY=VALUE"),
+        (["--region", "r", "--tag", "aws:x=y"], "reserved"),
+        (["--region", "r", "--tag", "humangov.io/tenant=y"], "reserved"),
+        (["--region", "r", "--probe-address", "x"], "HOST:PORT"),
+        (["--region", "r", "--probe-address", "x:99999"], "HOST:PORT"),
+        (["--region", "r", "--workers", "1"], "--workers"),
+        (["--region", "r", "--resync", "0"], "--resync"),
+        (["--region", "r", "--resync", "often"], "--resync"),
+        (["--region", "r", "--log-format", "xml"], "--log-format"),
+        (["--region", "r", "--allowed-names", "/does/not/exist"], "--allowed-names"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_a_bad_flag_of_run_gives_a_sentence(started: Started, arguments: list[str], told: str) -> None:
+    result = invoke("run", *arguments)
+    assert result.exit_code == 2
+    assert told in result.output
+    assert "Traceback" not in result.output
+    assert started == []
+
+
+@pytest.mark.parametrize("text", ["[", "- a", "a: {tables: x}", "a: 5"])
+def test_a_bad_file_of_allowed_names_gives_a_sentence(started: Started, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "names.yaml"
+    path.write_text(text)
+    result = invoke("run", "--region", "r", "--allowed-names", str(path))
+    assert result.exit_code == 2
+    assert str(path) in result.output
+
+
+def test_a_cluster_that_cannot_be_reached_gives_a_sentence(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: Any) -> int:
+        raise kube.KubeError("listing", status=None, reason="no route")
+
+    monkeypatch.setattr("humangov.controller.run", run)
+    result = invoke("run", "--region", "r")
+    assert result.exit_code == 1
+    assert "listing: no route" in result.output
+
+
+Plan = Callable[..., tuple[list[str], bool]]
+MANIFEST = "apiVersion: humangov.io/v1\nkind: HumanGovState\nmetadata: {name: a}\nspec: {}\n"
+
+
+def planned(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> list[Any]:
+    seen: list[Any] = []
+
+    async def stub(manifest: Any, **more: Any) -> tuple[list[str], bool]:
+        seen.append((manifest, more))
+        return plan()
+
+    monkeypatch.setattr(cli, "plan_manifest", stub)
+    return seen
+
+
+@pytest.mark.parametrize(("differs", "code"), [(False, 0), (True, 2)])
+def test_plans_exit_code_says_whether_there_are_changes(
+    started: Started, monkeypatch: pytest.MonkeyPatch, differs: bool, code: int
+) -> None:
+    seen = planned(monkeypatch, lambda: (["a line"], differs))
+    result = invoke("plan", "-f", "-", "--region", "r", "-n", "ns", stdin=f"---\n{MANIFEST}---\n{MANIFEST}")
+    assert result.exit_code == code
+    assert result.output.count("a line") == 2
+    assert [more["namespace"] for _, more in seen] == ["ns", "ns"]
+
+
+def test_plan_says_1_where_it_cannot_tell(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> tuple[list[str], bool]:
+        raise PlanError("no rights")
+
+    planned(monkeypatch, fails)
+    result = invoke("plan", "-f", "-", "--region", "r", stdin=MANIFEST)
+    assert result.exit_code == 1
+    assert "no rights" in result.output
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[", "just text", "- a", "{a: b}", "kind: HumanGovState", MANIFEST, MANIFEST.replace("{name: a}", "text"),
+     MANIFEST.replace("{name: a}", "[x]"), MANIFEST.replace("spec: {}", "spec: []"), "\x00"],
+)  # fmt: skip
+def test_a_bad_manifest_gives_a_sentence(started: Started, text: str) -> None:
+    result = invoke("plan", "-f", "-", "--region", "r", "--offline", "--cluster-name", "c", stdin=text)
+    assert result.exit_code == 1, result.output
+    assert "Error: " in result.output
+
+
+def test_plan_offline_needs_a_cluster_name(started: Started) -> None:
+    result = invoke("plan", "-f", "-", "--offline", "--region", "r", stdin=MANIFEST)
+    assert result.exit_code == 2
+    assert "--cluster-name" in result.output
+
+
+def test_plan_of_a_file_that_is_not_there_gives_a_sentence(started: Started, tmp_path: Path) -> None:
+    result = invoke("plan", "-f", str(tmp_path / "none.yaml"), "--region", "r")
+    assert result.exit_code == 1
+    assert "none.yaml" in result.output
+    assert resource()["kind"] == "HumanGovState"

@@ -1,0 +1,178 @@
+"""What AWS's errors mean here, text by text, and what people are told of them. Runs on nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+from humangov.aws.errors import AwsError, Meaning, meaning_of, raise_for
+from humangov.aws.model import finding_of_error
+
+from tests.unit.make import NOW
+
+MAPPING_EXISTS = (
+    'The event source arn (" arn:x ") and function (" f ") provided mapping already exists. Please update or delete '
+    "the existing mapping with UUID 1"
+)
+YOUNG_ROLE = [
+    "The role defined for the function cannot be assumed by Lambda.",
+    "The provided execution role does not have permissions to call X on Y",
+    (
+        "Lambda was unable to configure access to your environment variables because the KMS key is invalid for "
+        "CreateGrant."
+    ),
+    "Your request has been throttled by EC2, please make sure you have enough API rate limit.",
+    (
+        "Cannot access stream arn:x. Please ensure the role can perform the GetRecords, GetShardIterator, "
+        "DescribeStream, and ListStreams Actions on your stream in IAM."
+    ),
+]
+TABLE = [
+    ("ValidationException", "Table already has an enabled stream: TableName: X", Meaning.ALREADY),
+    ("ResourceInUseException", "Table already has an enabled stream: TableName: X", Meaning.ALREADY),
+    ("ValidationException", "Table has no stream to disable: TableName: X", Meaning.ALREADY),
+    ("ResourceInUseException", "Attempt to change a resource which is still in use: Table is being updated: X",
+     Meaning.RETRY_SOON),
+    ("LimitExceededException", "Subscriber limit exceeded: There is a limit of 500 simultaneous table operations",
+     Meaning.RETRY_SOON),
+    *[("InvalidParameterValueException", text, Meaning.RETRY_SOON) for text in YOUNG_ROLE],
+    ("InvalidParameterValueException", "Unzipped size must be smaller than 262144000 bytes", Meaning.PERSON),
+    ("DeleteConflict", "Cannot delete entity, must detach all policies first.", Meaning.CONFLICT),
+    ("DeleteConflictException", "Cannot delete entity, must delete policies first.", Meaning.CONFLICT),
+    ("ResourceConflictException", ("The operation cannot be performed at this time. An update is in progress for "
+     "resource: arn:x"), Meaning.RETRY_SOON),
+    ("ResourceConflictException", ("The operation cannot be performed at this time. The function is currently in the "
+     "following state: Pending"), Meaning.RETRY_SOON),
+    ("ResourceConflictException", MAPPING_EXISTS, Meaning.EXISTS),
+    ("ResourceConflictException", "Function already exist: f", Meaning.EXISTS),
+    ("EntityAlreadyExists", "Role with name x already exists.", Meaning.EXISTS),
+    ("ResourceAlreadyExistsException", "The specified log group already exists", Meaning.EXISTS),
+    ("ResourceInUseException", "The event source mapping is in use", Meaning.RETRY_SOON),
+    ("NoSuchEntity", "The role with name x cannot be found.", Meaning.GONE),
+    ("ResourceNotFoundException", "Function not found: arn:x", Meaning.GONE),
+    ("NoSuchBucket", "The specified bucket does not exist", Meaning.GONE),
+    ("ThrottlingException", "Rate exceeded", Meaning.RETRY_SOON),
+    ("Throttling", "Rate exceeded", Meaning.RETRY_SOON),
+    ("TooManyRequestsException", "Rate Exceeded.", Meaning.RETRY_SOON),
+    ("SlowDown", "Please reduce your request rate.", Meaning.RETRY_SOON),
+    ("ServiceUnavailable", "", Meaning.RETRY_SOON),
+    ("ServiceException", "An error occurred and the request cannot be processed.", Meaning.RETRY_SOON),
+    ("InternalFailure", "", Meaning.RETRY_SOON),
+    ("InternalServerError", "", Meaning.RETRY_SOON),
+    ("AccessDeniedException", "User: x is not authorized to perform: iam:PassRole on resource: y", Meaning.PERSON),
+    ("AccessDenied", "Access Denied", Meaning.PERSON),
+    ("ExpiredTokenException", "The security token included in the request is expired", Meaning.PERSON),
+    ("ValidationException", "1 validation error detected", Meaning.PERSON),
+    ("LimitExceeded", "Cannot exceed quota for RolesPerAccount: 1000", Meaning.PERSON),
+    ("CodeStorageExceededException", "Code storage limit exceeded.", Meaning.PERSON),
+    ("SomethingNew", "never seen", Meaning.RETRY_SLOWLY),
+    ("", "", Meaning.RETRY_SLOWLY),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "text", "meaning"), TABLE)
+def test_every_text_of_aws_has_its_meaning(code: str, text: str, meaning: Meaning) -> None:
+    assert meaning_of(code, text) is meaning
+
+
+def translated(error: Exception) -> AwsError:
+    with pytest.raises(AwsError) as caught:
+        raise_for(error, action="iam:CreateRole", target="a-role")
+    return caught.value
+
+
+def client_error(code: str, text: str, *, status: int = 400) -> ClientError:
+    answer = {"Error": {"Code": code, "Message": text}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(answer, "CreateRole")
+
+
+def test_only_an_explicit_not_found_is_gone() -> None:
+    gone = {code for code, text, _ in TABLE if meaning_of(code, text) is Meaning.GONE}
+    assert gone == {"NoSuchEntity", "ResourceNotFoundException", "NoSuchBucket"}
+    for status in (403, 404, 500):
+        assert not translated(client_error("Unknown", "", status=status)).gone
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_an_unknown_error_of_the_5xx_kind_is_retried_soon(status: int) -> None:
+    assert translated(client_error("SomethingNew", "x", status=status)).meaning is Meaning.RETRY_SOON
+
+
+@pytest.mark.parametrize(
+    ("error", "meaning"),
+    [
+        (ReadTimeoutError(endpoint_url="https://x"), Meaning.RETRY_SOON),
+        (ConnectTimeoutError(endpoint_url="https://x"), Meaning.RETRY_SOON),
+        (EndpointConnectionError(endpoint_url="https://x"), Meaning.RETRY_SOON),
+        (NoCredentialsError(), Meaning.PERSON),
+        (ParamValidationError(report="bad"), Meaning.PERSON),
+    ],
+)
+def test_what_the_sdk_itself_says_is_a_time_out_or_a_misconfiguration(error: Exception, meaning: Meaning) -> None:
+    assert translated(error).meaning is meaning
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Cannot do it (Service: AmazonDynamoDBv2; Status Code: 400; Error Code: X; Request ID: {}; Proxy: null)",
+        "Cannot do it (Service: Lambda, Status Code: 403, Request ID: {})",
+        "Cannot do it (Service: Lambda, Status Code: 403, Request ID: {}) (SDK Attempt Count: 1)",
+        "Cannot do it, RequestId: {}",
+        "Cannot do it Request ID: {}, Extended Request ID: {}+/=",
+    ],
+)
+def test_equal_failures_give_equal_messages_whatever_their_request_ids(text: str) -> None:
+    one, other = (
+        str(translated(client_error("X", text.replace("{}", request))))
+        for request in ("4b5b1b0a-1111-4c4c-9d9d-aaaaaaaaaaaa", "A9Z0QJ1V2C3D4E5F6G7H8I9J0KVV4KQNSO5AEMVJF66Q9ASUAAJG")
+    )
+    assert one == other
+    assert "Cannot do it" in one
+
+
+def test_the_address_of_an_object_in_the_sdks_words_is_no_difference() -> None:
+    messages = {
+        str(translated(HTTPClientError(error=f"<botocore.awsrequest.AWSHTTPSConnection object at {at}>: no route")))
+        for at in ("0x7f0011223344", "0x7fffffffffff")
+    }
+    assert len(messages) == 1
+
+
+def failed(code: str, text: str) -> AwsError:
+    return translated(client_error(code, text))
+
+
+@pytest.mark.parametrize("text", YOUNG_ROLE)
+def test_a_young_role_is_waited_for_and_an_old_one_is_a_persons_business(text: str) -> None:
+    error = failed("InvalidParameterValueException", text)
+    young = finding_of_error(error, role_created=NOW - timedelta(seconds=299), now=NOW)
+    assert (young.reason, young.status, young.failed, young.soon) == ("WaitingForRole", "Unknown", True, True)
+    old = finding_of_error(error, role_created=NOW - timedelta(seconds=301), now=NOW)
+    assert (old.reason, old.stalled) == ("RoleRefused", True)
+    assert text[:30] in old.message
+
+
+def test_a_denial_names_the_action_the_resource_and_the_remedy() -> None:
+    finding = finding_of_error(failed("AccessDenied", "User x is not authorized"))
+    assert (finding.reason, finding.stalled, finding.soon) == ("AccessDenied", True, False)
+    for part in ("iam:CreateRole", "a-role", "Grant it"):
+        assert part in finding.message
+
+
+@pytest.mark.parametrize(("code", "text", "meaning"), TABLE)
+def test_every_error_is_a_failed_try_and_only_a_persons_business_stalls(code: str, text: str, meaning: Meaning) -> None:
+    finding = finding_of_error(failed(code, text), role_created=NOW, now=NOW)
+    assert finding.failed
+    assert finding.stalled == (meaning is Meaning.PERSON)
+    assert (finding.status == "False") == finding.stalled
+    assert finding.soon == (meaning not in (Meaning.PERSON, Meaning.RETRY_SLOWLY))
