@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from humangov import admission
-from humangov.aws import bucket, parts, stream
+from humangov.aws import bucket, parts, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.model import Change, Context, finding_of_error
@@ -19,7 +19,7 @@ from humangov.passes import Operator, aws_fields, identify, keep, report
 from humangov.queue import Outcome
 from humangov.status import Finding, compose, missing, missing_since, steady, summary
 from humangov.store import Carried, Memory
-from humangov.teardown import teardown
+from humangov.teardown import end_unreadable, teardown
 from humangov.tenant import FINALIZER, OWNER_TAG, RECONCILE_ANNOTATION, InvalidSpecError, Names, Tenant, parse
 
 _CARRIED_SECONDS = 10.0
@@ -33,6 +33,8 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     try:
         tenant = parse(resource, default_region=operator.settings.region)
     except InvalidSpecError as error:
+        if resource["metadata"].get("deletionTimestamp"):
+            return await end_unreadable(operator, resource, error)
         return await report(operator, resource, ready=Finding.needs_person("InvalidSpec", str(error)))
     if tenant.deleting:
         return await teardown(operator, resource, tenant)
@@ -42,6 +44,8 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     clients = operator.clients_for(tenant.region)
     identity = await identify(operator, resource, clients)
     if isinstance(identity, Finding):
+        if identity.failed and identity.soon and failing_seconds < operator.settings.patience_seconds:
+            return Outcome(failed=True, soon=True)  # as with any passing failure: retried before it is shown
         return await report(operator, resource, ready=identity)
     return await _bring_in_step(
         operator, resource, clients, Names(tenant=tenant, identity=identity),
@@ -306,7 +310,12 @@ def _carry(
     return Carried(
         generation=tenant.generation,
         at=carried.at if carried else now,
-        observations={part: seen for part, seen in observed.items() if findings[part].status == "True"},
+        # That the function had no mapping holds on as well: AWS itself refuses a second one.
+        observations={
+            part: seen
+            for part, seen in observed.items()
+            if findings[part].status == "True" or seen == trigger.Observed(mappings=())
+        },
     )
 
 

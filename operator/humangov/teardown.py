@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from humangov.admission import refusal
 from humangov.aws import function, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
@@ -16,7 +17,7 @@ from humangov.passes import Operator, identify, report, tell
 from humangov.queue import Outcome
 from humangov.status import Event, Finding
 from humangov.store import key_of
-from humangov.tenant import FINALIZER, Names, Tenant
+from humangov.tenant import FINALIZER, InvalidSpecError, Names, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +35,15 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
     if FINALIZER not in (resource["metadata"].get("finalizers") or ()):
         return Outcome(forget=True)
     if not (resource.get("status") or {}).get("aws"):
-        # Nothing was ever made, for status.aws comes first. That decision is not left to a cached copy.
+        # status.aws comes before the first AWS write, so most likely nothing was made. That is not left to a cached
+        # copy, nor to a status that may have been lost: unless the tenant was never allowed, AWS is asked all the same.
         fresh = await operator.kube.read(resource)
         if fresh is None:
             return Outcome(forget=True)
-        if not (fresh.get("status") or {}).get("aws"):
-            return await _let_go(operator, fresh, None)
-        operator.store.put(fresh)
         resource = fresh
+        recorded = (resource.get("status") or {}).get("aws")
+        if not recorded and refusal(tenant, allowed=operator.settings.allowed, others=()):
+            return await _let_go(operator, resource, None)
     clients = operator.clients_for(tenant.region)
     identity = await identify(operator, resource, clients)
     if tenant.deletion_policy == "Retain":
@@ -56,13 +58,27 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
         waiting = await operator.in_thread(partial(_remove, operator, clients, names, remains))
     except AwsError as error:
         waiting = finding_of_error(error)
-    gone = operator.store.memory(tenant.key).gone  # by this pass or one before
+    memory = operator.store.memory(tenant.key)
+    gone = memory.gone  # by this pass or one before
     gone |= dict.fromkeys(remains.gone)
     if waiting is None:
         waiting = _second_look(operator, tenant)
+    else:
+        memory.absent_since = None
     if waiting is None:
         return await _let_go(operator, resource, _deleted_event(tenant, gone=list(gone), stays=remains.stays))
     return await report(operator, resource, ready=waiting, names=names)
+
+
+async def end_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:
+    """A tenant whose spec can't be read can't be torn down, only let go. Raises KubeError."""
+    if FINALIZER not in (resource["metadata"].get("finalizers") or ()):
+        return Outcome(forget=True)
+    if (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
+        event = Event(kind="Warning", reason="Retained", message=f"let go with whatever there is in AWS: {error}")
+        return await _let_go(operator, resource, event)
+    advice = "mend the spec, or set deletionPolicy: Retain to let it go with whatever there is in AWS"
+    return await report(operator, resource, ready=Finding.needs_person("InvalidSpec", f"{error}; {advice}"))
 
 
 def _remove(operator: Operator, clients: Clients, names: Names, remains: _Remains) -> Finding | None:
@@ -215,7 +231,9 @@ def _deleting(what: str) -> Finding:
 
 
 async def _let_go(operator: Operator, resource: Resource, event: Event | None) -> Outcome:
-    if event:
+    memory = operator.store.memory(key_of(resource))
+    if event and not memory.farewell:
+        memory.farewell = True  # a conflict over the finalizer brings us here again
         logger.info("%s: %s", event.reason, event.message, extra={"tenant": key_of(resource)})
         await tell(operator, resource, event)
     await operator.kube.set_finalizer(resource, present=False)

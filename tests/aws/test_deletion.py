@@ -6,9 +6,11 @@ Runs on MiniStack, where a delete is done when it is answered; mappings that sta
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from humangov.admission import AllowedNames
 from humangov.aws.clients import ACTIONS
 from humangov.reconcile import reconcile
 from humangov.tenant import FINALIZER
@@ -191,7 +193,7 @@ def test_a_role_on_which_more_was_hung_goes_with_it(world: World) -> None:
     assert len(iam.list_policies(Scope="Local")["Policies"]) == 1, "the policy itself is not ours"
 
 
-def test_a_never_provisioned_resource_is_let_go_without_an_aws_call(world: World) -> None:
+def killed_after_the_finalizer(world: World) -> str:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -200,10 +202,38 @@ def test_a_never_provisioned_resource_is_let_go_without_an_aws_call(world: World
         world.one_pass(key)
     assert finalized(world, key)
     world.new_life()
+    return key
+
+
+def test_a_resource_that_got_no_further_than_its_finalizer_goes_and_aws_is_as_it_was(world: World) -> None:
+    key = killed_after_the_finalizer(world)
+    world.delete(key)
+    world.settle(key)
+    assert key not in world.kube.objects
+    assert world.remains() == []
+
+
+def test_a_resource_whose_namespace_was_never_allowed_is_let_go_without_an_aws_call(world: World) -> None:
+    key = killed_after_the_finalizer(world)
+    world.settings = replace(world.settings, allowed=AllowedNames({}))
+    world.new_life()
     world.delete(key)
     assert world.one_pass(key).forget
     assert key not in world.kube.objects
     assert world.line.reads() + world.line.writes() == []
+
+
+def test_a_lost_status_does_not_leave_the_aws_objects_behind(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.settle(key)
+    world.new_life()
+    world.kube.objects[key] = {name: part for name, part in world.kube.objects[key].items() if name != "status"}
+    world.delete(key)
+    world.settle(key)
+    assert key not in world.kube.objects
+    assert world.remains() == []
 
 
 def test_that_nothing_was_ever_made_is_not_believed_of_an_old_copy(world: World) -> None:

@@ -82,12 +82,16 @@ def test_a_stream_born_just_after_our_mark_is_ours_and_marked(before: float, our
         assert changes[0].parameters["Tags"] == [{"Key": "humangov.io/stream", "Value": LABEL}]
 
 
-@pytest.mark.parametrize("tags", THEIRS)
-def test_a_stream_marked_by_another_is_not_ours(tags: dict[str, str]) -> None:
-    other = {**enabling(1), **tags}
-    if "humangov.io/tenant" not in tags:
-        del other["humangov.io/tenant"]
-    assert stream_plan(replace(TABLE, tags=other)) == []
+@pytest.mark.parametrize("table", [TABLE, OFF])
+@pytest.mark.parametrize("tags", [tags for tags in THEIRS if "humangov.io/tenant" in tags])
+def test_a_table_marked_by_another_is_not_ours_to_mark_or_enable(tags: dict[str, str], table: stream.Observed) -> None:
+    with pytest.raises(NotOwnedError, match="already cared for by"):
+        stream_plan(replace(table, tags={**enabling(1), **tags}))
+
+
+def test_a_stream_without_our_mark_is_used_and_never_marked_as_ours() -> None:
+    began = {"humangov.io/stream-enabling": enabling(1)["humangov.io/stream-enabling"]}
+    assert stream_plan(replace(TABLE, tags=began)) == []
 
 
 def test_a_stream_that_somebody_enabled_right_after_ours_is_not_ours() -> None:

@@ -42,20 +42,18 @@ class Context:
 
 
 class NotOwnedError(Exception):
-    """An object under our name carries no tag of ours, or another's; it is left alone."""
-
-    def __init__(self, *, kind: str, target: str, owner: str | None) -> None:
-        whose = f"belongs to {owner}" if owner else f"has no {OWNER_TAG} tag"
-        super().__init__(
-            f"{kind} {target} exists and {whose}, so it is not touched. Rename or remove it, or give the tenant "
-            "another spec.function.name; then this goes on by itself"
-        )
+    """An object under our name carries no mark of ours, or another's; it is left alone. The message says what to do."""
 
 
 def require_ownership(*, kind: str, target: str, tags: Mapping[str, str], names: Names) -> None:
     """Raise NotOwnedError unless the tags, which were read and not guessed, carry our mark."""
-    if tags.get(OWNER_TAG) != names.owner:
-        raise NotOwnedError(kind=kind, target=target, owner=tags.get(OWNER_TAG))
+    owner = tags.get(OWNER_TAG)
+    if owner != names.owner:
+        whose = f"belongs to {owner}" if owner else f"has no {OWNER_TAG} tag"
+        raise NotOwnedError(
+            f"{kind} {target} exists and {whose}, so it is not touched. Rename or remove it, or give the tenant "
+            "another spec.function.name; then this goes on by itself"
+        )
 
 
 def missing_tags(*, actual: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.model import Change, Context, tag_list
+from humangov.aws.model import Change, Context, NotOwnedError, tag_list
 from humangov.status import Finding
 from humangov.tenant import OWNER_TAG, Names
 
@@ -63,7 +63,7 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
             return None
         raise
     observed = _observed(description)
-    if deep and observed.enabled:
+    if deep:
         observed = replace(observed, tags=read_tags(clients, names))
         if observed.arn:
             observed = replace(observed, stream_status=_stream_status(clients, observed.arn))
@@ -75,8 +75,19 @@ def desired(names: Names, context: Context) -> Desired:
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
-    """Turn the stream on, marking the table before and after. A stream that is on is never turned off here."""
-    if observed is None or observed.table_status != "ACTIVE":
+    """Turn the stream on, marking the table before and after. A stream that is on is never turned off here.
+
+    Raises NotOwnedError where the table carries another tenant's mark.
+    """
+    if observed is None:
+        return []
+    marked = (observed.tags or {}).get(OWNER_TAG)
+    if marked not in (None, desired.owner):
+        raise NotOwnedError(
+            f"table {desired.table} is already cared for by {marked} (its tag {OWNER_TAG}), so nothing is touched. "
+            "Delete that HumanGovState, or take the tag off if it is long gone; then this goes on by itself"
+        )
+    if observed.table_status != "ACTIVE":
         return []
     tag: dict[str, Any] = {"resource": RESOURCE, "target": desired.table, "action": "dynamodb:TagResource"}
     if not observed.enabled:

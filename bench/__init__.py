@@ -1,0 +1,8 @@
+"""Every published figure has a command here: `python -m bench NAME` prints a table, then one line of JSON.
+
+__main__.py      the list of benches, and how a result is printed
+measure.py       pure: spreads, percentiles, audit lines, tables
+rig.py           the sandbox with a recorder in front of its AWS, and an operator
+walkthrough.py   the same AWS objects made by hand: what the figures are compared with
+calls.py         AWS calls, Kubernetes writes and seconds of one tenant, and of fifty
+"""

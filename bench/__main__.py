@@ -1,0 +1,72 @@
+"""`python -m bench NAME`: a table for people, then one JSON object for machines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from bench import calls
+from bench.measure import Report, table_lines
+from bench.rig import NotMeasuredError
+from sandbox.errors import SandboxError
+from sandbox.local_operator import OperatorError
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
+
+
+def say(line: str) -> None:
+    """Progress; on standard error, so that standard output is the result alone."""
+    click.echo(f"bench: {line}", err=True)
+
+
+@click.group(context_settings=_CONTEXT)
+def main() -> None:
+    """Measure on the sandbox, which is started if it is not up. The last line printed is one JSON object."""
+
+
+def _json_only(command: Callable[..., None]) -> Callable[..., None]:
+    return click.option("--json-only", is_flag=True, help="Print nothing but the JSON object.")(command)
+
+
+@main.command("calls", context_settings=_CONTEXT)
+@click.option("--repeats", type=click.IntRange(min=1), default=5, help="Tenants measured one by one.")
+@click.option("--states", type=click.IntRange(min=2, max=500), default=50, help="Tenants applied at once.")
+@_json_only
+def calls_command(*, repeats: int, states: int, json_only: bool) -> None:
+    """AWS calls, Kubernetes writes and seconds: apply, settled pass, delete, erasure; one tenant, then fifty."""
+    _print(lambda: calls.run(say=say, repeats=repeats, states=states), json_only=json_only)
+
+
+def _print(measure: Callable[[], Report], *, json_only: bool) -> None:
+    try:
+        report = measure()
+    except (SandboxError, OperatorError, NotMeasuredError) as error:
+        say(str(error))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted; everything that it made was removed")
+        sys.exit(130)
+    if not json_only:
+        for table in report.tables:
+            click.echo("\n".join([table.title, *table_lines(table.header, table.rows), ""]))
+        for note in report.notes:
+            click.echo(f"- {note}")
+        click.echo("")
+    click.echo(json.dumps(_rounded(report.figures)))
+
+
+def _rounded(value: Any) -> Any:
+    """Four significant digits are more than any of this is worth."""
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: _rounded(one) for key, one in value.items()}
+    return value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Sets up what the story needs, and cleans up whatever happens: what was up before stays up, all else goes."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import sandbox
+from sandbox import local_operator, report
+from sandbox.demo import people, world
+from sandbox.demo.kubectl import Kubectl, KubectlError
+from sandbox.demo.narration import Narrator
+from sandbox.demo.observing import Observer
+from sandbox.demo.world import World
+from sandbox.handle import Sandbox
+
+NAMESPACE = "humangov"
+RESOURCE = "humangovstates"
+DEFINITION = "humangovstates.humangov.io"
+
+
+@dataclass
+class Stage:
+    """Where a step plays."""
+
+    narrator: Narrator
+    sandbox: Sandbox
+    environment: Mapping[str, str]
+    namespace: str
+    manifests: str
+    """What `kubectl apply -f` takes, relative to the repository where it lies there."""
+    folder: Path
+    world: World
+    kubectl: Kubectl
+    observer: Observer
+    stops_cluster: bool
+    """Whether the cluster ends with the demo, so that nothing in it needs removing."""
+    stops_aws: bool
+    removes_definition: bool
+    operator: local_operator.LocalOperator | None = None
+
+    def by_hand(self, service: str, method: str, **parameters: Any) -> float:
+        """Show and make a call of AWS; the monotonic time in seconds at which its answer was there."""
+        self.narrator.by_hand(service, method, parameters)
+        getattr(self.world.clients[service], method)(**parameters)
+        return time.monotonic()
+
+    def start_operator(self) -> None:
+        local_operator.install(self.sandbox, namespace=self.namespace)
+        self.operator = local_operator.start(
+            self.sandbox,
+            namespace=self.namespace,
+            folder=self.folder,
+            arguments=["--region", self.world.region],
+            environment={name: self.environment[name] for name in _CREDENTIALS if name in self.environment},
+        )
+
+    def operator_command(self) -> list[str]:
+        """As one would type it."""
+        if self.operator is None:
+            return []
+        words = self.operator.process.args
+        typed = [str(word) for word in words] if isinstance(words, list) else [str(words)]
+        return ["humangov", *typed[typed.index("run") :]]
+
+    def logs(self) -> list[str]:
+        """Where to look when something is not as expected."""
+        own = [str(self.operator.log)] if self.operator else []
+        if self.operator and (code := self.operator.process.poll()) is not None:
+            own.append(f"(the operator has ended by itself, with exit code {code})")
+        return [*own, f"{self.sandbox.logs}/"]
+
+
+_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+
+
+@contextlib.contextmanager
+def sandbox_up(say: Callable[[str], None]) -> Iterator[tuple[Sandbox, bool]]:
+    """The sandbox, and whether it is ours: not up before, and stopped again at the end."""
+    ours = not any(row.condition != "stopped" for row in report.report().rows)
+    try:
+        yield sandbox.up(say=say), ours
+    finally:
+        if ours:
+            sandbox.down()
+
+
+@contextlib.contextmanager
+def opened(narrator: Narrator, running: Sandbox, *, ours: bool) -> Iterator[Stage]:
+    """A stage of one's own in a sandbox that is up: an AWS account and a namespace.
+
+    The names are those of deploy/examples; in the user's own AWS, or where their buckets are taken, with a suffix.
+    """
+    if running.kubeconfig is None or running.kubectl is None or running.aws == "none":
+        raise sandbox.SandboxError("The demo needs a cluster and an AWS; this sandbox was started without one of them.")
+    run = secrets.token_hex(3)
+    environment = running.environment()
+    if running.aws == "emulator":  # a 12-digit access key is an account of the emulated AWS
+        environment["AWS_ACCESS_KEY_ID"] = str(secrets.randbelow(9 * 10**11) + 10**11)
+    kubectl = Kubectl(program=str(running.kubectl), environment=environment, narrator=narrator)
+    definition_is_new = not kubectl.run("get", "crd", DEFINITION, "--ignore-not-found", "-o", "name")
+    clients, region = world.connect(running, environment=environment)
+    namespace = _claim_namespace(kubectl, run=run)
+    suffix = f"-{run}"
+    if running.aws == "emulator" and not world.taken(clients, people.states(namespace=namespace, suffix="")):
+        suffix = ""
+    stage = Stage(
+        narrator=narrator,
+        sandbox=running,
+        environment=environment,
+        namespace=namespace,
+        manifests="deploy/examples/",
+        folder=running.root / f"demo-{run}",
+        world=World(
+            clients=clients, region=region, states=people.states(namespace=namespace, suffix=suffix), suffix=suffix
+        ),
+        kubectl=kubectl,
+        observer=Observer(
+            seconds=300 if running.aws == "account" else 60,
+            stays_seconds=15 if running.aws == "account" else 2,
+            tell=narrator.progress,
+        ),
+        stops_cluster=ours and running.kubernetes == "sandbox",
+        stops_aws=ours and running.aws == "emulator",
+        removes_definition=definition_is_new and running.kubernetes == "user",
+    )
+    if namespace != NAMESPACE or suffix:
+        people.write(stage.world.states, stage.folder / "manifests")
+        stage.manifests = str(stage.folder / "manifests")
+    ended_well = False
+    try:
+        yield stage
+        ended_well = True
+    finally:
+        if not ended_well:
+            narrator.progress("cleaning up")
+        for problem in clear(stage):
+            narrator.line(f"cleaning up: {problem}")
+        if ended_well:
+            shutil.rmtree(stage.folder, ignore_errors=True)
+
+
+def clear(stage: Stage) -> list[str]:
+    """Remove all that the demo made, in an order in which nothing is orphaned; what went wrong, in words."""
+    problems = []
+    try:
+        if not (stage.stops_cluster and stage.stops_aws):
+            problems += _remove_resources(stage)
+        if stage.operator is not None:
+            stage.operator.stop()
+        if not stage.stops_cluster:
+            problems += _remove_installation(stage)
+        if not stage.stops_aws:
+            problems += stage.world.remove()
+    finally:
+        if stage.operator is not None and stage.operator.process.poll() is None:
+            stage.operator.kill()
+        stage.world.close()
+    return problems
+
+
+def _remove_resources(stage: Stage) -> list[str]:
+    """The HumanGovStates while somebody is there to tear them down; without, at least their finalizers."""
+    kubectl, namespace = stage.kubectl, stage.namespace
+    try:
+        left = kubectl.run("get", RESOURCE, "-n", namespace, "-o", "name").split()
+    except KubectlError:
+        return []  # not even the definition is there
+    if not left:
+        return []
+    if stage.operator is not None and stage.operator.process.poll() is None:
+        with contextlib.suppress(KubectlError):
+            kubectl.run("delete", "-n", namespace, "--timeout=60s", *left)
+            return []
+    for name in left:
+        with contextlib.suppress(KubectlError):
+            kubectl.run("delete", "-n", namespace, "--wait=false", name)
+            kubectl.run("patch", "-n", namespace, name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    remains = [f"{kind}: {', '.join(names)}" for kind, names in stage.world.inventory().items() if names]
+    return [f"let go without being torn down: {', '.join(left)}; left in AWS: {'; '.join(remains) or 'nothing'}"]
+
+
+def _remove_installation(stage: Stage) -> list[str]:
+    """Namespace and rights; the definition too, on a user's cluster where it was not there and nobody uses it."""
+    doomed = [
+        ("clusterrolebinding", f"humangov-operator-{stage.namespace}"),
+        ("clusterrole", f"humangov-operator-{stage.namespace}"),
+        ("namespace", stage.namespace, "--timeout=60s"),
+    ]
+    problems = []
+    for arguments in doomed:
+        try:
+            stage.kubectl.run("delete", "--ignore-not-found", *arguments)
+        except KubectlError as error:
+            problems.append(str(error))
+    if stage.removes_definition:
+        with contextlib.suppress(KubectlError):  # no definition, nothing to list
+            if not stage.kubectl.run("get", RESOURCE, "--all-namespaces", "-o", "name"):
+                stage.kubectl.run("delete", "crd", DEFINITION)
+    return problems
+
+
+def _claim_namespace(kubectl: Kubectl, *, run: str) -> str:
+    """`humangov`, as in the examples, or one of our own if that is in use. Creating it is the claim."""
+    try:
+        kubectl.run("create", "namespace", NAMESPACE)
+    except KubectlError as error:
+        if "AlreadyExists" not in str(error):
+            raise
+        own = f"{NAMESPACE}-demo-{run}"
+        kubectl.run("create", "namespace", own)
+        return own
+    return NAMESPACE

@@ -1,0 +1,387 @@
+"""The steps, in order. Each shows what it does and returns what was seen; what is not seen raises NotObservedError."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.demo.kubectl import shown
+from sandbox.demo.narration import table_lines
+from sandbox.demo.people import Employee, State
+from sandbox.demo.stage import RESOURCE, Stage
+from sandbox.demo.world import log_group
+from sandbox.local_operator import SERVICE_ACCOUNT
+from sandbox.paths import REPOSITORY
+
+RETENTION_DAYS = 400  # the definition's defaults
+TIMEOUT_SECONDS = 300
+RECONCILE = "humangov.io/reconcile"
+
+
+@dataclass(frozen=True)
+class Step:
+    title: str
+    act: Callable[[Stage], str]
+
+
+def tables_and_buckets(stage: Stage) -> str:
+    world = stage.world
+    stage.narrator.say(
+        "HumanGov keeps personnel records for US states. Each state has a DynamoDB table of employees, and an S3 "
+        "bucket with a PDF for each of them, which the record's attribute `pdf` names. The application uploads the "
+        "file first, then writes the record."
+    )
+    for state in world.states:
+        world.create(state)
+    account = world.clients["sts"].get_caller_identity()["Account"]
+    stage.narrator.say(f"In AWS account {account}, region {world.region}:")
+    stage.narrator.output("\n".join(_holdings(stage)))
+    for state in world.states:
+        _files_are_as_expected(stage, state)
+        employees = {employee.id for employee in state.employees}
+        stage.observer.require(
+            world.record_ids(state) == employees, expected=f"{len(employees)} records in {state.table}", seen="others"
+        )
+    files = sum(map(len, world.files_due.values()))
+    return f"{len(world.states)} tables, {len(world.states)} buckets, {files} employees with {files} PDFs"
+
+
+def the_bug(stage: Stage) -> str:
+    state = stage.world.state("california")
+    gone = state.employees[0]
+    stage.narrator.say(f"{gone.name} leaves. The application deletes the record, and that is all it does:")
+    _dismiss(stage, state, gone)
+    stage.world.files_due[state.name].add(gone.pdf)  # nobody erases it
+    stage.observer.stays(
+        lambda: stage.world.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
+    )
+    stage.observer.require(
+        gone.id not in stage.world.record_ids(state), expected=f"no record {gone.id} in {state.table}", seen="it"
+    )
+    stage.narrator.output("\n".join(_listing(stage, state, marked=gone.pdf, mark="<- nobody's: an orphan")))
+    stage.narrator.say("No record names that file any more: an orphan, and a breach of contract.")
+    return f"the record is gone, {gone.pdf} is still there"
+
+
+def the_operator(stage: Stage) -> str:
+    namespace = stage.namespace
+    stage.narrator.say(
+        f"The definition of HumanGovState and the operator's rights (crds/, deploy/operator.yaml), then the operator "
+        f"itself, a local process under its own service account {namespace}/{SERVICE_ACCOUNT}:"
+    )
+    stage.start_operator()
+    stage.narrator.command(shown(*stage.operator_command()))
+    account = f"--as=system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
+    for verb, resource, allowed in (("patch", "humangovstates", "yes"), ("get", "secrets", "no")):
+        answer = stage.kubectl.ask("auth", "can-i", verb, resource, "-n", namespace, account)
+        stage.observer.require(answer == allowed, expected=f"{allowed} for {verb} {resource}", seen=answer)
+    return "it runs, and watches; it may do what deploy/operator.yaml grants, no more"
+
+
+def one_manifest_a_state(stage: Stage) -> str:
+    first = stage.world.states[0]
+    stage.narrator.say("One manifest a state; this is all of California's:")
+    path = f"{stage.manifests.rstrip('/')}/{first.name}.yaml"
+    stage.narrator.command(f"cat {path}")
+    stage.narrator.output((REPOSITORY / path).read_text())
+    begun = time.monotonic()
+    stage.kubectl.show("apply", "-f", stage.manifests)
+    stage.kubectl.show(
+        "wait", "--for=condition=Ready", f"--timeout={stage.observer.seconds:.0f}s", "-n", stage.namespace,
+        RESOURCE, "--all",
+    )  # fmt: skip
+    seconds = time.monotonic() - begun
+    stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
+    for state in stage.world.states:
+        _in_step(stage, state)
+    found = stage.world.inventory()
+    stage.narrator.say("What is in AWS now:")
+    stage.narrator.output("\n".join(_inventory_lines(found)))
+    each = len(stage.world.states)
+    for kind in found:
+        stage.observer.require(len(found[kind]) == each, expected=f"{each} {kind}", seen=found[kind])
+    return (
+        f"{each} states Ready {seconds:.1f} s after kubectl apply: stream, role, log group, function and trigger each"
+    )
+
+
+def a_file_is_erased(stage: Stage) -> str:
+    state = stage.world.state("california")
+    gone = state.employees[1]
+    stage.narrator.say(f"{gone.name} leaves as well; the application does what it always did:")
+    milliseconds = _dismiss_and_see_erased(stage, state, gone)
+    stage.narrator.output("\n".join(_listing(stage, state)))
+    stage.narrator.say(
+        f"{gone.pdf} is gone. The orphan of step 3 is still there: its record was deleted before the stream was on, "
+        "and no event will ever tell of it."
+    )
+    return f"the PDF is gone {milliseconds} ms after the record"
+
+
+def the_receipt(stage: Stage) -> str:
+    state = stage.world.state("california")
+    gone = state.employees[1]
+    name = log_group(state)
+    stage.narrator.by_hand("logs", "filter_log_events", {"logGroupName": name})
+    lines = stage.observer.until(
+        lambda: stage.world.receipts(state, gone),
+        lambda found: {line["receipt"] for line in found} == {"intent", "outcome"},
+        expected=f"an intent and an outcome for {gone.pdf} in log group {name}",
+    )
+    stage.narrator.say("Two lines, joined by the event's ID: what was about to be erased, and what became of it.")
+    for line in lines:
+        stage.narrator.output(json.dumps(line))
+    outcome = lines[-1]
+    stage.observer.require(outcome.get("outcome") == "erased", expected="outcome: erased", seen=outcome)
+    return f"the receipt says: erased at {outcome['erased_at']}"
+
+
+def nothing_else_was_touched(stage: Stage) -> str:
+    for state in stage.world.states:
+        _files_are_as_expected(stage, state)
+    stage.narrator.output("\n".join(_holdings(stage)))
+    files = sum(map(len, stage.world.files_due.values()))
+    return f"the other {files} PDFs are all there"
+
+
+def a_record_that_came_back(stage: Stage) -> str:
+    state = stage.world.state("florida")
+    back, gone = state.employees[0], state.employees[1]
+    stage.narrator.say(
+        "A record is deleted and written again before its event is handled: an import, or a mistake undone. The file "
+        "must stay. An event takes a few milliseconds, too short a time to write the record again for sure, so the "
+        "trigger is switched off meanwhile: the event is late, as it can be on any bad day."
+    )
+    _switch(stage, state, enabled=False)
+    stage.by_hand("dynamodb", "delete_item", TableName=state.table, Key={"id": {"S": back.id}})
+    stage.by_hand("dynamodb", "put_item", TableName=state.table, Item=back.item)
+    stage.narrator.say(
+        f"{gone.name}'s record is deleted after it, for good: once that file is gone, both events were handled."
+    )
+    _dismiss(stage, state, gone)
+    _switch(stage, state, enabled=True)
+    _erased(stage, state, gone)
+    outcomes = stage.observer.until(
+        lambda: stage.world.outcomes(state, back), lambda found: bool(found), expected=f"an outcome for {back.pdf}"
+    )
+    stage.observer.require(outcomes == ["kept: live"], expected="one outcome, kept: live", seen=outcomes)
+    _files_are_as_expected(stage, state)
+    stage.narrator.output(json.dumps(stage.world.receipts(state, back)[-1]))
+    stage.narrator.say("Before it erases a file, the function reads the record again: this one names the file still.")
+    return f"{back.pdf} is kept (receipt: kept: live), {gone.pdf} is erased"
+
+
+def drift(stage: Stage) -> str:
+    state = stage.world.state("california")
+    gone, world = state.employees[2], stage.world
+    stage.narrator.say("Somebody tidies up by hand, in the console:")
+    uuid = world.mappings(state)[0]["UUID"]
+    stage.by_hand("logs", "delete_log_group", logGroupName=log_group(state))
+    stage.by_hand("lambda", "update_function_configuration", FunctionName=state.function, Timeout=3)
+    stage.by_hand("lambda", "update_event_source_mapping", UUID=uuid, Enabled=False)
+    stage.observer.until(
+        lambda: (world.log_group_retention_days(state), world.timeout_seconds(state), world.trigger_states(state)),
+        lambda found: found == (None, 3, ["Disabled"]),
+        expected="no log group, a time-out of 3 s, and a disabled trigger",
+    )
+    stage.observer.until(
+        lambda: world.function_is_settled(state), lambda settled: settled, expected="the function's update to end"
+    )
+    stage.narrator.say(
+        "The operator looks again every 10 minutes and would find it then. An annotation makes it look at once:"
+    )
+    name = state.manifest["metadata"]["name"]
+    token = f"demo-{time.time_ns()}"
+    begun = time.monotonic()
+    stage.kubectl.show("annotate", "-n", stage.namespace, RESOURCE, name, f"{RECONCILE}={token}", "--overwrite")
+    stage.observer.until(
+        lambda: (world.log_group_retention_days(state), world.timeout_seconds(state), world.trigger_states(state)),
+        lambda found: found == (RETENTION_DAYS, TIMEOUT_SECONDS, ["Enabled"]),
+        expected=f"the log group ({RETENTION_DAYS} days), the time-out ({TIMEOUT_SECONDS} s) and the trigger put back",
+    )
+    seconds = time.monotonic() - begun
+    stage.observer.until(
+        lambda: _status(stage, state).get("lastHandledReconcile"),
+        lambda handled: handled == token,
+        expected=f"the annotation's value {token} echoed in status.lastHandledReconcile",
+    )
+    stage.observer.until(
+        lambda: _events(stage, state, reason="DriftRepaired"), lambda found: bool(found), expected="DriftRepaired"
+    )
+    stage.kubectl.show(
+        "get", "events", "-n", stage.namespace, "--field-selector=reason=DriftRepaired",
+        "-o=custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message",
+    )  # fmt: skip
+    _in_step(stage, state)
+    stage.narrator.say("And it works again:")
+    milliseconds = _dismiss_and_see_erased(stage, state, gone)
+    return f"all three put back after {seconds:.1f} s; the next file was gone after {milliseconds} ms"
+
+
+def the_emergency_stop(stage: Stage) -> str:
+    state = stage.world.state("staging")
+    gone = state.employees[0]
+    stage.narrator.say(
+        "Something is wrong in Staging and nothing must be erased until it is understood: the emergency stop."
+    )
+    _switch(stage, state, enabled=False)
+    stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
+    _dismiss(stage, state, gone)
+    stage.world.files_due[state.name].add(gone.pdf)
+    stage.observer.stays(
+        lambda: stage.world.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
+    )
+    stage.narrator.say(
+        f"{gone.pdf} stays. The stream keeps the event for 24 hours: switched on again within that time, nothing is "
+        "lost."
+    )
+    stage.world.files_due[state.name].discard(gone.pdf)
+    _switch(stage, state, enabled=True)
+    _erased(stage, state, gone)
+    _files_are_as_expected(stage, state)
+    return f"{gone.pdf} stayed while the trigger was off, and was erased once it was on again"
+
+
+def nothing_is_left(stage: Stage) -> str:
+    world, narrator = stage.world, stage.narrator
+    records = {state.name: world.record_ids(state) for state in world.states}
+    begun = time.monotonic()
+    stage.kubectl.show("delete", "-f", stage.manifests, f"--timeout={stage.observer.seconds:.0f}s")
+    seconds = time.monotonic() - begun
+    narrator.command(shown("kubectl", "get", RESOURCE, "-n", stage.namespace))
+    left = stage.kubectl.run("get", RESOURCE, "-n", stage.namespace, "-o", "name")
+    narrator.output(left or f"No resources found in {stage.namespace} namespace.")
+    stage.observer.require(not left, expected="no HumanGovState", seen=left)
+    found = world.inventory()
+    narrator.say("What is in AWS now, of everything that the operator makes:")
+    narrator.output("\n".join(_inventory_lines(found)))
+    stage.observer.require(not any(found.values()), expected="nothing in AWS", seen=found)
+    narrator.say("And what it never touches:")
+    narrator.output("\n".join(_holdings(stage)))
+    for state in world.states:
+        _files_are_as_expected(stage, state)
+        stage.observer.require(
+            world.record_ids(state) == records[state.name], expected=f"the same records in {state.table}", seen="others"
+        )
+    return f"gone after {seconds:.1f} s: no role, function, trigger, log group, stream or tag is left"
+
+
+STORY: Sequence[Step] = (
+    Step("Three states, as the application knows them", tables_and_buckets),
+    Step("The bug: a record is deleted, its PDF stays", the_bug),
+    Step("The operator starts, with its own service account and no other rights", the_operator),
+    Step("One manifest a state: kubectl apply", one_manifest_a_state),
+    Step("A record is deleted, its PDF is erased", a_file_is_erased),
+    Step("The receipt, in CloudWatch Logs", the_receipt),
+    Step("Nothing else was touched", nothing_else_was_touched),
+    Step("A record that came back keeps its file", a_record_that_came_back),
+    Step("Drift by hand is repaired", drift),
+    Step("The emergency stop", the_emergency_stop),
+    Step("kubectl delete, and nothing is left", nothing_is_left),
+)
+
+
+def _dismiss(stage: Stage, state: State, employee: Employee) -> float:
+    """Delete the record, as the application does; when the answer was there (monotonic seconds)."""
+    stage.world.files_due[state.name].discard(employee.pdf)
+    return stage.by_hand("dynamodb", "delete_item", TableName=state.table, Key={"id": {"S": employee.id}})
+
+
+def _erased(stage: Stage, state: State, employee: Employee) -> float:
+    """See the file gone; when (monotonic seconds)."""
+    stage.observer.until(
+        lambda: stage.world.files(state),
+        lambda files: employee.pdf not in files,
+        expected=f"{employee.pdf} erased from {state.bucket}",
+        every=0.01,
+    )
+    return time.monotonic()
+
+
+def _dismiss_and_see_erased(stage: Stage, state: State, employee: Employee) -> int:
+    """Milliseconds from DeleteItem's answer to the file's absence from the bucket's listing."""
+    deleted = _dismiss(stage, state, employee)
+    milliseconds = round((_erased(stage, state, employee) - deleted) * 1000)
+    _files_are_as_expected(stage, state)
+    return milliseconds
+
+
+def _files_are_as_expected(stage: Stage, state: State) -> None:
+    due, files = stage.world.files_due[state.name], stage.world.files(state)
+    stage.observer.require(files == due, expected=f"in {state.bucket} exactly {sorted(due)}", seen=sorted(files))
+
+
+def _switch(stage: Stage, state: State, *, enabled: bool) -> None:
+    """spec.trigger.enabled, and see it done in AWS and told in status."""
+    patch = json.dumps({"spec": {"trigger": {"enabled": enabled}}})
+    name = state.manifest["metadata"]["name"]
+    stage.kubectl.show("patch", "-n", stage.namespace, RESOURCE, name, "--type=merge", "-p", patch)
+    wanted = "Enabled" if enabled else "Disabled"
+    stage.observer.until(
+        lambda: stage.world.trigger_states(state), lambda found: found == [wanted], expected=f"one trigger, {wanted}"
+    )
+    stage.observer.until(
+        lambda: _condition(stage, state, "TriggerReady").get("reason"),
+        lambda reason: reason == wanted,
+        expected=f"condition TriggerReady with reason {wanted}",
+    )
+
+
+def _in_step(stage: Stage, state: State) -> None:
+    """Ready, and every object in AWS as declared."""
+    world = stage.world
+    stage.observer.until(
+        lambda: _condition(stage, state, "Ready").get("status"), lambda found: found == "True", expected="Ready: True"
+    )
+    stage.observer.until(
+        lambda: (
+            world.stream_enabled(state), world.log_group_retention_days(state), world.timeout_seconds(state),
+            world.trigger_states(state),
+        ),
+        lambda found: found == (True, RETENTION_DAYS, TIMEOUT_SECONDS, ["Enabled"]),
+        expected=f"{state.name}: stream on, log group {RETENTION_DAYS} days, time-out {TIMEOUT_SECONDS} s, trigger on",
+    )  # fmt: skip
+
+
+def _status(stage: Stage, state: State) -> dict[str, Any]:
+    name = state.manifest["metadata"]["name"]
+    return dict(stage.kubectl.read("get", RESOURCE, name, "-n", stage.namespace).get("status") or {})
+
+
+def _condition(stage: Stage, state: State, kind: str) -> dict[str, Any]:
+    """One condition, if it is about the present generation; else nothing."""
+    resource = stage.kubectl.read("get", RESOURCE, state.manifest["metadata"]["name"], "-n", stage.namespace)
+    conditions = (resource.get("status") or {}).get("conditions") or []
+    generation = resource["metadata"]["generation"]
+    return next(
+        (dict(one) for one in conditions if one["type"] == kind and one["observedGeneration"] == generation), {}
+    )
+
+
+def _events(stage: Stage, state: State, *, reason: str) -> list[str]:
+    name = state.manifest["metadata"]["name"]
+    selector = f"--field-selector=reason={reason},involvedObject.name={name}"
+    return [one["message"] for one in stage.kubectl.read("get", "events", "-n", stage.namespace, selector)["items"]]
+
+
+def _holdings(stage: Stage) -> list[str]:
+    """What the application has in each state."""
+    world = stage.world
+    rows = [
+        (state.name, state.table, len(world.record_ids(state)), state.bucket, len(world.files(state)))
+        for state in world.states
+    ]
+    return table_lines(("STATE", "TABLE", "RECORDS", "BUCKET", "PDFS"), rows)
+
+
+def _listing(stage: Stage, state: State, *, marked: str = "", mark: str = "") -> list[str]:
+    """s3://bucket/key for each file."""
+    files = sorted(stage.world.files(state))
+    return [f"s3://{state.bucket}/{key}{f'   {mark}' if key == marked else ''}" for key in files]
+
+
+def _inventory_lines(found: dict[str, list[str]]) -> list[str]:
+    return [f"{kind + ':':<16} {', '.join(names) or 'none'}" for kind, names in found.items()]
