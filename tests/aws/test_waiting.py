@@ -153,11 +153,25 @@ def test_the_emergency_stop_also_stops_the_trigger_of_an_older_stream(world: Wor
 
 
 FIRST_APPLY_ACTIONS = [
-    "sts:GetCallerIdentity", "dynamodb:DescribeTable", "dynamodb:DescribeStream", "dynamodb:TagResource",
-    "dynamodb:ListTagsOfResource", "dynamodb:UpdateTable", "s3:GetBucketLocation", "s3:GetBucketVersioning",
-    "iam:GetRole", "iam:CreateRole", "iam:PutRolePolicy", "logs:DescribeLogGroups", "logs:CreateLogGroup", "logs:PutRetentionPolicy",
-    "lambda:GetFunction", "lambda:CreateFunction", "lambda:ListEventSourceMappings", "lambda:CreateEventSourceMapping",
-]  # fmt: skip
+    "sts:GetCallerIdentity",
+    "dynamodb:DescribeTable",
+    "dynamodb:DescribeStream",
+    "dynamodb:TagResource",
+    "dynamodb:ListTagsOfResource",
+    "dynamodb:UpdateTable",
+    "s3:GetBucketLocation",
+    "s3:GetBucketVersioning",
+    "iam:GetRole",
+    "iam:CreateRole",
+    "iam:PutRolePolicy",
+    "logs:DescribeLogGroups",
+    "logs:CreateLogGroup",
+    "logs:PutRetentionPolicy",
+    "lambda:GetFunction",
+    "lambda:CreateFunction",
+    "lambda:ListEventSourceMappings",
+    "lambda:CreateEventSourceMapping",
+]
 # Without these nothing else may be done, or can be.
 FIRST = {
     "sts:GetCallerIdentity", "dynamodb:DescribeTable", "dynamodb:ListTagsOfResource", "s3:GetBucketLocation",
