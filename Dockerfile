@@ -29,7 +29,9 @@ LABEL org.opencontainers.image.title="humangov-operator" \
 RUN python -c "import ensurepip, pathlib, pip; print(*(pathlib.Path(m.__file__).parent for m in (ensurepip, pip)))" \
     | xargs rm -rf
 COPY --from=build /opt/humangov /opt/humangov
-ENV PATH=/opt/humangov/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/nonexistent
+# The user has no entry in /etc/passwd: who asks for its name or its home finds them here, and no place to write to.
+ENV PATH=/opt/humangov/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    HOME=/nonexistent USER=humangov LOGNAME=humangov
 USER 65532:65532
 WORKDIR /
 EXPOSE 8080

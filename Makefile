@@ -9,8 +9,10 @@ export HUMANGOV_CACHE ?= $(BUILD)/cache
 export UV_CACHE_DIR ?= $(HUMANGOV_CACHE)/uv
 export UV_LINK_MODE ?= copy
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# Without bytecode every start of the operator compiles the SDKs anew.
+# Without bytecode every start of the operator compiles the SDKs anew. sandbox/local_operator.py names the same folder.
 unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX := $(BUILD)/pycache
+export HYPOTHESIS_STORAGE_DIRECTORY := $(BUILD)/hypothesis
 
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { echo $$p; break; }; done)
@@ -30,9 +32,10 @@ demo: setup ## Set everything up and show the main job on real parts
 	@$(PY) -m sandbox.demo $(ARGS)
 
 .PHONY: test
-test: setup ## All tests, on a real control plane and an emulated AWS
-	@$(PY) -m sandbox up
-	@$(PY) -m pytest -n $(JOBS) --dist worksteal tests $(ARGS); status=$$?; $(PY) -m sandbox down; exit $$status
+test: setup ## All tests, on a real control plane and an emulated AWS; one that is up stays up
+	@if ! $(PY) -m sandbox status >/dev/null 2>&1; then trap '$(PY) -m sandbox down' EXIT; fi; \
+	$(PY) -m sandbox up; \
+	$(PY) -m pytest -n $(JOBS) --dist worksteal tests $(ARGS)
 
 .PHONY: sandbox
 sandbox: setup ## Leave the control plane and the emulated AWS up for playing
@@ -51,7 +54,7 @@ lint: setup ## Style, types, layers, stale files
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
-	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/lint-imports --cache-dir $(BUILD)/import-linter
 	@$(PY) -m deploy.render --check
 
 .PHONY: format

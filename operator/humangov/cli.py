@@ -148,6 +148,9 @@ def plan(
 ) -> None:
     """Show what the operator would change in AWS for a manifest. Reads only.
 
+    Whether the operator's --allowed-names permit the manifest, and whether an older HumanGovState names the same, only
+    the operator itself can tell.
+
     Exit code 0: in step. 2: there are changes. 1: it could not be told.
     """
     logs.configure(log_format=log_format, level="warning" if log_level == "info" else log_level)

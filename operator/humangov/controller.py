@@ -18,13 +18,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
 
-from humangov import kube, probes
+from humangov import kube, logs, probes
 from humangov.admission import shared
 from humangov.aws.clients import Clients
 from humangov.bundle import bundle
@@ -71,7 +72,7 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
             kube=api,
             store=store,
             clients_for=_clients_by_region(),
-            in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, call),
+            in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call),
             monotonic=time.monotonic,
             started_at=time.monotonic(),
         )
@@ -100,7 +101,7 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
         runner = await probes.serve(
             lambda: probes.judge(
                 longest_run_seconds=workers.schedule.longest_run_seconds(now=time.monotonic()),
-                longest_wait_seconds=workers.schedule.longest_wait_seconds(now=time.monotonic()),
+                standstill_seconds=workers.schedule.standstill_seconds(now=time.monotonic()),
                 ready=watching.is_set(),
                 died=workers.died(),
             ),
@@ -117,6 +118,8 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
             namespaces=operator.settings.namespaces,
             stop_flag=watch_stop,
             ready_flag=watching,
+            # Else kopf looks for the user's name, and the image's user has none.
+            identity=socket.gethostname(),  # type: ignore[arg-type] # the type is not public
         ),
         name="watch",
     )
@@ -166,15 +169,20 @@ async def _first_list(api: kube.Kube, namespaces: Sequence[str]) -> list[kube.Re
 
 def _pass(operator: Operator, schedule: Schedule) -> Callable[[str], Any]:
     async def run_pass(key: str) -> Outcome:
-        started = time.monotonic()
+        logs.tenant.set(key)
+        started, worked_on = time.monotonic(), operator.store.get(key)
         try:
             outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
         except kube.KubeError as error:
-            logger.warning("%s; tried again", error, extra={"tenant": key})
+            logger.warning("%s; tried again", error)
             await _refresh(operator, key, error)
-            return Outcome(failed=True, soon=True)
+            outcome = Outcome(failed=True, soon=True)
         duration = round((time.monotonic() - started) * 1000, 1)
-        logger.debug("pass ended", extra={"tenant": key, "action": "reconcile", "duration_ms": duration})
+        logger.debug("pass ended", extra={"action": "reconcile", "duration_ms": duration})
+        newest = operator.store.get(key)
+        if worked_on is not None and newest is not None and _trigger_of(worked_on) != _trigger_of(newest):
+            # Somebody's change came to us in the answer of our own write; its event will then look like nothing new.
+            schedule.add(key, now=time.monotonic(), lane=Lane.FAST)
         return outcome
 
     return run_pass

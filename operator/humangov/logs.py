@@ -5,9 +5,21 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 
 FIELDS = ("tenant", "resource", "action", "duration_ms", "error", "changed")
+
+
+# Whose pass this is, `namespace/name`; every line written meanwhile, in its threads too, carries it.
+tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+
+
+class _TenantFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "tenant", None) is None:
+            record.tenant = tenant.get()
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -34,9 +46,9 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
-        tenant = getattr(record, "tenant", None)
+        whose = getattr(record, "tenant", None)
         duration = getattr(record, "duration_ms", None)
-        text = f"{moment} {record.levelname.lower():7} {f'{tenant}  ' if tenant else ''}{record.getMessage()}"
+        text = f"{moment} {record.levelname.lower():7} {f'{whose}  ' if whose else ''}{record.getMessage()}"
         if duration is not None:
             text += f" ({duration} ms)"
         if record.exc_info:
@@ -48,6 +60,7 @@ def configure(*, log_format: str, level: str) -> None:
     """Set the root logger up; libraries speak from warnings on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.addFilter(_TenantFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

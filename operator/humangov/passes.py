@@ -106,7 +106,7 @@ async def report(
     )
     changed = differs(before, status) and not quiet
     if changed:
-        await keep(operator, operator.kube.apply_status(resource, status))
+        await keep(operator, resource, operator.kube.apply_status(resource, status))
     was_ready_at = memory.ready_generation if memory.ready_generation is not None else ready_generation(before)
     memory.ready_generation = ready_generation(status) or was_ready_at
     news = [
@@ -127,12 +127,18 @@ async def report(
     return Outcome(after=min(waits, default=None), failed=bool(failed), soon=any(finding.soon for finding in failed))
 
 
-async def keep(operator: Operator, write: Awaitable[Resource | None]) -> Resource | None:
-    """The answer of a write is the newest form of the resource that there is."""
-    resource = await write
-    if resource is not None:
-        operator.store.put(resource)
-    return resource
+async def keep(operator: Operator, resource: Resource, write: Awaitable[Resource | None]) -> Resource:
+    """The resource of this pass with what our write changed on it. Raises KubeError.
+
+    The answer may hold more, such as a spec that somebody has changed meanwhile. That goes into the store, for the next
+    pass; this one reports on the generation that it has worked on.
+    """
+    answer = await write
+    if answer is None:
+        return resource
+    operator.store.put(answer)
+    ours = {name: answer["metadata"][name] for name in ("resourceVersion", "finalizers") if name in answer["metadata"]}
+    return {**resource, "metadata": {**resource["metadata"], **ours}, "status": answer.get("status") or {}}
 
 
 async def tell(operator: Operator, resource: Resource, event: Event) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 LONGEST_RUN_SECONDS = 300.0  # a pass takes seconds; each of its calls has a time-out
-LONGEST_WAIT_SECONDS = 300.0  # what is due finds a worker
+LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is ill passes are slow, but they end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,15 +19,15 @@ class Health:
     problem: str | None
 
 
-def judge(*, longest_run_seconds: float, longest_wait_seconds: float, ready: bool, died: bool) -> Health:
+def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool, died: bool) -> Health:
     """What the probes answer. Pure."""
     problem = None
     if died:
         problem = "a worker of the queue has ended"
     elif longest_run_seconds > LONGEST_RUN_SECONDS:
         problem = f"a pass has been running for {longest_run_seconds:.0f} s"
-    elif longest_wait_seconds > LONGEST_WAIT_SECONDS:
-        problem = f"a tenant has waited for a worker for {longest_wait_seconds:.0f} s"
+    elif standstill_seconds > LONGEST_STANDSTILL_SECONDS:
+        problem = f"tenants wait, and no pass has ended for {standstill_seconds:.0f} s"
     return Health(ready=ready, problem=problem)
 
 

@@ -53,6 +53,7 @@ class Schedule:
     resync_seconds: float
     rng: random.Random = field(default_factory=random.Random)
     _keys: dict[str, _Key] = field(default_factory=dict)
+    _last_end: float | None = None  # when a run ended last
 
     def add(self, key: str, *, now: float, lane: Lane, delay: float = 0.0) -> None:
         """Ask for a run. A FAST one also forgets the back-off: the world has changed."""
@@ -81,7 +82,7 @@ class Schedule:
     def done(self, key: str, outcome: Outcome, *, now: float) -> None:
         """A run has ended; put the key back for when it is next to run."""
         entry = self._keys[key]
-        entry.running_since = None
+        entry.running_since, self._last_end = None, now
         if outcome.failed:
             entry.failures += 1
             entry.failing_since = entry.failing_since if entry.failing_since is not None else now
@@ -105,6 +106,11 @@ class Schedule:
         """For how long the key's runs have failed without a break."""
         entry = self._keys.get(key)
         return 0.0 if entry is None or entry.failing_since is None else now - entry.failing_since
+
+    def standstill_seconds(self, *, now: float) -> float:
+        """For how long something has been due and no run has ended: slow is not still."""
+        waited = self.longest_wait_seconds(now=now)
+        return waited if self._last_end is None else max(0.0, min(waited, now - self._last_end))
 
     def longest_wait_seconds(self, *, now: float) -> float:
         """How long the most overdue key has waited for a worker."""

@@ -44,7 +44,8 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     clients = operator.clients_for(tenant.region)
     identity = await identify(operator, resource, clients)
     if isinstance(identity, Finding):
-        if identity.failed and identity.soon and failing_seconds < operator.settings.patience_seconds:
+        shown = bool((resource.get("status") or {}).get("conditions"))
+        if shown and identity.failed and identity.soon and failing_seconds < operator.settings.patience_seconds:
             return Outcome(failed=True, soon=True)  # as with any passing failure: retried before it is shown
         return await report(operator, resource, ready=identity)
     return await _bring_in_step(
@@ -87,7 +88,7 @@ async def _bring_in_step(
         changes = {part: _stops(plan, observed, names) if part == TRIGGER else [] for part, plan in changes.items()}
     applied: list[Change] = []
     if FINALIZER not in (resource["metadata"].get("finalizers") or ()) and not tenant.suspend:
-        resource = await keep(operator, operator.kube.set_finalizer(resource, present=True)) or resource
+        resource = await keep(operator, resource, operator.kube.set_finalizer(resource, present=True))
     announced = False
     if any(changes.values()) and not tenant.suspend:
         before = resource
@@ -130,16 +131,16 @@ async def _apply(
     async def bring(part: str) -> None:
         module = parts.MODULES[part]
         for change in changes[part]:
+            before = observed[part]
             try:
-                observed[part] = await operator.in_thread(
-                    partial(module.apply, clients, change, observed[part], desired[part])
-                )
+                observed[part] = await operator.in_thread(partial(module.apply, clients, change, before, desired[part]))
             except AwsError as error:
                 role = observed[ROLE]
                 created = None if role is None or isinstance(role, Unread) else role.created
                 findings[part] = finding_of_error(error, role_created=created, now=context.now)
                 return
-            applied.append(change)
+            if observed[part] is not before:  # else AWS was too busy, and it was left for the next pass
+                applied.append(change)
 
     for stage in STAGES:
         if stage == (TRIGGER,) and not blocked:
@@ -266,7 +267,7 @@ async def _announce(operator: Operator, resource: Resource, names: Names) -> Res
         status, generation=names.tenant.generation, ready=ready, findings={}, now=operator.now(),
         fields={"aws": aws_fields(names.identity), "functionName": names.tenant.function.name},
     )  # fmt: skip
-    return await keep(operator, operator.kube.apply_status(resource, status)) or resource
+    return await keep(operator, resource, operator.kube.apply_status(resource, status))
 
 
 def _ready_words(tenant: Tenant) -> dict[str, str]:

@@ -157,7 +157,9 @@ def _remove_stream(operator: Operator, clients: Clients, names: Names, remains: 
             stream.disable(clients, names)
             remains.gone.append(f"stream of table {table}")
         else:
-            remains.stays.append(f"the stream of table {table} (it was not enabled by us, or has other readers)")
+            remains.stays.append(
+                f"the stream of table {table} (it was not enabled by us, has other readers, or is a global table's)"
+            )
             if _is_young(operator, names.tenant) and operator.store.memory(names.tenant.key).absent_since is None:
                 return None  # the second look needs our marks: the other reader may be a trigger that we did not see
     stream.untag(clients, names, observed)

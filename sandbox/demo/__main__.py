@@ -35,7 +35,9 @@ def main() -> None:
     It brings a sandbox up if none is (`python -m sandbox --help` tells how to name a cluster or an AWS of your own),
     plays in an AWS account and a namespace of its own, and removes all that it made. NO_COLOR is respected.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Both: a shell that starts it in the background has SIGINT ignored, and Python leaves that as it is.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     told = narrator(sys.stdout, steps=len(STORY) + 1)
     try:
         tell(told)

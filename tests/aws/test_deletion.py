@@ -16,7 +16,7 @@ from humangov.reconcile import reconcile
 from humangov.tenant import FINALIZER
 
 from tests.aws import snapshot
-from tests.aws.world import NAMESPACE, Fault, Killed, World, denied, error, on, throttled
+from tests.aws.world import NAMESPACE, Call, Fault, Killed, World, denied, error, on, throttled
 
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"
@@ -395,3 +395,28 @@ def test_the_actions_of_a_deletion_are_all_of_the_writes_that_it_makes(world: Wo
     """Killed exists so that no test can mistake a crash for an error of AWS."""
     assert not issubclass(Killed, Exception)
     assert all(ACTIONS[action].writes for action in DELETES)
+
+
+def test_a_role_that_iam_first_did_not_show_is_not_stripped_before_it_is_known_whose_it_is(world: World) -> None:
+    key = world.provisioned()
+    iam = world.sdk.client("iam")
+    iam.tag_role(RoleName=ROLE, Tags=[{"Key": "humangov.io/tenant", "Value": "another/one/else"}])
+    gone = error("NoSuchEntity", f"The role with name {ROLE} cannot be found.", status=404)
+    world.line.faults = [Fault(on("iam:GetRole"), error=gone, times=1)]
+    world.delete(key)
+    world.settle(key)
+    assert iam.list_role_policies(RoleName=ROLE)["PolicyNames"] == ["humangov-cleanup"]
+
+
+def test_that_there_is_no_function_is_not_taken_for_a_word_on_its_mappings(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("lambda").delete_function(FunctionName="humangov-california-delete-file")
+    gone = error("ResourceNotFoundException", "Function not found", status=404)
+
+    def by_function(call: Call) -> bool:
+        return call.action == "lambda:ListEventSourceMappings" and "FunctionName" in call.parameters
+
+    world.line.faults = [Fault(by_function, error=gone)]
+    world.delete(key)
+    world.settle(key)
+    assert world.remains() == []

@@ -6,10 +6,13 @@ throttling) is injected with AWS's texts; when AWS says which is not shown.
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from humangov.aws.clients import ACTIONS
+from humangov.aws.errors import AwsError
 from humangov.kube import KubeError
 
 from tests.aws import snapshot
@@ -411,10 +414,8 @@ def test_a_stream_that_somebody_else_enabled_in_between_is_used_and_not_marked_a
         "ValidationException", "Table already has an enabled stream: TableName: humangov-california-dynamodb"
     )
     world.line.faults = [Fault(on("dynamodb:UpdateTable"), error=already)]
-    world.clock.forward(600)  # the mark says when we began; their stream was born at another time
     outcome = world.one_pass(key)
     assert not outcome.failed
-    world.clock.forward(-600)
     world.sdk.client("dynamodb").update_table(
         TableName="humangov-california-dynamodb",
         StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"},
@@ -480,3 +481,49 @@ def test_an_event_that_cannot_be_posted_does_not_stop_the_pass(world: World) -> 
     world.line.faults = [Fault(on("kube:post_event"), error=KubeError("x", status=403, reason="being terminated"))]
     world.settle(key)
     assert world.ready(key).startswith("True")
+
+
+def test_a_spec_changed_during_a_pass_is_not_reported_as_worked_on(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+
+    def edited(answer: Any) -> Any:
+        def change(resource: dict[str, Any]) -> None:
+            resource["spec"]["function"] = {"memoryMiB": 1024}
+            resource["metadata"]["annotations"] = {"humangov.io/reconcile": "now"}
+
+        world.kube.edit(key, change)
+        return answer
+
+    world.line.faults = [Fault(on("lambda:CreateFunction"), alter=edited, times=1)]
+    world.one_pass(key)
+    status = world.kube.objects[key]["status"]
+    assert status["observedGeneration"] == 1
+    assert "lastHandledReconcile" not in status
+    world.settle(key)
+    status = world.kube.objects[key]["status"]
+    assert status["observedGeneration"] == 2
+    assert status["lastHandledReconcile"] == "now"
+    function = world.sdk.client("lambda").get_function(FunctionName="humangov-california-delete-file")
+    assert function["Configuration"]["MemorySize"] == 1024
+
+
+def test_the_failure_to_learn_the_account_is_shared_by_all_who_wait_for_it(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    world.line.faults = [Fault(on("sts:GetCallerIdentity"), error=throttled())]
+    clients = world.operator.clients_for("us-east-1")
+    together = threading.Barrier(8)
+
+    def ask(_: int) -> str:
+        together.wait()
+        try:
+            clients.identity(cluster="c")
+        except AwsError as failure:
+            return failure.code
+        return "answered"
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {"ThrottlingException"}
+    assert clients.calls["sts:GetCallerIdentity"] < 8

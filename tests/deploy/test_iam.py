@@ -79,7 +79,8 @@ def _requests(action: str) -> list[tuple[str, Mapping[str, str]]]:
     if action == "dynamodb:DescribeStream":
         return [(STREAM, {})]
     if service == "logs":
-        return [(NAMES.log_group_arn + ("" if "Tag" in name else ":*"), {})]
+        # AWS's documents give the ARN with `:*` for some calls and without for others.
+        return [(f"{NAMES.log_group_arn}{end}", {}) for end in ("", ":*")]
     if service == "iam":
         return [(NAMES.role_arn, TO_LAMBDA if action == "iam:PassRole" else {})]
     return [({"dynamodb": NAMES.table_arn, "s3": NAMES.bucket_arn}[service], {})]

@@ -1,26 +1,41 @@
 """The image, as far as it shows without building it: what the Dockerfile takes, and the package that goes in.
 
-It can't show that the base image holds together with it; issues of that kind need a build.
+It can't show that the base image holds together with it; issues of that kind need a build. The operator is started as
+the image starts it, but with the checkout's Python and libraries.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import fnmatch
 import json
 import os
+import pwd
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from humangov import __version__
 from humangov.bundle import bundle
 
+from sandbox import ports
+from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.paths import REPOSITORY
+from tests.support.account import REGION, Account
+from tests.support.states import States
+from tests.support.waiting import wait_for
 
 DOCKERFILE = REPOSITORY / "Dockerfile"
 
@@ -198,3 +213,118 @@ def test_the_installed_package_packs_the_same_cleanup_function_as_the_checkout(i
     where, digest = told_by(installed, code).splitlines()
     assert Path(where).is_relative_to(installed)
     assert digest == bundle().code_sha256
+
+
+# A start as in the pod: the image's user and variables, the pod's service account, nothing else.
+
+MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+# The folder is there for this process alone; then it is the image's user, for whom no name is known, without rights.
+# One it keeps: to read what it could not reach here, as the checkout may lie in a folder of root's.
+IN_POD = """
+mount -t tmpfs tmpfs "$(readlink -f /var/run)"
+mkdir -p "$2"
+mount --bind "$1" "$2"
+user=$3
+shift 3
+exec setpriv --reuid "$user" --regid "$user" --clear-groups --no-new-privs --bounding-set=-all,+dac_read_search \\
+    --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search "$@"
+"""
+
+
+def in_pod(service_account: Path, command: list[str]) -> list[str]:
+    user = texts("USER", stage=FINAL)[0].split(":")[0]
+    with contextlib.suppress(KeyError):
+        pytest.skip(f"user {user} has a name on this machine: {pwd.getpwuid(int(user)).pw_name}")
+    if os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("setpriv"):
+        pytest.skip("to become the image's user takes root, unshare and setpriv")
+    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-euc", IN_POD, "sh"]
+    whole = [*prefix, str(service_account), str(MOUNTED), user]
+    tried = subprocess.run([*whole, sys.executable, "-c", ""], capture_output=True, text=True, env={}, check=False)
+    if tried.returncode != 0:
+        pytest.skip(f"this machine lets nobody become the image's user: {tried.stderr.strip()}")
+    return [*whole, *command]
+
+
+def image_variables() -> dict[str, str]:
+    pairs = [pair.partition("=") for text in texts("ENV", stage=FINAL) for pair in shlex.split(text)]
+    return {name: value for name, _, value in pairs}
+
+
+@pytest.fixture
+def service_account(states: States, tmp_path: Path) -> Path:
+    """The folder that a kubelet mounts into the operator's pod."""
+    folder = tmp_path / "serviceaccount"
+    folder.mkdir()
+    [cluster] = json.loads(states.cluster.told("config", "view", "--minify", "--flatten", "--raw", "-o", "json"))[
+        "clusters"
+    ]
+    (folder / "ca.crt").write_bytes(base64.b64decode(cluster["cluster"]["certificate-authority-data"]))
+    (folder / "token").write_text(
+        states.cluster.told("create", "token", SERVICE_ACCOUNT, "-n", states.namespace, "--duration=1h").strip()
+    )
+    (folder / "namespace").write_text(states.namespace)
+    return folder
+
+
+def answer(url: str) -> int | None:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 - our own http://
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+    except OSError:
+        return None
+
+
+@contextlib.contextmanager
+def pod(command: list[str], environment: dict[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        running = subprocess.Popen(
+            command, env=environment, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield running
+    finally:
+        if running.poll() is None:
+            running.kill()
+        running.wait()
+
+
+@pytest.mark.parametrize(
+    "without", [(), ("USER", "LOGNAME")], ids=["as it is", "without the image's names of its user"]
+)
+def test_the_operator_works_as_the_image_s_user_with_the_pod_s_service_account(
+    states: States, account: Account, service_account: Path, tmp_path: Path, without: tuple[str, ...]
+) -> None:
+    server = urlsplit(states.cluster.told("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"))
+    assert server.hostname is not None
+    probes = f"127.0.0.1:{ports.choose(['probes'])['probes']}"
+    environment = {
+        **{name: value for name, value in image_variables().items() if name not in without},
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "KUBERNETES_SERVICE_HOST": server.hostname,
+        "KUBERNETES_SERVICE_PORT": str(server.port),
+        **account.environment,
+        "AWS_SECRET_ACCESS_KEY": "sandbox",
+        "AWS_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+    }
+    flags = ["--namespace", states.namespace, "--probe-address", probes]
+    command = in_pod(service_account, [sys.executable, "-m", "humangov.cli", "run", *flags])
+    account.make("california")
+    states.apply(states.manifest("california", **account.spec("california")))
+    log = tmp_path / "pod.log"
+    with pod(command, environment, log) as running:
+        wait_for(
+            lambda: running.poll() is not None or "watching humangovstates" in log.read_text(),
+            what="it watches", seconds=60, seen=log.read_text,
+        )  # fmt: skip
+        assert running.poll() is None, log.read_text()
+        for path in ("healthz", "readyz"):
+            wait_for(lambda url=f"http://{probes}/{path}": answer(url) == 200, what=path, seen=log.read_text)  # type: ignore[misc]
+        states.wait_ready("california")
+        running.terminate()
+        assert running.wait(30) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()

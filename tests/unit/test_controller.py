@@ -7,6 +7,7 @@ import itertools
 import random
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,6 +89,29 @@ def test_the_answer_of_our_own_write_makes_its_event_no_news() -> None:
     watched.see("ADDED", form(1))
     watched.store.put(form(2, finalizers=[CLEANUP]))
     assert watched.see("MODIFIED", form(2, finalizers=[CLEANUP])) == []
+
+
+@pytest.mark.parametrize("change", [{"generation": 2}, {"deletionTimestamp": "2026-03-01T00:00:00Z"}])
+def test_a_change_that_came_in_the_answer_of_our_own_write_gets_a_pass_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    theirs = form(3, **change)
+
+    async def pass_that_writes(operator: Any, key: str, **_: Any) -> Outcome:
+        watched.store.put(theirs)  # as the API server answers our status write
+        return Outcome()
+
+    monkeypatch.setattr(controller, "reconcile", pass_that_writes)
+    watched.schedule.add(KEY, now=0, lane=Lane.SLOW)
+    assert watched.schedule.take(now=0) == KEY
+    operator: Any = SimpleNamespace(store=watched.store)
+    outcome = asyncio.run(controller._pass(operator, watched.schedule)(KEY))
+    watched.schedule.done(KEY, outcome, now=0)
+    assert watched.schedule.take(now=0, lanes=(Lane.FAST,)) == KEY
+    watched.schedule.done(KEY, Outcome(), now=0)
+    assert watched.see("MODIFIED", theirs) == [], "its event is no news any more"
 
 
 def test_a_deleted_resource_is_forgotten_and_who_waited_for_it_goes_on() -> None:

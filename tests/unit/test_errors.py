@@ -173,6 +173,6 @@ def test_a_denial_names_the_action_the_resource_and_the_remedy() -> None:
 def test_every_error_is_a_failed_try_and_only_a_persons_business_stalls(code: str, text: str, meaning: Meaning) -> None:
     finding = finding_of_error(failed(code, text), role_created=NOW, now=NOW)
     assert finding.failed
-    assert finding.stalled == (meaning is Meaning.PERSON)
+    assert finding.stalled == (meaning in (Meaning.PERSON, Meaning.CONFLICT))
     assert (finding.status == "False") == finding.stalled
-    assert finding.soon == (meaning not in (Meaning.PERSON, Meaning.RETRY_SLOWLY))
+    assert finding.soon == (meaning not in (Meaning.PERSON, Meaning.CONFLICT, Meaning.RETRY_SLOWLY))

@@ -134,7 +134,7 @@ def test_an_unknown_region_is_told_in_a_sentence() -> None:
         (0, 0, False, None),
         (300, 300, False, None),
         (301, 0, False, "a pass has been running for 301 s"),
-        (0, 301, False, "a tenant has waited for a worker for 301 s"),
+        (0, 301, False, "tenants wait, and no pass has ended for 301 s"),
         (0, 0, True, "a worker of the queue has ended"),
     ],
 )
@@ -142,7 +142,7 @@ def test_an_unknown_region_is_told_in_a_sentence() -> None:
 def test_liveness_is_that_the_queue_moves(
     run: float, wait: float, died: bool, problem: str | None, ready: bool
 ) -> None:
-    health = judge(longest_run_seconds=run, longest_wait_seconds=wait, ready=ready, died=died)
+    health = judge(longest_run_seconds=run, standstill_seconds=wait, ready=ready, died=died)
     assert (health.problem, health.ready) == (problem, ready)
 
 

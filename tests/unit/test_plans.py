@@ -74,7 +74,7 @@ def enabling(seconds_before_birth: float) -> dict[str, str]:
     return {**MINE, "humangov.io/stream-enabling": began.isoformat(timespec="seconds")}
 
 
-@pytest.mark.parametrize(("before", "ours"), [(-5, True), (-6, False), (0, True), (120, True), (121, False)])
+@pytest.mark.parametrize(("before", "ours"), [(-5, True), (-6, False), (0, True), (30, True), (31, False)])
 def test_a_stream_born_just_after_our_mark_is_ours_and_marked(before: float, ours: bool) -> None:
     changes = stream_plan(replace(TABLE, tags=enabling(before)))
     assert actions(changes) == (["dynamodb:TagResource"] if ours else [])
@@ -92,6 +92,12 @@ def test_a_table_marked_by_another_is_not_ours_to_mark_or_enable(tags: dict[str,
 def test_a_stream_without_our_mark_is_used_and_never_marked_as_ours() -> None:
     began = {"humangov.io/stream-enabling": enabling(1)["humangov.io/stream-enabling"]}
     assert stream_plan(replace(TABLE, tags=began)) == []
+
+
+def test_a_global_tables_stream_is_never_turned_off() -> None:
+    ours = replace(TABLE, replicated=True)
+    assert stream.may_disable(ours, owner=OWNER, other_readers=lambda: False, now=NOW) is False
+    assert stream.may_disable(TABLE, owner=OWNER, other_readers=lambda: False, now=NOW) is True
 
 
 def test_a_stream_that_somebody_enabled_right_after_ours_is_not_ours() -> None:

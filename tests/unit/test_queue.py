@@ -147,6 +147,20 @@ def test_how_long_runs_and_waits_last_is_known() -> None:
     assert of.longest_wait_seconds(now=11) == 6
 
 
+def test_the_queue_stands_still_only_if_something_is_due_and_no_run_ends() -> None:
+    of = schedule()
+    assert of.standstill_seconds(now=0) == 0
+    for key in ("a", "b", "c"):
+        of.add(key, now=0, lane=Lane.FAST)
+    assert of.standstill_seconds(now=400) == 400
+    assert of.take(now=400) == "a"
+    of.done("a", Outcome(failed=True), now=410)
+    assert of.standstill_seconds(now=420) == 10, "b has waited for 420 s, and yet the queue moves: AWS is slow"
+    for _ in range(2):
+        of.done(str(of.take(now=420)), Outcome(), now=420)
+    assert of.standstill_seconds(now=420) == 0
+
+
 class ScheduleMachine(RuleBasedStateMachine):
     """Any order of adds, runs and time: one run a key, nothing lost, nothing early, nothing later than the resync."""
 

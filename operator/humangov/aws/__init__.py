@@ -5,7 +5,8 @@ Each of stream, role, log_group, function and trigger has
 - `observe(clients, names, …) -> Observed`: reads;
 - `desired(names, …) -> Desired`: what the spec asks for, pure;
 - `plan(observed, desired) -> list[Change]`: the writes that lead there, pure; empty = in step;
-- `apply(clients, change, observed) -> Observed`: one write, and what its answer shows;
+- `apply(clients, change, observed, desired) -> Observed`: one write, and what its answer shows; the same object if
+  AWS is too busy for it and nothing was written;
 - `finding(observed, desired, …) -> Finding`: what to tell people, pure;
 - `remove(clients, names, …) -> Removal`: teardown.
 

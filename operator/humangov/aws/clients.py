@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.aws.errors import AwsError, Meaning, raise_for
-from humangov.tenant import Identity, Tenant
+from humangov.tenant import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +99,9 @@ _READS = Config(**_TIMEOUTS, retries={"mode": "standard", "total_max_attempts": 
 _WRITES = Config(**_TIMEOUTS, retries={"mode": "standard", "total_max_attempts": 1})
 
 
+_ACCOUNT_LASTS_SECONDS = 3600.0  # credentials may come to be another account's under a running process
+
+
 class Clients:
     """AWS in one region, under one identity. Safe to use from several threads."""
 
@@ -115,10 +118,11 @@ class Clients:
         self._clock = clock
         self._made: dict[tuple[str, bool], Any] = {}
         self._lock = threading.Lock()  # a session must not make two clients at once
-        self._account_id: str | None = None
         self._asking = threading.Lock()
+        self._known_account: tuple[str, float] | None = None  # and when it was told
+        self._failed: tuple[AwsError, float] | None = None
 
-    def call(self, action: str, *, target: str, tenant: Tenant | None = None, **parameters: Any) -> dict[str, Any]:
+    def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
         """Call one of ACTIONS; `target` names the resource for logs and errors. Raises AwsError."""
         method = ACTIONS[action]
         started = self._clock()
@@ -139,7 +143,6 @@ class Clients:
                 logging.WARNING if failed else logging.INFO if method.writes else logging.DEBUG,
                 "%s %s%s", action, target, f": {failure.code}: {failure.text}" if failure else "",
                 extra={
-                    "tenant": tenant.key if tenant else None,
                     "action": action,
                     "resource": target,
                     "duration_ms": round((self._clock() - started) * 1000, 1),
@@ -159,22 +162,37 @@ class Clients:
             parameters[token[1]] = following
 
     def identity(self, *, cluster: str) -> Identity:
-        """Who we are, asked once. Raises AwsError."""
-        with self._asking:  # the first passes all want to know at once
-            if self._account_id is None:
+        """Who we are, asked once an hour. Raises AwsError."""
+        partition = self._partition()
+        return Identity(account_id=self._account(), region=self.region, cluster=cluster, partition=partition)
+
+    def _account(self) -> str:
+        asked_at = self._clock()
+        with self._asking:  # the first passes all want to know at once; they share the answer, or its failure
+            known = self._known_account
+            if known is not None and self._clock() - known[1] < _ACCOUNT_LASTS_SECONDS:
+                return known[0]
+            if self._failed is not None and self._failed[1] >= asked_at:
+                raise self._failed[0]
+            try:
                 answer = self.call("sts:GetCallerIdentity", target="the operator's credentials")
-                self._account_id = str(answer["Account"])
+            except AwsError as error:
+                failure = self._unknown_region() if error.code == "EndpointConnectionError" else None
+                self._failed = (failure or error, self._clock())
+                raise self._failed[0] from error
+            self._known_account = (str(answer["Account"]), self._clock())
+            return self._known_account[0]
+
+    def _partition(self) -> str:
         try:
-            partition = self._session.get_partition_for_region(self.region)
+            return str(self._session.get_partition_for_region(self.region))
         except BotoCoreError as error:
-            raise AwsError(
-                action="sts:GetCallerIdentity",
-                target=f"region {self.region}",
-                code="UnknownRegion",
-                text=f"the AWS SDK knows no region {self.region}",
-                meaning=Meaning.PERSON,
-            ) from error
-        return Identity(account_id=self._account_id, region=self.region, cluster=cluster, partition=partition)
+            raise _unknown(self.region) from error
+
+    def _unknown_region(self) -> AwsError | None:
+        """Where nothing answers, and the SDK has not heard of the region either, it is most likely a misspelling."""
+        known = self._session.get_available_regions("lambda", partition_name=self._partition())
+        return None if self.region in known else _unknown(self.region)
 
     def warm(self) -> None:
         """Make every client now; it takes a second of processor time, which the first tenant should not wait for."""
@@ -188,3 +206,13 @@ class Clients:
                     service, region_name=self.region, config=_WRITES if writes else _READS
                 )
             return self._made[service, writes]
+
+
+def _unknown(region: str) -> AwsError:
+    return AwsError(
+        action="sts:GetCallerIdentity",
+        target=f"region {region}",
+        code="UnknownRegion",
+        text=f"the AWS SDK knows no region {region}",
+        meaning=Meaning.PERSON,
+    )

@@ -166,7 +166,7 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
     """One of plan's changes; nothing while Lambda is busy with the one before. Raises AwsError."""
     if observed is not None and observed.busy and change.action != "lambda:TagResource":
         return observed
-    answer = clients.call(change.action, target=change.target, tenant=desired.names.tenant, **change.parameters)
+    answer = clients.call(change.action, target=change.target, **change.parameters)
     match change.action:
         case "lambda:PutFunctionConcurrency" | "lambda:DeleteFunctionConcurrency":
             return replace(observed, reserved_concurrency=desired.reserved_concurrency) if observed else None
@@ -204,9 +204,9 @@ def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:
     """
     name = names.tenant.function.name
     if observed is not None:
-        _delete(clients, names, name)
+        _delete(clients, name)
         observed = observe(clients, names, deep=False)
-    return observed is None and _delete(clients, names, name)
+    return observed is None and _delete(clients, name)
 
 
 def release(clients: Clients, names: Names) -> None:
@@ -215,7 +215,7 @@ def release(clients: Clients, names: Names) -> None:
     if observed is not None:
         require_known_owner(observed, names)
         clients.call(
-            "lambda:UntagResource", target=names.tenant.function.name, tenant=names.tenant,
+            "lambda:UntagResource", target=names.tenant.function.name,
             Resource=names.function_arn, TagKeys=[OWNER_TAG],
         )  # fmt: skip
 
@@ -231,10 +231,10 @@ def require_known_owner(observed: Observed, names: Names) -> None:
     require_ownership(kind="function", target=name, tags=observed.tags, names=names)
 
 
-def _delete(clients: Clients, names: Names, name: str) -> bool:
+def _delete(clients: Clients, name: str) -> bool:
     """True if AWS says that it is not there."""
     try:
-        clients.call("lambda:DeleteFunction", target=name, tenant=names.tenant, FunctionName=name)
+        clients.call("lambda:DeleteFunction", target=name, FunctionName=name)
     except AwsError as error:
         if error.gone:
             return True

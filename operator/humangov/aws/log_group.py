@@ -106,7 +106,7 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
     """One of plan's changes. Raises AwsError."""
-    clients.call(change.action, target=change.target, tenant=desired.names.tenant, **change.parameters)
+    clients.call(change.action, target=change.target, **change.parameters)
     if observed is None:
         return Observed(retention_days=None, kms_key_arn=desired.kms_key_arn, tags=desired.tags)
     match change.action:
@@ -142,7 +142,7 @@ def release(clients: Clients, names: Names) -> None:
     if observed is not None and OWNER_TAG in (observed.tags or {}):
         require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
         clients.call(
-            "logs:UntagResource", target=names.tenant.log_group_name, tenant=names.tenant,
+            "logs:UntagResource", target=names.tenant.log_group_name,
             resourceArn=names.log_group_arn, tagKeys=[OWNER_TAG],
         )  # fmt: skip
 
@@ -159,7 +159,7 @@ def _delete(clients: Clients, names: Names) -> bool:
     """True if AWS says that it is not there."""
     name = names.tenant.log_group_name
     try:
-        clients.call("logs:DeleteLogGroup", target=name, tenant=names.tenant, logGroupName=name)
+        clients.call("logs:DeleteLogGroup", target=name, logGroupName=name)
     except AwsError as error:
         if error.gone:
             return True

@@ -103,7 +103,9 @@ def finding_of_error(error: AwsError, *, role_created: datetime | None = None, n
         )
     if error.meaning is Meaning.PERSON:
         return Finding.needs_person("Refused", f"AWS refuses it and a retry won't help; {said}")
-    if error.meaning in (Meaning.EXISTS, Meaning.GONE, Meaning.CONFLICT, Meaning.ALREADY):
+    if error.meaning is Meaning.CONFLICT:
+        return Finding.needs_person("Refused", f"something else still hangs on it and has to be removed first; {said}")
+    if error.meaning in (Meaning.EXISTS, Meaning.GONE, Meaning.ALREADY):
         return Finding.progressing("Retrying", f"it changed while it was looked at; {said}", soon=True)
     return Finding.progressing(
         "Retrying", f"an answer that the operator does not know, asked again at leisure; {said}", soon=False

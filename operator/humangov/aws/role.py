@@ -141,7 +141,7 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
     """One of plan's changes. Raises AwsError."""
-    answer = clients.call(change.action, target=change.target, tenant=desired.names.tenant, **change.parameters)
+    answer = clients.call(change.action, target=change.target, **change.parameters)
     if observed is None:
         return Observed(
             created=answer["Role"].get("CreateDate"),
@@ -187,7 +187,14 @@ def remove(clients: Clients, names: Names) -> bool:
         _delete(clients, "iam:DeleteRolePolicy", names, PolicyName=POLICY_NAME)
         _delete_role(clients, names)
         role = _read(clients, names)
-    return role is None and _delete_role(clients, names)
+    if role is not None:
+        return False
+    try:
+        return _delete(clients, "iam:DeleteRole", names)
+    except AwsError as error:
+        if error.meaning is Meaning.CONFLICT:  # it is there after all; whose it is, the next look will tell
+            return False
+        raise
 
 
 def release(clients: Clients, names: Names) -> None:
@@ -213,14 +220,15 @@ def _tags(role: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in role.get("Tags") or ()}
 
 
-def _delete_role(clients: Clients, names: Names) -> bool:
-    """True if AWS says that there is no such role."""
+def _delete_role(clients: Clients, names: Names) -> None:
+    """Delete the role, which is ours, with all that hangs on it. Raises AwsError."""
     try:
-        return _delete(clients, "iam:DeleteRole", names)
+        _delete(clients, "iam:DeleteRole", names)
+        return
     except AwsError as error:
         if error.meaning is not Meaning.CONFLICT:
             raise
-    # Somebody hung more on our role: it goes with it.
+    # Somebody hung more on it: policies go with it, anything else is a person's to remove.
     name = names.tenant.role_name
     for policy in clients.pages(
         "iam:ListRolePolicies", "PolicyNames", token=("Marker", "Marker"), target=name, RoleName=name
@@ -228,14 +236,14 @@ def _delete_role(clients: Clients, names: Names) -> bool:
         _delete(clients, "iam:DeleteRolePolicy", names, PolicyName=policy)
     for arn in _attached(clients, name):
         _delete(clients, "iam:DetachRolePolicy", names, PolicyArn=arn)
-    return _delete(clients, "iam:DeleteRole", names)
+    _delete(clients, "iam:DeleteRole", names)
 
 
 def _delete(clients: Clients, action: str, names: Names, **parameters: Any) -> bool:
     """True if AWS says that it is not there."""
     name = names.tenant.role_name
     try:
-        clients.call(action, target=name, tenant=names.tenant, RoleName=name, **parameters)
+        clients.call(action, target=name, RoleName=name, **parameters)
     except AwsError as error:
         if error.gone:
             return True

@@ -24,7 +24,7 @@ STREAM_TAG = "humangov.io/stream"
 ENABLING_TAG = "humangov.io/stream-enabling"
 OUR_TAGS = (STREAM_TAG, ENABLING_TAG, OWNER_TAG)
 TAGS_SETTLE = timedelta(seconds=30)  # DynamoDB's tags are eventually consistent
-_ENABLING_LASTS = timedelta(minutes=2)  # between the tag before and the stream's birth
+_ENABLING_LASTS = timedelta(seconds=30)  # between the tag before and the stream's birth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class Observed:
     arn: str | None
     label: str | None
     kms_key_arn: str | None
+    replicated: bool = False  # a global table's, whose stream AWS does not let anyone turn off
     tags: Mapping[str, str] | None = None
     stream_status: str | None = None
 
@@ -129,8 +130,14 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
         except AwsError as error:
             if error.meaning is not Meaning.ALREADY:
                 raise
-            # Somebody was faster: what there is now decides, in the next pass.
-            return replace(observed, table_status="UPDATING")
+            # Somebody was faster, and the stream is theirs: our marks, made for one of our own, must not claim it.
+            clients.call(
+                "dynamodb:UntagResource",
+                target=change.target,
+                ResourceArn=desired.table_arn,
+                TagKeys=[ENABLING_TAG, OWNER_TAG],
+            )
+            return replace(observed, table_status="UPDATING")  # what there is now decides, in the next pass
         return replace(_observed(answer["TableDescription"]), tags=observed.tags)
     parameters = dict(change.parameters)
     if not parameters:  # the label is known only now
@@ -182,6 +189,8 @@ def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:
 
 def may_disable(observed: Observed, *, owner: str, other_readers: Callable[[], bool], now: datetime) -> bool | None:
     """Whether teardown may turn the stream off; None = not knowable yet, look again. Raises what other_readers does."""
+    if observed.replicated:
+        return False
     tags = observed.tags or {}
     marked = tags.get(STREAM_TAG) == observed.label and tags.get(OWNER_TAG) == owner
     if marked or _enabled_by_our_last_life(observed, owner):
@@ -197,7 +206,7 @@ def disable(clients: Clients, names: Names) -> None:
     table = names.tenant.table.name
     try:
         clients.call(
-            "dynamodb:UpdateTable", target=table, tenant=names.tenant,
+            "dynamodb:UpdateTable", target=table,
             TableName=table, StreamSpecification={"StreamEnabled": False},
         )  # fmt: skip
     except AwsError as error:
@@ -212,7 +221,7 @@ def untag(clients: Clients, names: Names, observed: Observed) -> None:
         return
     present = [key for key in OUR_TAGS if key in tags]
     clients.call(
-        "dynamodb:UntagResource", target=names.tenant.table.name, tenant=names.tenant,
+        "dynamodb:UntagResource", target=names.tenant.table.name,
         ResourceArn=names.table_arn, TagKeys=present,
     )  # fmt: skip
 
@@ -282,4 +291,5 @@ def _observed(description: Mapping[str, Any]) -> Observed:
         arn=description.get("LatestStreamArn") if enabled else None,
         label=description.get("LatestStreamLabel") if enabled else None,
         kms_key_arn=encryption.get("KMSMasterKeyArn"),
+        replicated=bool(description.get("Replicas")),
     )

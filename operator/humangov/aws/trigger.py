@@ -61,17 +61,13 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     """Every mapping of the function; with `deep`, also their tags. Raises AwsError."""
     name = names.tenant.function.name
     try:
-        listed = clients.pages(
-            "lambda:ListEventSourceMappings",
-            "EventSourceMappings",
-            token=("NextMarker", "Marker"),
-            target=name,
-            FunctionName=name,
-        )
+        listed = _list(clients, target=name, FunctionName=name)
     except AwsError as error:
         if not error.gone:
             raise
-        listed = []
+        # No such function: that is no word on its mappings, which outlive it.
+        every = _list(clients, target="all functions")
+        listed = [mapping for mapping in every if mapping["FunctionArn"].endswith(f":function:{name}")]
     mappings = [_observed(mapping, names) for mapping in listed]
     if deep:
         mappings = [replace(mapping, tags=read_tags(clients, mapping.arn)) for mapping in mappings]
@@ -149,7 +145,7 @@ def plan(observed: Observed, desired: Desired) -> list[Change]:
 def apply(clients: Clients, change: Change, observed: Observed, desired: Desired) -> Observed:
     """One of plan's changes. Raises AwsError."""
     try:
-        answer = clients.call(change.action, target=change.target, tenant=desired.names.tenant, **change.parameters)
+        answer = clients.call(change.action, target=change.target, **change.parameters)
     except AwsError as error:
         if change.action == "lambda:CreateEventSourceMapping" and error.meaning is Meaning.EXISTS:
             return observe(clients, desired.names, deep=True)  # made by our last life: it is found by its stream
@@ -157,7 +153,7 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
             return _without(observed, str(change.parameters["UUID"]))
         raise
     if change.action == "lambda:TagResource":
-        return observed
+        return replace(observed)
     made = _observed(answer, desired.names)
     before = [mapping for mapping in observed.mappings if mapping.uuid != made.uuid]
     tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == made.uuid), desired.tags)
@@ -202,7 +198,6 @@ def remove(clients: Clients, names: Names, *, function_is_ours: bool) -> list[Ma
                 clients.call(
                     "lambda:DeleteEventSourceMapping",
                     target=mapping.uuid,
-                    tenant=names.tenant,
                     UUID=mapping.uuid,
                 )
             except AwsError as error:
@@ -216,7 +211,7 @@ def release(clients: Clients, names: Names) -> None:
     for mapping in observe(clients, names, deep=True).mappings:
         if (mapping.tags or {}).get(OWNER_TAG) == names.owner:
             clients.call(
-                "lambda:UntagResource", target=mapping.uuid, tenant=names.tenant,
+                "lambda:UntagResource", target=mapping.uuid,
                 Resource=mapping.arn, TagKeys=[OWNER_TAG],
             )  # fmt: skip
 
@@ -228,20 +223,18 @@ def reads_table(mapping: MappingObserved, names: Names) -> bool:
 
 def other_readers(clients: Clients, *, stream_arn: str) -> bool:
     """Whether any mapping known to Lambda still reads the stream. Raises AwsError."""
-    return bool(
-        clients.pages(
-            "lambda:ListEventSourceMappings",
-            "EventSourceMappings",
-            token=("NextMarker", "Marker"),
-            target=stream_arn,
-            EventSourceArn=stream_arn,
-        )
-    )
+    return bool(_list(clients, target=stream_arn, EventSourceArn=stream_arn))
 
 
 def read_tags(clients: Clients, arn: str) -> dict[str, str]:
     """Raises AwsError; an error is never an empty answer."""
     return dict(clients.call("lambda:ListTags", target=arn, Resource=arn).get("Tags") or {})
+
+
+def _list(clients: Clients, *, target: str, **of: str) -> list[Any]:
+    return clients.pages(
+        "lambda:ListEventSourceMappings", "EventSourceMappings", token=("NextMarker", "Marker"), target=target, **of
+    )
 
 
 def _current(observed: Observed, desired: Desired) -> list[MappingObserved]:
