@@ -45,7 +45,7 @@ async def load_configuration() -> client.Configuration:
     configuration = client.Configuration()
     explicit = os.environ.get("KUBECONFIG")
     try:
-        if explicit or (Path.home() / ".kube" / "config").exists():
+        if explicit or Path(os.environ.get("HOME", "/"), ".kube", "config").exists():
             await config.load_kube_config(config_file=explicit, client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)

@@ -33,7 +33,11 @@ class Tally:
 
 
 def deadline(remaining_ms: Callable[[], int]) -> Callable[[], bool]:
-    """Whether it is time to stop: 10 s before the end, or at half of a time-out that is shorter than 20 s."""
+    """Whether it is time to stop: 10 s before the end, or at half of a time-out that is shorter than 20 s.
+
+    One attempt of a call, at most 9 s by the handler's time-outs, fits into the 10 s. It does not fit into half of
+    a time-out under 18 s: there a slow call can overrun, its intents stay without outcomes and the batch comes again.
+    """
     margin_ms = min(DEADLINE_MARGIN_MS, remaining_ms() // 2)
     return lambda: remaining_ms() <= margin_ms
 

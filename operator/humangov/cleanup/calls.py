@@ -6,10 +6,40 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from botocore.exceptions import ConnectionError as NoConnectionError
+from botocore.exceptions import HTTPClientError
+
 Line = Mapping[str, Any]
 """One line of the log, a JSON object."""
 
 OUT_OF_TIME = "OutOfTime"
+
+PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
+ATTEMPTS = 3
+RETRY_WITHIN_SECONDS = 1.0
+"""No further attempt begins later than this after the first: whatever is erased was read live shortly before."""
+
+_PASSING_CODES = frozenset(
+    (
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    )
+)
+"""What AWS says with a status below 500 and may not say again."""
+
+
+class OutOfTimeError(Exception):
+    """The call was not begun."""
 
 
 class DynamoDB(Protocol):
@@ -32,7 +62,7 @@ class S3(Protocol):
 class Calls:
     """All that reaches outside.
 
-    out_of_time   asked before each call; after it, nothing is begun
+    out_of_time   asked before each attempt of a call; after it, nothing is begun
     pause         waits, in seconds
     now           seconds since the epoch
     write         appends to the log and flushes it
@@ -45,14 +75,47 @@ class Calls:
     now: Callable[[], float]
     write: Callable[[Iterable[Line]], None]
 
+    def attempt(self, method: Callable[..., Mapping[str, Any]], **request: Any) -> Mapping[str, Any]:
+        """The method's answer; tried again if it was throttled, failed at AWS or lost its connection.
+
+        The SDK itself tries once: its pauses and time-outs would not ask for the time that is left.
+        All methods here are idempotent. Raises the last attempt's error, OutOfTimeError if there was none.
+        """
+        if self.out_of_time():
+            raise OutOfTimeError
+        started = self.now()
+        for pause_seconds in PAUSES_SECONDS[: ATTEMPTS - 1]:
+            try:
+                return method(**request)
+            except Exception as error:
+                if not _may_pass(error):
+                    raise
+                self.pause(pause_seconds)
+                if self.now() - started > RETRY_WITHIN_SECONDS or self.out_of_time():
+                    raise
+        return method(**request)
+
     def failed(self, action: str, error: Exception) -> str:
         """Logs a failed call and returns its code: AWS's own, or the exception's name.
 
         AWS's text may be logged: requests hold primary keys and files' keys alone, no answer can quote more.
         """
-        answer = getattr(error, "response", None)
-        details = answer.get("Error", {}) if isinstance(answer, Mapping) else {}
+        if isinstance(error, OutOfTimeError):
+            return OUT_OF_TIME
+        details = _response(error).get("Error", {})
         code = str(details.get("Code") or type(error).__name__)
         text = str(details.get("Message", ""))[:400]
         self.write([{"level": "ERROR", "message": f"{action} failed", "code": code, "text": text}])
         return code
+
+
+def _may_pass(error: Exception) -> bool:
+    if isinstance(error, HTTPClientError | NoConnectionError):
+        return True
+    status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status >= 500 or status == 429 or _response(error).get("Error", {}).get("Code") in _PASSING_CODES
+
+
+def _response(error: Exception) -> Mapping[str, Any]:
+    answer = getattr(error, "response", None)
+    return answer if isinstance(answer, Mapping) else {}

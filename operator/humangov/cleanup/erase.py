@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from .calls import OUT_OF_TIME, Calls
+from .calls import Calls
 from .receipts import ERASED, HIDDEN, failed
 
 KEYS_PER_CALL = 1000
@@ -36,11 +36,13 @@ def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> dict[str, str]:
 
 
 def _erase_together(calls: Calls, *, bucket: str, keys: Sequence[str]) -> dict[str, str]:
-    if calls.out_of_time():
-        return dict.fromkeys(keys, failed(OUT_OF_TIME))
     try:
-        answer = calls.s3.delete_objects(
-            Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys], "Quiet": False}
+        # A further attempt does not read the live table again. It begins within RETRY_WITHIN_SECONDS or never, so
+        # that it adds about a second to that read's age; a slow failure is left to the redelivery, which reads anew.
+        answer = calls.attempt(
+            calls.s3.delete_objects,
+            Bucket=bucket,
+            Delete={"Objects": [{"Key": key} for key in keys], "Quiet": False},
         )
         # Errors come for single keys inside an HTTP 200; a key of which the answer is silent has failed.
         deleted = {one["Key"]: _outcome(one) for one in answer.get("Deleted", ())}
@@ -51,10 +53,8 @@ def _erase_together(calls: Calls, *, bucket: str, keys: Sequence[str]) -> dict[s
 
 
 def _erase_alone(calls: Calls, *, bucket: str, key: str) -> str:
-    if calls.out_of_time():
-        return failed(OUT_OF_TIME)
     try:
-        return _outcome(calls.s3.delete_object(Bucket=bucket, Key=key))
+        return _outcome(calls.attempt(calls.s3.delete_object, Bucket=bucket, Key=key))
     except Exception as error:
         return failed(calls.failed("DeleteObject", error))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .calls import OUT_OF_TIME, Calls
+from .calls import PAUSES_SECONDS, Calls
 from .names import Image, mentioned, object_key
 from .receipts import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, failed
 from .records import RecordKey, Stake, record_id
@@ -19,7 +19,6 @@ from .settings import Settings
 KEYS_PER_CALL = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
-PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
 LATE_SECONDS = 15 * 60
 
 
@@ -75,10 +74,8 @@ def late_verdict(calls: Calls, stake: Stake, *, bucket: str) -> str | None:
     ListObjectsV2 and not HeadObject: that would need s3:GetObject, and this function's role must not be able
     to read a personnel file. The listing is in the order of the keys' bytes, so the key itself comes first.
     """
-    if calls.out_of_time():
-        return failed(OUT_OF_TIME)
     try:
-        answer = calls.s3.list_objects_v2(Bucket=bucket, Prefix=stake.key, MaxKeys=1)
+        answer = calls.attempt(calls.s3.list_objects_v2, Bucket=bucket, Prefix=stake.key, MaxKeys=1)
         listed = next((one for one in answer.get("Contents", ()) if one["Key"] == stake.key), None)
         if listed is None:
             return ABSENT
@@ -93,10 +90,9 @@ def _read(calls: Calls, *, settings: Settings, keys: Mapping[str, RecordKey]) ->
     """The items found, and record id → reason for those of which nothing is known. Absent is the rest."""
     items: list[Image] = []
     for pause_seconds in (*PAUSES_SECONDS, None):
-        if calls.out_of_time():
-            return items, dict.fromkeys(keys, OUT_OF_TIME)
         try:
-            answer = calls.dynamodb.batch_get_item(RequestItems={settings.table: _request(keys, settings)})
+            request = {settings.table: _request(keys, settings)}
+            answer = calls.attempt(calls.dynamodb.batch_get_item, RequestItems=request)
             items += answer["Responses"].get(settings.table, [])
             keys = _unprocessed(answer, keys)
         except Exception as error:  # whichever way the call fails, nothing is known

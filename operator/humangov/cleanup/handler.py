@@ -18,11 +18,13 @@ from .settings import read_settings
 
 
 def _config(**more: Any) -> Config:
-    # One slow attempt fits into the 10 s that are kept before the deadline.
+    # One attempt, 2 s + 7 s, fits into the 10 s kept before the deadline; a further one is begun by Calls.attempt,
+    # which asks for the time first. The SDK counts connect_timeout for each address of a host and read_timeout for
+    # each silence: an answer that trickles, or a host of which several addresses are dead, may still overrun.
     return Config(
         connect_timeout=2,
         read_timeout=7,
-        retries={"mode": "standard", "total_max_attempts": 3},
+        retries={"mode": "standard", "total_max_attempts": 1},
         max_pool_connections=16,
         **more,
     )
