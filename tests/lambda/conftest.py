@@ -172,6 +172,12 @@ def always(answer: Answer) -> Fault:
     return lambda _call, _forward: answer
 
 
+def once(answer: Answer | None) -> Fault:
+    """The fault that spoils the first call alone."""
+    left = [answer]
+    return lambda call, forward: left.pop() if left else forward(call)
+
+
 def json_error(code: str, *, status: int = 400, message: str = "spoiled") -> Answer:
     body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": message})
     return Answer(status, body.encode(), {"Content-Type": "application/x-amz-json-1.0"})

@@ -7,6 +7,8 @@ versions only that a marker is no erasure.
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -14,7 +16,20 @@ import pytest
 
 from tests.stream_events import batch, employee, failures, remove
 
-from .conftest import Answer, Call, Fault, Forward, MakeWorld, StartFunction, World, always, broken_off, xml_error
+from .conftest import (
+    Answer,
+    Call,
+    Fault,
+    Forward,
+    MakeWorld,
+    StartFunction,
+    World,
+    always,
+    broken_off,
+    json_error,
+    once,
+    xml_error,
+)
 
 XML = {"Content-Type": "application/xml"}
 
@@ -102,6 +117,52 @@ def test_a_call_that_fails_fails_all_its_records(world: World, fault: Fault, cod
 
     assert done.result == failures(*records)
     assert done.outcomes == dict.fromkeys(("1.pdf", "2.pdf"), f"failed: {code}")
+
+
+OPERATIONS = ("ListObjectsV2", "BatchGetItem", "DeleteObjects", "DeleteObject")
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_call_that_fails_once_is_tried_again_and_nothing_fails(world: World, operation: str, broken: bool) -> None:
+    error = json_error if operation == "BatchGetItem" else xml_error
+    names = ["a.pdf", "bell\x07.pdf"]
+    world.upload(*names, modified=datetime(2020, 1, 1, tzinfo=UTC))
+    world.layer.spoil(operation, once(None if broken else error("ServiceUnavailable", status=503)))
+
+    done = world.invoke(batch(*(remove(employee(name, name), age_seconds=1200) for name in names)))
+
+    assert done.result == failures()
+    assert done.outcomes == dict.fromkeys(names, "erased")
+    usual = {"ListObjectsV2": 2, "BatchGetItem": 1, "DeleteObjects": 1, "DeleteObject": 1}
+    assert world.layer.counts == usual | {operation: usual[operation] + 1}
+
+
+def test_a_call_that_goes_on_failing_is_tried_three_times(world: World) -> None:
+    world.layer.spoil("DeleteObjects", always(xml_error("SlowDown", status=503)))
+
+    world.invoke(batch(remove(employee("1", "1.pdf"))))
+
+    assert world.layer.counts["DeleteObjects"] == 3
+
+
+def test_a_call_that_fails_past_the_deadline_is_not_tried_again(world: World) -> None:
+    """The fault layer holds the answer past half of the 1.8 s, where no attempt is begun any more."""
+    world.upload("1.pdf")
+    removed = remove(employee("1", "1.pdf"))
+    stop_at = time.time() + 0.93
+
+    def hold(call: Call, forward: Forward) -> Answer:
+        time.sleep(max(0.0, stop_at - time.time()))
+        return xml_error("SlowDown", status=503)
+
+    world.layer.spoil("DeleteObjects", hold)
+
+    done = world.invoke(batch(removed), timeout_ms=1800)
+
+    assert done.result == failures(removed)
+    assert done.outcomes == {"1.pdf": "failed: SlowDown"}
+    assert world.layer.counts["DeleteObjects"] == 1
 
 
 def test_a_failed_record_is_cured_by_its_redelivery(world: World) -> None:
