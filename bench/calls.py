@@ -23,7 +23,7 @@ _LOOK_EVERY_SECONDS = 0.005
 
 _NOTES = """
 Kubernetes: the real API server, counted in its audit log by the operator's service account.
-AWS: emulated, counted by a proxy before it. It answers in milliseconds; the real AWS takes 20 to 200 ms a call.
+AWS: emulated, counted by a proxy before it. It answers in milliseconds; the real AWS takes longer.
 The emulated AWS keeps every new function Pending for 0.5 s: a part of apply → Ready, and of the same by hand.
 sts:GetCallerIdentity is called once in an operator's life, at its first tenant: here, at the warm-up.
 A tenant is deleted once it and the operator are older than 30 s; a younger one is looked at again after 2 s.

@@ -284,7 +284,11 @@ def _observed(
     comparable = {field: configuration.get(field) for field in _CONFIGURATION_FIELDS}
     comparable["Environment"] = {"Variables": dict((configuration.get("Environment") or {}).get("Variables") or {})}
     comparable["Layers"] = [layer["Arn"] for layer in configuration.get("Layers") or ()]
-    comparable["LoggingConfig"] = {key: logging_config.get(key) for key in ("LogFormat", "LogGroup")}
+    # Where it says nothing, Lambda writes text to the log group of the function's name.
+    comparable["LoggingConfig"] = {
+        "LogFormat": logging_config.get("LogFormat") or "Text",
+        "LogGroup": logging_config.get("LogGroup") or f"/aws/lambda/{configuration.get('FunctionName')}",
+    }
     return Observed(
         state=configuration.get("State") or "Active",
         state_reason=configuration.get("StateReason") or "no reason given",
