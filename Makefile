@@ -68,8 +68,8 @@ manifests: setup ## Make deploy/install.yaml and docs/api.md anew from their sou
 .PHONY: lock
 lock: $(UV) ## Resolve requirements/*.in anew into the hash-locked requirements/*.txt
 	@for name in uv build run dev aws; do \
-		$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-			--no-emit-find-links --no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
+		$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
+			--no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
 
 .PHONY: clean
 clean: ## Remove all that was built
