@@ -5,4 +5,5 @@ measure.py       pure: spreads, percentiles, audit lines, tables
 rig.py           the sandbox with a recorder in front of its AWS, and an operator
 walkthrough.py   the same AWS objects made by hand: what the figures are compared with
 calls.py         AWS calls, Kubernetes writes and seconds of one tenant, and of fifty
+moto.py          the same seconds where AWS itself takes none
 """

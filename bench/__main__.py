@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench import calls
+from bench import calls, moto
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
@@ -39,6 +39,15 @@ def _json_only(command: Callable[..., None]) -> Callable[..., None]:
 def calls_command(*, repeats: int, states: int, json_only: bool) -> None:
     """AWS calls, Kubernetes writes and seconds: apply, settled pass, delete, erasure; one tenant, then fifty."""
     _print(lambda: calls.run(say=say, repeats=repeats, states=states), json_only=json_only)
+
+
+@main.command("moto", context_settings=_CONTEXT)
+@click.option("--repeats", type=click.IntRange(min=1), default=10, help="Tenants measured one by one.")
+@click.option("--states", type=click.IntRange(min=2, max=500), default=50, help="Tenants applied at once.")
+@_json_only
+def moto_command(*, repeats: int, states: int, json_only: bool) -> None:
+    """Apply to Ready and delete to gone on moto, where AWS itself takes no time."""
+    _print(lambda: moto.run(say=say, repeats=repeats, states=states), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

@@ -72,7 +72,7 @@ def run(*, say: Say, repeats: int, states: int) -> Report:
     with rig.opened(say=say) as bench:
         _one_by_one(bench, measured, repeats=repeats)
         _at_rest(bench, measured)
-        crowd = _crowd(bench, states=states)
+        crowd = measure_crowd(bench, states=states)
     return report(measured, crowd)
 
 
@@ -137,7 +137,7 @@ def _windows(passes: Sequence[Pass]) -> list[tuple[float, float]]:
     return list(pairwise(ends))
 
 
-def _crowd(bench: Rig, *, states: int) -> Crowd:
+def measure_crowd(bench: Rig, *, states: int) -> Crowd:
     """All applied by one `kubectl apply`, an operator started anew over them, all deleted by one `kubectl delete`."""
     names = [f"state-{number:03}" for number in range(1, states + 1)]
     bench.say(f"{states} states at once: tables and buckets")
@@ -315,7 +315,7 @@ def report(measured: Measured, crowd: Crowd) -> Report:
                 ],
             ),
             _operations(operations),
-            _crowd_table(crowd),
+            crowd_table(crowd),
         ],
         notes=_notes(figures),
         figures=figures,
@@ -377,7 +377,7 @@ def _operations(phases: Mapping[str, Phase]) -> Table:
     )
 
 
-def _crowd_table(crowd: Crowd) -> Table:
+def crowd_table(crowd: Crowd) -> Table:
     def row(name: str, seconds: float, phase: Phase) -> tuple[object, ...]:
         return (
             name,

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -23,7 +24,7 @@ import yaml
 from botocore.config import Config
 
 from bench.measure import Phase, Write, writes_by
-from sandbox import emulator, local_operator
+from sandbox import emulator, local_operator, ports, probe
 from sandbox.demo.stage import sandbox_up
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
@@ -237,8 +238,11 @@ class Rig:
 
 
 @contextlib.contextmanager
-def opened(*, say: Say) -> Iterator[Rig]:
-    """A rig on the sandbox, which is started if it is not up; all that was made is removed. Raises SandboxError."""
+def opened(*, say: Say, moto: bool = False) -> Iterator[Rig]:
+    """A rig on the sandbox, which is started if it is not up; all that was made is removed. Raises SandboxError.
+
+    `moto`: the AWS is a moto server, which makes everything Active at once and runs no function.
+    """
     with contextlib.ExitStack() as stack:
         running, ours = stack.enter_context(sandbox_up(say))
         if running.audit_log is None or running.aws != "emulator" or running.aws_endpoint_url is None:
@@ -246,12 +250,13 @@ def opened(*, say: Say) -> Iterator[Rig]:
                 "A bench counts by the sandbox's own API server and emulated AWS: unset KUBECONFIG, AWS_ENDPOINT_URL "
                 "and SANDBOX_AWS."
             )
+        endpoint_url = stack.enter_context(_moto_server()) if moto else running.aws_endpoint_url
         run = secrets.token_hex(3)
         namespace, folder = f"bench-{run}", running.root / f"bench-{run}"
         account, by_hand_account = (str(secrets.randbelow(9 * 10**11) + 10**11) for _ in range(2))
         local_operator.install(running, namespace=namespace)
         _wait_served(running, namespace=namespace)
-        aws = clients(running.aws_endpoint_url, account=account)
+        aws = clients(endpoint_url, account=account)
         if not ours:
             stack.callback(_remove, running, namespace=namespace, folder=folder, aws=aws)
         rig = Rig(
@@ -260,13 +265,31 @@ def opened(*, say: Say) -> Iterator[Rig]:
             namespace=namespace,
             account=account,
             by_hand_account=by_hand_account,
-            recorder=stack.enter_context(Recorder(running.aws_endpoint_url)),
+            recorder=stack.enter_context(Recorder(endpoint_url)),
             folder=folder,
             aws=aws,
             watcher=stack.enter_context(Watcher(running, namespace=namespace)),
             audit=running.audit_log,
         )
         yield rig
+
+
+@contextlib.contextmanager
+def _moto_server() -> Iterator[str]:
+    """The URL of a moto server, a process of its own. Raises NotMeasuredError."""
+    [port] = ports.choose(["moto"]).values()
+    command = [sys.executable, "-m", "moto.server", "-H", ports.HOST, "-p", str(port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = f"http://{ports.HOST}:{port}"
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while probe.status(f"{url}/moto-api/") is None:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    raise NotMeasuredError("moto's server did not start")
+                time.sleep(0.1)
+            yield url
+        finally:
+            process.terminate()
 
 
 def phase_of(calls: Iterable[Call], *, kube_writes: Iterable[Write]) -> Phase:
