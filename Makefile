@@ -21,11 +21,13 @@ VENV := $(BUILD)/venv
 PY := $(VENV)/bin/python
 JOBS ?= 4
 NAME ?= calls
+# A sandbox of its own beside that of the demo and the tests.
+CLUSTER := HUMANGOV_SANDBOX_DIR=$(or $(HUMANGOV_CLUSTER_DIR),$(BUILD)/cluster)
 ARGS ?=
 
 .PHONY: help
 help: ## This list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: setup ## Set everything up and show the main job on real parts
@@ -35,7 +37,24 @@ demo: setup ## Set everything up and show the main job on real parts
 test: setup ## All tests, on a real control plane and an emulated AWS; one that is up stays up
 	@if ! $(PY) -m sandbox status >/dev/null 2>&1; then trap '$(PY) -m sandbox down' EXIT; fi; \
 	$(PY) -m sandbox up; \
-	$(PY) -m pytest -n $(JOBS) --dist worksteal tests $(ARGS)
+	$(PY) -m pytest -n $(JOBS) --dist worksteal tests --ignore=tests/install --ignore=tests/after $(ARGS); \
+	$(PY) -m pytest -q tests/after
+
+.PHONY: test-install
+test-install: setup ## What users install, in pods of a whole cluster; says why where there can be none
+	@$(PY) -m pytest tests/install $(ARGS)
+
+.PHONY: cluster
+cluster: setup ## A whole cluster with a node, the image, the chart, and the story told from pods; it stays up
+	@$(CLUSTER) $(PY) -m sandbox.demo --pods $(ARGS)
+
+.PHONY: cluster-env
+cluster-env: setup ## Variables for kubectl and helm: eval "$$(make -s cluster-env)"
+	@$(CLUSTER) $(PY) -m sandbox env
+
+.PHONY: cluster-down
+cluster-down: setup ## Stop it, and look whether anything of it is left
+	@$(CLUSTER) $(PY) -m sandbox down
 
 .PHONY: sandbox
 sandbox: setup ## Leave the control plane and the emulated AWS up for playing
@@ -73,7 +92,7 @@ lock: $(UV) ## Resolve requirements/*.in anew into the hash-locked requirements/
 
 .PHONY: clean
 clean: ## Remove all that was built
-	@if [ -x $(PY) ]; then $(PY) -m sandbox down || true; fi
+	@if [ -x $(PY) ]; then $(PY) -m sandbox down || true; $(CLUSTER) $(PY) -m sandbox down || true; fi
 	@rm -rf $(BUILD)
 
 .PHONY: setup

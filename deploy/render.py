@@ -1,6 +1,8 @@
 """Makes what is derived: `python -m deploy.render` writes it, with `--check` it only says what is stale (exit code 1).
 
-deploy/install.yaml   from crds/humangovstates.yaml and deploy/operator.yaml
+deploy/helm/…/files   the definition, as the chart carries it
+deploy/helm/…/README  its table of values (between two marks), from the comments in values.yaml
+deploy/install.yaml   from the chart and deploy/namespace.yaml
 docs/api.md           from the definition
 README.md             its table of settings (between two marks), from the command's own options
 """
@@ -8,7 +10,9 @@ README.md             its table of settings (between two marks), from the comman
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,14 +21,25 @@ import click
 import yaml
 from humangov.cli import main as command
 
+from sandbox import helm
+from sandbox.errors import SandboxError
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEFINITION = "crds/humangovstates.yaml"
-OPERATOR = "deploy/operator.yaml"
+NAMESPACE = "deploy/namespace.yaml"
+CHART = "deploy/helm/humangov-operator"
+VALUES = f"{CHART}/values.yaml"
+CHART_DEFINITION = f"{CHART}/files/humangovstates.yaml"
+CHART_README = f"{CHART}/README.md"
 INSTALL = "deploy/install.yaml"
 API = "docs/api.md"
 README = "README.md"
 SETTINGS_BEGIN = "<!-- settings: made by `make manifests` -->"
 SETTINGS_END = "<!-- end of settings -->"
+VALUES_BEGIN = "<!-- values: made by `make manifests` -->"
+VALUES_END = "<!-- end of values -->"
+# What the rendering may depend on is fixed: the release, its namespace, the oldest Kubernetes that the chart is for.
+TEMPLATE = ("template", "humangov-operator", "--namespace", "humangov", "--kube-version", "1.30.0", "--no-hooks")
 
 Schema = Mapping[str, Any]
 
@@ -32,20 +47,37 @@ Schema = Mapping[str, Any]
 def rendered(repository: Path = REPOSITORY) -> dict[str, str]:
     """Every derived file's path → what it ought to hold."""
     definition = (repository / DEFINITION).read_text()
+    head = f"# A copy of {DEFINITION}, made by `make manifests`: do not edit.\n"
     return {
-        INSTALL: install(definition, (repository / OPERATOR).read_text()),
+        CHART_DEFINITION: head + _without_comment(definition),
+        CHART_README: with_table(
+            (repository / CHART_README).read_text(),
+            values_table((repository / VALUES).read_text()),
+            marks=(VALUES_BEGIN, VALUES_END),
+        ),
+        INSTALL: install((repository / NAMESPACE).read_text(), chart=repository / CHART, definition=definition),
         API: api_reference(yaml.safe_load(definition)),
-        README: with_settings((repository / README).read_text()),
+        README: with_table((repository / README).read_text(), settings_table(), marks=(SETTINGS_BEGIN, SETTINGS_END)),
     }
 
 
-def install(definition: str, operator: str) -> str:
-    """The whole installation: the definition first, so that a first `kubectl apply` finds the kind."""
+def install(namespace: str, *, chart: Path, definition: str) -> str:
+    """The whole installation as plain YAML: the chart with its default values, and a namespace for it.
+
+    Helm's hooks are left out: kubectl would run them as jobs. Raises ValueError if the chart can't be rendered.
+    """
     head = (
-        "# Made from crds/humangovstates.yaml and deploy/operator.yaml by `make manifests`: do not edit.\n"
+        f"# Made from {CHART} and {NAMESPACE} by `make manifests`: do not edit.\n"
         "# kubectl apply --server-side -f deploy/install.yaml\n"
     )
-    return f"{head}{_without_comment(definition)}---\n{_without_comment(operator)}"
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "chart"
+        shutil.copytree(chart, fresh)
+        (fresh / "files" / "humangovstates.yaml").write_text(definition)
+        done = helm.run(*TEMPLATE, str(fresh), say=_say)
+    if done.returncode != 0:
+        raise ValueError(f"{CHART} can't be rendered: {done.stderr.strip()}")
+    return f"{head}{_without_comment(namespace)}{done.stdout}"
 
 
 def api_reference(definition: Mapping[str, Any]) -> str:
@@ -81,13 +113,22 @@ def api_reference(definition: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_settings(readme: str) -> str:
-    """The README with today's table of settings. Raises ValueError if its marks are missing."""
-    before, begin, rest = readme.partition(SETTINGS_BEGIN)
-    _, end, after = rest.partition(SETTINGS_END)
+def with_table(document: str, table: str, *, marks: tuple[str, str]) -> str:
+    """The document with today's table between the marks. Raises ValueError if they are missing."""
+    before, begin, rest = document.partition(marks[0])
+    _, end, after = rest.partition(marks[1])
     if not begin or not end:
-        raise ValueError(f"{README}: the marks {SETTINGS_BEGIN} and {SETTINGS_END} are missing")
-    return f"{before}{begin}\n{settings_table()}\n{end}{after}"
+        raise ValueError(f"the marks {' and '.join(marks)} are missing")
+    return f"{before}{begin}\n{table}\n{end}{after}"
+
+
+def values_table(text: str) -> str:
+    """Every value of the chart with its default, by the comment above it. Raises ValueError for one without."""
+    lines = ["| Value | Default | |", "|---|---|---|"]
+    for path, value, comment in _commented(text):
+        default = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
+        lines.append(f"| `{path}` | `{default.replace(chr(39) * 2, chr(34) * 2)}` | {_cell(comment)} |")
+    return "\n".join(lines)
 
 
 def settings_table() -> str:
@@ -112,9 +153,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m deploy.render", description="Make the derived files.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 names what is stale")
     check = parser.parse_args().check
+    try:
+        fresh = rendered()
+    except (SandboxError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     stale = [
         (path, text)
-        for path, text in rendered().items()
+        for path, text in fresh.items()
         if not (REPOSITORY / path).exists() or (REPOSITORY / path).read_text() != text
     ]
     for path, text in stale:
@@ -132,6 +178,37 @@ def _without_comment(text: str) -> str:
     while lines and lines[0].startswith("#"):
         lines.pop(0)
     return "".join(lines)
+
+
+def _commented(text: str) -> Iterator[tuple[str, Any, str]]:
+    """(path, value, comment) of each key of a YAML document that has a comment above it."""
+    lines = text.splitlines()
+
+    def comment_above(line: int) -> str:
+        words: list[str] = []
+        while line > 0 and lines[line - 1].lstrip().startswith("#"):
+            line -= 1
+            words.insert(0, lines[line].lstrip(" #"))
+        return " ".join(words)
+
+    def walk(node: yaml.MappingNode, values: Mapping[str, Any], above: str) -> Iterator[tuple[str, Any, str]]:
+        for key, inner in node.value:
+            path, value, comment = f"{above}{key.value}", values[key.value], comment_above(key.start_mark.line)
+            if comment:
+                yield path, value, comment
+            elif isinstance(inner, yaml.MappingNode) and inner.value:
+                yield from walk(inner, value, f"{path}.")
+            else:
+                raise ValueError(f"{VALUES}: {path} has no comment that says what it is for")
+
+    root = yaml.compose(text, yaml.SafeLoader)
+    if not isinstance(root, yaml.MappingNode):
+        raise ValueError(f"{VALUES}: expected a mapping")
+    return walk(root, yaml.safe_load(text), "")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
 
 
 def _object(path: str, schema: Schema) -> Iterator[str]:
@@ -210,7 +287,9 @@ def _default_of_option(option: click.Option) -> str:
     if isinstance(option.show_default, str):
         return _cell(option.show_default)
     default = option.default
-    if isinstance(default, str | int | float) and not isinstance(default, bool):
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, str | int | float):
         return f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
     return ""
 

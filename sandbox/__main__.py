@@ -36,10 +36,11 @@ def cli() -> None:
 @cli.command()
 @click.option("--kube/--no-kube", default=True, help="Kubernetes: etcd, API server, controllers.")
 @click.option("--aws/--no-aws", default=True, help="The emulated AWS.")
-def up(*, kube: bool, aws: bool) -> None:
+@click.option("--node/--no-node", default=False, help="A node, on which pods run. Needs root and Debian's packages.")
+def up(*, kube: bool, aws: bool, node: bool) -> None:
     """Start it, or what of it is not running. The first time it is built, which takes about 5 minutes."""
     started = time.monotonic()
-    running = sandbox.up(kubernetes=kube, aws=aws, say=say)
+    running = sandbox.up(kubernetes=kube, aws=aws, node=node, say=say)
     click.echo("\n".join(summary(running, seconds=time.monotonic() - started)))
 
 
@@ -48,7 +49,7 @@ def up(*, kube: bool, aws: bool) -> None:
 def down(*, purge: bool) -> None:
     """Stop it and forget its data. Logs stay until the next start."""
     sandbox.down(purge=purge, say=say)
-    say("nothing of it is running")
+    say("nothing of it is left: no process, mount, cgroup, socket or setting of the kernel")
 
 
 @cli.command()

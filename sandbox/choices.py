@@ -24,9 +24,11 @@ class Choice:
     kubeconfig: str | None
     aws: AwsSource
     aws_endpoint_url: str | None
+    node: bool = False
+    """Whether the control plane of ours gets a node, on which pods run."""
 
 
-def choose(environ: Mapping[str, str], layout: Layout, *, kubernetes: bool, aws: bool) -> Choice:
+def choose(environ: Mapping[str, str], layout: Layout, *, kubernetes: bool, aws: bool, node: bool = False) -> Choice:
     kubeconfig = _users_kubeconfig(environ, layout) if kubernetes else None
     account = _real_account(environ) if aws else False
     endpoint = _users_endpoint(environ) if aws and not account else None
@@ -42,6 +44,7 @@ def choose(environ: Mapping[str, str], layout: Layout, *, kubernetes: bool, aws:
         kubeconfig=kubeconfig,
         aws=aws_source,
         aws_endpoint_url=endpoint,
+        node=node and kubernetes and not kubeconfig,
     )
 
 

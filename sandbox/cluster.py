@@ -11,6 +11,7 @@ import yaml
 
 from sandbox import probe
 from sandbox.build import Programs
+from sandbox.node import containerd, kubelet
 from sandbox.paths import Layout
 from sandbox.pki import Pair, create_authority, create_signing_key
 from sandbox.ports import HOST
@@ -18,9 +19,12 @@ from sandbox.ports import HOST
 ETCD = "etcd"
 API_SERVER = "kube-apiserver"
 CONTROLLER_MANAGER = "kube-controller-manager"
+SCHEDULER = "kube-scheduler"
 PARTS = (ETCD, API_SERVER, CONTROLLER_MANAGER)
+NODE_PARTS = (containerd.PART, SCHEDULER, kubelet.PART)
 ETCD_PEER_PORT = "etcd-peer"
 PORTS = (ETCD, ETCD_PEER_PORT, API_SERVER, CONTROLLER_MANAGER)
+NODE_PORTS = (SCHEDULER, kubelet.PART, kubelet.HEALTH_PORT)
 
 SERVICE_RANGE = "10.0.0.0/24"
 SERVICE_ADDRESS = "10.0.0.1"
@@ -39,6 +43,11 @@ class Identities:
     api_server_to_etcd: Pair
     controller_manager: Pair
     controller_manager_to_api_server: Pair
+    scheduler: Pair
+    scheduler_to_api_server: Pair
+    kubelet: Pair
+    kubelet_to_api_server: Pair
+    api_server_to_kubelet: Pair
     admin: Pair
     tokens_private: Path
     tokens_public: Path
@@ -64,6 +73,15 @@ def create_identities(folder: Path) -> Identities:
         controller_manager_to_api_server=authority.issue(
             "kube-controller-manager-client", common_name="system:kube-controller-manager"
         ),
+        scheduler=authority.issue("kube-scheduler", common_name="localhost", names=["localhost"], addresses=[HOST]),
+        scheduler_to_api_server=authority.issue("kube-scheduler-client", common_name="system:kube-scheduler"),
+        kubelet=authority.issue("kubelet", common_name=kubelet.NODE, names=[kubelet.NODE], addresses=[HOST]),
+        kubelet_to_api_server=authority.issue(
+            "kubelet-client", common_name=kubelet.USER, organizations=[kubelet.GROUP]
+        ),
+        api_server_to_kubelet=authority.issue(
+            "kube-apiserver-kubelet", common_name="kube-apiserver-kubelet", organizations=["system:masters"]
+        ),
         admin=authority.issue("admin", common_name="sandbox-admin", organizations=["system:masters"]),
         tokens_private=private,
         tokens_public=public,
@@ -83,6 +101,11 @@ def existing_identities(folder: Path) -> Identities:
         api_server_to_etcd=pair("kube-apiserver-etcd"),
         controller_manager=pair("kube-controller-manager"),
         controller_manager_to_api_server=pair("kube-controller-manager-client"),
+        scheduler=pair("kube-scheduler"),
+        scheduler_to_api_server=pair("kube-scheduler-client"),
+        kubelet=pair("kubelet"),
+        kubelet_to_api_server=pair("kubelet-client"),
+        api_server_to_kubelet=pair("kube-apiserver-kubelet"),
         admin=pair("admin"),
         tokens_private=folder / "tokens.key",
         tokens_public=folder / "tokens.pub",
@@ -146,6 +169,20 @@ def write_configuration(layout: Layout, *, ports: Mapping[str, int], identities:
             user="system:kube-controller-manager",
         ),
     )
+    for name, client, user in (
+        (SCHEDULER, identities.scheduler_to_api_server, "system:kube-scheduler"),
+        (kubelet.PART, identities.kubelet_to_api_server, kubelet.USER),
+    ):
+        _write_yaml(
+            layout.configuration / f"{name}.kubeconfig",
+            kubeconfig(server=server, authority=authority, client=client, user=user),
+        )
+    if kubelet.PART in ports:
+        _write_yaml(
+            layout.configuration / "kubelet.yaml",
+            kubelet.configuration(layout, ports=ports, serving=identities.kubelet, authority=authority),
+        )
+        containerd.write_configuration(layout)
     _write_yaml(
         layout.kubeconfig,
         kubeconfig(server=server, authority=authority, client=identities.admin, user="sandbox-admin"),
@@ -155,8 +192,8 @@ def write_configuration(layout: Layout, *, ports: Mapping[str, int], identities:
 def commands(
     programs: Programs, layout: Layout, *, ports: Mapping[str, int], identities: Identities
 ) -> dict[str, list[str]]:
-    """The command line of each part."""
-    return {
+    """The command line of each part; those of a node, if its programs are there."""
+    result = {
         ETCD: [str(programs.etcd), *etcd_flags(layout, ports=ports, identities=identities)],
         API_SERVER: [
             str(programs.kube_apiserver),
@@ -167,6 +204,14 @@ def commands(
             *controller_manager_flags(layout, ports=ports, identities=identities),
         ],
     }
+    if programs.kube_scheduler is not None and programs.kubelet is not None:
+        flags = scheduler_flags(layout, ports=ports, identities=identities)
+        result |= {
+            containerd.PART: containerd.command(layout),
+            SCHEDULER: [str(programs.kube_scheduler), *flags],
+            kubelet.PART: kubelet.command(programs.kubelet, layout),
+        }
+    return result
 
 
 def etcd_flags(layout: Layout, *, ports: Mapping[str, int], identities: Identities) -> list[str]:
@@ -210,6 +255,10 @@ def api_server_flags(layout: Layout, *, ports: Mapping[str, int], identities: Id
         # A loopback address cannot stand in the Endpoints of the service `kubernetes`.
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
+        f"--kubelet-certificate-authority={identities.authority.certificate}",
+        f"--kubelet-client-certificate={identities.api_server_to_kubelet.certificate}",
+        f"--kubelet-client-key={identities.api_server_to_kubelet.key}",
+        "--kubelet-preferred-address-types=InternalIP",
         f"--audit-policy-file={layout.configuration / 'audit-policy.yaml'}",
         f"--audit-log-path={layout.audit_log}",
         # A write is in the log when its answer arrives, so that it can be counted at once.
@@ -241,8 +290,22 @@ def controller_manager_flags(layout: Layout, *, ports: Mapping[str, int], identi
     ]
 
 
+def scheduler_flags(layout: Layout, *, ports: Mapping[str, int], identities: Identities) -> list[str]:
+    own = identities.scheduler
+    config = layout.configuration / f"{SCHEDULER}.kubeconfig"
+    return [
+        f"--bind-address={HOST}",
+        f"--secure-port={ports[SCHEDULER]}",
+        f"--tls-cert-file={own.certificate}",
+        f"--tls-private-key-file={own.key}",
+        *(f"--{kind}kubeconfig={config}" for kind in ("", "authentication-", "authorization-")),
+        "--leader-elect=false",
+        "--profiling=false",
+    ]
+
+
 def ready(part: str, *, ports: Mapping[str, int], identities: Identities) -> bool:
-    path = {ETCD: "/readyz", API_SERVER: "/readyz", CONTROLLER_MANAGER: "/healthz"}[part]
+    path = {ETCD: "/readyz", API_SERVER: "/readyz", CONTROLLER_MANAGER: "/healthz", SCHEDULER: "/healthz"}[part]
     return _get(address(part, ports) + path, identities) == 200
 
 

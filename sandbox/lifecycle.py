@@ -13,6 +13,7 @@ from sandbox import build, choices, cluster, emulator, handle, ports, processes
 from sandbox.choices import Choice
 from sandbox.errors import PartStoppedError, SandboxError
 from sandbox.handle import Sandbox
+from sandbox.node import cgroups, containerd, kubelet, packages, register, remains
 from sandbox.paths import Layout
 from sandbox.state import Part, State, load, locked, save
 
@@ -24,6 +25,7 @@ ANSWER_SECONDS = 5.0
 # A port can be taken by someone between our look and our bind.
 ATTEMPTS = 3
 ADDRESS_TAKEN = "address already in use"
+_ASKERS = (cluster.CONTROLLER_MANAGER, cluster.SCHEDULER, kubelet.PART)
 
 
 def silent(_: str) -> None:
@@ -45,19 +47,23 @@ def up(
     *,
     kubernetes: bool = True,
     aws: bool = True,
+    node: bool = False,
     environ: Mapping[str, str] = os.environ,
     say: Say = silent,
 ) -> Sandbox:
     """Start what is not running and wait until all answers. Harmless if it is up; mends it if half dead.
 
+    `node`: with a node, on which pods run; where the user's own cluster is used, it has its own.
     Raises SandboxError, with a sentence for the user, for whatever cannot be done.
     """
     _require_linux()
     layout = Layout.of(environ)
-    choice = choices.choose(environ, layout, kubernetes=kubernetes, aws=aws)
+    choice = choices.choose(environ, layout, kubernetes=kubernetes, aws=aws, node=node)
     for line in choices.explain(choice):
         say(line)
-    programs = build.locate(say=say, environ=environ) if choice.kubernetes == "sandbox" else None
+    if choice.node:
+        packages.ensure(say=say)
+    programs = build.locate(node=choice.node, say=say, environ=environ) if choice.kubernetes == "sandbox" else None
     kubectl = _kubectl(choice, programs, say=say, environ=environ)
     if choice.aws == "emulator":
         emulator.install(say=say, environ=environ)
@@ -93,6 +99,9 @@ def down(*, purge: bool = False, environ: Mapping[str, str] = os.environ, say: S
         _stop_everything(layout, say)
         _forget_data(layout)
         save(layout.state, load(layout.state).stopped())
+        left = [f"process {process.pid}" for process in processes.marked(layout.root)] + remains.found(layout)
+        if left:
+            raise SandboxError("This of the sandbox is left:\n" + "\n".join(f"  | {one}" for one in left))
         if purge:
             shutil.rmtree(layout.root)
 
@@ -138,11 +147,43 @@ def programs_of(
             )
             for name in cluster.PARTS
         ]
+        if choice.node:
+            result += _node_programs(
+                layout, programs, commands=commands, identities=identities, known_ports=known_ports, path=path
+            )
     return {program.name: program for program in result}
+
+
+def _node_programs(
+    layout: Layout,
+    programs: build.Programs,
+    *,
+    commands: Mapping[str, list[str]],
+    identities: cluster.Identities,
+    known_ports: Mapping[str, int],
+    path: str,
+) -> list[Program]:
+    environment = _environment(layout, os.pathsep.join([path, packages.PATH]))
+    ready: Mapping[str, Callable[[], bool]] = {
+        containerd.PART: lambda: containerd.ready(layout),
+        cluster.SCHEDULER: _cluster_probe(cluster.SCHEDULER, ports=known_ports, identities=identities),
+        kubelet.PART: lambda: register.register(
+            kubectl=programs.kubectl, kubeconfig=layout.kubeconfig, environment=environment
+        ),
+    }
+    addresses = {
+        containerd.PART: f"unix://{containerd.socket_path(layout)}",
+        **{name: cluster.address(name, known_ports) for name in (cluster.SCHEDULER, kubelet.PART)},
+    }
+    return [
+        Program(name=name, command=commands[name], environment=environment, address=addresses[name], ready=ready[name])
+        for name in cluster.NODE_PARTS
+    ]
 
 
 def port_names(choice: Choice) -> list[str]:
     kubernetes = list(cluster.PORTS) if choice.kubernetes == "sandbox" else []
+    kubernetes += cluster.NODE_PORTS if choice.node else ()
     return kubernetes + ([emulator.PART] if choice.aws == "emulator" else [])
 
 
@@ -179,6 +220,15 @@ def _bring_up(
             say("a port of the control plane was taken by another program: starting all of it anew")
             _stop_parts(state, living_cluster)
             living -= living_cluster
+        if not living & set(cluster.PARTS) and living & set(cluster.NODE_PARTS):
+            # A node of a cluster that is no more.
+            _stop_node(layout, state)
+            living -= set(cluster.NODE_PARTS)
+        if choice.node and not living & set(cluster.NODE_PARTS):
+            shutil.rmtree(layout.node, ignore_errors=True)
+            layout.node.mkdir(parents=True)
+            cgroups.create(layout.root)
+            remains.note_tunables(layout)
         cluster.write_configuration(layout, ports=known, identities=identities)
     state = _described(replace(state, ports=known), layout, choice, kubectl=kubectl)
     save(layout.state, state)
@@ -209,13 +259,13 @@ def _start(
     stop_on_failure: bool,
     say: Say,
 ) -> State:
-    """Start all of `missing`, the controllers last: they wait for the API server for ten seconds only."""
+    """Start all of `missing`, what asks the API server last: controllers wait for it for ten seconds only."""
     begun = time.monotonic()
     started: list[Program] = []
     try:
         for group in (
-            [program for program in missing if program.name != cluster.CONTROLLER_MANAGER],
-            [program for program in missing if program.name == cluster.CONTROLLER_MANAGER],
+            [program for program in missing if program.name not in _ASKERS],
+            [program for program in missing if program.name in _ASKERS],
         ):
             for program in group:
                 say(f"starting {program.name} at {program.address}")
@@ -302,7 +352,8 @@ def _cluster_probe(name: str, *, ports: Mapping[str, int], identities: cluster.I
 
 
 def _port_owners(living: set[str]) -> set[str]:
-    return living | ({cluster.ETCD_PEER_PORT} if cluster.ETCD in living else set())
+    second = {cluster.ETCD: cluster.ETCD_PEER_PORT, kubelet.PART: kubelet.HEALTH_PORT}
+    return living | {port for part, port in second.items() if part in living}
 
 
 def _environment(layout: Layout, path: str) -> dict[str, str]:
@@ -317,7 +368,7 @@ def _create_folders(layout: Layout) -> None:
 
 def _forget_data(layout: Layout) -> None:
     """What one life of the sandbox wrote, but for its logs, which stay until the next start."""
-    for folder in (layout.etcd_data, layout.aws_data, layout.temporary, layout.home):
+    for folder in (layout.etcd_data, layout.aws_data, layout.temporary, layout.home, layout.node):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -339,6 +390,8 @@ def _stop_parts(state: State, names: set[str]) -> None:
 def _stop_everything(layout: Layout, say: Say) -> None:
     """The clients of etcd first: without it they would only wait and complain."""
     state = load(layout.state)
+    if layout.node.exists():
+        _stop_node(layout, state)
     parts = {name: part.process for name, part in state.parts.items() if processes.alive(part.process)}
     marked = processes.marked(layout.root)
     if not marked and not parts:
@@ -349,8 +402,26 @@ def _stop_everything(layout: Layout, say: Say) -> None:
     _end([*([etcd] if etcd else []), *processes.marked(layout.root)])
 
 
-def _end(doomed: list[processes.Process]) -> None:
-    left = processes.stop(doomed, grace_seconds=8.0)
+def _stop_node(layout: Layout, state: State) -> None:
+    """kubelet, then every container, then what held them; at last what the kernel keeps of it. Raises SandboxError.
+
+    A shim ends when containerd tells it to, and here nobody is to start anything any more: it is killed.
+    """
+    agent = state.parts.get(kubelet.PART)
+    if agent is not None:
+        _end(processes.in_session(agent.process.pid))
+    cgroups.remove(layout.root)
+    runtime = state.parts.get(containerd.PART)
+    shims = [one for one in processes.marked(layout.root) if processes.name(one).startswith("containerd-shim")]
+    _end([*(processes.in_session(runtime.process.pid) if runtime else ())])
+    _end(shims, grace_seconds=0)
+    left = remains.remove(layout)
+    if left:
+        raise SandboxError("This of the node could not be removed:\n" + "\n".join(f"  | {one}" for one in left))
+
+
+def _end(doomed: list[processes.Process], *, grace_seconds: float = 8.0) -> None:
+    left = processes.stop(doomed, grace_seconds=grace_seconds)
     if left:
         numbers = ", ".join(str(process.pid) for process in left)
         raise SandboxError(f"These processes do not end, not even by SIGKILL: {numbers}.")

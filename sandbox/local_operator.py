@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import subprocess
 import sys
@@ -26,13 +27,10 @@ class OperatorError(Exception):
 
 
 def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> None:
-    """The definition, and in `namespace` the service account with the rights of deploy/operator.yaml."""
+    """The definition, and in `namespace` the service account with the rights of deploy/install.yaml."""
     if definition:
         install_definition(sandbox)
-    kinds = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding")
-    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "operator.yaml").read_text())
-    moved = [_moved(document, namespace) for document in documents if document["kind"] in kinds]
-    _apply(sandbox, moved)
+    _apply(sandbox, [_moved(document, namespace) for document in _account_and_rights()])
 
 
 def install_definition(sandbox: Sandbox) -> None:
@@ -57,18 +55,32 @@ def kubectl(sandbox: Sandbox, *arguments: str, stdin: str | None = None, check: 
     return done.stdout
 
 
+@functools.cache
+def _account_and_rights() -> list[dict[str, Any]]:
+    """What of an installation concerns the operator's account. The roles for people are the cluster's, once."""
+    kinds = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
+    return [document for document in documents if document["kind"] in kinds and not _aggregated(document)]
+
+
+def _aggregated(document: Mapping[str, Any]) -> bool:
+    return any("/aggregate-to-" in label for label in document["metadata"]["labels"])
+
+
 def _moved(document: dict[str, Any], namespace: str) -> dict[str, Any]:
     """The same object for an operator in another namespace; what is cluster-wide gets a name of its own."""
     metadata = dict(document["metadata"])
     if document["kind"] == "Namespace":
         return {**document, "metadata": {**metadata, "name": namespace}}
-    if document["kind"] == "ServiceAccount":
-        return {**document, "metadata": {**metadata, "namespace": namespace}}
+    subjects = [{**subject, "namespace": namespace} for subject in document.get("subjects", ())]
+    if "namespace" in metadata:
+        moved = {**document, "metadata": {**metadata, "namespace": namespace}}
+        return {**moved, "subjects": subjects} if subjects else moved
     metadata["name"] = f"{metadata['name']}-{namespace}"
     moved = {**document, "metadata": metadata}
     if document["kind"] == "ClusterRoleBinding":
         moved["roleRef"] = {**document["roleRef"], "name": f"{document['roleRef']['name']}-{namespace}"}
-        moved["subjects"] = [{**subject, "namespace": namespace} for subject in document["subjects"]]
+        moved["subjects"] = subjects
     return moved
 
 
@@ -117,10 +129,12 @@ def start(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     token_seconds: int = 6 * 3600,
+    until: bytes = b"watching humangovstates",
 ) -> LocalOperator:
-    """Start the operator of `namespace` (see install) and return once it watches. Raises OperatorError.
+    """Start the operator of `namespace` (see install) and return once its log says `until`. Raises OperatorError.
 
-    It watches `namespace` alone unless `arguments` name others or `--all-namespaces` is among them (taken out here).
+    It watches `namespace` alone unless `arguments` name others or `--all-namespaces` is among them (taken out here). It
+    waits for no lease unless `--leader-elect` is: the successor of one that was killed would wait for 15 seconds.
     `environment` is laid over the sandbox's variables (AWS_ACCESS_KEY_ID=<12 digits> picks an emulated account).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,6 +149,8 @@ def start(
     flags = [argument for argument in arguments if argument != "--all-namespaces"]
     if not wide and "--namespace" not in flags:
         flags += ["--namespace", namespace]
+    if "--leader-elect" not in flags:
+        flags += ["--no-leader-elect"]
     log = folder / f"operator-{time.time_ns()}.log"
     command = [
         sys.executable, "-m", "humangov.cli", "run", "--operator-namespace", namespace, "--probe-address", "off",
@@ -159,7 +175,7 @@ def start(
         )
     running = LocalOperator(process=process, log=log, kubeconfig=kubeconfig)
     deadline = time.monotonic() + _WATCHING_WITHIN_SECONDS
-    while b"watching humangovstates" not in log.read_bytes():
+    while until not in log.read_bytes():
         if process.poll() is not None or time.monotonic() > deadline:
             running.kill()
             raise OperatorError(f"the operator did not start; the end of {log}:\n{log.read_text()[-2000:]}")

@@ -62,6 +62,11 @@ class Layout:
         return self.root / "etcd"
 
     @property
+    def node(self) -> Path:
+        """All that a node writes: containers, images, volumes, sockets."""
+        return self.root / "node"
+
+    @property
     def kubeconfig(self) -> Path:
         return self.root / "kubeconfig"
 

@@ -96,6 +96,14 @@ def _pids() -> list[int]:
     return [int(entry.name) for entry in PROC.iterdir() if entry.name.isdigit()]
 
 
+def name(process: Process) -> str:
+    """The command's name, at most 15 characters (proc_pid_comm(5)); empty if it has ended."""
+    try:
+        return (PROC / str(process.pid) / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def in_session(leader: int) -> list[Process]:
     """Every living process of the session that process `leader` began, itself included."""
     boot = boot_id()

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from sandbox import cluster, emulator, processes
+from sandbox import cluster, emulator, probe, processes
 from sandbox.errors import quoted_log
+from sandbox.node import containerd, kubelet
 from sandbox.paths import Layout
+from sandbox.ports import HOST
 from sandbox.state import State, load
 
 Condition = Literal["ready", "not answering", "stopped"]
@@ -89,4 +91,8 @@ def _row(layout: Layout, state: State, name: str) -> Row:
 def _answers(layout: Layout, state: State, name: str) -> bool:
     if name == emulator.PART:
         return emulator.ready(state.ports)
+    if name == containerd.PART:
+        return containerd.ready(layout)
+    if name == kubelet.PART:
+        return probe.status(f"http://{HOST}:{state.ports[kubelet.HEALTH_PORT]}/healthz") == 200
     return cluster.ready(name, ports=state.ports, identities=cluster.existing_identities(layout.certificates))

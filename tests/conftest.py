@@ -22,11 +22,27 @@ from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
 from sandbox.paths import Layout
 from sandbox.recorder import Recorder
+from tests.support import audit_rights, aws_evidence
 from tests.support.account import Account
 from tests.support.states import Audit, Cluster, States
 
 MEASURED = "measured"
 Print = Callable[[str], None]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Once a run, in the process that starts the others; a run of tests/after is about the run before it."""
+    config = session.config
+    if not hasattr(config, "workerinput") and not all("after" in Path(path).parts for path in config.args):
+        audit_rights.mark(Layout.of())
+        aws_evidence.forget()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _aws_evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In the end, what operators that ran as processes tell of their AWS calls."""
+    yield
+    aws_evidence.Evidence().note_logs(tmp_path_factory.getbasetemp().rglob("operator-*.log"))
 
 
 @pytest.fixture(scope="session")
@@ -84,14 +100,15 @@ def recorder(account: Account) -> Iterator[Recorder]:
 
 @pytest.fixture
 def namespace(sandbox: Sandbox, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A fresh namespace that holds an operator's service account with the rights of deploy/operator.yaml."""
+    """A fresh namespace that holds an operator's service account with the rights of deploy/install.yaml."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
-    with _installed(cluster, prefix=words[:30].strip("-")) as name:
+    with installed(cluster, prefix=words[:30].strip("-")) as name:
         yield name
 
 
 @contextlib.contextmanager
-def _installed(cluster: Cluster, *, prefix: str) -> Iterator[str]:
+def installed(cluster: Cluster, *, prefix: str) -> Iterator[str]:
+    """A namespace of that prefix with an operator's service account and its rights."""
     name = f"{prefix}-{secrets.token_hex(3)}"
     local_operator.install(cluster.sandbox, namespace=name, definition=False)
     try:
@@ -179,7 +196,7 @@ def _worlds(
     sandbox: Sandbox, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], World]]:
     account = _account(sandbox)
-    with _installed(cluster, prefix="world") as namespace:
+    with installed(cluster, prefix="world") as namespace:
         started: list[LocalOperator] = []
 
         def world() -> World:

@@ -1,4 +1,4 @@
-"""`humangov run | plan`: arguments in, exit codes out."""
+"""`humangov run | plan | uninstall-check`: arguments in, exit codes out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import boto3
 import click
 import yaml
 
-from humangov import __version__, controller, kube, logs
+from humangov import __version__, controller, kube, logs, uninstall
 from humangov.admission import AllowedNames
 from humangov.plan import PlanError, plan_manifest
 from humangov.settings import Settings
@@ -91,6 +91,11 @@ def _shared(command: Any) -> Any:
     "--probe-address", envvar="HUMANGOV_PROBE_ADDRESS", default="127.0.0.1:8080", metavar="HOST:PORT",
     help="Where /healthz and /readyz answer; 'off' for none.",
 )  # fmt: skip
+@click.option(
+    "--leader-elect/--no-leader-elect", envvar="HUMANGOV_LEADER_ELECT", default=True,
+    help="Work only while holding the Lease humangov-operator in the operator's namespace; else there must be one "
+    "operator at most.",
+)  # fmt: skip
 def run(
     *,
     region: str | None,
@@ -105,6 +110,7 @@ def run(
     resync_seconds: float,
     workers: int,
     probe_address: str,
+    leader_elect: bool,
 ) -> None:
     """Watch HumanGovStates and keep their AWS objects as declared, until SIGTERM."""
     logs.configure(log_format=log_format, level=log_level)
@@ -118,7 +124,12 @@ def run(
     )
     host, port = _address(probe_address)
     run_settings = controller.RunSettings(
-        cluster_name=cluster_name, resync_seconds=resync_seconds, workers=workers, probe_host=host, probe_port=port
+        cluster_name=cluster_name,
+        resync_seconds=resync_seconds,
+        workers=workers,
+        probe_host=host,
+        probe_port=port,
+        lease_namespace=own if leader_elect else None,
     )
     try:
         sys.exit(controller.run(settings, run_settings))
@@ -181,6 +192,40 @@ def plan(
         click.echo("\n".join(lines))
         changes = changes or differs
     sys.exit(2 if changes else 0)
+
+
+@main.command(context_settings=_CONTEXT)
+@click.option(
+    "--namespace", "namespaces", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
+    help="Namespace to look at; may be given often (environment: separated by spaces).",
+)  # fmt: skip
+@click.option("--undo", metavar="COMMAND", help="Command by which the operator is kept after all; shown to people.")
+def uninstall_check(*, namespaces: tuple[str, ...], undo: str | None) -> None:
+    """Tell whether the operator may be uninstalled: not while HumanGovStates have AWS objects that only it removes.
+
+    Exit code 0: it may. 1: it may not, or that could not be told.
+    """
+    try:
+        held = asyncio.run(_held(namespaces))
+    except kube.KubeError as error:
+        unknown = (
+            "whether HumanGovStates still need the operator is not known; to uninstall without knowing: --no-hooks"
+        )
+        raise click.ClickException(f"{error}; {unknown}") from error
+    click.echo(uninstall.answer(held, namespaces=namespaces, undo=undo))
+    sys.exit(1 if held else 0)
+
+
+async def _held(namespaces: tuple[str, ...]) -> list[str]:
+    api = kube.Kube(identity="uninstall-check")
+    try:
+        return uninstall.holding(await api.list_resources(namespaces))
+    except kube.KubeError as error:
+        if error.status == 404:  # without the definition there are none
+            return []
+        raise
+    finally:
+        await api.close()
 
 
 def _region(region: str | None) -> str:

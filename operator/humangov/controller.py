@@ -1,4 +1,4 @@
-"""kopf in front of the queue: settings, login, event → queue, probes, shutdown.
+"""kopf in front of the queue: settings, election, login, event → queue, probes, shutdown.
 
 kopf owns the watch and its reconnects. Its handlers for changes are not used: they keep state on the resource. The one
 low-level handler here puts a key on the queue.
@@ -12,23 +12,26 @@ import itertools
 import logging
 import os
 import random
+import secrets
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import kopf
 
 from humangov import kube, logs, probes
 from humangov.admission import shared
-from humangov.aws.clients import Clients
+from humangov.aws.clients import ACTIONS, Clients
 from humangov.bundle import bundle
+from humangov.lease import Election
 from humangov.passes import Operator
 from humangov.queue import Lane, Outcome, Schedule, Workers
 from humangov.reconcile import reconcile
@@ -52,6 +55,7 @@ class RunSettings:
     workers: int
     probe_host: str
     probe_port: int | None  # None: no probes
+    lease_namespace: str | None  # None: no election, for there is no other operator
 
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
@@ -59,55 +63,94 @@ def run(settings: Settings, run_settings: RunSettings) -> int:
     return asyncio.run(_main(settings, run_settings))
 
 
+@dataclass
+class _Life:
+    """How far this process has come, as its probes see it."""
+
+    election: Election | None
+    watching: asyncio.Event = field(default_factory=asyncio.Event)
+    workers: Workers | None = None  # None: not at work yet
+
+    def health(self) -> probes.Health:
+        if self.workers is None:
+            return probes.judge_candidate(
+                standing_by=self.election is not None and self.election.standing_by,
+                trouble=self.election.trouble if self.election is not None else None,
+            )
+        return probes.judge(
+            longest_run_seconds=self.workers.schedule.longest_run_seconds(now=time.monotonic()),
+            standstill_seconds=self.workers.schedule.standstill_seconds(now=time.monotonic()),
+            ready=self.watching.is_set(),
+            died=self.workers.died(),
+        )
+
+
 async def _main(settings: Settings, run_settings: RunSettings) -> int:
-    api = kube.Kube(identity=socket.gethostname())
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    leases = kube.Kube(identity="")  # with connections of its own: a renewal must not wait for passes
+    election = _election(leases, run_settings)
+    before_write = _fence(election)
+    api = kube.Kube(identity=socket.gethostname(), before_write=before_write)
+    clients_for = _clients_by_region(before_write)
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
+    life, runner = _Life(election), None
     try:
+        if run_settings.probe_port is not None:
+            runner = await probes.serve(life.health, host=run_settings.probe_host, port=run_settings.probe_port)
         cluster = run_settings.cluster_name or await api.cluster_uid()
-        store = Store(default_region=settings.region)
+        warming = asyncio.get_running_loop().run_in_executor(None, clients_for(settings.region).warm)
+        if election is not None and not await election.acquire(stop=stop):
+            logger.info("stopped")
+            return 0
         operator = Operator(
             settings=settings,
             cluster=cluster,
             bundle=bundle(),
             kube=api,
-            store=store,
-            clients_for=_clients_by_region(),
+            store=Store(default_region=settings.region),
+            clients_for=clients_for,
             in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call),
             monotonic=time.monotonic,
             started_at=time.monotonic(),
         )
-        schedule = Schedule(resync_seconds=run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
-        workers = Workers(
-            schedule=schedule, run=_pass(operator, schedule), count=run_settings.workers, clock=time.monotonic
-        )
-        return await _serve(operator, workers, api, run_settings)
+        return await _work(operator, api, run_settings, life, warming=warming, stop=stop)
     finally:
+        if runner is not None:
+            await runner.cleanup()
+        await leases.close()
         await api.close()
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_settings: RunSettings) -> int:
-    stop, watching = asyncio.Event(), asyncio.Event()
-    warming = asyncio.get_running_loop().run_in_executor(None, operator.clients_for(operator.settings.region).warm)
-    # All are known before the first pass: who is the older of two must not depend on the order of events.
-    for resource in await _first_list(api, operator.settings.namespaces):
-        operator.store.put(resource)
+async def _work(
+    operator: Operator,
+    api: kube.Kube,
+    run_settings: RunSettings,
+    life: _Life,
+    *,
+    warming: asyncio.Future[None],
+    stop: asyncio.Event,
+) -> int:
+    election, watching = life.election, life.watching
+    keeping = asyncio.create_task(election.keep()) if election is not None else None
+    try:
+        # All are known before the first pass: who is the older of two must not depend on the order of events.
+        for resource in await _first_list(api, operator.settings.namespaces, stop):
+            operator.store.put(resource)
+        await api.require_watch(operator.settings.namespaces)
+    except kube.KubeError:
+        await _hand_over(election, keeping)
+        raise
     await warming
+    schedule = Schedule(resync_seconds=run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
+    workers = Workers(
+        schedule=schedule, run=_pass(operator, schedule), count=run_settings.workers, clock=time.monotonic
+    )
     workers.start()
+    life.workers = workers
     for key in operator.store:
         await workers.add(key, lane=Lane.SLOW)
-    runner = None
-    if run_settings.probe_port is not None:
-        runner = await probes.serve(
-            lambda: probes.judge(
-                longest_run_seconds=workers.schedule.longest_run_seconds(now=time.monotonic()),
-                standstill_seconds=workers.schedule.standstill_seconds(now=time.monotonic()),
-                ready=watching.is_set(),
-                died=workers.died(),
-            ),
-            host=run_settings.probe_host,
-            port=run_settings.probe_port,
-        )
     watch_stop = asyncio.Event()
     watch = asyncio.create_task(
         kopf.operator(
@@ -124,9 +167,15 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
         name="watch",
     )
     starting = asyncio.create_task(_started(operator, run_settings, stop, watching))
-    pruning = asyncio.create_task(_prune(operator, workers, api, every_seconds=run_settings.resync_seconds))
+    pruning = asyncio.create_task(_look_again(operator, workers, api, every_seconds=run_settings.resync_seconds))
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({watch, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    ends: set[asyncio.Task[Any]] = {watch, stopped} | ({keeping} if keeping is not None else set())
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    if election is not None and keeping is not None and keeping.done():
+        why = keeping.result() if not keeping.cancelled() and not keeping.exception() else _why(keeping)
+        logger.error("%s; the process ends, so that one operator works and no more", why)
+        await workers.stop(grace_seconds=election.seconds_left())
+        _end(1)
     code = 0
     if watch.done() and not stop.is_set():
         logger.error("the watch has ended: %s; the process ends too, to be restarted", _why(watch))
@@ -137,23 +186,59 @@ async def _serve(operator: Operator, workers: Workers, api: kube.Kube, run_setti
         logger.warning(
             "stopped with passes under way over %s; they are repeated at the next start", ", ".join(abandoned)
         )
+    else:
+        await _hand_over(election, keeping)
     watch_stop.set()
     stopped.cancel()
     starting.cancel()
     pruning.cancel()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
-    if runner is not None:
-        await runner.cleanup()
     logger.info("stopped")
     if abandoned:
-        # A thread may sit in a call for its whole time-out, and the interpreter would wait for it.
-        sys.stderr.flush()
-        os._exit(code)
+        _end(code)
     return code
 
 
-async def _first_list(api: kube.Kube, namespaces: Sequence[str]) -> list[kube.Resource]:
+def _end(code: int) -> NoReturn:
+    """End the process now. A thread may sit in a call for its whole time-out, and the interpreter would wait for it."""
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _election(leases: kube.Kube, run_settings: RunSettings) -> Election | None:
+    if run_settings.lease_namespace is None:
+        return None
+    # A container that is restarted in its pod is another candidate: the lease of the one before may not be its own.
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+    return Election(
+        leases=leases,
+        namespace=run_settings.lease_namespace,
+        identity=identity,
+        rng=random.Random(),  # noqa: S311 - jitter
+    )
+
+
+def _fence(election: Election | None) -> Callable[[], None]:
+    """What comes before every write, in whatever thread. AWS takes writes from two operators as readily as from one."""
+
+    def before_write() -> None:
+        if election is not None and not election.holds():
+            logger.error("the lease has run out unnoticed, as in a process that was suspended; the process ends")
+            _end(1)
+
+    return before_write
+
+
+async def _hand_over(election: Election | None, keeping: asyncio.Task[str] | None) -> None:
+    """Give the lease back, now that nothing is written any more."""
+    if election is not None and keeping is not None:
+        keeping.cancel()
+        await asyncio.wait({keeping})
+        await election.give_back()
+
+
+async def _first_list(api: kube.Kube, namespaces: Sequence[str], stop: asyncio.Event) -> list[kube.Resource]:
     """All resources. A definition that was applied a moment ago is not served yet. Raises KubeError."""
     deadline = time.monotonic() + START_PATIENCE_SECONDS
     while True:
@@ -161,7 +246,7 @@ async def _first_list(api: kube.Kube, namespaces: Sequence[str]) -> list[kube.Re
             return await api.list_resources(namespaces)
         except kube.KubeError as error:
             passing = error.status is not None and (error.status in (404, 429) or error.status >= 500)
-            if not passing or time.monotonic() > deadline:
+            if not passing or time.monotonic() > deadline or stop.is_set():
                 raise
             logger.warning("%s; tried again", error)
             await asyncio.sleep(0.5)
@@ -193,25 +278,34 @@ async def _refresh(operator: Operator, key: str, error: kube.KubeError) -> None:
     resource = operator.store.get(key)
     if error.status not in (404, 409) or resource is None:
         return
-    with contextlib.suppress(kube.KubeError):
+    try:
         fresh = await operator.kube.read(resource)
-        if fresh is None:
-            operator.store.drop(key)
-        else:
-            operator.store.put(fresh)
+    except kube.KubeError as unread:
+        logger.warning("%s; the next pass goes by the old copy", unread)
+        return
+    if fresh is None:
+        operator.store.drop(key)
+    else:
+        operator.store.put(fresh)
 
 
-async def _prune(operator: Operator, workers: Workers, api: kube.Kube, *, every_seconds: float) -> None:
-    """Forget what was removed while nobody watched: after a gap in the watch there are no events of deletion."""
+async def _look_again(operator: Operator, workers: Workers, api: kube.Kube, *, every_seconds: float) -> None:
+    """List everything from time to time, for a watch may miss two things.
+
+    What was removed during a gap in it has no event of deletion. And after an upgrade of the definition it goes on for
+    minutes with the old one: a new field is cut out of what it brings.
+    """
     while True:
         await asyncio.sleep(every_seconds)
         known = set(operator.store)  # before the list: what appears after it is not missing
         try:
-            listed = {key_of(resource) for resource in await api.list_resources(operator.settings.namespaces)}
+            listed = await api.list_resources(operator.settings.namespaces)
         except kube.KubeError as error:
             logger.warning("%s; tried again in %.0f s", error, every_seconds)
             continue
-        for key in known - listed:
+        for resource in listed:
+            await _seen(operator.store, workers, resource)
+        for key in known - {key_of(resource) for resource in listed}:
             operator.store.drop(key)
             await workers.add(key, lane=Lane.SLOW)
 
@@ -243,6 +337,15 @@ async def _on_event(store: Store, workers: Workers, kind: str, resource: kube.Re
         for other in freed:
             await workers.add(other, lane=Lane.FAST)
         return
+    if known is not None and _same_moment(known, resource):
+        return  # ours came with an answer, which is never cut by an older definition
+    await _seen(store, workers, resource)
+
+
+async def _seen(store: Store, workers: Workers, resource: kube.Resource) -> None:
+    """Keep it, and put its key on the queue if that is news which asks for a pass."""
+    key = key_of(resource)
+    known = store.get(key)
     store.put(resource)
     newest = store.get(key)
     if known is None or newest is None or _asks_for_pass(known, newest):
@@ -255,6 +358,10 @@ def _asks_for_pass(known: kube.Resource, newest: kube.Resource) -> bool:
     return lost or _trigger_of(known) != _trigger_of(newest)
 
 
+def _same_moment(known: kube.Resource, newest: kube.Resource) -> bool:
+    return all(known["metadata"].get(name) == newest["metadata"].get(name) for name in ("uid", "resourceVersion"))
+
+
 def _has_finalizer(resource: kube.Resource) -> bool:
     return FINALIZER in (resource["metadata"].get("finalizers") or ())
 
@@ -265,6 +372,7 @@ def _trigger_of(resource: kube.Resource) -> tuple[Any, ...]:
     return (
         metadata.get("uid"),
         metadata.get("generation"),
+        resource.get("spec"),  # the generation alone does not tell a form from which an older definition cut a field
         metadata.get("deletionTimestamp"),
         (metadata.get("annotations") or {}).get(RECONCILE_ANNOTATION),
     )
@@ -277,11 +385,21 @@ def _contenders(store: Store, key: str) -> list[str]:
     return [other for other, tenant in tenants.items() if gone and shared(tenant, gone)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Connection(kopf.ConnectionInfo):
+    """kopf's, but as lenient about an authority's form as `kube.load_configuration`."""
+
+    def as_ssl_context(self) -> ssl.SSLContext:
+        context = super().as_ssl_context()
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        return context
+
+
 async def _connection() -> kopf.ConnectionInfo:
     """kopf's credentials from the same source as ours, to be asked for again before a mounted token expires."""
     configuration = await kube.load_configuration()
     scheme, _, token = str(configuration.api_key.get("BearerToken", "")).rpartition(" ")
-    return kopf.ConnectionInfo(
+    return _Connection(
         server=configuration.host,
         ca_path=configuration.ssl_ca_cert,
         insecure=not configuration.verify_ssl,
@@ -316,12 +434,9 @@ def _kopf_settings() -> kopf.OperatorSettings:
 
 async def _started(operator: Operator, run_settings: RunSettings, stop: asyncio.Event, watching: asyncio.Event) -> None:
     """Take the signals over before and after kopf does, which would answer one by cancelling passes in mid-call."""
-    loop = asyncio.get_running_loop()
-    for moment in (None, watching):
-        if moment is not None:
-            await moment.wait()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
+    await watching.wait()
+    _stop_on_signals(stop)
     logger.info(
         "watching %s in %s; cluster %s, region %s, resync every %.0f s, %d workers",
         PLURAL, ", ".join(operator.settings.namespaces) or "all namespaces", operator.cluster,
@@ -329,17 +444,35 @@ async def _started(operator: Operator, run_settings: RunSettings, stop: asyncio.
     )  # fmt: skip
 
 
-def _why(task: asyncio.Task[None]) -> str:
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+def _why(task: asyncio.Task[Any]) -> str:
     error = None if task.cancelled() else task.exception()
     return f"{type(error).__name__}: {error}" if error else "no error was given"
 
 
-def _clients_by_region() -> Callable[[str], Clients]:
+class _Fenced(Clients):
+    """AWS, out of reach of a process that may have lost the lease."""
+
+    def __init__(self, *, region: str, before_write: Callable[[], None]) -> None:
+        super().__init__(region=region)
+        self._before_write = before_write
+
+    def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
+        if ACTIONS[action].writes:
+            self._before_write()
+        return super().call(action, target=target, **parameters)
+
+
+def _clients_by_region(before_write: Callable[[], None]) -> Callable[[str], Clients]:
     made: dict[str, Clients] = {}
 
     def clients_for(region: str) -> Clients:
         if region not in made:
-            made[region] = Clients(region=region)
+            made[region] = _Fenced(region=region, before_write=before_write)
         return made[region]
 
     return clients_for

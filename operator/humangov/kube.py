@@ -1,13 +1,14 @@
-"""All that is read from and written to Kubernetes: the resources, their finalizer, their status, and events."""
+"""All that is read from and written to Kubernetes: the resources, their finalizer and status, events, and the lease."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ CREDENTIALS_LAST_SECONDS = 300  # a mounted token is replaced well before it exp
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _REQUEST_TIMEOUT_SECONDS = 15
 _EVENT_MESSAGE_LIMIT = 1024  # the API's
+_LEASES = ("coordination.k8s.io", "v1")
+_LACKS_A_RIGHT = re.compile('User "system:serviceaccount:[^"]+" cannot ')  # of others, the rights are no affair of ours
+_REMEDY = "Give that service account the rights of deploy/install.yaml"
 
 Resource = Mapping[str, Any]
 config: Any = untyped_config  # the library has no types there
@@ -43,6 +47,9 @@ async def load_configuration() -> client.Configuration:
     Raises KubeError.
     """
     configuration = client.Configuration()
+    # The authorities of EKS clusters lack the key identifier that Python's strict rules, default since 3.13, ask for.
+    # https://github.com/kubernetes-client/python/issues/2394
+    configuration.disable_strict_ssl_verification = True
     explicit = os.environ.get("KUBECONFIG")
     try:
         if explicit or Path(os.environ.get("HOME", "/"), ".kube", "config").exists():
@@ -65,9 +72,10 @@ def own_namespace() -> str | None:
 class Kube:
     """The API server as this operator uses it. Belongs to one event loop."""
 
-    def __init__(self, *, identity: str) -> None:
-        """`identity` names this process in events (the pod's name)."""
+    def __init__(self, *, identity: str, before_write: Callable[[], None] = lambda: None) -> None:
+        """`identity` names this process in events (the pod's name). `before_write` may refuse to return."""
         self._identity = identity
+        self._before_write = before_write
         self._api: Any = None
         self._loaded_at = 0.0
 
@@ -106,6 +114,26 @@ class Kube:
                 raise self._translated(what, error) from error
             found += [{"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **item} for item in answer["items"]]
         return found
+
+    async def require_watch(self, namespaces: Sequence[str]) -> None:
+        """Open a watch of these namespaces, or of all if none are named, and close it: may it be? Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        more = {"watch": True, "timeout_seconds": 1, "_request_timeout": _REQUEST_TIMEOUT_SECONDS}
+        for namespace in namespaces or (None,):
+            try:
+                if namespace is None:
+                    answer = await api.list_cluster_custom_object_without_preload_content(
+                        GROUP, VERSION, PLURAL, **more
+                    )
+                else:
+                    answer = await api.list_namespaced_custom_object_without_preload_content(
+                        GROUP, VERSION, namespace, PLURAL, **more
+                    )
+                if answer.status >= 400:
+                    raise ApiException(status=answer.status, reason=answer.reason, body=await answer.text())
+                answer.close()
+            except Exception as error:
+                raise self._translated(f"opening a watch of {PLURAL} in {namespace or 'all namespaces'}", error) from error
 
     async def read(self, resource: Resource) -> Resource | None:
         """The resource as the API server has it now; None if it is gone. Raises KubeError."""
@@ -160,6 +188,7 @@ class Kube:
         }
         what = f"{'adding the finalizer to' if present else 'removing the finalizer from'} {_name(resource)}"
         api: Any = client.CustomObjectsApi(await self._client())
+        self._before_write()
         try:
             answer = await api.patch_namespaced_custom_object(
                 *_path(resource),
@@ -184,6 +213,7 @@ class Kube:
             "status": status,
         }
         api: Any = client.CustomObjectsApi(await self._client())
+        self._before_write()
         try:
             return dict(
                 await api.patch_namespaced_custom_object_status(
@@ -224,6 +254,7 @@ class Kube:
             "reportingInstance": self._identity[:128],
         }
         api: Any = client.CustomObjectsApi(await self._client())
+        self._before_write()
         try:
             await api.create_namespaced_custom_object(
                 "events.k8s.io",
@@ -235,6 +266,41 @@ class Kube:
             )
         except Exception as error:
             raise self._translated(f"posting an event for {_name(resource)}", error) from error
+
+    async def read_lease(self, *, namespace: str, name: str, timeout_seconds: float) -> Resource | None:
+        """A Lease; None if there is none. Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            found = await api.get_namespaced_custom_object(
+                *_LEASES, namespace, "leases", name, _request_timeout=timeout_seconds
+            )
+        except Exception as error:
+            translated = self._translated(f"reading the lease {namespace}/{name}", error)
+            if translated.status == 404:
+                return None
+            raise translated from error
+        return dict(found)
+
+    async def write_lease(self, lease: Resource, *, timeout_seconds: float) -> Resource:
+        """Replace the Lease if it is still as it was read, or make it if it never was; the lease as it is then.
+
+        Raises KubeError (409: somebody was faster).
+        """
+        metadata = lease["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            if "resourceVersion" in metadata:
+                answer = await api.replace_namespaced_custom_object(
+                    *_LEASES, namespace, "leases", name, dict(lease), _request_timeout=timeout_seconds
+                )
+            else:
+                answer = await api.create_namespaced_custom_object(
+                    *_LEASES, namespace, "leases", dict(lease), _request_timeout=timeout_seconds
+                )
+        except Exception as error:
+            raise self._translated(f"writing the lease {namespace}/{name}", error) from error
+        return dict(answer)
 
     async def _client(self) -> Any:
         if self._api is None:
@@ -252,7 +318,10 @@ class Kube:
             return KubeError(what, status=None, reason=f"{type(error).__name__}: {error}")
         if error.status == 401:
             self._loaded_at = -math.inf  # the next call comes with fresh credentials
-        return KubeError(what, status=error.status, reason=_message(error) or str(error.reason))
+        reason = _message(error) or str(error.reason)
+        if error.status == 403 and _LACKS_A_RIGHT.search(reason):
+            reason += f". {_REMEDY}"
+        return KubeError(what, status=error.status, reason=reason)
 
 
 def _path(resource: Resource) -> tuple[str, str, str, str, str]:

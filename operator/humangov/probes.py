@@ -13,10 +13,11 @@ LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is ill passes are slow, but they
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """`ready`: the resources have been listed and are watched. `problem`: why the process should be restarted."""
+    """`ready`: it works, or can take over. `problem`: why the process should be restarted. `told`: what it is doing."""
 
     ready: bool
     problem: str | None
+    told: str | None = None
 
 
 def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool, died: bool) -> Health:
@@ -31,6 +32,12 @@ def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool,
     return Health(ready=ready, problem=problem)
 
 
+def judge_candidate(*, standing_by: bool, trouble: str | None) -> Health:
+    """What the probes answer before the process works: who stands by can take over, who is in trouble can't. Pure."""
+    told = f"not working: {trouble}" if trouble else "standing by" if standing_by else None
+    return Health(ready=standing_by and not trouble, problem=None, told=told)
+
+
 async def serve(health: Callable[[], Health], *, host: str, port: int) -> web.AppRunner:
     """/healthz and /readyz, answering 200 or 503 with a sentence. Raises OSError if the port is taken."""
 
@@ -39,8 +46,9 @@ async def serve(health: Callable[[], Health], *, host: str, port: int) -> web.Ap
         return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")
 
     async def readyz(_: web.Request) -> web.Response:
-        ready = health().ready
-        return web.Response(status=200 if ready else 503, text="ok\n" if ready else "not watching yet\n")
+        now = health()
+        told = now.told or ("ok" if now.ready else "not watching yet")
+        return web.Response(status=200 if now.ready else 503, text=f"{told}\n")
 
     application = web.Application()
     application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])

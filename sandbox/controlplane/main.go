@@ -1,11 +1,12 @@
-// Command controlplane is a Kubernetes control plane and its client in one binary.
+// Command controlplane is a Kubernetes control plane, a node's agent and the client kubectl in one binary.
 //
 // The program is chosen by the name that the binary is called by (a link named kubectl is kubectl), or else by the
 // first argument: "controlplane kube-apiserver --help". One binary, because the programs share most of their code:
-// four of them apart would be three times the size and twice the build.
+// apart they would be several times the size and the build.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,8 @@ import (
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 // programs maps a program's name to what runs it and returns its exit code. Each reads os.Args as if it were alone.
@@ -32,6 +35,8 @@ var programs = map[string]func() int{
 	},
 	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
+	"kube-scheduler":          func() int { return cli.Run(scheduler.NewSchedulerCommand()) },
+	"kubelet":                 func() int { return cli.Run(kubelet.NewKubeletCommand(context.Background())) },
 	"kubectl":                 runKubectl,
 }
 

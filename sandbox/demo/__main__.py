@@ -5,31 +5,43 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+import sandbox
+from sandbox import delivery, ports
+from sandbox.demo.in_pods import STORY_IN_PODS
 from sandbox.demo.kubectl import KubectlError
 from sandbox.demo.narration import Narrator, narrator
 from sandbox.demo.observing import NotObservedError
-from sandbox.demo.stage import Stage, opened, sandbox_up
+from sandbox.demo.operators import Pod, Process
+from sandbox.demo.stage import MakeOperator, Stage, opened, sandbox_up
 from sandbox.demo.story import STORY, Step
 from sandbox.errors import SandboxError
+from sandbox.handle import Sandbox
 from sandbox.local_operator import OperatorError
+from sandbox.release import HelmError, Release, values_elsewhere, values_on_node
 
 INTERRUPTED = 130
-FORESEEN = (NotObservedError, SandboxError, OperatorError, KubectlError, ClientError, BotoCoreError)
+FORESEEN = (NotObservedError, SandboxError, OperatorError, KubectlError, HelmError, ClientError, BotoCoreError)
 CLOSING = (
     "Play on:  make sandbox            a control plane and an emulated AWS that stay up, and how to use them",
     "Measure:  make bench NAME=calls   what it costs: AWS calls, Kubernetes writes, seconds",
 )
 
+CLOSING_IN_PODS = (
+    "The cluster is up:  make cluster-env     variables for kubectl and helm",
+    "Stop it:            make cluster-down    no process, mount or cgroup of it stays",
+)
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-def main() -> None:
+@click.option("--pods", is_flag=True, help="The operator in a pod, from its image, by its chart; the cluster stays up.")
+def main(*, pods: bool) -> None:
     """HumanGovState's story on real parts, from a deleted record whose file stays to `kubectl delete`.
 
     It brings a sandbox up if none is (`python -m sandbox --help` tells how to name a cluster or an AWS of your own),
@@ -38,58 +50,102 @@ def main() -> None:
     # Both: a shell that starts it in the background has SIGINT ignored, and Python leaves that as it is.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    told = narrator(sys.stdout, steps=len(STORY) + 1)
+    told = narrator(sys.stdout, steps=len(STORY_IN_PODS) + 2 if pods else len(STORY) + 1)
     try:
-        tell(told)
+        if pods:
+            tell(told, opening=WithNode, story=STORY_IN_PODS)
+        else:
+            tell(told)
     except FORESEEN:
         sys.exit(1)
     except KeyboardInterrupt:
         told.line(f"interrupted in step {told.number}; everything that the demo made was removed")
         sys.exit(INTERRUPTED)
-    told.summary(closing=CLOSING)
+    told.summary(closing=CLOSING_IN_PODS if pods else CLOSING)
 
 
-def tell(told: Narrator, *, story: Sequence[Step] = STORY) -> None:
-    """Set the stage, tell the story, clean up. What goes wrong is told, then raised."""
-    with contextlib.ExitStack() as stack:
-        opening = _Opening(told, stack)
-        try:
-            told.step("A Kubernetes control plane, and an AWS", opening.act)
-            for step in story:
-                told.step(step.title, partial(step.act, opening.stage))
-        except Exception as error:
-            _tell_failure(told, error, opening)
-            raise
-
-
-class _Opening:
-    """The first step; it leaves the stage behind."""
+class Opening:
+    """The first step: a cluster and an AWS. It leaves the stage behind."""
 
     def __init__(self, told: Narrator, stack: contextlib.ExitStack) -> None:
-        self._told = told
-        self._stack = stack
+        self.told = told
+        self.stack = stack
         self._stage: Stage | None = None
 
     @property
     def stage(self) -> Stage:
         if self._stage is None:
-            raise RuntimeError("the stage is set by the first step")
+            raise RuntimeError("the stage is set by the first steps")
         return self._stage
 
     @property
     def logs(self) -> list[str]:
         return self._stage.logs() if self._stage else []
 
-    def act(self) -> str:
-        running, ours = self._stack.enter_context(sandbox_up(self._told.progress))
-        self._stage = self._stack.enter_context(opened(self._told, running, ours=ours))
-        self._stage.kubectl.show("version")
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        return [("A Kubernetes control plane, and an AWS", self._cluster)]
+
+    def open(self, running: Sandbox, *, ours: bool, make_operator: MakeOperator) -> Stage:
+        self._stage = self.stack.enter_context(opened(self.told, running, ours=ours, make_operator=make_operator))
         where = running.aws_endpoint_url or "the real account of your credentials"
-        self._told.say(f"AWS: {where}, region {self._stage.world.region}")
+        self.told.say(f"AWS: {where}, region {self._stage.world.region}")
+        return self._stage
+
+    def _cluster(self) -> str:
+        running, ours = self.stack.enter_context(sandbox_up(self.told.progress))
+        stage = self.open(running, ours=ours, make_operator=lambda *_: Process())
+        stage.kubectl.show("version")
         return "both answer; " + ("they were started for this demo" if ours else "they were up, and stay up")
 
 
-def _tell_failure(told: Narrator, error: Exception, opening: _Opening) -> None:
+class WithNode(Opening):
+    """The first steps where the operator runs in a pod: a cluster with a node, which stays up, and the image in it."""
+
+    def steps(self) -> list[tuple[str, Callable[[], str]]]:
+        return [
+            ("A whole cluster: control plane, node, and an AWS", self._whole_cluster),
+            ("The image, built from the Dockerfile", self._image),
+        ]
+
+    def _whole_cluster(self) -> str:
+        self._running = sandbox.up(node=True, say=self.told.progress)
+        return "all parts answer, the node is Ready"
+
+    def _image(self) -> str:
+        image = delivery.deliver(self._running, say=self.told.progress)
+
+        def operator(running: Sandbox, namespace: str, account: str) -> Pod:
+            return Pod(release_of(running, namespace=namespace, image=image, account=account))
+
+        stage = self.open(self._running, ours=False, make_operator=operator)
+        stage.kubectl.show("get", "nodes", "-o", "wide")
+        return f"{image} is where pods run"
+
+
+def release_of(running: Sandbox, *, namespace: str, image: str, account: str) -> Release:
+    if running.kubernetes == "sandbox":
+        [port] = ports.choose(["probes"]).values()
+        values = values_on_node(running, image=image, account=account, probe_port=port)
+    else:
+        values = values_elsewhere(image=image)
+    return Release(sandbox=running, namespace=namespace, values=values)
+
+
+def tell(told: Narrator, *, opening: type[Opening] = Opening, story: Sequence[Step] = STORY) -> None:
+    """Set the stage, tell the story, clean up. What goes wrong is told, then raised."""
+    with contextlib.ExitStack() as stack:
+        first = opening(told, stack)
+        try:
+            for title, act in first.steps():
+                told.step(title, act)
+            for step in story:
+                told.step(step.title, partial(step.act, first.stage))
+        except Exception as error:
+            _tell_failure(told, error, first)
+            raise
+
+
+def _tell_failure(told: Narrator, error: Exception, opening: Opening) -> None:
     expected, seen = "the step to end without an error", f"{type(error).__name__}: {error}"
     if isinstance(error, NotObservedError):
         expected, seen = error.expected, error.seen

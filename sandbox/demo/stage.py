@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import sandbox
-from sandbox import local_operator, report
+from sandbox import report
 from sandbox.demo import people, world
 from sandbox.demo.kubectl import Kubectl, KubectlError
 from sandbox.demo.narration import Narrator
 from sandbox.demo.observing import Observer
+from sandbox.demo.operators import Operator
 from sandbox.demo.world import World
 from sandbox.handle import Sandbox
 
@@ -39,11 +40,11 @@ class Stage:
     world: World
     kubectl: Kubectl
     observer: Observer
+    operator: Operator
     stops_cluster: bool
     """Whether the cluster ends with the demo, so that nothing in it needs removing."""
     stops_aws: bool
     removes_definition: bool
-    operator: local_operator.LocalOperator | None = None
 
     def by_hand(self, service: str, method: str, **parameters: Any) -> float:
         """Show and make a call of AWS; the monotonic time in seconds at which its answer was there."""
@@ -51,48 +52,28 @@ class Stage:
         getattr(self.world.clients[service], method)(**parameters)
         return time.monotonic()
 
-    def start_operator(self) -> None:
-        local_operator.install(self.sandbox, namespace=self.namespace)
-        self.operator = local_operator.start(
-            self.sandbox,
-            namespace=self.namespace,
-            folder=self.folder,
-            arguments=["--region", self.world.region],
-            environment={name: self.environment[name] for name in _CREDENTIALS if name in self.environment},
-        )
-
-    def operator_command(self) -> list[str]:
-        """As one would type it."""
-        if self.operator is None:
-            return []
-        words = self.operator.process.args
-        typed = [str(word) for word in words] if isinstance(words, list) else [str(words)]
-        return ["humangov", *typed[typed.index("run") :]]
-
     def logs(self) -> list[str]:
         """Where to look when something is not as expected."""
-        own = [str(self.operator.log)] if self.operator else []
-        if self.operator and (code := self.operator.process.poll()) is not None:
-            own.append(f"(the operator has ended by itself, with exit code {code})")
-        return [*own, f"{self.sandbox.logs}/"]
-
-
-_CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+        return [*self.operator.logs(), f"{self.sandbox.logs}/"]
 
 
 @contextlib.contextmanager
-def sandbox_up(say: Callable[[str], None]) -> Iterator[tuple[Sandbox, bool]]:
+def sandbox_up(say: Callable[[str], None], *, node: bool = False) -> Iterator[tuple[Sandbox, bool]]:
     """The sandbox, and whether it is ours: not up before, and stopped again at the end."""
     ours = not any(row.condition != "stopped" for row in report.report().rows)
     try:
-        yield sandbox.up(say=say), ours
+        yield sandbox.up(node=node, say=say), ours
     finally:
         if ours:
             sandbox.down()
 
 
+MakeOperator = Callable[[Sandbox, str, str], Operator]
+"""An operator for a namespace and an AWS account of the sandbox."""
+
+
 @contextlib.contextmanager
-def opened(narrator: Narrator, running: Sandbox, *, ours: bool) -> Iterator[Stage]:
+def opened(narrator: Narrator, running: Sandbox, *, ours: bool, make_operator: MakeOperator) -> Iterator[Stage]:
     """A stage of one's own in a sandbox that is up: an AWS account and a namespace.
 
     The names are those of deploy/examples; in the user's own AWS, or where their buckets are taken, with a suffix.
@@ -126,6 +107,7 @@ def opened(narrator: Narrator, running: Sandbox, *, ours: bool) -> Iterator[Stag
             stays_seconds=15 if running.aws == "account" else 2,
             tell=narrator.progress,
         ),
+        operator=make_operator(running, namespace, environment.get("AWS_ACCESS_KEY_ID", "")),
         stops_cluster=ours and running.kubernetes == "sandbox",
         stops_aws=ours and running.aws == "emulator",
         removes_definition=definition_is_new and running.kubernetes == "user",
@@ -152,15 +134,12 @@ def clear(stage: Stage) -> list[str]:
     try:
         if not (stage.stops_cluster and stage.stops_aws):
             problems += _remove_resources(stage)
-        if stage.operator is not None:
-            stage.operator.stop()
+        stage.operator.stop()
         if not stage.stops_cluster:
             problems += _remove_installation(stage)
         if not stage.stops_aws:
             problems += stage.world.remove()
     finally:
-        if stage.operator is not None and stage.operator.process.poll() is None:
-            stage.operator.kill()
         stage.world.close()
     return problems
 
@@ -174,7 +153,7 @@ def _remove_resources(stage: Stage) -> list[str]:
         return []  # not even the definition is there
     if not left:
         return []
-    if stage.operator is not None and stage.operator.process.poll() is None:
+    if stage.operator.running():
         with contextlib.suppress(KubectlError):
             kubectl.run("delete", "-n", namespace, "--timeout=60s", *left)
             return []
@@ -188,17 +167,11 @@ def _remove_resources(stage: Stage) -> list[str]:
 
 def _remove_installation(stage: Stage) -> list[str]:
     """Namespace and rights; the definition too, on a user's cluster where it was not there and nobody uses it."""
-    doomed = [
-        ("clusterrolebinding", f"humangov-operator-{stage.namespace}"),
-        ("clusterrole", f"humangov-operator-{stage.namespace}"),
-        ("namespace", stage.namespace, "--timeout=60s"),
-    ]
-    problems = []
-    for arguments in doomed:
-        try:
-            stage.kubectl.run("delete", "--ignore-not-found", *arguments)
-        except KubectlError as error:
-            problems.append(str(error))
+    problems = stage.operator.remove(stage)
+    try:
+        stage.kubectl.run("delete", "--ignore-not-found", "namespace", stage.namespace, "--timeout=60s")
+    except KubectlError as error:
+        problems.append(str(error))
     if stage.removes_definition:
         with contextlib.suppress(KubectlError):  # no definition, nothing to list
             if not stage.kubectl.run("get", RESOURCE, "--all-namespaces", "-o", "name"):

@@ -68,17 +68,12 @@ def the_bug(stage: Stage) -> str:
 
 def the_operator(stage: Stage) -> str:
     namespace = stage.namespace
-    stage.narrator.say(
-        f"The definition of HumanGovState and the operator's rights (crds/, deploy/operator.yaml), then the operator "
-        f"itself, a local process under its own service account {namespace}/{SERVICE_ACCOUNT}:"
-    )
-    stage.start_operator()
-    stage.narrator.command(shown(*stage.operator_command()))
+    seen = stage.operator.start(stage)
     account = f"--as=system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
     for verb, resource, allowed in (("patch", "humangovstates", "yes"), ("get", "secrets", "no")):
         answer = stage.kubectl.ask("auth", "can-i", verb, resource, "-n", namespace, account)
         stage.observer.require(answer == allowed, expected=f"{allowed} for {verb} {resource}", seen=answer)
-    return "it runs, and watches; it may do what deploy/operator.yaml grants, no more"
+    return seen
 
 
 def one_manifest_a_state(stage: Stage) -> str:

@@ -29,6 +29,8 @@ from humangov.status import Event, find, timestamp
 from humangov.store import Store, key_of
 from humangov.tenant import FINALIZER, Identity, Names, parse
 
+from tests.support.aws_evidence import Evidence
+
 CLUSTER = "test-cluster"
 REGION = "us-east-1"
 NAMESPACE = "humangov"
@@ -64,6 +66,7 @@ class Sdk:
 
     def __init__(self, endpoint_url: str) -> None:
         self.endpoint_url = endpoint_url
+        self.evidence = Evidence()
         self._session = boto3.Session(
             aws_access_key_id="000000000000", aws_secret_access_key="test", region_name=REGION
         )
@@ -159,9 +162,16 @@ def _prompt(answer: Any) -> Any:
 class FaultyClients(Clients):
     """The operator's door to AWS, with faults behind it."""
 
-    def __init__(self, *, region: str, sdk: Sdk, line: Line) -> None:
+    def __init__(self, *, region: str, sdk: Sdk, line: Line, account: str) -> None:
         super().__init__(region=region, session=sdk)
-        self._line = line
+        self._sdk, self._line, self._of = sdk, line, account
+
+    def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
+        self._sdk.evidence.note(
+            action, target=target, parameters=parameters, account=self._of, region=self.region,
+            client=lambda service: self._sdk.client(service, region_name=self.region),
+        )  # fmt: skip
+        return super().call(action, target=target, **parameters)
 
     def _client(self, service: str, *, writes: bool) -> Any:
         return _Door(service, super()._client(service, writes=writes), self._line)
@@ -302,7 +312,12 @@ class World:
         self.clock = Clock()
         self.kube = FakeKube()
         self.line = Line()
-        self.settings = Settings(region=REGION, allowed=AllowedNames.only(NAMESPACE))
+        self.settings = Settings(
+            region=REGION,
+            allowed=AllowedNames.only(NAMESPACE),
+            # As deploy/iam demands. The emulator asks nobody whether there is such a policy.
+            permissions_boundary_arn=f"arn:aws:iam::{account}:policy/humangov-cleanup-boundary",
+        )
         self.cluster = CLUSTER
         self.in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = inline
         self.new_life()
@@ -451,7 +466,7 @@ class World:
 
     def _clients_for(self, region: str) -> Clients:
         if region not in self.clients:
-            self.clients[region] = FaultyClients(region=region, sdk=self.sdk, line=self.line)
+            self.clients[region] = FaultyClients(region=region, sdk=self.sdk, line=self.line, account=self.account)
         return self.clients[region]
 
 

@@ -1,48 +1,73 @@
-"""The operator's service account at the real API server: it has the rights of deploy/operator.yaml and no others.
+"""The operator's service account at the real API server: it has the rights of deploy/install.yaml and no others.
 
-That these rights suffice is shown by every test with an operator: each runs as this account.
+That these rights suffice is shown by every test with an operator: each runs as this account. That none is too many is
+shown here: each is taken away in turn, and something breaks. tests/after holds both against the API server's audit log.
 """
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sandbox.local_operator import SERVICE_ACCOUNT
+from sandbox import local_operator
+from sandbox.local_operator import SERVICE_ACCOUNT, LocalOperator, OperatorError
+from sandbox.paths import REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
-from tests.support.states import Cluster, States
+from tests.conftest import bugs_told, installed
+from tests.support.account import Account
+from tests.support.audit_rights import LACKING_PREFIX, Right, rendered
+from tests.support.states import FINALIZER, Cluster, States, brief
+from tests.support.waiting import wait_for
 
-OWN = {
-    ("humangovstates.humangov.io", ""): {"get", "list", "watch", "patch"},
-    ("humangovstates.humangov.io/status", ""): {"patch"},
-    ("events.events.k8s.io", ""): {"create"},
-    ("namespaces", "kube-system"): {"get"},
-}
 # What every authenticated user may: ask who they are and what they may.
 EVERYBODY = {
     "selfsubjectreviews.authentication.k8s.io",
     "selfsubjectaccessreviews.authorization.k8s.io",
     "selfsubjectrulesreviews.authorization.k8s.io",
 }
+REMEDY = "Give that service account the rights of deploy/install.yaml"
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """As elsewhere, but under a name by which the audit log's reader knows that refusals are meant."""
+    with installed(cluster, prefix=LACKING_PREFIX) as name:
+        yield name
+
+
+@pytest.fixture(scope="module")
+def untouched(cluster: Cluster) -> Iterator[str]:
+    """A namespace whose operator is only asked about."""
+    with installed(cluster, prefix=LACKING_PREFIX) as name:
+        yield name
 
 
 def user(namespace: str) -> str:
     return f"system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
 
 
-def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, namespace: str) -> None:
-    told = cluster.told("auth", "can-i", "--list", f"--as={user(namespace)}", "-n", namespace, "--no-headers")
-    rights: dict[tuple[str, str], set[str]] = {}
+def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, untouched: str) -> None:
+    told = cluster.told("auth", "can-i", "--list", f"--as={user(untouched)}", "-n", untouched, "--no-headers")
+    found: set[tuple[str, str, str]] = set()
     for line in told.splitlines():
         resource, _, rest = line.partition(" ")
-        lists = [part.partition("]")[0].split() for part in rest.split("[")[1:]]
-        urls, names, verbs = lists
-        if resource in EVERYBODY or urls:
-            continue
-        rights[resource, " ".join(names)] = set(verbs)
-    assert rights == OWN
+        urls, names, verbs = [part.partition("]")[0].split() for part in rest.split("[")[1:]]
+        if resource not in EVERYBODY and not urls:
+            found |= {(resource, " ".join(names), verb) for verb in verbs}
+    expected = {(full_name(right), right.name, right.verb) for right in rendered()}
+    assert found == expected
+
+
+def full_name(right: Right) -> str:
+    """`humangovstates.humangov.io/status`."""
+    resource, slash, subresource = right.resource.partition("/")
+    return f"{resource}.{right.group}{slash}{subresource}".replace(". ", " ").rstrip(".")
 
 
 @pytest.mark.parametrize(
@@ -52,10 +77,13 @@ def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, na
         "create humangovstates", "delete humangovstates", "update humangovstates", "deletecollection humangovstates",
         "update humangovstates/status", "list namespaces", "get namespaces", "get customresourcedefinitions",
         "list events", "create clusterrolebindings", "create serviceaccounts/token", "impersonate users",
+        "list leases", "watch leases", "patch leases", "delete leases", "get leases/another", "update leases/another",
     ],
 )  # fmt: skip
-def test_the_operator_may_not(cluster: Cluster, namespace: str, question: str) -> None:
-    done = cluster.kubectl("auth", "can-i", *question.split(), f"--as={user(namespace)}", "--all-namespaces")
+def test_the_operator_may_not(cluster: Cluster, untouched: str, question: str) -> None:
+    verb, resource = question.split()
+    where = ["-n", untouched] if resource.startswith("leases") else ["--all-namespaces"]
+    done = cluster.kubectl("auth", "can-i", verb, resource, f"--as={user(untouched)}", *where)
     assert done.stdout.strip().startswith("no"), done.stdout + done.stderr
 
 
@@ -79,3 +107,162 @@ def test_with_its_own_token_it_is_refused_what_it_has_no_right_to(
         done = cluster.kubectl(*refused, stdin=yaml.safe_dump(manifest), kubeconfig=own)
         assert done.returncode != 0
         assert "forbidden" in done.stderr, done.stderr
+
+
+# Each right taken away in turn.
+
+
+@dataclass
+class Stage:
+    """An operator that lacks one right, in a namespace and an account of its own."""
+
+    states: States
+    account: Account
+    folder: Path
+    log: Path | None = None
+    started: list[LocalOperator] = field(default_factory=list)
+
+    def start(self, *, until: bytes = b"watching humangovstates") -> LocalOperator:
+        running = local_operator.start(
+            self.states.cluster.sandbox, namespace=self.states.namespace, folder=self.folder,
+            arguments=["--leader-elect"], environment=self.account.environment, until=until,
+        )  # fmt: skip
+        self.started.append(running)
+        self.log = running.log
+        return running
+
+    def california(self) -> States:
+        """A tenant that is declared."""
+        self.account.make("california")
+        self.states.apply(self.states.manifest("california", **self.account.spec("california")))
+        return self.states
+
+    def text(self) -> str:
+        logs = [self.log] if self.log else sorted(self.folder.glob("operator-*.log"))
+        return "".join(log.read_text() for log in logs)
+
+    def wait_told(self, words: str) -> None:
+        wait_for(lambda: words in self.text(), what=f"the log says {words!r}", seen=lambda: self.text()[-3000:])
+
+
+Breaks = Callable[[Stage, str], None]
+
+
+def does_not_start(stage: Stage, told: str) -> None:
+    with pytest.raises(OperatorError):
+        stage.start()
+    assert f"Error: {told}" in stage.text()
+
+
+def stands_still(stage: Stage, told: str) -> None:
+    """It waits, without looking at any HumanGovState, and without ending."""
+    running = stage.start(until=told.encode())
+    assert "watching humangovstates" not in stage.text()
+    assert running.process.poll() is None
+
+
+def ends_within_the_lease(stage: Stage, told: str) -> None:
+    running = stage.start()
+    assert running.process.wait(20) == 1
+    assert told in stage.text().splitlines()[-1]
+
+
+def deletion_hangs(stage: Stage, told: str) -> None:
+    """That of a state of which no status says what was made: it is read anew before it is let go."""
+    manifest = stage.states.manifest("california", **stage.account.spec("california"))
+    manifest["metadata"]["finalizers"] = [FINALIZER]
+    stage.states.create(manifest)
+    stage.states.delete("california")
+    stage.start()
+    stage.wait_told(told)
+    assert stage.states.get("california") is not None
+
+
+def nothing_is_made(stage: Stage, told: str) -> None:
+    stage.start()
+    states = stage.california()
+    stage.wait_told(told)
+    assert not (states.get("california") or {}).get("status"), brief(states.get("california"))
+    assert stage.account.leftovers() == {}
+
+
+def only_events_are_missing(stage: Stage, told: str) -> None:
+    stage.start()
+    states = stage.california()
+    states.wait_ready("california")
+    stage.wait_told(told)
+    assert states.events("california") == []
+    states.delete("california")
+    states.wait_gone("california")
+    assert stage.account.leftovers() == {}
+
+
+# Right → what breaks without it, and how the log's sentence begins. docs/operations.md tells the same.
+BREAKS: dict[str, tuple[Breaks, str]] = {
+    "list humangovstates": (does_not_start, "listing humangovstates in "),
+    "watch humangovstates": (does_not_start, "opening a watch of humangovstates in "),
+    "get humangovstates": (deletion_hangs, "reading HumanGovState "),
+    "patch humangovstates": (nothing_is_made, "adding the finalizer to HumanGovState "),
+    "patch humangovstates/status": (nothing_is_made, "writing the status of HumanGovState "),
+    "create events": (only_events_are_missing, "posting an event for HumanGovState "),
+    "get namespaces": (does_not_start, "reading the UID of namespace kube-system (or give --cluster-name)"),
+    "create leases": (stands_still, "writing the lease "),
+    "get leases": (stands_still, "reading the lease "),
+    "update leases": (ends_within_the_lease, "the lease humangov-operator could not be renewed for 10 s"),
+}
+
+
+@pytest.fixture
+def stage(states: States, account: Account, tmp_path: Path) -> Iterator[Stage]:
+    found = Stage(states=states, account=account, folder=tmp_path / "operator")
+    yield found
+    for running in found.started:
+        running.kill()
+
+
+@pytest.mark.parametrize("right", rendered(), ids=str)
+def test_without_it_something_breaks_and_the_log_says_which_right_is_missing(right: Right, stage: Stage) -> None:
+    assert str(right) in BREAKS, "a new right: what breaks without it?"
+    breaks, told = BREAKS[str(right)]
+    take_away(stage.states, right)
+    breaks(stage, told)
+    lines = [line for line in stage.text().splitlines() if told in line]
+    assert lines
+    for line in lines:
+        assert re.search(
+            rf'cannot {right.verb} resource \\?"{right.resource}\\?" in API group \\?"{right.group}\\?"', line
+        )
+        assert REMEDY in line
+    assert "Traceback" not in stage.text()
+    assert [line for running in stage.started for line in bugs_told(running)] == []
+
+
+def take_away(states: States, right: Right) -> None:
+    """From the role of this namespace's operator; returns once the API server refuses it."""
+    cluster, namespace = states.cluster, states.namespace
+    name = SERVICE_ACCOUNT if right.role == "Role" else f"{SERVICE_ACCOUNT}-{namespace}"
+    where = [right.role, name, "-n", namespace]
+    role = json.loads(cluster.told("get", *where, "-o", "json"))
+    rule = role["rules"][right.rule]
+    assert rule["resources"] == [right.resource], "one resource a rule: a verb is taken from one alone"
+    rule["verbs"].remove(right.verb)
+    role["rules"] = [rule for rule in role["rules"] if rule["verbs"]]
+    cluster.told("replace", "-f", "-", stdin=json.dumps(role))
+    resource, _, subresource = right.resource.partition("/")
+    what = [f"{resource}.{right.group}".rstrip(".") + (f"/{right.name}" if right.name else "")]
+    what += [f"--subresource={subresource}"] if subresource else []
+    wait_for(
+        lambda: cluster.kubectl(
+            "auth", "can-i", right.verb, *what, f"--as={user(namespace)}", "-n", namespace
+        ).stdout.strip() == "no",
+        what=f"the right to {right} is gone",
+    )  # fmt: skip
+
+
+def test_the_table_of_missing_rights_tells_of_each() -> None:
+    text = (REPOSITORY / "docs" / "operations.md").read_text()
+    rows = [row for row in text.splitlines() if row.startswith("| `")]
+    for right, (_, told) in BREAKS.items():
+        [row] = [row for row in rows if row.startswith(f"| `{right}` ")]
+        assert f"`{told.strip()}" in row
+    assert {str(right) for right in rendered()} == set(BREAKS)

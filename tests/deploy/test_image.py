@@ -75,7 +75,7 @@ def test_it_is_built_in_one_stage_and_shipped_in_another_of_the_same_base() -> N
 def test_it_runs_as_a_numeric_user_that_is_not_root_and_the_pod_as_the_same() -> None:
     [user] = texts("USER", stage=FINAL)
     assert re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", user)
-    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "operator.yaml").read_text())
+    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
     [deployment] = [document for document in documents if document["kind"] == "Deployment"]
     context = deployment["spec"]["template"]["spec"]["securityContext"]
     assert user == f"{context['runAsUser']}:{context['runAsGroup']}"

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
-import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +22,9 @@ from humangov.cli import main
 from humangov.controller import STOP_GRACE_SECONDS
 from humangov.tenant import parse
 
-from deploy.render import rendered, variables
+from deploy.render import INSTALL, rendered, variables
 from sandbox.paths import REPOSITORY
+from tests.deploy.chart import Asked, environment, of_kind, one, render
 from tests.support.states import Cluster
 
 DEPLOY = REPOSITORY / "deploy"
@@ -37,45 +36,16 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [dict(document) for document in yaml.safe_load_all(path.read_text())]
 
 
-def one(kind: str, found: list[dict[str, Any]]) -> dict[str, Any]:
-    [document] = [document for document in found if document["kind"] == kind]
-    return document
-
-
 @pytest.fixture(scope="module")
 def install() -> list[dict[str, Any]]:
     return documents(DEPLOY / "install.yaml")
 
 
-@dataclass(frozen=True)
-class Installation:
-    """A namespace with the pod security of ours, in which dry runs find what would be there."""
-
-    cluster: Cluster
-    namespace: str
-
-    def dry_run(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """What the API server would store; nothing unknown is let through, and no warning either."""
-        moved = copy.deepcopy(dict(document))
-        if "namespace" in moved["metadata"]:
-            moved["metadata"]["namespace"] = self.namespace
-        done = self.cluster.kubectl(
-            "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "json",
-            "-f", "-", stdin=yaml.safe_dump(moved),
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        assert done.stderr == ""
-        return dict(json.loads(done.stdout))
-
-
-@pytest.fixture(scope="module")
-def installed(cluster: Cluster) -> Iterator[Installation]:
-    name = f"{NAMESPACE}-{secrets.token_hex(3)}"
-    namespace = one("Namespace", documents(DEPLOY / "operator.yaml"))
-    labels = namespace["metadata"]["labels"]
-    cluster.told("create", "-f", "-", stdin=yaml.safe_dump({**namespace, "metadata": {"name": name, "labels": labels}}))
-    yield Installation(cluster, name)
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+def moved(document: Mapping[str, Any], namespace: str) -> dict[str, Any]:
+    """The same in another namespace."""
+    if "namespace" not in document["metadata"]:
+        return copy.deepcopy(dict(document))
+    return {**document, "metadata": {**document["metadata"], "namespace": namespace}}
 
 
 @pytest.mark.parametrize("path", sorted(rendered()))
@@ -84,12 +54,12 @@ def test_what_is_rendered_is_fresh(path: str) -> None:
 
 
 def test_a_stale_file_is_named_and_fails_the_check(tmp_path: Path) -> None:
-    for name in ("crds", "deploy", "docs", "README.md"):
+    for name in ("crds", "docs", "sandbox", "README.md"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    (tmp_path / "deploy").unlink()
     (tmp_path / "deploy").mkdir()
-    for name in ("render.py", "operator.yaml"):
-        (tmp_path / "deploy" / name).write_bytes((DEPLOY / name).read_bytes())
+    for name in ("helm", "namespace.yaml"):
+        (tmp_path / "deploy" / name).symlink_to(DEPLOY / name)
+    (tmp_path / "deploy" / "render.py").write_bytes((DEPLOY / "render.py").read_bytes())
     (tmp_path / "deploy" / "install.yaml").write_text("stale\n")
     command = [sys.executable, "-m", "deploy.render", "--check"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -98,31 +68,31 @@ def test_a_stale_file_is_named_and_fails_the_check(tmp_path: Path) -> None:
     assert (tmp_path / "deploy" / "install.yaml").read_text() == "stale\n"
 
 
+def test_the_installation_is_the_chart_s_and_a_namespace_for_it(install: list[dict[str, Any]]) -> None:
+    [namespace] = documents(DEPLOY / "namespace.yaml")
+    assert install == [namespace, *render(hooks=False)]
+    assert one("Deployment", install)["metadata"]["namespace"] == namespace["metadata"]["name"] == NAMESPACE
+    assert of_kind("Job", install) == [], "kubectl would run a hook as a job"
+
+
+def test_a_changed_definition_is_in_the_installation_at_the_first_rendering(tmp_path: Path) -> None:
+    for name in ("docs", "README.md", "deploy"):
+        (tmp_path / name).symlink_to(REPOSITORY / name)
+    (tmp_path / "crds").mkdir()
+    source = (REPOSITORY / "crds" / "humangovstates.yaml").read_text()
+    (tmp_path / "crds" / "humangovstates.yaml").write_text(source.replace("shortNames: [hgs]", "shortNames: [state]"))
+    assert "shortNames: [state]" in rendered(tmp_path)[INSTALL]
+
+
 def test_the_api_server_takes_every_document_of_the_installation(
-    installed: Installation, install: list[dict[str, Any]]
+    restricted: Asked, install: list[dict[str, Any]]
 ) -> None:
     kinds = [document["kind"] for document in install]
     assert kinds == [
-        "CustomResourceDefinition", "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Deployment",
+        "Namespace", "ServiceAccount", "CustomResourceDefinition", "ClusterRole", "ClusterRole", "ClusterRole",
+        "ClusterRoleBinding", "Role", "RoleBinding", "Deployment",
     ]  # fmt: skip
-    for document in install:
-        installed.dry_run(document)
-
-
-def test_the_operator_s_pod_is_admitted_under_restricted_pod_security(
-    installed: Installation, install: list[dict[str, Any]]
-) -> None:
-    template = copy.deepcopy(one("Deployment", install)["spec"]["template"])
-    pod: dict[str, Any] = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {**template["metadata"], "name": "probe", "namespace": installed.namespace},
-        "spec": {**template["spec"], "serviceAccountName": "default"},
-    }
-    installed.dry_run(pod)
-    pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
-    refused = installed.cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(pod))
-    assert 'violates PodSecurity "restricted' in refused.stderr
+    restricted.dry_run(*(moved(document, restricted.namespace) for document in install))
 
 
 def test_the_pod_can_neither_write_its_root_nor_gain_rights(install: list[dict[str, Any]]) -> None:
@@ -137,11 +107,9 @@ def test_the_pod_can_neither_write_its_root_nor_gain_rights(install: list[dict[s
     assert "memory" in container["resources"]["limits"]
 
 
-def test_there_is_never_a_second_operator_and_the_first_has_time_to_stop(install: list[dict[str, Any]]) -> None:
-    spec = one("Deployment", install)["spec"]
-    assert spec["replicas"] == 1
-    assert spec["strategy"] == {"type": "Recreate"}
-    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] > STOP_GRACE_SECONDS
+def test_the_operator_has_time_to_stop(install: list[dict[str, Any]]) -> None:
+    pod = one("Deployment", install)["spec"]["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] > STOP_GRACE_SECONDS
 
 
 def test_the_probes_ask_where_the_operator_answers(install: list[dict[str, Any]]) -> None:
@@ -153,14 +121,9 @@ def test_the_probes_ask_where_the_operator_answers(install: list[dict[str, Any]]
         assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
 
 
-def variables_of(manifests: list[dict[str, Any]]) -> set[str]:
-    [container] = one("Deployment", manifests)["spec"]["template"]["spec"]["containers"]
-    return {variable["name"] for variable in container["env"]}
-
-
 def test_every_variable_of_the_deployment_is_one_that_the_operator_reads(install: list[dict[str, Any]]) -> None:
     options = [option for option in main.commands["run"].params if isinstance(option, click.Option)]
-    assert variables_of(install) <= {name for option in options for name in variables(option)}
+    assert set(environment(install)) <= {name for option in options for name in variables(option)}
 
 
 def test_the_image_is_of_this_version(install: list[dict[str, Any]]) -> None:
@@ -168,10 +131,17 @@ def test_the_image_is_of_this_version(install: list[dict[str, Any]]) -> None:
     assert container["image"] == f"humangov-operator:{__version__}"
 
 
+def own_role(install: list[dict[str, Any]]) -> dict[str, Any]:
+    """The operator's in the cluster, beside the roles for people."""
+    bound = one("ClusterRoleBinding", install)["roleRef"]["name"]
+    [role] = [role for role in of_kind("ClusterRole", install) if role["metadata"]["name"] == bound]
+    return role
+
+
 def test_the_operator_has_these_rights_in_the_cluster_and_no_others(install: list[dict[str, Any]]) -> None:
     rights = {
         f"{group or 'core'}/{resource}{''.join(f'[{name}]' for name in rule.get('resourceNames', ()))}": rule["verbs"]
-        for rule in one("ClusterRole", install)["rules"]
+        for rule in own_role(install)["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
@@ -184,18 +154,19 @@ def test_the_operator_has_these_rights_in_the_cluster_and_no_others(install: lis
 
 
 def test_the_rights_are_given_to_the_service_account_that_the_pod_runs_under(install: list[dict[str, Any]]) -> None:
-    account, binding = one("ServiceAccount", install), one("ClusterRoleBinding", install)
+    account = one("ServiceAccount", install)
     name, namespace = account["metadata"]["name"], account["metadata"]["namespace"]
-    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]
-    assert binding["roleRef"]["name"] == one("ClusterRole", install)["metadata"]["name"]
+    for binding in ("ClusterRoleBinding", "RoleBinding"):
+        assert one(binding, install)["subjects"] == [{"kind": "ServiceAccount", "name": name, "namespace": namespace}]
+    assert one("RoleBinding", install)["roleRef"]["name"] == one("Role", install)["metadata"]["name"]
     assert one("Deployment", install)["spec"]["template"]["spec"]["serviceAccountName"] == name
     assert namespace == one("Deployment", install)["metadata"]["namespace"] == NAMESPACE
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: str(path.relative_to(EXAMPLES)))
-def test_the_api_server_takes_the_example(installed: Installation, path: Path) -> None:
+def test_the_api_server_takes_the_example(restricted: Asked, path: Path) -> None:
     [document] = documents(path)
-    stored = installed.dry_run(document)
+    [stored] = restricted.dry_run(moved(document, restricted.namespace))
     assert parse(stored, default_region="us-east-1") is not None
 
 
@@ -233,12 +204,17 @@ def test_the_full_example_spells_out_every_field_with_its_default() -> None:
 
 
 def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
-    installed: Installation, install: list[dict[str, Any]]
+    restricted: Asked, install: list[dict[str, Any]]
 ) -> None:
     def apply(document: Mapping[str, Any], *flags: str) -> None:
-        moved = {**document, "metadata": {**document["metadata"], "namespace": installed.namespace}}
-        installed.cluster.told(
-            "apply", "--server-side", "--validate=strict", *flags, "-f", "-", stdin=yaml.safe_dump(moved)
+        restricted.cluster.told(
+            "apply",
+            "--server-side",
+            "--validate=strict",
+            *flags,
+            "-f",
+            "-",
+            stdin=yaml.safe_dump(moved(document, restricted.namespace)),
         )
 
     deployment = one("Deployment", install)
@@ -250,16 +226,65 @@ def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
     apply(deployment)
 
     stored = json.loads(
-        installed.cluster.told("get", "deployment", "humangov-operator", "-n", installed.namespace, "-o", "json")
+        restricted.cluster.told("get", "deployment", "humangov-operator", "-n", restricted.namespace, "-o", "json")
     )
     pod = stored["spec"]["template"]["spec"]
     [container], [volume] = pod["containers"], pod["volumes"]
     [mount] = container["volumeMounts"]
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
-    assert set(variables) == variables_of(install) | {"HUMANGOV_ALLOWED_NAMES"}
+    assert set(variables) == set(environment(install)) | {"HUMANGOV_ALLOWED_NAMES"}
     configuration = one("ConfigMap", documents(DEPLOY / "allowed-names.yaml"))
     assert volume["configMap"]["name"] == configuration["metadata"]["name"]
     [(file, text)] = configuration["data"].items()
     assert variables["HUMANGOV_ALLOWED_NAMES"] == f"{mount['mountPath']}/{file}"
     allowed = AllowedNames.parse(yaml.safe_load(text))
     assert allowed.namespaces["florida"].tables == ("humangov-florida-*",)
+
+
+# Laid over by kustomize
+
+
+def kustomized(cluster: Cluster, folder: Path, *flags: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(cluster.told("kustomize", *flags, str(folder))))
+
+
+@pytest.fixture(scope="module")
+def overlaid(cluster: Cluster) -> list[dict[str, Any]]:
+    return kustomized(cluster, DEPLOY / "kustomize", "--load-restrictor", "LoadRestrictionsNone")
+
+
+def test_the_overlay_s_command_is_the_one_that_it_names() -> None:
+    text = (DEPLOY / "kustomize" / "kustomization.yaml").read_text()
+    assert "kubectl kustomize --load-restrictor LoadRestrictionsNone deploy/kustomize" in text
+
+
+def test_the_overlay_sets_image_region_role_and_allowed_names_and_nothing_else(
+    overlaid: list[dict[str, Any]], install: list[dict[str, Any]]
+) -> None:
+    [container] = one("Deployment", overlaid)["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"registry.example.com/humangov-operator:{__version__}"
+    changed = {name: value for name, value in environment(overlaid).items() if environment(install).get(name) != value}
+    assert changed == {"AWS_REGION": "us-gov-west-1", "HUMANGOV_ALLOWED_NAMES": "/etc/humangov/allowed-names.yaml"}
+    assert one("ServiceAccount", overlaid)["metadata"]["annotations"] == {
+        "eks.amazonaws.com/role-arn": "arn:aws-us-gov:iam::123456789012:role/humangov-operator"
+    }
+    configuration = one("ConfigMap", overlaid)
+    [volume] = one("Deployment", overlaid)["spec"]["template"]["spec"]["volumes"]
+    assert volume["configMap"]["name"] == configuration["metadata"]["name"] != "humangov-allowed-names"
+    allowed = AllowedNames.parse(yaml.safe_load(configuration["data"]["allowed-names.yaml"]))
+    assert allowed.namespaces["florida"].tables == ("humangov-florida-*",)
+    for kind in ("CustomResourceDefinition", "ClusterRoleBinding", "Role", "RoleBinding", "Namespace"):
+        assert one(kind, overlaid) == one(kind, install)
+
+
+def test_the_api_server_takes_the_overlay(restricted: Asked, overlaid: list[dict[str, Any]]) -> None:
+    restricted.dry_run(*(moved(document, restricted.namespace) for document in overlaid))
+
+
+def test_beside_a_copy_of_the_installation_the_overlay_needs_no_flag(
+    cluster: Cluster, overlaid: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    for path in (DEPLOY / "kustomize").iterdir():
+        (tmp_path / path.name).write_text(path.read_text().replace("../install.yaml", "install.yaml"))
+    (tmp_path / "install.yaml").write_bytes((DEPLOY / "install.yaml").read_bytes())
+    assert kustomized(cluster, tmp_path) == overlaid

@@ -38,7 +38,12 @@ class Account:
     @property
     def environment(self) -> dict[str, str]:
         """For a process that is to work in this account."""
-        return {"AWS_ACCESS_KEY_ID": self.id, "AWS_ENDPOINT_URL": self.endpoint_url}
+        return {
+            "AWS_ACCESS_KEY_ID": self.id,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            # As deploy/iam demands. The emulator asks nobody whether there is such a policy.
+            "HUMANGOV_PERMISSIONS_BOUNDARY": f"arn:aws:iam::{self.id}:policy/humangov-cleanup-boundary",
+        }
 
     def client(self, service: str) -> Any:
         with _MAKING:

@@ -1,19 +1,28 @@
-"""Which events ask for a pass, and what the API server's refusals become. Runs on nothing."""
+"""Which events ask for a pass, what the API server's refusals become, and who may write. Runs on nothing."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+import json
+import logging
 import random
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from humangov import controller, kube
+from humangov.admission import AllowedNames
+from humangov.aws.clients import ACTIONS, Clients
+from humangov.controller import RunSettings
 from humangov.kube import Resource
 from humangov.queue import Lane, Outcome, Schedule, Workers
+from humangov.settings import Settings
+from humangov.status import Event
 from humangov.store import Store
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -125,6 +134,59 @@ def test_a_deleted_resource_is_forgotten_and_who_waited_for_it_goes_on() -> None
     assert watched.store.get("humangov/a") is None
 
 
+def listed(watched: Watched, *resources: Resource) -> list[str]:
+    """The keys that are due, in any lane, after everything was listed once."""
+
+    async def story() -> None:
+        async def never(_: str) -> Outcome:
+            raise AssertionError
+
+        class Api:
+            async def list_resources(self, _: object) -> list[Resource]:
+                done.set()
+                return list(resources)
+
+        done = asyncio.Event()
+        workers = Workers(schedule=watched.schedule, run=never, count=2, clock=lambda: 0.0)
+        operator: Any = SimpleNamespace(store=watched.store, settings=SimpleNamespace(namespaces=[]))
+        api: Any = Api()
+        looking = asyncio.create_task(controller._look_again(operator, workers, api, every_seconds=0))
+        await done.wait()
+        looking.cancel()
+        await asyncio.wait({looking})
+
+    asyncio.run(story())
+    due = []
+    while (key := watched.schedule.take(now=0)) is not None:
+        due.append(key)
+    return sorted(due)
+
+
+def test_a_field_that_an_older_definition_cut_out_of_the_watch_is_seen_by_the_next_list() -> None:
+    watched = Watched()
+    whole = resource(metadata={"resourceVersion": "2", "uid": "u", "generation": 2}, suspend=True)
+    assert watched.see("ADDED", form(1)) == [KEY]
+    assert watched.see("MODIFIED", form(2, generation=2)) == [KEY]
+    assert listed(watched, whole) == [KEY]
+    assert watched.store.get(KEY) == whole
+    # The old watch goes on for a while.
+    assert watched.see("MODIFIED", form(2, generation=2)) == []
+    assert watched.store.get(KEY) == whole
+
+
+def test_what_was_removed_in_a_gap_of_the_watch_is_found_missing_by_the_next_list() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    assert listed(watched) == [KEY]
+    assert watched.store.get(KEY) is None
+
+
+def test_a_list_that_tells_nothing_new_asks_for_nothing() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    assert listed(watched, form(1)) == []
+
+
 def test_the_late_end_of_a_namesake_is_no_news() -> None:
     watched = Watched()
     watched.see("ADDED", form(5, uid="new"))
@@ -179,6 +241,19 @@ def test_another_refusal_does_not(status: int | None) -> None:
     assert Operator.store.get(KEY) == form(1)
 
 
+def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Operator:
+        store = Store(default_region="us-east-1")
+        kube = Api(kube.KubeError("reading", status=403, reason="forbidden"))
+
+    Operator.store.put(form(1))
+    asyncio.run(
+        controller._refresh(Operator, KEY, kube.KubeError("x", status=409, reason="y"))  # type: ignore[arg-type]
+    )
+    assert "reading: forbidden" in caplog.text
+    assert Operator.store.get(KEY) == form(1)
+
+
 @pytest.mark.parametrize(
     ("body", "reason", "told"),
     [
@@ -208,3 +283,203 @@ def test_the_pods_namespace_is_read_where_there_is_one(tmp_path: Path, monkeypat
     assert kube.own_namespace() == "ours"
     (tmp_path / "namespace").write_text("\n")
     assert kube.own_namespace() is None
+
+
+FORBIDDEN = 'leases is forbidden: User "{}" cannot get resource "leases" in API group "coordination.k8s.io"'
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        (FORBIDDEN.format("system:serviceaccount:humangov:humangov-operator"), True),
+        (FORBIDDEN.format("jane"), False),  # who runs `humangov plan` has rights of their own
+        ("unable to create new content in namespace x because it is being terminated", False),
+    ],
+)
+def test_a_missing_right_is_told_with_where_it_stands(message: str, remedy: bool) -> None:
+    refusal = ApiException(status=403, reason="Forbidden")
+    refusal.body = json.dumps({"message": message})
+    told = str(kube.Kube(identity="test")._translated("reading", refusal))
+    assert told.startswith(f"reading: {message}")
+    assert ("the rights of deploy/install.yaml" in told) == remedy
+
+
+class Ended(BaseException):
+    """What ends the process, here."""
+
+
+@pytest.fixture
+def end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(controller, "_end", ended)
+
+
+class Holding:
+    """An election, as far as the controller looks at it."""
+
+    def __init__(self, *, holds: bool = True) -> None:
+        self.standing_by, self.trouble = False, None
+        self.given_back = False
+        self._holds = holds
+
+    def holds(self) -> bool:
+        return self._holds
+
+    async def keep(self) -> str:
+        await asyncio.sleep(3600)
+        return "never"
+
+    async def give_back(self) -> None:
+        self.given_back = True
+
+
+def fence(holding: Holding | None) -> Callable[[], None]:
+    return controller._fence(holding)  # type: ignore[arg-type]
+
+
+def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_made(
+    end: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+
+    def call(self: Clients, action: str, **_: Any) -> dict[str, Any]:
+        made.append(action)
+        return {}
+
+    monkeypatch.setattr(Clients, "call", call)
+    holding, alone = (controller._Fenced(region="us-east-1", before_write=fence(one)) for one in (Holding(), None))
+    lost = controller._Fenced(region="us-east-1", before_write=fence(Holding(holds=False)))
+    for action, method in ACTIONS.items():
+        holding.call(action, target="x")
+        alone.call(action, target="x")
+        assert made == [action, action]
+        made.clear()
+        if method.writes:
+            with pytest.raises(Ended):
+                lost.call(action, target="x")
+        else:
+            lost.call(action, target="x")
+        assert made == ([] if method.writes else [action])
+        made.clear()
+
+
+EVENT = Event(kind="Normal", reason="r", message="m")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda api: api.set_finalizer(form(1), present=True),
+        lambda api: api.set_finalizer(form(1), present=False),
+        lambda api: api.apply_status(form(1), {}),
+        lambda api: api.post_event(form(1), EVENT),
+    ],
+)
+def test_without_the_lease_every_write_to_kubernetes_ends_the_process_before_it_is_made(
+    write: Callable[[kube.Kube], Any], end: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_client(self: kube.Kube) -> object:
+        return object()  # a request would fail by it, and become a KubeError
+
+    monkeypatch.setattr(kube.Kube, "_client", no_client)
+    with pytest.raises(Ended):
+        asyncio.run(write(kube.Kube(identity="test", before_write=fence(Holding(holds=False)))))
+    with pytest.raises(kube.KubeError):
+        asyncio.run(write(kube.Kube(identity="test", before_write=fence(Holding(holds=True)))))
+
+
+@pytest.mark.parametrize(
+    ("standing_by", "trouble", "ready", "told"),
+    [
+        (False, None, False, None),
+        (True, None, True, "standing by"),
+        (False, "reading the lease: forbidden", False, "not working: reading the lease: forbidden"),
+    ],
+)
+def test_a_candidate_is_alive_and_ready_if_it_could_take_over(
+    standing_by: bool, trouble: str | None, ready: bool, told: str | None
+) -> None:
+    election: Any = SimpleNamespace(standing_by=standing_by, trouble=trouble)
+    health = controller._Life(election).health()
+    assert (health.ready, health.problem, health.told) == (ready, None, told)
+
+
+def test_without_an_election_nothing_is_ready_before_it_works() -> None:
+    life = controller._Life(None)
+    assert not life.health().ready
+    life.workers = Workers(
+        schedule=Schedule(resync_seconds=600), run=lambda _: asyncio.sleep(0, Outcome()), count=2, clock=lambda: 0.0
+    )
+    assert not life.health().ready
+    life.watching.set()
+    assert life.health().ready
+
+
+RUN_SETTINGS = RunSettings(
+    cluster_name="c", resync_seconds=600, workers=2, probe_host="", probe_port=None, lease_namespace="humangov"
+)
+SETTINGS = Settings(region="us-east-1", allowed=AllowedNames({}))
+
+
+def test_a_new_leader_s_time_at_work_begins_when_it_has_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then another may have made things in AWS that take seconds to be seen there."""
+    acquired_at: list[float] = []
+
+    class Waiting(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            await asyncio.sleep(0.05)
+            acquired_at.append(time.monotonic())
+            return True
+
+    async def work(operator: Any, *_: Any, **__: Any) -> int:
+        assert operator.started_at >= acquired_at[0]
+        return 7
+
+    monkeypatch.setattr(controller, "_election", lambda *_: Waiting())
+    monkeypatch.setattr(controller, "_work", work)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    assert controller.run(SETTINGS, RUN_SETTINGS) == 7
+
+
+def test_who_is_told_to_stop_while_standing_by_ends_well(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Waiting(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return False
+
+    monkeypatch.setattr(controller, "_election", lambda *_: Waiting())
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    with caplog.at_level(logging.INFO, logger="humangov"):
+        assert controller.run(SETTINGS, RUN_SETTINGS) == 0
+    assert caplog.messages[-1] == "stopped"
+
+
+def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
+    class Refusing(kube.Kube):
+        async def list_resources(self, namespaces: Any) -> list[Resource]:
+            raise kube.KubeError("listing", status=403, reason="forbidden")
+
+    async def story() -> None:
+        operator: Any = SimpleNamespace(store=Store(default_region="us-east-1"), settings=SETTINGS)
+        warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with pytest.raises(kube.KubeError):
+            await controller._work(
+                operator, Refusing(identity=""), RUN_SETTINGS, controller._Life(holding),  # type: ignore[arg-type]
+                warming=warming, stop=asyncio.Event(),
+            )  # fmt: skip
+
+    holding = Holding()
+    asyncio.run(story())
+    assert holding.given_back
+
+
+def test_every_process_is_a_candidate_of_its_own() -> None:
+    leases = kube.Kube(identity="")
+    first, second = (controller._election(leases, RUN_SETTINGS) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.identity != second.identity
+    assert controller._election(leases, replace(RUN_SETTINGS, lease_namespace=None)) is None

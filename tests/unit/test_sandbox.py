@@ -19,7 +19,7 @@ import pytest
 from botocore.config import Config
 from multidict import CIMultiDict
 
-from sandbox import build, choices, cluster, golang, operations, paths, ports, processes, report, requirements
+from sandbox import build, choices, cluster, gobuild, golang, operations, paths, ports, processes, report, requirements
 from sandbox.choices import Choice
 from sandbox.errors import PartStoppedError, SandboxError
 from sandbox.handle import Sandbox, shell_lines
@@ -393,23 +393,26 @@ def test_known_ports_are_kept_unless_somebody_else_has_them() -> None:
 
 def test_the_stamp_changes_with_every_file_the_compiler_and_the_arguments() -> None:
     files = [("go.mod", b"a"), ("main.go", b"b")]
-    base = build.stamp(files=files, go_version="go1.26.8", arguments=["build"])
-    assert base == build.stamp(files=reversed(files), go_version="go1.26.8", arguments=["build"])
+    base = gobuild.stamp(files=files, go_version="go1.26.8", arguments=["build"])
+    assert base == gobuild.stamp(files=reversed(files), go_version="go1.26.8", arguments=["build"])
     others = {
-        build.stamp(files=[("go.mod", b"a"), ("main.go", b"c")], go_version="go1.26.8", arguments=["build"]),
-        build.stamp(files=[("go.mod", b"a"), ("mine.go", b"b")], go_version="go1.26.8", arguments=["build"]),
-        build.stamp(files=files, go_version="go1.26.9", arguments=["build"]),
-        build.stamp(files=files, go_version="go1.26.8", arguments=["build", "-x"]),
+        gobuild.stamp(files=[("go.mod", b"a"), ("main.go", b"c")], go_version="go1.26.8", arguments=["build"]),
+        gobuild.stamp(files=[("go.mod", b"a"), ("mine.go", b"b")], go_version="go1.26.8", arguments=["build"]),
+        gobuild.stamp(files=files, go_version="go1.26.9", arguments=["build"]),
+        gobuild.stamp(files=files, go_version="go1.26.8", arguments=["build", "-x"]),
     }
     assert len({base, *others}) == 5
 
 
 def test_the_binary_says_the_version_that_go_mod_requires() -> None:
-    version = build.kubernetes_version("require (\n\tk8s.io/kubectl v0.35.4\n\tk8s.io/kubernetes v1.35.4\n)\n")
+    go_mod = "require (\n\tk8s.io/kubectl v0.35.4\n\tk8s.io/kubernetes v1.35.4\n)\n"
+    version = gobuild.required_version(go_mod, "k8s.io/kubernetes")
     assert version == "v1.35.4"
-    flags = build.build_arguments(version)[-1]
+    flags = build.version_flags(version)
     assert f"-X {build.VERSION_PACKAGE}.gitVersion=v1.35.4" in flags
     assert f"-X {build.VERSION_PACKAGE}.gitMinor=35" in flags
+    with pytest.raises(SandboxError, match=r"does not require k8s\.io/kubernetes"):
+        gobuild.required_version("require k8s.io/kubectl v0.35.4\n", "k8s.io/kubernetes")
 
 
 def test_go_keeps_the_users_proxy_and_writes_into_our_cache_alone(tmp_path: Path) -> None:
@@ -419,7 +422,7 @@ def test_go_keeps_the_users_proxy_and_writes_into_our_cache_alone(tmp_path: Path
         "HOME": "/home/x",
         "HUMANGOV_CACHE": str(tmp_path),
     }
-    variables = build.build_environment(given)
+    variables = gobuild.environment(given)
     assert variables["GOPROXY"] == "https://example.com"
     assert variables["GOENV"] == "/home/x/.config/go/env"
     assert "-v" in variables["GOFLAGS"].split()

@@ -1,0 +1,81 @@
+"""What the story tells besides when the operator runs in a pod: its log, and how helm lets go of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from sandbox.demo.operators import Pod
+from sandbox.demo.stage import DEFINITION, RESOURCE, Stage
+from sandbox.demo.story import STORY, Step, nothing_is_left, the_receipt
+from sandbox.release import HelmError, Release
+
+
+def the_log(stage: Stage) -> str:
+    release = _release(stage)
+    lines = stage.kubectl.run("logs", "-n", stage.namespace, f"deployment/{release.name}").splitlines()
+    stage.narrator.command(f"kubectl logs -n {stage.namespace} deployment/{release.name} --tail=3")
+    stage.narrator.output("\n".join(lines[-3:]))
+    entries = [json.loads(line) for line in lines]
+    errors = [entry["message"] for entry in entries if entry["level"] == "error"]
+    stage.observer.require(bool(entries) and not errors, expected="a log without errors", seen=errors or "no log")
+    tenants = {entry["tenant"] for entry in entries if entry.get("tenant")}
+    due = {f"{stage.namespace}/{state.manifest['metadata']['name']}" for state in stage.world.states}
+    stage.observer.require(tenants >= due, expected=f"lines about {sorted(due)}", seen=sorted(tenants))
+    return f"{len(entries)} lines of JSON that name each tenant, and no error"
+
+
+def helm_refuses(stage: Stage) -> str:
+    release = _release(stage)
+    stage.narrator.say("Somebody uninstalls the operator while states still need it:")
+    stage.narrator.command(f"helm uninstall {release.name} --namespace {stage.namespace}")
+    told = ""
+    try:
+        release.uninstall()
+    except HelmError as error:
+        told = str(error)
+    stage.narrator.output(told)
+    for way in ("kubectl delete humangovstates", "deletionPolicy"):
+        stage.observer.require(way in told, expected=f"a refusal that names {way}", seen=told or "none")
+    stage.observer.require(stage.operator.running(), expected="an operator that still runs", seen="none")
+    stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
+    return "refused, with the ways to do it; nothing was removed"
+
+
+def helm_uninstall(stage: Stage) -> str:
+    release = _release(stage)
+    stage.narrator.command(f"helm uninstall {release.name} --namespace {stage.namespace}")
+    stage.narrator.output(release.uninstall())
+    stage.observer.until(
+        lambda: stage.kubectl.run(
+            "get", "deployments,jobs,pods,serviceaccounts,configmaps,roles,rolebindings", "-n", stage.namespace,
+            "-l", f"app.kubernetes.io/instance={release.name}", "-o", "name",
+        ).split(),
+        lambda left: not left,
+        expected="nothing of the release",
+    )  # fmt: skip
+    kept = stage.kubectl.show("get", "crd", DEFINITION, "-o", "name")
+    stage.observer.require(bool(kept.strip()), expected="the definition, kept", seen="none")
+    return "the release is gone; the definition stays, so that nobody's states go with it"
+
+
+def _release(stage: Stage) -> Release:
+    if not isinstance(stage.operator, Pod):
+        raise TypeError("this is told of an operator in a pod")
+    return stage.operator.release
+
+
+def _with_helm(story: Sequence[Step]) -> list[Step]:
+    told: list[Step] = []
+    for step in story:
+        if step.act is nothing_is_left:
+            told.append(Step("helm uninstall refuses to orphan live states", helm_refuses))
+        told.append(step)
+        if step.act is the_receipt:
+            told.append(Step("The operator's own log: kubectl logs", the_log))
+        if step.act is nothing_is_left:
+            told.append(Step("helm uninstall", helm_uninstall))
+    return told
+
+
+STORY_IN_PODS: Sequence[Step] = _with_helm(STORY)

@@ -1,0 +1,109 @@
+"""The chart as helm renders it, and a namespace in which the API server is asked about it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from sandbox import helm
+from sandbox.paths import REPOSITORY
+from tests.support.states import Cluster
+
+CHART = REPOSITORY / "deploy" / "helm" / "humangov-operator"
+RELEASE = "humangov-operator"
+NAMESPACE = "humangov"
+
+Document = dict[str, Any]
+Values = Mapping[str, Any]
+
+
+def run_helm(
+    *arguments: str, values: Values | None = None, environ: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
+    """helm's answer, whatever it is; with `values`, these are its --values."""
+    more = () if values is None else ("--values", "-")
+    stdin = None if values is None else yaml.safe_dump(dict(values))
+    return helm.run(*arguments, *more, say=_say, environ=environ, stdin=stdin)
+
+
+def render(
+    values: Values | None = None, *, namespace: str = NAMESPACE, release: str = RELEASE, hooks: bool = True
+) -> list[Document]:
+    """Everything that an installation with these values makes; fails if they are refused."""
+    flags = () if hooks else ("--no-hooks",)
+    done = run_helm("template", release, str(CHART), "--namespace", namespace, *flags, values=values or {})
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document is not None]
+
+
+def refused(values: Values) -> str:
+    """What helm says of values that it does not take; fails if it takes them."""
+    done = run_helm("template", RELEASE, str(CHART), values=values)
+    assert done.returncode != 0, f"not refused: {values}"
+    return done.stderr
+
+
+def of_kind(kind: str, documents: Iterable[Document]) -> list[Document]:
+    return [document for document in documents if document["kind"] == kind]
+
+
+def one(kind: str, documents: Iterable[Document]) -> Document:
+    [document] = of_kind(kind, documents)
+    return document
+
+
+def pod(documents: Iterable[Document]) -> Document:
+    """The operator's pod."""
+    return dict(one("Deployment", documents)["spec"]["template"]["spec"])
+
+
+def container(documents: Iterable[Document]) -> Document:
+    [only] = pod(documents)["containers"]
+    return dict(only)
+
+
+def environment(documents: Iterable[Document]) -> dict[str, Any]:
+    """The operator's variables; None for one that has its value from elsewhere."""
+    return {variable["name"]: variable.get("value") for variable in container(documents)["env"]}
+
+
+def bare_pod(template: Document, *, namespace: str) -> Document:
+    """A pod of its own from a template: pod security refuses pods, and of a Deployment it only warns."""
+    spec = copy.deepcopy(template["spec"])
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {**template["metadata"], "name": "probe", "namespace": namespace},
+        "spec": {**spec, "serviceAccountName": "default"},
+    }
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A namespace in which dry runs find what would be there."""
+
+    cluster: Cluster
+    namespace: str
+
+    def dry_run(self, *documents: Document) -> list[Document]:
+        """What the API server would store; nothing unknown is let through, and no warning either."""
+        done = self.cluster.kubectl(
+            "apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "json",
+            "-f", "-", stdin=yaml.safe_dump_all(documents),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stderr == ""
+        answer = json.loads(done.stdout)
+        return list(answer["items"]) if answer["kind"] == "List" else [answer]
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -1,0 +1,33 @@
+"""Fixtures for tests on what users install."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+import yaml
+
+from sandbox.paths import REPOSITORY
+from tests.deploy.chart import NAMESPACE, Asked
+from tests.support.states import Cluster
+
+
+@pytest.fixture(scope="module")
+def restricted(cluster: Cluster) -> Iterator[Asked]:
+    """A namespace with the pod security of ours."""
+    name = f"{NAMESPACE}-{secrets.token_hex(3)}"
+    namespace = yaml.safe_load((REPOSITORY / "deploy" / "namespace.yaml").read_text())
+    namespace["metadata"]["name"] = name
+    cluster.told("create", "-f", "-", stdin=yaml.safe_dump(namespace))
+    yield Asked(cluster, name)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def unrestricted(cluster: Cluster) -> Iterator[Asked]:
+    """A namespace in which pods may use the node's network."""
+    name = f"{NAMESPACE}-{secrets.token_hex(3)}"
+    cluster.told("create", "namespace", name)
+    yield Asked(cluster, name)
+    cluster.kubectl("delete", "namespace", name, "--wait=false")

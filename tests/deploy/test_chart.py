@@ -1,0 +1,677 @@
+"""The chart: what each value does, which are refused, and that the API server takes all that is rendered.
+
+It can't show that pods start: here no node runs them.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+import pytest
+import yaml
+from humangov import __version__
+from humangov.admission import AllowedNames
+from humangov.cli import main
+
+from deploy.render import values_table, variables
+from sandbox.paths import REPOSITORY
+from tests.deploy.chart import (
+    CHART,
+    Asked,
+    Document,
+    Values,
+    bare_pod,
+    container,
+    environment,
+    of_kind,
+    one,
+    pod,
+    refused,
+    render,
+    run_helm,
+)
+from tests.deploy.openapi import Schemas
+from tests.support.states import Cluster
+
+DIGEST = f"sha256:{'0123456789abcdef' * 4}"
+BOUNDARY = "arn:aws-us-gov:iam::123456789012:policy/humangov-boundary"
+ROLE = {"eks.amazonaws.com/role-arn": "arn:aws-us-gov:iam::123456789012:role/humangov-operator"}
+ALLOWED = {
+    "humangov": {"tables": ["*"], "buckets": ["*"]},
+    "florida": {"tables": ["humangov-florida-*"], "buckets": []},
+}
+VOLUME = {"name": "ca", "configMap": {"name": "ca"}}
+MOUNT = {"name": "ca", "mountPath": "/etc/ca", "readOnly": True}
+SPREAD = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway"}
+TOLERATION = {"key": "infra", "operator": "Exists", "effect": "NoSchedule"}
+AFFINITY = {
+    "nodeAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": {
+            "nodeSelectorTerms": [{"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "Exists"}]}]
+        }
+    }
+}
+EGRESS = {"to": [{"ipBlock": {"cidr": "10.1.2.3/32"}}], "ports": [{"protocol": "TCP", "port": 4566}]}
+SELECTOR = {"app.kubernetes.io/name": "humangov-operator", "app.kubernetes.io/instance": "humangov-operator"}
+
+
+def parsed(path: str) -> Any:
+    return yaml.safe_load((CHART / path).read_text())
+
+
+DEFAULTS = parsed("values.yaml")
+
+
+def defaults() -> list[Document]:
+    return render()
+
+
+# Sets of values
+
+
+def everything(_: str) -> Values:
+    return {
+        "image": {"repository": "registry.example.com/humangov-operator", "tag": "v2", "digest": DIGEST,
+                  "pullPolicy": "Always"},
+        "imagePullSecrets": [{"name": "registry"}],
+        "region": "us-gov-west-1", "clusterName": "humangov-cluster", "permissionsBoundary": BOUNDARY,
+        "tags": {"team": "people and records", "cost-center": "7"}, "allowedNames": ALLOWED,
+        "resync": 60.5, "workers": 3, "logFormat": "text", "logLevel": "debug",
+        "extraArgs": ["--resync=30"],
+        "extraEnv": [
+            {"name": "HTTPS_PROXY", "value": "http://proxy.example.com"},
+            {"name": "SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+        ],
+        "extraVolumes": [VOLUME], "extraVolumeMounts": [MOUNT],
+        "replicas": 3, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 1}},
+        "podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"},
+        "serviceAccount": {"name": "mine", "annotations": ROLE},
+        "networkPolicy": {"enabled": True, "extraEgress": [EGRESS]},
+        "nodeSelector": {"node.kubernetes.io/instance-type": "m7g.large"}, "tolerations": [TOLERATION],
+        "affinity": AFFINITY, "topologySpreadConstraints": [SPREAD], "priorityClassName": "system-cluster-critical",
+        "podAnnotations": {"example.com/a": "b"}, "podLabels": {"example.com/c": "d"}, "fullnameOverride": "other",
+    }  # fmt: skip
+
+
+def nothing(_: str) -> Values:
+    return {
+        "serviceAccount": {"create": False, "name": "given"}, "rbac": {"create": False, "aggregate": False},
+        "crds": {"install": False}, "uninstallCheck": {"enabled": False}, "leaderElect": False, "region": "",
+        "nodeSelector": None, "resources": None, "podLabels": None, "podAnnotations": None,
+    }  # fmt: skip
+
+
+def namespaced(namespace: str) -> Values:
+    return {"watchNamespaces": [namespace, "default"], "clusterName": "humangov-cluster", "allowedNames": ALLOWED}
+
+
+def on_a_node_without_pod_network(_: str) -> Values:
+    return {
+        "hostNetwork": True, "probes": {"port": 18080}, "image": {"pullPolicy": "Never"},
+        "extraEnv": [{"name": "KUBERNETES_SERVICE_HOST", "value": "127.0.0.1"}],
+    }  # fmt: skip
+
+
+def only_defaults(_: str) -> Values:
+    return {}
+
+
+Set = Callable[[str], Values]
+SETS: Sequence[Set] = (only_defaults, everything, nothing, namespaced, on_a_node_without_pod_network)
+every_set = pytest.mark.parametrize("values", SETS)
+
+
+@pytest.fixture(scope="module")
+def schemas(cluster: Cluster) -> Schemas:
+    return Schemas(cluster)
+
+
+def test_helm_finds_nothing_to_complain_about() -> None:
+    done = run_helm("lint", "--strict", str(CHART))
+    assert done.returncode == 0, done.stdout
+    assert "0 chart(s) failed" in done.stdout
+
+
+@every_set
+def test_helm_finds_nothing_to_complain_about_with_other_values(values: Set) -> None:
+    done = run_helm("lint", "--strict", str(CHART), values=values("florida"))
+    assert done.returncode == 0, done.stdout
+
+
+@every_set
+def test_all_that_is_rendered_fits_the_schemas_that_the_api_server_serves(schemas: Schemas, values: Set) -> None:
+    documents = render(values("florida"))
+    assert documents
+    for document in documents:
+        assert schemas.problems(document) == [], document["kind"]
+
+
+def test_the_schemas_let_nothing_unknown_through(schemas: Schemas) -> None:
+    deployment = one("Deployment", defaults())
+    deployment["spec"]["template"]["spec"]["containers"][0]["livenessprobe"] = {}
+    assert any("livenessprobe" in problem for problem in schemas.problems(deployment))
+    definition = one("CustomResourceDefinition", defaults())
+    definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["property"] = {}
+    assert any("'property'" in problem for problem in schemas.problems(definition))
+
+
+@every_set
+def test_the_api_server_takes_all_that_is_rendered(restricted: Asked, unrestricted: Asked, values: Set) -> None:
+    asked = unrestricted if values is on_a_node_without_pod_network else restricted
+    documents = render(values(asked.namespace), namespace=asked.namespace)
+    assert len(asked.dry_run(*documents)) == len(documents)
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Job"])
+def test_both_pods_are_admitted_under_restricted_pod_security(restricted: Asked, kind: str) -> None:
+    probe = bare_pod(one(kind, defaults())["spec"]["template"], namespace=restricted.namespace)
+    restricted.dry_run(probe)
+    probe["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
+    refusal = restricted.cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=yaml.safe_dump(probe))
+    assert 'violates PodSecurity "restricted' in refusal.stderr
+
+
+# What each value does
+
+
+Shown = Callable[[list[Document]], Any]
+Case = tuple[Values, Shown, Any]
+
+
+def spec(kind: str, *path: str) -> Shown:
+    """A field of the spec of the one object of this kind."""
+
+    def shown(documents: list[Document]) -> Any:
+        return digged(one(kind, documents)["spec"], *path)
+
+    return shown
+
+
+def digged(value: Any, *path: str) -> Any:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def of_pod(*path: str) -> Shown:
+    return lambda documents: digged(pod(documents), *path)
+
+
+def of_container(*path: str) -> Shown:
+    return lambda documents: digged(container(documents), *path)
+
+
+def of_template(*path: str) -> Shown:
+    return spec("Deployment", "template", *path)
+
+
+def variable(name: str) -> Shown:
+    return lambda documents: environment(documents).get(name)
+
+
+def names(kind: str) -> Shown:
+    return lambda documents: [document["metadata"]["name"] for document in of_kind(kind, documents)]
+
+
+def annotated(kind: str) -> Shown:
+    return lambda documents: one(kind, documents)["metadata"].get("annotations")
+
+
+def allowed_names(documents: list[Document]) -> Any:
+    return [
+        yaml.safe_load(document["data"]["allowed-names.yaml"])
+        for document in of_kind("ConfigMap", documents)
+        if environment(documents)["HUMANGOV_ALLOWED_NAMES"] == "/etc/humangov/allowed-names.yaml"
+    ]
+
+
+def ports_out(documents: list[Document]) -> Any:
+    return [port["port"] for rule in one("NetworkPolicy", documents)["spec"]["egress"][1:2] for port in rule["ports"]]
+
+
+POLICY = {"networkPolicy": {"enabled": True}}
+BUDGET = {"podDisruptionBudget": {"enabled": True}}
+# Value → values that set it (and what it needs), where it is seen, what is seen there then and not by default.
+CASES: Mapping[str, Case] = {
+    "image.repository": ({"image": {"repository": "a/b"}}, of_container("image"), "a/b:0.1.0"),
+    "image.tag": ({"image": {"tag": "v2"}}, of_container("image"), "humangov-operator:v2"),
+    "image.digest": ({"image": {"tag": "v2", "digest": DIGEST}}, of_container("image"), f"humangov-operator@{DIGEST}"),
+    "image.pullPolicy": ({"image": {"pullPolicy": "Never"}}, of_container("imagePullPolicy"), "Never"),
+    "imagePullSecrets": ({"imagePullSecrets": [{"name": "x"}]}, of_pod("imagePullSecrets"), [{"name": "x"}]),
+    "region": ({"region": "eu-west-1"}, variable("AWS_REGION"), "eu-west-1"),
+    "clusterName": ({"clusterName": "c"}, variable("HUMANGOV_CLUSTER_NAME"), "c"),
+    "permissionsBoundary": ({"permissionsBoundary": BOUNDARY}, variable("HUMANGOV_PERMISSIONS_BOUNDARY"), BOUNDARY),
+    "tags": ({"tags": {"a": "b c", "d": "e"}}, of_container("args"), ["run", "--tag=a=b c", "--tag=d=e"]),
+    "watchNamespaces": ({"watchNamespaces": ["a", "humangov"]}, variable("HUMANGOV_NAMESPACE"), "a humangov"),
+    "allowedNames": ({"allowedNames": ALLOWED}, allowed_names, [ALLOWED]),
+    "resync": ({"resync": 60.5}, variable("HUMANGOV_RESYNC"), "60.5"),
+    "workers": ({"workers": 20}, variable("HUMANGOV_WORKERS"), "20"),
+    "logFormat": ({"logFormat": "text"}, variable("HUMANGOV_LOG_FORMAT"), "text"),
+    "logLevel": ({"logLevel": "debug"}, variable("HUMANGOV_LOG_LEVEL"), "debug"),
+    "extraArgs": ({"extraArgs": ["--resync=5"]}, of_container("args"), ["run", "--resync=5"]),
+    "extraEnv": ({"extraEnv": [{"name": "HTTPS_PROXY", "value": "x"}]}, variable("HTTPS_PROXY"), "x"),
+    "extraVolumes": ({"extraVolumes": [VOLUME]}, of_pod("volumes"), [VOLUME]),
+    "extraVolumeMounts": ({"extraVolumeMounts": [MOUNT]}, of_container("volumeMounts"), [MOUNT]),
+    "replicas": ({"replicas": 3}, spec("Deployment", "replicas"), 3),
+    "leaderElect": ({"leaderElect": False}, variable("HUMANGOV_LEADER_ELECT"), "false"),
+    "strategy": ({"strategy": {"type": "Recreate"}}, spec("Deployment", "strategy"), {"type": "Recreate"}),
+    "podDisruptionBudget.enabled": (BUDGET, names("PodDisruptionBudget"), ["humangov-operator"]),
+    "podDisruptionBudget.maxUnavailable": (
+        {"podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"}},
+        spec("PodDisruptionBudget", "maxUnavailable"),
+        "50%",
+    ),
+    "serviceAccount.create": (
+        {"serviceAccount": {"create": False, "name": "humangov-operator"}},
+        names("ServiceAccount"),
+        [],
+    ),
+    "serviceAccount.name": ({"serviceAccount": {"name": "x"}}, names("ServiceAccount"), ["x"]),
+    "serviceAccount.annotations": ({"serviceAccount": {"annotations": ROLE}}, annotated("ServiceAccount"), ROLE),
+    "rbac.create": ({"rbac": {"create": False}}, names("ClusterRoleBinding"), []),
+    "rbac.aggregate": ({"rbac": {"aggregate": False}}, names("ClusterRole"), ["humangov-operator"]),
+    "crds.install": ({"crds": {"install": False}}, names("CustomResourceDefinition"), []),
+    "crds.keep": ({"crds": {"keep": False}}, annotated("CustomResourceDefinition"), None),
+    "uninstallCheck.enabled": ({"uninstallCheck": {"enabled": False}}, names("Job"), []),
+    "uninstallCheck.timeoutSeconds": (
+        {"uninstallCheck": {"timeoutSeconds": 7}},
+        spec("Job", "activeDeadlineSeconds"),
+        7,
+    ),
+    "probes.address": ({"probes": {"address": "::"}}, variable("HUMANGOV_PROBE_ADDRESS"), ":::8080"),
+    "probes.port": ({"probes": {"port": 9000}}, variable("HUMANGOV_PROBE_ADDRESS"), "0.0.0.0:9000"),
+    "terminationGracePeriodSeconds": (
+        {"terminationGracePeriodSeconds": 60},
+        of_pod("terminationGracePeriodSeconds"),
+        60,
+    ),
+    "networkPolicy.enabled": (POLICY, names("NetworkPolicy"), ["humangov-operator"]),
+    "networkPolicy.apiServerPorts": (
+        {"networkPolicy": {"enabled": True, "apiServerPorts": [8443]}},
+        ports_out,
+        [443, 8443],
+    ),
+    "networkPolicy.extraEgress": (
+        {"networkPolicy": {"enabled": True, "extraEgress": [EGRESS]}},
+        lambda documents: one("NetworkPolicy", documents)["spec"]["egress"][-1],
+        EGRESS,
+    ),
+    "hostNetwork": ({"hostNetwork": True}, of_pod("hostNetwork"), True),
+    "tolerations": ({"tolerations": [TOLERATION]}, of_pod("tolerations"), [TOLERATION]),
+    "affinity": ({"affinity": AFFINITY}, of_pod("affinity"), AFFINITY),
+    "topologySpreadConstraints": (
+        {"topologySpreadConstraints": [SPREAD]},
+        of_pod("topologySpreadConstraints"),
+        [{**SPREAD, "labelSelector": {"matchLabels": SELECTOR}}],
+    ),
+    "priorityClassName": ({"priorityClassName": "high"}, of_pod("priorityClassName"), "high"),
+    "podAnnotations": ({"podAnnotations": {"a": "b"}}, of_template("metadata", "annotations"), {"a": "b"}),
+    "podLabels": ({"podLabels": {"a": "b"}}, of_template("metadata", "labels"), {**SELECTOR, "a": "b"}),
+    "fullnameOverride": ({"fullnameOverride": "x"}, names("Deployment"), ["x"]),
+}
+# Values that are handed on as they are: the value with all that is in it → where it is found.
+HANDED_ON: Mapping[str, Shown] = {
+    "resources": of_container("resources"),
+    "podSecurityContext": of_pod("securityContext"),
+    "securityContext": of_container("securityContext"),
+    "nodeSelector": of_pod("nodeSelector"),
+    "probes.startup": of_container("startupProbe"),
+    "probes.liveness": of_container("livenessProbe"),
+    "probes.readiness": of_container("readinessProbe"),
+}
+# What shows in no manifest; none so far.
+WITHOUT_EFFECT: set[str] = set()
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of each value that is not a group of others."""
+    if isinstance(value, Mapping) and value:
+        for name, inner in value.items():
+            yield from leaves(inner, (*path, str(name)))
+    else:
+        yield path
+
+
+def handed_on() -> list[tuple[str, tuple[str, ...]]]:
+    """(the group that is handed on, the path of a leaf in it)"""
+    return [(group, path) for group in HANDED_ON for path in leaves(digged(DEFAULTS, *group.split(".")))]
+
+
+def test_every_value_is_in_one_of_the_tables() -> None:
+    of_groups = {".".join((*group.split("."), *path)) for group, path in handed_on()}
+    assert {".".join(path) for path in leaves(DEFAULTS)} == set(CASES) | of_groups | WITHOUT_EFFECT
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_value_shows(name: str) -> None:
+    values, shown, expected = CASES[name]
+    needed = copy.deepcopy(dict(values))
+    *groups, last = name.split(".")
+    del digged(needed, *groups)[last]
+    assert shown(render(values)) == expected
+    assert seen(shown, render(needed)) != expected
+
+
+def seen(shown: Shown, documents: list[Document]) -> Any:
+    """None where the object is not even there."""
+    try:
+        return shown(documents)
+    except (ValueError, KeyError):
+        return None
+
+
+@pytest.mark.parametrize(("group", "path"), handed_on(), ids=[".".join((group, *path)) for group, path in handed_on()])
+def test_the_value_is_handed_on(group: str, path: tuple[str, ...]) -> None:
+    changed = different(digged(DEFAULTS, *group.split("."), *path))
+    values: Any = changed
+    for name in reversed((*group.split("."), *path)):
+        values = {name: values}
+    assert digged(HANDED_ON[group](render(values)), *path) == changed
+    assert digged(HANDED_ON[group](defaults()), *path) != changed
+
+
+def different(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    return value + 1 if isinstance(value, int) else ["OTHER"] if isinstance(value, list) else "other"
+
+
+# What several values make together
+
+
+def test_the_definition_is_that_of_crds() -> None:
+    source = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
+    made = one("CustomResourceDefinition", defaults())
+    assert {**made, "metadata": {"name": made["metadata"]["name"]}} == source
+
+
+def test_chart_and_operator_have_one_version() -> None:
+    chart = parsed("Chart.yaml")
+    assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
+
+
+def test_without_the_lease_there_is_no_right_to_it_and_the_old_pod_ends_first() -> None:
+    documents = render({"leaderElect": False})
+    assert of_kind("Role", documents) == []
+    assert one("Deployment", documents)["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_with_the_lease_the_new_pod_is_there_before_the_old_one_goes() -> None:
+    assert one("Deployment", defaults())["spec"]["strategy"] == {
+        "type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }  # fmt: skip
+
+
+def test_on_the_node_s_network_the_probes_stay_on_loopback_and_two_pods_never_want_one_port() -> None:
+    documents = render({"hostNetwork": True, "probes": {"port": 18080}})
+    assert environment(documents)["HUMANGOV_PROBE_ADDRESS"] == "127.0.0.1:18080"
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        assert container(documents)[probe]["httpGet"]["host"] == "127.0.0.1"
+    assert container(documents)["ports"] == [{"name": "probes", "containerPort": 18080}]
+    assert one("Deployment", documents)["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_check_before_an_uninstall_runs_where_the_operator_runs_and_as_it() -> None:
+    documents = render(everything("florida"))
+    [checking] = one("Job", documents)["spec"]["template"]["spec"]["containers"]
+    ours = one("Job", documents)["spec"]["template"]["spec"]
+    theirs = pod(documents)
+    for name in (
+        "serviceAccountName", "enableServiceLinks", "imagePullSecrets", "securityContext", "nodeSelector",
+        "tolerations", "priorityClassName",
+    ):  # fmt: skip
+        assert ours[name] == theirs[name], name
+    assert ours["volumes"] == [VOLUME]
+    for name in ("image", "imagePullPolicy", "resources", "securityContext"):
+        assert checking[name] == container(documents)[name], name
+    assert checking["volumeMounts"] == [MOUNT]
+    assert checking["env"] == everything("")["extraEnv"]
+    node = one("Job", render(on_a_node_without_pod_network("")))["spec"]["template"]["spec"]
+    assert node["hostNetwork"] is True
+
+
+def test_the_check_looks_where_the_operator_looks_and_its_command_exists() -> None:
+    documents = render(namespaced("florida"))
+    [checking] = one("Job", documents)["spec"]["template"]["spec"]["containers"]
+    command, *flags = checking["args"]
+    options = {name for option in main.commands[command].params for name in option.opts}
+    assert {flag for flag in flags if flag.startswith("--")} <= options
+    assert checking["env"] == [{"name": "HUMANGOV_NAMESPACE", "value": environment(documents)["HUMANGOV_NAMESPACE"]}]
+
+
+def test_the_check_is_none_of_the_pods_that_the_deployment_and_the_budget_count() -> None:
+    documents = render({"podDisruptionBudget": {"enabled": True}})
+    labels = one("Job", documents)["spec"]["template"]["metadata"]["labels"]
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        wanted = one(kind, documents)["spec"]["selector"]["matchLabels"]
+        assert wanted.items() <= one("Deployment", documents)["spec"]["template"]["metadata"]["labels"].items()
+        assert not wanted.items() <= labels.items()
+
+
+def test_the_network_policy_is_for_both_pods_and_lets_in_what_probes_need() -> None:
+    documents = render({"networkPolicy": {"enabled": True}, "probes": {"port": 9000}})
+    policy = one("NetworkPolicy", documents)["spec"]
+    [names_of_pods] = policy["podSelector"]["matchExpressions"]
+    assert names_of_pods["operator"] == "In"
+    for kind in ("Deployment", "Job"):
+        labels = one(kind, documents)["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+        assert labels[names_of_pods["key"]] in names_of_pods["values"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["ingress"] == [{"ports": [{"protocol": "TCP", "port": 9000}]}]
+    out = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert out == {53, 443, 6443, 80}
+    [agent] = [rule for rule in policy["egress"] if rule["ports"][0]["port"] == 80]
+    assert {block["ipBlock"]["cidr"] for block in agent["to"]} == {"169.254.170.23/32", "fd00:ec2::23/128"}
+
+
+def test_the_operator_reads_the_allowed_names_and_a_change_of_them_makes_new_pods() -> None:
+    documents = render({"allowedNames": ALLOWED})
+    [file] = one("ConfigMap", documents)["data"].values()
+    assert AllowedNames.parse(yaml.safe_load(file)).namespaces["florida"].tables == ("humangov-florida-*",)
+    [mount], [volume] = container(documents)["volumeMounts"], pod(documents)["volumes"]
+    assert mount["name"] == volume["name"]
+    assert volume["configMap"]["name"] == one("ConfigMap", documents)["metadata"]["name"]
+    assert environment(documents)["HUMANGOV_ALLOWED_NAMES"] == f"{mount['mountPath']}/allowed-names.yaml"
+    others = render({"allowedNames": {"florida": ALLOWED["florida"]}})
+    of_pods = of_template("metadata", "annotations")
+    assert of_pods(documents) != of_pods(others)
+
+
+def test_a_change_of_the_service_account_s_annotations_makes_new_pods() -> None:
+    of_pods = of_template("metadata", "annotations")
+    assert of_pods(render({"serviceAccount": {"annotations": ROLE}})) != of_pods(defaults())
+
+
+def test_a_label_of_the_user_can_t_take_the_pods_from_the_deployment() -> None:
+    documents = render({"podLabels": {"app.kubernetes.io/name": "mine"}})
+    assert of_template("metadata", "labels")(documents) == SELECTOR
+
+
+def test_a_release_of_another_name_makes_things_of_another_name() -> None:
+    documents = render(release="second")
+    mine = {document["metadata"]["name"] for document in documents if document["kind"] != "CustomResourceDefinition"}
+    assert all(name.startswith("second-humangov-operator") for name in mine)
+    assert {document["metadata"]["name"] for document in render(release="second-humangov-operator")} >= mine
+
+
+def rights(documents: list[Document], kind: str) -> set[tuple[str, str, str]]:
+    """(group/resource, its name, verb) of every rule of these roles, but for those of people."""
+    return {
+        (f"{group}/{resource}", name, verb)
+        for role in of_kind(kind, documents)
+        if not any("/aggregate-to-" in label for label in role["metadata"]["labels"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+
+
+OF_STATES = {
+    *(("humangov.io/humangovstates", "", verb) for verb in ("get", "list", "watch", "patch")),
+    ("humangov.io/humangovstates/status", "", "patch"),
+    ("events.k8s.io/events", "", "create"),
+}
+OF_NAME = {("/namespaces", "kube-system", "get")}
+OF_LEASE = {
+    ("coordination.k8s.io/leases", "", "create"),
+    ("coordination.k8s.io/leases", "humangov-operator", "get"),
+    ("coordination.k8s.io/leases", "humangov-operator", "update"),
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "everywhere", "inside"),
+    [
+        ({}, OF_STATES | OF_NAME, OF_LEASE),
+        ({"clusterName": "c"}, OF_STATES, OF_LEASE),
+        ({"watchNamespaces": ["a", "b"], "allowedNames": ALLOWED}, OF_NAME, OF_LEASE | OF_STATES),
+        ({"watchNamespaces": ["humangov", "b"], "clusterName": "c"}, set(), OF_LEASE | OF_STATES),
+        ({"leaderElect": False}, OF_STATES | OF_NAME, set()),
+    ],
+    ids=["everywhere", "its name given", "in two namespaces", "in two, its name given", "without the lease"],
+)
+def test_the_operator_gets_these_rights_and_no_others(values: Values, everywhere: set[Any], inside: set[Any]) -> None:
+    documents = render(values)
+    assert rights(documents, "ClusterRole") == everywhere
+    assert rights(documents, "Role") == inside
+    wanted = [("humangov", OF_LEASE), *((name, OF_STATES) for name in values.get("watchNamespaces", ()))]
+    for role in of_kind("Role", documents):
+        assert (role["metadata"]["namespace"], rights([role], "Role")) in wanted
+
+
+@every_set
+def test_every_role_is_bound_to_the_account_that_the_pod_runs_under(values: Set) -> None:
+    documents = render(values("florida"))
+    account = {"kind": "ServiceAccount", "name": pod(documents)["serviceAccountName"], "namespace": "humangov"}
+    bound = set()
+    for kind in ("ClusterRoleBinding", "RoleBinding"):
+        for binding in of_kind(kind, documents):
+            assert binding["subjects"] == [account]
+            bound.add((binding["roleRef"]["kind"], binding["metadata"].get("namespace"), binding["roleRef"]["name"]))
+    roles = {
+        (role["kind"], role["metadata"].get("namespace"), role["metadata"]["name"])
+        for kind in ("ClusterRole", "Role")
+        for role in of_kind(kind, documents)
+        if not any("/aggregate-to-" in label for label in role["metadata"]["labels"])
+    }
+    assert bound == roles
+
+
+# The command's options
+
+
+def options() -> dict[str, click.Option]:
+    """The options of `humangov run` by their variables, any of which will do."""
+    return {
+        name: option
+        for option in main.commands["run"].params
+        if isinstance(option, click.Option)
+        for name in variables(option)
+    }
+
+
+def test_every_option_of_the_command_has_its_value() -> None:
+    documents = [*render(everything("")), *render(namespaced("florida"))]
+    given: set[str] = set()
+    for deployment in of_kind("Deployment", documents):
+        given |= {options()[name].opts[0] for name in environment([deployment]) if name in options()}
+        given |= {argument.partition("=")[0] for argument in container([deployment])["args"][1:]}
+    assert {option.opts[0] for option in options().values()} <= given
+
+
+@every_set
+def test_every_variable_that_is_set_is_one_that_the_command_reads(values: Set) -> None:
+    chosen = values("florida")
+    extra = {one["name"] for one in chosen.get("extraEnv", ())}
+    assert set(environment(render(chosen))) - extra <= set(options())
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [("resync", "HUMANGOV_RESYNC"), ("workers", "HUMANGOV_WORKERS"), ("logFormat", "HUMANGOV_LOG_FORMAT"),
+     ("logLevel", "HUMANGOV_LOG_LEVEL")],
+)  # fmt: skip
+def test_default_and_range_are_the_command_s_own(value: str, name: str) -> None:
+    option, schema = options()[name], parsed("values.schema.json")["properties"][value]
+    assert DEFAULTS[value] == option.default
+    if isinstance(option.type, click.Choice):
+        assert schema["enum"] == list(option.type.choices)
+    else:
+        assert isinstance(option.type, click.IntRange | click.FloatRange)
+        assert schema["minimum"] == option.type.min
+        assert option.type.max in (None, schema["maximum"])
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"nonsense": 1}, ["additional properties 'nonsense' not allowed"]),
+        ({"image": {"registry": "x"}}, ["/image", "additional properties 'registry' not allowed"]),
+        ({"image": {"tag": 1.0}}, ["/image/tag", "got number, want string"]),
+        ({"image": {"digest": "latest"}}, ["/image/digest", "'latest' does not match pattern"]),
+        ({"image": {"pullPolicy": "Sometimes"}}, ["/image/pullPolicy", "'Always', 'IfNotPresent', 'Never'"]),
+        ({"imagePullSecrets": ["x"]}, ["/imagePullSecrets/0", "got string, want object"]),
+        ({"replicas": -1}, ["/replicas", "minimum: got -1, want 0"]),
+        ({"replicas": "many"}, ["/replicas", "got string, want integer"]),
+        ({"workers": 1}, ["/workers", "minimum: got 1, want 2"]),
+        ({"resync": 0}, ["/resync", "minimum: got 0, want 1"]),
+        ({"logLevel": "loud"}, ["/logLevel", "'debug', 'info', 'warning', 'error'"]),
+        ({"region": "Virginia"}, ["/region", "'Virginia' does not match pattern"]),
+        ({"permissionsBoundary": "boundary"}, ["/permissionsBoundary", "does not match pattern"]),
+        ({"tags": {"a": 1}}, ["/tags/a", "got number, want string"]),
+        ({"watchNamespaces": ["A"]}, ["/watchNamespaces/0", "'A' does not match pattern"]),
+        ({"watchNamespaces": "a"}, ["/watchNamespaces", "got string, want array"]),
+        ({"allowedNames": {"florida": {"table": []}}}, ["/allowedNames/florida", "'table' not allowed"]),
+        ({"extraEnv": [{"value": "x"}]}, ["/extraEnv/0", "missing property 'name'"]),
+        ({"podDisruptionBudget": {"minAvailable": 1}}, ["/podDisruptionBudget", "'minAvailable' not allowed"]),
+        ({"podDisruptionBudget": {"maxUnavailable": "half"}}, ["/podDisruptionBudget/maxUnavailable", "'half'"]),
+        ({"probes": {"port": 80}}, ["/probes/port", "minimum: got 80, want 1,024"]),
+        ({"terminationGracePeriodSeconds": 5}, ["/terminationGracePeriodSeconds", "minimum: got 5, want 20"]),
+        ({"serviceAccount": {"create": False}}, ["name the service account that the operator is to run under"]),
+        ({"replicas": 2, "leaderElect": False}, ["two pods would work against each other", "leaderElect to true"]),
+        ({"watchNamespaces": ["florida"]}, ["only namespace default may have HumanGovStates", "Say in allowedNames"]),
+        ({"tags": {"aws:x": "z"}}, ["tags has the key aws:x", "reserved"]),
+        ({"tags": {"humangov.io/tenant": "z"}}, ["tags has the key humangov.io/tenant", "reserved"]),
+        ({"extraEnv": [{"name": "AWS_REGION", "value": "x"}]}, ["extraEnv sets AWS_REGION", "use its own value"]),
+    ],
+    ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_a_bad_value_is_refused_with_where_and_what(values: Values, words: list[str]) -> None:
+    told = refused(values)
+    assert [word for word in words if word not in told] == [], told
+
+
+def test_every_value_is_in_the_schema_and_every_level_of_it_is_closed() -> None:
+    schema = parsed("values.schema.json")
+
+    def resolved(node: Any) -> Any:
+        return schema["definitions"][node["$ref"].rpartition("/")[2]] if "$ref" in node else node
+
+    def walk(node: Any, value: Any, path: str) -> Iterator[str]:
+        node = resolved(node)
+        if "properties" in node:
+            assert node["additionalProperties"] is False, f"{path} is open"
+            for name, inner in value.items():
+                yield from walk(node["properties"][name], inner, f"{path}.{name}")
+        else:
+            assert {"type", "enum"} & set(node), path
+            yield path
+
+    assert list(walk(schema, DEFAULTS, ""))
+    assert set(schema["properties"]) - set(DEFAULTS) == {"global"}  # which helm itself hands to a chart within another
+
+
+def test_a_value_without_a_comment_is_not_let_into_the_table() -> None:
+    assert "| `a.b` | `1` | What it is. |" in values_table("a:\n  # What it\n  # is.\n  b: 1\n")
+    with pytest.raises(ValueError, match=r"a\.b has no comment"):
+        values_table("a:\n  b: 1\n")

@@ -1,0 +1,227 @@
+"""Two and three operators of one installation: one works, the others stand by, whatever happens to the one.
+
+On the real API server, whose audit log tells the replicas apart by their tokens, the emulated AWS behind a recorder for
+each, and the operators as processes of one machine. It can't show a network that is cut: tests/unit/test_lease.py does.
+"""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import re
+import signal
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from humangov.lease import DURATION_SECONDS, EVERY_SECONDS, NAME
+
+from sandbox import local_operator, ports
+from sandbox.handle import Sandbox
+from sandbox.local_operator import LocalOperator
+from sandbox.proxy import Layer
+from sandbox.recorder import Recorder
+from tests.conftest import Print, bugs_told
+from tests.support.account import Account
+from tests.support.faults import AtWrite
+from tests.support.states import Audit, States
+from tests.support.waiting import wait_for
+
+TEN = [f"state-{number}" for number in range(10)]
+WORKS, STANDS_BY = b"watching humangovstates", b"waiting for the lease"
+LOOK_SECONDS = 1.2 * EVERY_SECONDS  # between two looks of one that stands by
+
+
+@dataclass(frozen=True)
+class Replica:
+    running: LocalOperator
+    recorder: Recorder
+    token: str
+    """As the audit log names it."""
+
+    def log(self) -> str:
+        return self.running.log.read_text()
+
+    def takes_over(self, *, since: float, within_seconds: float) -> float:
+        """How many seconds after `since` it was at work."""
+        left = max(0.1, since + within_seconds - time.monotonic())
+        wait_for(lambda: WORKS in self.running.log.read_bytes(), what="it takes over", seconds=left, seen=self.log)
+        return time.monotonic() - since
+
+
+class StartReplica(Protocol):
+    """Start one more. `layers` come between it and AWS."""
+
+    def __call__(self, *flags: str, until: bytes = STANDS_BY, layers: tuple[Layer, ...] = ()) -> Replica: ...
+
+
+@pytest.fixture
+def replica(sandbox: Sandbox, namespace: str, account: Account, tmp_path: Path) -> Iterator[StartReplica]:
+    started: list[LocalOperator] = []
+    with ExitStack() as stack:
+
+        def start(*flags: str, until: bytes = STANDS_BY, layers: tuple[Layer, ...] = ()) -> Replica:
+            recorder = stack.enter_context(Recorder(account.endpoint_url, layers=layers))
+            running = local_operator.start(
+                sandbox, namespace=namespace, folder=tmp_path / f"replica-{len(started)}", until=until,
+                arguments=["--leader-elect", *flags],
+                environment={**account.environment, "AWS_ENDPOINT_URL": recorder.url},
+            )  # fmt: skip
+            started.append(running)
+            token = running.kubeconfig.with_name(f"{running.kubeconfig.name}.token").read_text()
+            claims = token.split(".")[1]
+            decoded = json.loads(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))
+            return Replica(running, recorder, f"JTI={decoded['jti']}")
+
+        yield start
+        for running in started:
+            running.kill()
+    for running in started:
+        assert bugs_told(running) == []
+
+
+def asked_by(audit: Audit, one: Replica, *, since: int = 0) -> list[str]:
+    """What it asked of the API server: `update leases`."""
+    return [f"{entry['verb']} {what(entry)}" for entry in entries(audit, since) if token_of(entry) == one.token]
+
+
+def entries(audit: Audit, since: int) -> list[Mapping[str, Any]]:
+    """Watches are among them, when they begin and when they end."""
+    with audit.path.open("rb") as log:
+        log.seek(since)
+        return [json.loads(line) for line in log.read().splitlines() if audit.user.encode() in line]
+
+
+def token_of(entry: Mapping[str, Any]) -> str:
+    return str(entry["user"]["extra"]["authentication.kubernetes.io/credential-id"][0])
+
+
+def what(entry: Mapping[str, Any]) -> str:
+    about = entry["objectRef"]
+    return "/".join(filter(None, (about["resource"], about.get("subresource"))))
+
+
+def turns_of_writing(audit: Audit) -> list[str]:
+    """Whose turn it was to write to HumanGovStates and events, one after the other."""
+    writers = [
+        token_of(entry) for entry in entries(audit, 0)
+        if entry["verb"] in ("create", "update", "patch", "delete") and what(entry) != "leases"
+    ]  # fmt: skip
+    return [token for token, _ in itertools.groupby(writers)]
+
+
+def one_mapping_each(account: Account) -> bool:
+    counted = Counter(mapping["FunctionArn"].rpartition(":")[2] for mapping in account.mappings())
+    return counted == {f"humangov-{name}-delete-file": 1 for name in TEN}
+
+
+def answer(port: int, path: str) -> tuple[int, str]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
+        return response.status, response.read().decode().strip()
+
+
+def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
+    replica: StartReplica, states: States, account: Account, audit: Audit, measured: Print
+) -> None:
+    account.make(*TEN)
+    at_write = AtWrite()
+    leader = replica(until=WORKS, layers=(at_write,))
+    port = ports.choose(("probes",))["probes"]
+    follower = replica("--probe-address", f"127.0.0.1:{port}")
+    assert answer(port, "/readyz") == (200, "standing by")
+    assert answer(port, "/healthz") == (200, "ok")
+    at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGTERM))
+    states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
+    assert at_write.acted.wait(30)
+    assert set(asked_by(audit, follower)) == {"get leases", "get namespaces"}, "and it watches nothing"
+    assert follower.recorder.calls == [], "nor does it ask AWS"
+    assert leader.running.process.wait(20) == 0
+    took = follower.takes_over(since=time.monotonic(), within_seconds=LOOK_SECONDS + 2)
+    measured(f"leader ended by SIGTERM → another works: {took:.1f} s")
+    states.wait_all_ready(len(TEN), seconds=40)
+    assert answer(port, "/readyz") == (200, "ok")
+    assert one_mapping_each(account)
+    assert turns_of_writing(audit) == [leader.token, follower.token]
+
+
+def test_a_leader_that_was_killed_in_the_midst_of_its_work_is_succeeded_by_one_of_two(
+    replica: StartReplica, states: States, account: Account, audit: Audit, measured: Print
+) -> None:
+    account.make(*TEN)
+    at_write = AtWrite()
+    leader = replica(until=WORKS, layers=(at_write,))
+    followers = [replica(), replica()]
+    at_write.arm(number=20, after=True, act=leader.running.process.kill)
+    states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
+    assert at_write.acted.wait(30)
+    killed = time.monotonic()
+    assert leader.running.process.wait(10) == -signal.SIGKILL
+    longest = DURATION_SECONDS + LOOK_SECONDS + 2
+    wait_for(
+        lambda: any(WORKS in one.running.log.read_bytes() for one in followers),
+        what="one takes over", seconds=longest, seen=lambda: [one.log() for one in followers],
+    )  # fmt: skip
+    measured(f"leader killed → another works: {time.monotonic() - killed:.1f} s")
+    states.wait_all_ready(len(TEN), seconds=40)
+    assert one_mapping_each(account)
+    [second] = [one for one in followers if WORKS in one.running.log.read_bytes()]
+    [third] = [one for one in followers if one is not second]
+    assert turns_of_writing(audit) == [leader.token, second.token]
+    holder = states.cluster.told(
+        "get", "lease", NAME, "-n", states.namespace, "-o", "jsonpath={.spec.holderIdentity}"
+    )  # fmt: skip
+    wait_for(lambda: f"held by {holder}" in third.log(), what="the third waits for the second", seen=third.log)
+    assert third.recorder.calls == []
+    states.delete(*TEN)
+    states.wait_none(seconds=60)
+    assert account.leftovers() == {}
+
+
+def test_a_leader_that_slept_through_its_lease_ends_without_another_write(
+    replica: StartReplica, states: States, account: Account, audit: Audit
+) -> None:
+    account.make(*TEN)
+    at_write = AtWrite()
+    leader = replica(until=WORKS, layers=(at_write,))
+    follower = replica()
+    at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGSTOP))
+    states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
+    assert at_write.acted.wait(30)
+    follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
+    states.wait_all_ready(len(TEN), seconds=40)
+    picture, mark = account.picture(), audit.mark()
+    leader.recorder.clear()
+    leader.running.process.send_signal(signal.SIGCONT)
+    assert leader.running.process.wait(10) == 1
+    assert [call for call in leader.recorder.calls if call.writes] == []
+    assert [one for one in asked_by(audit, leader, since=mark) if not one.startswith(("get", "list", "watch"))] == []
+    assert account.picture() == picture
+    assert re.search("lease .*(suspended|taken by)", leader.log().splitlines()[-1])
+    assert turns_of_writing(audit) == [leader.token, follower.token]
+    assert one_mapping_each(account)
+
+
+def test_a_leader_whose_lease_was_taken_ends_at_once_and_the_next_waits_for_who_took_it(
+    replica: StartReplica, states: States
+) -> None:
+    leader = replica(until=WORKS)
+    states.cluster.told(
+        "patch", "lease", NAME, "-n", states.namespace, "--type=merge", "-p", '{"spec":{"holderIdentity":"somebody"}}'
+    )
+    taken = time.monotonic()
+    assert leader.running.process.wait(10) == 1
+    assert time.monotonic() - taken < LOOK_SECONDS + 2
+    assert f"the lease {NAME} was taken by somebody; the process ends" in leader.log().splitlines()[-1]
+    follower = replica()
+    assert "held by somebody" in follower.log()
+    took = follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + 2)
+    assert took > DURATION_SECONDS - LOOK_SECONDS, "somebody might still be at work"
+    assert follower.running.stop() == 0

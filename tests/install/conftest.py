@@ -1,0 +1,150 @@
+"""A whole cluster with a node, the image in it, and the operator in a pod, installed by its chart.
+
+The cluster is a sandbox of its own, which is started once for all tests here and stopped at the end, unless it was up.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import sandbox as sandboxes
+from sandbox import delivery, local_operator, ports
+from sandbox.handle import Sandbox
+from sandbox.images import Builder
+from sandbox.node import packages
+from sandbox.paths import BUILD, ROOT_VARIABLE, Layout
+from sandbox.release import NAME, Release, values_on_node
+from tests.support.account import Account
+from tests.support.states import Audit, Cluster, States
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture(scope="session")
+def environ() -> Mapping[str, str]:
+    """Of the sandbox with the node; never the user's own cluster or AWS."""
+    own = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "AWS_ENDPOINT_URL")}
+    return {**own, ROOT_VARIABLE: os.environ.get("HUMANGOV_CLUSTER_DIR") or str(BUILD / "cluster")}
+
+
+@pytest.fixture(scope="session")
+def node(environ: Mapping[str, str]) -> Iterator[Sandbox]:
+    """The cluster with the node. Skips where this machine can run none, and says why."""
+    obstacle = packages.obstacle()
+    if obstacle is not None:
+        pytest.skip(obstacle)
+    was_up = sandboxes.current(environ=environ)
+    running = sandboxes.up(node=True, environ=environ, say=print)
+    if was_up is not None:
+        _forget_releases(running)
+    local_operator.install_definition(running)
+    yield running
+    if was_up is None:
+        sandboxes.down(environ=environ)
+
+
+def _forget_releases(running: Sandbox) -> None:
+    """What is cluster-wide of releases of a run that was killed: it would refuse ours as somebody else's."""
+    own = f"app.kubernetes.io/instance={NAME}"
+    Cluster.of(running).told("delete", "clusterroles,clusterrolebindings", "-l", own)
+
+
+@pytest.fixture(scope="session")
+def image(node: Sandbox, environ: Mapping[str, str]) -> str:
+    """The image from the Dockerfile, in the node; its name."""
+    return delivery.to_node(Layout(node.root), say=print, environ=environ)
+
+
+@pytest.fixture(scope="session")
+def builder(environ: Mapping[str, str]) -> Builder:
+    return Builder(say=print, environ=environ)
+
+
+@pytest.fixture
+def cluster(node: Sandbox) -> Cluster:
+    return Cluster.of(node)
+
+
+@pytest.fixture
+def account(node: Sandbox) -> Account:
+    assert node.aws_endpoint_url is not None
+    return Account(endpoint_url=node.aws_endpoint_url)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A fresh one."""
+    name = f"install-{secrets.token_hex(3)}"
+    cluster.told("create", "namespace", name)
+    yield name
+    # The next test's operator sees all namespaces: nothing of this one is to be left for it.
+    States(cluster, name).abandon()
+    cluster.told("delete", "humangovstates", "--all", "-n", name)
+    cluster.told("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def states(cluster: Cluster, namespace: str) -> States:
+    return States(cluster, namespace)
+
+
+class Install(Protocol):
+    """Install the chart with these values over the node's; returns once a pod is ready."""
+
+    def __call__(self, *, environment: Mapping[str, str] | None = None, **values: Any) -> Release: ...
+
+
+@pytest.fixture
+def release(node: Sandbox, namespace: str, account: Account, image: str) -> Iterator[Release]:
+    """The release, not yet installed; in the end it is gone. The definition is there already, and everybody's."""
+    [port] = ports.choose(["probes"]).values()
+    values = values_on_node(node, image=image, account=account.id, probe_port=port)
+    one = Release(sandbox=node, namespace=namespace, values={**values, "crds": {"install": False}})
+    yield one
+    one.uninstall("--no-hooks", "--ignore-not-found")
+
+
+@pytest.fixture
+def install(release: Release) -> Install:
+    def run(*, environment: Mapping[str, str] | None = None, **values: Any) -> Release:
+        wanted = with_values(with_environment(release, **(environment or {})), **values)
+        wanted.install()
+        return wanted
+
+    return run
+
+
+def wait_erased(account: Account, state: str, key: str) -> None:
+    wait_for(lambda: not account.has_file(state, key), what=f"{key} of {state} is erased")
+
+
+def with_values(release: Release, **values: Any) -> Release:
+    return replace(release, values={**release.values, **values})
+
+
+def with_environment(release: Release, **variables: str) -> Release:
+    """With these variables in place of those of the same name, or beside the others."""
+    kept = [one for one in release.values["extraEnv"] if one["name"] not in variables]
+    more = [{"name": name, "value": value} for name, value in variables.items()]
+    return with_values(release, extraEnv=[*kept, *more])
+
+
+@pytest.fixture
+def audit(node: Sandbox, namespace: str) -> Audit:
+    """What the operator of this namespace did at the API server."""
+    assert node.audit_log is not None
+    return Audit(path=node.audit_log, user=f"system:serviceaccount:{namespace}:{NAME}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One node: its tests run one after the other, in one process, whatever -n says."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            item.add_marker(pytest.mark.xdist_group("node"))

@@ -1,0 +1,197 @@
+"""What the operator asked of AWS while the tests ran, written down for tests/after/test_aws_calls.py.
+
+From two sources. Passes in a test's own process (tests/aws) tell each call with its parameters, and what AWS would look
+up to judge it is asked of the emulator. Operators as processes tell it by their own log: the action and a name, from
+which the ARN is made here, and no condition.
+
+Each test has an account of its own; in what is written down it is always ACCOUNT.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import ClientError
+from humangov.tenant import ROLE_PATH
+
+from sandbox.paths import BUILD, Layout
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+KNOW_NO_RESOURCE = {
+    "sts:GetCallerIdentity",
+    "lambda:ListEventSourceMappings",
+    "lambda:CreateEventSourceMapping",
+    "logs:DescribeLogGroups",
+}
+Client = Callable[[str], Any]
+"""The SDK's client of a service, past all that a test puts between the operator and AWS."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """One call, as AWS judges it."""
+
+    action: str
+    resource: str
+    context: Mapping[str, str] | None
+    """Condition keys; None where the source does not tell."""
+    region: str
+    told: str
+    """The resource as the operator's log tells it."""
+
+
+def folder() -> Path:
+    """Of the run in this sandbox: runs beside each other have sandboxes of their own."""
+    return BUILD / "evidence" / Layout.of().root.name / "aws"
+
+
+def forget() -> None:
+    """A new run begins."""
+    shutil.rmtree(folder(), ignore_errors=True)
+
+
+def found() -> list[Asked]:
+    """What was written down by all processes of the run."""
+    lines = {line for path in folder().glob("*.jsonl") for line in path.read_text().splitlines()}
+    return [Asked(**json.loads(line)) for line in sorted(lines)]
+
+
+class Evidence:
+    """The notes of one process. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._path = folder() / f"{os.getpid()}.jsonl"
+        self._written: set[str] = set()
+        self._lock = threading.Lock()
+
+    def note(
+        self, action: str, *, target: str, parameters: Mapping[str, Any], account: str, region: str, client: Client
+    ) -> None:
+        """A call that is about to be made. `target` is what the operator's log will call its resource."""
+        place = Place(account=account, region=region)
+        resource, context = place.judged(action, parameters, client)
+        told = place.resource_of(action, target)
+        self._write(Asked(action=action, resource=resource, context=context, region=region, told=told), account)
+        if action in ("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration") and "Role" in parameters:
+            handed = Asked(
+                action="iam:PassRole", resource=parameters["Role"], region=region, told=parameters["Role"],
+                context={"iam:PassedToService": "lambda.amazonaws.com"},
+            )  # fmt: skip
+            self._write(handed, account)
+
+    def note_logs(self, paths: Iterable[Path]) -> None:
+        """What these logs of operators tell."""
+        for path in paths:
+            for action, target in calls_in(path.read_text(errors="replace").splitlines()):
+                place = Place(account=ACCOUNT, region=REGION)
+                resource = place.resource_of(action, re.sub(r":\d{12}:", f":{ACCOUNT}:", target))
+                asked = Asked(action=action, resource=resource, context=None, region=REGION, told=resource)
+                self._write(asked, ACCOUNT)
+
+    def _write(self, asked: Asked, account: str) -> None:
+        line = json.dumps(asdict(asked), sort_keys=True).replace(account, ACCOUNT)
+        with self._lock:
+            if line not in self._written:
+                self._written.add(line)
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                with self._path.open("a") as output:
+                    output.write(f"{line}\n")
+
+
+def calls_in(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Action and resource of each call that an operator's log (--log-format json, --log-level debug) tells of."""
+    for line in lines:
+        if line.startswith("{") and '"action": "' in line:
+            told = json.loads(line)
+            yield told["action"], told["resource"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    account: str
+    region: str
+
+    def judged(self, action: str, parameters: Mapping[str, Any], client: Client) -> tuple[str, Mapping[str, str]]:
+        """The resource and the condition keys by which AWS judges a call with these parameters."""
+        here = {"aws:RequestedRegion": self.region}
+        service, name = action.split(":")
+        if service == "iam":
+            role = _role(client, parameters["RoleName"])
+            boundary = parameters.get("PermissionsBoundary") or (
+                role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+            )
+            path = parameters.get("Path", "/")  # a role that is not there has none
+            arn = role.get("Arn") or self._arn("iam", f"role{path}{parameters['RoleName']}", region="")
+            return arn, here | ({"iam:PermissionsBoundary": boundary} if boundary else {})
+        if action == "lambda:CreateEventSourceMapping":
+            return "*", here | {"lambda:FunctionArn": self._function(parameters["FunctionName"])}
+        if name in ("UpdateEventSourceMapping", "DeleteEventSourceMapping"):
+            function = _function_of(client, parameters["UUID"])
+            resource = self._arn("lambda", f"event-source-mapping:{parameters['UUID']}")
+            return resource, here | ({"lambda:FunctionArn": function} if function else {})
+        if action in KNOW_NO_RESOURCE:
+            return "*", here
+        by_arn = ("Resource", "resourceArn", "ResourceArn", "StreamArn")
+        arn = next((str(parameters[key]) for key in by_arn if key in parameters), None)
+        return arn or self.resource_of(action, _named(parameters)), here
+
+    def resource_of(self, action: str, target: str) -> str:
+        """The ARN of what the operator's log names."""
+        service = action.split(":")[0]
+        if action in KNOW_NO_RESOURCE:
+            return "*"
+        if target.startswith("arn:"):
+            return target
+        match service:
+            case "iam":
+                return self._arn("iam", f"role{ROLE_PATH}{target}", region="")
+            case "lambda" if re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", target):
+                return self._arn("lambda", f"event-source-mapping:{target}")
+            case "lambda":
+                return self._function(target)
+            case "dynamodb":
+                return self._arn("dynamodb", f"table/{target}")
+            case "logs":
+                return self._arn("logs", f"log-group:{target}")
+            case "s3":
+                return f"arn:aws:s3:::{target}"
+            case _:
+                raise ValueError(f"{action}: what is its resource?")
+
+    def _function(self, name: str) -> str:
+        return name if name.startswith("arn:") else self._arn("lambda", f"function:{name}")
+
+    def _arn(self, service: str, resource: str, *, region: str | None = None) -> str:
+        return f"arn:aws:{service}:{self.region if region is None else region}:{self.account}:{resource}"
+
+
+def _named(parameters: Mapping[str, Any]) -> str:
+    """What a call without an ARN is about."""
+    keys = ("FunctionName", "TableName", "logGroupName", "Bucket")
+    return next(str(parameters[key]) for key in keys if key in parameters)
+
+
+def _role(client: Client, name: str) -> Mapping[str, Any]:
+    """Empty if there is none."""
+    try:
+        return dict(client("iam").get_role(RoleName=name)["Role"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "NoSuchEntity":
+            return {}
+        raise
+
+
+def _function_of(client: Client, uuid: str) -> str | None:
+    """The ARN of the function that a mapping calls; None if there is no such mapping."""
+    pages = client("lambda").get_paginator("list_event_source_mappings").paginate()
+    every = [mapping for page in pages for mapping in page["EventSourceMappings"]]
+    return next((str(mapping["FunctionArn"]) for mapping in every if mapping["UUID"] == uuid), None)

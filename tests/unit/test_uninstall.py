@@ -1,0 +1,91 @@
+"""`humangov uninstall-check`: whether the operator may go, and what is said if not. Runs on nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from humangov import cli, kube
+from humangov.tenant import FINALIZER
+from humangov.uninstall import answer, holding
+
+
+def state(name: str, *finalizers: str, namespace: str = "humangov") -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace}
+    return {"metadata": {**metadata, "finalizers": list(finalizers)} if finalizers else metadata}
+
+
+def test_a_state_holds_the_operator_while_it_has_our_finalizer_alone_or_among_others() -> None:
+    states = [
+        state("nevada", "example.com/other", FINALIZER), state("idaho", "example.com/other"), state("iowa"),
+        state("maine", FINALIZER, namespace="east"),
+    ]  # fmt: skip
+    assert holding(states) == ["east/maine", "humangov/nevada"]
+
+
+def test_the_first_ten_are_named_and_the_others_counted() -> None:
+    told = answer([f"humangov/state-{number:02}" for number in range(13)], namespaces=())
+    assert told.startswith("13 HumanGovStates need the operator:\n  humangov/state-00\n")
+    assert "  humangov/state-09\n  and 3 more\n" in told
+    assert "state-10" not in told
+    assert "more" not in answer([f"humangov/{number}" for number in range(10)], namespaces=()).partition("(a)")[0]
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "places"), [((), ["-A"]), (("east",), ["-n east"]), (("east", "west"), ["-n east", "-n west"])]
+)
+def test_both_ways_are_said_for_the_namespaces_that_were_looked_at(
+    namespaces: Sequence[str], places: list[str]
+) -> None:
+    remove, keep = answer(["east/maine"], namespaces=namespaces).split("(a) ")[1].split("(b) ")
+    deletions = [line.strip() for line in remove.splitlines() if line.startswith("  kubectl delete")]
+    assert deletions == [f"kubectl delete humangovstates --all {place}" for place in places]
+    for place in places:
+        assert f"kubectl get humangovstates {place} -o jsonpath" in keep
+    assert keep.count('{"spec":{"deletionPolicy":"Retain"}}') == len(places)
+    assert "--no-hooks" in keep
+
+
+def test_the_way_back_is_said_if_there_is_one() -> None:
+    assert answer(["a/b"], namespaces=(), undo="helm rollback x 3").endswith("\n  helm rollback x 3")
+    assert "refuses upgrades" not in answer(["a/b"], namespaces=())
+
+
+def check(monkeypatch: pytest.MonkeyPatch, found: list[Any] | kube.KubeError, *arguments: str) -> Result:
+    asked: list[Sequence[str]] = []
+
+    async def list_resources(_: kube.Kube, namespaces: Sequence[str]) -> list[Any]:
+        asked.append(namespaces)
+        if isinstance(found, kube.KubeError):
+            raise found
+        return found
+
+    monkeypatch.setattr(kube.Kube, "list_resources", list_resources)
+    result = CliRunner().invoke(cli.main, ["uninstall-check", *arguments], env={"HUMANGOV_NAMESPACE": "east west"})
+    assert asked == [("north",) if arguments else ("east", "west")]
+    return result
+
+
+def test_it_fails_while_a_state_needs_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = check(monkeypatch, [state("maine", FINALIZER, namespace="east")])
+    assert result.exit_code == 1
+    assert "1 HumanGovState needs the operator:\n  east/maine\n" in result.output
+
+
+def test_it_succeeds_with_one_line_when_none_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = check(monkeypatch, [state("maine")], "--namespace", "north")
+    assert result.exit_code == 0
+    assert result.output == "No HumanGovState in north needs the operator: it can be uninstalled.\n"
+
+
+def test_without_the_definition_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check(monkeypatch, kube.KubeError("listing", status=404, reason="no such kind")).exit_code == 0
+
+
+def test_it_fails_when_it_can_t_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = check(monkeypatch, kube.KubeError("listing humangovstates", status=403, reason="not yours"))
+    assert result.exit_code == 1
+    assert "listing humangovstates: not yours" in result.output
+    assert "--no-hooks" in result.output
