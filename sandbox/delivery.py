@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from sandbox import images
+from sandbox import choices, images
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.images import Builder
@@ -19,6 +19,19 @@ from sandbox.paths import REPOSITORY, Layout
 VARIABLE = "HUMANGOV_IMAGE"
 """On a cluster of the user's: the name under which its nodes pull the image, and docker pushes it."""
 Say = Callable[[str], None]
+
+
+def unreachable_aws(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Why pods of the user's cluster could not reach the AWS that is meant, as a sentence; None if they can."""
+    choice = choices.choose(environ, Layout.of(environ), kubernetes=True, aws=True)
+    if choice.kubernetes != "user" or choice.aws != "emulator":
+        return None
+    return (
+        f"The pods of your cluster ({choice.kubeconfig}) can't reach an AWS that is emulated on this machine's "
+        f"loopback. Say {choices.ACCOUNT_VARIABLE}=account for your real AWS, or name in AWS_ENDPOINT_URL one that "
+        "they can reach; what the pods need to log in there goes into a file of values that HUMANGOV_VALUES names. "
+        "Without KUBECONFIG, a node is started here."
+    )
 
 
 def version() -> str:

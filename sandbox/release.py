@@ -113,12 +113,15 @@ def values_on_node(sandbox: Sandbox, *, image: str, account: str, probe_port: in
     }
 
 
-def values_elsewhere(*, image: str, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def values_elsewhere(
+    *, image: str, aws_endpoint_url: str | None = None, environ: Mapping[str, str] = os.environ
+) -> dict[str, Any]:
     """Values for a cluster of the user's, laid over by the file that HUMANGOV_VALUES names."""
     repository, _, tag = image.rpartition(":")
     own = Path(environ["HUMANGOV_VALUES"]) if environ.get("HUMANGOV_VALUES") else None
     extra = (yaml.safe_load(own.read_text()) or {}) if own else {}
-    return {"image": {"repository": repository, "tag": tag}, **extra}
+    endpoint = {"extraEnv": [{"name": "AWS_ENDPOINT_URL", "value": aws_endpoint_url}]} if aws_endpoint_url else {}
+    return {"image": {"repository": repository, "tag": tag}, **endpoint, **extra}
 
 
 def role_arn(account: str) -> str:

@@ -92,6 +92,16 @@ def _account(sandbox: Sandbox) -> Account:
 
 
 @pytest.fixture
+def example_names() -> Iterator[None]:
+    """The names of deploy/examples for this test alone: buckets share one space of names, over all accounts."""
+    folder = Layout.of().root.parent / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{Layout.of().root.name}.examples").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
 def recorder(account: Account) -> Iterator[Recorder]:
     """A proxy before the emulated AWS. Whoever gets its URL as AWS_ENDPOINT_URL has each call recorded."""
     with Recorder(account.endpoint_url) as recording:

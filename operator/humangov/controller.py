@@ -29,7 +29,7 @@ import kopf
 
 from humangov import kube, logs, probes
 from humangov.admission import shared
-from humangov.aws.clients import ACTIONS, Clients
+from humangov.aws.clients import Clients
 from humangov.bundle import bundle
 from humangov.lease import Election
 from humangov.passes import Operator
@@ -461,10 +461,14 @@ class _Fenced(Clients):
         super().__init__(region=region)
         self._before_write = before_write
 
-    def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
-        if ACTIONS[action].writes:
-            self._before_write()
-        return super().call(action, target=target, **parameters)
+    def _client(self, service: str, *, writes: bool) -> Any:
+        client = super()._client(service, writes=writes)
+        if writes:  # at the last moment, when the request is made and signed
+            client.meta.events.register_last("before-send", self._asked, unique_id="lease")
+        return client
+
+    def _asked(self, **_: Any) -> None:
+        self._before_write()
 
 
 def _clients_by_region(before_write: Callable[[], None]) -> Callable[[str], Clients]:

@@ -120,6 +120,7 @@ class Kube:
         api: Any = client.CustomObjectsApi(await self._client())
         more = {"watch": True, "timeout_seconds": 1, "_request_timeout": _REQUEST_TIMEOUT_SECONDS}
         for namespace in namespaces or (None,):
+            what = f"opening a watch of {PLURAL} in {namespace or 'all namespaces'}"
             try:
                 if namespace is None:
                     answer = await api.list_cluster_custom_object_without_preload_content(
@@ -133,7 +134,7 @@ class Kube:
                     raise ApiException(status=answer.status, reason=answer.reason, body=await answer.text())
                 answer.close()
             except Exception as error:
-                raise self._translated(f"opening a watch of {PLURAL} in {namespace or 'all namespaces'}", error) from error
+                raise self._translated(what, error) from error
 
     async def read(self, resource: Resource) -> Resource | None:
         """The resource as the API server has it now; None if it is gone. Raises KubeError."""

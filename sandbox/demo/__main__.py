@@ -108,8 +108,12 @@ class WithNode(Opening):
         ]
 
     def _whole_cluster(self) -> str:
+        unreachable = delivery.unreachable_aws()
+        if unreachable is not None:
+            raise SandboxError(unreachable)
         self._running = sandbox.up(node=True, say=self.told.progress)
-        return "all parts answer, the node is Ready"
+        whose = "your own cluster" if self._running.kubernetes == "user" else "the node is Ready"
+        return f"all parts answer; {whose}"
 
     def _image(self) -> str:
         image = delivery.deliver(self._running, say=self.told.progress)
@@ -127,7 +131,7 @@ def release_of(running: Sandbox, *, namespace: str, image: str, account: str) ->
         [port] = ports.choose(["probes"]).values()
         values = values_on_node(running, image=image, account=account, probe_port=port)
     else:
-        values = values_elsewhere(image=image)
+        values = values_elsewhere(image=image, aws_endpoint_url=running.aws_endpoint_url)
     return Release(sandbox=running, namespace=namespace, values=values)
 
 

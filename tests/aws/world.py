@@ -58,6 +58,7 @@ class Fault:
     error: BaseException | None = None
     after_effect: bool = False
     alter: Callable[[Any], Any] | None = None
+    instead: Callable[[Call], Any] | None = None
     times: int | None = None
 
 
@@ -107,7 +108,7 @@ class Line:
             fault.times -= 1
         if fault is not None and fault.error is not None and not fault.after_effect:
             raise fault.error
-        answer = do()
+        answer = do() if fault is None or fault.instead is None else fault.instead(call)
         if call.writes:
             self._writes += 1
             if self._writes == self.kill_after_write:

@@ -19,7 +19,7 @@ from sandbox import local_operator
 from sandbox.local_operator import SERVICE_ACCOUNT, LocalOperator, OperatorError
 from sandbox.paths import REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
-from tests.conftest import bugs_told, installed
+from tests.conftest import StartOperator, bugs_told, installed
 from tests.support.account import Account
 from tests.support.audit_rights import LACKING_PREFIX, Right, rendered
 from tests.support.states import FINALIZER, Cluster, States, brief
@@ -35,10 +35,10 @@ REMEDY = "Give that service account the rights of deploy/install.yaml"
 
 
 @pytest.fixture
-def namespace(cluster: Cluster) -> Iterator[str]:
-    """As elsewhere, but under a name by which the audit log's reader knows that refusals are meant."""
+def lacking(cluster: Cluster) -> Iterator[States]:
+    """As `states`, but in a namespace by whose name the audit log's reader knows that refusals are meant."""
     with installed(cluster, prefix=LACKING_PREFIX) as name:
-        yield name
+        yield States(cluster, name)
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +53,15 @@ def user(namespace: str) -> str:
 
 
 def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, untouched: str) -> None:
+    expected = {(full_name(right), right.name, right.verb) for right in rendered()}
+    wait_for(
+        lambda: granted(cluster, untouched) == expected, what="the rights are those of deploy/install.yaml", seconds=5,
+        seen=lambda: granted(cluster, untouched) ^ expected,
+    )  # fmt: skip
+
+
+def granted(cluster: Cluster, untouched: str) -> set[tuple[str, str, str]]:
+    """Resource, name of the one object, verb."""
     told = cluster.told("auth", "can-i", "--list", f"--as={user(untouched)}", "-n", untouched, "--no-headers")
     found: set[tuple[str, str, str]] = set()
     for line in told.splitlines():
@@ -60,8 +69,7 @@ def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, un
         urls, names, verbs = [part.partition("]")[0].split() for part in rest.split("[")[1:]]
         if resource not in EVERYBODY and not urls:
             found |= {(resource, " ".join(names), verb) for verb in verbs}
-    expected = {(full_name(right), right.name, right.verb) for right in rendered()}
-    assert found == expected
+    return found
 
 
 def full_name(right: Right) -> str:
@@ -88,15 +96,15 @@ def test_the_operator_may_not(cluster: Cluster, untouched: str, question: str) -
 
 
 def test_with_its_own_token_it_is_refused_what_it_has_no_right_to(
-    cluster: Cluster, states: States, tmp_path: Path
+    cluster: Cluster, lacking: States, tmp_path: Path
 ) -> None:
     own = kubeconfig_for(
-        cluster.sandbox, namespace=states.namespace, service_account=SERVICE_ACCOUNT, path=tmp_path / "kubeconfig"
+        cluster.sandbox, namespace=lacking.namespace, service_account=SERVICE_ACCOUNT, path=tmp_path / "kubeconfig"
     )
     assert cluster.kubectl("get", "hgs", "-A", kubeconfig=own).returncode == 0
     assert cluster.kubectl("get", "namespace", "kube-system", kubeconfig=own).returncode == 0
-    manifest = states.manifest("nevada", table={"name": "nevada"}, bucket={"name": "nevada"})
-    states.create(manifest)
+    manifest = lacking.manifest("nevada", table={"name": "nevada"}, bucket={"name": "nevada"})
+    lacking.create(manifest)
     for refused in (
         ("get", "secrets"),
         ("get", "namespace", "default"),
@@ -169,13 +177,17 @@ def ends_within_the_lease(stage: Stage, told: str) -> None:
 
 def deletion_hangs(stage: Stage, told: str) -> None:
     """That of a state of which no status says what was made: it is read anew before it is let go."""
-    manifest = stage.states.manifest("california", **stage.account.spec("california"))
-    manifest["metadata"]["finalizers"] = [FINALIZER]
-    stage.states.create(manifest)
-    stage.states.delete("california")
+    being_deleted_without_a_status(stage.states, stage.account)
     stage.start()
     stage.wait_told(told)
     assert stage.states.get("california") is not None
+
+
+def being_deleted_without_a_status(states: States, account: Account) -> None:
+    manifest = states.manifest("california", **account.spec("california"))
+    manifest["metadata"]["finalizers"] = [FINALIZER]
+    states.create(manifest)
+    states.delete("california")
 
 
 def nothing_is_made(stage: Stage, told: str) -> None:
@@ -213,8 +225,8 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
 
 
 @pytest.fixture
-def stage(states: States, account: Account, tmp_path: Path) -> Iterator[Stage]:
-    found = Stage(states=states, account=account, folder=tmp_path / "operator")
+def stage(lacking: States, account: Account, tmp_path: Path) -> Iterator[Stage]:
+    found = Stage(states=lacking, account=account, folder=tmp_path / "operator")
     yield found
     for running in found.started:
         running.kill()
@@ -235,6 +247,14 @@ def test_without_it_something_breaks_and_the_log_says_which_right_is_missing(rig
         assert REMEDY in line
     assert "Traceback" not in stage.text()
     assert [line for running in stage.started for line in bugs_told(running)] == []
+
+
+def test_with_all_rights_a_state_of_which_no_status_tells_is_read_anew_and_let_go(
+    states: States, account: Account, operator: StartOperator
+) -> None:
+    being_deleted_without_a_status(states, account)
+    operator()
+    states.wait_gone("california")
 
 
 def take_away(states: States, right: Right) -> None:

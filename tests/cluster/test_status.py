@@ -131,6 +131,7 @@ def make_examples(account: Account, manifests: list[Resource]) -> None:
         account.make_bucket("", name=manifest["spec"]["bucket"]["name"])
 
 
+@pytest.mark.usefixtures("example_names")
 def test_deploy_examples_become_ready_and_no_way_of_applying_them_ever_shows_a_diff(
     states: States, account: Account, operator: StartOperator
 ) -> None:

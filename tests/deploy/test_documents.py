@@ -151,7 +151,7 @@ def flags() -> set[str]:
 
 @every_document
 def test_every_flag_of_ours_that_is_named_exists(path: Path) -> None:
-    others = re.compile(r"\b(kubectl|aws|docker|pip|mypy|pre-commit|pytest)\b|\b[Hh]elm\b")
+    others = re.compile(r"\b(kubectl|aws|eksctl|docker|pip|mypy|pre-commit|pytest)\b|\b[Hh]elm\b")
     commands = path.read_text().replace("\\\n", "")
     lines = [line for line in commands.splitlines() if not others.search(line)]
     named = {flag for line in lines for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)}

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from sandbox.handle import Sandbox
 from sandbox.local_operator import kubectl
 from sandbox.paths import REPOSITORY
@@ -26,6 +28,7 @@ def namespace_of(told: str) -> str:
     return f"namespace/{match[1]}"
 
 
+@pytest.mark.usefixtures("example_names")
 def test_the_demo_is_observed_to_its_end_and_leaves_the_sandbox_as_it_was(sandbox: Sandbox) -> None:
     done = subprocess.run(COMMAND, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -35,6 +38,7 @@ def test_the_demo_is_observed_to_its_end_and_leaves_the_sandbox_as_it_was(sandbo
     assert namespace_of(done.stdout) not in namespaces(sandbox)
 
 
+@pytest.mark.usefixtures("example_names")
 def test_an_interrupted_demo_leaves_nothing_behind(sandbox: Sandbox) -> None:
     with subprocess.Popen(
         COMMAND, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,

@@ -11,10 +11,11 @@ import itertools
 import json
 import re
 import signal
+import threading
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,7 @@ from humangov.lease import DURATION_SECONDS, EVERY_SECONDS, NAME
 from sandbox import local_operator, ports
 from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
-from sandbox.proxy import Layer
+from sandbox.proxy import Handler, Layer, Request, Response
 from sandbox.recorder import Recorder
 from tests.conftest import Print, bugs_told
 from tests.support.account import Account
@@ -141,11 +142,12 @@ def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
     at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGTERM))
     states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
     assert at_write.acted.wait(30)
+    told = time.monotonic()
     assert set(asked_by(audit, follower)) == {"get leases", "get namespaces"}, "and it watches nothing"
     assert follower.recorder.calls == [], "nor does it ask AWS"
     assert leader.running.process.wait(20) == 0
-    took = follower.takes_over(since=time.monotonic(), within_seconds=LOOK_SECONDS + 2)
-    measured(f"leader ended by SIGTERM → another works: {took:.1f} s")
+    follower.takes_over(since=time.monotonic(), within_seconds=LOOK_SECONDS + 2)
+    measured(f"leader told to stop with passes under way → another works: {time.monotonic() - told:.1f} s")
     states.wait_all_ready(len(TEN), seconds=40)
     assert answer(port, "/readyz") == (200, "ok")
     assert one_mapping_each(account)
@@ -185,9 +187,49 @@ def test_a_leader_that_was_killed_in_the_midst_of_its_work_is_succeeded_by_one_o
     assert account.leftovers() == {}
 
 
+class AfterCreateFunction:
+    """Acts when AWS has made a function, and before who asked for it hears of it."""
+
+    def __init__(self) -> None:
+        self.act: Callable[[], None] = lambda: None
+        self.acted = threading.Event()
+
+    async def __call__(self, request: Request, forward: Handler) -> Response:
+        response = await forward(request)
+        if str(request.operation) == "lambda:CreateFunction":
+            self.act()
+            self.acted.set()
+        return response
+
+
 def test_a_leader_that_slept_through_its_lease_ends_without_another_write(
     replica: StartReplica, states: States, account: Account, audit: Audit
 ) -> None:
+    """It sleeps where a pass waits for AWS, with the trigger still to be made."""
+    account.make("california")
+    made = AfterCreateFunction()
+    leader = replica(until=WORKS, layers=(made,))
+    follower = replica()
+    made.act = partial(leader.running.process.send_signal, signal.SIGSTOP)
+    states.apply(states.manifest("california", **account.spec("california")))
+    assert made.acted.wait(30)
+    follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
+    states.wait_ready("california")
+    picture, mark = account.picture(), audit.mark()
+    leader.recorder.clear()
+    leader.running.process.send_signal(signal.SIGCONT)
+    assert leader.running.process.wait(10) == 1
+    assert [call for call in leader.recorder.calls if call.writes] == []
+    assert [one for one in asked_by(audit, leader, since=mark) if not one.startswith(("get", "list", "watch"))] == []
+    assert account.picture() == picture
+    assert re.search("lease .*(suspended|taken by).*the process ends", leader.log())
+    assert turns_of_writing(audit) == [leader.token, follower.token]
+
+
+def test_what_a_leader_sends_after_its_lease_does_no_harm(
+    replica: StartReplica, states: States, account: Account, audit: Audit
+) -> None:
+    """AWS knows no lease: what was about to be sent when the process was suspended is sent when it wakes."""
     account.make(*TEN)
     at_write = AtWrite()
     leader = replica(until=WORKS, layers=(at_write,))
@@ -197,16 +239,16 @@ def test_a_leader_that_slept_through_its_lease_ends_without_another_write(
     assert at_write.acted.wait(30)
     follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
     states.wait_all_ready(len(TEN), seconds=40)
-    picture, mark = account.picture(), audit.mark()
-    leader.recorder.clear()
     leader.running.process.send_signal(signal.SIGCONT)
     assert leader.running.process.wait(10) == 1
-    assert [call for call in leader.recorder.calls if call.writes] == []
-    assert [one for one in asked_by(audit, leader, since=mark) if not one.startswith(("get", "list", "watch"))] == []
-    assert account.picture() == picture
-    assert re.search("lease .*(suspended|taken by)", leader.log().splitlines()[-1])
-    assert turns_of_writing(audit) == [leader.token, follower.token]
+    for name in TEN:
+        states.reconcile(name, "look")
+    states.wait_all_ready(len(TEN), seconds=40)
     assert one_mapping_each(account)
+    assert turns_of_writing(audit) == [leader.token, follower.token]
+    states.delete(*TEN)
+    states.wait_none(seconds=60)
+    assert account.leftovers() == {}
 
 
 def test_a_leader_whose_lease_was_taken_ends_at_once_and_the_next_waits_for_who_took_it(

@@ -16,6 +16,7 @@ import pytest
 
 import sandbox as sandboxes
 from sandbox import delivery, local_operator, ports
+from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.images import Builder
 from sandbox.node import packages
@@ -36,9 +37,10 @@ def environ() -> Mapping[str, str]:
 @pytest.fixture(scope="session")
 def node(environ: Mapping[str, str]) -> Iterator[Sandbox]:
     """The cluster with the node. Skips where this machine can run none, and says why."""
-    obstacle = packages.obstacle()
-    if obstacle is not None:
-        pytest.skip(obstacle)
+    try:
+        packages.ensure(say=print)
+    except SandboxError as error:
+        pytest.skip(str(error))
     was_up = sandboxes.current(environ=environ)
     running = sandboxes.up(node=True, environ=environ, say=print)
     if was_up is not None:

@@ -11,6 +11,7 @@ import pytest
 
 import sandbox as sandboxes
 from sandbox import images, processes
+from sandbox.errors import SandboxError
 from sandbox.images import Builder
 from sandbox.node import cgroups, containerd, kubelet, packages, remains
 from sandbox.paths import ROOT_VARIABLE, Layout
@@ -42,8 +43,10 @@ def traces() -> dict[str, set[str]]:
 @pytest.fixture
 def own(environ: Mapping[str, str]) -> Iterator[tuple[Layout, Mapping[str, str]]]:
     """A folder for a node that is killed here; short, for sockets lie in it."""
-    if (obstacle := packages.obstacle()) is not None:
-        pytest.skip(obstacle)
+    try:
+        packages.ensure(say=print)
+    except SandboxError as error:
+        pytest.skip(str(error))
     root = Path(environ[ROOT_VARIABLE]).with_name("crash")
     variables = {**environ, ROOT_VARIABLE: str(root)}
     yield Layout(root), variables

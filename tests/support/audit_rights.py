@@ -154,8 +154,8 @@ def lines_of_the_run(layout: Layout) -> Sequence[str]:
     moved_aside = began["inode"] is None and any(log.parent.glob(f"{log.stem}-*{log.suffix}"))
     if began["inode"] not in (None, status.st_ino) or status.st_size < began["offset"] or moved_aside:
         raise LogError(
-            f"{log} is another file than when the run began: the API server rotates it at 100 MiB. `make clean` makes "
-            f"a new sandbox; then {again}"
+            f"{log} is another file than when the run began: the API server rotates it at 100 MiB. Make room with "
+            f"`python -m sandbox down --purge`; then {again}"
         )
     with log.open("rb") as file:
         file.seek(began["offset"])

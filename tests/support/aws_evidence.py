@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from humangov.aws import clients
 from humangov.tenant import ROLE_PATH
 
 from sandbox.paths import BUILD, Layout
@@ -81,12 +82,8 @@ class Evidence:
         resource, context = place.judged(action, parameters, client)
         told = place.resource_of(action, target)
         self._write(Asked(action=action, resource=resource, context=context, region=region, told=told), account)
-        if action in ("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration") and "Role" in parameters:
-            handed = Asked(
-                action="iam:PassRole", resource=parameters["Role"], region=region, told=parameters["Role"],
-                context={"iam:PassedToService": "lambda.amazonaws.com"},
-            )  # fmt: skip
-            self._write(handed, account)
+        for implied, on, under in place.implied(action, parameters, resource):
+            self._write(Asked(action=implied, resource=on, context=under, region=region, told=on), account)
 
     def note_logs(self, paths: Iterable[Path]) -> None:
         """What these logs of operators tell."""
@@ -110,7 +107,8 @@ class Evidence:
 def calls_in(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Action and resource of each call that an operator's log (--log-format json, --log-level debug) tells of."""
     for line in lines:
-        if line.startswith("{") and '"action": "' in line:
+        # The last line of one that was killed may have no end.
+        if f'"logger": "{clients.__name__}"' in line and line.endswith("}"):
             told = json.loads(line)
             yield told["action"], told["resource"]
 
@@ -125,12 +123,12 @@ class Place:
         here = {"aws:RequestedRegion": self.region}
         service, name = action.split(":")
         if service == "iam":
-            role = _role(client, parameters["RoleName"])
+            there = {} if name == "CreateRole" else _role(client, parameters["RoleName"])
             boundary = parameters.get("PermissionsBoundary") or (
-                role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+                there.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
             )
             path = parameters.get("Path", "/")  # a role that is not there has none
-            arn = role.get("Arn") or self._arn("iam", f"role{path}{parameters['RoleName']}", region="")
+            arn = there.get("Arn") or self._arn("iam", f"role{path}{parameters['RoleName']}", region="")
             return arn, here | ({"iam:PermissionsBoundary": boundary} if boundary else {})
         if action == "lambda:CreateEventSourceMapping":
             return "*", here | {"lambda:FunctionArn": self._function(parameters["FunctionName"])}
@@ -143,6 +141,26 @@ class Place:
         by_arn = ("Resource", "resourceArn", "ResourceArn", "StreamArn")
         arn = next((str(parameters[key]) for key in by_arn if key in parameters), None)
         return arn or self.resource_of(action, _named(parameters)), here
+
+    def implied(
+        self, action: str, parameters: Mapping[str, Any], resource: str
+    ) -> Iterator[tuple[str, str, Mapping[str, str]]]:
+        """What AWS also wants to be allowed for the call: action, resource, condition keys."""
+        here = {"aws:RequestedRegion": self.region}
+        if action in ("lambda:CreateFunction", "lambda:UpdateFunctionConfiguration") and "Role" in parameters:
+            yield "iam:PassRole", parameters["Role"], here | {"iam:PassedToService": "lambda.amazonaws.com"}
+        if action == "lambda:GetFunction":  # else the answer has no tags
+            yield "lambda:ListTags", resource, here
+        if parameters.get("Tags") or parameters.get("tags"):
+            match action:
+                case "iam:CreateRole":
+                    yield "iam:TagRole", resource, here
+                case "logs:CreateLogGroup":
+                    yield "logs:TagResource", resource, here
+                case "lambda:CreateFunction":
+                    yield "lambda:TagResource", resource, here
+                case "lambda:CreateEventSourceMapping":
+                    yield "lambda:TagResource", self._arn("lambda", "event-source-mapping:*"), here
 
     def resource_of(self, action: str, target: str) -> str:
         """The ARN of what the operator's log names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import logging
@@ -18,6 +19,7 @@ import pytest
 from humangov import controller, kube
 from humangov.admission import AllowedNames
 from humangov.aws.clients import ACTIONS, Clients
+from humangov.aws.errors import AwsError
 from humangov.controller import RunSettings
 from humangov.kube import Resource
 from humangov.queue import Lane, Outcome, Schedule, Workers
@@ -339,30 +341,24 @@ def fence(holding: Holding | None) -> Callable[[], None]:
     return controller._fence(holding)  # type: ignore[arg-type]
 
 
-def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_made(
+def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_sent(
     end: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made: list[str] = []
-
-    def call(self: Clients, action: str, **_: Any) -> dict[str, Any]:
-        made.append(action)
-        return {}
-
-    monkeypatch.setattr(Clients, "call", call)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody is there
     holding, alone = (controller._Fenced(region="us-east-1", before_write=fence(one)) for one in (Holding(), None))
     lost = controller._Fenced(region="us-east-1", before_write=fence(Holding(holds=False)))
-    for action, method in ACTIONS.items():
-        holding.call(action, target="x")
-        alone.call(action, target="x")
-        assert made == [action, action]
-        made.clear()
-        if method.writes:
-            with pytest.raises(Ended):
-                lost.call(action, target="x")
-        else:
-            lost.call(action, target="x")
-        assert made == ([] if method.writes else [action])
-        made.clear()
+    role = {"action": "iam:DeleteRole", "target": "x", "RoleName": "x"}
+    with pytest.raises(Ended):
+        lost.call(**role)
+    for clients in (holding, alone):
+        with pytest.raises(AwsError, match=r"127\.0\.0\.1:9"):
+            clients.call(**role)
+    for service, writes in {(method.service, method.writes) for method in ACTIONS.values()}:
+        sent = lost._client(service, writes=writes).meta.events.emit
+        with pytest.raises(Ended) if writes else contextlib.nullcontext():
+            sent(f"before-send.{service}.Anything", request=None)
 
 
 EVENT = Event(kind="Normal", reason="r", message="m")

@@ -194,8 +194,27 @@ def test_on_the_node_credentials_come_as_on_eks_and_no_key_is_in_the_values(tmp_
     assert set(values) <= set(known)
 
 
+@pytest.mark.parametrize(
+    ("variables", "reachable"),
+    [
+        ({}, True),
+        ({"KUBECONFIG": "/k"}, False),
+        ({"KUBECONFIG": "/k", "AWS_ENDPOINT_URL": "http://10.0.0.1:4566"}, True),
+        ({"KUBECONFIG": "/k", "SANDBOX_AWS": "account"}, True),
+    ],
+)
+def test_pods_of_a_users_cluster_are_not_sent_to_this_machines_loopback(
+    variables: dict[str, str], reachable: bool
+) -> None:
+    said = delivery.unreachable_aws(variables)
+    assert (said is None) is reachable
+    assert said is None or "SANDBOX_AWS=account" in said
+
+
 def test_on_a_cluster_of_the_users_their_file_of_values_comes_last(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("region: us-gov-west-1\n")
     environ = {"HUMANGOV_VALUES": str(tmp_path / "mine.yaml")}
     values = release.values_elsewhere(image="registry.example/i:2", environ=environ)
     assert values == {"image": {"repository": "registry.example/i", "tag": "2"}, "region": "us-gov-west-1"}
+    [named] = release.values_elsewhere(image="i:2", aws_endpoint_url="http://10.0.0.1:4566", environ={})["extraEnv"]
+    assert named == {"name": "AWS_ENDPOINT_URL", "value": "http://10.0.0.1:4566"}

@@ -1,4 +1,4 @@
-"""Which certificate authorities are trusted: those of EKS too, whose form Python 3.13 finds too lax. Runs on nothing."""
+"""Which certificate authorities are trusted: also those of EKS, whose form is too lax for Python 3.13. On nothing."""
 
 from __future__ import annotations
 

@@ -23,12 +23,13 @@ from humangov.tenant import OWNER_TAG, ROLE_PATH, Names
 
 RESOURCE = "role"
 POLICY_NAME = "humangov-cleanup"
+_WITH_THE_BOUNDARY_ALONE = ("iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy")
 _DESCRIPTION = "Made by the HumanGovState operator for the cleanup function of the same name"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """The role. `other_policies` and `attached` are None where they were not read."""
+    """The role. `policy`, `other_policies` and `attached` are None where they were not read: another's are not."""
 
     created: datetime | None
     path: str
@@ -59,10 +60,13 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
         created=role.get("CreateDate"),
         path=role["Path"],
         trust=as_json(role.get("AssumeRolePolicyDocument") or {}),
-        policy=_inline_policy(clients, name),
+        policy=None,
         boundary=(role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
         tags=_tags(role),
     )
+    if observed.tags.get(OWNER_TAG) != names.owner:  # the operator may have no right to read more of it
+        return observed
+    observed = replace(observed, policy=_inline_policy(clients, name))
     if deep:
         return replace(observed, other_policies=_other_policies(clients, name), attached=_attached(clients, name))
     return observed
@@ -141,7 +145,10 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
     """One of plan's changes. Raises AwsError."""
-    answer = clients.call(change.action, target=change.target, **change.parameters)
+    try:
+        answer = clients.call(change.action, target=change.target, **change.parameters)
+    except AwsError as error:
+        raise _told_of_the_boundary(error, desired) from error
     if observed is None:
         return Observed(
             created=answer["Role"].get("CreateDate"),
@@ -164,6 +171,21 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
             return replace(observed, attached=())
         case _:
             return replace(observed, tags={**observed.tags, **desired.tags})
+
+
+def _told_of_the_boundary(error: AwsError, desired: Desired) -> AwsError:
+    """The same error, with what AWS leaves out where the permissions boundary may be the reason."""
+    meaning, text = error.meaning, error.text
+    if error.action in _WITH_THE_BOUNDARY_ALONE and error.code.startswith("AccessDenied"):
+        given = f"gives {desired.boundary}" if desired.boundary else "gives none"
+        text += (
+            "; the policy in deploy/iam allows it with the permissions boundary that it names, and the operator "
+            f"{given} (--permissions-boundary)"
+        )
+    elif error.gone and "Scope ARN" in error.text:  # the boundary is not there, rather than the role
+        meaning = Meaning.PERSON
+        text += " That is what --permissions-boundary names"
+    return AwsError(action=error.action, target=error.target, code=error.code, text=text, meaning=meaning)
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:

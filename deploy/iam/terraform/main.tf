@@ -1,0 +1,67 @@
+# The HumanGovState operator's role in AWS, and the permissions boundary of the roles that it makes. The documents are
+# those of deploy/iam/*.json: their placeholders are the keys of local.values.
+
+data "aws_partition" "current" {}
+
+data "aws_caller_identity" "current" {}
+
+locals {
+  values = {
+    Partition      = data.aws_partition.current.partition
+    Account        = data.aws_caller_identity.current.account_id
+    Region         = var.region
+    Tables         = var.tables
+    Buckets        = var.buckets
+    Functions      = var.functions
+    Boundary       = var.boundary
+    OIDCProvider   = var.oidc_provider != null ? var.oidc_provider : ""
+    ClusterARN     = var.cluster_arn != null ? var.cluster_arn : ""
+    Namespace      = var.namespace
+    ServiceAccount = var.service_account
+  }
+
+  trust = var.oidc_provider != null ? "trust-irsa.json" : "trust-pod-identity.json"
+}
+
+resource "aws_iam_policy" "boundary" {
+  name        = var.boundary
+  description = "The most that a role made by the HumanGovState operator can do."
+  policy      = jsonencode(jsondecode(templatefile("${path.module}/../boundary-policy.json", local.values)))
+  tags        = var.tags
+}
+
+resource "aws_iam_policy" "operator" {
+  name        = var.role_name
+  description = "What the HumanGovState operator calls."
+  policy      = jsonencode(jsondecode(templatefile("${path.module}/../operator-policy.json", local.values)))
+  tags        = var.tags
+}
+
+resource "aws_iam_role" "operator" {
+  name               = var.role_name
+  description        = "The HumanGovState operator."
+  assume_role_policy = jsonencode(jsondecode(templatefile("${path.module}/../${local.trust}", local.values)))
+  tags               = var.tags
+
+  lifecycle {
+    precondition {
+      condition     = (var.oidc_provider != null) != (var.cluster_arn != null)
+      error_message = "Give oidc_provider (IRSA) or cluster_arn (EKS Pod Identity), and not both."
+    }
+  }
+}
+
+resource "aws_iam_role_policy_attachment" "operator" {
+  role       = aws_iam_role.operator.name
+  policy_arn = aws_iam_policy.operator.arn
+}
+
+resource "aws_eks_pod_identity_association" "operator" {
+  count = var.cluster_arn != null ? 1 : 0
+
+  cluster_name    = split("/", var.cluster_arn)[1]
+  namespace       = var.namespace
+  service_account = var.service_account
+  role_arn        = aws_iam_role.operator.arn
+  tags            = var.tags
+}

@@ -1,0 +1,85 @@
+# What the operator may work on.
+
+variable "region" {
+  description = "Region of the tables and buckets; * if the HumanGovStates name several."
+  type        = string
+
+  validation {
+    condition     = can(regex("^([a-z]{2}(-[a-z]+)+-[0-9]|\\*)$", var.region))
+    error_message = "region is an AWS region, like us-east-1, or * for several."
+  }
+}
+
+variable "tables" {
+  description = "Pattern of the tables' names."
+  type        = string
+  default     = "humangov-*"
+}
+
+variable "buckets" {
+  description = "Pattern of the buckets' names."
+  type        = string
+  default     = "humangov-*"
+}
+
+variable "functions" {
+  description = "Pattern of the functions' names; it ends with *. Name no other function so."
+  type        = string
+  default     = "humangov-*"
+
+  validation {
+    condition     = endswith(var.functions, "*")
+    error_message = "functions ends with *, because names of roles and log groups go on after the function's."
+  }
+}
+
+# Who the operator is: by IRSA (oidc_provider) or by EKS Pod Identity (cluster_arn).
+
+variable "oidc_provider" {
+  description = "IRSA: issuer of the cluster's tokens without https://, like oidc.eks.us-east-1.amazonaws.com/id/0123."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.oidc_provider == null ? true : !can(regex("^(https?:|arn:)", var.oidc_provider))
+    error_message = "oidc_provider is the issuer without https://, not a URL and not an ARN."
+  }
+}
+
+variable "cluster_arn" {
+  description = "EKS Pod Identity: ARN of the cluster."
+  type        = string
+  default     = null
+}
+
+variable "namespace" {
+  description = "The operator's namespace."
+  type        = string
+  default     = "humangov"
+}
+
+variable "service_account" {
+  description = "The operator's service account."
+  type        = string
+  default     = "humangov-operator"
+}
+
+# Names.
+
+variable "role_name" {
+  description = "Name of the operator's role, and of its policy."
+  type        = string
+  default     = "humangov-operator"
+}
+
+variable "boundary" {
+  description = "Name of the permissions boundary."
+  type        = string
+  default     = "humangov-cleanup-boundary"
+}
+
+variable "tags" {
+  description = "Tags of the role and the policies."
+  type        = map(string)
+  default     = {}
+}

@@ -1,0 +1,89 @@
+"""What all operators of the run before asked of AWS, against the policy of deploy/iam: all was granted, all is needed.
+
+`make test` runs it when the other tests have ended. AWS's own judgement is not shown: conditions are held against what
+the emulator knew when the call was made; an operator that ran as a process tells none, and its calls are held against
+actions and resources alone. What was asked in no test can't show either.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+import pytest
+
+from tests.deploy import iam
+from tests.deploy.iam import Policy
+from tests.support import aws_evidence
+from tests.support.aws_evidence import ACCOUNT, Asked
+
+NEEDS_NO_PERMISSION = {"sts:GetCallerIdentity"}
+# Names that tests give and that do not begin with humangov-. The README says what to do about such names.
+OTHER_FUNCTIONS = {"Erase"}
+ROLES_OF = ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary")
+BOUNDARY = {"iam:PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/{iam.DEFAULTS['Boundary']}"}
+NO_RUN = "there is no record of {}: run all tests, with `make test`"
+
+
+@pytest.fixture(scope="module")
+def asked() -> list[Asked]:
+    every = [one for one in aws_evidence.found() if one.action not in NEEDS_NO_PERMISSION]
+    if not any(one.context is not None for one in every):
+        pytest.fail(NO_RUN.format("AWS calls of tests/aws"), pytrace=False)
+    if not any(one.context is None for one in every):
+        pytest.fail(NO_RUN.format("AWS calls in logs of operators"), pytrace=False)
+    return every
+
+
+@cache
+def policy(region: str, functions: str) -> Policy:
+    """As the README says to fill it in for one region."""
+    return iam.filled(iam.OPERATOR, Partition="aws", Region=region, Account=ACCOUNT, Functions=functions)
+
+
+def granting(one: Asked) -> list[str]:
+    """Sids of the statements that allow the call."""
+    about = f"{one.resource} {(one.context or {}).get('lambda:FunctionArn')}"
+    other = next((name for name in OTHER_FUNCTIONS if re.search(rf"\b{name}\b", about)), None)
+    judge = policy(one.region, f"{other}*" if other else iam.DEFAULTS["Functions"])
+    if one.context is None:
+        return iam.names(judge, one.action, one.resource)
+    return [
+        statement["Sid"]
+        for statement in iam.statements(judge)
+        if iam.applies(statement, one.action, one.resource, one.context)
+    ]
+
+
+def without_the_boundary(one: Asked) -> bool:
+    """Some tests run an operator without the boundary, or with another: for its roles the policy is to refuse it."""
+    return one.action in ROLES_OF and one.context is not None and not BOUNDARY.items() <= one.context.items()
+
+
+def test_every_call_is_one_that_the_policy_allows(asked: list[Asked]) -> None:
+    assert [one for one in asked if not granting(one) and not without_the_boundary(one)] == []
+
+
+def test_every_role_without_the_boundary_is_one_that_the_policy_refuses(asked: list[Asked]) -> None:
+    unbounded = [one for one in asked if without_the_boundary(one)]
+    assert unbounded
+    assert [one for one in unbounded if granting(one)] == []
+
+
+def test_every_statement_was_needed_for_each_of_its_actions(asked: list[Asked]) -> None:
+    needed = {(sid, one.action) for one in asked for sid in granting(one)}
+    granted = {
+        (statement["Sid"], action)
+        for statement in iam.statements(policy("us-east-1", iam.DEFAULTS["Functions"]))
+        for action in iam.listed(statement["Action"])
+    }
+    assert granted - needed == set(), "to be taken out of the policy, unless only a part of the tests was run"
+
+
+def test_the_operator_s_log_tells_what_was_asked(asked: list[Asked]) -> None:
+    """The calls of processes are known by it alone. It names a role without its path."""
+    assert [one for one in asked if last(one.told) != last(one.resource)] == []
+
+
+def last(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1] if ":role/" in arn else arn

@@ -1,0 +1,90 @@
+"""The permissions boundary of the function's role: always there, put back, and named where AWS refuses for its sake.
+
+Runs on MiniStack, which takes any ARN for a boundary: AWS's refusals are injected, in AWS's words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.aws.world import Fault, World, denied, error, on
+
+ROLE = "humangov-california-delete-file-us-east-1"
+ANOTHER = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+
+def boundary(world: World) -> str | None:
+    role = world.sdk.client("iam").get_role(RoleName=ROLE)["Role"]
+    told: str | None = (role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
+    return told
+
+
+@pytest.mark.parametrize("found", [None, ANOTHER])
+def test_a_role_without_the_boundary_or_with_another_is_given_it_before_its_policy_is_written(
+    world: World, found: str | None
+) -> None:
+    """In the other order AWS would refuse the policy."""
+    key = world.provisioned()
+    client = world.sdk.client("iam")
+    if found is None:
+        client.delete_role_permissions_boundary(RoleName=ROLE)
+    else:
+        client.put_role_permissions_boundary(RoleName=ROLE, PermissionsBoundary=found)
+    client.delete_role_policy(RoleName=ROLE, PolicyName="humangov-cleanup")
+    world.settle(key)
+    assert world.line.writes() == ["iam:PutRolePermissionsBoundary", "iam:PutRolePolicy"]
+    assert boundary(world) == world.settings.permissions_boundary_arn
+
+
+def test_an_operator_that_has_no_boundary_leaves_the_one_that_a_role_has(world: World) -> None:
+    key = world.provisioned()
+    before = boundary(world)
+    world.settings = replace(world.settings, permissions_boundary_arn=None)
+    world.new_life()
+    world.settle(key)
+    assert (world.line.writes(), boundary(world)) == ([], before)
+
+
+@pytest.mark.parametrize("given", [None, ANOTHER])
+@pytest.mark.parametrize("action", ["iam:CreateRole", "iam:PutRolePolicy"])
+def test_a_refusal_for_the_boundary_s_sake_names_the_flag(world: World, action: str, given: str | None) -> None:
+    world.settings = replace(world.settings, permissions_boundary_arn=given)
+    world.new_life()
+    world.make_table()
+    world.make_bucket()
+    world.line.faults = [Fault(on(action), error=denied(action))]
+    key = world.apply()
+    for _ in range(3):
+        world.one_pass(key)
+    told = world.condition(key, "RoleReady")
+    assert (told["status"], told["reason"]) == ("False", "AccessDenied")
+    assert f"and the operator gives {given or 'none'} (--permissions-boundary)" in told["message"]
+
+
+def test_a_boundary_that_does_not_exist_needs_a_person(world: World) -> None:
+    """AWS calls it NoSuchEntity, the code of a role that is not there."""
+    world.make_table()
+    world.make_bucket()
+    text = f"Scope ARN: {world.settings.permissions_boundary_arn} does not exist or is not attachable."
+    world.line.faults = [Fault(on("iam:CreateRole"), error=error("NoSuchEntity", text, status=404))]
+    key = world.apply()
+    for _ in range(3):
+        world.one_pass(key)
+    told = world.condition(key, "RoleReady")
+    assert (told["status"], told["reason"]) == ("False", "Refused")
+    assert f"{text} That is what --permissions-boundary names" in told["message"]
+    assert world.condition(key, "Stalled")["status"] == "True"
+
+
+def test_of_another_s_role_no_more_is_read_than_whose_it_is(world: World) -> None:
+    """The policy of deploy/iam lets the operator see that a role of this name is there, and not what it may do."""
+    world.make_table()
+    world.make_bucket()
+    world.sdk.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
+    key = world.apply()
+    world.one_pass(key)
+    assert world.condition(key, "RoleReady")["reason"] == "NotOwned"
+    assert {action for action in world.line.reads() if action.startswith("iam:")} == {"iam:GetRole"}
+    assert not [action for action in world.line.writes() if action.startswith("iam:")]

@@ -1,0 +1,268 @@
+"""The forms in which the operator's rights are installed: the README, Terraform, CloudFormation; and a linter over all.
+
+The JSON is the one source: each form has to come to the same documents. It can't show what Terraform's AWS provider
+does with them (it comes from a registry of its own), nor AWS's CloudFormation; test_iam_enforced.py has MiniStack's.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+import hcl2
+import pytest
+import yaml
+from botocore import xform_name
+from cfnlint.api import ManualArgs, lint  # type: ignore[import-untyped]
+from humangov.aws.policy import cleanup_policy, trust_policy
+
+from deploy.iam import render
+from sandbox.paths import REPOSITORY
+from tests.deploy import iam
+from tests.deploy.iam import Policy
+from tests.deploy.test_iam import KEY, NAMES, REGION, VALUES
+
+DOCUMENTS = [iam.OPERATOR, iam.BOUNDARY, iam.IRSA, iam.POD_IDENTITY]
+README = iam.FOLDER / "README.md"
+TERRAFORM = iam.FOLDER / "terraform"
+every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.stem))
+
+
+# The README
+
+IN_THE_README = {
+    "Partition": "aws", "Region": "us-east-1", "Account": "123456789012",
+    "OIDCProvider": "oidc.eks.us-east-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
+    "ClusterARN": "arn:aws:eks:us-east-1:123456789012:cluster/humangov-cluster",
+}  # fmt: skip
+
+
+def scripts() -> list[str]:
+    return re.findall(r"^```bash\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_s_commands_fill_every_document_in() -> None:
+    [filling] = [script for script in scripts() if "sed " in script]
+    done = subprocess.run(
+        ["bash", "-euc", f"{filling}\necho $filled"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    made = sorted(Path(done.stdout.strip()).iterdir())
+    assert [path.name for path in made] == sorted(path.name for path in DOCUMENTS)
+    for path in made:
+        assert json.loads(path.read_text()) == iam.filled(iam.FOLDER / path.name, **IN_THE_README)
+        assert "${" not in path.read_text()
+
+
+def commands() -> list[list[str]]:
+    """Every `aws …` of the README, as words."""
+    text = "\n".join(scripts()).replace("\\\n", " ")
+    return [shlex.split(line) for line in text.splitlines() if line.startswith("aws ")]
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words[1:3]))
+def test_every_aws_command_of_the_readme_is_one_that_aws_knows(words: list[str]) -> None:
+    _, service, operation, *rest = words
+    flags = {word.removeprefix("--").replace("-", "_") for word in rest if word.startswith("--")}
+    if (service, operation) == ("cloudformation", "deploy"):  # the CLI's own, no call of the API
+        assert flags == {"stack_name", "capabilities", "template_file", "parameter_overrides"}
+        return
+    model = botocore.session.get_session().get_service_model(service)
+    known = {xform_name(name): name for name in model.operation_names}
+    shape = model.operation_model(known[operation.replace("-", "_")]).input_shape
+    assert shape is not None
+    members = {xform_name(name) for name in shape.members}
+    assert flags <= members
+    assert {xform_name(name) for name in shape.required_members} <= flags
+
+
+@every_document
+def test_the_readme_explains_every_statement(path: Path) -> None:
+    readme = README.read_text()
+    sids = [statement["Sid"] for statement in json.loads(path.read_text())["Statement"]]
+    assert [sid for sid in sids if f"`{sid}`" not in readme] == []
+
+
+def test_the_readme_explains_no_statement_that_there_is_not() -> None:
+    sids = {statement["Sid"] for path in DOCUMENTS for statement in json.loads(path.read_text())["Statement"]}
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", README.read_text(), re.MULTILINE)
+    assert {sid for row in rows for sid in re.findall(r"\w+", row)} == sids
+
+
+# Terraform
+
+
+def module() -> dict[str, list[Any]]:
+    """All files of the module, by kind of block."""
+    blocks: dict[str, list[Any]] = {}
+    for path in sorted(TERRAFORM.glob("*.tf")):
+        for kind, found in hcl2.loads(path.read_text()).items():
+            blocks.setdefault(kind, []).extend(found)
+    return blocks
+
+
+def named(kind: str) -> dict[str, Any]:
+    """Blocks with one label: variables, outputs."""
+    return {label.strip('"'): body for block in module()[kind] for label, body in block.items()}
+
+
+def text_of_the_module() -> str:
+    return "\n".join(path.read_text() for path in sorted(TERRAFORM.glob("*.tf")))
+
+
+def test_terraform_takes_the_documents_themselves_and_gives_each_placeholder_a_value() -> None:
+    [local] = module()["locals"]
+    given = {key for key in local["values"] if not key.startswith("__")}
+    assert given == set().union(*(iam.placeholders(path) for path in DOCUMENTS))
+    taken = re.findall(r'templatefile\("\$\{path\.module\}/\.\./([^"]+)", local\.values\)', text_of_the_module())
+    trusts = re.findall(r'"(trust-[\w-]+\.json)"', str(local["trust"]))
+    assert sorted(taken) == ["${local.trust}", iam.BOUNDARY.name, iam.OPERATOR.name]
+    assert sorted(trusts) == [iam.IRSA.name, iam.POD_IDENTITY.name]
+
+
+def test_terraform_s_defaults_are_the_readme_s() -> None:
+    [local] = module()["locals"]
+    variables = named("variable")
+    for placeholder, value in iam.DEFAULTS.items():
+        name = local["values"][placeholder].removeprefix("${var.").removesuffix("}")
+        assert variables[name]["default"].strip('"') == value
+    assert "default" not in variables["region"]
+
+
+def test_terraform_takes_partition_and_account_from_the_provider() -> None:
+    """So that it works in GovCloud and China."""
+    [local] = module()["locals"]
+    assert local["values"]["Partition"] == "${data.aws_partition.current.partition}"
+    assert local["values"]["Account"] == "${data.aws_caller_identity.current.account_id}"
+    assert "arn:aws" not in text_of_the_module()
+
+
+def test_terraform_uses_each_of_its_variables_and_declares_each_that_it_uses() -> None:
+    used = set(re.findall(r"\bvar\.(\w+)", text_of_the_module()))
+    assert used == set(named("variable"))
+    assert set(named("output")) == {"role_arn", "boundary_arn"}
+
+
+def test_the_readme_s_module_gives_variables_that_there_are() -> None:
+    [shown] = re.findall(r"^```hcl\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    [block] = hcl2.loads(shown)["module"]
+    given = {key for key in block['"humangov_operator"'] if not key.startswith("__")} - {"source"}
+    assert given == {"region", "oidc_provider"}
+    assert given | {"cluster_arn"} <= set(named("variable"))
+
+
+# CloudFormation
+
+LINTED = ManualArgs(include_checks=["I"], regions=[REGION, "us-east-1"])
+
+
+class Loader(yaml.SafeLoader):
+    """Reads the short forms of CloudFormation's functions as what stands in them."""
+
+
+def _function(loader: yaml.SafeLoader, _tag: str, node: yaml.Node) -> Any:
+    match node:
+        case yaml.ScalarNode():
+            return loader.construct_scalar(node)
+        case yaml.SequenceNode():
+            return loader.construct_sequence(node, deep=True)
+        case _:
+            raise NotImplementedError(node)
+
+
+Loader.add_multi_constructor("!", _function)
+
+
+def template() -> dict[str, Any]:
+    return dict(yaml.load(render.TEMPLATE.read_text(), Loader))  # noqa: S506  a SafeLoader
+
+
+@pytest.mark.parametrize(
+    ("resource", "document", "path"),
+    [
+        ("BoundaryPolicy", "PolicyDocument", iam.BOUNDARY),
+        ("OperatorPolicy", "PolicyDocument", iam.OPERATOR),
+        ("RoleByToken", "AssumeRolePolicyDocument", iam.IRSA),
+        ("RoleByPodIdentity", "AssumeRolePolicyDocument", iam.POD_IDENTITY),
+    ],
+)
+def test_the_template_s_documents_are_those_of_the_files(resource: str, document: str, path: Path) -> None:
+    text = template()["Resources"][resource]["Properties"][document]
+    pseudo = {"AWS::Partition": VALUES["Partition"], "AWS::AccountId": VALUES["Account"]}
+    for name, value in {**iam.DEFAULTS, **VALUES, **pseudo}.items():
+        text = text.replace(f"${{{name}}}", value)
+    assert json.loads(text) == iam.filled(path, **VALUES)
+
+
+def test_the_template_has_a_parameter_for_each_placeholder_with_the_readme_s_defaults() -> None:
+    parameters = template()["Parameters"]
+    placeholders = set().union(*(iam.placeholders(path) for path in DOCUMENTS))
+    assert placeholders - set(render.PSEUDO_PARAMETERS) <= set(parameters)
+    assert {name: parameters[name]["Default"] for name in iam.DEFAULTS} == iam.DEFAULTS
+
+
+def test_the_template_is_not_stale() -> None:
+    assert render.rendered(render.TEMPLATE.read_text()) == render.TEMPLATE.read_text()
+
+
+def test_a_stale_template_is_rendered_anew() -> None:
+    stale = render.TEMPLATE.read_text().replace("dynamodb:UpdateTable", "dynamodb:CreateTable")
+    assert stale != render.TEMPLATE.read_text()
+    assert render.rendered(stale) == render.TEMPLATE.read_text()
+
+
+def test_the_template_passes_cloudformation_s_linter() -> None:
+    assert [str(told) for told in lint(render.TEMPLATE.read_text(), config=LINTED)] == []
+
+
+# A linter over every policy
+
+
+def told_of(policy: Policy, trust: Policy) -> list[str]:
+    """What cfn-lint finds in an identity's policy and a role's trust policy."""
+    resources = {
+        "Policy": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}},
+        "Role": {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": trust}},
+    }
+    document = json.dumps({"AWSTemplateFormatVersion": "2010-09-09", "Resources": resources})
+    return [f"{found.rule.id} {found.message}" for found in lint(document, config=LINTED)]
+
+
+OPERATOR, BOUNDARY, BY_TOKEN, BY_POD_IDENTITY = (iam.filled(path, **VALUES) for path in DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("policy", "trust"),
+    [
+        (OPERATOR, BY_TOKEN),
+        (BOUNDARY, BY_POD_IDENTITY),
+        (cleanup_policy(NAMES, table_key_arn=None), trust_policy()),
+        (cleanup_policy(NAMES, table_key_arn=KEY), trust_policy()),
+    ],
+    ids=["operator, IRSA", "boundary, Pod Identity", "function", "function, encrypted table"],
+)
+def test_the_linter_is_clean(policy: Policy, trust: Policy) -> None:
+    assert told_of(policy, trust) == []
+
+
+MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
+    "an action that AWS does not know": lambda one: one.update(Action="dynamodb:GetRecordz"),
+    "no effect": lambda one: one.pop("Effect"),
+    "a misspelled element": lambda one: one.update(Ressource="*"),
+    "a misspelled operator": lambda one: one.update(Condition={"StringEqual": {"aws:ResourceAccount": "1"}}),
+    "a resource of another service": lambda one: one.update(Action="dynamodb:Scan", Resource="arn:aws:s3:::bucket"),
+    "an ARN that is none": lambda one: one.update(Resource="arn:dynamodb:x"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_linter_would_tell(mistake: str) -> None:
+    wrong: Mapping[str, Any] = copy.deepcopy(BOUNDARY)
+    MISTAKES[mistake](wrong["Statement"][0])
+    assert told_of(wrong, BY_TOKEN) != []
