@@ -261,7 +261,7 @@ def api_server_flags(layout: Layout, *, ports: Mapping[str, int], identities: Id
         "--kubelet-preferred-address-types=InternalIP",
         f"--audit-policy-file={layout.configuration / 'audit-policy.yaml'}",
         f"--audit-log-path={layout.audit_log}",
-        # One run of all tests writes some 8 MB, several runs on one sandbox more; what was rotated away can't be counted.
+        # One run of all tests writes some 8 MB, and what was rotated away can no longer be counted.
         "--audit-log-maxsize=1000",
         # A write is in the log when its answer arrives, so that it can be counted at once.
         "--audit-log-mode=blocking",
