@@ -42,7 +42,8 @@ test: setup ## All tests, on a real control plane and an emulated AWS; one that 
 
 .PHONY: test-install
 test-install: setup ## What users install, in pods of a whole cluster; says why where there can be none
-	@$(PY) -m pytest tests/install $(ARGS)
+	@$(PY) -m pytest -n 2 --dist loadfile tests/install --ignore=tests/install/test_end.py $(ARGS)
+	@if [ -z "$(ARGS)" ]; then $(PY) -m pytest -q tests/install/test_end.py; fi
 
 .PHONY: cluster
 cluster: setup ## A whole cluster with a node, the image, the chart, and the story told from pods; it stays up

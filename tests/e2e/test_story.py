@@ -68,6 +68,8 @@ def test_each_erasure_leaves_a_receipt_of_intent_and_outcome_in_the_log_group(re
     account, state = ready.account, ready.state
     account.dismiss(state, "employee-3")
     wait_erased(ready, "3.pdf")
+    # The emulator at times hands an invocation's last lines over with those of the next.
+    account.dismiss(state, "employee-2")
     wait_for(lambda: "3.pdf" in outcomes(ready), what="the outcome is logged", seen=lambda: account.log_lines(state))
     intent, outcome = (line for line in account.receipts(state) if line["key"] == "3.pdf")
     assert (intent["receipt"], outcome["receipt"]) == ("intent", "outcome")

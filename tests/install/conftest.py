@@ -5,6 +5,7 @@ The cluster is a sandbox of its own, which is started once for all tests here an
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,9 @@ from tests.support.waiting import wait_for
 def environ() -> Mapping[str, str]:
     """Of the sandbox with the node; never the user's own cluster or AWS."""
     own = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "AWS_ENDPOINT_URL")}
-    return {**own, ROOT_VARIABLE: os.environ.get("HUMANGOV_CLUSTER_DIR") or str(BUILD / "cluster")}
+    folder = os.environ.get("HUMANGOV_CLUSTER_DIR") or str(BUILD / "cluster")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    return {**own, ROOT_VARIABLE: folder if worker == "gw0" else f"{folder}-{worker}"}
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +63,9 @@ def _forget_releases(running: Sandbox) -> None:
 @pytest.fixture(scope="session")
 def image(node: Sandbox, environ: Mapping[str, str]) -> str:
     """The image from the Dockerfile, in the node; its name."""
-    return delivery.to_node(Layout(node.root), say=print, environ=environ)
+    with (BUILD / "image.lock").open("w") as lock:  # the images' store is one for all workers
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return delivery.to_node(Layout(node.root), say=print, environ=environ)
 
 
 @pytest.fixture(scope="session")
