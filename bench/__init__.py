@@ -6,4 +6,6 @@ rig.py           the sandbox with a recorder in front of its AWS, and an operato
 walkthrough.py   the same AWS objects made by hand: what the figures are compared with
 calls.py         AWS calls, Kubernetes writes and seconds of one tenant, and of fifty
 moto.py          the same seconds where AWS itself takes none
+events.py        a poison record's shard, and 100,000 stream events with faults, behind Lambda's event source
+cleanup.py       the function beside the walkthrough's: calls, seconds, memory, size, cold start
 """

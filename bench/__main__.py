@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench import calls, moto
+from bench import calls, cleanup, events, moto
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
@@ -48,6 +48,24 @@ def calls_command(*, repeats: int, states: int, json_only: bool) -> None:
 def moto_command(*, repeats: int, states: int, json_only: bool) -> None:
     """Apply to Ready and delete to gone on moto, where AWS itself takes no time."""
     _print(lambda: moto.run(say=say, repeats=repeats, states=states), json_only=json_only)
+
+
+@main.command("events", context_settings=_CONTEXT)
+@click.option("--events", "number", type=click.IntRange(min=1), default=events.EVENTS, help="Stream events.")
+@click.option("--faults", type=click.FloatRange(0, 1), default=events.FAULTS, help="Share of calls and keys that fail.")
+@click.option("--seed", type=int, default=1, help="Another seed, another life.")
+@_json_only
+def events_command(*, number: int, faults: float, seed: int, json_only: bool) -> None:
+    """A poison record's shard, and 100,000 stream events with faults: behind Lambda's event source, in memory."""
+    _print(lambda: events.run(say=say, events=number, faults=faults, seed=seed), json_only=json_only)
+
+
+@main.command("cleanup", context_settings=_CONTEXT)
+@click.option("--repeats", type=click.IntRange(min=1), default=5, help="Batches of 1,000 removals, of each function.")
+@_json_only
+def cleanup_command(*, repeats: int, json_only: bool) -> None:
+    """1,000 removals in a batch, beside the walkthrough's function: calls, seconds, memory, size, cold start."""
+    _print(lambda: cleanup.run(say=say, repeats=repeats), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

@@ -1,7 +1,7 @@
 """Lambda's Runtime API on loopback: runs a function's unmodified zip under AWS's runtime interface client.
 
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. It enforces neither time-outs, nor memory, nor
-the 6 MB limit, and gives the function whatever rights the emulator gives.
+https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. It kills the function at its deadline if it is
+asked to. It bounds no memory, and gives the function whatever rights the emulator gives.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import json
 import os
 import queue
+import select
 import socket
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from typing import Any, Self
 _API = "/2018-06-01/runtime/"
 _FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file"
 _WAIT_SECONDS = 60
+TIMED_OUT = "Sandbox.Timedout"
+EXITED = "Runtime.ExitError"
 
 
 @dataclass(frozen=True)
@@ -60,12 +63,17 @@ class RunningFunction:
     def __init__(self, code: bytes, *, handler: str, environment: Mapping[str, str], directory: Path) -> None:
         self._code, self._handler, self._directory = code, handler, directory
         self._environment = dict(environment)
-        self._log: queue.Queue[str | None] = queue.Queue()
+        self.starts = 0
 
     def __enter__(self) -> Self:
+        zipfile.ZipFile(io.BytesIO(self._code)).extractall(self._directory)
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        self.starts += 1
         self._api = _Api()
         threading.Thread(target=self._api.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        zipfile.ZipFile(io.BytesIO(self._code)).extractall(self._directory)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "awslambdaric", self._handler],
             cwd=self._directory,
@@ -84,62 +92,109 @@ class RunningFunction:
             | self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            text=True,
         )
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        return self
+        self._log = _Log(self._process)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
         self._process.kill()
         self._process.wait()
-        self._reader.join()
-        if self._process.stdout:
-            self._process.stdout.close()
+        self._log.close()
         self._api.waiting.put(None)
         self._api.shutdown()
         self._api.server_close()
 
-    def invoke(self, event: Any, *, timeout_ms: int = 300_000) -> Invocation:
+    def invoke(self, event: Any, *, timeout_ms: int = 300_000, kill: bool = False) -> Invocation:
         """Runs one event to its end. timeout_ms: how far off the deadline is that the function sees.
 
-        Raises InitError, or AssertionError if the function's process ends or hangs.
+        kill: do as Lambda does at the deadline, and where the process ends by itself: the invocation has failed, and
+        the next one finds a new process. Without it, raises AssertionError if the process ends or hangs. Raises
+        InitError.
         """
         outcome = self._api.submit(event, timeout_ms=timeout_ms)
         until = time.monotonic() + _WAIT_SECONDS
         while True:
             with suppress(queue.Empty):
-                kind, body = outcome.get(timeout=0.1)
+                kind, body = outcome.get(timeout=0.02 if kill else 0.1)
                 break
             if not self._api.init_errors.empty():
                 raise InitError(self._api.init_errors.get())
-            if self._process.poll() is not None or time.monotonic() > until:
+            ended, late = self._process.poll() is not None, time.monotonic() > until
+            if kill and (ended or self._api.overdue):
+                return self._replaced(EXITED if ended else TIMED_OUT)
+            if ended or late:
                 raise AssertionError("the function gave no answer; its log: " + "\n".join(self.log_so_far))
         if kind == "error":
-            return Invocation(result=None, error=body, lines=[])
-        return Invocation(result=body, error=None, lines=self._lines())
+            return Invocation(result=None, error=body, lines=self._log.taken())
+        return Invocation(result=body, error=None, lines=self._log.taken())
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs now."""
+        return self._process.pid
+
+    def kill(self) -> None:
+        """As when it runs out of memory."""
+        self._process.kill()
+
+    def _replaced(self, kind: str) -> Invocation:
+        self._stop()
+        lines = self._log.taken()
+        self._start()
+        return Invocation(result=None, error={"errorType": kind}, lines=lines)
 
     @property
     def log_so_far(self) -> list[str]:
         """What a running invocation has already written."""
-        return [text for text in list(self._log.queue) if text is not None]
+        return self._log.lines()
 
-    def _lines(self) -> list[dict[str, Any]]:
-        # The log goes through a pipe of its own: the batch's summary is its last line.
-        lines: list[dict[str, Any]] = []
-        while not lines or lines[-1].get("message") != "batch":
-            text = self._log.get(timeout=_WAIT_SECONDS)
-            assert text is not None, f"the log ended after {lines}"
-            lines.append(json.loads(text))
-        return lines
+
+class _Log:
+    """What a process writes. Whatever it wrote before it answered is in the pipe by then, and so in `lines`."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout
+        self._pipe = process.stdout
+        self._text = b""
+        self._taken = 0
+        self._ended = False
+        self._lock = threading.Lock()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def lines(self) -> list[str]:
+        """The lines since the last `taken`."""
+        with self._lock:
+            self._drain()
+            return self._text[self._taken :].decode().splitlines()
+
+    def taken(self) -> list[dict[str, Any]]:
+        """The JSON objects among the lines, once; the runtime client's own lines are none."""
+        lines = self.lines()
+        self._taken = len(self._text)
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def close(self) -> None:
+        """After the process has ended."""
+        self._reader.join()
+        self._pipe.close()
 
     def _read(self) -> None:
-        assert self._process.stdout
-        for text in self._process.stdout:
-            self._log.put(text.rstrip("\n"))
-        self._log.put(None)
+        # A function must never wait for a full pipe.
+        while not self._ended:
+            select.select([self._pipe], [], [], 0.1)
+            with self._lock:
+                self._drain()
+
+    def _drain(self) -> None:
+        while not self._ended and select.select([self._pipe], [], [], 0)[0]:
+            part = os.read(self._pipe.fileno(), 65536)
+            self._text += part
+            self._ended = not part
 
 
 class _Api(ThreadingHTTPServer):
@@ -150,11 +205,18 @@ class _Api(ThreadingHTTPServer):
         self.waiting: queue.Queue[tuple[str, bytes, int] | None] = queue.Queue()
         self.answers: dict[str, queue.Queue[tuple[str, Any]]] = {}
         self.init_errors: queue.Queue[Any] = queue.Queue()
+        self.deadline_ms: int | None = None
+
+    @property
+    def overdue(self) -> bool:
+        """The start of the process does not count: the time runs once it has taken the event."""
+        return self.deadline_ms is not None and time.time() * 1000 > self.deadline_ms
 
     def submit(self, event: Any, *, timeout_ms: int) -> queue.Queue[tuple[str, Any]]:
         request_id = f"request-{len(self.answers) + 1}"
         self.answers[request_id] = queue.Queue()
-        self.waiting.put((request_id, json.dumps(event).encode(), int(time.time() * 1000) + timeout_ms))
+        self.deadline_ms = None
+        self.waiting.put((request_id, json.dumps(event).encode(), timeout_ms))
         return self.answers[request_id]
 
 
@@ -173,10 +235,11 @@ class _Handler(BaseHTTPRequestHandler):
         if submitted is None:
             self.close_connection = True
             return
-        request_id, body, deadline_ms = submitted
+        request_id, body, timeout_ms = submitted
+        self.server.deadline_ms = int(time.time() * 1000) + timeout_ms
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
-            "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
+            "Lambda-Runtime-Deadline-Ms": str(self.server.deadline_ms),
             "Lambda-Runtime-Invoked-Function-Arn": _FUNCTION_ARN,
             "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000",
             "Content-Type": "application/json",

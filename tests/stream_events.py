@@ -31,12 +31,13 @@ def change(
     age_seconds: float = 1,
     key_names: Sequence[str] = ("id",),
     expired: bool = False,
+    at: float | None = None,
 ) -> Event:
-    """One record; age_seconds: how long ago the item changed. Sequence numbers rise with each call."""
+    """One record; age_seconds: how long ago the item changed, or `at`: when. Sequence numbers rise with each call."""
     number = next(_numbers)
     image = old if old is not None else new or {}
     dynamodb: dict[str, Any] = {
-        "ApproximateCreationDateTime": int(time.time() - age_seconds),
+        "ApproximateCreationDateTime": int(time.time() - age_seconds if at is None else at),
         "Keys": {name: image[name] for name in key_names},
         "SequenceNumber": f"{number:021d}",
         "SizeBytes": 100,

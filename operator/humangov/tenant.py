@@ -29,6 +29,7 @@ class InvalidSpecError(Exception):
 class Table:
     name: str
     file_attributes: tuple[str, ...] = ("pdf",)
+    file_names: str = "Unique"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +176,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
             "the cleanup function is named after it"
         )
     spec = _section(resource, "spec", _SPEC_FIELDS, where="")
-    table = _section(spec, "table", {"name": str, "fileAttributes": list})
+    table = _section(spec, "table", {"name": str, "fileAttributes": list, "fileNames": str})
     bucket = _section(spec, "bucket", {"name": str, "keyPrefix": str})
     function = _section(spec, "function", _FUNCTION_FIELDS)
     for section, values in (("table", table), ("bucket", bucket)):
@@ -184,6 +185,8 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
     file_attributes = table.get("fileAttributes") or ("pdf",)
     if not all(isinstance(attribute, str) for attribute in file_attributes):
         raise InvalidSpecError(f"spec.table.fileAttributes must be a list of strings, not {file_attributes!r}")
+    if table.get("fileNames") not in (None, "Unique", "Shared"):
+        raise InvalidSpecError(f"spec.table.fileNames must be Unique or Shared, not {table['fileNames']!r}")
     tags = spec.get("tags") or {}
     return Tenant(
         namespace=metadata.get("namespace") or "default",
@@ -197,6 +200,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
             name=table["name"],
             # Sorted: the list is a set to the API server, and its order must not look like a change.
             file_attributes=tuple(sorted(set(file_attributes))),
+            file_names=table.get("fileNames") or "Unique",
         ),
         bucket=Bucket(name=bucket["name"], key_prefix=bucket.get("keyPrefix") or ""),
         function=Function(

@@ -271,7 +271,7 @@ def test_an_event_without_a_date_keeps_the_file(world: World) -> None:
 
 def test_a_late_event_whose_file_cannot_be_listed_fails(world: World) -> None:
     world.upload("cv.pdf", modified=at(0))
-    world.layer.spoil("ListObjectsV2", broken_off)
+    world.layer.spoil("ListObjectVersions", broken_off)
     late = remove(employee("7", "cv.pdf"), age_seconds=TWENTY_MINUTES)
 
     done = world.invoke(batch(late))

@@ -162,11 +162,12 @@ def test_a_files_receipt_is_an_intent_before_the_erasure_and_an_outcome_after_it
         "expired": False,
         "deleted_at": deleted_at,
         "outcome": "erased",
+        "versions_erased": None,
         "erased_at": after["erased_at"],
     }
-    assert before == {key: value for key, value in after.items() if key not in ("outcome", "erased_at")} | {
-        "receipt": "intent"
-    }
+    assert before == {
+        key: value for key, value in after.items() if key not in ("outcome", "versions_erased", "erased_at")
+    } | {"receipt": "intent"}
     assert deleted_at < after["erased_at"]
 
 
@@ -198,6 +199,26 @@ def test_the_summary_counts_files_by_outcome_and_the_longest_wait(world: World) 
     assert summary["files"] == {"erased": 1, "kept: live": 1}
     assert (summary["malformed"], summary["failed"], summary["unhandled"]) == (1, 0, 0)
     assert 29_000 <= summary["max_latency_ms"] <= 60_000
+
+
+def test_one_line_of_an_invocation_is_its_metrics(world: World) -> None:
+    """CloudWatch takes out what `_aws` declares; nothing here can show that it does."""
+    world.upload("1.pdf", "2.pdf")
+    world.write(employee("2", "2.pdf"))
+    failing = remove(employee("4", "4.pdf") | {"other": {"S": "x"}}, key_names=("other",))
+
+    done = world.invoke(
+        batch(remove(employee("1", "1.pdf")), remove(employee("2", "2.pdf")), remove(employee("3")), failing)
+    )
+
+    (line,) = [line for line in done.lines if "_aws" in line]
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert (directive["Namespace"], directive["Dimensions"]) == ("HumanGov", [["tenant"]])
+    assert line["tenant"] == "uid/humangov/california"
+    declared = {one["Name"]: line[one["Name"]] for one in directive["Metrics"]}
+    (latency,) = declared.pop("erasure_latency_ms")
+    assert declared == {"erased": 1, "kept": 1, "retained": 0, "malformed": 1, "failed": 1}
+    assert latency == line["max_latency_ms"]
 
 
 def secrets(event: Event) -> Event:

@@ -38,7 +38,8 @@ class Aws:
             raise answer
         return {**answer, **request}
 
-    batch_get_item = list_objects_v2 = delete_object = delete_objects
+    batch_get_item = list_object_versions = delete_object = delete_objects
+    get_object_retention = get_object_legal_hold = delete_objects
 
     @property
     def calls(self) -> Calls:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from humangov.cleanup.calls import Calls, Line
-from humangov.cleanup.guard import Sight, is_late, late_verdict, look, verdict, written_before
+from humangov.cleanup.guard import Sight, age_verdict, is_late, look, verdict, written_before
 from humangov.cleanup.records import RecordKey, Stake, read_change, record_id
 from humangov.cleanup.settings import Settings
+from humangov.cleanup.versions import Version
 
 from tests.stream_events import employee, remove
 
@@ -38,7 +39,8 @@ class Answers:
         self.requests.append(request)
         return self.answer(**request)
 
-    list_objects_v2 = delete_objects = delete_object = batch_get_item
+    list_object_versions = delete_objects = delete_object = batch_get_item
+    get_object_retention = get_object_legal_hold = batch_get_item
 
     @property
     def calls(self) -> Calls:
@@ -212,19 +214,31 @@ def test_only_an_earlier_second_proves_that_the_file_is_older(
     assert written_before(written, removed.timestamp()) is before
 
 
-def test_a_late_file_is_listed_by_its_key_alone() -> None:
-    answers = Answers(lambda **_: {"Contents": [{"Key": "a.pdf.bak", "LastModified": NOON}]})
-
-    assert late_verdict(answers.calls, stake("a.pdf"), bucket="b") == "absent"
-    assert answers.requests == [{"Bucket": "b", "Prefix": "a.pdf", "MaxKeys": 1}]
+def version(seconds: float, *, is_marker: bool = False) -> Version:
+    return Version("1", NOON + timedelta(seconds=seconds), is_marker)
 
 
-def test_a_listing_that_fails_fails_the_file() -> None:
-    assert late_verdict(Answers(timeout).calls, stake("a.pdf"), bucket="b") == "failed: ReadTimeoutError"
+@pytest.mark.parametrize(
+    ("versions", "late", "outcome"),
+    [
+        pytest.param((), False, "absent", id="nothing there"),
+        pytest.param((version(-1),), True, None, id="late: older"),
+        pytest.param((version(0),), True, "kept: newer", id="late: tie"),
+        pytest.param((version(1),), True, "kept: newer", id="late: younger"),
+        pytest.param((version(-1), version(0)), True, "kept: newer", id="late: one version is no older"),
+        pytest.param((version(-1), version(9, is_marker=True)), True, None, id="late: a younger marker"),
+        pytest.param((version(-1),), False, None, id="fresh: older"),
+        pytest.param((version(0),), False, None, id="fresh: tie"),
+        pytest.param((version(0.9),), False, None, id="fresh: tie within the second"),
+        pytest.param((version(1),), False, "kept: newer", id="fresh: younger"),
+        pytest.param((version(-1), version(1)), False, "kept: newer", id="fresh: one version is younger"),
+        pytest.param((version(9, is_marker=True),), False, None, id="fresh: only a marker"),
+    ],
+)
+def test_a_files_age_speaks_against_its_erasure(versions: tuple[Version, ...], late: bool, outcome: str | None) -> None:
+    assert age_verdict(versions, removed_at=NOON.timestamp(), late=late) == outcome
 
 
-def test_a_listing_is_not_begun_when_time_is_over() -> None:
-    answers = Answers(timeout, calls_before_the_end=0)
-
-    assert late_verdict(answers.calls, stake("a.pdf"), bucket="b") == "failed: OutOfTime"
-    assert answers.requests == []
+def test_without_a_removal_date_a_file_that_is_there_stays() -> None:
+    assert age_verdict((version(-9),), removed_at=None, late=True) == "kept: undated"
+    assert age_verdict((), removed_at=None, late=True) == "absent"

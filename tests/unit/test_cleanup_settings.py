@@ -19,6 +19,7 @@ def test_what_is_not_set_has_humangovs_defaults() -> None:
         bucket="humangov-california-s3-zsmb",
         key_prefix="",
         file_attributes=("pdf",),
+        shared=False,
     )
 
 
@@ -46,3 +47,14 @@ def test_a_missing_variable_is_named_in_a_sentence(name: str, value: str | None)
 def test_attributes_that_are_no_list_of_names_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="HUMANGOV_FILE_ATTRIBUTES must be a JSON list"):
         read_settings(REQUIRED | {"HUMANGOV_FILE_ATTRIBUTES": text})
+
+
+@pytest.mark.parametrize(("text", "shared"), [("Unique", False), ("Shared", True), ("", False)])
+def test_whether_names_are_shared_is_told(text: str, shared: bool) -> None:
+    assert read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text}).shared is shared
+
+
+@pytest.mark.parametrize("text", ["shared", "unique", "SHARED ", "true"])
+def test_a_word_that_could_mean_shared_never_means_unique(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_FILE_NAMES must be Unique or Shared"):
+        read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text})

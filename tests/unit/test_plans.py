@@ -249,7 +249,7 @@ def test_the_roles_rights_end_at_the_tenant(prefix: str, key: str | None) -> Non
     assert resources["LookAgainBeforeErasing"] == of.table_arn
     assert resources["WriteReceipts"] == f"{of.log_group_arn}:*"
     assert ("ReadEncryptedTable" in resources) == (key is not None)
-    assert denied["Action"] == "s3:DeleteObject"
+    assert denied["Action"] == ["s3:DeleteObject", "s3:DeleteObjectVersion"]
     assert all("*" in resource for resource in denied["Resource"])
     for reserved in (".humangov/claim.json", "aws/lambda/u/s/x", f"{prefix}.humangov/x", f"{prefix}aws/lambda/x"):
         assert any(iam_matches(resource, f"{of.bucket_arn}/{reserved}") for resource in denied["Resource"]), reserved

@@ -74,6 +74,8 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
         "HUMANGOV_BUCKET": tenant.bucket.name,
         "HUMANGOV_FILE_ATTRIBUTES": json.dumps(tenant.table.file_attributes),
     }
+    if tenant.table.file_names != "Unique":
+        environment["HUMANGOV_FILE_NAMES"] = tenant.table.file_names
     if tenant.bucket.key_prefix:
         environment["HUMANGOV_KEY_PREFIX"] = tenant.bucket.key_prefix
     return Desired(

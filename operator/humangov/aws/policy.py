@@ -25,7 +25,8 @@ def trust_policy() -> dict[str, Any]:
 def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]:
     """Exactly what the cleanup function and its trigger call.
 
-    Files are never read: a late event's guard lists the one key for its date, which needs no s3:GetObject.
+    Files are never read: their dates and versions come from a listing of the one key, which needs no s3:GetObject.
+    Governance is never bypassed.
     """
     tenant = names.tenant
     prefix = literal(tenant.bucket.key_prefix)
@@ -47,22 +48,34 @@ def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]
         {
             "Sid": "EraseFiles",
             "Effect": "Allow",
-            "Action": "s3:DeleteObject",
+            "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
             "Resource": f"{names.bucket_arn}/{prefix}*",
         },
         {
             "Sid": "SeeWhenFilesWereWritten",
             "Effect": "Allow",
-            "Action": "s3:ListBucket",
+            "Action": "s3:ListBucketVersions",
             "Resource": names.bucket_arn,
             # At least one character of a name: no listing of everything.
             "Condition": {"StringLike": {"s3:prefix": f"{prefix}?*"}},
         },
         {
+            "Sid": "SeeWhetherVersionsAreKept",
+            "Effect": "Allow",
+            "Action": "s3:GetBucketVersioning",
+            "Resource": names.bucket_arn,
+        },
+        {
+            "Sid": "SeeWhyAVersionIsRetained",
+            "Effect": "Allow",
+            "Action": ["s3:GetObjectLegalHold", "s3:GetObjectRetention"],
+            "Resource": f"{names.bucket_arn}/{prefix}*",
+        },
+        {
             # The function keeps off these by itself; here it could not do otherwise.
             "Sid": "NeverTouchReservedKeys",
             "Effect": "Deny",
-            "Action": "s3:DeleteObject",
+            "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
             "Resource": sorted(
                 f"{names.bucket_arn}/{start}{reserved}*" for start in {"", prefix} for reserved in RESERVED_PREFIXES
             ),

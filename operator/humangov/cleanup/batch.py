@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,10 +12,13 @@ from typing import Any
 
 from . import guard, receipts
 from .calls import Calls, Line
-from .erase import KEYS_PER_CALL, erase
+from .erase import KEYS_PER_CALL, erase, erase_versions
+from .metrics import metrics
 from .names import is_reserved
+from .receipts import Result, counted_as
 from .records import Change, MalformedError, RecordKey, Stake, read_change, sequence_number, stakes
 from .settings import Settings
+from .versions import Versions, keeps_versions, list_versions
 
 DEADLINE_MARGIN_MS = 10_000
 LISTINGS_AT_ONCE = 16
@@ -86,59 +89,110 @@ def _read(record: Any, *, tally: Tally, settings: Settings, calls: Calls) -> Non
 
 def _handle(at_stake: list[Stake], *, tally: Tally, settings: Settings, calls: Calls) -> Sequence[Stake]:
     """Settles the files, as many at a time as one DeleteObjects takes. Returns those not begun in time."""
-    namers = _namers(tally.changes, {stake.key for stake in at_stake})
     for start in range(0, len(at_stake), KEYS_PER_CALL):
         if calls.out_of_time():
             return at_stake[start:]
         part = at_stake[start : start + KEYS_PER_CALL]
-        outcomes: dict[str, str] = {}
+        namers = _namers(tally.changes, {stake.key for stake in part})
+        outcomes: dict[str, Result] = {}
         try:
             _settle(part, outcomes, namers=namers, settings=settings, calls=calls)
         except Exception as error:
             numbers = [claim.sequence_number for stake in part for claim in stake.claims]
             calls.write([_bug(settings, error, numbers)])
             for stake in part:
-                outcomes.setdefault(stake.key, receipts.failed(type(error).__name__))
+                outcomes.setdefault(stake.key, Result(receipts.failed(type(error).__name__)))
         _report(part, outcomes, tally=tally, settings=settings, calls=calls)
     return ()
 
 
 def _settle(
     part: Sequence[Stake],
-    outcomes: dict[str, str],
+    outcomes: dict[str, Result],
     *,
     namers: Mapping[str, Mapping[str, RecordKey]],
     settings: Settings,
     calls: Calls,
 ) -> None:
-    """Fills in each file's outcome.
-
-    The live read comes last: what it cannot see is a record written in the milliseconds before the erasure.
-    """
-    now = calls.now()
+    """Fills in each file's outcome; where the bucket turns out to keep versions, at a second go."""
     for stake in part:
         if is_reserved(stake.key, key_prefix=settings.key_prefix):
-            outcomes[stake.key] = receipts.KEPT_RESERVED
+            outcomes[stake.key] = Result(receipts.KEPT_RESERVED)
+        elif settings.shared:
+            outcomes[stake.key] = Result(receipts.LEFT_TO_SWEEP)
+    left = _open(part, outcomes)
+    if not left:
+        return
+    go = partial(_go, outcomes=outcomes, namers=namers, settings=settings, calls=calls)
+    marked = go(left, by_version=calls.keeps_versions(), intended=frozenset())
+    if marked:
+        go([stake for stake in left if stake.key in marked], by_version=True, intended=marked.keys())
+    for key, still_there in marked.items():
+        if still_there and receipts.kind(outcomes[key].outcome) == "kept":
+            # What stays is hidden by our marker.
+            outcomes[key] = Result(receipts.failed(still_there))
 
-    late = [stake for stake in _open(part, outcomes) if guard.is_late(stake.removed_at, now=now)]
-    if late:
-        with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
-            verdicts = pool.map(partial(guard.late_verdict, calls, bucket=settings.bucket), late)
-            outcomes.update({stake.key: one for stake, one in zip(late, verdicts, strict=True) if one})
+
+def _go(
+    part: Sequence[Stake],
+    *,
+    by_version: bool,
+    intended: Collection[str],
+    outcomes: dict[str, Result],
+    namers: Mapping[str, Mapping[str, RecordKey]],
+    settings: Settings,
+    calls: Calls,
+) -> Mapping[str, str]:
+    """One go at files that are open; intended: those whose intents are written. Returns what `erase` says of markers.
+
+    Versions are listed before the live read, and only those go: what is written later is out of reach. The live
+    read comes last: what it cannot see is a record written in the milliseconds before the erasure.
+    """
+    now = calls.now()
+    late = {stake.key: guard.is_late(stake.removed_at, now=now) for stake in part}
+    asked = [stake for stake in part if by_version or late[stake.key]]
+    seen: dict[str, Versions] = {}
+    with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
+        listings = pool.map(partial(_list, calls, settings.bucket), asked) if asked else ()
+        for stake, listed in zip(asked, listings, strict=True):
+            if isinstance(listed, str):
+                outcomes[stake.key] = Result(listed)
+                continue
+            age = guard.age_verdict(listed, removed_at=stake.removed_at, late=late[stake.key])
+            if age:
+                outcomes[stake.key] = Result(age)
+            elif by_version or keeps_versions(listed):
+                seen[stake.key] = listed
 
     undecided = _open(part, outcomes)
     record_keys = [key for stake in undecided for key in namers[stake.key].values()]
     sight = guard.look(calls, settings=settings, record_keys=record_keys)
     for stake in undecided:
         if result := guard.verdict(stake, record_ids=namers[stake.key], sight=sight):
-            outcomes[stake.key] = result
+            outcomes[stake.key] = Result(result)
 
     doomed = _open(part, outcomes)
-    calls.write(receipts.intent(claim, stake.key, settings=settings) for stake in doomed for claim in stake.claims)
-    outcomes.update(erase(calls, bucket=settings.bucket, keys=[stake.key for stake in doomed]))
+    calls.write(
+        receipts.intent(claim, stake.key, settings=settings)
+        for stake in doomed if stake.key not in intended for claim in stake.claims
+    )  # fmt: skip
+    with_versions = {stake.key: seen[stake.key] for stake in doomed if stake.key in seen}
+    if with_versions:
+        outcomes.update(erase_versions(calls, bucket=settings.bucket, seen=with_versions))
+    done, marked = erase(calls, bucket=settings.bucket, keys=[one.key for one in doomed if one.key not in seen])
+    outcomes.update(done)
+    return marked
 
 
-def _open(part: Sequence[Stake], outcomes: Mapping[str, str]) -> list[Stake]:
+def _list(calls: Calls, bucket: str, stake: Stake) -> Versions | str:
+    """What S3 holds of the file, or the outcome if that cannot be known."""
+    try:
+        return list_versions(calls, bucket=bucket, key=stake.key)
+    except Exception as error:
+        return receipts.failed(calls.failed("ListObjectVersions", error))
+
+
+def _open(part: Sequence[Stake], outcomes: Mapping[str, Result]) -> list[Stake]:
     return [stake for stake in part if stake.key not in outcomes]
 
 
@@ -152,18 +206,18 @@ def _namers(changes: Iterable[Change], keys: set[str]) -> dict[str, dict[str, Re
 
 
 def _report(
-    part: Sequence[Stake], outcomes: Mapping[str, str], *, tally: Tally, settings: Settings, calls: Calls
+    part: Sequence[Stake], outcomes: Mapping[str, Result], *, tally: Tally, settings: Settings, calls: Calls
 ) -> None:
     at = calls.now()
     lines: list[Line] = []
     for stake in part:
         result = outcomes[stake.key]
-        tally.outcomes[result] += 1
+        tally.outcomes[counted_as(result.outcome)] += 1
         for claim in stake.claims:
             lines.append(receipts.outcome(claim, stake.key, result, settings=settings, at=at))
-            if receipts.is_failure(result):
+            if receipts.is_failure(result.outcome):
                 tally.failed.add(claim.sequence_number)
-            elif result == receipts.ERASED and claim.removed_at is not None:
+            elif result.outcome == receipts.ERASED and claim.removed_at is not None:
                 tally.latencies_ms.append(round((at - claim.removed_at) * 1000))
     calls.write(lines)
 
@@ -172,17 +226,21 @@ def _summary(
     records: Sequence[Any], tally: Tally, unhandled: int, started: float, settings: Settings, calls: Calls
 ) -> Line:
     """files: outcome → number. max_latency_ms: from the removal, known to the second, to the erasure."""
+    kinds: Counter[str] = Counter()
+    for outcome, number in tally.outcomes.items():
+        kinds[receipts.kind(outcome)] += number
+    counts = {"erased": kinds["erased"], "kept": kinds["kept"], "retained": kinds["retained"]}
+    counts |= {"malformed": tally.malformed, "failed": len(tally.failed)}
     return {
         "level": "INFO",
         "message": "batch",
         "tenant": settings.tenant,
         "records": len(records),
         "files": dict(tally.outcomes),
-        "malformed": tally.malformed,
-        "failed": len(tally.failed),
         "unhandled": unhandled,
         "max_latency_ms": max(tally.latencies_ms, default=None),
         "duration_ms": round((calls.now() - started) * 1000),
+        **metrics(counts, latencies_ms=tally.latencies_ms, at=calls.now()),
     }
 
 

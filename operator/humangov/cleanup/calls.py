@@ -49,13 +49,21 @@ class DynamoDB(Protocol):
 
 
 class S3(Protocol):
-    """boto3's client, as far as it is used: s3:ListBucket and s3:DeleteObject, never s3:GetObject."""
+    """boto3's client, as far as it is used.
 
-    def list_objects_v2(self, **request: Any) -> Mapping[str, Any]: ...
+    s3:ListBucketVersions, s3:DeleteObject, s3:DeleteObjectVersion, s3:GetObjectRetention, s3:GetObjectLegalHold;
+    never s3:GetObject.
+    """
+
+    def list_object_versions(self, **request: Any) -> Mapping[str, Any]: ...
 
     def delete_objects(self, **request: Any) -> Mapping[str, Any]: ...
 
     def delete_object(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def get_object_retention(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def get_object_legal_hold(self, **request: Any) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Calls:
     pause         waits, in seconds
     now           seconds since the epoch
     write         appends to the log and flushes it
+    keeps_versions  whether the bucket is known to keep versions. It only saves calls and markers: where it is wrong,
+                  S3's answers say so
     """
 
     dynamodb: DynamoDB
@@ -74,6 +84,7 @@ class Calls:
     pause: Callable[[float], None]
     now: Callable[[], float]
     write: Callable[[Iterable[Line]], None]
+    keeps_versions: Callable[[], bool] = lambda: False
 
     def attempt(self, method: Callable[..., Mapping[str, Any]], **request: Any) -> Mapping[str, Any]:
         """The method's answer; tried again if it was throttled, failed at AWS or lost its connection.
@@ -102,11 +113,20 @@ class Calls:
         """
         if isinstance(error, OutOfTimeError):
             return OUT_OF_TIME
-        details = _response(error).get("Error", {})
-        code = str(details.get("Code") or type(error).__name__)
-        text = str(details.get("Message", ""))[:400]
+        code = error_code(error)
+        text = error_text(error)
         self.write([{"level": "ERROR", "message": f"{action} failed", "code": code, "text": text}])
         return code
+
+
+def error_code(error: Exception) -> str:
+    """AWS's code, or the exception's name."""
+    return str(_response(error).get("Error", {}).get("Code") or type(error).__name__)
+
+
+def error_text(error: Exception) -> str:
+    """What AWS said, at most 400 characters; empty if nothing."""
+    return str(_response(error).get("Error", {}).get("Message", ""))[:400]
 
 
 def _may_pass(error: Exception) -> bool:

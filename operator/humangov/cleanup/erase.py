@@ -1,63 +1,177 @@
-"""The erasure: one DeleteObjects for up to 1,000 keys, and what S3 answered for each of them.
+"""The erasure: one DeleteObjects for up to 1,000 files or versions, and what S3 answered for each of them.
 
-This is the one place that deletes. It removes an object of an unversioned bucket; where versions are kept, S3
-only hides the object behind a marker, and that is what is said then. Versions and retention belong here.
+This is the one place that deletes. Two ways: `erase` for a bucket that is believed to keep no versions, and
+`erase_versions` for exactly the versions that were seen. S3 answers the first with a marker where that belief is
+wrong; the marker is taken away again and the caller told, so that it goes the second way.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
-from .calls import Calls
-from .receipts import ERASED, HIDDEN, failed
+from .calls import Calls, error_text
+from .receipts import ERASED, RETAINED_HOLD, RETAINED_MFA, RETAINED_UNTIL, Result, failed, is_failure
+from .versions import NULL, Versions, hold
 
 KEYS_PER_CALL = 1000
 """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 
+QUESTIONS_AT_ONCE = 16
+
 _NOT_FOR_XML = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]|^\s|\s\Z")
 """XML refuses these or may change them on the way; one such key would fail the call for the other 999."""
 
+_DENIED = "AccessDenied"
+_MFA = "mfa authentication"
+"""S3 refuses with AccessDenied and "Mfa Authentication must be used for this request".
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMFADelete.html
+"""
+_NO_RIGHT = "is not authorized to perform"
+"""IAM's text: no lock, so there is nothing to ask."""
 
-def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> dict[str, str]:
-    """The outcome for each key: erased, hidden (a marker was added, versions remain) or failed.
 
-    S3 answers alike for an object that it deleted and for one that was gone before: `erased` means that
-    nothing is left under this key, not that this call removed it.
+class Target(NamedTuple):
+    """What one entry of a DeleteObjects names; version_id None: the key itself."""
+
+    key: str
+    version_id: str | None = None
+
+
+class Answer(NamedTuple):
+    """S3's for one target. error: a code or empty; marker: the version ID of the marker that S3 wrote or removed."""
+
+    error: str = ""
+    text: str = ""
+    marker: str | None = None
+
+
+def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> tuple[dict[str, Result], dict[str, str]]:
+    """The outcome for each key; and, where versions remain, as this bucket keeps them, key → undone.
+
+    undone: empty, or why the marker that S3 wrote is still there. S3 answers alike for a file that it deleted and
+    for one that was gone before: `erased` means that nothing is left under this key, not that this call removed it.
     """
-    outcomes: dict[str, str] = {}
-    together = [key for key in dict.fromkeys(keys) if not _NOT_FOR_XML.search(key)]
+    answers = _delete(calls, bucket=bucket, targets=[Target(key) for key in dict.fromkeys(keys)])
+    outcomes = {
+        target.key: Result(failed(answer.error) if answer.error else ERASED)
+        for target, answer in answers.items()
+        if answer.error or answer.marker is None
+    }
+    marked = {target.key: answer.marker for target, answer in answers.items() if target.key not in outcomes}
+    # A marker could hide what was written since the guard's read. The null one hides nothing: it replaced it.
+    ours = [Target(key, marker) for key, marker in marked.items() if marker and marker != NULL]
+    undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=ours).items()}
+    return outcomes, dict.fromkeys(marked, "") | undone
+
+
+def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, Result]:
+    """The outcome for each key of which exactly these versions are to go.
+
+    The oldest first and markers last, and those only where every version went: interrupted or refused anywhere,
+    nothing comes to light that was hidden.
+    """
+    data, markers = _targets(seen, is_marker=False), _targets(seen, is_marker=True)
+    answers = _delete(calls, bucket=bucket, targets=data)
+    refused = {target.key for target, answer in answers.items() if answer.error}
+    answers |= _delete(calls, bucket=bucket, targets=[one for one in markers if one.key not in refused])
+
+    of_key: dict[str, list[tuple[Target, Answer]]] = {key: [] for key in seen}
+    for target, answer in answers.items():
+        of_key[target.key].append((target, answer))
+    with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+        results = pool.map(lambda one: _result(calls, bucket=bucket, answers=one), of_key.values())
+        return dict(zip(of_key, results, strict=True))
+
+
+def _targets(seen: Mapping[str, Versions], *, is_marker: bool) -> list[Target]:
+    return [
+        Target(key, one.version_id)
+        for key, versions in seen.items()
+        for one in sorted(versions, key=lambda version: version.modified)
+        if one.is_marker is is_marker
+    ]
+
+
+def _result(calls: Calls, *, bucket: str, answers: Sequence[tuple[Target, Answer]]) -> Result:
+    erased = sum(not answer.error for _, answer in answers)
+    reasons = {_reason(calls, bucket=bucket, target=target, answer=one) for target, one in answers if one.error}
+    if not reasons:
+        return Result(ERASED, erased)
+    # What a retry may cure decides, then what no date ends, then the latest date.
+    failures = sorted(filter(is_failure, reasons))
+    lasting = [one for one in (RETAINED_MFA, RETAINED_HOLD) if one in reasons]
+    dates = sorted((one for one in reasons if one.startswith(RETAINED_UNTIL)), reverse=True)
+    return Result([*failures, *lasting, *dates][0], erased)
+
+
+def _reason(calls: Calls, *, bucket: str, target: Target, answer: Answer) -> str:
+    if answer.error != _DENIED or _NO_RIGHT in answer.text or target.version_id is None:
+        return failed(answer.error)
+    if answer.text.lower().startswith(_MFA):
+        return RETAINED_MFA
+    held = hold(calls, bucket=bucket, key=target.key, version_id=target.version_id)
+    return held or failed(_DENIED)
+
+
+def _delete(calls: Calls, *, bucket: str, targets: Sequence[Target]) -> dict[Target, Answer]:
+    answers: dict[Target, Answer] = {}
+    together = [target for target in targets if not _NOT_FOR_XML.search(target.key)]
     for start in range(0, len(together), KEYS_PER_CALL):
-        outcomes.update(_erase_together(calls, bucket=bucket, keys=together[start : start + KEYS_PER_CALL]))
-    for key in dict.fromkeys(keys):
-        if key not in outcomes:
-            outcomes[key] = _erase_alone(calls, bucket=bucket, key=key)
-    return outcomes
+        answers |= _delete_together(calls, bucket=bucket, targets=together[start : start + KEYS_PER_CALL])
+    for target in targets:
+        if target not in answers:
+            answers[target] = _delete_alone(calls, bucket=bucket, target=target)
+    return answers
 
 
-def _erase_together(calls: Calls, *, bucket: str, keys: Sequence[str]) -> dict[str, str]:
+def _delete_together(calls: Calls, *, bucket: str, targets: Sequence[Target]) -> dict[Target, Answer]:
     try:
         # A further attempt does not read the live table again. It begins within RETRY_WITHIN_SECONDS or never, so
         # that it adds about a second to that read's age; a slow failure is left to the redelivery, which reads anew.
         answer = calls.attempt(
             calls.s3.delete_objects,
             Bucket=bucket,
-            Delete={"Objects": [{"Key": key} for key in keys], "Quiet": False},
+            Delete={"Objects": [_named(target) for target in targets], "Quiet": False},
         )
         # Errors come for single keys inside an HTTP 200; a key of which the answer is silent has failed.
-        deleted = {one["Key"]: _outcome(one) for one in answer.get("Deleted", ())}
-        refused = {one["Key"]: failed(str(one.get("Code", "Unknown"))) for one in answer.get("Errors", ())}
+        deleted = {
+            Target(one["Key"], one.get("VersionId")): Answer(marker=_marker(one)) for one in _of(answer, "Deleted")
+        }
+        refused = _refused(_of(answer, "Errors"), {target for target in targets if target not in deleted})
     except Exception as error:  # whichever way the call fails, nothing is known
-        return dict.fromkeys(keys, failed(calls.failed("DeleteObjects", error)))
-    return {key: refused.get(key) or deleted.get(key) or failed("NoAnswer") for key in keys}
+        return dict.fromkeys(targets, Answer(calls.failed("DeleteObjects", error), error_text(error)))
+    return {target: refused.get(target) or deleted.get(target) or Answer("NoAnswer") for target in targets}
 
 
-def _erase_alone(calls: Calls, *, bucket: str, key: str) -> str:
+def _delete_alone(calls: Calls, *, bucket: str, target: Target) -> Answer:
     try:
-        return _outcome(calls.attempt(calls.s3.delete_object, Bucket=bucket, Key=key))
+        answer = calls.attempt(calls.s3.delete_object, Bucket=bucket, **_named(target))
     except Exception as error:
-        return failed(calls.failed("DeleteObject", error))
+        return Answer(calls.failed("DeleteObject", error), error_text(error))
+    return Answer(marker=str(answer.get("VersionId") or NULL) if answer.get("DeleteMarker") else None)
 
 
-def _outcome(answer: Mapping[str, object]) -> str:
-    return HIDDEN if answer.get("DeleteMarker") else ERASED
+def _refused(errors: Sequence[Mapping[str, Any]], silent: Iterable[Target]) -> dict[Target, Answer]:
+    refused = {
+        Target(one["Key"], one.get("VersionId")): Answer(str(one.get("Code", "Unknown")), str(one.get("Message", "")))
+        for one in errors
+    }
+    # An error that names no version is taken for each version of its key that the answer is else silent of.
+    of_all = {target: refused[Target(target.key)] for target in silent if Target(target.key) in refused}
+    return of_all | refused
+
+
+def _named(target: Target) -> dict[str, str]:
+    version = {} if target.version_id is None else {"VersionId": target.version_id}
+    return {"Key": target.key, **version}
+
+
+def _marker(deleted: Mapping[str, Any]) -> str | None:
+    return str(deleted.get("DeleteMarkerVersionId") or NULL) if deleted.get("DeleteMarker") else None
+
+
+def _of(answer: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    return answer.get(name) or ()

@@ -1,4 +1,4 @@
-"""What speaks against an erasure: the live table, and for a late event the file's own age."""
+"""What speaks against an erasure: the live table, and the file's own age where S3 was asked for it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .names import Image, mentioned, object_key
 from .receipts import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, failed
 from .records import RecordKey, Stake, record_id
 from .settings import Settings
+from .versions import Versions
 
 KEYS_PER_CALL = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
@@ -68,22 +69,25 @@ def written_before(last_modified: datetime, removed_at: float) -> bool:
     return math.floor(last_modified.timestamp()) < math.floor(removed_at)
 
 
-def late_verdict(calls: Calls, stake: Stake, *, bucket: str) -> str | None:
-    """For a late event: the outcome that forbids the erasure, or None.
+def written_after(last_modified: datetime, removed_at: float) -> bool:
+    """Whether the object is surely younger than the record's removal."""
+    return math.floor(last_modified.timestamp()) > math.floor(removed_at)
 
-    ListObjectsV2 and not HeadObject: that would need s3:GetObject, and this function's role must not be able
-    to read a personnel file. The listing is in the order of the keys' bytes, so the key itself comes first.
+
+def age_verdict(versions: Versions, *, removed_at: float | None, late: bool) -> str | None:
+    """The outcome that forbids the erasure of these versions of a file, or None.
+
+    A tie speaks for the erasure of a fresh event, as a file can be removed in the second in which it was written,
+    and against that of a late one. One younger version keeps them all. Markers hold no file, so have no age.
     """
-    try:
-        answer = calls.attempt(calls.s3.list_objects_v2, Bucket=bucket, Prefix=stake.key, MaxKeys=1)
-        listed = next((one for one in answer.get("Contents", ()) if one["Key"] == stake.key), None)
-        if listed is None:
-            return ABSENT
-        if stake.removed_at is None:
-            return KEPT_UNDATED
-        return None if written_before(listed["LastModified"], stake.removed_at) else KEPT_NEWER
-    except Exception as error:
-        return failed(calls.failed("ListObjectsV2", error))
+    if not versions:
+        return ABSENT
+    if removed_at is None:
+        return KEPT_UNDATED
+    dates = [one.modified for one in versions if not one.is_marker]
+    if late:
+        return None if all(written_before(date, removed_at) for date in dates) else KEPT_NEWER
+    return KEPT_NEWER if any(written_after(date, removed_at) for date in dates) else None
 
 
 def _read(calls: Calls, *, settings: Settings, keys: Mapping[str, RecordKey]) -> tuple[list[Image], dict[str, str]]:

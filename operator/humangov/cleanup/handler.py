@@ -7,13 +7,14 @@ import os
 import sys
 import time
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import boto3
 from botocore.config import Config
 
 from .batch import deadline, run
-from .calls import Calls, Line
+from .calls import Calls, Line, error_code, error_text
 from .settings import read_settings
 
 
@@ -49,6 +50,22 @@ DYNAMODB = boto3.client("dynamodb", config=_config())
 S3 = boto3.client("s3", config=_s3_config())
 
 
+@cache
+def _keeps_versions() -> bool:
+    """Whether versions were ever kept; asked once a cold start, at the first file that is to go.
+
+    A bucket never goes back to keeping none. If it began after this was asked, or the answer did not come, then
+    the erasure's own answer says so.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
+    """
+    try:
+        return bool(S3.get_bucket_versioning(Bucket=SETTINGS.bucket).get("Status"))
+    except Exception as error:
+        code, text = error_code(error), error_text(error)
+        _write([{"level": "WARN", "message": "GetBucketVersioning failed", "code": code, "text": text}])
+        return False
+
+
 def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     """A batch of a DynamoDB stream → the records to bring again. Never None: Lambda reads that as success."""
     calls = Calls(
@@ -58,5 +75,6 @@ def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
         pause=time.sleep,
         now=time.time,
         write=_write,
+        keeps_versions=_keeps_versions,
     )
     return run(event, settings=SETTINGS, calls=calls)

@@ -29,7 +29,7 @@ class MalformedError(ValueError):
     """The record can never be handled; retrying is of no use. The text holds no attribute's value."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Change:
     """What one stream record says about files.
 
@@ -55,7 +55,7 @@ class Change:
         return record_id(self.record_key)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stake:
     """One file that may have to go, and every record of the batch that freed it."""
 

@@ -18,6 +18,7 @@ class Settings:
     tenant            as in the tag `humangov.io/tenant`: <cluster>/<namespace>/<name>
     key_prefix        object key = key_prefix + file name, byte for byte; may be empty
     file_attributes   the table's attributes that name files, at least one
+    shared            several records may name one file: nothing is erased here, the sweep sees every record
     """
 
     tenant: str
@@ -25,6 +26,7 @@ class Settings:
     bucket: str
     key_prefix: str = ""
     file_attributes: tuple[str, ...] = ("pdf",)
+    shared: bool = False
 
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
@@ -35,6 +37,7 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
         bucket=_required(environment, "HUMANGOV_BUCKET", "the bucket that holds the files"),
         key_prefix=environment.get("HUMANGOV_KEY_PREFIX", ""),
         file_attributes=_attributes(environment.get("HUMANGOV_FILE_ATTRIBUTES") or '["pdf"]'),
+        shared=_shared(environment.get("HUMANGOV_FILE_NAMES") or "Unique"),
     )
 
 
@@ -55,3 +58,9 @@ def _attributes(text: str) -> tuple[str, ...]:
             'HUMANGOV_FILE_ATTRIBUTES must be a JSON list of attribute names, such as ["pdf"]; it is ' + text
         )
     return tuple(dict.fromkeys(value))
+
+
+def _shared(text: str) -> bool:
+    if text not in ("Unique", "Shared"):
+        raise SettingsError(f"HUMANGOV_FILE_NAMES must be Unique or Shared; it is {text}")
+    return text == "Shared"

@@ -1,0 +1,18 @@
+"""Lambda's event source for a DynamoDB stream, on a clock that tests set.
+
+    mapping      the settings of an event source mapping, with Lambda's defaults and ranges
+    filters      FilterCriteria → does a record reach the function; pure
+    batches      which records make one batch; pure
+    answers      what the function answered → from which record on the batch has failed; pure
+    decisions    a failed batch → what is tried again, and what is given up; pure
+    destination  the invocation record that Lambda writes to S3 for what was given up; pure
+    rights       what the function's role must allow before Lambda reads the stream or writes a failure
+    source       shards, lanes and the clock: what is called when
+    functions    the function behind it: the zip under AWS's runtime client, or in this process
+    tenant       a table, its stream and a bucket in memory, with faults
+    story        all of it together: one tenant's life, step by step
+    walkthrough_function   the function that HumanGov had before, to compare with
+
+The rules are those of https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html and its neighbours. What they leave
+open is a setting here, so that a test can hold for either: `decisions.Reading`, and the pauses between attempts.
+"""

@@ -1,0 +1,663 @@
+"""The event source does what Lambda's pages say, and the real zip behind it does what it should.
+
+The first part has functions of a few lines behind it; the second the zip under AWS's runtime client, on moto. The
+event source's clock is the test's own. What the pages leave open is tested both ways: `Reading`.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from humangov.aws.policy import cleanup_policy
+
+from tests.event_source import destination, rights
+from tests.event_source.answers import Answer, number_of
+from tests.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
+from tests.event_source.functions import under_lambda
+from tests.event_source.mapping import trigger
+from tests.event_source.source import SHARD, Clock, EventSource, ThrottledError, redeliver
+from tests.event_source.story import our_settings
+from tests.runtime_api import TIMED_OUT
+from tests.stream_events import Event, batch, employee, insert, modify, remove
+from tests.unit import make
+
+from .conftest import Answer as HttpAnswer
+from .conftest import Call, Fault, Forward, World, always, xml_error
+
+STREAM = "arn:aws:dynamodb:us-east-1:123456789012:table/california/stream/2026-01-01T00:00:00.000"
+PARTIAL = {"FunctionResponseTypes": ["ReportBatchItemFailures"]}
+BISECT = {"BisectBatchOnFunctionError": True}
+TO_S3 = {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::california-files"}}}
+Settings = Mapping[str, Any]
+
+
+class Function:
+    """Remembers what it was sent, as record IDs, and answers as it is told."""
+
+    def __init__(self, answer: Callable[[list[str], Event], Answer], clock: Clock) -> None:
+        self._answer, self._clock = answer, clock
+        self.sent: list[list[str]] = []
+        self.times: list[float] = []
+
+    def __call__(self, event: Any) -> Answer:
+        ids = ids_of(event["Records"])
+        self.sent.append(ids)
+        self.times.append(self._clock.now)
+        return self._answer(ids, event)
+
+
+class Line:
+    """An event source with a function of a few lines behind it."""
+
+    def __init__(self, settings: Settings, answer: Callable[[list[str], Event], Answer], **more: Any) -> None:
+        self.clock = Clock()
+        self.begun = self.clock.now
+        self.function = Function(answer, self.clock)
+        self.stored: dict[str, bytes] = {}
+        self.source = EventSource(
+            trigger(settings, stream_arn=STREAM),
+            clock=self.clock, invoke=self.function, deliver=self.stored.__setitem__, **more,
+        )  # fmt: skip
+
+    def put(self, *ids: str, shard: str = SHARD, **more: Any) -> list[Event]:
+        records = [remove(employee(one, f"{one}.pdf", **more), at=self.clock.now) for one in ids]
+        for record in records:
+            self.source.put(record, shard=shard)
+        return records
+
+    def run(self, *ids: str) -> list[list[str]]:
+        self.put(*ids)
+        self.source.run()
+        return self.function.sent
+
+    @property
+    def given_up(self) -> list[list[str]]:
+        return [ids_of(one.records) for one in self.source.given_up]
+
+
+def ids_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [one["dynamodb"]["Keys"]["id"]["S"] for one in records]
+
+
+def fine(_ids: list[str], _event: Event) -> Answer:
+    return Answer(result={"batchItemFailures": []})
+
+
+def raising(*poison: str) -> Callable[[list[str], Event], Answer]:
+    """The whole function fails if one of these is in the batch."""
+    return lambda ids, _event: Answer(error="Unhandled") if set(ids) & set(poison) else fine(ids, _event)
+
+
+def reporting(*poison: str) -> Callable[[list[str], Event], Answer]:
+    """Everything is processed, and these are reported."""
+
+    def answer(_ids: list[str], event: Event) -> Answer:
+        bad = [one for one in event["Records"] if one["dynamodb"]["Keys"]["id"]["S"] in poison]
+        return Answer(result={"batchItemFailures": [{"itemIdentifier": number_of(one)} for one in reversed(bad)]})
+
+    return answer
+
+
+def saying(result: Any) -> Callable[[list[str], Event], Answer]:
+    """That answer once, then success."""
+    answers = [Answer(result=result)]
+    return lambda ids, event: answers.pop() if answers else fine(ids, event)
+
+
+# Batches.
+
+
+def test_a_batch_holds_at_most_batch_size_records_in_their_order() -> None:
+    assert Line({"BatchSize": 2}, fine).run(*"abcde") == [["a", "b"], ["c", "d"], ["e"]]
+
+
+def test_a_batch_holds_at_most_six_megabytes() -> None:
+    line = Line({"BatchSize": 100}, fine)
+    line.put(*"abcdefg", note={"S": "x" * 1_000_000})
+    line.source.run()
+
+    assert line.function.sent == [list("abcdef"), ["g"]]
+
+
+def test_a_batch_waits_for_its_window_unless_it_is_full_before() -> None:
+    line = Line({"BatchSize": 3, "MaximumBatchingWindowInSeconds": 10}, fine)
+    line.put("a")
+    line.clock.advance(4)
+    line.put("b")
+    line.source.run()
+    late = line.function.times[0] - line.begun
+    line.put("c", "d", "e")
+    line.source.run()
+
+    assert line.function.sent == [["a", "b"], ["c", "d", "e"]]
+    assert late == 10
+    assert line.function.times[1] == line.function.times[0]
+
+
+def test_shards_do_not_wait_for_each_other() -> None:
+    line = Line({"BatchSize": 1, "MaximumRetryAttempts": 3}, raising("bad"))
+    line.put("bad", "after", shard="one")
+    line.put("other", shard="two")
+    line.source.run()
+
+    assert line.function.sent[:2] == [["bad"], ["other"]]
+    assert line.function.sent[-1] == ["after"]
+    assert line.function.sent.count(["bad"]) == 4
+
+
+def test_a_child_shard_waits_until_its_parent_is_through() -> None:
+    line = Line({"BatchSize": 1, "MaximumRetryAttempts": 2}, raising("bad"))
+    line.source.split("parent", "child")
+    line.put("young", shard="child")
+    line.put("bad", "old", shard="parent")
+    line.source.run()
+
+    assert line.function.sent == [["bad"]] * 3 + [["old"], ["young"]]
+
+
+def test_parallelization_parts_a_shard_by_key_and_keeps_the_order_of_a_key() -> None:
+    line = Line({"BatchSize": 1, "ParallelizationFactor": 10, "MaximumRetryAttempts": 1}, raising("bad"))
+    line.put("bad", *"abcdefgh", "bad", "a")
+    line.source.run()
+
+    lanes = {one.lane for one in line.source.invocations}
+    lane_of: dict[str, set[int]] = {}
+    for one, ids in zip(line.source.invocations, line.function.sent, strict=True):
+        lane_of.setdefault(ids[0], set()).add(one.lane)
+    assert len(lanes) > 1
+    assert all(len(of_key) == 1 for of_key in lane_of.values())
+    assert line.function.sent.count(["bad"]) == 4
+    assert any(
+        line.function.times[place] == line.begun for place, ids in enumerate(line.function.sent) if ids != ["bad"]
+    )
+
+
+def test_only_records_that_a_filter_lets_through_reach_the_function() -> None:
+    pattern = {"Pattern": '{"eventName":["REMOVE","MODIFY"]}'}
+    line = Line({"FilterCriteria": {"Filters": [pattern]}}, fine)
+    a, b, c = employee("a", "a.pdf"), employee("b", "b.pdf"), employee("c", "c.pdf")
+    now = line.clock.now
+    for record in (insert(a, at=now), modify(b, b | {"pdf": {"S": "new"}}, at=now), remove(c, at=now)):
+        line.source.put(record)
+    line.source.run()
+
+    assert line.function.sent == [["b", "c"]]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ({"eventName": ["REMOVE"]}, True),
+        ({"eventName": ["INSERT"]}, False),
+        ({"userIdentity": {"principalId": ["dynamodb.amazonaws.com"]}}, False),
+        ({"userIdentity": {"principalId": [{"exists": False}]}}, True),
+        ({"eventName": [{"exists": False}]}, False),
+        ({"eventName": [{"anything-but": ["REMOVE"]}]}, False),
+        ({"dynamodb": {"OldImage": {"pdf": {"S": [{"suffix": ".pdf"}]}}}}, True),
+        ({"dynamodb": {"OldImage": {"pdf": {"S": [{"prefix": "b"}]}}}}, False),
+        ({"eventName": [{"anything-but": ["INSERT"]}], "awsRegion": ["us-east-1"]}, True),
+    ],
+)
+def test_a_filter_matches_as_the_page_says(pattern: Any, expected: bool) -> None:
+    line = Line({"FilterCriteria": {"Filters": [{"Pattern": json.dumps(pattern)}]}}, fine)
+
+    assert line.run("a") == ([["a"]] if expected else [])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"BatchSize": 0},
+        {"BatchSize": 10_001},
+        {"MaximumBatchingWindowInSeconds": 301},
+        {"ParallelizationFactor": 11},
+        {"MaximumRetryAttempts": -2},
+        {"MaximumRecordAgeInSeconds": 59},
+        {"FilterCriteria": {"Filters": [{"Pattern": "{}"}] * 6}},
+        {"Retries": 1},
+    ],
+)
+def test_what_lambda_refuses_is_refused(settings: Settings) -> None:
+    with pytest.raises(ValueError, match=r"range|filters|not known"):
+        trigger(settings, stream_arn=STREAM)
+
+
+# Answers.
+
+
+@pytest.mark.parametrize("result", [None, {}, {"batchItemFailures": []}, {"batchItemFailures": None}])
+def test_a_null_or_empty_answer_is_a_success(result: Any) -> None:
+    assert Line(PARTIAL, saying(result)).run(*"abc") == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [{"itemIdentifier": ""}, {"itemIdentifier": None}, {"identifier": "1"}, {"itemIdentifier": "unknown"}, {}],
+)
+def test_a_wrong_identifier_makes_the_whole_batch_fail(failure: Any) -> None:
+    assert Line(PARTIAL, saying({"batchItemFailures": [failure]})).run(*"abc") == [["a", "b", "c"]] * 2
+
+
+def test_the_lowest_sequence_number_is_the_checkpoint_and_all_after_it_comes_again() -> None:
+    line = Line(PARTIAL | {"MaximumRetryAttempts": 1}, reporting("b", "d"))
+
+    assert line.run(*"abcde") == [list("abcde"), list("bcde")]
+
+
+def test_what_is_reported_counts_only_if_the_mapping_says_so() -> None:
+    assert Line({}, reporting("b")).run(*"abc") == [["a", "b", "c"]]
+
+
+# Failures.
+
+
+def test_retries_are_those_after_the_first_attempt() -> None:
+    line = Line({"MaximumRetryAttempts": 3}, raising("b"))
+
+    assert line.run(*"abc") == [["a", "b", "c"]] * 4
+    assert line.given_up == [["a", "b", "c"]]
+
+
+def test_without_retries_a_record_is_given_up_at_once() -> None:
+    assert Line({"MaximumRetryAttempts": 0}, raising("a")).run("a") == [["a"]]
+
+
+def test_by_default_a_poison_record_blocks_its_shard_until_the_stream_forgets_it() -> None:
+    line = Line({"BatchSize": 1}, raising("bad"))
+    line.put("bad")
+    line.clock.advance(3600)
+    line.put("after")
+    line.source.run()
+
+    assert line.function.sent[-1] == ["after"]
+    assert 24 * 3600 <= line.function.times[-1] - line.begun < 24 * 3600 + 120
+    assert line.given_up == [["bad"]]
+    assert line.source.given_up[0].condition == TOO_OLD
+
+
+def test_what_was_written_with_a_poison_record_is_forgotten_with_it() -> None:
+    line = Line({"BatchSize": 1}, raising("bad"))
+    line.run("bad", "after")
+
+    assert ["after"] not in line.function.sent
+    assert line.given_up == [["bad"], ["after"]]
+
+
+def test_records_over_their_age_are_given_up_without_being_sent_and_the_others_go_on() -> None:
+    line = Line({"MaximumRecordAgeInSeconds": 60}, fine)
+    line.put("old")
+    line.clock.advance(60)
+    line.put("young")
+    line.source.run()
+
+    assert line.function.sent == [["young"]]
+    assert line.given_up == [["old"]]
+
+
+def test_bisecting_uses_up_no_retries() -> None:
+    line = Line(BISECT | {"MaximumRetryAttempts": 2}, raising("c"))
+
+    assert line.run(*"abcd") == [list("abcd"), ["a", "b"], ["c", "d"], ["c"], ["c"], ["c"], ["d"]]
+    assert line.given_up == [["c"]]
+
+
+@pytest.mark.parametrize("reading", Reading)
+def test_with_both_a_batch_is_bisected_at_the_returned_number_and_only_the_rest_comes_again(reading: Reading) -> None:
+    line = Line(BISECT | PARTIAL | {"MaximumRetryAttempts": 1}, reporting("c"), reading=reading)
+    line.run(*"abcd")
+
+    assert line.function.sent[:2] == [list("abcd"), list("cd")]
+    if reading is Reading.HALVES:
+        assert line.function.sent[2:] == [["c"], ["c"], ["d"]]
+        assert line.given_up == [["c"]]
+    else:
+        assert line.function.sent[2:] == [list("cd")]
+        assert line.given_up == [["c", "d"]]
+
+
+@pytest.mark.parametrize("reading", Reading)
+def test_an_error_of_the_function_bisects_whatever_is_reported(reading: Reading) -> None:
+    line = Line(BISECT | PARTIAL | {"MaximumRetryAttempts": 0}, raising("d"), reading=reading)
+
+    assert line.run(*"abcd") == [list("abcd"), ["a", "b"], ["c", "d"], ["c"], ["d"]]
+
+
+def test_throttles_use_up_no_retries_and_end_with_the_age() -> None:
+    def throttled(_ids: list[str], _event: Event) -> Answer:
+        raise ThrottledError
+
+    line = Line({"MaximumRetryAttempts": 0, "MaximumRecordAgeInSeconds": 600}, throttled)
+    line.run("a")
+
+    assert len(line.function.sent) > 5
+    assert line.source.invocations == []
+    assert line.source.given_up[0].condition == TOO_OLD
+    assert line.source.given_up[0].invocations == 0
+    assert 600 <= line.clock.now - line.begun < 660
+
+
+def test_a_rewound_lane_sends_again_what_was_done() -> None:
+    line = Line({"BatchSize": 2}, fine)
+    line.run(*"abc")
+    line.source.rewind(2)
+    line.source.run()
+
+    assert line.function.sent == [["a", "b"], ["c"], ["b", "c"]]
+
+
+# The destination.
+
+
+def test_what_is_given_up_is_written_to_s3_in_lambdas_form() -> None:
+    line = Line(PARTIAL | TO_S3 | {"MaximumRetryAttempts": 2}, raising("a"), pause=lambda _failures: 1)
+    line.clock.now = line.begun = 1_767_268_799  # 2026-01-01T11:59:59Z
+    records = line.put("a", "b")
+    line.source.run()
+
+    ((key, stored),) = line.stored.items()
+    head, random = key[:-36], key[-36:]
+    assert head == f"aws/lambda/11111111-2222-3333-4444-555555555555/{SHARD}/2026/01/01/2026-01-01T12.00.01-"
+    assert random.count("-") == 4
+    told = json.loads(stored)
+    request_id = told["requestContext"].pop("requestId")
+    assert len(request_id) == 36
+    assert json.loads(told.pop("payload")) == {"Records": records}
+    assert told == {
+        "requestContext": {
+            "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file",
+            "condition": RETRIES_EXHAUSTED,
+            "approximateInvokeCount": 3,
+        },
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "version": "1.0",
+        "timestamp": "2026-01-01T12:00:01.000Z",
+        "DDBStreamBatchInfo": {
+            "shardId": SHARD,
+            "startSequenceNumber": number_of(records[0]),
+            "endSequenceNumber": number_of(records[1]),
+            "approximateArrivalOfFirstRecord": "2026-01-01T11:59:59Z",
+            "approximateArrivalOfLastRecord": "2026-01-01T11:59:59Z",
+            "batchSize": 2,
+            "streamArn": STREAM,
+        },
+    }
+
+
+def test_without_a_destination_nothing_is_written() -> None:
+    line = Line({"MaximumRetryAttempts": 0}, raising("a"))
+    line.run("a")
+
+    assert line.given_up == [["a"]]
+    assert line.stored == {}
+
+
+def test_an_invocation_record_holds_the_event_that_a_redrive_sends() -> None:
+    line = Line(TO_S3 | {"MaximumRetryAttempts": 0}, raising("a"))
+    line.run("a", "b")
+    again = Function(fine, line.clock)
+    redeliver(line.stored, again)
+
+    assert again.sent == [["a", "b"]]
+
+
+# Rights.
+
+
+def generated_policy() -> dict[str, Any]:
+    return cleanup_policy(make.names(), table_key_arn=None)
+
+
+def the_stream() -> str:
+    return f"{make.names().table_arn}/stream/2026-01-01T00:00:00.000"
+
+
+def test_the_generated_role_lets_lambda_read_the_stream() -> None:
+    rights.check_stream(generated_policy(), stream_arn=the_stream())
+
+
+@pytest.mark.parametrize("action", rights.STREAM_ACTIONS)
+def test_without_any_one_of_the_four_stream_rights_lambda_refuses_the_mapping(action: str) -> None:
+    policy = generated_policy()
+    for statement in policy["Statement"]:
+        if isinstance(statement["Action"], list):
+            statement["Action"] = [one for one in statement["Action"] if one != f"dynamodb:{action}"]
+
+    with pytest.raises(rights.NoRightsError, match=f"Please ensure the role can perform .* Missing: {action}$"):
+        rights.check_stream(policy, stream_arn=the_stream())
+
+
+def test_the_generated_role_cannot_read_another_tables_stream() -> None:
+    another = the_stream().replace("table/", "table/another-")
+
+    with pytest.raises(
+        rights.NoRightsError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
+    ):
+        rights.check_stream(generated_policy(), stream_arn=another)
+
+
+def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
+    policy = generated_policy()
+    policy["Statement"].append({"Effect": "Deny", "Action": "dynamodb:GetRecords", "Resource": "*"})
+
+    with pytest.raises(rights.NoRightsError, match=r"Missing: GetRecords$"):
+        rights.check_stream(policy, stream_arn=the_stream())
+
+
+@pytest.mark.parametrize(
+    ("statement", "missing"),
+    [
+        ({"Action": "s3:PutObject", "Resource": "arn:aws:s3:::files/aws/lambda/*"}, "s3:ListBucket on"),
+        ({"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::files"}, "s3:PutObject on"),
+    ],
+)
+def test_a_destination_needs_the_right_to_write_and_to_list(statement: dict[str, str], missing: str) -> None:
+    policy = {"Statement": [{"Effect": "Allow", **statement}]}
+
+    with pytest.raises(rights.NoRightsError, match=missing):
+        rights.check_destination(policy, bucket="files", uuid="1")
+
+
+# The zip behind it, on moto.
+
+
+class Tenant:
+    """A world on moto, its zip behind an event source, and the application's removals."""
+
+    def __init__(
+        self, world: World, *, settings: Settings | None = None, timeout_ms: int = 300_000, **more: Any
+    ) -> None:
+        self.world = world
+        self.clock = Clock(now=time.time())
+        self.invoke = under_lambda(world.function, timeout_ms=timeout_ms)
+        self.source = EventSource(
+            trigger(settings or our_settings(), stream_arn=STREAM),
+            clock=self.clock, invoke=self.invoke, deliver=self._store, **more,
+        )  # fmt: skip
+
+    def _store(self, key: str, body: bytes) -> None:
+        self.world.s3.put_object(Bucket=self.world.bucket, Key=key, Body=body)
+
+    def delete(self, *ids: str, **more: Any) -> None:
+        self.world.upload(*(f"{one}.pdf" for one in ids))
+        for one in ids:
+            self.source.put(remove(employee(one, f"{one}.pdf", **more), at=self.clock.now))
+
+    @property
+    def files(self) -> set[str]:
+        return {key for key in self.world.files if not key.startswith("aws/lambda/")}
+
+    @property
+    def stored(self) -> dict[str, bytes]:
+        keys = [key for key in self.world.files if key.startswith("aws/lambda/")]
+        return {key: self.world.s3.get_object(Bucket=self.world.bucket, Key=key)["Body"].read() for key in keys}
+
+
+def refusing(world: World, *refused: str) -> Fault:
+    """S3 refuses these keys and deletes the others."""
+
+    def fault(call: Call, _forward: Forward) -> HttpAnswer:
+        tree = ElementTree.fromstring(call.body)  # noqa: S314
+        keys = [node.text or "" for node in tree.iter() if node.tag.endswith("Key")]
+        for key in set(keys) - set(refused):
+            world.s3.delete_object(Bucket=world.bucket, Key=key)
+        told = "".join(
+            f"<Error><Key>{key}</Key><Code>AccessDenied</Code></Error>"
+            if key in refused
+            else f"<Deleted><Key>{key}</Key></Deleted>"
+            for key in keys
+        )
+        return HttpAnswer(200, f"<DeleteResult>{told}</DeleteResult>".encode(), {"Content-Type": "application/xml"})
+
+    return fault
+
+
+def test_the_zip_erases_the_files_of_what_the_stream_reports(world: World) -> None:
+    tenant = Tenant(world)
+    world.upload("new.pdf", "old.pdf", "first.pdf")
+    world.write(employee("3", "new.pdf"), employee("4", "first.pdf"))
+    tenant.delete("1", "2")
+    tenant.source.put(modify(employee("3", "old.pdf"), employee("3", "new.pdf"), at=tenant.clock.now))
+    tenant.source.put(insert(employee("4", "first.pdf"), at=tenant.clock.now))
+    tenant.source.run()
+
+    assert tenant.files == {"new.pdf", "first.pdf"}
+    assert [len(one.numbers) for one in tenant.source.invocations] == [3]
+
+
+@pytest.mark.parametrize("reading", Reading)
+def test_a_file_that_s3_refuses_holds_up_no_other_and_goes_with_the_redelivery(world: World, reading: Reading) -> None:
+    tenant = Tenant(world, reading=reading)
+    world.layer.spoil("DeleteObjects", refusing(world, "3.pdf"))
+    tenant.delete(*"12345")
+    tenant.source.step()
+    after_one_invocation = tenant.files
+    tenant.source.run()
+
+    assert after_one_invocation == {"3.pdf"}
+    retries = our_settings()["MaximumRetryAttempts"]
+    splits = 2 if reading is Reading.HALVES else 1
+    with_the_poison = [one for one in tenant.source.invocations if one.failed_from is not None]
+    assert len(with_the_poison) == retries + 1 + splits
+    ((_, stored),) = tenant.stored.items()
+    sent_again = destination.event(stored)["Records"]
+    assert ids_of(sent_again) == (["3"] if reading is Reading.HALVES else ["3", "4", "5"])
+
+    world.layer.reset()
+    assert redeliver(tenant.stored, tenant.invoke) == [Answer(result={"batchItemFailures": []})]
+    assert tenant.files == set()
+
+
+def test_a_malformed_record_uses_up_no_retry_and_holds_up_no_other(world: World) -> None:
+    tenant = Tenant(world)
+    tenant.source.put(remove(employee("0"), at=tenant.clock.now))
+    tenant.delete(*"12")
+    tenant.source.run()
+
+    assert tenant.files == set()
+    assert [len(one.numbers) for one in tenant.source.invocations] == [3]
+    assert tenant.stored == {}
+
+
+@pytest.mark.parametrize("erased", [True, False], ids=["after the erasure", "before the erasure"])
+def test_a_function_killed_at_its_deadline_is_started_anew_and_its_batch_comes_again(
+    world: World, erased: bool
+) -> None:
+    tenant = Tenant(world, timeout_ms=700)
+    starts = world.function.starts
+    hangs = [True]
+
+    def hang(call: Call, forward: Forward) -> HttpAnswer | None:
+        if not hangs:
+            return forward(call)
+        hangs.clear()
+        if erased:
+            forward(call)
+        until = time.monotonic() + 20
+        while world.function.starts == starts and time.monotonic() < until:
+            time.sleep(0.01)
+        return None
+
+    world.layer.spoil("DeleteObjects", hang)
+    tenant.delete(*"12")
+    tenant.source.run()
+
+    first, *others = tenant.source.invocations
+    assert world.function.starts == starts + 1
+    assert first.answer == Answer(error="Unhandled")
+    assert all(one.answer.result == {"batchItemFailures": []} for one in others)
+    assert tenant.files == set()
+
+
+def test_the_runtime_says_why_a_killed_function_ended(world: World) -> None:
+    held = threading.Event()
+
+    def hang(_call: Call, _forward: Forward) -> None:
+        held.wait(20)
+
+    world.layer.spoil("BatchGetItem", hang)
+    world.upload("1.pdf")
+    done = world.function.invoke(batch(remove(employee("1", "1.pdf"))), timeout_ms=400, kill=True)
+    held.set()
+
+    assert done.error == {"errorType": TIMED_OUT}
+    assert world.files == {"1.pdf"}
+
+
+def test_a_function_whose_process_ends_is_started_anew_and_its_batch_comes_again(world: World) -> None:
+    tenant = Tenant(world)
+    ends = [True]
+
+    def end(call: Call, forward: Forward) -> HttpAnswer | None:
+        if ends:
+            ends.clear()
+            world.function.kill()
+            return None
+        return forward(call)
+
+    world.layer.spoil("BatchGetItem", end)
+    tenant.delete(*"12")
+    tenant.source.run()
+
+    assert [one.answer.error for one in tenant.source.invocations] == ["Unhandled", None, None]
+    assert tenant.files == set()
+
+
+def test_a_record_that_came_back_keeps_its_file_through_every_redelivery(world: World) -> None:
+    tenant = Tenant(world)
+    tenant.delete(*"12")
+    tenant.source.run()
+    world.upload("1.pdf")
+    world.write(employee("1", "1.pdf"))
+    tenant.source.rewind(2)
+    tenant.source.run()
+
+    assert len(tenant.source.invocations) == 2
+    assert tenant.files == {"1.pdf"}
+
+
+def test_the_zip_takes_batches_of_six_megabytes(world: World) -> None:
+    tenant = Tenant(world)
+    tenant.delete(*"abcdefgh", note={"S": "x" * 1_000_000})
+    tenant.source.run()
+
+    assert [len(one.numbers) for one in tenant.source.invocations] == [6, 2]
+    assert tenant.files == set()
+
+
+def test_while_s3_is_down_nothing_is_lost(world: World) -> None:
+    tenant = Tenant(world, settings=our_settings() | {"MaximumRetryAttempts": 1})
+    world.layer.spoil("DeleteObjects", always(xml_error("InternalError", status=500)))
+    tenant.delete(*"123")
+    tenant.source.run()
+    kept = tenant.files
+    world.layer.reset()
+    redeliver(tenant.stored, tenant.invoke)
+
+    assert kept == {"1.pdf", "2.pdf", "3.pdf"}
+    assert tenant.files == set()

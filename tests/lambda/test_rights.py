@@ -1,0 +1,250 @@
+"""The function under exactly the policy that the operator makes for it: MiniStack with AUTH=true, the real zip.
+
+Each statement is taken away once, and what then fails is shown. MiniStack does not ask the policy for the stream (that
+is Lambda's reading: tests/lambda/test_event_source.py), for the log (awslambdaric writes none) and for KMS.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from humangov.aws.policy import cleanup_policy, trust_policy
+from humangov.bundle import bundle
+from humangov.tenant import Identity, Names, parse
+
+from sandbox import emulator, ports
+from sandbox.paths import Layout
+from tests.runtime_api import Invocation, RunningFunction
+from tests.stream_events import batch, employee, failures, remove
+from tests.support.waiting import wait_for
+
+TABLE, BUCKET, PREFIX = "california", "california-files", "people/"
+LATE = 1200
+SIDS_ENFORCED = {
+    "LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhetherVersionsAreKept",
+    "SeeWhyAVersionIsRetained", "NeverTouchReservedKeys",
+}  # fmt: skip
+_numbers = itertools.count(1)
+
+
+def policy() -> dict[str, Any]:
+    spec = {"table": {"name": TABLE}, "bucket": {"name": BUCKET, "keyPrefix": PREFIX}}
+    resource = {
+        "apiVersion": "humangov.io/v1", "kind": "HumanGovState", "spec": spec,
+        "metadata": {"name": "california", "namespace": "humangov"},
+    }  # fmt: skip
+    identity = Identity(account_id=emulator.ACCOUNT, region=emulator.REGION, cluster="uid", partition="aws")
+    tenant = parse(resource, default_region=emulator.REGION)
+    return cleanup_policy(Names(tenant=tenant, identity=identity), table_key_arn=None)
+
+
+def without(sid: str) -> dict[str, Any]:
+    kept = [one for one in policy()["Statement"] if one["Sid"] != sid]
+    assert len(kept) == len(policy()["Statement"]) - 1
+    return policy() | {"Statement": kept}
+
+
+@dataclass
+class Enforcing:
+    """An account that enforces, with California's table and bucket (versioned, Object Lock), and Florida's."""
+
+    endpoint: str
+    directory: Path
+
+    def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
+        who = credentials or {"AWS_ACCESS_KEY_ID": emulator.ACCOUNT, "AWS_SECRET_ACCESS_KEY": emulator.SECRET}
+        return boto3.client(
+            service, endpoint_url=self.endpoint, region_name=emulator.REGION,
+            aws_access_key_id=who["AWS_ACCESS_KEY_ID"], aws_secret_access_key=who["AWS_SECRET_ACCESS_KEY"],
+            aws_session_token=who.get("AWS_SESSION_TOKEN"),
+            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+        )  # fmt: skip
+
+    def session(self, document: Mapping[str, Any]) -> dict[str, str]:
+        """Credentials of a role with this policy and no other."""
+        iam, name = self.client("iam"), f"role-{next(_numbers)}"
+        made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust_policy()))["Role"]
+        iam.put_role_policy(RoleName=name, PolicyName="all", PolicyDocument=json.dumps(document))
+        answer = self.client("sts").assume_role(RoleArn=made["Arn"], RoleSessionName="test")["Credentials"]
+        return {
+            "AWS_ACCESS_KEY_ID": answer["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": answer["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": answer["SessionToken"],
+        }
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enforcing]:
+    emulator.install(say=lambda _: None)
+    layout = Layout(root=tmp_path_factory.mktemp("enforcing"))
+    for folder in (layout.aws_data, layout.home, layout.temporary):
+        folder.mkdir(parents=True)
+    listening = ports.choose([emulator.PART])
+    process = subprocess.Popen(
+        emulator.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=layout.root,
+        env={
+            "PATH": os.environ["PATH"], "HOME": str(layout.home), "TMPDIR": str(layout.temporary),
+            **emulator.environment(layout, port=listening[emulator.PART]), "AUTH": "true",
+        },
+    )  # fmt: skip
+    try:
+        wait_for(lambda: emulator.ready(listening), what="MiniStack answers", seconds=60.0)
+        account = Enforcing(emulator.address(listening), tmp_path_factory.mktemp("functions"))
+        for state in ("california", "florida"):
+            account.client("dynamodb").create_table(
+                TableName=state, BillingMode="PAY_PER_REQUEST",
+                AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+                KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            )  # fmt: skip
+            account.client("s3").create_bucket(Bucket=f"{state}-files", ObjectLockEnabledForBucket=True)
+        yield account
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def folder(aws: Enforcing) -> Path:
+    made = aws.directory / str(next(_numbers))
+    made.mkdir()
+    return made
+
+
+Invoke = Callable[..., Invocation]
+
+
+@pytest.fixture
+def invoke(aws: Enforcing) -> Iterator[Invoke]:
+    """Runs one batch under a policy."""
+    with ExitStack() as running:
+
+        def invoke(document: Mapping[str, Any], *records: Any) -> Invocation:
+            function = RunningFunction(
+                bundle().zip, handler=bundle().handler, directory=folder(aws),
+                environment=aws.session(document) | {
+                    "AWS_ENDPOINT_URL": aws.endpoint, "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+                    "HUMANGOV_TENANT": "uid/humangov/california", "HUMANGOV_TABLE": TABLE, "HUMANGOV_BUCKET": BUCKET,
+                    "HUMANGOV_KEY_PREFIX": PREFIX,
+                },
+            )  # fmt: skip
+            return running.enter_context(function).invoke(batch(*records))
+
+        yield invoke
+
+
+def put(aws: Enforcing, name: str, *, locked: bool = False) -> str:
+    key, s3 = f"{PREFIX}{next(_numbers)}-{name}", aws.client("s3")
+    s3.put_object(Bucket=BUCKET, Key=key, Body=b"%PDF")
+    if locked:
+        until = datetime.now(UTC) + timedelta(days=1)
+        retention = {"Mode": "GOVERNANCE", "RetainUntilDate": until}
+        s3.put_object_retention(Bucket=BUCKET, Key=key, Retention=retention)
+    return key
+
+
+def removal(key: str) -> Any:
+    """Of the record that named it, five seconds from now, so that no file is younger."""
+    return remove(employee(key, key.removeprefix(PREFIX)), table=TABLE, age_seconds=-5)
+
+
+def held(aws: Enforcing, key: str) -> int:
+    answer = aws.client("s3").list_object_versions(Bucket=BUCKET, Prefix=key)
+    return len(answer.get("Versions", ())) + len(answer.get("DeleteMarkers", ()))
+
+
+def test_the_function_works_with_exactly_its_policy(aws: Enforcing, invoke: Invoke) -> None:
+    plain, locked = put(aws, "cv.pdf"), put(aws, "locked.pdf", locked=True)
+
+    done = invoke(policy(), removal(plain), removal(locked))
+
+    assert done.result == failures()
+    assert done.outcomes[plain] == "erased"
+    assert done.outcomes[locked].startswith("retained until ")
+    assert (held(aws, plain), held(aws, locked)) == (0, 1)
+    assert [line for line in done.lines if line.get("level") in ("WARN", "ERROR")] == []
+
+
+@pytest.mark.parametrize("sid", ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten"])
+def test_without_one_of_these_nothing_is_erased_and_the_record_fails(aws: Enforcing, invoke: Invoke, sid: str) -> None:
+    key = put(aws, "cv.pdf")
+    removed = removal(key)
+
+    done = invoke(without(sid), removed)
+
+    assert done.result == failures(removed)
+    assert done.outcomes[key].startswith("failed: AccessDenied")
+    assert held(aws, key) == 1
+
+
+def test_without_the_right_to_see_locks_a_retained_file_fails_its_record(aws: Enforcing, invoke: Invoke) -> None:
+    removed = removal(put(aws, "locked.pdf", locked=True))
+
+    done = invoke(without("SeeWhyAVersionIsRetained"), removed)
+
+    assert done.result == failures(removed)
+
+
+def test_without_the_right_to_ask_for_versions_they_are_found_out_and_it_is_said(
+    aws: Enforcing, invoke: Invoke
+) -> None:
+    key = put(aws, "cv.pdf")
+
+    done = invoke(without("SeeWhetherVersionsAreKept"), removal(key))
+
+    assert done.outcomes == {key: "erased"}
+    assert held(aws, key) == 0
+    assert [line["message"] for line in done.lines if line.get("level") == "WARN"] == ["GetBucketVersioning failed"]
+
+
+@pytest.mark.parametrize("reserved", [f"{PREFIX}.humangov/owner.json", f"{PREFIX}aws/lambda/record"])
+@pytest.mark.parametrize("versioned", [True, False])
+def test_the_role_cannot_touch_a_reserved_key_though_it_could_without_the_denial(
+    aws: Enforcing, reserved: str, versioned: bool
+) -> None:
+    made = aws.client("s3").put_object(Bucket=BUCKET, Key=reserved, Body=b"{}")
+    version = {"VersionId": made["VersionId"]} if versioned else {}
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        aws.client("s3", aws.session(policy())).delete_object(Bucket=BUCKET, Key=reserved, **version)
+
+    aws.client("s3", aws.session(without("NeverTouchReservedKeys"))).delete_object(
+        Bucket=BUCKET, Key=reserved, **version
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "call", "parameters"),
+    [
+        ("s3", "get_object", {"Bucket": BUCKET, "Key": f"{PREFIX}other.pdf"}),
+        ("s3", "delete_object", {"Bucket": BUCKET, "Key": "outside-the-prefix.pdf"}),
+        ("s3", "list_object_versions", {"Bucket": BUCKET}),
+        ("s3", "list_object_versions", {"Bucket": BUCKET, "Prefix": PREFIX}),
+        ("s3", "delete_object", {"Bucket": "florida-files", "Key": f"{PREFIX}cv.pdf"}),
+        ("s3", "list_object_versions", {"Bucket": "florida-files", "Prefix": f"{PREFIX}cv.pdf"}),
+        ("dynamodb", "batch_get_item", {"RequestItems": {"florida": {"Keys": [{"id": {"S": "1"}}]}}}),
+        ("dynamodb", "delete_item", {"TableName": TABLE, "Key": {"id": {"S": "1"}}}),
+    ],
+)
+def test_the_role_reaches_nothing_else(aws: Enforcing, service: str, call: str, parameters: Mapping[str, Any]) -> None:
+    aws.client("s3").put_object(Bucket=BUCKET, Key=f"{PREFIX}other.pdf", Body=b"%PDF")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        getattr(aws.client(service, aws.session(policy())), call)(**parameters)
+
+
+def test_every_statement_is_shown_here_or_is_not_asked_for_by_the_emulator() -> None:
+    sids = {statement["Sid"] for statement in policy()["Statement"]}
+    assert sids == SIDS_ENFORCED | {"ReadStream", "WriteReceipts"}

@@ -1,0 +1,288 @@
+"""Listing and erasing versions, in a bucket as S3 describes it: enabled, suspended, locked.
+
+The bucket answers at once and always with the truth; S3 in a real process: tests/lambda/test_versions.py.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/DeletingObjectsfromVersioningSuspendedBuckets.html
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from humangov.cleanup.batch import run
+from humangov.cleanup.calls import Calls, Line
+from humangov.cleanup.erase import erase_versions
+from humangov.cleanup.receipts import Result
+from humangov.cleanup.settings import Settings
+from humangov.cleanup.versions import Version, hold, list_versions
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.stream_events import batch, employee, failures, remove
+
+SETTINGS = Settings(tenant="t", table="california", bucket="b")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@dataclass
+class Bucket:
+    """S3 with versions: key → versions, the newest first. table: live records by ID."""
+
+    status: str = "Enabled"
+    page: int = 1000
+    keys: dict[str, list[Version]] = field(default_factory=dict)
+    held: dict[tuple[str, str], datetime | str] = field(default_factory=dict)
+    table: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    deletions: list[list[tuple[str, str | None]]] = field(default_factory=list)
+    listings: int = 0
+    log: list[Line] = field(default_factory=list)
+    before_delete: Callable[[], None] = lambda: None
+    _numbers: Any = field(default_factory=lambda: itertools.count(1))
+
+    def put(self, key: str, *, age_seconds: float = 3600, is_marker: bool = False) -> str:
+        name = f"v{next(self._numbers)}" if self.status == "Enabled" else "null"
+        left = [one for one in self.keys.get(key, []) if one.version_id != name]
+        self.keys[key] = [Version(name, NOW - timedelta(seconds=age_seconds), is_marker), *left]
+        return name
+
+    def list_object_versions(self, **request: Any) -> Mapping[str, Any]:
+        self.listings += 1
+        every = [
+            (key, one)
+            for key in sorted(self.keys, key=str.encode)
+            if key.startswith(request["Prefix"])
+            for one in self.keys[key]
+        ]
+        names = [(key, one.version_id) for key, one in every]
+        after = (request.get("KeyMarker"), request.get("VersionIdMarker"))
+        start = names.index(after) + 1 if after in names else 0
+        shown = every[start : start + min(self.page, request["MaxKeys"])]
+        answer: dict[str, Any] = {"IsTruncated": start + len(shown) < len(every)}
+        if answer["IsTruncated"]:
+            answer |= {"NextKeyMarker": shown[-1][0], "NextVersionIdMarker": shown[-1][1].version_id}
+        for name, is_marker in (("Versions", False), ("DeleteMarkers", True)):
+            answer[name] = [
+                {"Key": key, "VersionId": one.version_id, "LastModified": one.modified}
+                for key, one in shown
+                if one.is_marker is is_marker
+            ]
+        return answer
+
+    def delete_objects(self, **request: Any) -> Mapping[str, Any]:
+        self.before_delete()
+        objects = request["Delete"]["Objects"]
+        assert len(objects) <= 1000
+        self.deletions.append([(one["Key"], one.get("VersionId")) for one in objects])
+        answer: dict[str, list[Any]] = {"Deleted": [], "Errors": []}
+        for one in objects:
+            key, version = one["Key"], one.get("VersionId")
+            if version is None:
+                marker = self.put(key, age_seconds=-60, is_marker=True)
+                answer["Deleted"].append({"Key": key, "DeleteMarker": True, "DeleteMarkerVersionId": marker})
+            elif (key, version) in self.held:
+                answer["Errors"].append({**one, "Code": "AccessDenied", "Message": "Access Denied"})
+            else:
+                self.keys[key] = [kept for kept in self.keys.get(key, []) if kept.version_id != version]
+                answer["Deleted"].append(one)
+        return answer
+
+    def delete_object(self, **request: Any) -> Mapping[str, Any]:
+        version = {"VersionId": request["VersionId"]} if "VersionId" in request else {}
+        answer = self.delete_objects(Delete={"Objects": [{"Key": request["Key"], **version}]})
+        (deleted,) = answer["Deleted"]
+        return {"DeleteMarker": "DeleteMarker" in deleted, "VersionId": deleted.get("DeleteMarkerVersionId")}
+
+    def get_object_retention(self, **request: Any) -> Mapping[str, Any]:
+        until = self.held.get((request["Key"], request["VersionId"]))
+        if not isinstance(until, datetime):
+            raise ClientError({"Error": {"Code": "NoSuchObjectLockConfiguration"}}, "GetObjectRetention")
+        return {"Retention": {"Mode": "GOVERNANCE", "RetainUntilDate": until}}
+
+    def get_object_legal_hold(self, **request: Any) -> Mapping[str, Any]:
+        status = self.held.get((request["Key"], request["VersionId"]))
+        if not isinstance(status, str):
+            raise ClientError({"Error": {"Code": "NoSuchObjectLockConfiguration"}}, "GetObjectLegalHold")
+        return {"LegalHold": {"Status": status}}
+
+    def batch_get_item(self, **request: Any) -> Mapping[str, Any]:
+        asked = [one["id"]["S"] for one in request["RequestItems"]["california"]["Keys"]]
+        return {"Responses": {"california": [self.table[one] for one in asked if one in self.table]}}
+
+    def calls(self, *, known: bool = False) -> Calls:
+        return Calls(
+            dynamodb=self,
+            s3=self,
+            out_of_time=lambda: False,
+            pause=lambda _: None,
+            now=NOW.timestamp,
+            write=self.log.extend,
+            keeps_versions=lambda: known,
+        )
+
+    def left(self, key: str) -> list[str]:
+        return [one.version_id for one in self.keys.get(key, [])]
+
+    def erase(self, *keys: str) -> dict[str, Result]:
+        seen = {key: list_versions(self.calls(), bucket="b", key=key) for key in keys}
+        return erase_versions(self.calls(), bucket="b", seen=seen)
+
+    def remove(self, *keys: str, known: bool) -> Any:
+        records = [remove(employee(key, key)) for key in keys]
+        for record in records:
+            record["dynamodb"]["ApproximateCreationDateTime"] = NOW.timestamp() - 60
+        return run(batch(*records), settings=SETTINGS, calls=self.calls(known=known))
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        return {str(line["key"]): str(line["outcome"]) for line in self.log if line.get("receipt") == "outcome"}
+
+
+@given(
+    st.dictionaries(st.sampled_from(["a", "a.", "a.pdf", "a.pdf.bak", "a.pdf0"]), st.integers(1, 25)),
+    st.integers(1, 12),
+)
+def test_a_listing_shows_exactly_the_key_whatever_is_beside_it_and_however_it_is_cut(
+    keys: dict[str, int], page: int
+) -> None:
+    bucket = Bucket(page=page)
+    for key, number in keys.items():
+        for one in range(number):
+            bucket.put(key, is_marker=one % 3 == 2)
+
+    found = list_versions(bucket.calls(), bucket="b", key="a.pdf")
+
+    assert {one.version_id for one in found} == set(bucket.left("a.pdf"))
+    assert len(found) == keys.get("a.pdf", 0)
+
+
+def test_a_listing_that_does_not_say_where_it_goes_on_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = Bucket()
+    monkeypatch.setattr(bucket, "list_object_versions", lambda **_: {"IsTruncated": True})
+
+    with pytest.raises(ValueError, match="truncated"):
+        list_versions(bucket.calls(), bucket="b", key="a")
+
+
+def test_many_keys_versions_go_a_thousand_a_call() -> None:
+    bucket = Bucket()
+    keys = [f"{one:03}" for one in range(300)]
+    for key in keys * 5:
+        bucket.put(key)
+
+    outcomes = bucket.erase(*keys)
+
+    assert outcomes == dict.fromkeys(keys, Result("erased", 5))
+    assert [len(one) for one in bucket.deletions] == [1000, 500]
+
+
+def test_the_oldest_version_goes_first_and_markers_last() -> None:
+    """Cut off anywhere, the erasure unveils no older version."""
+    bucket = Bucket()
+    bucket.put("a", age_seconds=30)
+    bucket.put("a", age_seconds=20)
+    bucket.put("a", age_seconds=10, is_marker=True)
+
+    bucket.erase("a")
+
+    assert bucket.deletions == [[("a", "v1"), ("a", "v2")], [("a", "v3")]]
+
+
+UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("locks", "outcome"),
+    [
+        pytest.param([UNTIL], Result("retained until 2027-01-01T00:00:00.000Z", 1), id="a date"),
+        pytest.param(
+            [UNTIL, UNTIL + timedelta(days=1)], Result("retained until 2027-01-02T00:00:00.000Z", 0), id="the later"
+        ),
+        pytest.param(["ON"], Result("retained: legal hold", 1), id="a hold"),
+        pytest.param([UNTIL, "ON"], Result("retained: legal hold", 0), id="a hold outlasts a date"),
+        pytest.param([NOW], Result("failed: AccessDenied", 1), id="a date that is over"),
+        pytest.param(["OFF"], Result("failed: AccessDenied", 1), id="no lock: a right is missing"),
+        pytest.param([UNTIL, "OFF"], Result("failed: AccessDenied", 0), id="what a retry may cure decides"),
+    ],
+)
+def test_what_is_retained_is_told_with_its_reason(locks: list[datetime | str], outcome: Result) -> None:
+    bucket = Bucket()
+    names = [bucket.put("a"), bucket.put("a")]
+    bucket.held = {("a", name): lock for name, lock in zip(names, locks, strict=False)}
+
+    assert bucket.erase("a") == {"a": outcome}
+
+
+def test_a_marker_stays_on_what_is_retained() -> None:
+    bucket = Bucket()
+    name = bucket.put("a")
+    bucket.put("a", is_marker=True)
+    bucket.held = {("a", name): UNTIL}
+
+    bucket.erase("a")
+
+    assert bucket.left("a") == ["v2", "v1"]
+
+
+def test_a_lock_that_cannot_be_read_is_a_failure() -> None:
+    bucket = Bucket()
+
+    def denied(**_: Any) -> Mapping[str, Any]:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "GetObjectRetention")
+
+    bucket.get_object_retention = denied  # type: ignore[method-assign]
+
+    assert hold(bucket.calls(), bucket="b", key="a", version_id="1") == "failed: AccessDenied"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("status", ["Enabled", "Suspended"])
+def test_nothing_is_left_of_a_file_however_the_bucket_keeps_versions(status: str, known: bool) -> None:
+    bucket = Bucket()
+    for key in ("a", "a", "a.bak", "b", "b\x07"):
+        bucket.put(key)
+    bucket.status = status
+    bucket.put("a")
+
+    assert bucket.remove("a", "b", "b\x07", known=known) == failures()
+
+    assert {key for key in bucket.keys if bucket.left(key)} == {"a.bak"}
+    assert bucket.outcomes == dict.fromkeys(["a", "b", "b\x07"], "erased")
+
+
+def test_a_file_written_again_while_nobody_knew_of_versions_is_not_left_hidden() -> None:
+    """Between the live read and the erasure: a marker goes on the new file. Without taking it away, it stays hidden."""
+    bucket = Bucket()
+    bucket.put("a")
+
+    def write_again() -> None:
+        bucket.before_delete = lambda: None
+        bucket.put("a", age_seconds=0)
+        bucket.table["a"] = employee("a", "a")
+
+    bucket.before_delete = write_again
+
+    assert bucket.remove("a", known=False) == failures()
+
+    assert bucket.outcomes == {"a": "kept: newer"}
+    assert [one.is_marker for one in bucket.keys["a"]] == [False, False]
+
+
+def test_a_version_written_after_the_listing_is_never_named_in_an_erasure() -> None:
+    bucket = Bucket()
+    bucket.put("a")
+
+    def write_again() -> None:
+        bucket.before_delete = lambda: None
+        bucket.put("a", age_seconds=0)
+
+    bucket.before_delete = write_again
+
+    bucket.remove("a", known=True)
+
+    assert bucket.deletions == [[("a", "v1")]]
+    assert bucket.left("a") == ["v2"]
