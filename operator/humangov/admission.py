@@ -65,6 +65,7 @@ def _not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
     for kind, name, permitted in (
         ("table", tenant.table.name, patterns.tables),
         ("bucket", tenant.bucket.name, patterns.buckets),
+        ("bucket", tenant.failures.bucket, patterns.buckets),
     ):
         if not any(fnmatchcase(name, pattern) for pattern in permitted):
             return Finding.needs_person(

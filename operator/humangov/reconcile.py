@@ -9,11 +9,11 @@ from functools import partial
 from typing import Any
 
 from humangov import admission
-from humangov.aws import bucket, parts, stream, trigger
+from humangov.aws import bucket, failures, parts, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.model import Change, Context, finding_of_error
-from humangov.aws.parts import BUCKET, FUNCTION, ROLE, STAGES, STREAM, TRIGGER, Observations, Unread
+from humangov.aws.parts import BUCKET, FAILURES, FUNCTION, ROLE, STAGES, STREAM, TRIGGER, Observations, Unread
 from humangov.kube import Resource
 from humangov.passes import Operator, aws_fields, identify, keep, report
 from humangov.queue import Outcome
@@ -67,13 +67,18 @@ async def _bring_in_step(
     deep = _is_deep(memory, tenant, resource, every=operator.settings.deep_every)
     carried = _carried(memory, tenant, now=operator.monotonic())
     known = carried.observations if carried else {}
-    observed = await parts.gather(clients, names, deep=deep, in_thread=operator.in_thread, known=known)
+    # A new tenant has none yet, so its first passes need not ask.
+    count = memory.settled_generation == tenant.generation and (deep or not memory.failures_counted)
+    observed = await parts.gather(
+        clients, names, deep=deep, in_thread=operator.in_thread, known=known, count_failures=count
+    )
     desired = parts.desires(names, context, observed, bundle=operator.bundle)
     planned = parts.plans(observed, desired)
     if not deep and any(planned.values()):
         # Nothing is written on what a shallow read knows: whose the objects are is read first.
         deep = True
-        observed = await parts.gather(clients, names, deep=True, in_thread=operator.in_thread)
+        counted = {FAILURES: observed[FAILURES]} if count else {}
+        observed = counted | await parts.gather(clients, names, deep=True, in_thread=operator.in_thread)
         desired = parts.desires(names, context, observed, bundle=operator.bundle)
         planned = parts.plans(observed, desired)
     if deep and not isinstance(observed[BUCKET], Unread):
@@ -105,6 +110,10 @@ async def _bring_in_step(
         }  # fmt: skip
     memory.passes += 1
     ready = summary(findings, **_ready_words(tenant))
+    if FAILURES in observed:
+        warning = _warning(observed, names)
+        memory.failures_counted = warning is not None and warning.status == "True"
+        findings |= {FAILURES: warning} if warning else {}
     memory.settled_generation = tenant.generation if ready.status == "True" else None
     memory.carried = _carry(observed, findings, carried, tenant, wrote=bool(applied), now=operator.monotonic())
     return await report(
@@ -217,6 +226,15 @@ def _prerequisites(
     return findings
 
 
+def _warning(observed: Observations, names: Names) -> Finding | None:
+    """What of the invocations that failed is to be told; None leaves it at what was told before."""
+    seen, triggers = observed[FAILURES], observed[TRIGGER]
+    if isinstance(seen, Unread):
+        return failures.unknown(seen.error)
+    mappings = () if isinstance(triggers, Unread) else [mapping.uuid for mapping in triggers.mappings]
+    return failures.finding(seen, names, mappings=mappings)
+
+
 def _conclude(
     operator: Operator,
     context: Context,
@@ -315,7 +333,7 @@ def _carry(
         observations={
             part: seen
             for part, seen in observed.items()
-            if findings[part].status == "True" or seen == trigger.Observed(mappings=())
+            if part != FAILURES and (findings[part].status == "True" or seen == trigger.Observed(mappings=()))
         },
     )
 

@@ -15,7 +15,9 @@ from humangov.tenant import parse_time
 
 # Parts in the order in which they are told.
 PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
-_OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS)
+# A warning beside them, there from the first failure on. It says nothing of the parts: Ready does not depend on it.
+FAILURES_REDRIVEN = "FailuresRedriven"
+_OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, FAILURES_REDRIVEN)
 _OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
@@ -161,6 +163,10 @@ def compose(
     for part in PARTS:
         if part in findings:
             conditions[part] = findings[part]
+    warned = _stored(previous, FAILURES_REDRIVEN)
+    warning = findings.get(FAILURES_REDRIVEN, warned)
+    if warning and (warned or warning.status != "True"):
+        conditions[FAILURES_REDRIVEN] = warning
     return {
         **{key: value for key, value in fields.items() if value is not None},
         "observedGeneration": generation,
@@ -185,6 +191,20 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bo
 
     `own_doing`: we changed something just now, and that Ready is Unknown for a moment is its consequence, not news.
     """
+    return [*_of_ready(old, new, own_doing=own_doing), *_of_warning(old, new)]
+
+
+def _of_warning(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    before, after = find(old, FAILURES_REDRIVEN), find(new, FAILURES_REDRIVEN)
+    if after is None or after["status"] == (before["status"] if before else "True"):
+        return []
+    if after["status"] == "Unknown":
+        return []
+    kind = "Warning" if after["status"] == "False" else "Normal"
+    return [Event(kind=kind, reason=after["reason"], message=after["message"])]
+
+
+def _of_ready(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool) -> list[Event]:
     before, after = find(old, "Ready"), find(new, "Ready")
     if after is None:
         return []
@@ -207,6 +227,13 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bo
 
 def timestamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _stored(status: Mapping[str, Any], condition_type: str) -> Finding | None:
+    condition = find(status, condition_type)
+    if condition is None:
+        return None
+    return Finding(status=condition["status"], reason=condition["reason"], message=condition["message"])
 
 
 def _condition(

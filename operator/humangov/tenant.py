@@ -65,6 +65,13 @@ class Logs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Failures:
+    """Where Lambda puts what the function could not handle: under aws/lambda/ of this bucket."""
+
+    bucket: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Identity:
     """Where a tenant's AWS objects are: written to status.aws before the first of them is made."""
 
@@ -90,6 +97,7 @@ class Tenant:
     function: Function
     trigger: Trigger
     logs: Logs
+    failures: Failures
     tags: Mapping[str, str]
     deletion_policy: str
     suspend: bool
@@ -138,6 +146,15 @@ class Names:
     @property
     def bucket_arn(self) -> str:
         return self._arn("s3", self.tenant.bucket.name, region="", account_id="")
+
+    @property
+    def failures_bucket_arn(self) -> str:
+        return self._arn("s3", self.tenant.failures.bucket, region="", account_id="")
+
+    @property
+    def any_key_arn(self) -> str:
+        """Every KMS key of the account in the region."""
+        return self._arn("kms", "key/*")
 
     @property
     def role_arn(self) -> str:
@@ -208,6 +225,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         ),
         trigger=Trigger(**_snake(_section(spec, "trigger", _TRIGGER_FIELDS))),
         logs=Logs(**_snake(_section(spec, "logs", _LOGS_FIELDS))),
+        failures=Failures(bucket=_section(spec, "failures", {"bucket": str}).get("bucket") or bucket["name"]),
         tags={str(key): str(value) for key, value in tags.items()},
         deletion_policy=spec.get("deletionPolicy") or "Delete",
         suspend=bool(spec.get("suspend", False)),
@@ -221,7 +239,7 @@ def parse_time(text: str | None) -> datetime | None:
 
 _SPEC_FIELDS: Mapping[str, type] = {
     "region": str, "table": dict, "bucket": dict, "function": dict, "trigger": dict, "logs": dict,
-    "tags": dict, "deletionPolicy": str, "suspend": bool,
+    "failures": dict, "tags": dict, "deletionPolicy": str, "suspend": bool,
 }  # fmt: skip
 _FUNCTION_FIELDS: Mapping[str, type] = {
     "name": str, "runtime": str, "architecture": str, "memoryMiB": int, "timeoutSeconds": int,

@@ -13,7 +13,7 @@ _FUNCTION = (
 _MAPPING = (
     "EventSourceArn", "FunctionArn", "State", "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor",
     "MaximumRetryAttempts", "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError", "FunctionResponseTypes",
-    "FilterCriteria", "StartingPosition",
+    "FilterCriteria", "DestinationConfig", "StartingPosition",
 )  # fmt: skip
 
 

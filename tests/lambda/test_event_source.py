@@ -14,9 +14,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from humangov.aws import trigger as trigger_of
 from humangov.aws.policy import cleanup_policy
 
-from tests.event_source import destination, rights
+from tests.event_source import destination, mapping, rights
 from tests.event_source.answers import Answer, number_of
 from tests.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
 from tests.event_source.functions import under_lambda
@@ -463,6 +464,33 @@ def test_a_destination_needs_the_right_to_write_and_to_list(statement: dict[str,
         rights.check_destination(policy, bucket="files", uuid="1")
 
 
+def test_the_generated_role_lets_lambda_write_failures_to_the_tenants_bucket_and_to_no_other() -> None:
+    rights.check_destination(generated_policy(), bucket=make.names().tenant.bucket.name, uuid="1")
+
+    with pytest.raises(rights.NoRightsError):
+        rights.check_destination(generated_policy(), bucket="another", uuid="1")
+
+
+@pytest.mark.parametrize("sid", ["KeepFailedInvocations", "FindTheBucketOfFailures"])
+def test_without_either_statement_lambda_could_not_write_failures(sid: str) -> None:
+    policy = generated_policy()
+    kept = [one for one in policy["Statement"] if one["Sid"] != sid]
+
+    with pytest.raises(rights.NoRightsError):
+        rights.check_destination(policy | {"Statement": kept}, bucket=make.names().tenant.bucket.name, uuid="1")
+
+
+def test_failures_go_to_the_bucket_that_the_manifest_names_and_the_role_may_write_there_alone() -> None:
+    names = make.names(failures={"bucket": "all-failures"})
+    settings = trigger_of.desired(names, make.context(), table=None).configuration
+    policy = cleanup_policy(names, table_key_arn=None)
+
+    assert mapping.trigger(settings, stream_arn=the_stream()).failures_bucket == "all-failures"
+    rights.check_destination(policy, bucket="all-failures", uuid="1")
+    with pytest.raises(rights.NoRightsError):
+        rights.check_destination(policy, bucket=names.tenant.bucket.name, uuid="1")
+
+
 # The zip behind it, on moto.
 
 
@@ -527,7 +555,7 @@ def test_the_zip_erases_the_files_of_what_the_stream_reports(world: World) -> No
     tenant.source.run()
 
     assert tenant.files == {"new.pdf", "first.pdf"}
-    assert [len(one.numbers) for one in tenant.source.invocations] == [3]
+    assert [len(one.numbers) for one in tenant.source.invocations] == [4]
 
 
 @pytest.mark.parametrize("reading", Reading)
@@ -560,7 +588,7 @@ def test_a_malformed_record_uses_up_no_retry_and_holds_up_no_other(world: World)
     tenant.source.run()
 
     assert tenant.files == set()
-    assert [len(one.numbers) for one in tenant.source.invocations] == [3]
+    assert [len(one.numbers) for one in tenant.source.invocations] == [4]
     assert tenant.stored == {}
 
 

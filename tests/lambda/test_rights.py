@@ -247,4 +247,5 @@ def test_the_role_reaches_nothing_else(aws: Enforcing, service: str, call: str, 
 
 def test_every_statement_is_shown_here_or_is_not_asked_for_by_the_emulator() -> None:
     sids = {statement["Sid"] for statement in policy()["Statement"]}
-    assert sids == SIDS_ENFORCED | {"ReadStream", "WriteReceipts"}
+    lambdas_own = {"ReadStream", "KeepFailedInvocations", "EncryptFailedInvocations", "FindTheBucketOfFailures"}
+    assert sids == SIDS_ENFORCED | lambdas_own | {"WriteReceipts"}

@@ -58,7 +58,9 @@ def test_the_defaults_are_those_of_the_definition() -> None:
     actual = tenant_leaves(tenant())
     not_spec = {(name,) for name in ("namespace", "name", "uid", "generation", "created", "deleting")}
     assert set(wanted) == set(actual) - not_spec
-    derived = {("region",), ("table", "name"), ("bucket", "name"), ("function", "name"), ("tags",)}
+    derived = {
+        ("region",), ("table", "name"), ("bucket", "name"), ("function", "name"), ("failures", "bucket"), ("tags",),
+    }  # fmt: skip
     assert {path: actual[path] for path in wanted if path not in derived} == {
         path: default for path, default in wanted.items() if path not in derived
     }
@@ -67,14 +69,14 @@ def test_the_defaults_are_those_of_the_definition() -> None:
 def test_every_field_of_the_definition_is_read() -> None:
     given_spec: dict[str, Any] = {
         "region": "eu-west-1",
-        "table": {"name": "t-name", "fileAttributes": ["b", "a"]},
+        "table": {"name": "t-name", "fileAttributes": ["b", "a"], "fileNames": "Shared"},
         "bucket": {"name": "b-name", "keyPrefix": "x/"},
         "function": {"name": "f", "runtime": "python3.12", "architecture": "x86_64", "memoryMiB": 128,
                      "timeoutSeconds": 9, "reservedConcurrency": 4},
         "trigger": {"enabled": False, "batchSize": 2, "batchingWindowSeconds": 3, "maximumRetryAttempts": 4,
                     "maximumRecordAgeSeconds": 60},
         "logs": {"retentionDays": 7, "onDelete": "Retain", "kmsKeyARN": "arn:aws:kms:eu-west-1:123456789012:key/k"},
-        "tags": {"a": "b"}, "deletionPolicy": "Retain", "suspend": True,
+        "failures": {"bucket": "f-name"}, "tags": {"a": "b"}, "deletionPolicy": "Retain", "suspend": True,
     }  # fmt: skip
     leaves = tenant_leaves(tenant(**given_spec))
     for path in schema_defaults(spec_schema()):

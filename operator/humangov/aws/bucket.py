@@ -48,8 +48,8 @@ def finding(observed: Observed | None, names: Names) -> Finding:
     if observed.versioning is not None:
         return Finding.in_step(
             "Versioned",
-            f"bucket {name} keeps versions ({observed.versioning}): all versions of a deleted record's file are erased, "
-            "but for those that Object Lock retains",
+            f"bucket {name} keeps versions ({observed.versioning}): all versions of a deleted record's file are "
+            "erased, but for those that Object Lock retains",
         )
     return Finding.in_step("Found", f"bucket {name} is there")
 

@@ -47,7 +47,8 @@ ACTIONS: dict[str, _Method] = {
     "dynamodb:UpdateTable": _write("dynamodb", "update_table"),
     "dynamodb:TagResource": _write("dynamodb", "tag_resource"),
     "dynamodb:UntagResource": _write("dynamodb", "untag_resource"),
-    # bucket: looked at, never changed
+    # buckets: looked at, never changed; of what Lambda gave up, the keys
+    "s3:ListBucket": _read("s3", "list_objects_v2"),
     "s3:GetBucketLocation": _read("s3", "get_bucket_location"),
     "s3:GetBucketVersioning": _read("s3", "get_bucket_versioning"),
     # role

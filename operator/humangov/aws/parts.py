@@ -9,12 +9,12 @@ from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
-from humangov.aws import bucket, function, log_group, role, stream, trigger
+from humangov.aws import bucket, failures, function, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.model import Change, Context, NotOwnedError
 from humangov.bundle import Bundle
-from humangov.status import Finding
+from humangov.status import FAILURES_REDRIVEN, Finding
 from humangov.tenant import Names
 
 Result = TypeVar("Result")
@@ -23,6 +23,7 @@ InThread = Callable[[Callable[[], Result]], Awaitable[Result]]
 STREAM, ROLE, LOG_GROUP, FUNCTION, TRIGGER, BUCKET = (
     "StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady",
 )  # fmt: skip
+FAILURES = FAILURES_REDRIVEN
 
 # What does not depend on each other is brought in step at once; a stage waits for the one before.
 STAGES: tuple[tuple[str, ...], ...] = ((STREAM, ROLE, LOG_GROUP), (FUNCTION,), (TRIGGER,))
@@ -42,7 +43,13 @@ Observations = dict[str, Any]  # part → its module's Observed, None (absent), 
 
 
 async def gather(
-    clients: Clients, names: Names, *, deep: bool, in_thread: InThread[Any], known: Mapping[str, Any] | None = None
+    clients: Clients,
+    names: Names,
+    *,
+    deep: bool,
+    in_thread: InThread[Any],
+    known: Mapping[str, Any] | None = None,
+    count_failures: bool = False,
 ) -> Observations:
     """Read every part at once, but those already `known`; with `deep` also what seldom changes, the bucket among it."""
     known = known or {}
@@ -51,6 +58,8 @@ async def gather(
     }
     if deep:
         reads[BUCKET] = partial(bucket.observe, clients, names)
+    if count_failures:
+        reads[FAILURES] = partial(failures.observe, clients, names)
     reads = {part: read for part, read in reads.items() if part not in known}
     results = await asyncio.gather(*(in_thread(partial(_read, read)) for read in reads.values()))
     return {**known, **dict(zip(reads, results, strict=True))}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from humangov.cleanup.names import RESERVED_PREFIXES
+from humangov.cleanup.names import FAILURES_PREFIX, RESERVED_PREFIXES
 from humangov.tenant import Names
 
 
@@ -79,6 +79,35 @@ def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]
             "Resource": sorted(
                 f"{names.bucket_arn}/{start}{reserved}*" for start in {"", prefix} for reserved in RESERVED_PREFIXES
             ),
+        },
+        # Lambda writes what the function could not handle in its name.
+        {
+            "Sid": "KeepFailedInvocations",
+            "Effect": "Allow",
+            "Action": "s3:PutObject",
+            "Resource": f"{names.failures_bucket_arn}/{FAILURES_PREFIX}*",
+        },
+        {
+            # A bucket may encrypt with a key of its account: without this Lambda could write nothing there.
+            "Sid": "EncryptFailedInvocations",
+            "Effect": "Allow",
+            "Action": "kms:GenerateDataKey",
+            "Resource": names.any_key_arn,
+            "Condition": {
+                "StringLike": {
+                    "kms:ViaService": f"s3.{names.identity.region}.amazonaws.*",
+                    "kms:EncryptionContext:aws:s3:arn": [
+                        names.failures_bucket_arn,
+                        f"{names.failures_bucket_arn}/{FAILURES_PREFIX}*",
+                    ],
+                }
+            },
+        },
+        {
+            "Sid": "FindTheBucketOfFailures",
+            "Effect": "Allow",
+            "Action": "s3:ListBucket",
+            "Resource": names.failures_bucket_arn,
         },
         {
             "Sid": "WriteReceipts",

@@ -21,7 +21,8 @@ from humangov.tenant import OWNER_TAG, Names
 
 RESOURCE = "trigger"
 STREAM_RECORDS_LAST = timedelta(hours=24)  # DynamoDB's; not to be changed
-_PATTERN = json.dumps({"eventName": ["REMOVE", "MODIFY"]}, separators=(",", ":"))
+# Inserts too: of a record that moves to a new id, the function hears that its file is named again.
+_PATTERN = json.dumps({"eventName": ["INSERT", "MODIFY", "REMOVE"]}, separators=(",", ":"))
 _SETTLED = ("Enabled", "Disabled")
 
 
@@ -91,6 +92,8 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
             "BisectBatchOnFunctionError": True,
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "FilterCriteria": {"Filters": [{"Pattern": _PATTERN}]},
+            # S3 alone receives the whole records; other destinations only where they were.
+            "DestinationConfig": {"OnFailure": {"Destination": names.failures_bucket_arn}},
         },
         tags=context.tags,
         now=context.now,
@@ -327,6 +330,12 @@ def _change(action: str, target: str, summary: str, **parameters: Any) -> Change
     return Change(resource=RESOURCE, action=action, target=target, summary=summary, parameters=parameters)
 
 
+def _destination(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """AWS fills in empty parts; only where failures go is ours."""
+    arn = (configuration.get("OnFailure") or {}).get("Destination")
+    return {"OnFailure": {"Destination": arn}} if arn else {}
+
+
 def _without(observed: Observed, uuid: str) -> Observed:
     return Observed(mappings=tuple(mapping for mapping in observed.mappings if mapping.uuid != uuid))
 
@@ -349,6 +358,7 @@ def _observed(mapping: Mapping[str, Any], names: Names) -> MappingObserved:
             "BisectBatchOnFunctionError": mapping.get("BisectBatchOnFunctionError"),
             "FunctionResponseTypes": list(mapping.get("FunctionResponseTypes") or ()),
             "FilterCriteria": None if encrypted else {"Filters": [dict(item) for item in filters or ()]},
+            "DestinationConfig": _destination(mapping.get("DestinationConfig") or {}),
         },
         last_result=mapping.get("LastProcessingResult") or "",
     )

@@ -13,8 +13,13 @@ Image = Mapping[str, Any]
 MAXIMUM_KEY_BYTES = 1024
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
-RESERVED_PREFIXES = (".humangov/", "aws/lambda/")
-"""Ours, and where Lambda writes failed invocations: never a record's file, whatever a record says."""
+FAILURES_PREFIX = "aws/lambda/"
+"""Where Lambda writes the invocations that failed: <mapping's UUID>/<shard>/YYYY/MM/DD/<time>-<random>.
+https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
+"""
+
+RESERVED_PREFIXES = (".humangov/", FAILURES_PREFIX)
+"""Ours, and Lambda's: never a record's file, whatever a record says."""
 
 
 class FileNames(NamedTuple):

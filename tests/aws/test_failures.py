@@ -1,0 +1,156 @@
+"""What Lambda gave up is a standing warning until it is redriven. The emulator's Lambda writes none: put here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.aws.world import Fault, World, denied, error, on
+
+WARNING, COUNT = "FailuresRedriven", "s3:ListBucket"
+
+
+def give_up(world: World, number: int = 1, *, uuid: str = "") -> None:
+    """Invocation records, as Lambda names them; by this function's mapping unless told otherwise."""
+    [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    for one in range(number):
+        key = f"aws/lambda/{uuid or mapping['UUID']}/shardId-1/2026/03/01/2026-03-01T12.00.00-{one}"
+        world.sdk.client("s3").put_object(Bucket=world.bucket, Key=key, Body=b"{}")
+
+
+def clear(world: World) -> None:
+    s3 = world.sdk.client("s3")
+    for one in s3.list_objects_v2(Bucket=world.bucket, Prefix="aws/lambda/").get("Contents", ()):
+        s3.delete_object(Bucket=world.bucket, Key=one["Key"])
+
+
+def told(world: World, key: str) -> Any:
+    return next((one for one in world.status(key)["conditions"] if one["type"] == WARNING), None)
+
+
+def test_where_nothing_was_given_up_nothing_is_told_and_nothing_is_written(world: World) -> None:
+    key = world.provisioned()
+    for _ in range(7):
+        world.one_pass(key)
+
+    assert told(world, key) is None
+    assert world.line.kube_writes() == []
+
+
+def test_what_was_given_up_is_a_warning_that_says_what_to_run_and_ready_stays_true(world: World) -> None:
+    key = world.provisioned()
+    give_up(world, 3)
+
+    world.one_pass(key)
+
+    condition = told(world, key)
+    assert (condition["status"], condition["reason"]) == ("False", "NotRedriven")
+    assert condition["message"].startswith(f"3 failed invocations under aws/lambda/ in bucket {world.bucket}: files")
+    assert condition["message"].endswith("run: humangov redrive --namespace humangov california")
+    assert world.ready(key).startswith("True")
+    assert [event.kind for event in world.kube.events if event.reason == "NotRedriven"] == ["Warning"]
+
+
+def test_the_warning_stands_without_further_writes_and_ends_at_the_next_pass_after_the_redrive(world: World) -> None:
+    key = world.provisioned()
+    give_up(world)
+    world.one_pass(key)
+    world.line.forget()
+    for _ in range(4):
+        world.one_pass(key)
+    assert world.line.kube_writes() == []
+    assert told(world, key)["status"] == "False"
+
+    clear(world)
+    world.one_pass(key)
+
+    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "NoneLeft")
+    assert world.event_reasons()[-1] == "NoneLeft"
+
+
+def test_the_warning_outlives_the_operator(world: World) -> None:
+    key = world.provisioned()
+    give_up(world)
+    world.one_pass(key)
+
+    world.new_life()
+    world.one_pass(key)  # counts nothing yet: what was said still stands
+
+    assert told(world, key)["status"] == "False"
+    assert world.line.kube_writes() == []
+
+
+def test_failures_of_mappings_that_are_no_more_are_told_apart(world: World) -> None:
+    key = world.provisioned()
+    give_up(world)
+    give_up(world, 2, uuid="00000000-0000-0000-0000-000000000000")
+
+    world.one_pass(key)
+
+    assert "3 failed invocations" in told(world, key)["message"]
+    assert "2 of them by mappings that this function no longer has" in told(world, key)["message"]
+
+
+def test_more_than_a_page_is_counted_as_more(world: World) -> None:
+    key = world.provisioned()
+    page = {"IsTruncated": True, "Contents": [{"Key": f"aws/lambda/x/{one}"} for one in range(1000)]}
+    world.line.faults.append(Fault(on(COUNT), instead=lambda _: page))
+
+    world.one_pass(key)
+
+    assert told(world, key)["message"].startswith("1,000 or more failed invocations")
+
+
+def test_a_count_that_fails_in_passing_is_no_absence(world: World) -> None:
+    key = world.provisioned()
+    give_up(world)
+    world.one_pass(key)
+    clear(world)
+    world.line.faults.append(Fault(on(COUNT), error=error("SlowDown", "Reduce your rate", status=503)))
+
+    world.one_pass(key)
+
+    assert told(world, key)["status"] == "False"
+    assert world.ready(key).startswith("True")
+
+
+def test_where_the_operator_may_not_count_it_says_so_and_works_on(world: World) -> None:
+    key = world.provisioned()
+    world.line.faults.append(Fault(on(COUNT), error=denied("s3:ListBucket")))
+
+    world.one_pass(key)
+
+    assert (told(world, key)["status"], told(world, key)["reason"]) == ("Unknown", "AccessDenied")
+    assert "s3:ListBucket" in told(world, key)["message"]
+    assert world.ready(key).startswith("True")
+
+
+def test_a_bucket_of_failures_that_does_not_exist_is_told_before_anything_is_lost(world: World) -> None:
+    key = world.provisioned(failures={"bucket": f"missing-{world.account}"})
+
+    world.one_pass(key)
+
+    assert (told(world, key)["status"], told(world, key)["reason"]) == ("False", "FailuresBucketNotFound")
+    assert "spec.failures.bucket" in told(world, key)["message"]
+
+
+def test_another_bucket_of_failures_moves_the_destination_and_the_rights(world: World) -> None:
+    key = world.provisioned()
+    world.make_bucket(f"failures-{world.account}")
+
+    world.kube.edit(key, lambda resource: resource["spec"].update(failures={"bucket": f"failures-{world.account}"}))
+    world.settle(key)
+
+    [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert mapping["DestinationConfig"]["OnFailure"] == {"Destination": f"arn:aws:s3:::failures-{world.account}"}
+
+
+def test_a_destination_that_somebody_took_away_is_put_back(world: World) -> None:
+    key = world.provisioned()
+    [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    world.sdk.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], DestinationConfig={"OnFailure": {}})
+
+    world.settle(key)
+    world.settle(key)
+
+    [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert mapping["DestinationConfig"]["OnFailure"] == {"Destination": f"arn:aws:s3:::{world.bucket}"}
