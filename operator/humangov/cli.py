@@ -1,21 +1,32 @@
-"""`humangov run | plan | uninstall-check`: arguments in, exit codes out."""
+"""`humangov run | plan | redrive | receipts | uninstall-check`: arguments in, exit codes out."""
 
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
 import click
 import yaml
+from botocore.exceptions import BotoCoreError, ClientError
 
-from humangov import __version__, controller, kube, logs, uninstall
+from humangov import __version__, controller, kube, logs, lookup, receipts, uninstall
 from humangov.admission import AllowedNames
 from humangov.plan import PlanError, plan_manifest
 from humangov.settings import Settings
-from humangov.tenant import InvalidSpecError
+from humangov.sweep import told
+from humangov.sweep.clients import connect
+from humangov.sweep.receipts import NoReceiptError
+from humangov.sweep.redrive import RefusedError
+from humangov.sweep.redrive import redrive as run_redrive
+from humangov.tenant import InvalidSpecError, Names
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
@@ -173,12 +184,8 @@ def plan(
         default_tags=_tags(tags),
         permissions_boundary_arn=permissions_boundary,
     )
-    try:
-        manifests = list(yaml.safe_load_all(sys.stdin if str(filename) == "-" else filename.read_text()))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise click.ClickException(f"{filename}: {error}") from error
     changes = False
-    for manifest in manifests:
+    for manifest in _manifests(filename):
         if manifest is None:
             continue
         try:
@@ -192,6 +199,190 @@ def plan(
         click.echo("\n".join(lines))
         changes = changes or differs
     sys.exit(2 if changes else 0)
+
+
+def _of_one_tenant(command: Any) -> Any:
+    """Which tenant, and where: options that `redrive` and `receipts` have in common."""
+    for option in reversed(
+        (
+            click.option("-n", "--namespace", show_default="default", help="Namespace of a TENANT that names none."),
+            click.option(
+                "-f", "--filename", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+                help="Manifest that holds the HumanGovState, in place of the cluster (needs --cluster-name); "
+                "- for standard input.",
+            ),
+            click.option(
+                "--region", envvar=["HUMANGOV_REGION", "AWS_REGION"], show_default="the AWS SDK's: AWS_REGION, profile",
+                help="AWS region of a tenant that names none and was never provisioned.",
+            ),
+            click.option(
+                "--cluster-name", envvar="HUMANGOV_CLUSTER_NAME", show_default="what the tenant's status says",
+                help="Name of the cluster in the ownership tag humangov.io/tenant.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@main.command(context_settings=_CONTEXT)
+@click.argument("tenant", required=False)
+@_of_one_tenant
+@click.option("--dry-run", is_flag=True, help="Only tell what waits; nothing is erased or removed.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+def redrive(
+    *,
+    tenant: str | None,
+    namespace: str | None,
+    filename: Path | None,
+    region: str | None,
+    cluster_name: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Handle what the cleanup function could not: the failed invocations under aws/lambda/ in the bucket of failures.
+
+    TENANT is NAME or NAMESPACE/NAME. Each record goes through the function's own guards again: no file that a live
+    record names is erased, and of a file written since the removal nothing is. Receipts go to the function's log
+    group. What is handled is removed from the bucket; it may be run again at any time.
+
+    It needs rights of its own to records and files, which the operator does not have. What --allowed-names of the
+    operator say is not known here.
+
+    Exit code 0: nothing of this tenant is left. 2: something is. 1: it could not be done. 130, 143: stopped.
+    """
+    logs.configure(log_format="text", level="warning")
+    names = _names(tenant, namespace=namespace, filename=filename, region=region, cluster_name=cluster_name)
+    with _stopping() as stopped_by:
+        try:
+            summary = run_redrive(
+                connect(region=names.identity.region), names, dry_run=dry_run,
+                stop=lambda: stopped_by() is not None, progress=lambda line: click.echo(line, err=True),
+            )  # fmt: skip
+        except (RefusedError, NoReceiptError) as error:
+            raise click.ClickException(str(error)) from error
+        except (ClientError, BotoCoreError) as error:
+            raise click.ClickException(
+                f"bucket {names.tenant.failures.bucket}: {error}. What was done is done; run it again"
+            ) from error
+        number = stopped_by()
+    lines = [json.dumps(told.as_json(summary, names))] if as_json else told.lines(summary, names, dry_run=dry_run)
+    click.echo("\n".join(lines))
+    if number is not None:
+        sys.exit(128 + number)
+    sys.exit(2 if summary.left else 0)
+
+
+@main.command("receipts", context_settings=_CONTEXT)
+@click.argument("tenant", required=False)
+@_of_one_tenant
+@click.option("--log-group", help="The log group itself, where the HumanGovState is gone; needs no TENANT.")
+@click.option("--since", default="7d", metavar="TIME", help="From when on: 7d, 36h, 2026-01-31 or RFC 3339.")
+@click.option("--until", metavar="TIME", show_default="now", help="Until when, likewise.")
+@click.option(
+    "--record", metavar="ID", help="Only this record: a value of its primary key, or the key in DynamoDB JSON."
+)
+@click.option("--key", help="Only this object key.")
+@click.option("--csv", "form", flag_value="csv", help="Every field, for a spreadsheet.")
+@click.option("--json", "form", flag_value="json", help="Every field, a JSON object a line.")
+def receipts_command(
+    *,
+    tenant: str | None,
+    namespace: str | None,
+    filename: Path | None,
+    region: str | None,
+    cluster_name: str | None,
+    log_group: str | None,
+    since: str,
+    until: str | None,
+    record: str | None,
+    key: str | None,
+    form: str | None,
+) -> None:
+    """Show what was erased, when, and what proves it: the receipts in the function's log group.
+
+    TENANT is NAME or NAMESPACE/NAME.
+
+    Exit code 0: there are some. 2: none. 1: they could not be read.
+    """
+    logs.configure(log_format="text", level="warning")
+    now = datetime.now(UTC)
+    try:
+        span = receipts.moment(since, now=now), receipts.moment(until, now=now) if until else now
+    except receipts.WhenError as error:
+        raise click.UsageError(str(error)) from error
+    if log_group:
+        group, place = log_group, _region(region)
+    else:
+        names = _names(tenant, namespace=namespace, filename=filename, region=region, cluster_name=cluster_name)
+        group, place = names.tenant.log_group_name, names.identity.region
+    found = 0
+
+    def of_interest() -> Iterator[receipts.Receipt]:
+        nonlocal found
+        events = receipts.read(connect(region=place).logs, group=group, since=span[0], until=span[1])
+        for one in receipts.joined(events):
+            if receipts.wanted(one, record=record, key=key):
+                found += 1
+                yield one
+
+    lines = {None: receipts.table_lines, "csv": receipts.csv_lines, "json": receipts.json_lines}[form]
+    try:
+        for line in lines(of_interest()):
+            click.echo(line)
+    except (ClientError, BotoCoreError) as error:
+        raise click.ClickException(f"log group {group} in {place}: {error}") from error
+    if not found:
+        click.echo(
+            f"No receipt in log group {group} from {span[0]:%Y-%m-%d %H:%M} to {span[1]:%Y-%m-%d %H:%M} UTC. "
+            "--since reaches further back, as far as the group keeps its lines",
+            err=True,
+        )  # fmt: skip
+    sys.exit(0 if found else 2)
+
+
+def _names(
+    tenant: str | None, *, namespace: str | None, filename: Path | None, region: str | None, cluster_name: str | None
+) -> Names:
+    place = region or boto3.Session().region_name
+    try:
+        if filename is None:
+            if tenant is None:
+                raise click.UsageError("which TENANT? NAME or NAMESPACE/NAME, or a manifest with --filename")
+            where, name = lookup.split(tenant, namespace=namespace)
+            found = lookup.of_cluster(where, name, default_region=place, cluster_name=cluster_name)
+            return asyncio.run(found)
+        if not cluster_name:
+            raise click.UsageError("--filename needs --cluster-name: receipts and tags hold the cluster's name")
+        return lookup.of_manifests(
+            _manifests(filename), tenant, namespace=namespace, default_region=place, cluster_name=cluster_name
+        )
+    except (lookup.NotToldError, InvalidSpecError, kube.KubeError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@contextmanager
+def _stopping() -> Iterator[Callable[[], int | None]]:
+    """The number of the signal that asked us to stop, once it has. A second one ends the process at once."""
+    received: list[int] = []
+
+    def note(number: int, _frame: Any) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: received[0] if received else None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _manifests(filename: Path) -> list[Any]:
+    try:
+        return list(yaml.safe_load_all(sys.stdin if str(filename) == "-" else filename.read_text()))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise click.ClickException(f"{filename}: {error}") from error
 
 
 @main.command(context_settings=_CONTEXT)

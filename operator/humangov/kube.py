@@ -148,6 +148,20 @@ class Kube:
             raise translated from error
         return dict(found) if found["metadata"]["uid"] == resource["metadata"]["uid"] else None
 
+    async def get(self, namespace: str, name: str) -> Resource | None:
+        """The resource of this name; None if there is none, or no definition of its kind. Raises KubeError."""
+        resource = {"metadata": {"namespace": namespace, "name": name}}
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            return dict(
+                await api.get_namespaced_custom_object(*_path(resource), _request_timeout=_REQUEST_TIMEOUT_SECONDS)
+            )
+        except Exception as error:
+            translated = self._translated(f"reading {_name(resource)}", error)
+            if translated.status == 404:
+                return None
+            raise translated from error
+
     async def dry_run(self, manifest: Resource) -> Resource:
         """The manifest as the API server would store it: checked, and with defaults. Raises KubeError."""
         api: Any = client.CustomObjectsApi(await self._client())

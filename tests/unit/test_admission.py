@@ -57,7 +57,7 @@ def test_a_namespace_names_only_what_its_patterns_match_whole(table: str, bucket
 
 def test_a_namespace_may_have_failures_put_only_into_a_bucket_that_it_may_name() -> None:
     allowed = AllowedNames({"florida": Patterns(tables=("*",), buckets=("florida-*",))})
-    florida = {"namespace": "florida", "bucket": {"name": "florida-b"}}
+    florida: dict[str, Any] = {"namespace": "florida", "bucket": {"name": "florida-b"}}
     assert refused(tenant(**florida, failures={"bucket": "florida-f"}), allowed=allowed) is None
     finding = refused(tenant(**florida, failures={"bucket": "california-b"}), allowed=allowed)
     assert finding is not None

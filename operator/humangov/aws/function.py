@@ -68,16 +68,6 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  
 
 def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
     tenant = names.tenant
-    environment = {
-        "HUMANGOV_TENANT": names.owner,
-        "HUMANGOV_TABLE": tenant.table.name,
-        "HUMANGOV_BUCKET": tenant.bucket.name,
-        "HUMANGOV_FILE_ATTRIBUTES": json.dumps(tenant.table.file_attributes),
-    }
-    if tenant.table.file_names != "Unique":
-        environment["HUMANGOV_FILE_NAMES"] = tenant.table.file_names
-    if tenant.bucket.key_prefix:
-        environment["HUMANGOV_KEY_PREFIX"] = tenant.bucket.key_prefix
     return Desired(
         names=names,
         bundle=bundle,
@@ -88,7 +78,7 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
             "Role": names.role_arn,
             "MemorySize": tenant.function.memory_mib,
             "Timeout": tenant.function.timeout_seconds,
-            "Environment": {"Variables": environment},
+            "Environment": {"Variables": environment(names)},
             "LoggingConfig": {"LogFormat": "Text", "LogGroup": tenant.log_group_name},
             "Layers": [],
             "Description": _DESCRIPTION.format(table=tenant.table.name)[:_DESCRIPTION_LIMIT],
@@ -96,6 +86,22 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
         reserved_concurrency=tenant.function.reserved_concurrency,
         tags=context.tags,
     )
+
+
+def environment(names: Names) -> dict[str, str]:
+    """What the cleanup code is told of the tenant (cleanup/settings.py), wherever it runs."""
+    tenant = names.tenant
+    variables = {
+        "HUMANGOV_TENANT": names.owner,
+        "HUMANGOV_TABLE": tenant.table.name,
+        "HUMANGOV_BUCKET": tenant.bucket.name,
+        "HUMANGOV_FILE_ATTRIBUTES": json.dumps(tenant.table.file_attributes),
+    }
+    if tenant.table.file_names != "Unique":
+        variables["HUMANGOV_FILE_NAMES"] = tenant.table.file_names
+    if tenant.bucket.key_prefix:
+        variables["HUMANGOV_KEY_PREFIX"] = tenant.bucket.key_prefix
+    return variables
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:

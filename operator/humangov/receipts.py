@@ -1,0 +1,208 @@
+"""`humangov receipts`: what was erased, when, and what proves it, read back from the function's log group.
+
+A receipt is two lines, `intent` and `outcome`, joined by event ID and key (cleanup/receipts.py writes them).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
+"""https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
+
+CUT_OFF = "unknown: cut off"
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class WhenError(ValueError):
+    """No moment that can be understood; the text is a sentence for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """One file of one deleted record. Times: UTC, RFC 3339 with milliseconds, or None.
+
+    outcome          as docs/security.md lists them; `unknown: cut off` for an intent that nothing followed
+    versions_erased  versions and delete markers; None where the bucket keeps none
+    record_key       primary key in DynamoDB JSON
+    log_stream, logged_at   where the outcome's line stands
+    """
+
+    deleted_at: str | None
+    erased_at: str | None
+    outcome: str
+    versions_erased: int | None
+    bucket: str
+    key: str
+    record_key: Mapping[str, Any]
+    event: str
+    event_id: str
+    sequence_number: str
+    tenant: str
+    intended_at: str | None
+    logged_at: str
+    log_stream: str
+
+
+def moment(text: str, *, now: datetime) -> datetime:
+    """`7d`, `36h`, `2026-01-31` or RFC 3339; without a zone: UTC. Raises WhenError."""
+    ago = re.fullmatch(r"(\d{1,5})([smhdw])", text)
+    if ago:
+        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise WhenError(f"{text!r} is no time: expected 7d, 36h, 2026-01-31 or 2026-01-31T12:00:00Z") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def read(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:
+    """Every log event of the group that may be a line of a receipt. Raises ClientError, BotoCoreError."""
+    # An empty page with a token is no end: the paginator goes on.
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group, startTime=_milliseconds(since), endTime=_milliseconds(until), filterPattern=PATTERN
+    )
+    for page in pages:
+        yield from page.get("events") or ()
+
+
+def joined(events: Iterable[Mapping[str, Any]]) -> Iterator[Receipt]:
+    """Each outcome with its intent, in the log's order; then the intents that nothing followed."""
+    open_intents: dict[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+    for event in events:
+        line = _line(event)
+        if line is None:
+            continue
+        pair = (str(line.get("event_id")), str(line.get("key")))
+        if line["receipt"] == "intent":
+            open_intents[pair] = (event, line)
+            continue
+        intent = open_intents.pop(pair, None)
+        yield _receipt(event, line, str(line.get("outcome")), intended=intent[0] if intent else None)
+    for event, line in open_intents.values():
+        yield _receipt(event, line, CUT_OFF, intended=event)
+
+
+def wanted(receipt: Receipt, *, record: str | None, key: str | None) -> bool:
+    """record: a value of the primary key, or the whole key in DynamoDB JSON; key: the object's."""
+    if key is not None and receipt.key != key:
+        return False
+    if record is None:
+        return True
+    values = [str(value) for attribute in receipt.record_key.values() for value in attribute.values()]
+    try:
+        whole = json.loads(record)
+    except ValueError:
+        whole = None
+    return record in values or whole == receipt.record_key
+
+
+def csv_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
+    """RFC 4180 with a header. A cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    yield _csv_line([one.name for one in fields(Receipt)])
+    for receipt in receipts:
+        row = asdict(receipt) | {"record_key": json.dumps(receipt.record_key, ensure_ascii=False)}
+        yield _csv_line(["" if value is None else _harmless(str(value)) for value in row.values()])
+
+
+def json_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
+    for receipt in receipts:
+        yield json.dumps(asdict(receipt), ensure_ascii=False)
+
+
+def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
+    """For people, with a total by outcome at the end."""
+    header = ("DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD")
+    rows, totals = [header], Counter[str]()
+    for one in receipts:
+        totals[one.outcome.split(" until ")[0]] += 1
+        versions = "-" if one.versions_erased is None else str(one.versions_erased)
+        rows.append(
+            (
+                _short(one.deleted_at),
+                _short(one.erased_at),
+                one.outcome,
+                versions,
+                _shown(one.key),
+                _named(one.record_key),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    told = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
+    yield ""
+    yield f"{sum(totals.values()):,} receipts: {told}"
+
+
+def _line(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    message = str(event["message"])
+    try:
+        # Something may stand before it, as a runtime's own marks do.
+        line = json.loads(message[max(0, message.find('{"receipt"')) :])
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and line.get("receipt") in ("intent", "outcome") else None
+
+
+def _receipt(
+    event: Mapping[str, Any], line: Mapping[str, Any], outcome: str, *, intended: Mapping[str, Any] | None
+) -> Receipt:
+    return Receipt(
+        deleted_at=line.get("deleted_at"),
+        erased_at=line.get("erased_at"),
+        outcome=outcome,
+        versions_erased=line.get("versions_erased"),
+        bucket=str(line.get("bucket")),
+        key=str(line.get("key")),
+        record_key=dict(line.get("record_key") or {}),
+        event=str(line.get("event")),
+        event_id=str(line.get("event_id")),
+        sequence_number=str(line.get("sequence_number")),
+        tenant=str(line.get("tenant")),
+        intended_at=_timestamp(intended["timestamp"]) if intended else None,
+        logged_at=_timestamp(event["timestamp"]),
+        log_stream=str(event.get("logStreamName")),
+    )
+
+
+def _timestamp(milliseconds: int) -> str:
+    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _milliseconds(at: datetime) -> int:
+    return max(0, round(at.timestamp() * 1000))
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written, lineterminator="").writerow(cells)
+    return written.getvalue()
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _short(timestamp: str | None) -> str:
+    return timestamp[:19].replace("T", " ") if timestamp else "-"
+
+
+def _shown(text: str) -> str:
+    """A key may hold anything, control characters for terminals too."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _named(record_key: Mapping[str, Any]) -> str:
+    parts = (f"{name}={next(iter(value.values()), '')}" for name, value in record_key.items())
+    return _shown(" ".join(parts))

@@ -1,0 +1,547 @@
+"""`humangov redrive` on moto, which shows versions and Object Lock, and neither rights nor Lambda's own writing."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from botocore.exceptions import ClientError
+from click.testing import CliRunner
+from humangov.cli import main
+from humangov.sweep.clients import AwsClients, connect
+from humangov.sweep.receipts import NoReceiptError
+from humangov.sweep.redrive import RefusedError, Summary, redrive
+from humangov.tenant import Names
+from moto import mock_aws
+
+from tests import stream_events
+from tests.event_source import destination
+from tests.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from tests.event_source.mapping import trigger
+from tests.stream_events import employee
+from tests.unit import make
+
+REMOVED_AT = (datetime.now(UTC) + timedelta(hours=1)).timestamp()  # every file made in these tests is older
+
+
+class Killed(BaseException):
+    """The process has ended."""
+
+
+@dataclass
+class Account:
+    """A tenant in moto, and the invocation records that Lambda wrote."""
+
+    names: Names
+    clients: AwsClients
+    calls: list[str] = field(default_factory=list)
+    before: Callable[[str, dict[str, Any]], None] = lambda _operation, _parameters: None
+    after: Callable[[str], None] = lambda _operation: None
+    written: int = 0
+
+    def __post_init__(self) -> None:
+        for client in (self.clients.dynamodb, self.clients.s3, self.clients.patient_s3, self.clients.logs):
+            client.meta.events.register("before-parameter-build", self._before)
+            client.meta.events.register("after-call", self._after)
+
+    def _before(self, *, model: Any, params: dict[str, Any], **_: Any) -> None:
+        self.before(model.name, params)
+        self.calls.append(model.name)
+
+    def _after(self, *, model: Any, **_: Any) -> None:
+        self.after(model.name)
+
+    @property
+    def bucket(self) -> str:
+        return self.names.tenant.bucket.name
+
+    def upload(self, *names: str) -> None:
+        for name in names:
+            boto3.client("s3").put_object(Bucket=self.bucket, Key=name, Body=b"%PDF")
+
+    def hire(self, one: str, name: str) -> None:
+        boto3.client("dynamodb").put_item(TableName=self.names.tenant.table.name, Item=employee(one, name))
+
+    def give_up(
+        self, *removed: tuple[str, str], uuid: str = "91eaeb7e-c976-4939-86c8-b8e4f4a5e3d0",
+        function_arn: str = "", table: str = "", at: float = REMOVED_AT,
+    ) -> str:  # fmt: skip
+        """Lambda gives up a batch of these removals (id, file); returns the invocation record's key."""
+        table = table or self.names.tenant.table.name
+        records = tuple(stream_events.remove(employee(one, name), table=table, at=at) for one, name in removed)
+        mapping = trigger(
+            {}, stream_arn=f"arn:aws:dynamodb:us-east-1:123456789012:table/{table}/stream/2026-01-01T00:00:00.000",
+            uuid=uuid, function_arn=function_arn or self.names.function_arn,
+        )  # fmt: skip
+        self.written += 1
+        key = destination.object_key(mapping, shard="shardId-1", now=at, random=f"{self.written:04}")
+        body = destination.body(
+            GivenUp(records, RETRIES_EXHAUSTED, 11), mapping, shard="shardId-1", now=at, request_id="1", error=None
+        )
+        self.put(key, body)
+        return key
+
+    def put(self, key: str, body: bytes) -> None:
+        boto3.client("s3").put_object(Bucket=self.names.tenant.failures.bucket, Key=key, Body=body)
+
+    def keys(self) -> set[str]:
+        """Of every version and marker in the bucket."""
+        page = boto3.client("s3").list_object_versions(Bucket=self.bucket)
+        return {one["Key"] for name in ("Versions", "DeleteMarkers") for one in page.get(name, ())}
+
+    @property
+    def files(self) -> set[str]:
+        return {key for key in self.keys() if not key.startswith("aws/lambda/")}
+
+    @property
+    def waiting(self) -> set[str]:
+        return self.keys() - self.files
+
+    def run(self, **more: Any) -> Summary:
+        options: dict[str, Any] = {"dry_run": False, "stop": lambda: False, "progress": lambda _line: None} | more
+        return redrive(self.clients, self.names, **options)
+
+    def receipts(self) -> list[dict[str, Any]]:
+        group = self.names.tenant.log_group_name
+        events = boto3.client("logs").filter_log_events(logGroupName=group)["events"]
+        return [line for event in events if "receipt" in (line := json.loads(event["message"]))]
+
+
+@pytest.fixture
+def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in (("AWS_ACCESS_KEY_ID", "testing"), ("AWS_SECRET_ACCESS_KEY", "testing"),
+                        ("AWS_DEFAULT_REGION", "us-east-1"), ("AWS_REGION", "us-east-1"),
+                        ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    names = make.names()
+    with mock_aws():
+        boto3.client("dynamodb").create_table(
+            TableName=names.tenant.table.name, BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        )  # fmt: skip
+        boto3.client("s3").create_bucket(Bucket=names.tenant.bucket.name, ObjectLockEnabledForBucket=False)
+        boto3.client("logs").create_log_group(logGroupName=names.tenant.log_group_name)
+        yield Account(names, connect(region="us-east-1"))
+
+
+def versioned(account: Account) -> None:
+    boto3.client("s3").put_bucket_versioning(
+        Bucket=account.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )  # fmt: skip
+
+
+def test_the_files_of_what_was_given_up_are_erased_with_receipts_and_the_record_of_it_goes(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf", "other.pdf")
+    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+
+    summary = account.run()
+
+    assert account.keys() == {"other.pdf"}
+    assert (summary.ours, summary.records, summary.removed, summary.left) == (1, 2, 1, 0)
+    assert summary.outcomes == {"erased": 2}
+    assert [(one["receipt"], one["key"]) for one in account.receipts()] == [
+        ("intent", "1.pdf"), ("intent", "2.pdf"), ("outcome", "1.pdf"), ("outcome", "2.pdf"),
+    ]  # fmt: skip
+    assert {one["tenant"] for one in account.receipts()} == {account.names.owner}
+
+
+def test_a_file_that_a_live_record_names_stays(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.hire("1", "1.pdf")
+    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+
+    summary = account.run()
+
+    assert account.keys() == {"1.pdf"}
+    assert summary.outcomes == {"kept: live": 1, "erased": 1}
+    assert summary.left == 0
+
+
+def test_a_file_written_since_the_removal_stays(account: Account) -> None:
+    account.upload("1.pdf")
+    account.give_up(("1", "1.pdf"), at=datetime.now(UTC).timestamp() - 3600)
+
+    assert account.run().outcomes == {"kept: newer": 1}
+    assert account.files == {"1.pdf"}
+
+
+def test_whatever_mapping_wrote_it_and_whatever_version_of_the_function_it_is_ours(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.give_up(("1", "1.pdf"), uuid="00000000-0000-0000-0000-000000000000")
+    account.give_up(("2", "2.pdf"), function_arn=f"{account.names.function_arn}:live")
+
+    assert account.run().removed == 2
+    assert account.keys() == set()
+
+
+@pytest.mark.parametrize(
+    "whose",
+    [
+        {"function_arn": "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file-2"},
+        {"function_arn": "arn:aws:lambda:us-east-1:999999999999:function:humangov-california-delete-file"},
+        {"table": "humangov-california-dynamodb-2"},
+    ],
+    ids=["another function", "another account", "another table"],
+)
+def test_what_is_of_others_is_counted_and_left(account: Account, whose: dict[str, Any]) -> None:
+    account.upload("1.pdf")
+    key = account.give_up(("1", "1.pdf"), **whose)
+
+    summary = account.run()
+
+    assert (summary.not_ours, summary.ours, summary.left) == (1, 0, 0)
+    assert account.keys() == {"1.pdf", key}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"%PDF", b"[]", b"{}", b'{"requestContext": {"functionArn": 1}}', b"\xff\xfe", b"[" * 100_000,
+        b'{"requestContext": "x", "DDBStreamBatchInfo": []}',
+    ],
+    ids=["empty", "no JSON", "a list", "nothing in it", "a number", "no text", "too deep", "other shapes"],
+)  # fmt: skip
+def test_what_cannot_be_read_is_left_with_the_reason_and_holds_up_no_other(account: Account, body: bytes) -> None:
+    account.upload("1.pdf")
+    account.give_up(("1", "1.pdf"))
+    account.put("aws/lambda/a-strange-one", body)
+
+    summary = account.run()
+
+    assert account.keys() == {"aws/lambda/a-strange-one"}
+    assert list(summary.unreadable) == ["aws/lambda/a-strange-one"]
+    assert summary.left == 1
+
+
+@pytest.mark.parametrize("payload", [None, "x", '{"Records": []}', "{}", 7, "null"])
+def test_ours_without_its_event_is_left_with_the_reason(account: Account, payload: Any) -> None:
+    key = account.give_up(("1", "1.pdf"))
+    stored = json.loads(boto3.client("s3").get_object(Bucket=account.bucket, Key=key)["Body"].read())
+    account.put(key, json.dumps(stored | {"payload": payload}).encode())
+
+    assert list(account.run().unreadable) == [key]
+    assert account.waiting == {key}
+
+
+def test_what_fails_again_stays_whole_and_goes_with_the_next_run(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    key = account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    account.before = _fails("BatchGetItem", "ResourceNotFoundException")
+
+    summary = account.run()
+
+    assert account.files == {"1.pdf", "2.pdf"}
+    assert summary.failed == {key: ["failed: ResourceNotFoundException"]}
+    assert (summary.removed, summary.left) == (0, 1)
+
+    account.before = lambda _operation, _parameters: None
+    assert account.run().left == 0
+    assert account.keys() == set()
+
+
+def test_on_a_bucket_that_keeps_versions_every_version_goes_of_the_file_and_of_the_record(account: Account) -> None:
+    versioned(account)
+    account.upload("1.pdf", "1.pdf", "1.pdf.bak")
+    key = account.give_up(("1", "1.pdf"))
+    body = boto3.client("s3").get_object(Bucket=account.bucket, Key=key)["Body"].read()
+    account.put(key, body)
+
+    summary = account.run()
+
+    assert account.keys() == {"1.pdf.bak"}
+    assert summary.removed == 1
+    assert [one["versions_erased"] for one in account.receipts() if one["receipt"] == "outcome"] == [2]
+
+
+def test_a_record_that_a_delete_marker_hides_is_nobodys_to_redrive(account: Account) -> None:
+    versioned(account)
+    account.upload("1.pdf")
+    key = account.give_up(("1", "1.pdf"))
+    boto3.client("s3").delete_object(Bucket=account.bucket, Key=key)
+
+    assert account.run().found == 0
+    assert account.files == {"1.pdf"}
+
+
+def test_a_record_that_s3_keeps_is_told_of_and_handled_again_without_harm(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.give_up(("1", "1.pdf"))
+    object.__setattr__(
+        account.clients, "patient_s3", _With(account.clients.patient_s3, delete_objects=lambda **_: _DENIED)
+    )
+
+    for outcome in ("erased", "absent"):
+        summary = account.run()
+        assert summary.kept == {key: "AccessDenied"}
+        assert (summary.outcomes, summary.left) == ({outcome: 1}, 1)
+
+
+def test_killed_before_or_after_any_call_the_next_run_ends_alike(account: Account) -> None:
+    tried = 0
+    for moment in ("before", "after"):
+        for number in range(1, 100):
+            account.upload("1.pdf", "2.pdf", "3.pdf")
+            account.hire("2", "2.pdf")
+            account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+            account.give_up(("3", "3.pdf"))
+            account.calls.clear()
+            setattr(account, moment, _kills(account, moment, number))
+            killed = False
+            try:
+                account.run()
+            except Killed:
+                killed = True
+            account.before, account.after = (lambda _operation, _parameters: None), (lambda _operation: None)
+            intended = {one["key"] for one in account.receipts()}
+            assert {"1.pdf", "2.pdf", "3.pdf"} - account.files <= intended, "erased without a receipt"
+
+            assert account.run().left == 0
+            assert account.keys() == {"2.pdf"}
+            if not killed:
+                break
+            tried += 1
+    assert tried > 20
+
+
+def test_without_the_log_group_nothing_is_erased(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.give_up(("1", "1.pdf"))
+    boto3.client("logs").delete_log_group(logGroupName=account.names.tenant.log_group_name)
+
+    with pytest.raises(NoReceiptError, match="does not exist, and without a receipt nothing is erased"):
+        account.run()
+
+    assert account.keys() == {"1.pdf", key}
+
+
+def test_a_receipt_that_cannot_be_written_stops_before_the_erasure(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.give_up(("1", "1.pdf"))
+    account.before = _fails("PutLogEvents", "AccessDeniedException")
+
+    with pytest.raises(NoReceiptError, match="AccessDeniedException"):
+        account.run()
+
+    assert account.keys() == {"1.pdf", key}
+
+
+def test_a_page_that_fails_is_no_end_of_the_list(account: Account) -> None:
+    account.give_up(("1", "1.pdf"))
+    account.before = _fails("ListObjectVersions", "AccessDenied")
+
+    with pytest.raises(ClientError, match="AccessDenied"):
+        account.run()
+
+
+def test_told_to_stop_it_begins_nothing_more(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.give_up(("1", "1.pdf"))
+    account.give_up(("2", "2.pdf"))
+
+    summary = account.run(stop=lambda: account.files != {"1.pdf", "2.pdf"})
+
+    assert summary.stopped
+    assert account.files == {"2.pdf"}
+    assert len(account.waiting) >= 1
+    assert account.run().left == 0
+
+
+def test_a_dry_run_tells_and_changes_nothing(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.give_up(("1", "1.pdf"))
+
+    summary = account.run(dry_run=True)
+
+    assert (summary.ours, summary.records, summary.by_condition) == (1, 1, {RETRIES_EXHAUSTED: 1})
+    assert account.keys() == {"1.pdf", key}
+    assert set(account.calls) == {"ListObjectVersions", "GetObject"}
+
+
+@pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
+def test_where_the_manifest_has_stopped_all_erasing_it_refuses(account: Account, spec: dict[str, Any]) -> None:
+    account.give_up(("1", "1.pdf"))
+    account.names = make.names(**spec)
+
+    with pytest.raises(RefusedError, match=r"so nothing is erased\. Set it to (true|false) first"):
+        account.run()
+
+    assert account.calls == []
+
+
+def test_where_file_names_are_shared_it_leaves_each_file_to_the_sweep(account: Account) -> None:
+    account.upload("1.pdf")
+    account.give_up(("1", "1.pdf"))
+    spec = make.resource()["spec"]
+    account.names = make.names(table={**spec["table"], "fileNames": "Shared"})
+
+    assert account.run().outcomes == {"left to the sweep": 1}
+    assert account.keys() == {"1.pdf"}
+
+
+# The command.
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "california.yaml"
+    path.write_text(yaml.safe_dump(dict(make.resource(metadata={}))))
+    return path
+
+
+def command(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(main, [str(one) for one in arguments])
+
+
+def test_the_command_says_what_it_found_and_did(account: Account, manifest: Path) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.hire("2", "2.pdf")
+    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    account.put("aws/lambda/a-strange-one", b"?")
+    arguments = ("redrive", "-n", "humangov", "california", "-f", manifest, "--cluster-name", "cluster")
+
+    dry = command(*arguments, "--dry-run")
+    done = command(*arguments)
+
+    assert dry.exit_code == 2
+    assert "nothing was changed: this was a dry run" in dry.stdout
+    assert done.exit_code == 2, done.output
+    for line in (
+        "humangov/california: failed invocations under aws/lambda/ in bucket humangov-california-s3",
+        "file erased", "file kept: live", "can't be read, and left: 1", "a-strange-one: the object is not JSON",
+        "receipts: log group /aws/lambda/humangov-california-delete-file, stream redrive/",
+    ):  # fmt: skip
+        assert line in done.stdout, done.stdout
+    assert account.files == {"2.pdf"}
+
+
+def test_the_command_for_scripts(account: Account, manifest: Path) -> None:
+    account.upload("1.pdf")
+    account.give_up(("1", "1.pdf"))
+
+    done = command("redrive", "-f", manifest, "--cluster-name", "cluster", "--json")
+
+    assert done.exit_code == 0
+    told = json.loads(done.stdout)
+    assert told["outcomes"] == {"erased": 1}
+    assert (told["tenant"], told["removed"], told["left"]) == ("cluster/humangov/california", 1, 0)
+
+
+def test_the_command_stops_at_a_signal_and_says_so(account: Account, manifest: Path) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.give_up(("1", "1.pdf"))
+    account.give_up(("2", "2.pdf"))
+    told: list[str] = []
+
+    def hook(*, model: Any, **_: Any) -> None:
+        told.append(model.name)
+        signal.raise_signal(signal.SIGTERM)
+
+    assert boto3.DEFAULT_SESSION is not None
+    boto3.DEFAULT_SESSION.events.register("before-call.cloudwatch-logs.CreateLogStream", hook)
+    done = command("redrive", "-f", manifest, "--cluster-name", "cluster")
+
+    assert told == ["CreateLogStream"]
+    assert done.exit_code == 143
+    assert "stopped before the end: run it again" in done.stdout
+    assert account.files == {"1.pdf", "2.pdf"}
+    assert account.run().left == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("redrive",), "which TENANT?"),
+        (("redrive", "-f", "MANIFEST"), "--filename needs --cluster-name"),
+        (("redrive", "nevada", "-f", "MANIFEST", "--cluster-name", "c"), "holds 0 of default/nevada, not one"),
+        (("redrive", "a/b/c"), "'a/b/c' is no tenant: expected NAME or NAMESPACE/NAME"),
+        (("redrive", "-n", "x", "y/z"), "y/z is not in namespace x"),
+        (("receipts", "california", "--since", "soon"), "'soon' is no time"),
+    ],
+)
+def test_what_is_wrong_is_said(account: Account, manifest: Path, arguments: tuple[str, ...], said: str) -> None:
+    del account
+    done = command(*(manifest if one == "MANIFEST" else one for one in arguments))
+
+    assert done.exit_code in (1, 2)
+    assert said in done.output
+    assert "Traceback" not in done.output
+
+
+def test_another_accounts_credentials_touch_nothing(account: Account, manifest: Path) -> None:
+    account.give_up(("1", "1.pdf"))
+    resource = dict(make.resource(metadata={}))
+    status = {"aws": {"accountID": "999999999999", "region": "us-east-1", "cluster": "cluster"}}
+    manifest.write_text(yaml.safe_dump(resource | {"status": status}))
+
+    done = command("redrive", "-f", manifest, "--cluster-name", "cluster")
+
+    assert done.exit_code == 1
+    assert "accountID is 999999999999 and here 123456789012" in done.output
+    assert len(account.waiting) == 1
+
+
+def test_the_receipts_of_a_redrive_are_read_back_by_record(account: Account, manifest: Path) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    account.run()
+
+    shown = command("receipts", "-f", manifest, "--cluster-name", "cluster", "--record", "1", "--json")
+    none = command("receipts", "-f", manifest, "--cluster-name", "cluster", "--record", "3")
+
+    assert shown.exit_code == 0, shown.output
+    [receipt] = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert (receipt["key"], receipt["outcome"], receipt["record_key"]) == ("1.pdf", "erased", {"id": {"S": "1"}})
+    assert receipt["log_stream"].startswith("redrive/")
+    assert none.exit_code == 2
+    assert "No receipt in log group /aws/lambda/humangov-california-delete-file" in none.stderr
+
+
+def test_receipts_without_a_log_group_are_an_error_and_not_none(account: Account, manifest: Path) -> None:
+    boto3.client("logs").delete_log_group(logGroupName=account.names.tenant.log_group_name)
+
+    done = command("receipts", "-f", manifest, "--cluster-name", "cluster")
+
+    assert done.exit_code == 1
+    assert "ResourceNotFoundException" in done.output
+    assert "Traceback" not in done.output
+
+
+_DENIED = {"Errors": [{"Key": "x", "Code": "AccessDenied"}]}
+
+
+class _With:
+    def __init__(self, client: Any, **methods: Any) -> None:
+        self.__dict__.update(methods)
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+def _fails(operation: str, code: str) -> Callable[[str, dict[str, Any]], None]:
+    def fail(name: str, _parameters: dict[str, Any]) -> None:
+        if name == operation:
+            raise ClientError({"Error": {"Code": code, "Message": "no"}}, name)
+
+    return fail
+
+
+def _kills(account: Account, moment: str, number: int) -> Callable[..., None]:
+    """Before or after the so-manieth call."""
+
+    def kill(*_: Any) -> None:
+        if len(account.calls) + (moment == "before") >= number:
+            raise Killed
+
+    return kill

@@ -1,0 +1,114 @@
+"""Failures and receipts, as a person handles them: counted by the operator, redriven and read back with the CLI.
+
+On the real API server and the emulated AWS (MiniStack). Its Lambda has no destinations, so the invocation record is put
+where Lambda would put it; that Lambda's rules lead there is shown in tests/lambda.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from sandbox.paths import BUILD, REPOSITORY
+from tests import stream_events
+from tests.conftest import World
+from tests.event_source import destination
+from tests.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from tests.event_source.mapping import trigger
+from tests.stream_events import employee
+from tests.support.states import Cluster, condition
+from tests.support.waiting import wait_for
+
+Humangov = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def humangov(cluster: Cluster, world: World) -> Humangov:
+    """The CLI, with kubectl's rights and the account's."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "humangov.cli", *arguments],
+            env={
+                **cluster.sandbox.environment(), **world.account.environment,
+                "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
+            },
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+    return run
+
+
+def give_up(world: World, one: str, pdf: str) -> None:
+    """Lambda puts the invocation with this record's removal into the bucket."""
+    account, state = world.account, world.state
+    [mapping] = [each for each in account.mappings() if state in each["FunctionArn"]]
+    record = stream_events.remove(employee(one, pdf), table=account.table_name(state), at=time.time() + 60)
+    settings = trigger(
+        {}, stream_arn=mapping["EventSourceArn"], uuid=mapping["UUID"], function_arn=mapping["FunctionArn"]
+    )
+    body = destination.body(
+        GivenUp((record,), RETRIES_EXHAUSTED, 11),
+        settings,
+        shard="shardId-1",
+        now=time.time(),
+        request_id="1",
+        error=None,
+    )
+    key = destination.object_key(settings, shard="shardId-1", now=time.time(), random="1")
+    account.client("s3").put_object(Bucket=account.bucket_name(state), Key=key, Body=body)
+
+
+def test_what_the_function_could_not_handle_is_warned_of_redriven_and_proved(world: World, humangov: Humangov) -> None:
+    account, states, state = world.account, world.states, world.state
+    live = account.employ(state, "employee-1", pdf="live.pdf")
+    account.client("s3").put_object(Bucket=account.bucket_name(state), Key="orphan.pdf", Body=b"%PDF")
+    states.apply(states.manifest(state, **account.spec(state)))
+    states.wait_ready(state)
+    [mapping] = [each for each in account.mappings() if state in each["FunctionArn"]]
+    assert mapping["DestinationConfig"]["OnFailure"] == {"Destination": f"arn:aws:s3:::{account.bucket_name(state)}"}
+    time.sleep(1.1)  # S3 tells a file's age to the second, and a tie keeps it
+    give_up(world, "employee-7", "orphan.pdf")
+
+    states.reconcile(state, "1")
+    warned = condition(states.get(state), "FailuresRedriven")
+    assert (warned["status"], warned["reason"]) == ("False", "NotRedriven")
+    told = humangov("redrive", "-n", states.namespace, state)
+
+    assert (told.returncode, told.stderr) == (0, ""), told
+    assert "file erased" in told.stdout
+    assert account.files(state) == {live}
+    states.reconcile(state, "2")
+    assert condition(states.get(state), "FailuresRedriven")["status"] == "True"
+    assert "NotRedriven" in {event["reason"] for event in states.events(state)}
+
+    account.dismiss(state, "employee-1")
+    wait_for(lambda: not account.has_file(state, live), what="the live file's record is deleted, and it goes")
+    account.employ(state, "employee-2")  # the emulator at times hands an invocation's last lines over with the next
+    wait_for(lambda: len(_receipts(humangov, states.namespace, state)) == 2, what="both receipts are read back")
+    by_key = {one["key"]: one for one in _receipts(humangov, states.namespace, state)}
+    assert by_key["orphan.pdf"]["outcome"] == by_key["live.pdf"]["outcome"] == "erased"
+    assert by_key["orphan.pdf"]["log_stream"].startswith("redrive/")
+    assert by_key["live.pdf"]["record_key"] == {"id": {"S": "employee-1"}}
+    one = humangov("receipts", f"{states.namespace}/{state}", "--record", "employee-7")
+    assert one.returncode == 0
+    assert one.stdout.splitlines()[-1] == "1 receipts: 1 erased"
+
+
+def test_of_a_tenant_that_is_not_there_a_sentence_tells(humangov: Humangov) -> None:
+    for command in ("redrive", "receipts"):
+        done = humangov(command, "nowhere/nevada")
+        assert done.returncode == 1
+        assert done.stderr == "Error: there is no HumanGovState nowhere/nevada in this cluster\n"
+
+
+def _receipts(humangov: Humangov, namespace: str, state: str) -> list[dict[str, Any]]:
+    done = humangov("receipts", "-n", namespace, state, "--json")
+    assert done.returncode in (0, 2), done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
