@@ -50,6 +50,7 @@ def give_up(world: World, one: str, pdf: str) -> None:
     account, state = world.account, world.state
     [mapping] = [each for each in account.mappings() if state in each["FunctionArn"]]
     record = stream_events.remove(employee(one, pdf), table=account.table_name(state), at=time.time() + 60)
+    record["eventSourceARN"] = mapping["EventSourceArn"]
     settings = trigger(
         {}, stream_arn=mapping["EventSourceArn"], uuid=mapping["UUID"], function_arn=mapping["FunctionArn"]
     )

@@ -100,7 +100,7 @@ def test_it_runs_without_rights_on_a_file_system_it_cannot_write_and_watches_soo
     assert seen["written"] == "Read-only file system"
     # A first start reads the image from the disk; the further ones are what a restarted pod is like. The best of
     # three is the image's: other tests run meanwhile.
-    took = []
+    took: list[float] = []
     while not took or (min(took) > MOST_SECONDS_TO_WATCH and len(took) < 3):
         release.kubectl("delete", "pods", "-l", f"app.kubernetes.io/instance={release.name}")
         release.kubectl("rollout", "status", f"deployment/{release.name}", "--timeout=60s")
