@@ -205,7 +205,9 @@ def _of_one_tenant(command: Any) -> Any:
     """Which tenant, and where: options that `redrive` and `receipts` have in common."""
     for option in reversed(
         (
-            click.option("-n", "--namespace", show_default="default", help="Namespace of a TENANT that names none."),
+            click.option(
+                "-n", "--namespace", show_default="the context's", help="Namespace of a TENANT that names none.",
+            ),
             click.option(
                 "-f", "--filename", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
                 help="Manifest that holds the HumanGovState, in place of the cluster (needs --cluster-name); "
@@ -349,7 +351,7 @@ def _names(
         if filename is None:
             if tenant is None:
                 raise click.UsageError("which TENANT? NAME or NAMESPACE/NAME, or a manifest with --filename")
-            where, name = lookup.split(tenant, namespace=namespace)
+            where, name = lookup.split(tenant, namespace=namespace, default=kube.context_namespace())
             found = lookup.of_cluster(where, name, default_region=place, cluster_name=cluster_name)
             return asyncio.run(found)
         if not cluster_name:

@@ -69,6 +69,17 @@ def own_namespace() -> str | None:
         return None
 
 
+def context_namespace() -> str | None:
+    """The namespace of KUBECONFIG's present context, as kubectl takes it, else the pod's own."""
+    if not (os.environ.get("KUBECONFIG") or Path(os.environ.get("HOME", "/"), ".kube", "config").exists()):
+        return own_namespace()
+    try:
+        _, present = config.list_kube_config_contexts(os.environ.get("KUBECONFIG"))
+        return str(present["context"]["namespace"])
+    except (config.ConfigException, KeyError, TypeError, OSError):
+        return own_namespace()
+
+
 class Kube:
     """The API server as this operator uses it. Belongs to one event loop."""
 

@@ -15,14 +15,14 @@ class NotToldError(Exception):
     """Which tenant, or in which account, can't be told; the text is a sentence for people."""
 
 
-def split(name: str, *, namespace: str | None) -> tuple[str, str]:
+def split(name: str, *, namespace: str | None, default: str | None = None) -> tuple[str, str]:
     """`namespace/name` or `name` → namespace, name. Raises NotToldError."""
     before, slash, after = name.rpartition("/")
     if slash and namespace and before != namespace:
         raise NotToldError(f"{name} is not in namespace {namespace}: give one of both")
     if not after or "/" in before or (slash and not before):
         raise NotToldError(f"{name!r} is no tenant: expected NAME or NAMESPACE/NAME")
-    return before or namespace or "default", after
+    return before or namespace or default or "default", after
 
 
 async def of_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Names:

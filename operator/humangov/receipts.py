@@ -186,8 +186,8 @@ def _milliseconds(at: datetime) -> int:
 
 def _csv_line(cells: Iterable[str]) -> str:
     written = io.StringIO()
-    csv.writer(written, lineterminator="").writerow(cells)
-    return written.getvalue()
+    csv.writer(written).writerow(cells)
+    return written.getvalue().removesuffix("\r\n")
 
 
 def _harmless(cell: str) -> str:

@@ -54,6 +54,11 @@ class Finding:
         return cls(status="Unknown", reason=reason, message=message, failed=True, soon=soon)
 
     @classmethod
+    def warning(cls, reason: str, message: str) -> Finding:
+        """False, and yet no failure of the tenant's: its parts are as declared."""
+        return cls(status="False", reason=reason, message=message)
+
+    @classmethod
     def needs_person(cls, reason: str, message: str) -> Finding:
         """Retried slowly all the same, so that the remedy needs no kubectl."""
         return cls(status="False", reason=reason, message=message, stalled=True, failed=True, soon=False)

@@ -125,7 +125,7 @@ def test_where_the_operator_may_not_count_it_says_so_and_works_on(world: World) 
 
 
 def test_a_bucket_of_failures_that_does_not_exist_is_told_before_anything_is_lost(world: World) -> None:
-    key = world.provisioned(failures={"bucket": f"missing-{world.account}"})
+    key = world.provisioned(failures={"bucket": f"humangov-missing-{world.account}"})
 
     world.one_pass(key)
 
@@ -135,13 +135,17 @@ def test_a_bucket_of_failures_that_does_not_exist_is_told_before_anything_is_los
 
 def test_another_bucket_of_failures_moves_the_destination_and_the_rights(world: World) -> None:
     key = world.provisioned()
-    world.make_bucket(f"failures-{world.account}")
+    world.make_bucket(f"humangov-failures-{world.account}")
 
-    world.kube.edit(key, lambda resource: resource["spec"].update(failures={"bucket": f"failures-{world.account}"}))
+    world.kube.edit(
+        key, lambda resource: resource["spec"].update(failures={"bucket": f"humangov-failures-{world.account}"})
+    )
     world.settle(key)
 
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    assert mapping["DestinationConfig"]["OnFailure"] == {"Destination": f"arn:aws:s3:::failures-{world.account}"}
+    assert mapping["DestinationConfig"]["OnFailure"] == {
+        "Destination": f"arn:aws:s3:::humangov-failures-{world.account}"
+    }
 
 
 def test_a_destination_that_somebody_took_away_is_put_back(world: World) -> None:

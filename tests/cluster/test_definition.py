@@ -164,7 +164,7 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
     found = states.get(name)
     assert found is not None
     assert found["spec"] == {
-        "table": {"name": "humangov-california-dynamodb", "fileAttributes": ["pdf"]},
+        "table": {"name": "humangov-california-dynamodb", "fileAttributes": ["pdf"], "fileNames": "Unique"},
         "bucket": {"name": "humangov-california-s3-zsmb", "keyPrefix": ""},
         "function": {"runtime": "python3.13", "architecture": "arm64", "memoryMiB": 512, "timeoutSeconds": 300},
         "trigger": {
@@ -172,6 +172,7 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
             "maximumRetryAttempts": 10, "maximumRecordAgeSeconds": 43200,
         },
         "logs": {"retentionDays": 400, "onDelete": "Delete"},
+        "failures": {},
         "deletionPolicy": "Delete",
         "suspend": False,
     }  # fmt: skip

@@ -201,6 +201,7 @@ BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/humangov-cleanup-boundary"
         ("s3", "delete_objects", {"Bucket": BUCKET, "Delete": {"Objects": [{"Key": "cv.pdf"}]}}),
         ("s3", "put_object", FILE),
         ("s3", "list_objects_v2", {"Bucket": BUCKET}),
+        ("s3", "list_objects_v2", {"Bucket": BUCKET, "Prefix": "cv"}),
         ("s3", "list_object_versions", {"Bucket": BUCKET}),
         ("s3", "delete_bucket", {"Bucket": BUCKET}),
         ("dynamodb", "get_item", RECORD),
@@ -268,7 +269,7 @@ def as_far_as_judged(policy: iam.Policy) -> iam.Policy:
             for key in NEVER_SENT & operands.keys():
                 del operands[key]
             left |= operands.keys()
-    assert left == {"iam:PassedToService", "aws:RequestedRegion"}
+    assert left == {"iam:PassedToService", "aws:RequestedRegion", "s3:prefix"}
     judged["Statement"].append({"Effect": "Allow", "Action": RESOURCE_UNKNOWN, "Resource": "*"})
     return dict(judged)
 

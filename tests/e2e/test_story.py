@@ -112,7 +112,10 @@ def test_the_functions_role_reaches_this_tenant_and_nothing_else(ready: World) -
     assert iam.list_attached_role_policies(RoleName=role["RoleName"])["AttachedPolicies"] == []
     (policy,) = iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
     document = iam.get_role_policy(RoleName=role["RoleName"], PolicyName=policy)["PolicyDocument"]
-    listed = [statement["Resource"] for statement in document["Statement"]]
+    [key] = [one for one in document["Statement"] if one["Action"] == "kms:GenerateDataKey"]
+    for arn in key["Condition"]["StringLike"]["kms:EncryptionContext:aws:s3:arn"]:
+        assert arn.startswith(f"arn:aws:s3:::{account.bucket_name(state)}"), "any key, but for this bucket alone"
+    listed = [statement["Resource"] for statement in document["Statement"] if statement is not key]
     resources = [one for entry in listed for one in ([entry] if isinstance(entry, str) else entry)]
     assert "*" not in resources
     assert all(state in resource for resource in resources), resources

@@ -138,6 +138,8 @@ class Place:
             return resource, here | ({"lambda:FunctionArn": function} if function else {})
         if action in KNOW_NO_RESOURCE:
             return "*", here
+        if action == "s3:ListBucket":
+            here |= {"s3:prefix": parameters.get("Prefix", "")}
         by_arn = ("Resource", "resourceArn", "ResourceArn", "StreamArn")
         arn = next((str(parameters[key]) for key in by_arn if key in parameters), None)
         return arn or self.resource_of(action, _named(parameters)), here

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
@@ -59,7 +59,7 @@ def finding(observed: Observed | None, names: Names, *, mappings: Collection[str
     tenant = names.tenant
     bucket = tenant.failures.bucket
     if observed is None:
-        return _warning(
+        return Finding.warning(
             NOT_FOUND,
             f"bucket {bucket} does not exist: what the function can't handle would be lost. Create it, or name another "
             "in spec.failures.bucket",
@@ -69,7 +69,7 @@ def finding(observed: Observed | None, names: Names, *, mappings: Collection[str
     others = sum(number for uuid, number in observed.by_mapping.items() if uuid not in mappings)
     number = f"{observed.number:,}{' or more' if observed.more else ''}"
     whose = f", {others:,} of them by mappings that this function no longer has or never had" if others else ""
-    return _warning(
+    return Finding.warning(
         "NotRedriven",
         f"{number} failed invocation{'s' * (number != '1')} under {FAILURES_PREFIX} in bucket {bucket}{whose}: files "
         f"of deleted records may still be there. The function's log {tenant.log_group_name} says why; when that is "
@@ -81,10 +81,4 @@ def unknown(error: AwsError) -> Finding | None:
     """What to tell people of a count that failed; None for what passes by itself."""
     if error.meaning is not Meaning.PERSON:
         return None
-    told = finding_of_error(error)
-    return Finding.waiting(told.reason, told.message)
-
-
-def _warning(reason: str, message: str) -> Finding:
-    """False, and yet no person's failure in the sense of Stalled: the tenant is as declared."""
-    return Finding(status="False", reason=reason, message=message)
+    return replace(finding_of_error(error), status="Unknown", stalled=False, failed=False)
