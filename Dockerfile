@@ -10,12 +10,14 @@ RUN python -m venv tools \
     && tools/bin/python -m pip install --require-hashes --only-binary :all: -r requirements/build.txt \
     && python -m venv --without-pip /opt/humangov \
     && tools/bin/python -m pip --python /opt/humangov/bin/python install \
-        --require-hashes --only-binary :all: -r requirements/run.txt
+        --require-hashes --only-binary :all: -r requirements/run.txt \
+    && /opt/humangov/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/humangov/lib
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN tools/bin/python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \
     && tools/bin/python -m pip --python /opt/humangov/bin/python install --no-index --no-deps wheels/*.whl \
-    && /opt/humangov/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/humangov/lib
+    && /opt/humangov/bin/python -m compileall -q --invalidation-mode unchecked-hash \
+        /opt/humangov/lib/python3.13/site-packages/humangov
 
 FROM python:3.13-slim
 ARG VERSION=0.1.0

@@ -5,7 +5,6 @@ The cluster is a sandbox of its own, which is started once for all tests here an
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 from collections.abc import Iterator, Mapping
@@ -63,9 +62,7 @@ def _forget_releases(running: Sandbox) -> None:
 @pytest.fixture(scope="session")
 def image(node: Sandbox, environ: Mapping[str, str]) -> str:
     """The image from the Dockerfile, in the node; its name."""
-    with (BUILD / "image.lock").open("w") as lock:  # the images' store is one for all workers
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return delivery.to_node(Layout(node.root), say=print, environ=environ)
+    return delivery.to_node(Layout(node.root), say=print, environ=environ)
 
 
 @pytest.fixture(scope="session")
