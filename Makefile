@@ -40,10 +40,14 @@ test: setup ## All tests, on a real control plane and an emulated AWS; one that 
 	$(PY) -m pytest -n $(JOBS) --dist worksteal tests --ignore=tests/install --ignore=tests/after $(ARGS); \
 	if [ -z "$(ARGS)" ]; then $(PY) -m pytest -q tests/after; fi
 
+# Two clusters share the work, so the longest begin; the last one looks at what the whole machine has left.
+LONGEST := tests/install/test_failing.py tests/install/test_release.py
+ALONE := tests/install/test_end.py
+
 .PHONY: test-install
 test-install: setup ## What users install, in pods of a whole cluster; says why where there can be none
-	@$(PY) -m pytest -n 2 --dist loadfile tests/install --ignore=tests/install/test_end.py $(ARGS)
-	@if [ -z "$(ARGS)" ]; then $(PY) -m pytest -q tests/install/test_end.py; fi
+	@$(PY) -m pytest -n 2 --dist loadfile $(LONGEST) $(filter-out $(LONGEST) $(ALONE),$(wildcard tests/install/test_*.py)) $(ARGS)
+	@if [ -z "$(ARGS)" ]; then $(PY) -m pytest -q $(ALONE); fi
 
 .PHONY: cluster
 cluster: setup ## A whole cluster with a node, the image, the chart, and the story told from pods; it stays up
