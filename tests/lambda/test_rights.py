@@ -11,7 +11,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,10 +23,16 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.bundle import bundle
+from humangov.sweep.clients import AwsClients
+from humangov.sweep.receipts import NoReceiptError
+from humangov.sweep.redrive import Summary, redrive
 from humangov.tenant import Identity, Names, parse
 
 from sandbox import emulator, ports
 from sandbox.paths import Layout
+from tests.event_source import destination
+from tests.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from tests.event_source.mapping import trigger
 from tests.runtime_api import Invocation, RunningFunction
 from tests.stream_events import batch, employee, failures, remove
 from tests.support.waiting import wait_for
@@ -40,15 +46,18 @@ SIDS_ENFORCED = {
 _numbers = itertools.count(1)
 
 
-def policy() -> dict[str, Any]:
+def names() -> Names:
     spec = {"table": {"name": TABLE}, "bucket": {"name": BUCKET, "keyPrefix": PREFIX}}
     resource = {
         "apiVersion": "humangov.io/v1", "kind": "HumanGovState", "spec": spec,
         "metadata": {"name": "california", "namespace": "humangov"},
     }  # fmt: skip
     identity = Identity(account_id=emulator.ACCOUNT, region=emulator.REGION, cluster="uid", partition="aws")
-    tenant = parse(resource, default_region=emulator.REGION)
-    return cleanup_policy(Names(tenant=tenant, identity=identity), table_key_arn=None)
+    return Names(tenant=parse(resource, default_region=emulator.REGION), identity=identity)
+
+
+def policy() -> dict[str, Any]:
+    return cleanup_policy(names(), table_key_arn=None)
 
 
 def without(sid: str) -> dict[str, Any]:
@@ -249,3 +258,83 @@ def test_every_statement_is_shown_here_or_is_not_asked_for_by_the_emulator() -> 
     sids = {statement["Sid"] for statement in policy()["Statement"]}
     lambdas_own = {"ReadStream", "KeepFailedInvocations", "EncryptFailedInvocations", "FindTheBucketOfFailures"}
     assert sids == SIDS_ENFORCED | lambdas_own | {"WriteReceipts"}
+
+
+# Who redrives: docs/security.md names the rights, and these are they.
+
+
+def redriving_policy() -> dict[str, Any]:
+    bucket, prefix = f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/aws/lambda/*"
+    of_function = ("LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhyAVersionIsRetained")
+    group = names().log_group_arn
+    rights = [
+        ("SeeWhatWaits", ["s3:ListBucketVersions"], bucket),
+        (
+            "ReadAndRemoveIt",
+            ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"],
+            prefix,
+        ),
+        ("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{group}*"),
+    ]
+    statements: list[dict[str, Any]] = [
+        {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in rights
+    ]
+    statements[0]["Condition"] = {"StringEquals": {"s3:prefix": "aws/lambda/"}}
+    return policy() | {"Statement": [one for one in policy()["Statement"] if one["Sid"] in of_function] + statements}
+
+
+def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> Summary:
+    session = aws.session(document)
+    s3 = aws.client("s3", session)
+    clients = AwsClients(
+        dynamodb=aws.client("dynamodb", session), s3=s3, patient_s3=s3, logs=aws.client("logs", session)
+    )
+    return redrive(clients, names())
+
+
+def given_up(aws: Enforcing, one: str, key: str) -> None:
+    """The removal's file, and the invocation record where Lambda would put it."""
+    s3, group = aws.client("s3"), names().tenant.log_group_name
+    with suppress(ClientError):
+        aws.client("logs").create_log_group(logGroupName=group)
+    s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}{key}", Body=b"%PDF")
+    at = datetime.now(UTC).timestamp() + 60
+    settings = trigger(
+        {}, stream_arn=f"{names().table_arn}/stream/2026-01-01T00:00:00.000", function_arn=names().function_arn
+    )
+    record = remove(employee(one, key), table=TABLE, at=at)
+    record["eventSourceARN"] = settings.stream_arn
+    stored = destination.body(
+        GivenUp((record,), RETRIES_EXHAUSTED, 11), settings, shard="s", now=at, request_id="1", error=None
+    )
+    place = destination.object_key(settings, shard="s", now=at, random=one)
+    s3.put_object(Bucket=BUCKET, Key=place, Body=stored)
+
+
+def test_a_redrive_works_with_exactly_the_rights_that_the_documents_name(aws: Enforcing) -> None:
+    given_up(aws, "r1", "redriven.pdf")
+
+    summary = run_redrive(aws, redriving_policy())
+
+    assert (summary.outcomes, summary.removed, summary.left) == ({"erased": 1}, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "sid",
+    ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhatWaits", "ReadAndRemoveIt",
+     "WriteReceipts"],
+)  # fmt: skip
+def test_without_any_one_of_them_a_redrive_erases_or_removes_nothing_unseen(aws: Enforcing, sid: str) -> None:
+    given_up(aws, sid, f"{sid}.pdf")
+    document = redriving_policy()
+    kept = [one for one in document["Statement"] if one["Sid"] != sid]
+
+    assert refused_or_left(aws, document | {"Statement": kept})
+    assert run_redrive(aws, redriving_policy()).left == 0
+
+
+def refused_or_left(aws: Enforcing, document: Mapping[str, Any]) -> bool:
+    try:
+        return run_redrive(aws, document).left > 0
+    except (ClientError, NoReceiptError) as error:
+        return "AccessDenied" in str(error)

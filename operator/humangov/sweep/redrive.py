@@ -4,12 +4,7 @@ Lambda writes the whole event of an invocation that it gives up, whatever mappin
 of failures. Each is handled as the function handles it: same guards, same receipts, in the same log group. It can be
 killed anywhere and run again: a record is removed after all in it was handled, and handling twice does no harm.
 
-Rights: on the bucket of failures s3:ListBucketVersions; on its aws/lambda/* s3:GetObject, s3:GetObjectVersion,
-s3:DeleteObject, s3:DeleteObjectVersion. Those of the function:
-dynamodb:BatchGetItem on the table; on the tenant's bucket s3:ListBucket, s3:ListBucketVersions,
-and on its objects s3:DeleteObject, s3:DeleteObjectVersion, s3:GetObjectRetention,
-s3:GetObjectLegalHold. On the function's log group logs:CreateLogStream and logs:PutLogEvents. Where the bucket of
-failures or the table is encrypted with a KMS key, kms:Decrypt on that key.
+Which rights it needs stands in docs/security.md, and tests/lambda/test_rights.py holds them to it.
 """
 
 from __future__ import annotations
