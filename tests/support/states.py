@@ -268,7 +268,7 @@ class Audit:
         return [f"{entry['verb']} {_what(entry)}" for entry in self.since(mark) if entry["verb"] not in ("get", "list")]
 
     def states_written_since(self, mark: int) -> list[str]:
-        """The same without the lease, and once there is any: the log's line comes after the answer that told us of it."""
+        """The same without the lease, once there is any: the log's line comes after the answer that told us of it."""
         return wait_for(
             lambda: [write for write in self.writes_since(mark) if "leases" not in write],
             what="the audit log tells of a write", seconds=10,
