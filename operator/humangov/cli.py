@@ -1,4 +1,4 @@
-"""`humangov run | plan | redrive | receipts | uninstall-check`: arguments in, exit codes out."""
+"""`humangov run | plan | sweep | redrive | receipts | uninstall-check`: arguments in, exit codes out."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import boto3
 import click
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from humangov import __version__, controller, kube, logs, lookup, receipts, uninstall
+from humangov import __version__, controller, kube, logs, lookup, receipts, sweeper, uninstall
 from humangov.admission import AllowedNames
 from humangov.plan import PlanError, plan_manifest
 from humangov.settings import Settings
+from humangov.sweep import summary as sweep_told
 from humangov.sweep import told
 from humangov.sweep.clients import connect
 from humangov.sweep.receipts import NoReceiptError
 from humangov.sweep.redrive import RefusedError
 from humangov.sweep.redrive import redrive as run_redrive
+from humangov.sweep.work import Progress
 from humangov.tenant import InvalidSpecError, Names
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
@@ -103,6 +105,11 @@ def _shared(command: Any) -> Any:
     help="Where /healthz and /readyz answer; 'off' for none.",
 )  # fmt: skip
 @click.option(
+    "--sweep-template", envvar="HUMANGOV_SWEEP_TEMPLATE", type=click.Path(dir_okay=False, path_type=Path),
+    show_default="no sweep is started",
+    help="YAML file with the PodTemplateSpec of the pods that sweep; its first container runs this image.",
+)  # fmt: skip
+@click.option(
     "--leader-elect/--no-leader-elect", envvar="HUMANGOV_LEADER_ELECT", default=True,
     help="Work only while holding the Lease humangov-operator in the operator's namespace; else there must be one "
     "operator at most.",
@@ -121,6 +128,7 @@ def run(
     resync_seconds: float,
     workers: int,
     probe_address: str,
+    sweep_template: Path | None,
     leader_elect: bool,
 ) -> None:
     """Watch HumanGovStates and keep their AWS objects as declared, until SIGTERM."""
@@ -132,6 +140,8 @@ def run(
         namespaces=namespaces,
         default_tags=_tags(tags),
         permissions_boundary_arn=permissions_boundary,
+        sweep_template=_template(sweep_template) if sweep_template else None,
+        own_namespace=own,
     )
     host, port = _address(probe_address)
     run_settings = controller.RunSettings(
@@ -209,7 +219,7 @@ def _of_one_tenant(command: Any) -> Any:
                 "-n", "--namespace", show_default="the context's", help="Namespace of a TENANT that names none.",
             ),
             click.option(
-                "-f", "--filename", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+                "-f", "--filename", "--file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
                 help="Manifest that holds the HumanGovState, in place of the cluster (needs --cluster-name); "
                 "- for standard input.",
             ),
@@ -227,10 +237,149 @@ def _of_one_tenant(command: Any) -> Any:
     return command
 
 
+def _of_a_pod(command: Any) -> Any:
+    """Options that the operator gives to the pods that it starts."""
+    for option in reversed(
+        (
+            click.option("--uid", help="Only if the HumanGovState has this UID; else it was made anew."),
+            click.option(
+                "--report-status", is_flag=True, help="Tell the result in the HumanGovState's status, as the pods do.",
+            ),
+        )
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@main.command("sweep", context_settings=_CONTEXT)
+@click.argument("tenant", required=False)
+@_of_one_tenant
+@click.option(
+    "--mode", type=click.Choice(["report", "delete"], case_sensitive=False), show_default="spec.sweep.mode",
+    help="report: only tell, and keep the list in the bucket. delete: erase what two sweeps have seen.",
+)  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Write nothing at all, not even the list in the bucket.")
+@click.option(
+    "--approve", metavar="SHA256", show_default="annotation humangov.io/approve-sweep",
+    help="Let go the list in the manifest of this checksum, in spite of the brakes that an approval releases.",
+)  # fmt: skip
+@click.option(
+    "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),
+    help="As of `humangov run`: what the tenant's namespace may name.",
+)  # fmt: skip
+@click.option(
+    "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE",
+    help="As of `humangov run`: it may name anything unless --allowed-names is given.",
+)  # fmt: skip
+@click.option(
+    "--watched-namespace", "watched", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
+    help="Namespaces to look in for an older HumanGovState that names the same.",
+)  # fmt: skip
+@_of_a_pod
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+def sweep_command(
+    *,
+    tenant: str | None,
+    namespace: str | None,
+    filename: Path | None,
+    region: str | None,
+    cluster_name: str | None,
+    mode: str | None,
+    dry_run: bool,
+    approve: str | None,
+    allowed_names: Path | None,
+    operator_namespace: str | None,
+    watched: tuple[str, ...],
+    uid: str | None,
+    report_status: bool,
+    as_json: bool,
+) -> None:
+    """Find the files that no record names, and in mode delete erase those that two sweeps have seen.
+
+    TENANT is NAME or NAMESPACE/NAME. First the bucket is listed, then the table is read, consistently; a file that is
+    old enough and named by no record is an orphan. Its list is kept in the bucket under .humangov/sweeps/. Before
+    anything is erased the table is read a second time. Failed invocations are redriven first.
+
+    It runs as spec.account.sweepRoleARN where one is named, else with your credentials: rights that the operator does
+    not have (deploy/iam/sweep-policy.json).
+
+    Exit code 0: nothing is left to do. 2: orphans are left (0 with --report-status). 3: something looks wrong, and
+    nothing was erased. 1: it could not be done. 130, 143: stopped.
+    """
+    logs.configure(log_format="text", level="warning")
+    allowed = None
+    if allowed_names:
+        allowed = _allowed(allowed_names)
+    elif operator_namespace:
+        allowed = AllowedNames.only(operator_namespace)
+    place = region or boto3.Session().region_name
+    with _stopping() as stopped_by:
+        asked = sweeper.Asked(
+            mode=mode.capitalize() if mode else None,
+            dry_run=dry_run,
+            approved=approve,
+            interrupted=lambda: f"signal {stopped_by()}" if stopped_by() is not None else None,
+            progress=_tell_progress,
+        )
+        try:
+            if filename is None:
+                where, name = _which(tenant, namespace)
+                with sweeper.Cluster(namespace=where, name=name, uid=uid) as cluster:
+                    done = sweeper.of_cluster(
+                        cluster, asked, default_region=place, cluster_name=cluster_name, allowed=allowed,
+                        namespaces=watched, report_status=report_status,
+                    )  # fmt: skip
+            else:
+                done = sweeper.of_manifest(
+                    _manifest_names(filename, tenant, namespace=namespace, region=place, cluster_name=cluster_name,
+                                    as_sweep=True),
+                    asked,
+                )  # fmt: skip
+        except sweeper.NotNowError as error:
+            click.echo(str(error), err=True)
+            sys.exit(0 if report_status else 1)
+        except (lookup.NotToldError, InvalidSpecError, kube.KubeError) as error:
+            raise click.ClickException(str(error)) from error
+        number = stopped_by()
+    if as_json:
+        fields = sweep_told.as_json(
+            done.summary, done.names, word=done.word, trouble=done.trouble, now=done.ended
+        )  # fmt: skip
+        click.echo(json.dumps(fields))
+    else:
+        click.echo("\n".join(sweep_told.lines(done.summary, done.names, word=done.word, trouble=done.trouble)))
+    if number is not None:
+        sys.exit(128 + number)
+    sys.exit(0 if done.exit_code == 2 and report_status else done.exit_code)
+
+
+def _tell_progress(progress: Progress) -> None:
+    """One line that is written over on a terminal, JSON lines elsewhere."""
+    left = progress.seconds_left
+    if not sys.stderr.isatty():
+        fields = {
+            "stage": progress.stage, "done": progress.done, "total": progress.total,
+            "per_second": round(progress.per_second), "seconds_left": None if left is None else round(left),
+        }  # fmt: skip
+        click.echo(json.dumps(fields), err=True)
+        return
+    total = "" if progress.total is None else f" of about {progress.total:,}"
+    ahead = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+    click.echo(
+        f"\r\x1b[K{progress.stage}: {progress.done:,}{total}, {progress.per_second:,.0f}/s{ahead}", nl=False, err=True
+    )
+
+
 @main.command(context_settings=_CONTEXT)
 @click.argument("tenant", required=False)
 @_of_one_tenant
 @click.option("--dry-run", is_flag=True, help="Only tell what waits; nothing is erased or removed.")
+@click.option(
+    "--from-stream", is_flag=True,
+    help="In place of the bucket: the table's stream, whose trigger is gone; two minutes at most.",
+)  # fmt: skip
+@click.option("--since", metavar="TIME", default="15m", help="With --from-stream: from when on, as 15m or RFC 3339.")
+@_of_a_pod
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 def redrive(
     *,
@@ -240,6 +389,10 @@ def redrive(
     region: str | None,
     cluster_name: str | None,
     dry_run: bool,
+    from_stream: bool,
+    since: str,
+    uid: str | None,
+    report_status: bool,
     as_json: bool,
 ) -> None:
     """Handle what the cleanup function could not: the failed invocations under aws/lambda/ in the bucket of failures.
@@ -254,6 +407,11 @@ def redrive(
     Exit code 0: nothing of this tenant is left. 2: something is. 1: it could not be done. 130, 143: stopped.
     """
     logs.configure(log_format="text", level="warning")
+    if from_stream:
+        _last_look(
+            tenant, namespace=namespace, region=region, cluster_name=cluster_name, since=since, uid=uid,
+            report_status=report_status, as_json=as_json,
+        )  # fmt: skip
     names = _names(tenant, namespace=namespace, filename=filename, region=region, cluster_name=cluster_name)
     with _stopping() as stopped_by:
         try:
@@ -273,6 +431,40 @@ def redrive(
     if number is not None:
         sys.exit(128 + number)
     sys.exit(2 if summary.left else 0)
+
+
+def _last_look(
+    tenant: str | None,
+    *,
+    namespace: str | None,
+    region: str | None,
+    cluster_name: str | None,
+    since: str,
+    uid: str | None,
+    report_status: bool,
+    as_json: bool,
+) -> NoReturn:
+    try:
+        from_when = receipts.moment(since, now=datetime.now(UTC))
+    except receipts.WhenError as error:
+        raise click.UsageError(str(error)) from error
+    where, name = _which(tenant, namespace)
+    place = region or boto3.Session().region_name
+    with _stopping() as stopped_by:
+        try:
+            with sweeper.Cluster(namespace=where, name=name, uid=uid) as cluster:
+                found = sweeper.last_look(
+                    cluster, since=from_when, default_region=place, cluster_name=cluster_name,
+                    report_status=report_status, stop=lambda: stopped_by() is not None,
+                )  # fmt: skip
+        except (sweeper.NotNowError, lookup.NotToldError, InvalidSpecError, kube.KubeError, NoReceiptError) as error:
+            raise click.ClickException(str(error)) from error
+        except (ClientError, BotoCoreError) as error:
+            raise click.ClickException(f"{error}. What was done is done") from error
+        number = stopped_by()
+    fields = sweeper.last_look_fields(found, now=datetime.now(UTC))
+    click.echo(json.dumps(fields) if as_json else fields["message"])
+    sys.exit(128 + number if number is not None else 0 if found.complete else 2)
 
 
 @main.command("receipts", context_settings=_CONTEXT)
@@ -349,18 +541,39 @@ def _names(
     place = region or boto3.Session().region_name
     try:
         if filename is None:
-            if tenant is None:
-                raise click.UsageError("which TENANT? NAME or NAMESPACE/NAME, or a manifest with --filename")
-            where, name = lookup.split(tenant, namespace=namespace, default=kube.context_namespace())
-            found = lookup.of_cluster(where, name, default_region=place, cluster_name=cluster_name)
-            return asyncio.run(found)
-        if not cluster_name:
-            raise click.UsageError("--filename needs --cluster-name: receipts and tags hold the cluster's name")
-        return lookup.of_manifests(
-            _manifests(filename), tenant, namespace=namespace, default_region=place, cluster_name=cluster_name
-        )
+            where, name = _which(tenant, namespace)
+            return asyncio.run(lookup.of_cluster(where, name, default_region=place, cluster_name=cluster_name))
+        return _manifest_names(filename, tenant, namespace=namespace, region=place, cluster_name=cluster_name)
     except (lookup.NotToldError, InvalidSpecError, kube.KubeError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def _which(tenant: str | None, namespace: str | None) -> tuple[str, str]:
+    """Namespace and name. Raises NotToldError."""
+    if tenant is None:
+        raise click.UsageError("which TENANT? NAME or NAMESPACE/NAME, or a manifest with --filename")
+    try:
+        return lookup.split(tenant, namespace=namespace, default=kube.context_namespace())
+    except lookup.NotToldError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _manifest_names(
+    filename: Path,
+    tenant: str | None,
+    *,
+    namespace: str | None,
+    region: str | None,
+    cluster_name: str | None,
+    as_sweep: bool = False,
+) -> Names:
+    """as_sweep: in the account of spec.account.sweepRoleARN, where one is named."""
+    if not cluster_name:
+        raise click.UsageError("--filename needs --cluster-name: receipts and tags hold the cluster's name")
+    return lookup.of_manifests(
+        _manifests(filename), tenant, namespace=namespace, default_region=region, cluster_name=cluster_name,
+        session_of=sweeper.session_of if as_sweep else None,
+    )  # fmt: skip
 
 
 @contextmanager
@@ -445,6 +658,18 @@ def _allowed(path: Path) -> AllowedNames:
         return AllowedNames.parse(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError, ValueError) as error:
         raise click.UsageError(f"--allowed-names {path}: {error}") from error
+
+
+def _template(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise click.UsageError(f"--sweep-template {path}: {error}") from error
+    spec = found.get("spec") if isinstance(found, dict) else None
+    containers = spec.get("containers") if isinstance(spec, dict) else None
+    if not isinstance(containers, list) or not containers or not isinstance(containers[0], dict):
+        raise click.UsageError(f"--sweep-template {path}: expected a pod template with spec.containers")
+    return dict(found)
 
 
 def _address(text: str) -> tuple[str, int | None]:

@@ -37,7 +37,7 @@ from humangov.queue import Lane, Outcome, Schedule, Workers
 from humangov.reconcile import reconcile
 from humangov.settings import Settings
 from humangov.store import Store, key_of
-from humangov.tenant import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, VERSION
+from humangov.tenant import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, SWEEP_ANNOTATION, VERSION
 
 logger = logging.getLogger(__name__)
 
@@ -374,7 +374,9 @@ def _trigger_of(resource: kube.Resource) -> tuple[Any, ...]:
         metadata.get("generation"),
         resource.get("spec"),  # the generation alone does not tell a form from which an older definition cut a field
         metadata.get("deletionTimestamp"),
-        (metadata.get("annotations") or {}).get(RECONCILE_ANNOTATION),
+        *((metadata.get("annotations") or {}).get(name) for name in (RECONCILE_ANNOTATION, SWEEP_ANNOTATION)),
+        # The sweep's own word, which goes into a condition.
+        *((resource.get("status") or {}).get("sweep", {}).get(name) for name in ("run", "result", "filesShared")),
     )
 
 

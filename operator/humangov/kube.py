@@ -26,6 +26,7 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _REQUEST_TIMEOUT_SECONDS = 15
 _EVENT_MESSAGE_LIMIT = 1024  # the API's
 _LEASES = ("coordination.k8s.io", "v1")
+_BATCH = ("batch", "v1")
 _LACKS_A_RIGHT = re.compile('User "system:serviceaccount:[^"]+" cannot ')  # of others, the rights are no affair of ours
 _REMEDY = "Give that service account the rights of deploy/install.yaml"
 
@@ -230,8 +231,10 @@ class Kube:
             raise translated from error
         return dict(answer)
 
-    async def apply_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource:
-        """Write the whole of the status that is the operator's, by server-side apply. Raises KubeError."""
+    async def apply_status(
+        self, resource: Resource, status: Mapping[str, Any], *, field_manager: str = FIELD_MANAGER
+    ) -> Resource:
+        """Write the whole of the status that is the field manager's, by server-side apply. Raises KubeError."""
         body = {
             "apiVersion": f"{GROUP}/{VERSION}",
             "kind": KIND,
@@ -245,7 +248,7 @@ class Kube:
                 await api.patch_namespaced_custom_object_status(
                     *_path(resource),
                     body,
-                    field_manager=FIELD_MANAGER,
+                    field_manager=field_manager,
                     force=True,
                     _content_type="application/apply-patch+yaml",
                     _request_timeout=_REQUEST_TIMEOUT_SECONDS,
@@ -292,6 +295,85 @@ class Kube:
             )
         except Exception as error:
             raise self._translated(f"posting an event for {_name(resource)}", error) from error
+
+    async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None:
+        """A CronJob or Job; None if there is none. Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            return dict(
+                await api.get_namespaced_custom_object(
+                    *_BATCH, namespace, plural, name, _request_timeout=_REQUEST_TIMEOUT_SECONDS
+                )
+            )
+        except Exception as error:
+            translated = self._translated(f"reading {plural} {namespace}/{name}", error)
+            if translated.status == 404:
+                return None
+            raise translated from error
+
+    async def list_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
+        """Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        try:
+            answer = await api.list_namespaced_custom_object(
+                *_BATCH, namespace, "jobs", label_selector=label_selector, _request_timeout=_REQUEST_TIMEOUT_SECONDS
+            )
+        except Exception as error:
+            raise self._translated(f"listing jobs in {namespace}", error) from error
+        return list(answer["items"])
+
+    async def apply_object(self, plural: str, document: Resource) -> None:
+        """Make a CronJob, or bring it in step, by server-side apply. Raises KubeError."""
+        namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
+        api: Any = client.CustomObjectsApi(await self._client())
+        self._before_write()
+        try:
+            # Read as it is: for 201, an object that is not there yet, the library returns no body.
+            answer = await api.patch_namespaced_custom_object_without_preload_content(
+                *_BATCH,
+                namespace,
+                plural,
+                name,
+                dict(document),
+                field_manager=FIELD_MANAGER,
+                force=True,
+                _content_type="application/apply-patch+yaml",
+                _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+            )
+            if answer.status >= 400:
+                raise ApiException(status=answer.status, reason=answer.reason, body=await answer.text())
+            await answer.text()
+        except Exception as error:
+            raise self._translated(f"writing {plural} {namespace}/{name}", error) from error
+
+    async def create_object(self, plural: str, document: Resource) -> None:
+        """Make a Job; it is all right if it is there. Raises KubeError."""
+        namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
+        api: Any = client.CustomObjectsApi(await self._client())
+        self._before_write()
+        try:
+            await api.create_namespaced_custom_object(
+                *_BATCH, namespace, plural, dict(document), field_manager=FIELD_MANAGER,
+                _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+            )  # fmt: skip
+        except Exception as error:
+            translated = self._translated(f"making {plural} {namespace}/{name}", error)
+            if translated.status != 409:
+                raise translated from error
+
+    async def delete_object(self, plural: str, namespace: str, name: str) -> None:
+        """Remove a CronJob or Job, and then its pods; it is all right if it is gone. Raises KubeError."""
+        api: Any = client.CustomObjectsApi(await self._client())
+        self._before_write()
+        try:
+            await api.delete_namespaced_custom_object(
+                *_BATCH, namespace, plural, name, propagation_policy="Background",
+                _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+            )  # fmt: skip
+        except Exception as error:
+            translated = self._translated(f"removing {plural} {namespace}/{name}", error)
+            if translated.status != 404:
+                raise translated from error
 
     async def read_lease(self, *, namespace: str, name: str, timeout_seconds: float) -> Resource | None:
         """A Lease; None if there is none. Raises KubeError."""

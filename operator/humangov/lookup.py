@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import boto3
 
 from humangov import kube
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.tenant import KIND, Identity, Names, parse
+from humangov.tenant import KIND, Identity, Names, Tenant, parse
 
 
 class NotToldError(Exception):
@@ -40,9 +42,18 @@ async def of_cluster(namespace: str, name: str, *, default_region: str | None, c
 
 
 def of_manifests(
-    manifests: Sequence[Any], name: str | None, *, namespace: str | None, default_region: str | None, cluster_name: str
+    manifests: Sequence[Any],
+    name: str | None,
+    *,
+    namespace: str | None,
+    default_region: str | None,
+    cluster_name: str,
+    session_of: Callable[[Tenant], boto3.Session] | None = None,
 ) -> Names:
-    """The one of the manifests that is meant. Raises NotToldError, InvalidSpecError."""
+    """The one of the manifests that is meant. session_of: whose account it is; None: the caller's.
+
+    Raises NotToldError, InvalidSpecError.
+    """
     wanted = split(name, namespace=namespace) if name else None
     found = []
     for manifest in manifests:
@@ -54,18 +65,24 @@ def of_manifests(
     if len(found) != 1:
         what = "/".join(wanted) if wanted else f"one {KIND}"
         raise NotToldError(f"the manifest holds {len(found)} of {what}, not one")
-    return names_of(found[0], default_region=default_region, cluster=cluster_name)
+    session = session_of(parse(found[0], default_region=default_region or "us-east-1")) if session_of else None
+    return names_of(found[0], default_region=default_region, cluster=cluster_name, session=session)
 
 
-def names_of(resource: Mapping[str, Any], *, default_region: str | None, cluster: str) -> Names:
-    """With the account of the caller's credentials. Raises NotToldError where the tenant's objects are elsewhere."""
+def names_of(
+    resource: Mapping[str, Any], *, default_region: str | None, cluster: str, session: boto3.Session | None = None
+) -> Names:
+    """With the account of the session's credentials, else the caller's.
+
+    Raises NotToldError where the tenant's objects are elsewhere.
+    """
     recorded = (resource.get("status") or {}).get("aws") or {}
     region = recorded.get("region") or default_region or (resource.get("spec") or {}).get("region")
     if not region:
         raise NotToldError("no AWS region: give --region, or set HUMANGOV_REGION or AWS_REGION")
     tenant = parse(resource, default_region=region)
     try:
-        identity = Clients(region=tenant.region).identity(cluster=cluster)
+        identity = Clients(region=tenant.region, session=session).identity(cluster=cluster)
     except AwsError as error:
         raise NotToldError(str(error)) from error
     differing = _differing(recorded, identity)

@@ -31,6 +31,11 @@ class KubeWriter(Protocol):
     async def set_finalizer(self, resource: Resource, *, present: bool) -> Resource | None: ...
     async def apply_status(self, resource: Resource, status: Mapping[str, Any]) -> Resource: ...
     async def post_event(self, resource: Resource, event: Event) -> None: ...
+    async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None: ...
+    async def list_jobs(self, namespace: str, label_selector: str) -> list[Resource]: ...
+    async def apply_object(self, plural: str, document: Resource) -> None: ...
+    async def create_object(self, plural: str, document: Resource) -> None: ...
+    async def delete_object(self, plural: str, namespace: str, name: str) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +90,7 @@ async def report(
     findings: Mapping[str, Finding] | None = None,
     names: Names | None = None,
     applied: list[Change] | None = None,
+    handled_sweep: str | None = None,
     quiet: bool = False,
 ) -> Outcome:
     """One status write if anything differs, then an event a transition; none of both if `quiet`. Raises KubeError."""
@@ -102,6 +108,7 @@ async def report(
             "aws": aws_fields(names.identity) if names else before.get("aws"),
             "functionName": names.tenant.function.name if names else before.get("functionName"),
             "lastHandledReconcile": (metadata.get("annotations") or {}).get(RECONCILE_ANNOTATION),
+            "lastHandledSweep": handled_sweep or before.get("lastHandledSweep"),
         },
     )
     changed = differs(before, status) and not quiet

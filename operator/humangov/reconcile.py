@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from humangov import admission
+from humangov import admission, sweeps
 from humangov.aws import bucket, failures, parts, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
@@ -17,10 +18,19 @@ from humangov.aws.parts import BUCKET, FAILURES, FUNCTION, ROLE, STAGES, STREAM,
 from humangov.kube import Resource
 from humangov.passes import Operator, aws_fields, identify, keep, report
 from humangov.queue import Outcome
-from humangov.status import Finding, compose, missing, missing_since, steady, summary
+from humangov.status import SWEEPING, Finding, compose, missing, missing_since, steady, summary
 from humangov.store import Carried, Memory
 from humangov.teardown import end_unreadable, teardown
-from humangov.tenant import FINALIZER, OWNER_TAG, RECONCILE_ANNOTATION, InvalidSpecError, Names, Tenant, parse
+from humangov.tenant import (
+    FINALIZER,
+    OWNER_TAG,
+    RECONCILE_ANNOTATION,
+    SWEEP_ANNOTATION,
+    InvalidSpecError,
+    Names,
+    Tenant,
+    parse,
+)
 
 _CARRIED_SECONDS = 10.0
 
@@ -58,6 +68,9 @@ async def _bring_in_step(
     operator: Operator, resource: Resource, clients: Clients, names: Names, *, patient: bool
 ) -> Outcome:
     tenant, memory = names.tenant, operator.store.memory(names.tenant.key)
+    if _shares_files(tenant):  # the function sees one record at a time: it must not erase
+        tenant = replace(tenant, trigger=replace(tenant.trigger, enabled=False))
+        names = replace(names, tenant=tenant)
     context = Context(
         names=names,
         default_tags=operator.settings.default_tags,
@@ -110,14 +123,20 @@ async def _bring_in_step(
         }  # fmt: skip
     memory.passes += 1
     ready = summary(findings, **_ready_words(tenant))
+    if ready.status == "True" and _shares_files(tenant):
+        ready = _files_shared(tenant)
     if FAILURES in observed:
         warning = _warning(observed, names)
         memory.failures_counted = warning is not None and warning.status == "True"
         findings |= {FAILURES: warning} if warning else {}
     memory.settled_generation = tenant.generation if ready.status == "True" else None
     memory.carried = _carry(observed, findings, carried, tenant, wrote=bool(applied), now=operator.monotonic())
+    swept = await sweeps.bring(operator, resource, names) if ready.status != "Unknown" else None
+    if swept is not None and swept.finding is not None:
+        findings |= {SWEEPING: swept.finding}
     return await report(
         operator, resource, ready=ready, findings=findings, names=names, applied=applied,
+        handled_sweep=swept.handled if swept is not None else None,
         # "Provisioning" has just been written; what is only waited for is looked at again in a moment.
         quiet=announced and not any(finding.failed for finding in findings.values()) and ready.status == "Unknown",
     )  # fmt: skip
@@ -303,6 +322,20 @@ def _ready_words(tenant: Tenant) -> dict[str, str]:
     else:
         reason, message = "UpToDate", "every AWS object is as declared; files of deleted records are erased"
     return {"ready_reason": reason, "ready_message": message}
+
+
+def _shares_files(tenant: Tenant) -> bool:
+    return tenant.files_shared > 0 and tenant.table.file_names == "Unique"
+
+
+def _files_shared(tenant: Tenant) -> Finding:
+    return Finding.needs_person(
+        "FilesShared",
+        f"{tenant.files_shared:,} files are named by more than one record, though spec.table.fileNames is Unique: when "
+        "one of these records goes, its file must not. So the trigger is off, and the stream keeps what is deleted "
+        "meanwhile for 24 hours. The last sweep's manifest names the files. Give each record a file of its own and "
+        f"sweep again (annotation {SWEEP_ANNOTATION}), or make the HumanGovState anew with table.fileNames: Shared",
+    )
 
 
 def _carried(memory: Memory, tenant: Tenant, *, now: float) -> Carried | None:

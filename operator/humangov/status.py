@@ -17,8 +17,11 @@ from humangov.tenant import parse_time
 PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
 # A warning beside them, there from the first failure on. It says nothing of the parts: Ready does not depend on it.
 FAILURES_REDRIVEN = "FailuresRedriven"
-_OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, FAILURES_REDRIVEN)
-_OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile")
+# What the last sweep came to; there where sweeps are.
+SWEEPING = "Sweeping"
+_WARNINGS = (FAILURES_REDRIVEN, SWEEPING)
+_OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
+_OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
 
@@ -172,6 +175,9 @@ def compose(
     warning = findings.get(FAILURES_REDRIVEN, warned)
     if warning and (warned or warning.status != "True"):
         conditions[FAILURES_REDRIVEN] = warning
+    swept = findings.get(SWEEPING, _stored(previous, SWEEPING))
+    if swept:
+        conditions[SWEEPING] = swept
     return {
         **{key: value for key, value in fields.items() if value is not None},
         "observedGeneration": generation,
@@ -196,11 +202,12 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bo
 
     `own_doing`: we changed something just now, and that Ready is Unknown for a moment is its consequence, not news.
     """
-    return [*_of_ready(old, new, own_doing=own_doing), *_of_warning(old, new)]
+    told = [event for name in _WARNINGS for event in _of_warning(name, old, new)]
+    return [*_of_ready(old, new, own_doing=own_doing), *told]
 
 
-def _of_warning(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
-    before, after = find(old, FAILURES_REDRIVEN), find(new, FAILURES_REDRIVEN)
+def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    before, after = find(old, name), find(new, name)
     if after is None or after["status"] == (before["status"] if before else "True"):
         return []
     if after["status"] == "Unknown":

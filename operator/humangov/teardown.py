@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
+from humangov import sweeps
 from humangov.admission import refusal
 from humangov.aws import function, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
@@ -54,8 +55,14 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
     if isinstance(identity, Finding):
         return await report(operator, resource, ready=identity)
     names, remains = Names(tenant=tenant, identity=identity), _Remains()
+    await sweeps.stop(operator, names)
     try:
-        waiting = await operator.in_thread(partial(_remove, operator, clients, names, remains))
+        detached = await operator.in_thread(partial(_detach, clients, names, remains))
+        waiting = detached.waiting
+        if waiting is None and detached.function is not None and _reads_once_more(tenant):
+            waiting = await sweeps.last_look(operator, resource, names)
+        if waiting is None:
+            waiting = await operator.in_thread(partial(_remove, operator, clients, names, remains, detached))
     except AwsError as error:
         waiting = finding_of_error(error)
     memory = operator.store.memory(tenant.key)
@@ -66,7 +73,10 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
     else:
         memory.absent_since = None
     if waiting is None:
-        return await _let_go(operator, resource, _deleted_event(tenant, gone=list(gone), stays=remains.stays))
+        told = await sweeps.told_of_end(operator, resource, names)
+        await sweeps.remove(operator, names)
+        event = _deleted_event(tenant, gone=list(gone), stays=remains.stays, late=told)
+        return await _let_go(operator, resource, event)
     return await report(operator, resource, ready=waiting, names=names)
 
 
@@ -81,22 +91,45 @@ async def end_unreadable(operator: Operator, resource: Resource, error: InvalidS
     return await report(operator, resource, ready=Finding.needs_person("InvalidSpec", f"{error}; {advice}"))
 
 
-def _remove(operator: Operator, clients: Clients, names: Names, remains: _Remains) -> Finding | None:
-    """Remove everything that is ours, in order; what is waited for, or None when all of it is gone. Raises AwsError."""
-    tenant = names.tenant
-    steps: list[tuple[str, Callable[[], bool]]] = []
+@dataclass(frozen=True, kw_only=True)
+class _Detached:
+    """waiting: until no mapping of ours calls the function. function: as it was seen; None: absent, or not ours."""
+
+    waiting: Finding | None
+    function: function.Observed | None
+    is_ours: bool
+
+
+def _detach(clients: Clients, names: Names, remains: _Remains) -> _Detached:
+    """Remove the trigger, if the function is ours or absent. Raises AwsError."""
     try:
         observed = function.observe(clients, names, deep=False)
         if observed is not None:
             function.require_known_owner(observed, names)
     except NotOwnedError as error:
         remains.stays.append(str(error))  # and so is its trigger someone else's
-    else:
-        waiting = _remove_trigger(clients, names, function_is_there=observed is not None)
-        if waiting:
-            return waiting
+        return _Detached(waiting=None, function=None, is_ours=False)
+    waiting = _remove_trigger(clients, names, function_is_there=observed is not None)
+    if waiting is None:
         remains.gone.append("trigger")
-        steps.append((f"function {tenant.function.name}", partial(function.remove, clients, names, observed)))
+    return _Detached(waiting=waiting, function=observed, is_ours=True)
+
+
+def _reads_once_more(tenant: Tenant) -> bool:
+    """Whether records that were deleted just before are yet to be honoured: what stops erasing stops that too."""
+    shared = tenant.files_shared > 0 or tenant.table.file_names == "Shared"
+    return tenant.trigger.enabled and not tenant.suspend and not shared
+
+
+def _remove(
+    operator: Operator, clients: Clients, names: Names, remains: _Remains, detached: _Detached
+) -> Finding | None:
+    """Remove the rest of ours, in order; what is waited for, or None when all of it is gone. Raises AwsError."""
+    tenant = names.tenant
+    steps: list[tuple[str, Callable[[], bool]]] = []
+    if detached.is_ours:
+        remove_function = partial(function.remove, clients, names, detached.function)
+        steps.append((f"function {tenant.function.name}", remove_function))
     steps.append((f"role {tenant.role_name}", partial(role.remove, clients, names)))
     if tenant.logs.on_delete == "Delete":
         steps.append((f"log group {tenant.log_group_name}", partial(log_group.remove, clients, names)))
@@ -218,8 +251,9 @@ def _retained_event(tenant: Tenant, marked: str) -> Event:
     )
 
 
-def _deleted_event(tenant: Tenant, *, gone: list[str], stays: list[str]) -> Event:
+def _deleted_event(tenant: Tenant, *, gone: list[str], stays: list[str], late: str | None) -> Event:
     left = f"; what stays: {'; '.join(stays)}" if stays else ""
+    left += f"; {late}" if late else ""
     return Event(
         kind="Normal",
         reason="Deleted",

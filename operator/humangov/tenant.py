@@ -16,6 +16,9 @@ from typing import Any
 GROUP, VERSION, KIND, PLURAL = "humangov.io", "v1", "HumanGovState", "humangovstates"
 FINALIZER = "humangov.io/cleanup"
 RECONCILE_ANNOTATION = "humangov.io/reconcile"
+SWEEP_ANNOTATION = "humangov.io/sweep"
+APPROVE_ANNOTATION = "humangov.io/approve-sweep"
+STOP_ANNOTATION = "humangov.io/stop-sweep"
 OWNER_TAG = "humangov.io/tenant"
 ROLE_PATH = "/humangov/"
 _ROLE_NAME_LIMIT = 64  # IAM's; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
@@ -72,6 +75,29 @@ class Failures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Account:
+    """As whom the tenant's sweep works; None: as its pods' own role."""
+
+    sweep_role_arn: str | None = None
+    external_id: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """When and how orphans are looked for. `include`: glob patterns of file names, which a key prefix is no part of."""
+
+    schedule: str = "17 3 * * *"
+    time_zone: str = "Etc/UTC"
+    suspend: bool = False
+    mode: str = "Report"
+    include: tuple[str, ...] = ("*.pdf",)
+    minimum_age_seconds: int = 24 * 3600
+    confirm_after_seconds: int = 20 * 3600
+    maximum_orphan_percent: int = 20
+    maximum_erasures: int = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
 class Identity:
     """Where a tenant's AWS objects are: written to status.aws before the first of them is made."""
 
@@ -98,9 +124,14 @@ class Tenant:
     trigger: Trigger
     logs: Logs
     failures: Failures
+    account: Account
+    sweep: Sweep
     tags: Mapping[str, str]
     deletion_policy: str
     suspend: bool
+    annotations: Mapping[str, str]
+    files_shared: int
+    """How many files the last sweep saw named by more than one record."""
 
     @property
     def key(self) -> str:
@@ -226,10 +257,41 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         trigger=Trigger(**_snake(_section(spec, "trigger", _TRIGGER_FIELDS))),
         logs=Logs(**_snake(_section(spec, "logs", _LOGS_FIELDS))),
         failures=Failures(bucket=_section(spec, "failures", {"bucket": str}).get("bucket") or bucket["name"]),
+        account=Account(**_snake(_section(spec, "account", {"sweepRoleARN": str, "externalID": str}))),
+        sweep=_sweep(spec),
         tags={str(key): str(value) for key, value in tags.items()},
         deletion_policy=spec.get("deletionPolicy") or "Delete",
         suspend=bool(spec.get("suspend", False)),
+        annotations={str(key): str(value) for key, value in (metadata.get("annotations") or {}).items()},
+        files_shared=_files_shared(resource),
     )
+
+
+def seconds(duration: str, *, field: str) -> int:
+    """`90m`, `24h` or `2d` in seconds. Raises InvalidSpecError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", duration)
+    if not found:
+        raise InvalidSpecError(f"{field} must be a number with m, h or d, such as 24h, not {duration!r}")
+    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def _sweep(spec: Mapping[str, Any]) -> Sweep:
+    given = dict(_snake(_section(spec, "sweep", _SWEEP_FIELDS)))
+    for name, path in (("minimum_age", "minimumAge"), ("confirm_after", "confirmAfter")):
+        if name in given:
+            given[f"{name}_seconds"] = seconds(given.pop(name), field=f"spec.sweep.{path}")
+    if "include" in given:
+        if not given["include"] or not all(isinstance(one, str) and one for one in given["include"]):
+            raise InvalidSpecError(f"spec.sweep.include must be a list of patterns, not {given['include']!r}")
+        given["include"] = tuple(sorted(set(given["include"])))
+    if given.get("mode", "Report") not in ("Report", "Delete"):
+        raise InvalidSpecError(f"spec.sweep.mode must be Report or Delete, not {given['mode']!r}")
+    return Sweep(**given)
+
+
+def _files_shared(resource: Mapping[str, Any]) -> int:
+    told = ((resource.get("status") or {}).get("sweep") or {}).get("filesShared")
+    return told if isinstance(told, int) else 0
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -239,7 +301,7 @@ def parse_time(text: str | None) -> datetime | None:
 
 _SPEC_FIELDS: Mapping[str, type] = {
     "region": str, "table": dict, "bucket": dict, "function": dict, "trigger": dict, "logs": dict,
-    "failures": dict, "tags": dict, "deletionPolicy": str, "suspend": bool,
+    "failures": dict, "account": dict, "sweep": dict, "tags": dict, "deletionPolicy": str, "suspend": bool,
 }  # fmt: skip
 _FUNCTION_FIELDS: Mapping[str, type] = {
     "name": str, "runtime": str, "architecture": str, "memoryMiB": int, "timeoutSeconds": int,
@@ -248,6 +310,10 @@ _FUNCTION_FIELDS: Mapping[str, type] = {
 _TRIGGER_FIELDS: Mapping[str, type] = {
     "enabled": bool, "batchSize": int, "batchingWindowSeconds": int, "maximumRetryAttempts": int,
     "maximumRecordAgeSeconds": int,
+}  # fmt: skip
+_SWEEP_FIELDS: Mapping[str, type] = {
+    "schedule": str, "timeZone": str, "suspend": bool, "mode": str, "include": list, "minimumAge": str,
+    "confirmAfter": str, "maximumOrphanPercent": int, "maximumErasures": int,
 }  # fmt: skip
 _LOGS_FIELDS: Mapping[str, type] = {"retentionDays": int, "onDelete": str, "kmsKeyARN": str}
 

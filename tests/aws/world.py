@@ -183,6 +183,7 @@ class FakeKube:
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
+        self.batch: dict[tuple[str, str], dict[str, Any]] = {}  # CronJobs and Jobs: (plural, name)
         self.events: list[Event] = []
         self.line: Line | None = None
         self._versions = itertools.count(1)
@@ -240,6 +241,36 @@ class FakeKube:
     async def post_event(self, resource: Resource, event: Event) -> None:
         self._through("post_event", resource, lambda: self.events.append(event), event=event)
 
+    async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None:
+        found: Resource | None = self._asked(
+            "get_object", lambda: copy.deepcopy(self.batch.get((plural, name))), writes=False
+        )
+        return found
+
+    async def list_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
+        wanted = dict(part.split("=") for part in label_selector.split(","))
+        jobs = [job for (plural, _), job in self.batch.items() if plural == "jobs"]
+        chosen = [job for job in jobs if wanted.items() <= job["metadata"]["labels"].items()]
+        found: list[Resource] = self._asked("list_jobs", lambda: copy.deepcopy(chosen), writes=False)
+        return found
+
+    async def apply_object(self, plural: str, document: Resource) -> None:
+        self._asked(f"apply {plural}", lambda: self._keep(plural, document))
+
+    async def create_object(self, plural: str, document: Resource) -> None:
+        if (plural, document["metadata"]["name"]) not in self.batch:
+            self._asked(f"create {plural}", lambda: self._keep(plural, document))
+
+    async def delete_object(self, plural: str, namespace: str, name: str) -> None:
+        self._asked(f"delete {plural}", lambda: self.batch.pop((plural, name), None))
+
+    def _keep(self, plural: str, document: Resource) -> None:
+        self.batch[plural, document["metadata"]["name"]] = copy.deepcopy(dict(document))
+
+    def _asked(self, name: str, do: Callable[[], Any], *, writes: bool = True) -> Any:
+        assert self.line is not None
+        return self.line.pass_through(Call(action=f"kube:{name}", parameters={}, writes=writes), do)
+
     def _set_finalizer(self, resource: Resource, *, present: bool) -> Resource | None:
         stored = self._current(resource)
         if stored is None:
@@ -259,8 +290,10 @@ class FakeKube:
         stored = self._current(resource)
         if stored is None:
             raise KubeError("status", status=404, reason="not found")
-        if stored.get("status") != status:
-            stored["status"] = json.loads(json.dumps(status))
+        before = stored.get("status") or {}
+        of_sweeps = {name: before[name] for name in ("sweep", "finalRead") if name in before}
+        if before != {**status, **of_sweeps}:
+            stored["status"] = json.loads(json.dumps({**status, **of_sweeps}))
             return self._store(stored)
         return stored
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from humangov.tenant import Identity, InvalidSpecError, Names, Tenant, parse
+from humangov.tenant import Identity, InvalidSpecError, Names, Tenant, parse, seconds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,10 +24,22 @@ def spec_schema() -> Mapping[str, Any]:
     return schema
 
 
+ODD = {
+    "memoryMiB": "memory_mib", "kmsKeyARN": "kms_key_arn",
+    "sweepRoleARN": "sweep_role_arn", "externalID": "external_id",
+    "minimumAge": "minimum_age_seconds", "confirmAfter": "confirm_after_seconds",
+}  # fmt: skip
+
+
 def snake(name: str) -> str:
-    return {"memoryMiB": "memory_mib", "kmsKeyARN": "kms_key_arn"}.get(name) or "".join(
-        f"_{letter.lower()}" if letter.isupper() else letter for letter in name
-    )
+    return ODD.get(name) or "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+
+
+def read(path: tuple[str, ...], value: Any) -> Any:
+    """A field's value as a tenant has it."""
+    if path[-1].endswith(("age_seconds", "after_seconds")) and isinstance(value, str):
+        return seconds(value, field=".".join(path))
+    return sorted(value) if isinstance(value, list) else value
 
 
 def schema_defaults(schema: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
@@ -56,13 +68,16 @@ def tenant_leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...
 def test_the_defaults_are_those_of_the_definition() -> None:
     wanted = schema_defaults(spec_schema())
     actual = tenant_leaves(tenant())
-    not_spec = {(name,) for name in ("namespace", "name", "uid", "generation", "created", "deleting")}
+    not_spec = {
+        (name,)
+        for name in ("namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared")
+    }
     assert set(wanted) == set(actual) - not_spec
     derived = {
         ("region",), ("table", "name"), ("bucket", "name"), ("function", "name"), ("failures", "bucket"), ("tags",),
     }  # fmt: skip
     assert {path: actual[path] for path in wanted if path not in derived} == {
-        path: default for path, default in wanted.items() if path not in derived
+        path: read(path, default) for path, default in wanted.items() if path not in derived
     }
 
 
@@ -77,13 +92,17 @@ def test_every_field_of_the_definition_is_read() -> None:
                     "maximumRecordAgeSeconds": 60},
         "logs": {"retentionDays": 7, "onDelete": "Retain", "kmsKeyARN": "arn:aws:kms:eu-west-1:123456789012:key/k"},
         "failures": {"bucket": "f-name"}, "tags": {"a": "b"}, "deletionPolicy": "Retain", "suspend": True,
+        "account": {"sweepRoleARN": "arn:aws:iam::123456789012:role/s", "externalID": "x"},
+        "sweep": {"schedule": "1 2 3 4 5", "timeZone": "America/Los_Angeles", "suspend": True, "mode": "Delete",
+                  "include": ["b*", "a*"], "minimumAge": "3d", "confirmAfter": "90m", "maximumOrphanPercent": 7,
+                  "maximumErasures": 8},
     }  # fmt: skip
     leaves = tenant_leaves(tenant(**given_spec))
     for path in schema_defaults(spec_schema()):
         value: Any = given_spec
         for part in path:
             value = {snake(name): inner for name, inner in value.items()}[part]
-        assert leaves[path] == (sorted(value) if isinstance(value, list) else value), path
+        assert leaves[path] == read(path, value), path
 
 
 def test_a_null_is_the_default() -> None:

@@ -118,6 +118,11 @@ def redrive(
 def _refuse(tenant: Tenant) -> None:
     if not tenant.trigger.enabled:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
+    if tenant.files_shared and tenant.table.file_names == "Unique":
+        raise RefusedError(
+            f"{tenant.key}: {tenant.files_shared:,} files are named by more than one record (condition Ready says what "
+            "to do), so nothing is erased"
+        )
     if tenant.suspend:
         raise RefusedError(f"{tenant.key}: spec.suspend is true, so nothing is erased. Set it to false first")
 

@@ -29,6 +29,10 @@
 - name: HUMANGOV_ALLOWED_NAMES
   value: /etc/humangov/allowed-names.yaml
 {{- end }}
+{{- if .Values.sweep.enabled }}
+- name: HUMANGOV_SWEEP_TEMPLATE
+  value: /etc/humangov-sweep/template.yaml
+{{- end }}
 - name: HUMANGOV_RESYNC
   value: {{ .Values.resync | quote }}
 - name: HUMANGOV_WORKERS

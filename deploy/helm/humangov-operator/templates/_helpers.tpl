@@ -24,6 +24,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.serviceAccount.name | default (include "humangov-operator.fullname" .) -}}
 {{- end -}}
 
+{{- define "humangov-operator.sweepServiceAccountName" -}}
+{{- .Values.sweep.serviceAccount.name | default (printf "%s-sweep" (include "humangov-operator.fullname" .)) -}}
+{{- end -}}
+
 {{- define "humangov-operator.image" -}}
 {{- .Values.image.repository -}}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end -}}

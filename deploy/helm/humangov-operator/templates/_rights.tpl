@@ -24,3 +24,13 @@
   name: {{ include "humangov-operator.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
+
+{{/* What a sweep does with HumanGovStates: whether it may go on, who is older, and its own part of the status. */}}
+{{- define "humangov-operator.rights.sweep" -}}
+- apiGroups: [humangov.io]
+  resources: [humangovstates]
+  verbs: [get, list]
+- apiGroups: [humangov.io]
+  resources: [humangovstates/status]
+  verbs: [patch]
+{{- end -}}

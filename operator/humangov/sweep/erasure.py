@@ -1,0 +1,207 @@
+"""The erasure of what was confirmed: exactly the objects, or the versions, that were seen, and nothing newer.
+
+In a bucket that keeps no versions: a conditional delete by ETag. Where S3 does not honour the condition (a probe on an
+object of our own tells), each object is looked at just before. In a bucket that keeps versions: exactly those seen.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from humangov.cleanup import receipts as words
+from humangov.cleanup.calls import Calls, Line, error_code
+from humangov.cleanup.erase import erase_versions
+from humangov.cleanup.receipts import Result
+from humangov.cleanup.versions import NULL, Version, list_versions
+from humangov.sweep.listing import Stored
+from humangov.sweep.manifest import FOLDER
+from humangov.sweep.receipts import Receipts
+from humangov.sweep.work import FailedError, Steps
+from humangov.tenant import Names
+
+BATCH = 100
+AT_ONCE = 16
+WITHIN_SECONDS = 15 * 60
+"""So old may the second scan be when the last file goes."""
+
+_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
+_GONE = ("NoSuchKey", "404", "NoSuchVersion")
+
+
+@dataclass
+class Erased:
+    """What became of the files: outcome → how many, as in the receipts.
+
+    unfinished   why it ended before its end
+    conditional  whether this S3 heeds the condition of a delete
+    """
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    erased_bytes: int = 0
+    unfinished: str | None = None
+    conditional: bool = True
+
+    def count(self, kind: str) -> int:
+        return sum(number for outcome, number in self.outcomes.items() if words.kind(outcome) == kind)
+
+
+def erase(
+    doomed: Sequence[Stored],
+    *,
+    names: Names,
+    run: str,
+    manifest: str,
+    versioned: bool,
+    calls: Calls,
+    patient_s3: Any,
+    receipts: Receipts,
+    steps: Steps,
+    may_go_on: Callable[[], str | None],
+) -> Erased:
+    """Erases them a batch at a time, a receipt before and after each.
+
+    may_go_on: asked before every batch; the reason to stop there, or None. Raises NoReceiptError.
+    """
+    done = Erased()
+    if doomed and not versioned:
+        done.conditional = _honours_conditions(patient_s3, names, run)
+    started = calls.now()
+    steps.begin("erasing", total=len(doomed))
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
+        for first in range(0, len(doomed), BATCH):
+            reason = may_go_on()
+            if reason is None and calls.now() - started > WITHIN_SECONDS:
+                reason = "15 minutes after the second scan the rest is left to the next sweep"
+            if reason is not None:
+                done.unfinished = reason
+                break
+            batch = doomed[first : first + BATCH]
+            line = partial(_line, names=names, run=run, manifest=manifest)
+            receipts.write(line(one, "intent") for one in batch)
+            if versioned:
+                results = _versions(batch, names=names, calls=calls, pool=pool)
+            else:
+                one_by_one = partial(_one, names=names, calls=calls, conditional=done.conditional)
+                results = list(pool.map(one_by_one, batch))
+            at = calls.now()
+            receipts.write(
+                line(one, "outcome", result=result, at=at) for one, result in zip(batch, results, strict=True)
+            )
+            for one, result in zip(batch, results, strict=True):
+                done.outcomes[words.counted_as(result.outcome)] += 1
+                done.erased_bytes += one.size if result.outcome == words.ERASED else 0
+            steps.add(len(batch))
+            if _VERSIONS_NOW in (result.outcome for result in results):
+                done.unfinished = "the bucket keeps versions since a moment ago; the next sweep lists them"
+                break
+    return done
+
+
+_VERSIONS_NOW = words.failed("VersioningChanged")
+
+
+def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> Result:
+    """One object, if it is still what was seen."""
+    where = {
+        "Bucket": names.tenant.bucket.name, "Key": one.key, "IfMatch": one.etag,
+        "ExpectedBucketOwner": names.identity.account_id,
+    }  # fmt: skip
+    try:
+        if not conditional:
+            calls.attempt(calls.s3.head_object, **where)  # type: ignore[attr-defined] # the function never needs it
+        answer = calls.attempt(calls.s3.delete_object, **where)
+    except ClientError as error:
+        code = error_code(error)
+        if code in _CHANGED:
+            return Result(words.KEPT_NEWER)
+        return Result(words.ABSENT if code in _GONE else words.failed(calls.failed("DeleteObject", error)))
+    except Exception as error:
+        return Result(words.failed(calls.failed("DeleteObject", error)))
+    # A marker hides the file and erases nothing.
+    return Result(_VERSIONS_NOW if answer.get("DeleteMarker") else words.ERASED)
+
+
+def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: ThreadPoolExecutor) -> list[Result]:
+    bucket = names.tenant.bucket.name
+    outcomes: dict[str, Result] = {}
+    # `null` names whatever was last written without a version: it may be another object by now.
+    asked = [one for one in batch if any(version.version_id == NULL for version in one.versions)]
+    for one, changed in zip(asked, pool.map(partial(_has_changed, bucket=bucket, calls=calls), asked), strict=True):
+        if changed is not None:
+            outcomes[one.key] = Result(changed)
+    seen = {
+        one.key: tuple(
+            Version(version.version_id, datetime.fromtimestamp(version.modified, UTC), version.is_marker)
+            for version in one.versions
+        )
+        for one in batch if one.key not in outcomes
+    }  # fmt: skip
+    outcomes |= erase_versions(calls, bucket=bucket, seen=seen)
+    return [outcomes[one.key] for one in batch]
+
+
+def _has_changed(one: Stored, *, bucket: str, calls: Calls) -> str | None:
+    """The outcome if S3 holds anything else under the key than what was seen."""
+    try:
+        present = list_versions(calls, bucket=bucket, key=one.key)
+    except Exception as error:
+        return words.failed(calls.failed("ListObjectVersions", error))
+    now = {(version.version_id, int(version.modified.timestamp()), version.is_marker) for version in present}
+    if not now:
+        return words.ABSENT
+    return None if now == {version[:3] for version in one.versions} else words.KEPT_NEWER
+
+
+def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
+    """Whether this S3 refuses a delete whose ETag does not fit, shown on an object of our own. Raises as the SDK."""
+    key = f"{names.tenant.bucket.key_prefix}{FOLDER}{run}.probe"
+    where = {
+        "Bucket": names.tenant.bucket.name, "Key": key, "ExpectedBucketOwner": names.identity.account_id,
+    }  # fmt: skip
+    etag = s3.put_object(**where, Body=b"")["ETag"]
+    try:
+        s3.delete_object(**where, IfMatch='"00000000000000000000000000000000"')
+    except ClientError as error:
+        if error_code(error) not in _CHANGED:
+            raise FailedError(f"a conditional delete of {key} failed: {error}") from error
+        s3.delete_object(**where, IfMatch=etag)
+        return True
+    return False
+
+
+def _line(
+    one: Stored, kind: str, *, names: Names, run: str, manifest: str, result: Result | None = None, at: float = 0.0
+) -> Line:
+    line = {
+        "receipt": kind,
+        "tenant": names.owner,
+        "bucket": names.tenant.bucket.name,
+        "key": one.key,
+        "record_key": {},
+        "event_id": f"sweep {run}",
+        "sequence_number": "",
+        "event": "SWEEP",
+        "expired": False,
+        "deleted_at": None,
+        "manifest": manifest,
+    }
+    if result is None:
+        return line
+    return line | {
+        "outcome": result.outcome,
+        "versions_erased": result.versions,
+        "erased_at": words.timestamp(at) if result.outcome == words.ERASED else None,
+    }
+
+
+def lines_ignored(_lines: Iterable[Line]) -> None:
+    """Calls' log of failed calls: the outcome's line has the code."""

@@ -1,0 +1,158 @@
+"""Where a sweep keeps what it has seen: a SQLite file that is gone with the process, so memory stays bounded.
+
+Keys are compared as the bytes that S3 and DynamoDB hold. Nothing here is needed after the run: what the next one
+relies on is in the manifests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from humangov.sweep.listing import Stored, Version
+
+APPROVED = -1
+"""The manifest that a person has approved, beside its number as an earlier one."""
+
+_CACHE_KIB = 16 * 1024
+_SCHEMA = """
+CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
+    versions TEXT NOT NULL, mark BLOB NOT NULL);
+CREATE TABLE named (key BLOB NOT NULL);
+CREATE TABLE sighted (manifest INTEGER NOT NULL, key BLOB NOT NULL, mark BLOB NOT NULL);
+CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
+    modified INTEGER NOT NULL, versions TEXT NOT NULL, mark BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE confirmed (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+"""
+_COLUMNS = "key, etag, size, modified, versions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """live: of the stored keys, those that a record names. The rest are orphans."""
+
+    live: int
+    orphans: int
+    orphan_bytes: int
+
+
+def mark(one: Stored) -> bytes:
+    """Equal for two sightings of the same thing: the same object, or exactly the same versions."""
+    what = [one.etag, one.size, one.modified, [version[:3] for version in one.versions]]
+    return hashlib.sha256(json.dumps(what).encode()).digest()[:16]
+
+
+class Scratch:
+    """Used by several threads, one at a time. Raises sqlite3.Error where the disk is full."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="humangov-sweep-")
+        self.folder = Path(self._folder.name)
+        # The file lives as long as this run: nothing of it has to survive a crash.
+        self._db = sqlite3.connect(self.folder / "scratch.db", check_same_thread=False, isolation_level=None)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE", f"cache_size=-{_CACHE_KIB}",
+                       "locking_mode=EXCLUSIVE", "mmap_size=0"):  # fmt: skip
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.executescript(_SCHEMA)
+        self._db.execute("BEGIN")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        with contextlib.suppress(OSError):
+            self._folder.cleanup()
+
+    def store(self, several: Iterable[Stored]) -> None:
+        """Keys that may be orphans."""
+        self._db.executemany(
+            "INSERT INTO stored VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                (
+                    one.key.encode(), one.etag, one.size, one.modified,
+                    json.dumps(one.versions, separators=(",", ":")) if one.versions else "", mark(one),
+                )
+                for one in several
+            ),
+        )  # fmt: skip
+
+    def name(self, keys: Iterable[bytes]) -> None:
+        """Keys that a record names: each once a record."""
+        self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
+
+    def join(self) -> Counts:
+        """What no record names becomes an orphan."""
+        self._db.execute("CREATE INDEX named_key ON named (key)")
+        self._db.execute(
+            "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
+            "(SELECT 1 FROM named WHERE named.key = stored.key) ORDER BY key"
+        )
+        stored, orphans, size = self._db.execute(
+            "SELECT (SELECT count(*) FROM stored), count(*), coalesce(sum(size), 0) FROM orphan"
+        ).fetchone()
+        self._db.execute("DROP TABLE stored")
+        return Counts(live=stored - orphans, orphans=orphans, orphan_bytes=size)
+
+    def named_twice(self) -> list[bytes]:
+        """Keys that were named more than once: by several records, or by one that was seen twice."""
+        return [row[0] for row in self._db.execute("SELECT key FROM named GROUP BY key HAVING count(*) > 1")]
+
+    def forget_names(self) -> None:
+        self._db.execute("DROP TABLE named")
+
+    def sighted(self, manifest: int, seen: Iterable[Stored]) -> None:
+        """What an earlier sweep called an orphan, of those that are orphans now. manifest: 0, 1, 2… or APPROVED."""
+        self._db.executemany(
+            "INSERT INTO sighted SELECT ?, key, mark FROM orphan WHERE key = ? AND mark = ?",
+            ((manifest, one.key.encode(), mark(one)) for one in seen),
+        )
+
+    def confirm(self, manifests: int, *, approved_only: bool) -> int:
+        """Keeps as confirmed the orphans that every one of so many manifests has; returns their number."""
+        self._db.execute(
+            "INSERT INTO confirmed SELECT key FROM sighted GROUP BY key "
+            "HAVING count(DISTINCT CASE WHEN manifest >= 0 THEN manifest END) = ? AND (? OR min(manifest) = ?)",
+            (manifests, not approved_only, APPROVED),
+        )
+        return self.confirmed_number()
+
+    def spare(self, keys: Iterable[bytes]) -> None:
+        """These are named after all, or changed: they are no longer confirmed."""
+        self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
+
+    def orphans(self) -> Iterator[Stored]:
+        """In the order of their keys."""
+        for row in self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY key"):
+            yield _stored(row)
+
+    def largest(self, number: int) -> list[Stored]:
+        rows = self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))
+        return [_stored(row) for row in rows]
+
+    def confirmed_number(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM confirmed").fetchone()[0])
+
+    def confirmed(self, *, limit: int) -> list[Stored]:
+        """The oldest of them."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS} FROM orphan JOIN confirmed USING (key) ORDER BY modified, key LIMIT ?",
+            (limit,),
+        )
+        return [_stored(row) for row in rows]
+
+
+def _stored(row: Sequence[Any]) -> Stored:
+    key, etag, size, modified, versions = row
+    several = tuple(Version(*one) for one in json.loads(versions)) if versions else ()
+    return Stored(key.decode(), etag, size, modified, several)

@@ -1,0 +1,82 @@
+"""What the parts of a sweep share: how one is stopped, what time it is at S3, and how it tells how far it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+_TOLD_EVERY_SECONDS = 2.0
+
+
+class StoppedError(Exception):
+    """The sweep is to end now; the message says why. Nothing is half done."""
+
+
+class FailedError(Exception):
+    """The sweep can't go on, so it erases nothing more; the message says what failed and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a stage is. total: about how many there will be; None: not known."""
+
+    stage: str
+    done: int
+    total: int | None
+    per_second: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        if self.total is None or self.per_second <= 0 or self.done > self.total:
+            return None
+        return (self.total - self.done) / self.per_second
+
+
+@dataclass
+class Steps:
+    """Told from any thread. why_stop: the reason to end, or None; asked often, so it answers at once.
+
+    told: takes a Progress, at most one every two seconds.
+    """
+
+    why_stop: Callable[[], str | None] = lambda: None
+    told: Callable[[Progress], None] = lambda _progress: None
+    clock: Callable[[], float] = time.monotonic
+    _stage: str = ""
+    _total: int | None = None
+    _since: float = 0.0
+    _told_at: float = 0.0
+    _done: int = field(default=0)
+
+    def check(self) -> None:
+        """Raises StoppedError."""
+        if reason := self.why_stop():
+            raise StoppedError(reason)
+
+    def begin(self, stage: str, *, total: int | None = None) -> None:
+        self.check()
+        self._stage, self._total, self._done = stage, total, 0
+        self._since = self._told_at = self.clock()
+
+    def add(self, number: int) -> None:
+        """Count more of the stage's things. Called under the caller's lock."""
+        self._done += number
+        now = self.clock()
+        if now - self._told_at >= _TOLD_EVERY_SECONDS:
+            self._told_at = now
+            rate = self._done / max(now - self._since, 1e-9)
+            self.told(Progress(stage=self._stage, done=self._done, total=self._total, per_second=rate))
+
+
+def s3_time(answer: Mapping[str, Any]) -> float:
+    """S3's own clock as it answered, in seconds since the epoch: files are aged by it. Raises FailedError."""
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        return parsedate_to_datetime(headers["date"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        raise FailedError(
+            "S3's answer has no Date header that can be read: how old a file is can't be told, so nothing is erased"
+        ) from None

@@ -1,0 +1,151 @@
+"""A tenant's sweeps in the cluster: the CronJob kept as declared, a Job when asked for, and all of it removed.
+
+Whatever fails here is a warning in condition Sweeping; the tenant's AWS objects do not wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from humangov import schedule
+from humangov.kube import KubeError, Resource
+from humangov.passes import Operator
+from humangov.status import Finding
+from humangov.tenant import SWEEP_ANNOTATION, Names, Tenant, parse_time
+
+logger = logging.getLogger(__name__)
+_CRON_JOBS, _JOBS = "cronjobs", "jobs"
+_LOOK_AGAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """finding: of condition Sweeping, None if there is nothing to tell. handled: the annotation's value acted upon."""
+
+    finding: Finding | None
+    handled: str | None
+
+
+async def bring(operator: Operator, resource: Resource, names: Names) -> Swept:
+    """The CronJob in step, and the Job that is asked for."""
+    tenant, status = names.tenant, resource.get("status") or {}
+    handled, told = status.get("lastHandledSweep"), status.get("sweep") or {}
+    if operator.settings.sweep_template is None:
+        return Swept(finding=schedule.finding(tenant, told, jobs=None) if told else None, handled=handled)
+    try:
+        refused = await _keep_cron_job(operator, names)
+        if refused:
+            return Swept(finding=refused, handled=handled)
+        asked = (resource["metadata"].get("annotations") or {}).get(SWEEP_ANNOTATION)
+        wanted = bool(asked) and asked != handled and not tenant.suspend
+        jobs = None
+        if wanted or told.get("result") == "Running":
+            jobs = await operator.kube.list_jobs(operator.settings.own_namespace, schedule.selector(tenant))
+        if wanted and jobs is not None and not any(map(schedule.is_active, jobs)):
+            await _start(operator, names, str(asked))
+            return Swept(finding=schedule.finding(tenant, told, jobs=None), handled=asked)
+    except KubeError as error:
+        logger.warning("%s", error, extra={"tenant": tenant.key})
+        return Swept(finding=schedule.unmanaged("NotScheduled", f"the sweep's CronJob: {error}"), handled=handled)
+    found = schedule.finding(tenant, told, jobs=_settled(jobs, told, operator))
+    if wanted:  # one at a time
+        found = Finding(
+            status=found.status, reason=found.reason, message=found.message, look_again_seconds=_LOOK_AGAIN_SECONDS
+        )
+    return Swept(finding=found, handled=handled)
+
+
+async def stop(operator: Operator, names: Names) -> None:
+    """No sweep any more: before anything else of the tenant goes. Raises KubeError."""
+    await _remove(operator, names, keep_end=True)
+
+
+async def remove(operator: Operator, names: Names) -> None:
+    """The last of it, with the Job of the end. Raises KubeError."""
+    await _remove(operator, names, keep_end=False)
+
+
+async def last_look(operator: Operator, resource: Resource, names: Names) -> Finding | None:
+    """Has the stream read once more by a Job; what is waited for, or None when that is over, one way or another."""
+    template, tenant = operator.settings.sweep_template, names.tenant
+    deleted_at = parse_time(resource["metadata"].get("deletionTimestamp"))
+    if template is None or deleted_at is None:
+        return None
+    namespace = operator.settings.own_namespace
+    try:
+        jobs = await operator.kube.list_jobs(namespace, schedule.selector(tenant))
+        job = next((one for one in jobs if one["metadata"]["name"] == schedule.end_name(tenant)), None)
+        if job is None:
+            wanted = schedule.end_job(tenant, deleted_at, template=template, namespace=namespace, owner=names.owner)
+            await operator.kube.create_object(_JOBS, wanted)
+        elif schedule.is_finished(job) or schedule.is_overdue(job, now=operator.now()):
+            return None
+    except KubeError as error:
+        logger.warning("%s; the stream is not read once more", error, extra={"tenant": tenant.key})
+        return None
+    return Finding.waiting("Deleting", "the stream's last records are being looked at", look_again_seconds=1.0)
+
+
+async def told_of_end(operator: Operator, resource: Resource, names: Names) -> str | None:
+    """What the last look came to, for the farewell; None if there was none. Raises KubeError."""
+    if operator.settings.sweep_template is None:
+        return None
+    fresh = await operator.kube.read(resource)
+    found = ((fresh or {}).get("status") or {}).get("finalRead")
+    if found:
+        return str(found.get("message"))
+    jobs = await operator.kube.list_jobs(operator.settings.own_namespace, schedule.selector(names.tenant))
+    if any(job["metadata"]["name"] == schedule.end_name(names.tenant) for job in jobs):
+        return "the stream's last records could not be looked at: files of records deleted just before may be left"
+    return None
+
+
+async def _keep_cron_job(operator: Operator, names: Names) -> Finding | None:
+    """Why it can't be kept, or None."""
+    template, namespace = operator.settings.sweep_template, operator.settings.own_namespace
+    desired = schedule.cron_job(names.tenant, template=template or {}, namespace=namespace, owner=names.owner)
+    name = desired["metadata"]["name"]
+    found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
+    if found is not None and not schedule.is_ours(found, owner=names.owner):
+        return schedule.unmanaged(
+            "NotOwned", f"CronJob {namespace}/{name} is not of this HumanGovState, so it is not touched. Remove it"
+        )
+    if found is None or schedule.differs(found, desired):
+        await operator.kube.apply_object(_CRON_JOBS, desired)
+    return None
+
+
+async def _start(operator: Operator, names: Names, asked: str) -> None:
+    template, namespace = operator.settings.sweep_template, operator.settings.own_namespace
+    job = schedule.job_at_once(names.tenant, asked, template=template or {}, namespace=namespace, owner=names.owner)
+    await operator.kube.create_object(_JOBS, job)
+
+
+def _settled(jobs: Any, told: Mapping[str, Any], operator: Operator) -> Any:
+    """The Jobs, unless the sweep began so lately that its Job may not show yet."""
+    began = parse_time(told.get("startedAt"))
+    young = began is not None and (operator.now() - began).total_seconds() < 60
+    return None if young else jobs
+
+
+async def _remove(operator: Operator, names: Names, *, keep_end: bool) -> None:
+    tenant, namespace = names.tenant, operator.settings.own_namespace
+    if operator.settings.sweep_template is None:
+        return
+    cron_job = await operator.kube.get_object(_CRON_JOBS, namespace, schedule.name_of(tenant))
+    if cron_job is not None and schedule.is_ours(cron_job, owner=names.owner):
+        await operator.kube.delete_object(_CRON_JOBS, namespace, schedule.name_of(tenant))
+    for job in await operator.kube.list_jobs(namespace, schedule.selector(tenant)):
+        name = job["metadata"]["name"]
+        kept = keep_end and name == schedule.end_name(tenant)
+        if not kept and (schedule.is_ours(job, owner=names.owner) or _of_cron_job(job, tenant)):
+            await operator.kube.delete_object(_JOBS, namespace, name)
+
+
+def _of_cron_job(job: Resource, tenant: Tenant) -> bool:
+    """Those that the schedule started carry the CronJob's name."""
+    owners = job["metadata"].get("ownerReferences") or ()
+    return any(one.get("kind") == "CronJob" and one.get("name") == schedule.name_of(tenant) for one in owners)

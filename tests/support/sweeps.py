@@ -1,0 +1,104 @@
+"""Sweeps where there is no node: a pod that the controllers made runs here as a process, with its own account's token."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes import client
+from multidict import CIMultiDict
+
+from sandbox.paths import BUILD, REPOSITORY
+from sandbox.proxy import Handler, Layer, Request, Response
+from sandbox.serviceaccount import kubeconfig_for
+from tests.support.states import Cluster
+from tests.support.waiting import wait_for
+
+ACCOUNT = "humangov-operator-sweep"
+
+
+def template_file(folder: Path) -> Path:
+    """The pod template that deploy/install.yaml gives the operator."""
+    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
+    [found] = [
+        one for one in documents if one["kind"] == "ConfigMap" and one["metadata"]["name"].endswith("-sweep-template")
+    ]
+    path = folder / "template.yaml"
+    path.write_text(found["data"]["template.yaml"])
+    return path
+
+
+class LaterLayer:
+    """S3's clock, so many seconds on: in the Date of its answers, as a client can see it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    async def __call__(self, request: Request, handler: Handler) -> Response:
+        answer = await handler(request)
+        headers = CIMultiDict(answer.headers)
+        headers["Date"] = formatdate(time.time() + self.seconds, usegmt=True)
+        return Response(status=answer.status, headers=headers, body=answer.body)
+
+    @property
+    def layer(self) -> Layer:
+        return self
+
+
+class Pods:
+    """The pods of sweeps in one operator's namespace."""
+
+    def __init__(self, cluster: Cluster, namespace: str, folder: Path) -> None:
+        self._api: Any = client.CoreV1Api(cluster.api.api_client)
+        self._cluster, self._namespace, self._folder = cluster, namespace, folder
+        self._run: set[str] = set()
+
+    def waiting(self) -> list[Any]:
+        """Those that no node has taken."""
+        pods = self._api.list_namespaced_pod(self._namespace, label_selector="app.kubernetes.io/name=humangov-sweep")
+        return [pod for pod in pods.items if pod.status.phase == "Pending" and pod.metadata.name not in self._run]
+
+    def run(self, number: int, *, environment: Mapping[str, str]) -> list[subprocess.CompletedProcess[str]]:
+        """What a kubelet would do with so many of them, all at once; in the order of the tenants' names."""
+        wait_for(lambda: len(self.waiting()) >= number, what=f"{number} pods wait")
+        pods = sorted(self.waiting(), key=lambda pod: str(pod.metadata.labels["humangov.io/name"]))
+        with ThreadPoolExecutor(number) as pool:
+            return list(pool.map(lambda pod: self._start(pod, environment), pods))
+
+    def _start(self, pod: Any, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        name, spec = pod.metadata.name, pod.spec
+        self._run.add(name)
+        kubeconfig = kubeconfig_for(
+            self._cluster.sandbox, namespace=self._namespace, service_account=spec.service_account_name,
+            path=self._folder / f"{name}.kubeconfig",
+        )  # fmt: skip
+        [container] = spec.containers
+        own = {one.name: one.value or self._namespace for one in container.env}  # the one that has none: from the field
+        own["TMPDIR"] = str(self._folder)
+        done = subprocess.run(
+            [sys.executable, "-m", "humangov.cli", *container.args],
+            env={
+                **self._cluster.sandbox.environment(), **own, **environment, "KUBECONFIG": str(kubeconfig),
+                "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
+                "PATH": os.environ["PATH"],
+            },
+            capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+        phase = "Succeeded" if done.returncode == 0 else "Failed"
+        state = {"terminated": {"exitCode": done.returncode, "reason": "Completed"}}
+        statuses = [
+            {"name": container.name, "ready": False, "restartCount": 0, "image": container.image, "imageID": "",
+             "state": state}
+        ]  # fmt: skip
+        self._api.patch_namespaced_pod_status(
+            name, self._namespace, {"status": {"phase": phase, "containerStatuses": statuses}}
+        )
+        return done
