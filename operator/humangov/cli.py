@@ -17,7 +17,7 @@ import click
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from humangov import __version__, controller, kube, logs, lookup, receipts, sweeper, uninstall
+from humangov import __version__, kube, logs, lookup, receipts, sweeper, uninstall
 from humangov.admission import AllowedNames
 from humangov.plan import PlanError, plan_manifest
 from humangov.settings import Settings
@@ -132,6 +132,8 @@ def run(
     leader_elect: bool,
 ) -> None:
     """Watch HumanGovStates and keep their AWS objects as declared, until SIGTERM."""
+    from humangov import controller  # with kopf behind it, half of what any other command would load
+
     logs.configure(log_format=log_format, level=log_level)
     own = operator_namespace or kube.own_namespace() or "humangov"
     settings = Settings(

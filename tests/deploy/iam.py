@@ -26,6 +26,9 @@ OPERATOR = FOLDER / "operator-policy.json"
 BOUNDARY = FOLDER / "boundary-policy.json"
 IRSA = FOLDER / "trust-irsa.json"
 POD_IDENTITY = FOLDER / "trust-pod-identity.json"
+SWEEP = FOLDER / "sweep-policy.json"
+SWEEP_IRSA = FOLDER / "sweep-trust-irsa.json"
+SWEEP_POD_IDENTITY = FOLDER / "sweep-trust-pod-identity.json"
 
 # What the README, Terraform and CloudFormation put in unless they are told otherwise.
 DEFAULTS = {
@@ -35,6 +38,8 @@ DEFAULTS = {
     "Boundary": "humangov-cleanup-boundary",
     "Namespace": "humangov",
     "ServiceAccount": "humangov-operator",
+    "SweepServiceAccount": "humangov-operator-sweep",
+    "SweepRoles": "humangov-sweep-*",
 }
 
 
@@ -145,6 +150,8 @@ def _meets(statement: Statement, context: Context) -> bool:
 
 
 def _met(operator: str, value: str | None, wanted: list[str]) -> bool:
+    if operator == "Null":
+        return wanted == ["true" if value is None else "false"]
     if value is None:
         return False
     match operator:

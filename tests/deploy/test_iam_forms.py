@@ -29,7 +29,9 @@ from tests.deploy import iam
 from tests.deploy.iam import Policy
 from tests.deploy.test_iam import KEY, NAMES, REGION, VALUES
 
-DOCUMENTS = [iam.OPERATOR, iam.BOUNDARY, iam.IRSA, iam.POD_IDENTITY]
+OF_THE_OPERATOR = [iam.OPERATOR, iam.BOUNDARY, iam.IRSA, iam.POD_IDENTITY]
+OF_THE_SWEEP = [iam.SWEEP, iam.SWEEP_IRSA, iam.SWEEP_POD_IDENTITY]
+DOCUMENTS = [*OF_THE_OPERATOR, *OF_THE_SWEEP]
 README = iam.FOLDER / "README.md"
 TERRAFORM = iam.FOLDER / "terraform"
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.stem))
@@ -121,9 +123,10 @@ def test_terraform_takes_the_documents_themselves_and_gives_each_placeholder_a_v
     given = {key for key in local["values"] if not key.startswith("__")}
     assert given == set().union(*(iam.placeholders(path) for path in DOCUMENTS))
     taken = re.findall(r'templatefile\("\$\{path\.module\}/\.\./([^"]+)", local\.values\)', text_of_the_module())
-    trusts = re.findall(r'"(trust-[\w-]+\.json)"', str(local["trust"]))
-    assert sorted(taken) == ["${local.trust}", iam.BOUNDARY.name, iam.OPERATOR.name]
-    assert sorted(trusts) == [iam.IRSA.name, iam.POD_IDENTITY.name]
+    trusts = re.findall(r'"([\w-]*trust-[\w-]+\.json)"', f"{local['trust']} {local['sweep_trust']}")
+    policies = [iam.BOUNDARY.name, iam.OPERATOR.name, iam.SWEEP.name]
+    assert sorted(taken) == ["${local.sweep_trust}", "${local.trust}", *policies]
+    assert sorted(trusts) == [iam.SWEEP_IRSA.name, iam.SWEEP_POD_IDENTITY.name, iam.IRSA.name, iam.POD_IDENTITY.name]
 
 
 def test_terraform_s_defaults_are_the_readme_s() -> None:
@@ -146,7 +149,7 @@ def test_terraform_takes_partition_and_account_from_the_provider() -> None:
 def test_terraform_uses_each_of_its_variables_and_declares_each_that_it_uses() -> None:
     used = set(re.findall(r"\bvar\.(\w+)", text_of_the_module()))
     assert used == set(named("variable"))
-    assert set(named("output")) == {"role_arn", "boundary_arn"}
+    assert set(named("output")) == {"role_arn", "boundary_arn", "sweep_role_arn"}
 
 
 def test_the_readme_s_module_gives_variables_that_there_are() -> None:
@@ -190,6 +193,9 @@ def template() -> dict[str, Any]:
         ("OperatorPolicy", "PolicyDocument", iam.OPERATOR),
         ("RoleByToken", "AssumeRolePolicyDocument", iam.IRSA),
         ("RoleByPodIdentity", "AssumeRolePolicyDocument", iam.POD_IDENTITY),
+        ("SweepPolicy", "PolicyDocument", iam.SWEEP),
+        ("SweepRoleByToken", "AssumeRolePolicyDocument", iam.SWEEP_IRSA),
+        ("SweepRoleByPodIdentity", "AssumeRolePolicyDocument", iam.SWEEP_POD_IDENTITY),
     ],
 )
 def test_the_template_s_documents_are_those_of_the_files(resource: str, document: str, path: Path) -> None:
@@ -234,7 +240,8 @@ def told_of(policy: Policy, trust: Policy) -> list[str]:
     return [f"{found.rule.id} {found.message}" for found in lint(document, config=LINTED)]
 
 
-OPERATOR, BOUNDARY, BY_TOKEN, BY_POD_IDENTITY = (iam.filled(path, **VALUES) for path in DOCUMENTS)
+OPERATOR, BOUNDARY, BY_TOKEN, BY_POD_IDENTITY = (iam.filled(path, **VALUES) for path in OF_THE_OPERATOR)
+SWEEP, SWEEP_BY_TOKEN, SWEEP_BY_POD_IDENTITY = (iam.filled(path, **VALUES) for path in OF_THE_SWEEP)
 
 
 @pytest.mark.parametrize(
@@ -242,10 +249,19 @@ OPERATOR, BOUNDARY, BY_TOKEN, BY_POD_IDENTITY = (iam.filled(path, **VALUES) for 
     [
         (OPERATOR, BY_TOKEN),
         (BOUNDARY, BY_POD_IDENTITY),
+        (SWEEP, SWEEP_BY_TOKEN),
+        (BOUNDARY, SWEEP_BY_POD_IDENTITY),
         (cleanup_policy(NAMES, table_key_arn=None), trust_policy()),
         (cleanup_policy(NAMES, table_key_arn=KEY), trust_policy()),
     ],
-    ids=["operator, IRSA", "boundary, Pod Identity", "function", "function, encrypted table"],
+    ids=[
+        "operator, IRSA",
+        "boundary, Pod Identity",
+        "sweep, IRSA",
+        "sweep, Pod Identity",
+        "function",
+        "function, encrypted table",
+    ],
 )
 def test_the_linter_is_clean(policy: Policy, trust: Policy) -> None:
     assert told_of(policy, trust) == []

@@ -1,4 +1,4 @@
-"""Sweeps where there is no node: a pod that the controllers made runs here as a process, with its own account's token."""
+"""Sweeps where there is no node: a pod that the controllers made runs as a process, with its own account's token."""
 
 from __future__ import annotations
 

@@ -18,9 +18,13 @@ locals {
     ClusterARN     = var.cluster_arn != null ? var.cluster_arn : ""
     Namespace      = var.namespace
     ServiceAccount = var.service_account
+
+    SweepServiceAccount = var.sweep_service_account
+    SweepRoles          = var.sweep_roles
   }
 
-  trust = var.oidc_provider != null ? "trust-irsa.json" : "trust-pod-identity.json"
+  trust       = var.oidc_provider != null ? "trust-irsa.json" : "trust-pod-identity.json"
+  sweep_trust = var.oidc_provider != null ? "sweep-trust-irsa.json" : "sweep-trust-pod-identity.json"
 }
 
 resource "aws_iam_policy" "boundary" {
@@ -63,5 +67,36 @@ resource "aws_eks_pod_identity_association" "operator" {
   namespace       = var.namespace
   service_account = var.service_account
   role_arn        = aws_iam_role.operator.arn
+  tags            = var.tags
+}
+
+# The sweep's role: it reads records and erases files, which the operator can't.
+
+resource "aws_iam_policy" "sweep" {
+  name        = var.sweep_role_name
+  description = "What a sweep calls."
+  policy      = jsonencode(jsondecode(templatefile("${path.module}/../sweep-policy.json", local.values)))
+  tags        = var.tags
+}
+
+resource "aws_iam_role" "sweep" {
+  name               = var.sweep_role_name
+  description        = "The sweeps of the HumanGovState operator."
+  assume_role_policy = jsonencode(jsondecode(templatefile("${path.module}/../${local.sweep_trust}", local.values)))
+  tags               = var.tags
+}
+
+resource "aws_iam_role_policy_attachment" "sweep" {
+  role       = aws_iam_role.sweep.name
+  policy_arn = aws_iam_policy.sweep.arn
+}
+
+resource "aws_eks_pod_identity_association" "sweep" {
+  count = var.cluster_arn != null ? 1 : 0
+
+  cluster_name    = split("/", var.cluster_arn)[1]
+  namespace       = var.namespace
+  service_account = var.sweep_service_account
+  role_arn        = aws_iam_role.sweep.arn
   tags            = var.tags
 }

@@ -7,3 +7,8 @@ output "boundary_arn" {
   description = "For --permissions-boundary, the chart's value permissionsBoundary."
   value       = aws_iam_policy.boundary.arn
 }
+
+output "sweep_role_arn" {
+  description = "The sweeps' role. IRSA: annotation eks.amazonaws.com/role-arn of their service account."
+  value       = aws_iam_role.sweep.arn
+}

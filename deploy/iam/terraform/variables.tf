@@ -64,7 +64,25 @@ variable "service_account" {
   default     = "humangov-operator"
 }
 
+variable "sweep_service_account" {
+  description = "The service account of the sweeps' pods."
+  type        = string
+  default     = "humangov-operator-sweep"
+}
+
+variable "sweep_roles" {
+  description = "Pattern of the names of roles, in any account, that spec.account.sweepRoleARN may name."
+  type        = string
+  default     = "humangov-sweep-*"
+}
+
 # Names.
+
+variable "sweep_role_name" {
+  description = "Name of the sweeps' role, and of its policy."
+  type        = string
+  default     = "humangov-sweep"
+}
 
 variable "role_name" {
   description = "Name of the operator's role, and of its policy."
