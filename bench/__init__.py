@@ -8,4 +8,6 @@ calls.py         AWS calls, Kubernetes writes and seconds of one tenant, and of 
 moto.py          the same seconds where AWS itself takes none
 events.py        a poison record's shard, and 100,000 stream events with faults, behind Lambda's event source
 cleanup.py       the function beside the walkthrough's: calls, seconds, memory, size, cold start
+sweep.py         a sweep beside the bare listing and scan, and beside the usual script
+endpoint.py      the S3 and DynamoDB behind it, whose pages are made on the fly
 """

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, moto
+from bench import calls, cleanup, events, moto, sweep
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
@@ -66,6 +66,15 @@ def events_command(*, number: int, faults: float, seed: int, json_only: bool) ->
 def cleanup_command(*, repeats: int, json_only: bool) -> None:
     """1,000 removals in a batch, beside the walkthrough's function: calls, seconds, memory, size, cold start."""
     _print(lambda: cleanup.run(say=say, repeats=repeats), json_only=json_only)
+
+
+@main.command("sweep", context_settings=_CONTEXT)
+@click.option("--size", "sizes", type=click.IntRange(min=1000), multiple=True, default=sweep.SIZES, help="Files.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, help="Runs of each up to 100,000; fewer above.")
+@_json_only
+def sweep_command(*, sizes: tuple[int, ...], repeats: int, json_only: bool) -> None:
+    """A sweep beside the bare listing and scan, and beside the usual script: seconds, peak memory, requests."""
+    _print(lambda: sweep.run(say=say, sizes=sizes, repeats=repeats), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

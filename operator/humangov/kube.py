@@ -323,31 +323,20 @@ class Kube:
         return list(answer["items"])
 
     async def apply_object(self, plural: str, document: Resource) -> None:
-        """Make a CronJob, or bring it in step, by server-side apply. Raises KubeError."""
+        """Bring a CronJob in step, by server-side apply. Raises KubeError."""
         namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
         api: Any = client.CustomObjectsApi(await self._client())
         self._before_write()
         try:
-            # Read as it is: for 201, an object that is not there yet, the library returns no body.
-            answer = await api.patch_namespaced_custom_object_without_preload_content(
-                *_BATCH,
-                namespace,
-                plural,
-                name,
-                dict(document),
-                field_manager=FIELD_MANAGER,
-                force=True,
-                _content_type="application/apply-patch+yaml",
-                _request_timeout=_REQUEST_TIMEOUT_SECONDS,
-            )
-            if answer.status >= 400:
-                raise ApiException(status=answer.status, reason=answer.reason, body=await answer.text())
-            await answer.text()
+            await api.patch_namespaced_custom_object(
+                *_BATCH, namespace, plural, name, dict(document), field_manager=FIELD_MANAGER, force=True,
+                _content_type="application/apply-patch+yaml", _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+            )  # fmt: skip
         except Exception as error:
             raise self._translated(f"writing {plural} {namespace}/{name}", error) from error
 
     async def create_object(self, plural: str, document: Resource) -> None:
-        """Make a Job; it is all right if it is there. Raises KubeError."""
+        """Make a CronJob or Job; it is all right if it is there. Raises KubeError."""
         namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
         api: Any = client.CustomObjectsApi(await self._client())
         self._before_write()

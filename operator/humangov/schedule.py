@@ -137,16 +137,25 @@ def finding(tenant: Tenant, told: Mapping[str, Any], *, jobs: Sequence[Document]
     if result == "Running":
         if jobs is not None and not any(is_active(job) for job in jobs):
             return Finding.warning(
-                "Failed",
+                "SweepFailed",
                 "the last sweep ended without a word: its pod was killed, or ran out of time or memory. Nothing was "
                 f"decided; it is swept again by the schedule, or at once: {_at_once(tenant)}{paused}",
             )
         stop = f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {STOP_ANNOTATION}=true"
         return Finding.in_step("Running", f"a sweep is under way since {told.get('startedAt')}; to stop it: {stop}")
     where = f"; manifest: {told['manifest']}" if told.get("manifest") else ""
-    if result in ("Reported", "Erased"):
-        return Finding.in_step(str(result), f"{message}{where}{paused}")
-    return Finding.warning(str(result), f"{message}{where}{paused}")
+    text = f"{message}{where}{paused}"
+    match result:
+        case "Reported":
+            return Finding.in_step("Reported", text)
+        case "Erased":
+            return Finding.in_step("Erased", text)
+        case "Stopped":
+            return Finding.warning("Stopped", text)
+        case "Refused":
+            return Finding.warning("BrakeHeld", text)
+        case _:
+            return Finding.warning("SweepFailed", text)
 
 
 def _at_once(tenant: Tenant) -> str:
@@ -154,11 +163,6 @@ def _at_once(tenant: Tenant) -> str:
         f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {SWEEP_ANNOTATION}=$(date +%s) "
         "--overwrite"
     )
-
-
-def unmanaged(reason: str, message: str) -> Finding:
-    """The CronJob could not be brought in step: a warning, and no matter of the tenant's other parts."""
-    return Finding.warning(reason, message)
 
 
 def _metadata(tenant: Tenant, name: str, *, namespace: str, owner: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from humangov import schedule
@@ -49,12 +49,10 @@ async def bring(operator: Operator, resource: Resource, names: Names) -> Swept:
             return Swept(finding=schedule.finding(tenant, told, jobs=None), handled=asked)
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": tenant.key})
-        return Swept(finding=schedule.unmanaged("NotScheduled", f"the sweep's CronJob: {error}"), handled=handled)
+        return Swept(finding=Finding.warning("NotScheduled", f"the sweep's CronJob: {error}"), handled=handled)
     found = schedule.finding(tenant, told, jobs=_settled(jobs, told, operator))
     if wanted:  # one at a time
-        found = Finding(
-            status=found.status, reason=found.reason, message=found.message, look_again_seconds=_LOOK_AGAIN_SECONDS
-        )
+        found = replace(found, look_again_seconds=_LOOK_AGAIN_SECONDS)
     return Swept(finding=found, handled=handled)
 
 
@@ -110,10 +108,12 @@ async def _keep_cron_job(operator: Operator, names: Names) -> Finding | None:
     name = desired["metadata"]["name"]
     found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
     if found is not None and not schedule.is_ours(found, owner=names.owner):
-        return schedule.unmanaged(
+        return Finding.warning(
             "NotOwned", f"CronJob {namespace}/{name} is not of this HumanGovState, so it is not touched. Remove it"
         )
-    if found is None or schedule.differs(found, desired):
+    if found is None:
+        await operator.kube.create_object(_CRON_JOBS, desired)
+    elif schedule.differs(found, desired):
         await operator.kube.apply_object(_CRON_JOBS, desired)
     return None
 

@@ -114,7 +114,7 @@ def test_a_cron_job_of_this_name_that_is_not_ours_is_not_touched(world: World) -
 
 def test_a_cron_job_that_cannot_be_made_is_a_warning_and_ready_stays_true(world: World) -> None:
     with_sweeps(world).line.faults.append(
-        Fault(hits=on("kube:apply cronjobs"), error=KubeError("writing", status=403, reason="forbidden"))
+        Fault(hits=on("kube:create cronjobs"), error=KubeError("writing", status=403, reason="forbidden"))
     )
     key = world.provisioned()
     assert world.condition(key, "Sweeping")["reason"] == "NotScheduled"
@@ -158,12 +158,12 @@ def test_the_condition_tells_what_the_last_sweep_came_to_with_an_event_when_that
     tell(world, key, result="Refused", message="3,000 of 4,000 files", manifest="s3://b/k")
     world.one_pass(key)
     condition = world.condition(key, "Sweeping")
-    assert (condition["status"], condition["reason"]) == ("False", "Refused")
+    assert (condition["status"], condition["reason"]) == ("False", "BrakeHeld")
     assert condition["message"] == "3,000 of 4,000 files; manifest: s3://b/k"
     tell(world, key, result="Erased", message="done")
     world.one_pass(key)
     world.one_pass(key)
-    assert [(one.kind, one.reason) for one in world.kube.events] == [("Warning", "Refused"), ("Normal", "Erased")]
+    assert [(one.kind, one.reason) for one in world.kube.events] == [("Warning", "BrakeHeld"), ("Normal", "Erased")]
     assert world.ready(key).startswith("True")
 
 
@@ -176,7 +176,7 @@ def test_a_sweep_that_ended_without_a_word_has_failed(world: World) -> None:
     assert world.condition(key, "Sweeping")["reason"] == "Running"
     finish(world, jobs(world)[0], "Failed")
     world.one_pass(key)
-    assert world.condition(key, "Sweeping")["reason"] == "Failed"
+    assert world.condition(key, "Sweeping")["reason"] == "SweepFailed"
 
 
 def test_files_that_several_records_name_turn_the_trigger_off_until_a_sweep_sees_none(world: World) -> None:

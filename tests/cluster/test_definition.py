@@ -173,6 +173,10 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
         },
         "logs": {"retentionDays": 400, "onDelete": "Delete"},
         "failures": {},
+        "sweep": {
+            "schedule": "17 3 * * *", "timeZone": "Etc/UTC", "suspend": False, "mode": "Report", "include": ["*.pdf"],
+            "minimumAge": "24h", "confirmAfter": "20h", "maximumOrphanPercent": 20, "maximumErasures": 10000,
+        },
         "deletionPolicy": "Delete",
         "suspend": False,
     }  # fmt: skip
@@ -209,10 +213,11 @@ def with_status(states: States, name: str) -> None:
 def test_kubectl_get_shows_what_matters_and_o_wide_the_names(states: States, name: str) -> None:
     with_status(states, name)
     header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace).splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "AGE"]
+    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row.split()[:4] == [name, "True", "UpToDate", "Enabled"]
     header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "TABLE", "BUCKET", "FUNCTION", "REGION", "AGE"]
+    wide = ["TABLE", "BUCKET", "FUNCTION", "REGION"]
+    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
     assert row.split()[4:8] == [
         "humangov-california-dynamodb",
         "humangov-california-s3-zsmb",

@@ -51,13 +51,33 @@ def refused(values: Values) -> str:
     return done.stderr
 
 
-def of_kind(kind: str, documents: Iterable[Document]) -> list[Document]:
-    return [document for document in documents if document["kind"] == kind]
+def of_kind(kind: str, documents: Iterable[Document], *, component: str | None = None) -> list[Document]:
+    """The operator's own; component `sweep`: those of the sweeps' pods."""
+    return [one for one in documents if one["kind"] == kind and component_of(one) == component]
 
 
-def one(kind: str, documents: Iterable[Document]) -> Document:
-    [document] = of_kind(kind, documents)
+def component_of(document: Document) -> str | None:
+    found = document["metadata"].get("labels", {}).get("app.kubernetes.io/component")
+    return None if found is None else str(found)
+
+
+def one(kind: str, documents: Iterable[Document], *, component: str | None = None) -> Document:
+    [document] = of_kind(kind, documents, component=component)
     return document
+
+
+def own_volumes(documents: Iterable[Document]) -> list[Document]:
+    """Those of the operator's pod, but for the sweeps' template."""
+    return [volume for volume in pod(documents).get("volumes", ()) if volume["name"] != "sweep-template"]
+
+
+def own_mounts(documents: Iterable[Document]) -> list[Document]:
+    return [mount for mount in container(documents).get("volumeMounts", ()) if mount["name"] != "sweep-template"]
+
+
+def sweep_template(documents: Iterable[Document]) -> Document:
+    """The pod template of sweeps."""
+    return dict(yaml.safe_load(one("ConfigMap", documents, component="sweep")["data"]["template.yaml"]))
 
 
 def pod(documents: Iterable[Document]) -> Document:

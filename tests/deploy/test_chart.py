@@ -29,10 +29,13 @@ from tests.deploy.chart import (
     environment,
     of_kind,
     one,
+    own_mounts,
+    own_volumes,
     pod,
     refused,
     render,
     run_helm,
+    sweep_template,
 )
 from tests.deploy.openapi import Schemas
 from tests.support.states import Cluster
@@ -221,11 +224,15 @@ def annotated(kind: str) -> Shown:
     return lambda documents: one(kind, documents)["metadata"].get("annotations")
 
 
+def of_sweep(kind: str, field: str) -> Shown:
+    return lambda documents: [one["metadata"].get(field) for one in of_kind(kind, documents, component="sweep")]
+
+
 def allowed_names(documents: list[Document]) -> Any:
     return [
         yaml.safe_load(document["data"]["allowed-names.yaml"])
         for document in of_kind("ConfigMap", documents)
-        if environment(documents)["HUMANGOV_ALLOWED_NAMES"] == "/etc/humangov/allowed-names.yaml"
+        if environment(documents).get("HUMANGOV_ALLOWED_NAMES") == "/etc/humangov/allowed-names.yaml"
     ]
 
 
@@ -254,8 +261,8 @@ CASES: Mapping[str, Case] = {
     "logLevel": ({"logLevel": "debug"}, variable("HUMANGOV_LOG_LEVEL"), "debug"),
     "extraArgs": ({"extraArgs": ["--resync=5"]}, of_container("args"), ["run", "--resync=5"]),
     "extraEnv": ({"extraEnv": [{"name": "HTTPS_PROXY", "value": "x"}]}, variable("HTTPS_PROXY"), "x"),
-    "extraVolumes": ({"extraVolumes": [VOLUME]}, of_pod("volumes"), [VOLUME]),
-    "extraVolumeMounts": ({"extraVolumeMounts": [MOUNT]}, of_container("volumeMounts"), [MOUNT]),
+    "extraVolumes": ({"extraVolumes": [VOLUME]}, own_volumes, [VOLUME]),
+    "extraVolumeMounts": ({"extraVolumeMounts": [MOUNT]}, own_mounts, [MOUNT]),
     "replicas": ({"replicas": 3}, spec("Deployment", "replicas"), 3),
     "leaderElect": ({"leaderElect": False}, variable("HUMANGOV_LEADER_ELECT"), "false"),
     "strategy": ({"strategy": {"type": "Recreate"}}, spec("Deployment", "strategy"), {"type": "Recreate"}),
@@ -272,6 +279,27 @@ CASES: Mapping[str, Case] = {
     ),
     "serviceAccount.name": ({"serviceAccount": {"name": "x"}}, names("ServiceAccount"), ["x"]),
     "serviceAccount.annotations": ({"serviceAccount": {"annotations": ROLE}}, annotated("ServiceAccount"), ROLE),
+    "sweep.enabled": ({"sweep": {"enabled": False}}, variable("HUMANGOV_SWEEP_TEMPLATE"), None),
+    "sweep.serviceAccount.create": (
+        {"sweep": {"serviceAccount": {"create": False}}},
+        of_sweep("ServiceAccount", "name"),
+        [],
+    ),
+    "sweep.serviceAccount.name": (
+        {"sweep": {"serviceAccount": {"name": "x"}}},
+        of_sweep("ServiceAccount", "name"),
+        ["x"],
+    ),
+    "sweep.serviceAccount.annotations": (
+        {"sweep": {"serviceAccount": {"annotations": ROLE}}},
+        of_sweep("ServiceAccount", "annotations"),
+        [ROLE],
+    ),
+    "sweep.scratchSize": (
+        {"sweep": {"scratchSize": "9Gi"}},
+        lambda documents: sweep_template(documents)["spec"]["volumes"][0]["emptyDir"]["sizeLimit"],
+        "9Gi",
+    ),
     "rbac.create": ({"rbac": {"create": False}}, names("ClusterRoleBinding"), []),
     "rbac.aggregate": ({"rbac": {"aggregate": False}}, names("ClusterRole"), ["humangov-operator"]),
     "crds.install": ({"crds": {"install": False}}, names("CustomResourceDefinition"), []),
@@ -309,13 +337,14 @@ CASES: Mapping[str, Case] = {
         [{**SPREAD, "labelSelector": {"matchLabels": SELECTOR}}],
     ),
     "priorityClassName": ({"priorityClassName": "high"}, of_pod("priorityClassName"), "high"),
-    "podAnnotations": ({"podAnnotations": {"a": "b"}}, of_template("metadata", "annotations"), {"a": "b"}),
+    "podAnnotations": ({"podAnnotations": {"a": "b"}}, of_template("metadata", "annotations", "a"), "b"),
     "podLabels": ({"podLabels": {"a": "b"}}, of_template("metadata", "labels"), {**SELECTOR, "a": "b"}),
     "fullnameOverride": ({"fullnameOverride": "x"}, names("Deployment"), ["x"]),
 }
 # Values that are handed on as they are: the value with all that is in it → where it is found.
 HANDED_ON: Mapping[str, Shown] = {
     "resources": of_container("resources"),
+    "sweep.resources": lambda documents: sweep_template(documents)["spec"]["containers"][0]["resources"],
     "podSecurityContext": of_pod("securityContext"),
     "securityContext": of_container("securityContext"),
     "nodeSelector": of_pod("nodeSelector"),
@@ -396,7 +425,7 @@ def test_chart_and_operator_have_one_version() -> None:
 
 def test_without_the_lease_there_is_no_right_to_it_and_the_old_pod_ends_first() -> None:
     documents = render({"leaderElect": False})
-    assert of_kind("Role", documents) == []
+    assert rights(documents, "Role") == OF_SWEEPS
     assert one("Deployment", documents)["spec"]["strategy"] == {"type": "Recreate"}
 
 
@@ -473,7 +502,7 @@ def test_the_operator_reads_the_allowed_names_and_a_change_of_them_makes_new_pod
     documents = render({"allowedNames": ALLOWED})
     [file] = one("ConfigMap", documents)["data"].values()
     assert AllowedNames.parse(yaml.safe_load(file)).namespaces["florida"].tables == ("humangov-florida-*",)
-    [mount], [volume] = container(documents)["volumeMounts"], pod(documents)["volumes"]
+    [mount], [volume] = own_mounts(documents), own_volumes(documents)
     assert mount["name"] == volume["name"]
     assert volume["configMap"]["name"] == one("ConfigMap", documents)["metadata"]["name"]
     assert environment(documents)["HUMANGOV_ALLOWED_NAMES"] == f"{mount['mountPath']}/allowed-names.yaml"
@@ -497,6 +526,19 @@ def test_a_release_of_another_name_makes_things_of_another_name() -> None:
     mine = {document["metadata"]["name"] for document in documents if document["kind"] != "CustomResourceDefinition"}
     assert all(name.startswith("second-humangov-operator") for name in mine)
     assert {document["metadata"]["name"] for document in render(release="second-humangov-operator")} >= mine
+
+
+def rules(roles: list[Document]) -> set[tuple[str, str, str]]:
+    """(group/resource, its name, verb)."""
+    return {
+        (f"{group}/{resource}", name, verb)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
 
 
 def rights(documents: list[Document], kind: str) -> set[tuple[str, str, str]]:
@@ -525,23 +567,40 @@ OF_LEASE = {
     ("coordination.k8s.io/leases", "humangov-operator", "update"),
 }
 
+OF_SWEEPS = {
+    *(("batch/cronjobs", "", verb) for verb in ("get", "create", "patch", "delete")),
+    *(("batch/jobs", "", verb) for verb in ("list", "create", "delete")),
+}
+OWN = OF_LEASE | OF_SWEEPS
+
 
 @pytest.mark.parametrize(
     ("values", "everywhere", "inside"),
     [
-        ({}, OF_STATES | OF_NAME, OF_LEASE),
-        ({"clusterName": "c"}, OF_STATES, OF_LEASE),
-        ({"watchNamespaces": ["a", "b"], "allowedNames": ALLOWED}, OF_NAME, OF_LEASE | OF_STATES),
-        ({"watchNamespaces": ["humangov", "b"], "clusterName": "c"}, set(), OF_LEASE | OF_STATES),
-        ({"leaderElect": False}, OF_STATES | OF_NAME, set()),
+        ({}, OF_STATES | OF_NAME, OWN),
+        ({"clusterName": "c"}, OF_STATES, OWN),
+        ({"watchNamespaces": ["a", "b"], "allowedNames": ALLOWED}, OF_NAME, OWN | OF_STATES),
+        ({"watchNamespaces": ["humangov", "b"], "clusterName": "c"}, set(), OWN | OF_STATES),
+        ({"leaderElect": False}, OF_STATES | OF_NAME, OF_SWEEPS),
+        ({"sweep": {"enabled": False}}, OF_STATES | OF_NAME, OF_LEASE),
+        ({"sweep": {"enabled": False}, "leaderElect": False}, OF_STATES | OF_NAME, set()),
     ],
-    ids=["everywhere", "its name given", "in two namespaces", "in two, its name given", "without the lease"],
+    ids=[
+        "everywhere",
+        "its name given",
+        "in two namespaces",
+        "in two, its name given",
+        "without the lease",
+        "without sweeps",
+        "without both",
+    ],
 )
 def test_the_operator_gets_these_rights_and_no_others(values: Values, everywhere: set[Any], inside: set[Any]) -> None:
     documents = render(values)
     assert rights(documents, "ClusterRole") == everywhere
     assert rights(documents, "Role") == inside
-    wanted = [("humangov", OF_LEASE), *((name, OF_STATES) for name in values.get("watchNamespaces", ()))]
+    own = inside - OF_STATES
+    wanted = [("humangov", own), *((name, OF_STATES) for name in values.get("watchNamespaces", ()))]
     for role in of_kind("Role", documents):
         assert (role["metadata"]["namespace"], rights([role], "Role")) in wanted
 
@@ -562,6 +621,43 @@ def test_every_role_is_bound_to_the_account_that_the_pod_runs_under(values: Set)
         if not any("/aggregate-to-" in label for label in role["metadata"]["labels"])
     }
     assert bound == roles
+
+
+def test_sweeps_run_as_an_account_of_their_own_that_reads_and_tells_and_does_nothing_else() -> None:
+    everywhere, in_two = defaults(), render({"watchNamespaces": ["a", "b"]})
+    account = {"kind": "ServiceAccount", "name": "humangov-operator-sweep", "namespace": "humangov"}
+    states = {*(("humangov.io/humangovstates", "", verb) for verb in ("get", "list")),
+              ("humangov.io/humangovstates/status", "", "patch")}  # fmt: skip
+    for documents, kind, namespaces in ((everywhere, "ClusterRole", [None]), (in_two, "Role", ["a", "b"])):
+        roles, bindings = (of_kind(name, documents, component="sweep") for name in (kind, f"{kind}Binding"))
+        assert [role["metadata"].get("namespace") for role in roles] == namespaces
+        assert [binding["metadata"].get("namespace") for binding in bindings] == namespaces
+        for role, binding in zip(roles, bindings, strict=True):
+            assert rules([role]) == states
+            assert binding["subjects"] == [account]
+            assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        assert sweep_template(documents)["spec"]["serviceAccountName"] == "humangov-operator-sweep"
+    assert pod(everywhere)["serviceAccountName"] != "humangov-operator-sweep"
+
+
+def test_a_sweep_s_pod_runs_where_the_operator_runs_and_may_as_little(restricted: Asked) -> None:
+    documents = render(everything("florida"))
+    template, theirs = sweep_template(documents), pod(documents)
+    for name in ("enableServiceLinks", "imagePullSecrets", "securityContext", "nodeSelector", "tolerations",
+                 "priorityClassName"):  # fmt: skip
+        assert template["spec"][name] == theirs[name], name
+    [sweeping] = template["spec"]["containers"]
+    for name in ("image", "imagePullPolicy", "securityContext"):
+        assert sweeping[name] == container(documents)[name], name
+    assert MOUNT in sweeping["volumeMounts"]
+    names_of = {variable["name"] for variable in sweeping["env"]}
+    assert names_of >= {"HUMANGOV_ALLOWED_NAMES", "HUMANGOV_OPERATOR_NAMESPACE", "AWS_REGION", "HTTPS_PROXY", "TMPDIR"}
+    restricted.dry_run(bare_pod({"metadata": {}, **sweep_template(defaults())}, namespace=restricted.namespace))
+
+
+def test_a_changed_template_makes_new_pods_of_the_operator() -> None:
+    of_pods = of_template("metadata", "annotations", "checksum/sweep-template")
+    assert of_pods(defaults()) != of_pods(render({"image": {"tag": "v2"}}))
 
 
 # The command's options

@@ -24,7 +24,7 @@ from humangov.tenant import parse
 
 from deploy.render import INSTALL, rendered, variables
 from sandbox.paths import REPOSITORY
-from tests.deploy.chart import Asked, environment, of_kind, one, render
+from tests.deploy.chart import Asked, environment, of_kind, one, own_mounts, own_volumes, render
 from tests.support.states import Cluster
 
 DEPLOY = REPOSITORY / "deploy"
@@ -89,8 +89,8 @@ def test_the_api_server_takes_every_document_of_the_installation(
 ) -> None:
     kinds = [document["kind"] for document in install]
     assert kinds == [
-        "Namespace", "ServiceAccount", "CustomResourceDefinition", "ClusterRole", "ClusterRole", "ClusterRole",
-        "ClusterRoleBinding", "Role", "RoleBinding", "Deployment",
+        "Namespace", "ServiceAccount", "ServiceAccount", "ConfigMap", "CustomResourceDefinition",
+        *["ClusterRole"] * 4, *["ClusterRoleBinding"] * 2, "Role", "RoleBinding", "Deployment",
     ]  # fmt: skip
     restricted.dry_run(*(moved(document, restricted.namespace) for document in install))
 
@@ -228,9 +228,8 @@ def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
     stored = json.loads(
         restricted.cluster.told("get", "deployment", "humangov-operator", "-n", restricted.namespace, "-o", "json")
     )
-    pod = stored["spec"]["template"]["spec"]
-    [container], [volume] = pod["containers"], pod["volumes"]
-    [mount] = container["volumeMounts"]
+    [container] = stored["spec"]["template"]["spec"]["containers"]
+    [volume], [mount] = own_volumes([stored]), own_mounts([stored])
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert set(variables) == set(environment(install)) | {"HUMANGOV_ALLOWED_NAMES"}
     configuration = one("ConfigMap", documents(DEPLOY / "allowed-names.yaml"))
@@ -269,7 +268,7 @@ def test_the_overlay_sets_image_region_role_and_allowed_names_and_nothing_else(
         "eks.amazonaws.com/role-arn": "arn:aws-us-gov:iam::123456789012:role/humangov-operator"
     }
     configuration = one("ConfigMap", overlaid)
-    [volume] = one("Deployment", overlaid)["spec"]["template"]["spec"]["volumes"]
+    [volume] = own_volumes(overlaid)
     assert volume["configMap"]["name"] == configuration["metadata"]["name"] != "humangov-allowed-names"
     allowed = AllowedNames.parse(yaml.safe_load(configuration["data"]["allowed-names.yaml"]))
     assert allowed.namespaces["florida"].tables == ("humangov-florida-*",)

@@ -286,9 +286,11 @@ def redriving_policy() -> dict[str, Any]:
 def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> Summary:
     session = aws.session(document)
     s3 = aws.client("s3", session)
+    dynamodb = aws.client("dynamodb", session)
     clients = AwsClients(
-        dynamodb=aws.client("dynamodb", session), s3=s3, patient_s3=s3, logs=aws.client("logs", session)
-    )
+        dynamodb=dynamodb, patient_dynamodb=dynamodb, streams=None, s3=s3, patient_s3=s3,
+        logs=aws.client("logs", session),
+    )  # fmt: skip
     return redrive(clients, names())
 
 

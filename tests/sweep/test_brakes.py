@@ -87,7 +87,7 @@ def nothing_named() -> World:
 
 def shrunken_scan() -> World:
     world = staffed(sweep={"maximumOrphanPercent": 100})
-    world.page = FILES // 3
+    world.page = 5
     _cut(world)  # every scan ends after its first page, and does not say that there is more
     twice(world)
     return world
@@ -95,7 +95,7 @@ def shrunken_scan() -> World:
 
 def uncounted_page() -> World:
     world = staffed(sweep={"maximumOrphanPercent": 100})
-    _cut(world, drop=FILES // 3)  # every page lacks records that it counts
+    _cut(world, drop=5)  # every page lacks records that it counts
     twice(world)
     return world
 
@@ -304,7 +304,11 @@ def _all_names(patch: pytest.MonkeyPatch) -> None:
 
 
 def _counts_are_ignored(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(scan, "len", lambda _items: FILES, raising=False)
+    class Whatever(int):
+        def __ne__(self, _other: object) -> bool:
+            return False
+
+    patch.setattr(scan, "len", lambda items: Whatever(len(items)), raising=False)
 
 
 def _an_error_is_the_end(patch: pytest.MonkeyPatch) -> None:
@@ -362,7 +366,7 @@ def _whatever_is_there(patch: pytest.MonkeyPatch) -> None:
         for one in batch:
             listed = list_versions(calls, bucket=names.tenant.bucket.name, key=one.key)
             versions = (Version(v.version_id, int(v.modified.timestamp()), v.is_marker, 0) for v in listed)
-            now.append(replace(one, versions=tuple(versions)))
+            now.append(one._replace(versions=tuple(versions)))
         return whole(now, names=names, calls=calls, pool=pool)
 
     patch.setattr(erasure, "_versions", present)

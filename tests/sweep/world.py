@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
-from humangov.sweep import engine
+from humangov.sweep import engine, listing, scan
 from humangov.sweep.clients import AwsClients, connect
 from humangov.sweep.engine import Summary, Surroundings
 from humangov.sweep.work import Steps
@@ -155,7 +155,11 @@ class World:
             steps=Steps(why_stop=why_stop), may_erase=may_erase, approved=approved, now=lambda: self.now,
             pause=lambda _seconds: None,
         )  # fmt: skip
-        with self.behind(clients()) as sdk:
+        with self.behind(clients()) as sdk, pytest.MonkeyPatch.context() as patch:
+            # Nothing takes time here, so it would be listed and read by one thread alone.
+            patch.setattr(listing, "_TRIED_PAGES", 1)
+            patch.setattr(listing, "workers_that_pay", lambda **_measured: 4)
+            patch.setattr(scan, "_FEW_RECORDS", 4)
             engine.sweep(sdk, self.names, summary, around=around)
         return summary
 
@@ -337,6 +341,8 @@ class World:
     def _Scan(self, params: Mapping[str, Any]) -> _Reply:  # noqa: N802
         # A partition's place in a scan has nothing to do with its key's order.
         places = sorted((hashlib.sha256(record.encode()).hexdigest(), record) for record in self.records)
+        if "Segment" in params:
+            places = [one for one in places if int(one[0][:4], 16) % params["TotalSegments"] == params["Segment"]]
         after = params.get("ExclusiveStartKey", {}).get("id", {}).get("S")
         if after is not None:
             places = places[bisect.bisect_right(places, (hashlib.sha256(after.encode()).hexdigest(), after)) :]

@@ -45,7 +45,15 @@ def file_names(image: Image, *, attributes: Iterable[str]) -> FileNames:
 
 def mentioned(image: Image, *, attributes: Iterable[str]) -> frozenset[str]:
     """Every string anywhere in `attributes`. Generous: what is to be kept is read with this."""
-    return frozenset(text for name in attributes if name in image for text in _strings(image[name]))
+    found: set[str] = set()
+    for name in attributes:
+        value = image.get(name)
+        text = value.get("S") if type(value) is dict and len(value) == 1 else None
+        if type(text) is str:  # nearly always, and a sweep reads millions
+            found.add(text)
+        else:
+            found.update(_strings(value))
+    return frozenset(found)
 
 
 def object_key(name: str, *, key_prefix: str) -> str:
@@ -64,7 +72,12 @@ def impossible(key: str) -> str | None:
 
 def is_reserved(key: str, *, key_prefix: str) -> bool:
     """Whether the key is the operator's or Lambda's own, in the bucket or under the tenant's prefix."""
-    return any(key.startswith((prefix, key_prefix + prefix)) for prefix in RESERVED_PREFIXES)
+    return key.startswith(reserved_prefixes(key_prefix))
+
+
+def reserved_prefixes(key_prefix: str) -> tuple[str, ...]:
+    """What a reserved key begins with."""
+    return (*RESERVED_PREFIXES, *(key_prefix + prefix for prefix in RESERVED_PREFIXES))
 
 
 def _strict(value: Any) -> tuple[Sequence[str], Sequence[str]]:

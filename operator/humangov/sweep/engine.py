@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fnmatch import translate
 from functools import partial
 
 from humangov.cleanup.calls import Calls
-from humangov.cleanup.names import impossible, is_reserved, mentioned, object_key
+from humangov.cleanup.names import MAXIMUM_KEY_BYTES, mentioned, object_key, reserved_prefixes
 from humangov.sweep import claim, erasure, manifest, shared
 from humangov.sweep.brakes import SHRUNKEN_PERCENT, Brake, Facts, brakes
 from humangov.sweep.clients import AwsClients
@@ -186,19 +187,17 @@ def _list(
     bucket, options = names.tenant.bucket, names.tenant.sweep
     oldest_young = began - options.minimum_age_seconds
     included = re.compile("|".join(translate(pattern) for pattern in options.include))
-    length, ours = len(bucket.key_prefix), claim.key_of(names)
+    length, ours, reserved = len(bucket.key_prefix), claim.key_of(names), reserved_prefixes(bucket.key_prefix)
     strangers: list[str] = []
 
     def sink(page: Sequence[Stored]) -> None:
         old = []
         for one in page:
-            if (
-                one.key.endswith(claim.PLACE)
-                and one.key != ours
-                and not is_reserved(one.key, key_prefix=bucket.key_prefix)
-            ):
+            if one.key.startswith(reserved):
+                continue
+            if one.key.endswith(claim.PLACE) and one.key != ours:
                 strangers.append(one.key)
-            elif included.match(one.key, length) and not is_reserved(one.key, key_prefix=bucket.key_prefix):
+            elif included.match(one.key, length):
                 summary.listed += 1
                 if one.modified > oldest_young:
                     summary.too_young += 1
@@ -225,15 +224,18 @@ def _scan(
     )  # fmt: skip
 
 
-def keys_of(item: Item, names: Names) -> list[bytes]:
+def keys_of(item: Item, names: Names) -> Iterator[bytes]:
     """Every object key that a record mentions, once; generous, as what is named is kept."""
-    found = mentioned(item, attributes=names.tenant.table.file_attributes)
-    keys = (object_key(name, key_prefix=names.tenant.bucket.key_prefix) for name in found)
-    return [key.encode() for key in keys if impossible(key) is None]
+    prefix = names.tenant.bucket.key_prefix
+    for name in mentioned(item, attributes=names.tenant.table.file_attributes):
+        with suppress(UnicodeEncodeError):  # no key of S3's
+            key = object_key(name, key_prefix=prefix).encode()
+            if len(key) <= MAXIMUM_KEY_BYTES:
+                yield key
 
 
 def _keep_names(items: Sequence[Item], *, names: Names, scratch: Scratch) -> None:
-    scratch.name(key for item in items for key in keys_of(item, names))
+    scratch.name([key for item in items for key in keys_of(item, names)])
 
 
 def _facts(

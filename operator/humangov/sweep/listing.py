@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from humangov.sweep.work import FailedError, Steps
 
 WORKERS = 8
+_TRIED_PAGES = 3
 _FIRST, _LAST = 0x20, 0x7E  # what keys are mostly made of; only where a range is cut depends on it
 _BASE = _LAST - _FIRST + 2
 _DIGITS = 6
+_HIGHEST = "\U0010ffff"
 
 
 class Version(NamedTuple):
@@ -31,8 +33,7 @@ class Version(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """What S3 holds under one key.
 
     etag, size   of the object as it is now; etag is empty where there is none, or where versions tell
@@ -50,20 +51,26 @@ class Stored:
 Sink = Callable[[Sequence[Stored]], None]
 
 
-def list_bucket(
-    s3: Any, *, bucket: str, owner: str, prefix: str, versioned: bool, sink: Sink, steps: Steps, workers: int = WORKERS
-) -> None:
+def list_bucket(s3: Any, *, bucket: str, owner: str, prefix: str, versioned: bool, sink: Sink, steps: Steps) -> None:
     """Hands every key under the prefix to `sink`, once, a page at a time; from several threads, but one at a time.
 
     Raises FailedError for an answer that can't be relied on, StoppedError, and what the SDK raises.
     """
     listing = _Listing(s3, bucket=bucket, owner=owner, prefix=prefix, versioned=versioned, sink=sink, steps=steps)
-    listing.run(workers)
+    listing.run()
 
 
-def middle(after: str, end: str | None, *, prefix: str) -> str | None:
-    """A key about half-way between two, both under the prefix; None if there is none to be had. end None: the last."""
-    common = _common(after, end) if end is not None else prefix
+def workers_that_pay(*, seconds: float, cpu_seconds: float) -> int:
+    """How many ranges at once keep one processor busy, given what a page took: more would only wait for each other."""
+    return max(1, min(WORKERS, round(seconds / max(cpu_seconds, 1e-6))))
+
+
+def middle(after: str, end: str | None, *, shared: str) -> str | None:
+    """A key about half-way between two; None if there is none to be had.
+
+    shared: what all keys begin with. end None: the last of those.
+    """
+    common = _common(after, end) if end is not None else shared
     low = _fraction(after[len(common) :])
     high = _fraction(end[len(common) :]) if end is not None else 1.0
     found = common + _text((low + high) / 2)
@@ -101,11 +108,13 @@ class _Listing:
         self._prefix, self._versioned, self._sink, self._steps = prefix, versioned, sink, steps
         self._lock = threading.Lock()
         self._ranges: list[Future[None]] = []
-        self._active = 0
+        self._active, self._workers = 0, 1
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="list")
+        self._tried = [0, 0.0, 0.0]  # pages, seconds, seconds of processor time, while one range is listed alone
         self._failed = threading.Event()
+        self._shared: str | None = None
 
-    def run(self, workers: int) -> None:
-        self._workers, self._pool = workers, ThreadPoolExecutor(workers, thread_name_prefix="list")
+    def run(self) -> None:
         with self._pool:
             with self._lock:
                 self._begin("", None)
@@ -130,11 +139,14 @@ class _Listing:
         """after: exclusive, end: inclusive."""
         try:
             pages = self._versions(after) if self._versioned else self._objects(after)
+            began, began_cpu = time.monotonic(), time.thread_time()
             for page, more in pages:
-                keys = [after, *(one.key for one in page)]
-                if any(later <= earlier for earlier, later in itertools.pairwise(keys)):
+                keys = [one.key for one in page]
+                if keys != sorted(set(keys)) or (keys and keys[0] <= after):
                     raise FailedError("S3 lists keys out of their order, so the listing can't be relied on")
-                inside = [one for one in page if end is None or one.key <= end]
+                inside = page if end is None or not page or keys[-1] <= end else [one for one in page if one.key <= end]
+                if more and page and self._shared is None and self._workers > 1:
+                    self._shared = self._begin_of_all(keys[-1])
                 with self._lock:
                     if self._failed.is_set():
                         return
@@ -143,18 +155,35 @@ class _Listing:
                     self._steps.add(len(inside))
                     if not more or len(inside) < len(page):
                         return
+                    self._measure(time.monotonic() - began, time.thread_time() - began_cpu)
                     if page:
                         after = page[-1].key
                         end = self._split(after, end)
+                began, began_cpu = time.monotonic(), time.thread_time()
         finally:
             with self._lock:
                 self._active -= 1
 
+    def _measure(self, seconds: float, cpu_seconds: float) -> None:
+        if self._active == 1 and self._tried[0] < _TRIED_PAGES:
+            self._tried = [now + more for now, more in zip(self._tried, (1, seconds, cpu_seconds), strict=True)]
+            if self._tried[0] == _TRIED_PAGES:
+                self._workers = workers_that_pay(seconds=self._tried[1], cpu_seconds=self._tried[2])
+
+    def _begin_of_all(self, key: str) -> str:
+        """What this key and all after it begin with, by a few questions: ranges are not cut where no key is."""
+        low, high = len(self._prefix), len(key)  # nothing lies beyond the first, something beyond the second
+        while high - low > 1:
+            length = (low + high) // 2
+            beyond = self._s3.list_objects_v2(**self._where, StartAfter=f"{key[:length]}{_HIGHEST}", MaxKeys=1)
+            low, high = (low, length) if beyond.get("Contents") else (length, high)
+        return key[:low]
+
     def _split(self, after: str, end: str | None) -> str | None:
         """Where this range ends from now on."""
-        if self._active >= self._workers:
+        if self._active >= self._workers or self._shared is None:
             return end
-        cut = middle(after, end, prefix=self._prefix)
+        cut = middle(after, end, shared=self._shared)
         if cut is None:
             return end
         self._begin(cut, end)
@@ -165,7 +194,7 @@ class _Listing:
         while True:
             answer = self._s3.list_objects_v2(**request)
             page = [
-                Stored(one["Key"], one["ETag"], int(one["Size"]), int(one["LastModified"].timestamp()))
+                Stored(one["Key"], one["ETag"], one["Size"], int(one["LastModified"].timestamp()))
                 for one in answer.get("Contents") or ()
             ]
             more = bool(answer.get("IsTruncated"))

@@ -26,7 +26,7 @@ _ON_DEMAND_UNITS = 12_000
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 """
 _BYTES_PER_UNIT = 4096
-_SEGMENTS = 8
+_SEGMENTS = 4
 _FEW_RECORDS = 2000
 
 Item = Mapping[str, Any]

@@ -7,7 +7,6 @@ relies on is in the manifests.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import sqlite3
 import tempfile
@@ -25,11 +24,11 @@ APPROVED = -1
 _CACHE_KIB = 16 * 1024
 _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
-    versions TEXT NOT NULL, mark BLOB NOT NULL);
+    versions TEXT NOT NULL);
 CREATE TABLE named (key BLOB NOT NULL);
-CREATE TABLE sighted (manifest INTEGER NOT NULL, key BLOB NOT NULL, mark BLOB NOT NULL);
+CREATE TABLE sighted (manifest INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
-    modified INTEGER NOT NULL, versions TEXT NOT NULL, mark BLOB NOT NULL) WITHOUT ROWID;
+    modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE confirmed (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 """
 _COLUMNS = "key, etag, size, modified, versions"
@@ -42,12 +41,6 @@ class Counts:
     live: int
     orphans: int
     orphan_bytes: int
-
-
-def mark(one: Stored) -> bytes:
-    """Equal for two sightings of the same thing: the same object, or exactly the same versions."""
-    what = [one.etag, one.size, one.modified, [version[:3] for version in one.versions]]
-    return hashlib.sha256(json.dumps(what).encode()).digest()[:16]
 
 
 class Scratch:
@@ -76,16 +69,7 @@ class Scratch:
 
     def store(self, several: Iterable[Stored]) -> None:
         """Keys that may be orphans."""
-        self._db.executemany(
-            "INSERT INTO stored VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (
-                    one.key.encode(), one.etag, one.size, one.modified,
-                    json.dumps(one.versions, separators=(",", ":")) if one.versions else "", mark(one),
-                )
-                for one in several
-            ),
-        )  # fmt: skip
+        self._db.executemany("INSERT INTO stored VALUES (?, ?, ?, ?, ?)", map(_row, several))
 
     def name(self, keys: Iterable[bytes]) -> None:
         """Keys that a record names: each once a record."""
@@ -112,10 +96,14 @@ class Scratch:
         self._db.execute("DROP TABLE named")
 
     def sighted(self, manifest: int, seen: Iterable[Stored]) -> None:
-        """What an earlier sweep called an orphan, of those that are orphans now. manifest: 0, 1, 2… or APPROVED."""
+        """What an earlier sweep called an orphan, of those that are orphans now: the same object, the same versions.
+
+        manifest: 0, 1, 2… or APPROVED.
+        """
         self._db.executemany(
-            "INSERT INTO sighted SELECT ?, key, mark FROM orphan WHERE key = ? AND mark = ?",
-            ((manifest, one.key.encode(), mark(one)) for one in seen),
+            "INSERT INTO sighted SELECT ?, key FROM orphan "
+            "WHERE key = ? AND etag = ? AND size = ? AND modified = ? AND versions = ?",
+            ((manifest, *_row(one)) for one in seen),
         )
 
     def confirm(self, manifests: int, *, approved_only: bool) -> int:
@@ -150,6 +138,11 @@ class Scratch:
             (limit,),
         )
         return [_stored(row) for row in rows]
+
+
+def _row(one: Stored) -> tuple[bytes, str, int, int, str]:
+    versions = json.dumps(one.versions, separators=(",", ":")) if one.versions else ""
+    return one.key.encode(), one.etag, one.size, one.modified, versions
 
 
 def _stored(row: Sequence[Any]) -> Stored:
