@@ -105,9 +105,8 @@ def _shared(command: Any) -> Any:
     help="Where /healthz and /readyz answer; 'off' for none.",
 )  # fmt: skip
 @click.option(
-    "--sweep-template", envvar="HUMANGOV_SWEEP_TEMPLATE", type=click.Path(dir_okay=False, path_type=Path),
-    show_default="no sweep is started",
-    help="YAML file with the PodTemplateSpec of the pods that sweep; its first container runs this image.",
+    "--sweep-template", envvar="HUMANGOV_SWEEP_TEMPLATE", metavar="NAME", show_default="no sweep is started",
+    help="A suspended CronJob in the operator's namespace; each HumanGovState's sweeps are made from its pods.",
 )  # fmt: skip
 @click.option(
     "--leader-elect/--no-leader-elect", envvar="HUMANGOV_LEADER_ELECT", default=True,
@@ -128,7 +127,7 @@ def run(
     resync_seconds: float,
     workers: int,
     probe_address: str,
-    sweep_template: Path | None,
+    sweep_template: str | None,
     leader_elect: bool,
 ) -> None:
     """Watch HumanGovStates and keep their AWS objects as declared, until SIGTERM."""
@@ -142,7 +141,7 @@ def run(
         namespaces=namespaces,
         default_tags=_tags(tags),
         permissions_boundary_arn=permissions_boundary,
-        sweep_template=_template(sweep_template) if sweep_template else None,
+        sweep_template=sweep_template or None,
         own_namespace=own,
     )
     host, port = _address(probe_address)
@@ -660,18 +659,6 @@ def _allowed(path: Path) -> AllowedNames:
         return AllowedNames.parse(yaml.safe_load(path.read_text()))
     except (OSError, yaml.YAMLError, ValueError) as error:
         raise click.UsageError(f"--allowed-names {path}: {error}") from error
-
-
-def _template(path: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise click.UsageError(f"--sweep-template {path}: {error}") from error
-    spec = found.get("spec") if isinstance(found, dict) else None
-    containers = spec.get("containers") if isinstance(spec, dict) else None
-    if not isinstance(containers, list) or not containers or not isinstance(containers[0], dict):
-        raise click.UsageError(f"--sweep-template {path}: expected a pod template with spec.containers")
-    return dict(found)
 
 
 def _address(text: str) -> tuple[str, int | None]:

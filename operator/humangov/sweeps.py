@@ -36,7 +36,8 @@ async def bring(operator: Operator, resource: Resource, names: Names) -> Swept:
     if operator.settings.sweep_template is None:
         return Swept(finding=schedule.finding(tenant, told, jobs=None) if told else None, handled=handled)
     try:
-        refused = await _keep_cron_job(operator, names)
+        template = await _template(operator)
+        refused = await _keep_cron_job(operator, names, template)
         if refused:
             return Swept(finding=refused, handled=handled)
         asked = (resource["metadata"].get("annotations") or {}).get(SWEEP_ANNOTATION)
@@ -45,7 +46,7 @@ async def bring(operator: Operator, resource: Resource, names: Names) -> Swept:
         if wanted or told.get("result") == "Running":
             jobs = await operator.kube.list_jobs(operator.settings.own_namespace, schedule.selector(tenant))
         if wanted and jobs is not None and not any(map(schedule.is_active, jobs)):
-            await _start(operator, names, str(asked))
+            await _start(operator, names, str(asked), template)
             return Swept(finding=schedule.finding(tenant, told, jobs=None), handled=asked)
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": tenant.key})
@@ -68,15 +69,16 @@ async def remove(operator: Operator, names: Names) -> None:
 
 async def last_look(operator: Operator, resource: Resource, names: Names) -> Finding | None:
     """Has the stream read once more by a Job; what is waited for, or None when that is over, one way or another."""
-    template, tenant = operator.settings.sweep_template, names.tenant
+    tenant = names.tenant
     deleted_at = parse_time(resource["metadata"].get("deletionTimestamp"))
-    if template is None or deleted_at is None:
+    if operator.settings.sweep_template is None or deleted_at is None:
         return None
     namespace = operator.settings.own_namespace
     try:
         jobs = await operator.kube.list_jobs(namespace, schedule.selector(tenant))
         job = next((one for one in jobs if one["metadata"]["name"] == schedule.end_name(tenant)), None)
         if job is None:
+            template = await _template(operator)
             wanted = schedule.end_job(tenant, deleted_at, template=template, namespace=namespace, owner=names.owner)
             await operator.kube.create_object(_JOBS, wanted)
         elif schedule.is_finished(job) or schedule.is_overdue(job, now=operator.now()):
@@ -101,10 +103,20 @@ async def told_of_end(operator: Operator, resource: Resource, names: Names) -> s
     return None
 
 
-async def _keep_cron_job(operator: Operator, names: Names) -> Finding | None:
+async def _template(operator: Operator) -> Resource:
+    """The pods that sweeps are. Raises KubeError, also where there is no such CronJob."""
+    namespace, name = operator.settings.own_namespace, str(operator.settings.sweep_template)
+    found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
+    if found is None:
+        raise KubeError(f"reading {_CRON_JOBS} {namespace}/{name}", status=404, reason="--sweep-template is not there")
+    template: Resource = found["spec"]["jobTemplate"]["spec"]["template"]
+    return template
+
+
+async def _keep_cron_job(operator: Operator, names: Names, template: Resource) -> Finding | None:
     """Why it can't be kept, or None."""
-    template, namespace = operator.settings.sweep_template, operator.settings.own_namespace
-    desired = schedule.cron_job(names.tenant, template=template or {}, namespace=namespace, owner=names.owner)
+    namespace = operator.settings.own_namespace
+    desired = schedule.cron_job(names.tenant, template=template, namespace=namespace, owner=names.owner)
     name = desired["metadata"]["name"]
     found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
     if found is not None and not schedule.is_ours(found, owner=names.owner):
@@ -118,9 +130,9 @@ async def _keep_cron_job(operator: Operator, names: Names) -> Finding | None:
     return None
 
 
-async def _start(operator: Operator, names: Names, asked: str) -> None:
-    template, namespace = operator.settings.sweep_template, operator.settings.own_namespace
-    job = schedule.job_at_once(names.tenant, asked, template=template or {}, namespace=namespace, owner=names.owner)
+async def _start(operator: Operator, names: Names, asked: str, template: Resource) -> None:
+    namespace = operator.settings.own_namespace
+    job = schedule.job_at_once(names.tenant, asked, template=template, namespace=namespace, owner=names.owner)
     await operator.kube.create_object(_JOBS, job)
 
 

@@ -20,7 +20,8 @@ CRON_JOB = "cronjobs"
 
 
 def with_sweeps(world: World) -> World:
-    world.settings = replace(world.settings, sweep_template=TEMPLATE, own_namespace="operators")
+    world.settings = replace(world.settings, sweep_template="template", own_namespace="operators")
+    world.kube.templates["cronjobs", "template"] = {"spec": {"jobTemplate": {"spec": {"template": TEMPLATE}}}}
     world.new_life()
     return world
 
@@ -118,6 +119,15 @@ def test_a_cron_job_that_cannot_be_made_is_a_warning_and_ready_stays_true(world:
     )
     key = world.provisioned()
     assert world.condition(key, "Sweeping")["reason"] == "NotScheduled"
+    assert world.ready(key).startswith("True")
+
+
+def test_without_its_template_nothing_is_scheduled_and_the_condition_names_it(world: World) -> None:
+    with_sweeps(world).kube.templates.clear()
+    key = world.provisioned()
+    condition = world.condition(key, "Sweeping")
+    assert condition["reason"] == "NotScheduled"
+    assert "operators/template: --sweep-template is not there" in condition["message"]
     assert world.ready(key).startswith("True")
 
 

@@ -184,6 +184,7 @@ class FakeKube:
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}
         self.batch: dict[tuple[str, str], dict[str, Any]] = {}  # CronJobs and Jobs: (plural, name)
+        self.templates: dict[tuple[str, str], dict[str, Any]] = {}  # what the chart makes beside them
         self.events: list[Event] = []
         self.line: Line | None = None
         self._versions = itertools.count(1)
@@ -243,7 +244,7 @@ class FakeKube:
 
     async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None:
         found: Resource | None = self._asked(
-            "get_object", lambda: copy.deepcopy(self.batch.get((plural, name))), writes=False
+            "get_object", lambda: copy.deepcopy((self.batch | self.templates).get((plural, name))), writes=False
         )
         return found
 

@@ -23,7 +23,7 @@ from tests.conftest import StartOperator, bugs_told, installed
 from tests.support.account import Account
 from tests.support.audit_rights import LACKING_PREFIX, Right, rendered
 from tests.support.states import FINALIZER, Cluster, States, brief, condition
-from tests.support.sweeps import template_file
+from tests.support.sweeps import template
 from tests.support.waiting import wait_for
 
 # What every authenticated user may: ask who they are and what they may.
@@ -212,8 +212,7 @@ def only_events_are_missing(stage: Stage, told: str) -> None:
 
 def sweeps_are_missing(stage: Stage, told: str) -> None:
     """And nothing else: the tenant is Ready, and its condition says what is wrong."""
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    stage.start(arguments=["--sweep-template", str(template_file(stage.folder))])
+    stage.start(arguments=["--sweep-template", template(stage.states.cluster, stage.states.namespace)])
     states = stage.california()
     states.wait_ready("california")
     stage.wait_told(told)

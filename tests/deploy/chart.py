@@ -66,18 +66,9 @@ def one(kind: str, documents: Iterable[Document], *, component: str | None = Non
     return document
 
 
-def own_volumes(documents: Iterable[Document]) -> list[Document]:
-    """Those of the operator's pod, but for the sweeps' template."""
-    return [volume for volume in pod(documents).get("volumes", ()) if volume["name"] != "sweep-template"]
-
-
-def own_mounts(documents: Iterable[Document]) -> list[Document]:
-    return [mount for mount in container(documents).get("volumeMounts", ()) if mount["name"] != "sweep-template"]
-
-
 def sweep_template(documents: Iterable[Document]) -> Document:
     """The pod template of sweeps."""
-    return dict(yaml.safe_load(one("ConfigMap", documents, component="sweep")["data"]["template.yaml"]))
+    return dict(one("CronJob", documents, component="sweep")["spec"]["jobTemplate"]["spec"]["template"])
 
 
 def pod(documents: Iterable[Document]) -> Document:

@@ -1,30 +1,36 @@
-"""What a sweep may do in AWS, and what neither it nor the operator may. By our own few rules of evaluation.
+"""What a sweep may do in AWS, and what neither it nor the operator may. By our own few rules, and by MiniStack's.
 
-That the statements are enough is shown where they are enforced: tests/lambda/test_rights.py and test_iam_enforced.py.
+Not shown is that AWS sends `s3:if-match` with a conditional delete: that is from AWS's documents.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
 
 from tests.deploy import iam
-from tests.deploy.iam import Context, allowed, trusted
+from tests.deploy.iam import Context, Policy, allowed, listed, trusted
 from tests.deploy.test_iam import (
     ACCOUNT,
     CLUSTER,
     FILE,
     ISSUER,
+    KEY,
     LOG_STREAM,
     MANAGED_POLICY_LIMIT,
     NAMES,
     OPERATOR,
     OURS,
     PARTITION,
+    REGION,
     STREAM,
     VALUES,
+    fits,
     role,
+    second_opinion,
+    services,
 )
 
 SWEEP = iam.filled(iam.SWEEP, **VALUES)
@@ -122,3 +128,50 @@ def test_the_sweep_s_role_is_taken_on_by_its_own_service_account_and_by_no_other
 
 def test_the_policy_fits_into_a_managed_policy() -> None:
     assert len(json.dumps(SWEEP, separators=(",", ":"))) <= MANAGED_POLICY_LIMIT
+
+
+BY_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
+BY_DYNAMODB = {"kms:ViaService": f"dynamodb.{REGION}.amazonaws.com"}
+NEEDED: list[tuple[str, str, Context]] = [*MAY, ("kms:Decrypt", KEY, BY_DYNAMODB), ("kms:GenerateDataKey", KEY, BY_S3)]
+
+
+@pytest.mark.parametrize("sid", [one["Sid"] for one in SWEEP["Statement"]])
+def test_without_one_statement_a_call_that_a_sweep_makes_is_refused(sid: str) -> None:
+    without: Policy = {**SWEEP, "Statement": [one for one in SWEEP["Statement"] if one["Sid"] != sid]}
+    assert all(allowed(SWEEP, *request) for request in NEEDED)
+    assert not all(allowed(without, *request) for request in NEEDED)
+
+
+def test_keys_are_used_by_way_of_the_two_services_alone() -> None:
+    for action in ("kms:Decrypt", "kms:GenerateDataKey"):
+        assert not allowed(SWEEP, action, KEY)
+        assert not allowed(SWEEP, action, KEY, {"kms:ViaService": f"ec2.{REGION}.amazonaws.com"})
+
+
+def test_somebody_else_s_evaluator_gives_the_same_answers_for_a_sweep() -> None:
+    actions = sorted({action for action, _, _ in [*NEEDED, *MAY_NOT]})
+    resources = sorted({resource for _, resource, _ in [*NEEDED, *MAY_NOT]} | {LIST, FAILED, KEY})
+    contexts: list[Context] = [{}, OURS, SEEN, ANYTHING, BY_S3, {**ANYTHING, "aws:ResourceAccount": "999999999999"}]
+    ours = [allowed(SWEEP, *asked) for asked in itertools.product(actions, resources, contexts)]
+    assert second_opinion([[SWEEP]], actions, resources, contexts) == ours
+    assert sum(ours) > 50
+
+
+def test_every_action_of_a_sweep_exists_in_aws_on_that_kind_of_resource() -> None:
+    for statement in iam.statements(SWEEP):
+        for action in listed(statement["Action"]):
+            service, name = action.split(":")
+            known = services()[service]
+            types = known["Actions"][name.lower()].get("Resources", [])
+            formats = [arn for kind in types for arn in known["Resources"][kind.lower()]["ARNFormats"]]
+            for resource in listed(statement["Resource"]):
+                one = resource.replace("iam::*:", f"iam::{ACCOUNT}:")  # a tenant's role may be in any account
+                assert any(fits(one, arn) for arn in formats), (action, formats)
+
+
+@pytest.mark.parametrize("placeholder", sorted(iam.placeholders(iam.SWEEP)))
+def test_a_placeholder_that_is_left_in_lets_a_sweep_do_nothing(placeholder: str) -> None:
+    left = iam.filled(iam.SWEEP, **VALUES | {placeholder: f"${{{placeholder}}}"})
+    hollow = [one for one in iam.statements(left) if f"${{{placeholder}}}" in json.dumps(one)]
+    assert hollow
+    assert not any(iam.applies(one, *request) for one in hollow for request in NEEDED)

@@ -24,7 +24,7 @@ from humangov.tenant import parse
 
 from deploy.render import INSTALL, rendered, variables
 from sandbox.paths import REPOSITORY
-from tests.deploy.chart import Asked, environment, of_kind, one, own_mounts, own_volumes, render
+from tests.deploy.chart import Asked, environment, of_kind, one, render, sweep_template
 from tests.support.states import Cluster
 
 DEPLOY = REPOSITORY / "deploy"
@@ -89,8 +89,8 @@ def test_the_api_server_takes_every_document_of_the_installation(
 ) -> None:
     kinds = [document["kind"] for document in install]
     assert kinds == [
-        "Namespace", "ServiceAccount", "ServiceAccount", "ConfigMap", "CustomResourceDefinition",
-        *["ClusterRole"] * 4, *["ClusterRoleBinding"] * 2, "Role", "RoleBinding", "Deployment",
+        "Namespace", "ServiceAccount", "ServiceAccount", "CustomResourceDefinition",
+        *["ClusterRole"] * 4, *["ClusterRoleBinding"] * 2, "Role", "RoleBinding", "Deployment", "CronJob",
     ]  # fmt: skip
     restricted.dry_run(*(moved(document, restricted.namespace) for document in install))
 
@@ -220,16 +220,20 @@ def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
     deployment = one("Deployment", install)
     # No pods are wanted here.
     deployment = {**deployment, "spec": {**deployment["spec"], "replicas": 0}}
+    template = one("CronJob", install, component="sweep")
     apply(deployment)
+    apply(template)
     for document in documents(DEPLOY / "allowed-names.yaml"):
         apply(document, "--field-manager", "allowed-names")
     apply(deployment)
+    apply(template)
 
     stored = json.loads(
         restricted.cluster.told("get", "deployment", "humangov-operator", "-n", restricted.namespace, "-o", "json")
     )
-    [container] = stored["spec"]["template"]["spec"]["containers"]
-    [volume], [mount] = own_volumes([stored]), own_mounts([stored])
+    pod = stored["spec"]["template"]["spec"]
+    [container], [volume] = pod["containers"], pod["volumes"]
+    [mount] = container["volumeMounts"]
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
     assert set(variables) == set(environment(install)) | {"HUMANGOV_ALLOWED_NAMES"}
     configuration = one("ConfigMap", documents(DEPLOY / "allowed-names.yaml"))
@@ -238,6 +242,13 @@ def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
     assert variables["HUMANGOV_ALLOWED_NAMES"] == f"{mount['mountPath']}/{file}"
     allowed = AllowedNames.parse(yaml.safe_load(text))
     assert allowed.namespaces["florida"].tables == ("humangov-florida-*",)
+    answer = restricted.cluster.told("get", "cronjobs", "-n", restricted.namespace, "-o", "json")
+    [swept] = [one for one in json.loads(answer)["items"] if one["metadata"]["name"] == template["metadata"]["name"]]
+    sweep = swept["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    assert configuration["metadata"]["name"] in [one.get("configMap", {}).get("name") for one in sweep["volumes"]]
+    assert ("HUMANGOV_ALLOWED_NAMES", f"{mount['mountPath']}/{file}") in [
+        (variable["name"], variable.get("value")) for variable in sweep["containers"][0]["env"]
+    ]
 
 
 # Laid over by kustomize
@@ -268,7 +279,16 @@ def test_the_overlay_sets_image_region_role_and_allowed_names_and_nothing_else(
         "eks.amazonaws.com/role-arn": "arn:aws-us-gov:iam::123456789012:role/humangov-operator"
     }
     configuration = one("ConfigMap", overlaid)
-    [volume] = own_volumes(overlaid)
+    sweep = sweep_template(overlaid)["spec"]
+    assert sweep["containers"][0]["image"] == container["image"]
+    given = {variable["name"]: variable.get("value") for variable in sweep["containers"][0]["env"]}
+    assert changed.items() <= given.items()
+    [of_sweep] = [one for one in sweep["volumes"] if "configMap" in one]
+    assert of_sweep["configMap"]["name"] == configuration["metadata"]["name"]
+    assert one("ServiceAccount", overlaid, component="sweep")["metadata"]["annotations"] == {
+        "eks.amazonaws.com/role-arn": "arn:aws-us-gov:iam::123456789012:role/humangov-sweep"
+    }
+    [volume] = one("Deployment", overlaid)["spec"]["template"]["spec"]["volumes"]
     assert volume["configMap"]["name"] == configuration["metadata"]["name"] != "humangov-allowed-names"
     allowed = AllowedNames.parse(yaml.safe_load(configuration["data"]["allowed-names.yaml"]))
     assert allowed.namespaces["florida"].tables == ("humangov-florida-*",)

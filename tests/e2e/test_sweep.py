@@ -19,7 +19,7 @@ from sandbox.proxy import Proxy
 from tests.conftest import Print, StartOperator
 from tests.support.account import Account
 from tests.support.states import States, condition
-from tests.support.sweeps import ACCOUNT, LaterLayer, Pods, template_file
+from tests.support.sweeps import ACCOUNT, LaterLayer, Pods, template
 from tests.support.waiting import wait_for
 
 STATES = ("california", "florida", "texas")
@@ -61,7 +61,7 @@ def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_t
     account.make(*STATES)
     with ThreadPoolExecutor(len(STATES)) as pool:
         made = dict(zip(STATES, pool.map(lambda state: fill(account, state), STATES), strict=True))
-    operator("--sweep-template", str(template_file(tmp_path)))
+    operator("--sweep-template", template(states.cluster, states.namespace))
     sweep = {"mode": "Delete", "schedule": "0 0 1 1 *"}
     states.apply(*(states.manifest(state, **account.spec(state, sweep=sweep)) for state in STATES))
     for state in STATES:
@@ -114,12 +114,13 @@ def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_t
     assert [done.returncode for done in ends] == [0, 0, 0], ends[0].stderr
     states.wait_none(seconds=60)
     left = states.cluster.told("get", "cronjobs,jobs", "-n", states.namespace, "-o", "name").split()
-    assert left == []
+    assert left == ["cronjob.batch/humangov-operator-sweep-template"]
     assert account.leftovers() == {}
 
 
 def _of_a_cron_job(states: States) -> None:
     found = json.loads(states.cluster.told("get", "cronjobs", "-n", states.namespace, "-o", "json"))["items"]
+    found = [one for one in found if "humangov.io/name" in one["metadata"]["labels"]]
     assert len(found) == len(STATES)
     pod = found[0]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == ACCOUNT

@@ -25,15 +25,13 @@ from tests.support.waiting import wait_for
 ACCOUNT = "humangov-operator-sweep"
 
 
-def template_file(folder: Path) -> Path:
-    """The pod template that deploy/install.yaml gives the operator."""
+def template(cluster: Cluster, namespace: str) -> str:
+    """Makes the CronJob of deploy/install.yaml from which the operator makes sweeps; its name."""
     documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
-    [found] = [
-        one for one in documents if one["kind"] == "ConfigMap" and one["metadata"]["name"].endswith("-sweep-template")
-    ]
-    path = folder / "template.yaml"
-    path.write_text(found["data"]["template.yaml"])
-    return path
+    [found] = [one for one in documents if one["kind"] == "CronJob"]
+    found["metadata"]["namespace"] = namespace
+    cluster.told("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(found))
+    return str(found["metadata"]["name"])
 
 
 class LaterLayer:

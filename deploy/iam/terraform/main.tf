@@ -1,4 +1,4 @@
-# The HumanGovState operator's role in AWS, and the permissions boundary of the roles that it makes. The documents are
+# The roles of the HumanGovState operator and of its sweeps, and the permissions boundary of what it makes. The documents are
 # those of deploy/iam/*.json: their placeholders are the keys of local.values.
 
 data "aws_partition" "current" {}

@@ -33,6 +33,7 @@ AT_ONCE = 16
 WITHIN_SECONDS = 15 * 60
 """So old may the second scan be when the last file goes."""
 
+_LATE = "15 minutes after the second scan the rest is left to the next sweep"
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _GONE = ("NoSuchKey", "404", "NoSuchVersion")
 
@@ -78,11 +79,9 @@ def erase(
     steps.begin("erasing", total=len(doomed))
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
         for first in range(0, len(doomed), BATCH):
-            reason = may_go_on()
-            if reason is None and calls.now() - started > WITHIN_SECONDS:
-                reason = "15 minutes after the second scan the rest is left to the next sweep"
-            if reason is not None:
-                done.unfinished = reason
+            late = calls.now() - started > WITHIN_SECONDS
+            done.unfinished = may_go_on() or (_LATE if late else None)
+            if done.unfinished is not None:
                 break
             batch = doomed[first : first + BATCH]
             line = partial(_line, names=names, run=run, manifest=manifest)

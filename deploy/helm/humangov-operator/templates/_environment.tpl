@@ -31,7 +31,7 @@
 {{- end }}
 {{- if .Values.sweep.enabled }}
 - name: HUMANGOV_SWEEP_TEMPLATE
-  value: /etc/humangov-sweep/template.yaml
+  value: {{ include "humangov-operator.fullname" . }}-sweep-template
 {{- end }}
 - name: HUMANGOV_RESYNC
   value: {{ .Values.resync | quote }}
