@@ -77,7 +77,7 @@ bench: setup ## Measure: make bench NAME=calls
 lint: setup ## Style, types, layers, stale files
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
-	@$(VENV)/bin/mypy
+	@$(VENV)/bin/mypy --cache-dir $(HUMANGOV_CACHE)/mypy
 	@$(VENV)/bin/lint-imports --cache-dir $(BUILD)/import-linter
 	@$(PY) -m deploy.render --check
 

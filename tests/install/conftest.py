@@ -106,10 +106,15 @@ class Install(Protocol):
 
 @pytest.fixture
 def release(node: Sandbox, namespace: str, account: Account, image: str) -> Iterator[Release]:
-    """The release, not yet installed; in the end it is gone. The definition is there already, and everybody's."""
+    """The release, not yet installed; in the end it is gone. The definition is there already, and everybody's.
+
+    Without sweeps unless a test asks for them: each deletion would wait for a pod.
+    """
     [port] = ports.choose(["probes"]).values()
     values = values_on_node(node, image=image, account=account.id, probe_port=port)
-    one = Release(sandbox=node, namespace=namespace, values={**values, "crds": {"install": False}})
+    one = Release(
+        sandbox=node, namespace=namespace, values={**values, "crds": {"install": False}, "sweep": {"enabled": False}}
+    )
     yield one
     one.uninstall("--no-hooks", "--ignore-not-found")
 

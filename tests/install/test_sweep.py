@@ -1,0 +1,49 @@
+"""Sweeps in real pods: the chart's template, account and rights, run by a kubelet. The emulated AWS is MiniStack."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.conftest import Print
+from tests.install.conftest import Install
+from tests.support.account import Account
+from tests.support.states import States, condition
+from tests.support.waiting import wait_for
+
+
+def test_a_sweep_and_the_last_look_at_the_stream_run_in_pods_of_their_own(
+    install: Install, states: States, account: Account, measured: Print
+) -> None:
+    account.make("california")
+    kept = account.employ("california", "employee-1")
+    account.client("s3").put_object(Bucket=account.bucket_name("california"), Key="orphan.pdf", Body=b"%PDF")
+    install(sweep={"enabled": True})
+    states.apply(states.manifest("california", **account.spec("california", sweep={"schedule": "0 0 1 1 *"})))
+    states.wait_ready("california")
+    began = time.monotonic()
+    states.annotate("california", sweep="1")
+
+    def told() -> dict[str, Any]:
+        return dict((states.get("california") or {})["status"].get("sweep") or {})
+
+    wait_for(lambda: told().get("finishedAt"), what="the sweep's pod has told its result", seconds=60, seen=told)
+    measured(f"annotation → a sweep's result in the status, in a pod: {time.monotonic() - began:.1f} s")
+    found = told()
+    # Files of a minute ago are none that a sweep would judge.
+    assert (found["result"], found["listed"], found["tooYoung"], found["orphans"]) == ("Reported", 2, 2, 0)
+    assert found["nextRun"].endswith("-01-01T00:00:00Z")
+    wait_for(
+        lambda: condition(states.get("california"), "Sweeping")["reason"] == "Reported",
+        what="the condition tells of it",
+    )
+    began = time.monotonic()
+    states.delete("california")
+    states.wait_none(seconds=90)
+    measured(f"kubectl delete → gone, with the last look at the stream in a pod: {time.monotonic() - began:.1f} s")
+    [farewell] = [event for event in states.events("california") if event["reason"] == "Deleted"]
+    assert "late records of the stream were looked at" in farewell["note"]
+    assert account.leftovers() == {}
+    assert kept in account.files("california")
+    left = states.cluster.told("get", "jobs", "-n", states.namespace, "-l", "humangov.io/name", "-o", "name")
+    assert left == ""
