@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from humangov import schedule
 from humangov.kube import KubeError
+from humangov.status import timestamp
 
 from tests.aws.world import Fault, Killed, World, on
 
@@ -271,3 +272,84 @@ def test_killed_after_any_write_the_end_is_the_same(world: World) -> None:
     if key in world.kube.objects:
         world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
+
+
+def test_who_is_let_go_leaves_no_cron_job_and_no_job(world: World) -> None:
+    key = with_sweeps(world).provisioned(deletionPolicy="Retain")
+    annotate(world, key, "1")
+    world.one_pass(key)
+    assert len(world.kube.batch) == 2
+    world.delete(key)
+    world.settle(key)
+    assert (world.kube.batch, world.kube.objects) == ({}, {})
+    assert world.event_reasons()[-1] == "Retained"
+
+
+def test_who_is_let_go_under_another_cluster_s_name_leaves_none_either(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    world.cluster = "renamed"
+    world.new_life()
+    world.delete(key)
+    world.one_pass(key)
+    assert world.ready(key).startswith("False IdentityChanged")
+    world.kube.edit(key, lambda one: one["spec"].update(deletionPolicy="Retain"))
+    world.settle(key)
+    assert (world.kube.batch, world.kube.objects) == ({}, {})
+
+
+def test_who_has_no_finalizer_yet_has_no_cron_job(world: World) -> None:
+    key = with_sweeps(world).apply(world.manifest(suspend=True))
+    for _ in range(3):
+        world.one_pass(key)
+        world.clock.forward(20 * 60)
+    assert world.ready(key).startswith("False TableNotFound")
+    assert world.kube.batch == {}
+
+
+def test_suspending_pauses_sweeps_also_while_something_is_left_undone(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    world.kube.edit(key, lambda one: one["spec"].update(suspend=True, function={"memoryMiB": 1024}))
+    world.one_pass(key)
+    assert world.ready(key).startswith("Unknown Suspended")
+    assert cron_job(world, key)["spec"]["suspend"] is True
+
+
+def test_a_job_that_was_made_before_its_echo_is_echoed_while_it_runs(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    annotate(world, key, "1")
+    world.new_life()
+    world.line.kill_after_write = 1
+    with pytest.raises(Killed):
+        world.one_pass(key)
+    world.new_life()
+    world.settle(key)
+    assert len(jobs(world)) == 1
+    assert world.status(key)["lastHandledSweep"] == "1"
+
+
+def test_that_the_next_sweep_begins_does_not_take_a_warning_back(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    began = timestamp(world.clock.now())
+    for told in ("Refused", "Running", "Refused", "Running", "Reported", "Running", "Reported"):
+        tell(world, key, result=told, startedAt=began, message="")
+        world.one_pass(key)
+    assert world.event_reasons() == ["BrakeHeld", "Reported"]
+
+
+def test_what_the_api_server_refused_for_a_moment_is_tried_again_soon(world: World) -> None:
+    with_sweeps(world).line.faults.append(
+        Fault(hits=on("kube:create cronjobs"), error=KubeError("writing", status=503, reason="busy"), times=1)
+    )
+    key = world.provisioned()
+    assert world.condition(key, "Sweeping")["reason"] == "NotYet"
+
+
+def test_a_last_look_that_could_not_even_begin_is_said(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    world.line.faults.append(
+        Fault(hits=on("kube:create jobs"), error=KubeError("making", status=403, reason="forbidden"))
+    )
+    world.delete(key)
+    world.settle(key)
+    assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
+    assert "could not be looked at" in world.kube.events[-1].message
