@@ -342,13 +342,16 @@ def sweep_command(
         except (lookup.NotToldError, InvalidSpecError, kube.KubeError) as error:
             raise click.ClickException(str(error)) from error
         number = stopped_by()
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", nl=False, err=True)
     if as_json:
         fields = sweep_told.as_json(
             done.summary, done.names, word=done.word, trouble=done.trouble, now=done.ended
         )  # fmt: skip
-        click.echo(json.dumps(fields))
+        click.echo(json.dumps(fields | {"note": done.note}))
     else:
-        click.echo("\n".join(sweep_told.lines(done.summary, done.names, word=done.word, trouble=done.trouble)))
+        lines = sweep_told.lines(done.summary, done.names, word=done.word, trouble=done.trouble)
+        click.echo("\n".join([*lines, *([done.note] if done.note else [])]))
     if number is not None:
         sys.exit(128 + number)
     sys.exit(0 if done.exit_code == 2 and report_status else done.exit_code)

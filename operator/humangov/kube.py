@@ -322,15 +322,23 @@ class Kube:
             raise self._translated(f"listing jobs in {namespace}", error) from error
         return list(answer["items"])
 
-    async def apply_object(self, plural: str, document: Resource) -> None:
-        """Bring a CronJob in step, by server-side apply. Raises KubeError."""
-        namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
+    async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None:
+        """Bring a CronJob in step: its spec as a whole, of labels and annotations ours. Raises KubeError.
+
+        An apply would leave in the spec's lists what others have put there, and what we ourselves made it with.
+        """
+        namespace, name = desired["metadata"]["namespace"], desired["metadata"]["name"]
+        changes = [{"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]}]
+        for field in ("labels", "annotations"):
+            merged = {**(found["metadata"].get(field) or {}), **desired["metadata"][field]}
+            changes.append({"op": "add", "path": f"/metadata/{field}", "value": merged})
+        changes.append({"op": "replace", "path": "/spec", "value": desired["spec"]})
         api: Any = client.CustomObjectsApi(await self._client())
         self._before_write()
         try:
             await api.patch_namespaced_custom_object(
-                *_BATCH, namespace, plural, name, dict(document), field_manager=FIELD_MANAGER, force=True,
-                _content_type="application/apply-patch+yaml", _request_timeout=_REQUEST_TIMEOUT_SECONDS,
+                *_BATCH, namespace, plural, name, changes, field_manager=FIELD_MANAGER,
+                _content_type="application/json-patch+json", _request_timeout=_REQUEST_TIMEOUT_SECONDS,
             )  # fmt: skip
         except Exception as error:
             raise self._translated(f"writing {plural} {namespace}/{name}", error) from error

@@ -131,7 +131,8 @@ async def _bring_in_step(
         findings |= {FAILURES: warning} if warning else {}
     memory.settled_generation = tenant.generation if ready.status == "True" else None
     memory.carried = _carry(observed, findings, carried, tenant, wrote=bool(applied), now=operator.monotonic())
-    swept = await sweeps.bring(operator, resource, names) if ready.status != "Unknown" else None
+    # Suspending pauses sweeps at once, whatever is left undone.
+    swept = await sweeps.bring(operator, resource, names) if ready.status != "Unknown" or tenant.suspend else None
     if swept is not None and swept.finding is not None:
         findings |= {SWEEPING: swept.finding}
     return await report(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -94,21 +95,30 @@ def end_name(tenant: Tenant) -> str:
     return f"{name_of(tenant)}-{_digest(tenant.uid, 'end')}"
 
 
-def is_ours(found: Document, *, owner: str) -> bool:
-    return (found["metadata"].get("annotations") or {}).get(OWNER_ANNOTATION) == owner
+def is_ours(found: Document, tenant: Tenant, *, owner: str) -> bool:
+    """By the cluster's name and the tenant's, or by the tenant's UID, which outlives a new name of the cluster."""
+    annotations = found["metadata"].get("annotations") or {}
+    return annotations.get(OWNER_ANNOTATION) == owner or annotations.get(UID_ANNOTATION) == tenant.uid
 
 
-def differs(found: Any, desired: Any) -> bool:
-    """Whether anything that we declare is otherwise; the API server's defaults beside it do not count."""
+def differs(found: Document, desired: Document) -> bool:
+    """Whether a CronJob is otherwise than declared. The API server's defaults beside it do not count.
+
+    It has filled them into the template too: in the pod nothing may stand beside what is declared.
+    """
+    return _lacks(found, desired) or _of_pods(found) != _of_pods(desired)
+
+
+def _lacks(found: Any, desired: Any) -> bool:
     if isinstance(desired, Mapping):
         if not isinstance(found, Mapping):
             return bool(desired) or found is not None
-        return any(differs(found.get(name), value) for name, value in desired.items() if value is not None)
-    if isinstance(desired, list):
-        if not isinstance(found, list) or len(found) != len(desired):
-            return bool(desired or found)
-        return any(differs(one, other) for one, other in zip(found, desired, strict=True))
+        return any(_lacks(found.get(name), value) for name, value in desired.items() if value is not None)
     return bool(found != desired)
+
+
+def _of_pods(cron_job: Document) -> Any:
+    return cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
 
 
 def is_active(job: Document) -> bool:
@@ -126,8 +136,10 @@ def is_overdue(job: Document, *, now: datetime) -> bool:
     return created is not None and (now - created).total_seconds() > END_DEADLINE_SECONDS
 
 
-def finding(tenant: Tenant, told: Mapping[str, Any], *, jobs: Sequence[Document] | None) -> Finding:
-    """Condition Sweeping. told: status.sweep. jobs: the tenant's, where it was worth asking."""
+def finding(
+    tenant: Tenant, told: Mapping[str, Any], *, jobs: Sequence[Document] | None, warned: bool = False
+) -> Finding:
+    """Condition Sweeping. told: status.sweep. jobs: the tenant's, where it was worth asking. warned: it was False."""
     paused = "; sweeps are paused by spec.suspend" if tenant.suspend else ""
     paused = paused or ("; the schedule is paused by spec.sweep.suspend" if tenant.sweep.suspend else "")
     result, message = told.get("result"), str(told.get("message") or "")
@@ -142,7 +154,8 @@ def finding(tenant: Tenant, told: Mapping[str, Any], *, jobs: Sequence[Document]
                 f"decided; it is swept again by the schedule, or at once: {_at_once(tenant)}{paused}",
             )
         stop = f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {STOP_ANNOTATION}=true"
-        return Finding.in_step("Running", f"a sweep is under way since {told.get('startedAt')}; to stop it: {stop}")
+        running = Finding.in_step("Running", f"a sweep is under way since {told.get('startedAt')}; to stop it: {stop}")
+        return replace(running, status="False") if warned else running  # a beginning takes no warning back
     where = f"; manifest: {told['manifest']}" if told.get("manifest") else ""
     text = f"{message}{where}{paused}"
     match result:

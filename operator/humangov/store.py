@@ -37,6 +37,7 @@ class Memory:
     carried: Carried | None = None
     absent_since: float | None = None  # monotonic; when teardown first found everything gone
     gone: dict[str, None] = field(default_factory=dict)  # what teardown has removed, in order
+    not_read: bool = False  # the stream's last records, for which no Job could be made
     farewell: bool = False  # the last event has been posted
 
 

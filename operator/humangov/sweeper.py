@@ -48,12 +48,13 @@ class NotNowError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A sweep that came to an end. trouble: why it failed or was stopped."""
+    """A sweep that came to an end. trouble: why it failed or was stopped. note: what else to say of it."""
 
     names: Names
     summary: engine.Summary
     word: str
     trouble: str | None
+    note: str | None
     ended: datetime
 
     @property
@@ -164,7 +165,8 @@ def of_cluster(
     )
     word, trouble = _run(names, summary, around)
     tell(word, trouble)
-    return Done(names=names, summary=summary, word=word, trouble=trouble or why_report, ended=datetime.now(UTC))
+    ended = datetime.now(UTC)
+    return Done(names=names, summary=summary, word=word, trouble=trouble, note=why_report, ended=ended)
 
 
 def of_manifest(names: Names, asked: Asked) -> Done:
@@ -178,7 +180,8 @@ def of_manifest(names: Names, asked: Asked) -> Done:
         approved=asked.approved or names.tenant.annotations.get(APPROVE_ANNOTATION),
     )
     word, trouble = _run(names, summary, around)
-    return Done(names=names, summary=summary, word=word, trouble=trouble or why_report, ended=datetime.now(UTC))
+    ended = datetime.now(UTC)
+    return Done(names=names, summary=summary, word=word, trouble=trouble, note=why_report, ended=ended)
 
 
 def last_look(

@@ -8,17 +8,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from humangov import schedule
 from humangov.kube import KubeError, Resource
 from humangov.passes import Operator
-from humangov.status import Finding
-from humangov.tenant import SWEEP_ANNOTATION, Names, Tenant, parse_time
+from humangov.status import SWEEPING, Finding, find
+from humangov.tenant import FINALIZER, SWEEP_ANNOTATION, Names, Tenant, parse_time
 
 logger = logging.getLogger(__name__)
 _CRON_JOBS, _JOBS = "cronjobs", "jobs"
-_LOOK_AGAIN_SECONDS = 5.0
+_LOOK_AGAIN_SECONDS, _TRY_AGAIN_SECONDS = 15.0, 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,11 @@ async def bring(operator: Operator, resource: Resource, names: Names) -> Swept:
     """The CronJob in step, and the Job that is asked for."""
     tenant, status = names.tenant, resource.get("status") or {}
     handled, told = status.get("lastHandledSweep"), status.get("sweep") or {}
-    if operator.settings.sweep_template is None:
-        return Swept(finding=schedule.finding(tenant, told, jobs=None) if told else None, handled=handled)
+    before = find(status, SWEEPING)
+    finding = partial(schedule.finding, tenant, told, warned=before is not None and before["status"] == "False")
+    # Without the finalizer nothing would remove them in the end: a tenant that was suspended from the first has none.
+    if operator.settings.sweep_template is None or FINALIZER not in (resource["metadata"].get("finalizers") or ()):
+        return Swept(finding=finding(jobs=None) if told else None, handled=handled)
     try:
         template = await _template(operator)
         refused = await _keep_cron_job(operator, names, template)
@@ -45,26 +49,28 @@ async def bring(operator: Operator, resource: Resource, names: Names) -> Swept:
         jobs = None
         if wanted or told.get("result") == "Running":
             jobs = await operator.kube.list_jobs(operator.settings.own_namespace, schedule.selector(tenant))
-        if wanted and jobs is not None and not any(map(schedule.is_active, jobs)):
-            await _start(operator, names, str(asked), template)
-            return Swept(finding=schedule.finding(tenant, told, jobs=None), handled=asked)
+        if wanted and jobs is not None and await _started(operator, names, str(asked), template, jobs):
+            return Swept(finding=finding(jobs=None), handled=asked)
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": tenant.key})
-        return Swept(finding=Finding.warning("NotScheduled", f"the sweep's CronJob: {error}"), handled=handled)
-    found = schedule.finding(tenant, told, jobs=_settled(jobs, told, operator))
+        passing = error.status is None or error.status in (409, 429) or error.status >= 500
+        warning = Finding.warning("NotScheduled", f"the sweep's CronJob: {error}")
+        again = _TRY_AGAIN_SECONDS if passing else None
+        return Swept(finding=replace(warning, look_again_seconds=again), handled=handled)
+    found = finding(jobs=_settled(jobs, told, operator))
     if wanted:  # one at a time
         found = replace(found, look_again_seconds=_LOOK_AGAIN_SECONDS)
     return Swept(finding=found, handled=handled)
 
 
-async def stop(operator: Operator, names: Names) -> None:
+async def stop(operator: Operator, tenant: Tenant) -> None:
     """No sweep any more: before anything else of the tenant goes. Raises KubeError."""
-    await _remove(operator, names, keep_end=True)
+    await _remove(operator, tenant, keep_end=True)
 
 
-async def remove(operator: Operator, names: Names) -> None:
+async def remove(operator: Operator, tenant: Tenant) -> None:
     """The last of it, with the Job of the end. Raises KubeError."""
-    await _remove(operator, names, keep_end=False)
+    await _remove(operator, tenant, keep_end=False)
 
 
 async def last_look(operator: Operator, resource: Resource, names: Names) -> Finding | None:
@@ -85,6 +91,7 @@ async def last_look(operator: Operator, resource: Resource, names: Names) -> Fin
             return None
     except KubeError as error:
         logger.warning("%s; the stream is not read once more", error, extra={"tenant": tenant.key})
+        operator.store.memory(tenant.key).not_read = True
         return None
     return Finding.waiting("Deleting", "the stream's last records are being looked at", look_again_seconds=1.0)
 
@@ -97,8 +104,10 @@ async def told_of_end(operator: Operator, resource: Resource, names: Names) -> s
     found = ((fresh or {}).get("status") or {}).get("finalRead")
     if found:
         return str(found.get("message"))
-    jobs = await operator.kube.list_jobs(operator.settings.own_namespace, schedule.selector(names.tenant))
-    if any(job["metadata"]["name"] == schedule.end_name(names.tenant) for job in jobs):
+    tenant = names.tenant
+    jobs = await operator.kube.list_jobs(operator.settings.own_namespace, schedule.selector(tenant))
+    tried = any(job["metadata"]["name"] == schedule.end_name(tenant) for job in jobs)
+    if tried or operator.store.memory(tenant.key).not_read:
         return "the stream's last records could not be looked at: files of records deleted just before may be left"
     return None
 
@@ -119,21 +128,27 @@ async def _keep_cron_job(operator: Operator, names: Names, template: Resource) -
     desired = schedule.cron_job(names.tenant, template=template, namespace=namespace, owner=names.owner)
     name = desired["metadata"]["name"]
     found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
-    if found is not None and not schedule.is_ours(found, owner=names.owner):
+    if found is not None and not schedule.is_ours(found, names.tenant, owner=names.owner):
         return Finding.warning(
             "NotOwned", f"CronJob {namespace}/{name} is not of this HumanGovState, so it is not touched. Remove it"
         )
     if found is None:
         await operator.kube.create_object(_CRON_JOBS, desired)
     elif schedule.differs(found, desired):
-        await operator.kube.apply_object(_CRON_JOBS, desired)
+        await operator.kube.replace_object(_CRON_JOBS, found, desired)
     return None
 
 
-async def _start(operator: Operator, names: Names, asked: str, template: Resource) -> None:
+async def _started(operator: Operator, names: Names, asked: str, template: Resource, jobs: list[Resource]) -> bool:
+    """Whether there is a Job for this value, now or since a life that ended before it could say so; one at a time."""
     namespace = operator.settings.own_namespace
     job = schedule.job_at_once(names.tenant, asked, template=template, namespace=namespace, owner=names.owner)
+    if any(one["metadata"]["name"] == job["metadata"]["name"] for one in jobs):
+        return True
+    if any(map(schedule.is_active, jobs)):
+        return False
     await operator.kube.create_object(_JOBS, job)
+    return True
 
 
 def _settled(jobs: Any, told: Mapping[str, Any], operator: Operator) -> Any:
@@ -143,17 +158,17 @@ def _settled(jobs: Any, told: Mapping[str, Any], operator: Operator) -> Any:
     return None if young else jobs
 
 
-async def _remove(operator: Operator, names: Names, *, keep_end: bool) -> None:
-    tenant, namespace = names.tenant, operator.settings.own_namespace
+async def _remove(operator: Operator, tenant: Tenant, *, keep_end: bool) -> None:
+    namespace, owner = operator.settings.own_namespace, f"{operator.cluster}/{tenant.key}"
     if operator.settings.sweep_template is None:
         return
     cron_job = await operator.kube.get_object(_CRON_JOBS, namespace, schedule.name_of(tenant))
-    if cron_job is not None and schedule.is_ours(cron_job, owner=names.owner):
+    if cron_job is not None and schedule.is_ours(cron_job, tenant, owner=owner):
         await operator.kube.delete_object(_CRON_JOBS, namespace, schedule.name_of(tenant))
     for job in await operator.kube.list_jobs(namespace, schedule.selector(tenant)):
         name = job["metadata"]["name"]
         kept = keep_end and name == schedule.end_name(tenant)
-        if not kept and (schedule.is_ours(job, owner=names.owner) or _of_cron_job(job, tenant)):
+        if not kept and (schedule.is_ours(job, tenant, owner=owner) or _of_cron_job(job, tenant)):
             await operator.kube.delete_object(_JOBS, namespace, name)
 
 

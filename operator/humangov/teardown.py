@@ -44,10 +44,12 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
         resource = fresh
         recorded = (resource.get("status") or {}).get("aws")
         if not recorded and refusal(tenant, allowed=operator.settings.allowed, others=()):
+            await sweeps.remove(operator, tenant)
             return await _let_go(operator, resource, None)
     clients = operator.clients_for(tenant.region)
     identity = await identify(operator, resource, clients)
     if tenant.deletion_policy == "Retain":
+        await sweeps.remove(operator, tenant)
         marked = "all of them"
         if not isinstance(identity, Finding):
             marked = await operator.in_thread(partial(_release, clients, Names(tenant=tenant, identity=identity)))
@@ -55,7 +57,7 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
     if isinstance(identity, Finding):
         return await report(operator, resource, ready=identity)
     names, remains = Names(tenant=tenant, identity=identity), _Remains()
-    await sweeps.stop(operator, names)
+    await sweeps.stop(operator, tenant)
     try:
         detached = await operator.in_thread(partial(_detach, clients, names, remains))
         waiting = detached.waiting
@@ -74,7 +76,7 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
         memory.absent_since = None
     if waiting is None:
         told = await sweeps.told_of_end(operator, resource, names)
-        await sweeps.remove(operator, names)
+        await sweeps.remove(operator, tenant)
         event = _deleted_event(tenant, gone=list(gone), stays=remains.stays, late=told)
         return await _let_go(operator, resource, event)
     return await report(operator, resource, ready=waiting, names=names)

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from humangov import schedule
+from humangov.admission import AllowedNames
 from humangov.kube import KubeError
 from humangov.status import timestamp
 
-from tests.aws.world import Fault, Killed, World, on
+from tests.aws.world import Fault, Killed, World, denied, on
 
 TEMPLATE = {
     "metadata": {"labels": {"team": "records"}},
@@ -252,6 +253,17 @@ def test_where_nothing_may_be_erased_the_stream_is_not_read_once_more(world: Wor
     assert "kube:create jobs" not in [call.action for call in world.line.calls]
 
 
+def test_what_is_let_go_is_swept_no_more(world: World) -> None:
+    key = with_sweeps(world).provisioned(deletionPolicy="Retain")
+    annotate(world, key, "1")
+    world.one_pass(key)
+    assert len(world.kube.batch) == 2
+    world.delete(key)
+    world.settle(key)
+    assert (world.kube.batch, world.kube.objects) == ({}, {})
+    assert "function humangov-california-delete-file" in world.remains()
+
+
 def test_killed_after_any_write_the_end_is_the_same(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.delete(key)
@@ -304,6 +316,21 @@ def test_who_has_no_finalizer_yet_has_no_cron_job(world: World) -> None:
         world.clock.forward(20 * 60)
     assert world.ready(key).startswith("False TableNotFound")
     assert world.kube.batch == {}
+
+
+def test_killed_between_the_first_cron_job_and_the_first_status_a_forbidden_tenant_leaves_none(world: World) -> None:
+    with_sweeps(world).line.faults.append(Fault(hits=on("dynamodb:DescribeTable"), error=denied("DescribeTable")))
+    key = world.apply()
+    world.line.kill_after_write = 2  # the finalizer, then the CronJob
+    with pytest.raises(Killed):
+        world.one_pass(key)
+    assert [plural for plural, _ in world.kube.batch] == [CRON_JOB]
+    assert "aws" not in world.status(key)
+    world.settings = replace(world.settings, allowed=AllowedNames({}))
+    world.new_life()
+    world.delete(key)
+    world.settle(key)
+    assert (world.kube.batch, world.kube.objects) == ({}, {})
 
 
 def test_suspending_pauses_sweeps_also_while_something_is_left_undone(world: World) -> None:

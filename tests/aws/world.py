@@ -255,8 +255,8 @@ class FakeKube:
         found: list[Resource] = self._asked("list_jobs", lambda: copy.deepcopy(chosen), writes=False)
         return found
 
-    async def apply_object(self, plural: str, document: Resource) -> None:
-        self._asked(f"apply {plural}", lambda: self._keep(plural, document))
+    async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None:
+        self._asked(f"replace {plural}", lambda: self._keep(plural, desired))
 
     async def create_object(self, plural: str, document: Resource) -> None:
         if (plural, document["metadata"]["name"]) not in self.batch:

@@ -94,6 +94,18 @@ REFUSED: Mapping[str, tuple[Change, str]] = {
     "an empty tag": (put(tags={"": "x"}), "a tag's key has 1 to 128 characters"),
     "a tag in brackets": (put(tags={"a": "<b>"}), "AWS allows letters, digits, spaces and _ . : / = + - @"),
     "a key by its alias": (put(logs={"kmsKeyARN": "alias/logs"}), "spec.logs.kmsKeyARN must be the ARN of a KMS key"),
+    "a role's name": (put(account={"sweepRoleARN": "sweep"}), "sweepRoleARN must be the ARN of an IAM role"),
+    "an ID for no role": (put(account={"externalID": "x1"}), "externalID is of no use without sweepRoleARN"),
+    "a schedule's macro": (put(sweep={"schedule": "@daily"}), "spec.sweep.schedule must be five fields of cron"),
+    "six fields of cron": (put(sweep={"schedule": "0 17 3 * * *"}), "spec.sweep.schedule must be five fields of cron"),
+    "a schedule's own zone": (put(sweep={"schedule": "TZ=UTC 17 3 * * *"}), "spec.sweep.schedule must be five fields"),
+    "the node's zone": (put(sweep={"timeZone": "Local"}), "spec.sweep.timeZone must be the name of a time zone"),
+    "an age of 30 s": (put(sweep={"minimumAge": "30s"}), "spec.sweep.minimumAge must be a number with m, h or d"),
+    "an age of 366 days": (put(sweep={"minimumAge": "366d"}), "spec.sweep.minimumAge must be a number with m, h or d"),
+    "confirmed too late": (put(sweep={"confirmAfter": "14d"}), "spec.sweep.confirmAfter must be a number with"),
+    "confirmed at once": (put(sweep={"confirmAfter": "0m"}), "spec.sweep.confirmAfter must be a number with m, h or d"),
+    "no orphan at all": (put(sweep={"maximumOrphanPercent": 0}), "spec.sweep.maximumOrphanPercent"),
+    "no pattern": (put(sweep={"include": []}), "spec.sweep.include"),
 }  # fmt: skip
 
 
@@ -118,6 +130,8 @@ def test_strict_validation_refuses_a_misspelt_field_by_its_path(states: States, 
 
 NEVER_ITS_REGION = "spec.region can't be added, changed or removed: the AWS objects are there already"
 NEVER_ITS_FUNCTION = "spec.function.name can't be added, changed or removed: the function is there already"
+NEVER_ITS_ACCOUNT = "spec.account can't be added, changed or removed: the AWS objects are there already"
+SWEEPER = {"sweepRoleARN": "arn:aws:iam::123456789012:role/sweep"}
 FIXED: Mapping[str, tuple[dict[str, Any], Change, str]] = {
     "table renamed": ({}, put(table={"name": "humangov-nevada-dynamodb"}), "spec.table can't be changed"),
     "attributes changed": ({}, put(table={"fileAttributes": ["cv"]}), "spec.table can't be changed"),
@@ -126,6 +140,9 @@ FIXED: Mapping[str, tuple[dict[str, Any], Change, str]] = {
     "region added": ({}, put(region="us-west-2"), NEVER_ITS_REGION),
     "region changed": ({"region": "us-east-1"}, put(region="us-west-2"), NEVER_ITS_REGION),
     "region removed": ({"region": "us-east-1"}, drop("region"), NEVER_ITS_REGION),
+    "account added": ({}, put(account=SWEEPER), NEVER_ITS_ACCOUNT),
+    "external ID added": ({"account": SWEEPER}, put(account={"externalID": "x1"}), NEVER_ITS_ACCOUNT),
+    "account removed": ({"account": SWEEPER}, drop("account"), NEVER_ITS_ACCOUNT),
     "function named": ({}, put(function={"name": "f"}), NEVER_ITS_FUNCTION),
     "function renamed": ({"function": {"name": "f"}}, put(function={"name": "g"}), NEVER_ITS_FUNCTION),
     "function's name removed": ({"function": {"name": "f"}}, drop("function", "name"), NEVER_ITS_FUNCTION),

@@ -23,6 +23,7 @@ from tests.conftest import StartOperator, bugs_told, installed
 from tests.support.account import Account
 from tests.support.audit_rights import LACKING_PREFIX, Right, rendered
 from tests.support.states import FINALIZER, Cluster, States, brief, condition
+from tests.support.sweeps import ACCOUNT as SWEEPER
 from tests.support.sweeps import template
 from tests.support.waiting import wait_for
 
@@ -49,8 +50,8 @@ def untouched(cluster: Cluster) -> Iterator[str]:
         yield name
 
 
-def user(namespace: str) -> str:
-    return f"system:serviceaccount:{namespace}:{SERVICE_ACCOUNT}"
+def user(namespace: str, account: str = SERVICE_ACCOUNT) -> str:
+    return f"system:serviceaccount:{namespace}:{account}"
 
 
 def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, untouched: str) -> None:
@@ -61,9 +62,18 @@ def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, un
     )  # fmt: skip
 
 
-def granted(cluster: Cluster, untouched: str) -> set[tuple[str, str, str]]:
+def test_a_sweep_may_read_states_and_tell_of_itself_and_nothing_else(cluster: Cluster, untouched: str) -> None:
+    states = "humangovstates.humangov.io"
+    expected = {(states, "", "get"), (states, "", "list"), (f"{states}/status", "", "patch")}
+    wait_for(
+        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its three rights", seconds=5,
+        seen=lambda: granted(cluster, untouched, SWEEPER) ^ expected,
+    )  # fmt: skip
+
+
+def granted(cluster: Cluster, untouched: str, account: str = SERVICE_ACCOUNT) -> set[tuple[str, str, str]]:
     """Resource, name of the one object, verb."""
-    told = cluster.told("auth", "can-i", "--list", f"--as={user(untouched)}", "-n", untouched, "--no-headers")
+    told = cluster.told("auth", "can-i", "--list", f"--as={user(untouched, account)}", "-n", untouched, "--no-headers")
     found: set[tuple[str, str, str]] = set()
     for line in told.splitlines():
         resource, _, rest = line.partition(" ")

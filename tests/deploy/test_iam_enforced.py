@@ -326,7 +326,7 @@ def test_under_its_policy_the_operator_makes_keeps_and_removes_all_of_a_tenant(r
     world.settle(key, passes=30)
     assert key not in world.kube.objects, world.ready(key)
     left = [role["RoleName"] for role in root.client("iam").list_roles()["Roles"]]
-    assert sorted(left) == ["humangov-operator", "operator"]
+    assert sorted(left) == ["humangov-operator", "humangov-sweep", "operator"]
     assert root.client("lambda").list_functions()["Functions"] == []
 
 

@@ -75,7 +75,7 @@ def worlds(draw: some.DrawFn) -> World:
     world = World(
         names=make.names(bucket={"name": "files", "keyPrefix": prefix}, **spec),
         versioning=draw(some.sampled_from([None, None, "Enabled", "Suspended"])),
-        honours=draw(some.booleans()),
+        honours=draw(some.sampled_from([True, True, False, None])),
         page=draw(some.sampled_from([2, 3, 5, 1000])),
     )
     for number in range(draw(some.integers(0, 12))):

@@ -65,13 +65,13 @@ class World:
     """lost: files that went while a live record named them, or while they were needed: it must stay empty.
 
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
-    honours: whether this S3 heeds the condition of a delete. page: how many keys or records a page has.
+    honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: how many keys or records a page has.
     """
 
     names: Names = field(default_factory=make.names)
     now: float = START
     versioning: str | None = None
-    honours: bool = True
+    honours: bool | None = True
     page: int = 1000
     faults: Faults = lambda _operation: None
     meanwhile: Callable[[str], None] = lambda _operation: None
@@ -269,6 +269,8 @@ class World:
 
     def _DeleteObject(self, params: Mapping[str, Any]) -> _Reply:  # noqa: N802
         key, one = params["Key"], self._current(params["Key"])
+        if params.get("IfMatch") and self.honours is None:
+            return _Reply(501, _error("NotImplemented"))
         if params.get("IfMatch") and self.honours:
             if one is None:
                 return _Reply(404, _error("NoSuchKey"))

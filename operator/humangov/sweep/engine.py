@@ -120,7 +120,8 @@ def sweep(clients: AwsClients, names: Names, summary: Summary, *, around: Surrou
         summary.records = _scan(clients, names, table, around, partial(_keep_names, names=names, scratch=scratch))
         counts = scratch.join()
         summary.live, summary.orphans, summary.orphan_bytes = counts.live, counts.orphans, counts.orphan_bytes
-        doubles = scratch.named_twice()
+        unique = names.tenant.table.file_names == "Unique"
+        doubles = scratch.named_twice(limit=shared.MOST) if unique else []
         scratch.forget_names()
         summary.largest = scratch.largest(_LARGEST)
         if doubles:

@@ -36,6 +36,7 @@ WITHIN_SECONDS = 15 * 60
 _LATE = "15 minutes after the second scan the rest is left to the next sweep"
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _GONE = ("NoSuchKey", "404", "NoSuchVersion")
+_UNKNOWN = ("NotImplemented", "501")
 
 
 @dataclass
@@ -111,13 +112,13 @@ _VERSIONS_NOW = words.failed("VersioningChanged")
 def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> Result:
     """One object, if it is still what was seen."""
     where = {
-        "Bucket": names.tenant.bucket.name, "Key": one.key, "IfMatch": one.etag,
-        "ExpectedBucketOwner": names.identity.account_id,
+        "Bucket": names.tenant.bucket.name, "Key": one.key, "ExpectedBucketOwner": names.identity.account_id,
     }  # fmt: skip
+    as_seen = {**where, "IfMatch": one.etag}
     try:
         if not conditional:
-            calls.attempt(calls.s3.head_object, **where)  # type: ignore[attr-defined] # the function never needs it
-        answer = calls.attempt(calls.s3.delete_object, **where)
+            calls.attempt(calls.s3.head_object, **as_seen)  # type: ignore[attr-defined] # the function never needs it
+        answer = calls.attempt(calls.s3.delete_object, **(as_seen if conditional else where))
     except ClientError as error:
         code = error_code(error)
         if code in _CHANGED:
@@ -170,6 +171,9 @@ def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
     try:
         s3.delete_object(**where, IfMatch='"00000000000000000000000000000000"')
     except ClientError as error:
+        if error_code(error) in _UNKNOWN:
+            s3.delete_object(**where)
+            return False
         if error_code(error) not in _CHANGED:
             raise FailedError(f"a conditional delete of {key} failed: {error}") from error
         s3.delete_object(**where, IfMatch=etag)

@@ -88,9 +88,10 @@ class Scratch:
         self._db.execute("DROP TABLE stored")
         return Counts(live=stored - orphans, orphans=orphans, orphan_bytes=size)
 
-    def named_twice(self) -> list[bytes]:
+    def named_twice(self, *, limit: int) -> list[bytes]:
         """Keys that were named more than once: by several records, or by one that was seen twice."""
-        return [row[0] for row in self._db.execute("SELECT key FROM named GROUP BY key HAVING count(*) > 1")]
+        rows = self._db.execute("SELECT key FROM named GROUP BY key HAVING count(*) > 1 LIMIT ?", (limit,))
+        return [row[0] for row in rows]
 
     def forget_names(self) -> None:
         self._db.execute("DROP TABLE named")

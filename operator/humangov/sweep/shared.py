@@ -28,11 +28,11 @@ def really_shared(
     scan: Callable[[Callable[[Sequence[Item]], None], Sequence[str]], int],
     pause: Callable[[float], None],
 ) -> tuple[str, ...]:
-    """Of these object keys, those that at least two records name at one time; the first hundred.
+    """Of these object keys, those that at least two records name at one time.
 
     scan: reads the table once more, with further attributes. Raises as the scan does.
     """
-    wanted = {key.decode() for key in suspected[:MOST]}
+    wanted = {key.decode() for key in suspected}
     records: dict[str, dict[str, Mapping[str, Any]]] = {}
 
     def collect(items: Sequence[Item]) -> None:
