@@ -65,7 +65,7 @@ class World:
     """lost: files that went while a live record named them, or while they were needed: it must stay empty.
 
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
-    honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: how many keys or records a page has.
+    honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
     names: Names = field(default_factory=make.names)
