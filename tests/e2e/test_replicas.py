@@ -110,13 +110,20 @@ def what(entry: Mapping[str, Any]) -> str:
     return "/".join(filter(None, (about["resource"], about.get("subresource"))))
 
 
-def turns_of_writing(audit: Audit) -> list[str]:
-    """Whose turn it was to write to HumanGovStates and events, one after the other."""
-    writers = [
+WORKERS = 10  # as `humangov run` has them
+
+
+def writers(audit: Audit) -> list[str]:
+    """Who wrote to HumanGovStates and events, write by write."""
+    return [
         token_of(entry) for entry in entries(audit, 0)
         if entry["verb"] in ("create", "update", "patch", "delete") and what(entry) != "leases"
     ]  # fmt: skip
-    return [token for token, _ in itertools.groupby(writers)]
+
+
+def turns_of_writing(audit: Audit) -> list[str]:
+    """Whose turn it was to write, one after the other."""
+    return [token for token, _ in itertools.groupby(writers(audit))]
 
 
 def one_mapping_each(account: Account) -> bool:
@@ -245,7 +252,11 @@ def test_what_a_leader_sends_after_its_lease_does_no_harm(
         states.reconcile(name, "look")
     states.wait_all_ready(len(TEN), seconds=40)
     assert one_mapping_each(account)
-    assert turns_of_writing(audit) == [leader.token, follower.token]
+    # Kubernetes knows no lease either: one write a worker may have passed the fence when the process was suspended.
+    wrote = writers(audit)
+    assert set(wrote) == {leader.token, follower.token}
+    assert wrote[wrote.index(follower.token) :].count(leader.token) <= WORKERS
+    assert wrote[-1] == follower.token
     states.delete(*TEN)
     states.wait_none(seconds=60)
     assert account.leftovers() == {}
