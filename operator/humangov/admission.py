@@ -13,10 +13,15 @@ from humangov.tenant import Tenant
 
 @dataclass(frozen=True, kw_only=True)
 class Patterns:
-    """Shell patterns (`*`, `?`, `[a-z]`) of the names that a namespace may use."""
+    """Shell patterns (`*`, `?`, `[a-z]`) of the names that a namespace may use; of roles it is the ARN."""
 
     tables: tuple[str, ...] = ()
     buckets: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+
+
+# In the file → here.
+_KINDS = {"tables": "tables", "buckets": "buckets", "roleARNs": "roles"}
 
 
 @dataclass(frozen=True)
@@ -28,23 +33,23 @@ class AllowedNames:
     @classmethod
     def only(cls, namespace: str) -> AllowedNames:
         """The default: the operator's own namespace, any name."""
-        return cls({namespace: Patterns(tables=("*",), buckets=("*",))})
+        return cls({namespace: Patterns(tables=("*",), buckets=("*",), roles=("*",))})
 
     @classmethod
     def parse(cls, document: Any) -> AllowedNames:
-        """From `{namespace: {tables: [pattern…], buckets: [pattern…]}}`. Raises ValueError with a sentence."""
+        """From `{namespace: {tables: [pattern…], buckets: […], roleARNs: […]}}`. Raises ValueError with a sentence."""
         if not isinstance(document, Mapping):
             raise ValueError("expected a mapping of namespaces, such as {florida: {tables: [humangov-florida-*], …}}")
         namespaces = {}
         for namespace, entry in document.items():
-            if not isinstance(entry, Mapping) or not set(entry) <= {"tables", "buckets"}:
-                raise ValueError(f"{namespace}: expected the lists tables and buckets, got {entry!r}")
+            if not isinstance(entry, Mapping) or not set(entry) <= set(_KINDS):
+                raise ValueError(f"{namespace}: expected the lists tables, buckets and roleARNs, got {entry!r}")
             patterns = {}
-            for kind in ("tables", "buckets"):
+            for kind, name in _KINDS.items():
                 values = entry.get(kind) or []
                 if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
                     raise ValueError(f"{namespace}.{kind}: expected a list of name patterns, got {values!r}")
-                patterns[kind] = tuple(values)
+                patterns[name] = tuple(values)
             namespaces[str(namespace)] = Patterns(**patterns)
         return cls(namespaces)
 
@@ -66,8 +71,10 @@ def _not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
         ("table", tenant.table.name, patterns.tables),
         ("bucket", tenant.bucket.name, patterns.buckets),
         ("bucket", tenant.failures.bucket, patterns.buckets),
+        ("role", tenant.account.role_arn, patterns.roles),
+        ("role", tenant.account.sweep_role_arn, patterns.roles),
     ):
-        if not any(fnmatchcase(name, pattern) for pattern in permitted):
+        if name is not None and not any(fnmatchcase(name, pattern) for pattern in permitted):
             return Finding.needs_person(
                 "NotAllowed",
                 f"namespace {tenant.namespace} may not name {kind} {name}, only {', '.join(permitted) or 'none'}. "
@@ -96,13 +103,17 @@ def shared(tenant: Tenant, other: Tenant) -> str | None:
         mine, theirs = tenant.bucket.key_prefix, other.bucket.key_prefix
         if mine.startswith(theirs) or theirs.startswith(mine):
             return f"files in bucket {tenant.bucket.name} (key prefixes {theirs!r} and {mine!r} overlap)"
-    if tenant.region != other.region:
+    if tenant.region != other.region or _in_different_accounts(tenant, other):
         return None
     if tenant.table.name == other.table.name:
         return f"table {tenant.table.name}"
     if tenant.function.name == other.function.name:
         return f"function {tenant.function.name}"
     return None
+
+
+def _in_different_accounts(tenant: Tenant, other: Tenant) -> bool:
+    return None not in (tenant.account_id, other.account_id) and tenant.account_id != other.account_id
 
 
 def _seniority(tenant: Tenant) -> tuple[object, str]:

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, NoReturn
 
 import kopf
@@ -30,6 +31,7 @@ import kopf
 from humangov import kube, logs, probes
 from humangov.admission import shared
 from humangov.aws.clients import Clients
+from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.lease import Election
 from humangov.passes import Operator
@@ -92,14 +94,15 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
     election = _election(leases, run_settings)
     before_write = _fence(election)
     api = kube.Kube(identity=socket.gethostname(), before_write=before_write)
-    clients_for = _clients_by_region(before_write)
+    store = Store(default_region=settings.region)
+    directory = Directory(partial(_Fenced, before_write=before_write), known=store.__iter__)
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
     life, runner = _Life(election), None
     try:
         if run_settings.probe_port is not None:
             runner = await probes.serve(life.health, host=run_settings.probe_host, port=run_settings.probe_port)
         cluster = run_settings.cluster_name or await api.cluster_uid()
-        warming = asyncio.get_running_loop().run_in_executor(None, clients_for(settings.region).warm)
+        warming = asyncio.get_running_loop().run_in_executor(None, directory.of_region(settings.region).warm)
         if election is not None and not await election.acquire(stop=stop):
             logger.info("stopped")
             return 0
@@ -108,8 +111,8 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
             cluster=cluster,
             bundle=bundle(),
             kube=api,
-            store=Store(default_region=settings.region),
-            clients_for=clients_for,
+            store=store,
+            clients_for=directory.of_tenant,
             in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call),
             monotonic=time.monotonic,
             started_at=time.monotonic(),
@@ -459,8 +462,8 @@ def _why(task: asyncio.Task[Any]) -> str:
 class _Fenced(Clients):
     """AWS, out of reach of a process that may have lost the lease."""
 
-    def __init__(self, *, region: str, before_write: Callable[[], None]) -> None:
-        super().__init__(region=region)
+    def __init__(self, *, before_write: Callable[[], None], **of: Any) -> None:
+        super().__init__(**of)
         self._before_write = before_write
 
     def _client(self, service: str, *, writes: bool) -> Any:
@@ -471,14 +474,3 @@ class _Fenced(Clients):
 
     def _asked(self, **_: Any) -> None:
         self._before_write()
-
-
-def _clients_by_region(before_write: Callable[[], None]) -> Callable[[str], Clients]:
-    made: dict[str, Clients] = {}
-
-    def clients_for(region: str) -> Clients:
-        if region not in made:
-            made[region] = _Fenced(region=region, before_write=before_write)
-        return made[region]
-
-    return clients_for

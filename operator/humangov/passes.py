@@ -19,7 +19,7 @@ from humangov.queue import Outcome
 from humangov.settings import Settings
 from humangov.status import Event, Finding, compose, differs, ready_generation, transitions
 from humangov.store import Store, key_of
-from humangov.tenant import RECONCILE_ANNOTATION, Identity, Names
+from humangov.tenant import RECONCILE_ANNOTATION, Identity, Names, Tenant
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Operator:
     bundle: Bundle
     kube: KubeWriter
     store: Store
-    clients_for: Callable[[str], Clients]  # by region
+    clients_for: Callable[[Tenant], Clients]
     in_thread: InThread[Any]
     monotonic: Callable[[], float]
     started_at: float  # monotonic
@@ -157,10 +157,16 @@ async def tell(operator: Operator, resource: Resource, event: Event) -> None:
 
 
 def _event_of_changes(was_ready_at: int | None, generation: int, applied: list[Change]) -> list[Event]:
-    """Changes to a tenant that has been Ready deserve an event; the first provisioning is told by Ready itself."""
-    if not applied or was_ready_at is None:
-        return []
-    told = "; ".join(f"{change.resource}: {change.summary}" for change in applied)
-    if was_ready_at == generation:
+    """Changes to a tenant that has been Ready deserve an event; the first provisioning is told by Ready itself.
+
+    That something of someone else's was taken over is told in any case.
+    """
+    adopted = [change.summary for change in applied if change.adopts]
+    news = [Event(kind="Normal", reason="Adopted", message="; ".join(adopted))] if adopted else []
+    others = [change for change in applied if not change.adopts]
+    if not others or was_ready_at is None:
+        return news
+    told = "; ".join(f"{change.resource}: {change.summary}" for change in others)
+    if was_ready_at == generation and not adopted:
         return [Event(kind="Normal", reason="DriftRepaired", message=f"changed from outside and put back: {told}")]
-    return [Event(kind="Normal", reason="Updated", message=told)]
+    return [*news, Event(kind="Normal", reason="Updated", message=told)]

@@ -11,8 +11,9 @@ from humangov import kube
 from humangov.aws import bucket, parts
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.model import Context
+from humangov.aws.model import Context, boundary_of
 from humangov.aws.parts import BUCKET, STREAM, Unread
+from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.settings import Settings
 from humangov.status import Finding
@@ -45,7 +46,7 @@ async def plan_manifest(
         finally:
             await api.close()
     tenant = parse(manifest, default_region=settings.region)
-    clients = Clients(region=tenant.region)
+    clients = Directory(Clients).of_tenant(tenant)
     try:
         identity = clients.identity(cluster=str(cluster))
     except AwsError as error:
@@ -54,7 +55,7 @@ async def plan_manifest(
     context = Context(
         names=names,
         default_tags=settings.default_tags,
-        permissions_boundary_arn=settings.permissions_boundary_arn,
+        permissions_boundary_arn=boundary_of(settings.permissions_boundary_arn, names),
         now=datetime.now(UTC),
     )
     observed = await parts.gather(clients, names, deep=True, in_thread=asyncio.to_thread)

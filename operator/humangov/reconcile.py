@@ -13,7 +13,7 @@ from humangov import admission, sweeps
 from humangov.aws import bucket, failures, parts, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.model import Change, Context, finding_of_error
+from humangov.aws.model import Change, Context, boundary_of, finding_of_error
 from humangov.aws.parts import BUCKET, FAILURES, FUNCTION, ROLE, STAGES, STREAM, TRIGGER, Observations, Unread
 from humangov.kube import Resource
 from humangov.passes import Operator, aws_fields, identify, keep, report
@@ -51,7 +51,7 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     refused = admission.refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:
         return await report(operator, resource, ready=refused)
-    clients = operator.clients_for(tenant.region)
+    clients = operator.clients_for(tenant)
     identity = await identify(operator, resource, clients)
     if isinstance(identity, Finding):
         shown = bool((resource.get("status") or {}).get("conditions"))
@@ -74,7 +74,7 @@ async def _bring_in_step(
     context = Context(
         names=names,
         default_tags=operator.settings.default_tags,
-        permissions_boundary_arn=operator.settings.permissions_boundary_arn,
+        permissions_boundary_arn=boundary_of(operator.settings.permissions_boundary_arn, names),
         now=operator.now(),
     )
     deep = _is_deep(memory, tenant, resource, every=operator.settings.deep_every)

@@ -18,10 +18,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov import kube, lookup
 from humangov.admission import AllowedNames, refusal
+from humangov.aws.sessions import session_for
 from humangov.sweep import end, engine
 from humangov.sweep import summary as told
 from humangov.sweep.claim import ClaimedError
-from humangov.sweep.clients import connect, session_for
+from humangov.sweep.clients import connect
 from humangov.sweep.end import LastLook
 from humangov.sweep.engine import DELETE, REPORT, Surroundings
 from humangov.sweep.receipts import NoReceiptError
@@ -227,7 +228,8 @@ def session_of(tenant: Tenant) -> boto3.Session:
     return session_for(
         role_arn=tenant.account.sweep_role_arn,
         external_id=tenant.account.external_id,
-        session_name=_session_name(tenant),
+        session_name=f"humangov-sweep-{tenant.name}",
+        region=tenant.region,
     )
 
 
@@ -239,10 +241,6 @@ def names_in_cluster(
     name = cluster_name or recorded.get("cluster") or cluster.name()
     session = session_of(parse(resource, default_region=recorded.get("region") or default_region or "us-east-1"))
     return lookup.names_of(resource, default_region=default_region, cluster=str(name), session=session)
-
-
-def _session_name(tenant: Tenant) -> str:
-    return f"humangov-sweep-{tenant.name}"[:64]
 
 
 def _run(names: Names, summary: engine.Summary, around: Surroundings) -> tuple[str, str | None]:

@@ -46,7 +46,7 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
         if not recorded and refusal(tenant, allowed=operator.settings.allowed, others=()):
             await sweeps.remove(operator, tenant)
             return await _let_go(operator, resource, None)
-    clients = operator.clients_for(tenant.region)
+    clients = operator.clients_for(tenant)
     identity = await identify(operator, resource, clients)
     if tenant.deletion_policy == "Retain":
         await sweeps.remove(operator, tenant)

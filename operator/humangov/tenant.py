@@ -76,8 +76,12 @@ class Failures:
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """As whom the tenant's sweep works; None: as its pods' own role."""
+    """As whom the operator and the tenant's sweep work on it; None: under their own roles.
 
+    `external_id` is sent with each role that is taken on.
+    """
+
+    role_arn: str | None = None
     sweep_role_arn: str | None = None
     external_id: str | None = None
 
@@ -128,10 +132,18 @@ class Tenant:
     sweep: Sweep
     tags: Mapping[str, str]
     deletion_policy: str
+    adoption: str
     suspend: bool
     annotations: Mapping[str, str]
     files_shared: int
     """How many files the last sweep saw named by more than one record."""
+    recorded_account_id: str | None
+    """The account in which the operator found itself when it first worked on the tenant."""
+
+    @property
+    def account_id(self) -> str | None:
+        """The AWS account that its objects are in, as far as it is known without asking."""
+        return self.recorded_account_id or (self.account.role_arn or "::::").split(":")[4] or None
 
     @property
     def key(self) -> str:
@@ -235,6 +247,8 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         raise InvalidSpecError(f"spec.table.fileAttributes must be a list of strings, not {file_attributes!r}")
     if table.get("fileNames") not in (None, "Unique", "Shared"):
         raise InvalidSpecError(f"spec.table.fileNames must be Unique or Shared, not {table['fileNames']!r}")
+    if spec.get("adoption") not in (None, "Never", "IfUntagged"):
+        raise InvalidSpecError(f"spec.adoption must be Never or IfUntagged, not {spec['adoption']!r}")
     tags = spec.get("tags") or {}
     return Tenant(
         namespace=metadata.get("namespace") or "default",
@@ -257,13 +271,15 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         trigger=Trigger(**_snake(_section(spec, "trigger", _TRIGGER_FIELDS))),
         logs=Logs(**_snake(_section(spec, "logs", _LOGS_FIELDS))),
         failures=Failures(bucket=_section(spec, "failures", {"bucket": str}).get("bucket") or bucket["name"]),
-        account=Account(**_snake(_section(spec, "account", {"sweepRoleARN": str, "externalID": str}))),
+        account=Account(**_snake(_section(spec, "account", _ACCOUNT_FIELDS))),
         sweep=_sweep(spec),
         tags={str(key): str(value) for key, value in tags.items()},
         deletion_policy=spec.get("deletionPolicy") or "Delete",
+        adoption=spec.get("adoption") or "Never",
         suspend=bool(spec.get("suspend", False)),
         annotations={str(key): str(value) for key, value in (metadata.get("annotations") or {}).items()},
         files_shared=_files_shared(resource),
+        recorded_account_id=((resource.get("status") or {}).get("aws") or {}).get("accountID"),
     )
 
 
@@ -301,8 +317,10 @@ def parse_time(text: str | None) -> datetime | None:
 
 _SPEC_FIELDS: Mapping[str, type] = {
     "region": str, "table": dict, "bucket": dict, "function": dict, "trigger": dict, "logs": dict,
-    "failures": dict, "account": dict, "sweep": dict, "tags": dict, "deletionPolicy": str, "suspend": bool,
+    "failures": dict, "account": dict, "sweep": dict, "tags": dict, "deletionPolicy": str, "adoption": str,
+    "suspend": bool,
 }  # fmt: skip
+_ACCOUNT_FIELDS: Mapping[str, type] = {"roleARN": str, "sweepRoleARN": str, "externalID": str}
 _FUNCTION_FIELDS: Mapping[str, type] = {
     "name": str, "runtime": str, "architecture": str, "memoryMiB": int, "timeoutSeconds": int,
     "reservedConcurrency": int,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import boto3
 import pytest
-from humangov.sweep.clients import connect, session_for
+from humangov.aws.sessions import session_for
+from humangov.sweep.clients import connect
 from moto import mock_aws
 
 ROLE = "arn:aws:iam::999999999999:role/humangov-sweep-california"
@@ -21,7 +22,9 @@ def _caller(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_sweep_takes_on_the_role_of_the_tenant_in_its_account_with_its_external_id() -> None:
     with mock_aws():
-        session = session_for(role_arn=ROLE, external_id="california-7f3a", session_name="humangov-sweep-california")
+        session = session_for(
+            role_arn=ROLE, external_id="california-7f3a", session_name="humangov-sweep-california", region="us-east-1"
+        )
         told = session.client("sts", region_name="us-east-1").get_caller_identity()
         assert told["Account"] == "999999999999"
         assert told["Arn"].endswith(":assumed-role/humangov-sweep-california/humangov-sweep-california")
@@ -33,5 +36,5 @@ def test_a_sweep_takes_on_the_role_of_the_tenant_in_its_account_with_its_externa
 
 def test_without_one_it_works_as_whoever_runs_it() -> None:
     with mock_aws():
-        session = session_for(role_arn=None, external_id=None, session_name="x")
+        session = session_for(role_arn=None, external_id=None, session_name="x", region="us-east-1")
         assert session.client("sts", region_name="us-east-1").get_caller_identity()["Account"] == "123456789012"

@@ -15,6 +15,7 @@ import pytest
 from humangov.aws.clients import ACTIONS
 from humangov.aws.errors import AwsError
 from humangov.kube import KubeError
+from humangov.tenant import parse
 
 from tests.aws import snapshot
 from tests.aws.world import Call, Fault, World, answer_lost, denied, error, on, throttled
@@ -511,7 +512,8 @@ def test_a_spec_changed_during_a_pass_is_not_reported_as_worked_on(world: World)
 
 
 def test_the_failure_to_learn_the_account_is_shared_by_all_who_wait_for_it(world: World) -> None:
-    clients = world.operator.clients_for("us-east-1")
+    tenant = parse(world.kube.objects[world.apply()], default_region="us-east-1")
+    clients = world.operator.clients_for(tenant)
     clock, looks, all_ask = clients._clock, itertools.count(1), threading.Event()
 
     def watched_clock() -> float:

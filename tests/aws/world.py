@@ -27,7 +27,7 @@ from humangov.reconcile import reconcile
 from humangov.settings import Settings
 from humangov.status import Event, find, timestamp
 from humangov.store import Store, key_of
-from humangov.tenant import FINALIZER, Identity, Names, parse
+from humangov.tenant import FINALIZER, Identity, Names, Tenant, parse
 
 from tests.support.aws_evidence import Evidence
 
@@ -499,7 +499,8 @@ class World:
             left += [f"tag {tag['Key']}" for tag in tags]
         return left
 
-    def _clients_for(self, region: str) -> Clients:
+    def _clients_for(self, tenant: Tenant) -> Clients:
+        region = tenant.region
         if region not in self.clients:
             self.clients[region] = FaultyClients(region=region, sdk=self.sdk, line=self.line, account=self.account)
         return self.clients[region]

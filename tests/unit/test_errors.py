@@ -176,3 +176,31 @@ def test_every_error_is_a_failed_try_and_only_a_persons_business_stalls(code: st
     assert finding.stalled == (meaning in (Meaning.PERSON, Meaning.CONFLICT))
     assert (finding.status == "False") == finding.stalled
     assert finding.soon == (meaning not in (Meaning.PERSON, Meaning.CONFLICT, Meaning.RETRY_SLOWLY))
+
+
+@pytest.mark.parametrize(("code", "text"), [row[:2] for row in TABLE if row[2] in (Meaning.PERSON, Meaning.CONFLICT)])
+def test_what_needs_a_person_tells_the_action_the_resource_and_what_that_person_can_do(code: str, text: str) -> None:
+    error = translated(client_error(code, text))
+    finding = finding_of_error(error)
+    assert finding.stalled
+    assert finding.failed
+    assert not finding.soon
+    action = "iam:PassRole" if "PassRole" in text else "iam:CreateRole"
+    assert action in finding.message
+    assert "a-role" in finding.message
+    assert error.remedy
+    assert f"{error.remedy}; then this goes on by itself" in finding.message
+
+
+def test_a_right_that_is_lacking_is_named_though_the_call_was_another() -> None:
+    text = "User: arn:x is not authorized to perform: iam:PassRole on resource: arn:y because no policy allows it"
+    message = finding_of_error(translated(client_error("AccessDeniedException", text))).message
+    assert message.startswith("AWS refuses the operator iam:PassRole (asked for iam:CreateRole) on a-role")
+    assert "Grant it to the operator's role" in message
+
+
+def test_where_a_policy_forbids_expressly_nobody_is_sent_to_grant() -> None:
+    text = "User: x is not authorized to perform: iam:CreateRole with an explicit deny in a service control policy"
+    message = finding_of_error(translated(client_error("AccessDenied", text))).message
+    assert "forbids it expressly" in message
+    assert "Grant it" not in message

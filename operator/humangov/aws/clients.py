@@ -111,9 +111,12 @@ class Clients:
         *,
         region: str,
         session: boto3.Session | None = None,
+        role_arn: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`role_arn`: the role that `session` takes on, for messages."""
         self.region = region
+        self._role_arn = role_arn
         self.calls: Counter[str] = Counter()
         self._session = session or boto3.Session(region_name=region)
         self._clock = clock
@@ -133,7 +136,7 @@ class Clients:
             return dict(response)
         except (ClientError, BotoCoreError) as error:
             try:
-                raise_for(error, action=action, target=target)
+                raise_for(error, **self._asked_for(error, action=action, target=target))
             except AwsError as translated:
                 failure = translated
                 raise
@@ -161,6 +164,12 @@ class Clients:
             if not following:
                 return found
             parameters[token[1]] = following
+
+    def _asked_for(self, error: Exception, *, action: str, target: str) -> dict[str, str]:
+        """What failed: before the first call, and before credentials expire, the SDK takes the tenant's role on."""
+        if self._role_arn and isinstance(error, ClientError) and error.operation_name == "AssumeRole":
+            return {"action": "sts:AssumeRole", "target": self._role_arn}
+        return {"action": action, "target": target}
 
     def identity(self, *, cluster: str) -> Identity:
         """Who we are, asked once an hour. Raises AwsError."""
@@ -216,4 +225,5 @@ def _unknown(region: str) -> AwsError:
         code="UnknownRegion",
         text=f"the AWS SDK knows no region {region}",
         meaning=Meaning.PERSON,
+        remedy="Correct --region, or spec.region in a new HumanGovState",
     )

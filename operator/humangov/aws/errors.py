@@ -35,7 +35,24 @@ class _Rule:
     code: str  # a regular expression for the whole code
     text: str  # a regular expression to be found in the message
     meaning: Meaning
+    remedy: str = ""  # of what needs a person: what that person can do
 
+
+_GRANT = "Grant it to the operator's role (deploy/iam has the whole policy)"
+_TRUST = (
+    "Both have to allow it: the operator's role (deploy/iam), and the trust policy of the role that "
+    "spec.account.roleARN names, with spec.account.externalID if it asks for one"
+)
+_DENIED = (
+    "A policy forbids it expressly (of the organization, a boundary, the resource's own or the session's): there it "
+    "has to be excepted; granting it to the operator's role is not enough"
+)
+_HANGS = "Remove what else hangs on it, such as a policy"
+_QUOTA = "Ask AWS for a higher quota, or remove what is no longer used"
+_RENEW = "Renew the operator's credentials: they have expired, and nothing renews them by itself"
+_CREDENTIALS = "Look at the operator's credentials (the secret, the service account's role)"
+_KEY = "Look at the KMS key: it may be disabled, or its policy may forbid it"
+_SPEC = "Mend the value of the spec that AWS names"
 
 # First match wins. Texts are AWS's own: the botocore models, the service guides, and the retry tables of Terraform's
 # AWS provider, ACK and Crossplane.
@@ -58,8 +75,8 @@ _RULES = (
     _Rule("ResourceInUseException|OperationAbortedException|TableInUseException", r"", Meaning.RETRY_SOON),
     _Rule("EntityTemporarilyUnmodifiable|ConcurrentModification(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("LimitExceededException", r"simultaneous|[Ss]ubscriber limit|control plane|[Rr]ate", Meaning.RETRY_SOON),
-    _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.PERSON),
-    _Rule("DeleteConflict(Exception)?", r"", Meaning.CONFLICT),
+    _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.PERSON, _QUOTA),
+    _Rule("DeleteConflict(Exception)?", r"", Meaning.CONFLICT, _HANGS),
     # gone
     _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
     # throttled or ailing
@@ -72,15 +89,23 @@ _RULES = (
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
     _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("RequestTimeout.*|RequestTimeTooSkewed|EC2Throttled.*", r"", Meaning.RETRY_SOON),
-    # rights and credentials
-    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden|AllAccessDisabled", r"", Meaning.PERSON),
-    _Rule("ExpiredToken.*|InvalidClientTokenId|UnrecognizedClient.*|InvalidAccessKeyId", r"", Meaning.PERSON),
-    _Rule("SignatureDoesNotMatch|InvalidSignatureException|IncompleteSignature", r"", Meaning.PERSON),
-    _Rule("OptInRequired|MissingAuthenticationToken.*", r"", Meaning.PERSON),
+    # rights: what AWS forbids expressly is not cured by allowing it too
+    _Rule("AccessDenied", r"perform: sts:AssumeRole on", Meaning.PERSON, _TRUST),
+    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized", r"explicit deny", Meaning.PERSON, _DENIED),
+    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden", r"", Meaning.PERSON, _GRANT),
+    _Rule("AllAccessDisabled", r"", Meaning.PERSON, "Ask AWS's support why the account's access was disabled"),
+    # credentials
+    _Rule("ExpiredToken.*|RequestExpired", r"", Meaning.PERSON, _RENEW),
+    _Rule("InvalidClientTokenId|UnrecognizedClient.*|InvalidAccessKeyId", r"", Meaning.PERSON, _CREDENTIALS),
+    _Rule("MissingAuthenticationToken.*|IncompleteSignature", r"", Meaning.PERSON, _CREDENTIALS),
+    _Rule("SignatureDoesNotMatch|InvalidSignatureException", r"", Meaning.PERSON, f"{_CREDENTIALS}, and the clock"),
+    _Rule("OptInRequired", r"", Meaning.PERSON, "Enable the region for the account, or name another spec.region"),
     # refused values: a person's to mend, most likely in the spec
-    _Rule("ValidationException|ValidationError|InvalidParameter.*|InvalidInput", r"", Meaning.PERSON),
-    _Rule("MalformedPolicyDocument.*|InvalidRuntimeException|RequestTooLarge.*", r"", Meaning.PERSON),
-    _Rule("KMS.*Exception|ServiceQuotaExceeded.*|PolicyLengthExceeded.*", r"", Meaning.PERSON),
+    _Rule("InvalidRuntimeException", r"", Meaning.PERSON, "Choose another spec.function.runtime"),
+    _Rule("KMS.*Exception", r"", Meaning.PERSON, _KEY),
+    _Rule("ServiceQuotaExceeded.*|PolicyLengthExceeded.*", r"", Meaning.PERSON, _QUOTA),
+    _Rule("ValidationException|ValidationError|InvalidParameter.*|InvalidInput", r"", Meaning.PERSON, _SPEC),
+    _Rule("MalformedPolicyDocument.*|RequestTooLarge.*", r"", Meaning.PERSON, _SPEC),
 )
 
 _MISCONFIGURED = (
@@ -102,12 +127,14 @@ class AwsError(Exception):
     """A call that failed.
 
     `action` is the IAM name of what was called (`lambda:CreateFunction`), `target` the name of the resource,
-    `code` and `text` are AWS's (or the SDK's) words without what varies between two equal failures.
+    `code` and `text` are AWS's (or the SDK's) words without what varies between two equal failures; `remedy` is what a
+    person can do, empty where none is needed.
     """
 
-    def __init__(self, *, action: str, target: str, code: str, text: str, meaning: Meaning) -> None:
+    def __init__(self, *, action: str, target: str, code: str, text: str, meaning: Meaning, remedy: str = "") -> None:
         super().__init__(f"{action} on {target}: {code}: {text}")
         self.action, self.target, self.code, self.text, self.meaning = action, target, code, text, meaning
+        self.remedy = remedy
 
     @property
     def gone(self) -> bool:
@@ -116,10 +143,14 @@ class AwsError(Exception):
 
 def meaning_of(code: str, text: str) -> Meaning:
     """The verdict of the table; what it does not know is retried slowly, and shown."""
+    return _rule_of(code, text).meaning
+
+
+def _rule_of(code: str, text: str) -> _Rule:
     for rule in _RULES:
         if re.fullmatch(rule.code, code) and re.search(rule.text, text):
-            return rule.meaning
-    return Meaning.RETRY_SLOWLY
+            return rule
+    return _Rule(code, text, Meaning.RETRY_SLOWLY)
 
 
 def raise_for(error: ClientError | BotoCoreError, *, action: str, target: str) -> NoReturn:
@@ -127,13 +158,16 @@ def raise_for(error: ClientError | BotoCoreError, *, action: str, target: str) -
     if isinstance(error, ClientError):
         code = str(error.response.get("Error", {}).get("Code", "Unknown"))
         text = str(error.response.get("Error", {}).get("Message", "")) or "AWS gave no reason"
-        meaning = meaning_of(code, text)
+        rule = _rule_of(code, text)
+        meaning, remedy = rule.meaning, rule.remedy
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if meaning is Meaning.RETRY_SLOWLY and status >= 500:
             meaning = Meaning.RETRY_SOON
     else:
         code, text = type(error).__name__, str(error)
         # Else it is a time-out, a reset, a name that did not resolve.
-        meaning = Meaning.PERSON if isinstance(error, _MISCONFIGURED) else Meaning.RETRY_SOON
+        misconfigured = isinstance(error, _MISCONFIGURED)
+        meaning = Meaning.PERSON if misconfigured else Meaning.RETRY_SOON
+        remedy = "" if not misconfigured else _SPEC if isinstance(error, ParamValidationError) else _CREDENTIALS
     text = " ".join(_VARYING.sub("", text).split())
-    raise AwsError(action=action, target=target, code=code, text=text, meaning=meaning) from error
+    raise AwsError(action=action, target=target, code=code, text=text, meaning=meaning, remedy=remedy) from error

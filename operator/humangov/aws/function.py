@@ -9,13 +9,24 @@ from typing import Any
 
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.model import Change, Context, difference, missing_tags, require_ownership
+from humangov.aws.model import (
+    Change,
+    Context,
+    NotOwnedError,
+    adopts,
+    difference,
+    missing_tags,
+    require_ownership,
+    setting,
+    taking_over,
+)
 from humangov.bundle import Bundle
 from humangov.status import Finding
 from humangov.tenant import OWNER_TAG, Names
 
 RESOURCE = "function"
 _DESCRIPTION = "Erases the files of records deleted from {table}. Made by the HumanGovState operator"
+FORMER_ROLE_TAG = "humangov.io/former-role"  # of a function that was taken over
 _DESCRIPTION_LIMIT = 256  # Lambda's
 _CONFIGURATION_FIELDS = (
     "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
@@ -35,6 +46,7 @@ class Observed:
     configuration: Mapping[str, Any]  # of _CONFIGURATION_FIELDS, in the shape of UpdateFunctionConfiguration
     reserved_concurrency: int | None
     tags: Mapping[str, str] | None
+    package_type: str = "Zip"  # or Image
 
     @property
     def busy(self) -> bool:
@@ -121,10 +133,15 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         return [create, *_concurrency(None, desired)]
     if observed.tags is None:
         return []
-    require_ownership(kind="function", target=name, tags=observed.tags, names=desired.names)
+    require_ownership(kind="function", target=name, tags=observed.tags, names=desired.names, adoptable=True)
+    if observed.package_type != "Zip":
+        raise NotOwnedError(
+            f"function {name} is a container image, which can't be given the operator's code, so it is not touched. "
+            "Remove it, or give the tenant another spec.function.name; then this goes on by itself"
+        )
     if observed.busy:
         return []
-    changes = []
+    changes = [_take_over(observed.tags, observed, desired)] if adopts(observed.tags, desired.names) else []
     if observed.code_sha256 != desired.bundle.code_sha256 or observed.architecture != desired.architecture:
         what = difference(
             {
@@ -157,17 +174,14 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         )
     changes += _concurrency(observed.reserved_concurrency, desired)
     tags = missing_tags(actual=observed.tags, wanted=desired.tags)
-    if tags:
-        changes.append(
-            Change(
-                resource=RESOURCE,
-                action="lambda:TagResource",
-                target=name,
-                summary=f"set tags {', '.join(sorted(tags))}",
-                parameters={"Resource": desired.names.function_arn, "Tags": tags},
-            )
-        )
+    if tags and not adopts(observed.tags, desired.names):
+        changes.append(_tagging(desired, tags, summary=setting(tags)))
     return changes
+
+
+def is_taken_over(observed: Observed | None, desired: Desired) -> bool:
+    """Whether plan would make someone else's function ours."""
+    return observed is not None and observed.tags is not None and adopts(observed.tags, desired.names)
 
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
@@ -179,7 +193,7 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
         case "lambda:PutFunctionConcurrency" | "lambda:DeleteFunctionConcurrency":
             return replace(observed, reserved_concurrency=desired.reserved_concurrency) if observed else None
         case "lambda:TagResource":
-            return replace(observed, tags={**(observed.tags or {}), **desired.tags}) if observed else None
+            return replace(observed, tags={**(observed.tags or {}), **change.parameters["Tags"]}) if observed else None
         case _:
             return _observed(
                 answer,
@@ -202,7 +216,9 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         return Finding.waiting("Pending", f"Lambda is setting up function {name}", look_again_seconds=0.6)
     if observed.busy:
         return Finding.waiting("Updating", f"Lambda is updating function {name}", look_again_seconds=0.6)
-    return Finding.in_step("InStep", f"function {name} is {observed.state} with the operator's code")
+    former = observed.tags.get(FORMER_ROLE_TAG)
+    note = f"; {_of_the_former_role(former)}, and the function's tag {FORMER_ROLE_TAG}" if former else ""
+    return Finding.in_step("InStep", f"function {name} is {observed.state} with the operator's code{note}")
 
 
 def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:
@@ -237,6 +253,31 @@ def require_known_owner(observed: Observed, names: Names) -> None:
             text="Lambda could not tell the function's tags, so whose it is is not known", meaning=Meaning.RETRY_SOON,
         )  # fmt: skip
     require_ownership(kind="function", target=name, tags=observed.tags, names=names)
+
+
+def _take_over(tags: Mapping[str, str], observed: Observed, desired: Desired) -> Change:
+    """The mark comes first: what is changed afterwards is ours, and which role it had is not forgotten."""
+    former = str(observed.configuration.get("Role") or "")
+    told = taking_over(f"function {desired.names.tenant.function.name}")
+    wanted = missing_tags(actual=tags, wanted=desired.tags)
+    if former and former != desired.names.role_arn:
+        wanted |= {FORMER_ROLE_TAG: former}
+        told += f"; {_of_the_former_role(former)}"
+    return replace(_tagging(desired, wanted, summary=told), adopts=True)
+
+
+def _of_the_former_role(arn: str) -> str:
+    return f"its former role {arn} is not used by it any more: remove the role, unless something else uses it"
+
+
+def _tagging(desired: Desired, tags: Mapping[str, str], *, summary: str) -> Change:
+    return Change(
+        resource=RESOURCE,
+        action="lambda:TagResource",
+        target=desired.names.tenant.function.name,
+        summary=summary,
+        parameters={"Resource": desired.names.function_arn, "Tags": dict(tags)},
+    )
 
 
 def _delete(clients: Clients, name: str) -> bool:
@@ -307,4 +348,5 @@ def _observed(
         configuration=comparable,
         reserved_concurrency=reserved_concurrency,
         tags=tags,
+        package_type=configuration.get("PackageType") or "Zip",
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.model import Change, Context, missing_tags, require_ownership
+from humangov.aws.model import Change, Context, adopts, missing_tags, require_ownership, setting, taking_over
 from humangov.status import Finding
 from humangov.tenant import OWNER_TAG, Names
 
@@ -74,15 +74,13 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         return [create, _retention(desired, f"keep the log {desired.retention_days} days")]
     changes = []
     if observed.tags is not None:
-        require_ownership(kind="log group", target=name, tags=observed.tags, names=desired.names)
+        require_ownership(kind="log group", target=name, tags=observed.tags, names=desired.names, adoptable=True)
+        adopting = adopts(observed.tags, desired.names)
         tags = missing_tags(actual=observed.tags, wanted=desired.tags)
         if tags:
-            changes.append(
-                _change(
-                    desired, "logs:TagResource", f"set tags {', '.join(sorted(tags))}",
-                    resourceArn=desired.names.log_group_arn, tags=tags,
-                )
-            )  # fmt: skip
+            summary = taking_over(f"log group {name}") if adopting else setting(tags)
+            tagging = _change(desired, "logs:TagResource", summary, resourceArn=desired.names.log_group_arn, tags=tags)
+            changes.append(replace(tagging, adopts=adopting))
     if observed.retention_days != desired.retention_days:
         before = f"{observed.retention_days} days" if observed.retention_days else "for ever"
         changes.append(_retention(desired, f"retention {before} → {desired.retention_days} days"))

@@ -89,7 +89,32 @@ def plans(observations: Observations, desired: Mapping[str, Any]) -> dict[str, l
             planned[part] = module.plan(observations[part], desired[part])
         except NotOwnedError as error:
             planned[part] = Finding.needs_person("NotOwned", str(error))
+    if function.is_taken_over(_seen(observations, FUNCTION), desired[FUNCTION]):
+        planned[FUNCTION] = _of_taking_over(planned[FUNCTION], observations, desired[TRIGGER])
     return planned
+
+
+def _of_taking_over(
+    plan: list[Change] | Finding, observations: Observations, desired: trigger.Desired
+) -> list[Change] | Finding:
+    """A function that also works for somebody else is not made ours; not known is no reason to go on either."""
+    triggers = _seen(observations, TRIGGER)
+    if triggers is None:
+        return []
+    others = trigger.of_others(triggers, desired)
+    if not others or isinstance(plan, Finding):
+        return plan
+    told = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in others)
+    return Finding.needs_person(
+        "NotOwned",
+        f"function {desired.names.tenant.function.name} is not taken over: it also works for {told}. Delete that event "
+        "source mapping, or give the tenant another spec.function.name; then this goes on by itself",
+    )
+
+
+def _seen(observations: Observations, part: str) -> Any:
+    seen = observations[part]
+    return None if isinstance(seen, Unread) else seen
 
 
 def _read(read: Callable[[], Any]) -> Any:

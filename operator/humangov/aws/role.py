@@ -12,10 +12,14 @@ from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.model import (
     Change,
     Context,
+    NotOwnedError,
+    adopts,
     as_json,
     missing_tags,
     require_ownership,
+    setting,
     tag_list,
+    taking_over,
 )
 from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.status import Finding
@@ -64,7 +68,8 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
         boundary=(role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
         tags=_tags(role),
     )
-    if observed.tags.get(OWNER_TAG) != names.owner:  # the operator may have no right to read more of it
+    # Of another's the operator may have no right to read more.
+    if observed.tags.get(OWNER_TAG) != names.owner and not adopts(observed.tags, names):
         return observed
     observed = replace(observed, policy=_inline_policy(clients, name))
     if deep:
@@ -103,8 +108,17 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
             },
         )
         return [create, _put_policy(desired, "grant it this table, bucket, prefix and log group only")]
-    require_ownership(kind="role", target=name, tags=observed.tags, names=desired.names)
-    changes = []
+    require_ownership(kind="role", target=name, tags=observed.tags, names=desired.names, adoptable=True)
+    if observed.path != ROLE_PATH:
+        raise NotOwnedError(
+            f"role {name} exists under path {observed.path}, where the operator's roles are not, so it is not touched. "
+            "Rename or remove it, or give the tenant another spec.function.name; then this goes on by itself"
+        )
+    adopting = adopts(observed.tags, desired.names)
+    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
+    told = taking_over(f"role {name}") if adopting else setting(tags)
+    tagging = replace(_change(desired, "iam:TagRole", told, Tags=tag_list(tags)), adopts=adopting)
+    changes = [tagging] if adopting else []
     if observed.trust != desired.trust:
         changes.append(
             _change(
@@ -137,10 +151,7 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         )
     for arn in observed.attached or ():
         changes.append(_change(desired, "iam:DetachRolePolicy", f"detach the managed policy {arn}", PolicyArn=arn))
-    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
-    if tags:
-        changes.append(_change(desired, "iam:TagRole", f"set tags {', '.join(sorted(tags))}", Tags=tag_list(tags)))
-    return changes
+    return [*changes, tagging] if tags and not adopting else changes
 
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
@@ -175,7 +186,7 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
 
 def _told_of_the_boundary(error: AwsError, desired: Desired) -> AwsError:
     """The same error, with what AWS leaves out where the permissions boundary may be the reason."""
-    meaning, text = error.meaning, error.text
+    meaning, text, remedy = error.meaning, error.text, error.remedy
     if error.action in _WITH_THE_BOUNDARY_ALONE and error.code.startswith("AccessDenied"):
         given = f"gives {desired.boundary}" if desired.boundary else "gives none"
         text += (
@@ -184,8 +195,10 @@ def _told_of_the_boundary(error: AwsError, desired: Desired) -> AwsError:
         )
     elif error.gone and "Scope ARN" in error.text:  # the boundary is not there, rather than the role
         meaning = Meaning.PERSON
-        text += " That is what --permissions-boundary names"
-    return AwsError(action=error.action, target=error.target, code=error.code, text=text, meaning=meaning)
+        remedy = "Make the policy that --permissions-boundary names, or name another"
+    return AwsError(
+        action=error.action, target=error.target, code=error.code, text=text, meaning=meaning, remedy=remedy
+    )
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:

@@ -224,6 +224,15 @@ def reads_table(mapping: MappingObserved, names: Names) -> bool:
     return mapping.source_arn.startswith(f"{names.table_arn}/stream/")
 
 
+def of_others(observed: Observed, desired: Desired) -> list[MappingObserved]:
+    """The function's mappings that read something else than this tenant's table."""
+    return [
+        mapping
+        for mapping in observed.mappings
+        if mapping.source_arn != desired.stream_arn and not reads_table(mapping, desired.names)
+    ]
+
+
 def other_readers(clients: Clients, *, stream_arn: str) -> bool:
     """Whether any mapping known to Lambda still reads the stream. Raises AwsError."""
     return bool(_list(clients, target=stream_arn, EventSourceArn=stream_arn))
@@ -279,16 +288,12 @@ def _notes(observed: Observed, desired: Desired, current: MappingObserved) -> st
     older = [mapping.uuid for mapping in _outdated(observed, desired)]
     if older:
         notes += f"; trigger {', '.join(older)} of an older stream stays until that stream's records have expired"
-    foreign = [mapping.uuid for mapping in observed.mappings if _foreign(mapping, desired)]
+    foreign = [mapping.uuid for mapping in of_others(observed, desired)]
     if foreign:
         notes += f"; {', '.join(foreign)} calls the function from another source: not ours, left alone"
     if current.last_result.startswith("PROBLEM"):
         notes += f"; Lambda reports {current.last_result}"
     return notes
-
-
-def _foreign(mapping: MappingObserved, desired: Desired) -> bool:
-    return mapping.source_arn != desired.stream_arn and not reads_table(mapping, desired.names)
 
 
 def _create_change(desired: Desired) -> Change:

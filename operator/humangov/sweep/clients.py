@@ -1,4 +1,4 @@
-"""The SDK's clients that runs here use, with their time-outs, and as whom they run."""
+"""The SDK's clients that runs here use, with their time-outs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
-import botocore.session
 from botocore.config import Config
-from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,25 +20,6 @@ class AwsClients:
     s3: Any
     patient_s3: Any
     logs: Any
-
-
-def session_for(*, role_arn: str | None, external_id: str | None, session_name: str) -> boto3.Session:
-    """The caller's own credentials, or those of a role that they may take on; renewed before they expire."""
-    if role_arn is None:
-        return boto3.Session()
-    base = botocore.session.get_session()
-    more = {"ExternalId": external_id} if external_id else {}
-    fetcher = AssumeRoleCredentialFetcher(
-        client_creator=base.create_client,
-        source_credentials=base.get_credentials(),
-        role_arn=role_arn,
-        extra_args={"RoleSessionName": session_name, **more},
-    )
-    taken_on = botocore.session.Session()
-    taken_on._credentials = DeferredRefreshableCredentials(  # the SDK's only door for credentials that renew themselves
-        refresh_using=fetcher.fetch_credentials, method="assume-role"
-    )
-    return boto3.Session(botocore_session=taken_on)
 
 
 def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
