@@ -93,7 +93,10 @@ async def report(
     handled_sweep: str | None = None,
     quiet: bool = False,
 ) -> Outcome:
-    """One status write if anything differs, then an event a transition; none of both if `quiet`. Raises KubeError."""
+    """One status write if anything differs, then an event a transition; if `quiet`, only that something was adopted.
+
+    Raises KubeError.
+    """
     before = resource.get("status") or {}
     metadata, memory = resource["metadata"], operator.store.memory(key_of(resource))
     generation = int(metadata.get("generation") or 0)
@@ -116,11 +119,12 @@ async def report(
         await keep(operator, resource, operator.kube.apply_status(resource, status))
     was_ready_at = memory.ready_generation if memory.ready_generation is not None else ready_generation(before)
     memory.ready_generation = ready_generation(status) or was_ready_at
-    news = [
-        *transitions(before, status, own_doing=bool(applied)),
-        *_event_of_changes(was_ready_at, generation, applied or []),
-    ]
-    for event in news if not quiet else ():
+    applied = applied or []
+    news = _event_of_adoption(applied)  # told even if quiet: it is done once
+    if not quiet:
+        news += transitions(before, status, own_doing=bool(applied))
+        news += _event_of_changes(was_ready_at, generation, [change for change in applied if not change.adopts])
+    for event in news:
         await tell(operator, resource, event)
     logger.info(
         "%s: %s",
@@ -156,17 +160,16 @@ async def tell(operator: Operator, resource: Resource, event: Event) -> None:
         logger.warning("%s (%s: %s)", error, event.reason, event.message, extra={"tenant": key_of(resource)})
 
 
-def _event_of_changes(was_ready_at: int | None, generation: int, applied: list[Change]) -> list[Event]:
-    """Changes to a tenant that has been Ready deserve an event; the first provisioning is told by Ready itself.
-
-    That something of someone else's was taken over is told in any case.
-    """
+def _event_of_adoption(applied: list[Change]) -> list[Event]:
     adopted = [change.summary for change in applied if change.adopts]
-    news = [Event(kind="Normal", reason="Adopted", message="; ".join(adopted))] if adopted else []
-    others = [change for change in applied if not change.adopts]
-    if not others or was_ready_at is None:
-        return news
-    told = "; ".join(f"{change.resource}: {change.summary}" for change in others)
-    if was_ready_at == generation and not adopted:
+    return [Event(kind="Normal", reason="Adopted", message="; ".join(adopted))] if adopted else []
+
+
+def _event_of_changes(was_ready_at: int | None, generation: int, applied: list[Change]) -> list[Event]:
+    """Changes to a tenant that has been Ready deserve an event; the first provisioning is told by Ready itself."""
+    if not applied or was_ready_at is None:
+        return []
+    told = "; ".join(f"{change.resource}: {change.summary}" for change in applied)
+    if was_ready_at == generation:
         return [Event(kind="Normal", reason="DriftRepaired", message=f"changed from outside and put back: {told}")]
-    return [*news, Event(kind="Normal", reason="Updated", message=told)]
+    return [Event(kind="Normal", reason="Updated", message=told)]

@@ -35,6 +35,7 @@ DEFAULTS = {
     "Tables": "humangov-*",
     "Buckets": "humangov-*",
     "Functions": "humangov-*",
+    "TenantRoles": "humangov-tenant-*",
     "Boundary": "humangov-cleanup-boundary",
     "Namespace": "humangov",
     "ServiceAccount": "humangov-operator",

@@ -33,7 +33,8 @@ VALUES = {
     "Partition": PARTITION, "Region": REGION, "Account": ACCOUNT, "OIDCProvider": ISSUER, "ClusterARN": CLUSTER,
 }  # fmt: skip
 NEEDS_NO_PERMISSION = {"sts:GetCallerIdentity"}
-HANDED_OVER = {"iam:PassRole"}  # by CreateFunction and UpdateFunctionConfiguration, no call of its own
+# By CreateFunction and UpdateFunctionConfiguration; by the SDK, before a tenant's first call: no calls of our own.
+HANDED_OVER = {"iam:PassRole", "sts:AssumeRole"}
 CALLS = sorted((ACTIONS.keys() - NEEDS_NO_PERMISSION) | HANDED_OVER)
 MANAGED_POLICY_LIMIT = 6144  # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
@@ -99,6 +100,8 @@ def requests(action: str) -> list[tuple[str, Context]]:
     if service == "logs":
         # AWS's documents give the ARN with `:*` for some calls and without for others.
         return [(f"{NAMES.log_group_arn}{end}", {}) for end in ("", ":*")]
+    if service == "sts":
+        return [(f"arn:{PARTITION}:iam::{ELSEWHERE}:role/humangov-tenant-california", {})]
     if service == "iam":
         # A role that is not there has no path.
         on: list[tuple[str, Context]] = [(NAMES.role_arn, TO_LAMBDA | BOUND)]
@@ -130,7 +133,7 @@ def test_the_policy_allows_the_call_on_what_belongs_to_a_tenant(action: str) -> 
 @pytest.mark.parametrize("action", CALLS)
 def test_the_policy_refuses_the_same_call_in_another_account(action: str) -> None:
     for resource, context in requests(action):
-        if resource == "*" or action.startswith("s3:"):  # a bucket's ARN names no account
+        if resource == "*" or action.startswith(("s3:", "sts:")):  # a bucket's ARN names no account; of roles, any
             continue
         other = {key: value.replace(ACCOUNT, ELSEWHERE) for key, value in context.items()}
         assert not allowed(OPERATOR, action, resource.replace(ACCOUNT, ELSEWHERE), other)
@@ -178,6 +181,9 @@ CANNOT = [
     )),
     *((action, NAMES.role_arn) for action in (
         "iam:AttachRolePolicy", "iam:DeleteRolePermissionsBoundary", "iam:UpdateRole", "sts:AssumeRole",
+    )),
+    *(("sts:AssumeRole", role(name)) for name in (
+        "humangov-operator", "humangov-sweep", "admin", "x/humangov-tenant-a",
     )),
     *((action, BOUNDARY_ARN) for action in (
         "iam:CreatePolicyVersion", "iam:SetDefaultPolicyVersion", "iam:DeletePolicyVersion", "iam:DeletePolicy",
@@ -553,7 +559,8 @@ def test_every_action_exists_in_aws_and_star_stands_only_where_aws_knows_no_reso
                 assert statement["Condition"], "a star without a condition"
             else:
                 formats = [arn for kind in types for arn in known["Resources"][kind.lower()]["ARNFormats"]]
-                assert any(fits(resource, arn) for arn in formats) or action == LISTED_BY_STREAM, formats
+                here = resource.replace(":iam::*:", f":iam::{ACCOUNT}:")  # roles of any account
+                assert any(fits(here, arn) for arn in formats) or action == LISTED_BY_STREAM, formats
 
 
 def fits(resource: str, arn_format: str) -> bool:

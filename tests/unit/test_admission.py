@@ -64,6 +64,33 @@ def test_a_namespace_may_have_failures_put_only_into_a_bucket_that_it_may_name()
     assert "bucket california-b" in finding.message
 
 
+ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"
+
+
+@pytest.mark.parametrize("field", ["roleARN", "sweepRoleARN"])
+def test_a_namespace_may_have_only_roles_taken_on_that_its_patterns_match(field: str) -> None:
+    allowed = AllowedNames({"florida": Patterns(tables=("*",), buckets=("*",), roles=("arn:aws:iam::222*",))})
+    for account, told in (("222222222222", None), ("333333333333", "role " + ROLE.format("333333333333"))):
+        finding = refused(tenant(namespace="florida", account={field: ROLE.format(account)}), allowed=allowed)
+        assert (finding is None) == (told is None)
+        if finding and told:
+            assert told in finding.message
+            assert finding.reason == "NotAllowed"
+
+
+def test_one_table_name_in_two_accounts_is_two_tables_and_one_bucket_is_one_everywhere() -> None:
+    def of(account: str, name: str, bucket: str) -> Tenant:
+        return at(1, name, table=TABLE, bucket={"name": bucket}, account={"roleARN": ROLE.format(account)},
+                  function={"name": "f"})  # fmt: skip
+
+    here, there = of("222222222222", "a", "a-bucket"), of("333333333333", "b", "b-bucket")
+    assert shared(here, there) is None
+    assert shared(here, of("222222222222", "c", "c-bucket")) == "table the-table"
+    assert shared(here, of("333333333333", "d", "a-bucket")) is not None
+    # Which account the operator's own is may not be known yet.
+    assert shared(here, at(1, "e", table=TABLE, bucket={"name": "e-bucket"})) == "table the-table"
+
+
 def test_a_namespace_with_no_patterns_may_name_nothing() -> None:
     assert refused(tenant(), allowed=AllowedNames({"humangov": Patterns()})) is not None
 

@@ -27,7 +27,7 @@ def spec_schema() -> Mapping[str, Any]:
 ODD = {
     "memoryMiB": "memory_mib", "kmsKeyARN": "kms_key_arn",
     "sweepRoleARN": "sweep_role_arn", "externalID": "external_id",
-    "minimumAge": "minimum_age_seconds", "confirmAfter": "confirm_after_seconds",
+    "minimumAge": "minimum_age_seconds", "roleARN": "role_arn", "confirmAfter": "confirm_after_seconds",
 }  # fmt: skip
 
 
@@ -70,8 +70,11 @@ def test_the_defaults_are_those_of_the_definition() -> None:
     actual = tenant_leaves(tenant())
     not_spec = {
         (name,)
-        for name in ("namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared")
-    }
+        for name in (
+            "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared",
+            "recorded_account_id",
+        )
+    }  # fmt: skip
     assert set(wanted) == set(actual) - not_spec
     derived = {
         ("region",), ("table", "name"), ("bucket", "name"), ("function", "name"), ("failures", "bucket"), ("tags",),
@@ -92,7 +95,9 @@ def test_every_field_of_the_definition_is_read() -> None:
                     "maximumRecordAgeSeconds": 60},
         "logs": {"retentionDays": 7, "onDelete": "Retain", "kmsKeyARN": "arn:aws:kms:eu-west-1:123456789012:key/k"},
         "failures": {"bucket": "f-name"}, "tags": {"a": "b"}, "deletionPolicy": "Retain", "suspend": True,
-        "account": {"sweepRoleARN": "arn:aws:iam::123456789012:role/s", "externalID": "x"},
+        "adoption": "IfUntagged",
+        "account": {"roleARN": "arn:aws:iam::123456789012:role/r", "externalID": "x",
+                    "sweepRoleARN": "arn:aws:iam::123456789012:role/s"},
         "sweep": {"schedule": "1 2 3 4 5", "timeZone": "America/Los_Angeles", "suspend": True, "mode": "Delete",
                   "include": ["b*", "a*"], "minimumAge": "3d", "confirmAfter": "90m", "maximumOrphanPercent": 7,
                   "maximumErasures": 8},

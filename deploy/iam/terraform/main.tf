@@ -13,6 +13,7 @@ locals {
     Tables         = var.tables
     Buckets        = var.buckets
     Functions      = var.functions
+    TenantRoles    = var.tenant_roles
     Boundary       = var.boundary
     OIDCProvider   = var.oidc_provider != null ? var.oidc_provider : ""
     ClusterARN     = var.cluster_arn != null ? var.cluster_arn : ""

@@ -70,6 +70,12 @@ variable "sweep_service_account" {
   default     = "humangov-operator-sweep"
 }
 
+variable "tenant_roles" {
+  description = "Pattern of the names of roles, in any account, that spec.account.roleARN may name."
+  type        = string
+  default     = "humangov-tenant-*"
+}
+
 variable "sweep_roles" {
   description = "Pattern of the names of roles, in any account, that spec.account.sweepRoleARN may name."
   type        = string

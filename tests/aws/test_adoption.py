@@ -1,0 +1,230 @@
+"""spec.adoption: IfUntagged: what the hand-made walkthrough leaves in an account is taken over, and nothing else is.
+
+Runs on MiniStack. The walkthrough: a function HumanGovDeleteFile with a role of full access, a trigger from LATEST, a
+stream turned on by hand, and the log group that Lambda made.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.aws import snapshot
+from tests.aws.world import CLUSTER, REGION, Fault, World, error, on
+
+FUNCTION = "HumanGovDeleteFile"
+GROUP = f"/aws/lambda/{FUNCTION}"
+OWNER = f"{CLUSTER}/humangov/california"
+MARK = "humangov.io/tenant"
+TRUST = json.dumps({
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+})  # fmt: skip
+FULL_ACCESS = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+
+def code() -> bytes:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as output:
+        output.writestr("lambda_function.py", "def lambda_handler(event, context):\n    return None\n")
+    return archive.getvalue()
+
+
+def by_hand(world: World, **function: Any) -> str:
+    """The fourteen console steps. Returns the trigger's UUID."""
+    world.make_table(view_type="NEW_AND_OLD_IMAGES")
+    world.make_bucket()
+    iam, lambda_ = world.sdk.client("iam"), world.sdk.client("lambda")
+    role = iam.create_role(RoleName="HumanGovLambdaRole", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    iam.attach_role_policy(RoleName="HumanGovLambdaRole", PolicyArn=FULL_ACCESS)
+    world.sdk.client("logs").create_log_group(logGroupName=GROUP)
+    lambda_.create_function(**{
+        "FunctionName": FUNCTION, "Runtime": "python3.12", "Role": role, "Handler": "lambda_function.lambda_handler",
+        "Code": {"ZipFile": code()}, "Timeout": 3, **function,
+    })  # fmt: skip
+    return str(mapping_of(world, stream_arn(world)))
+
+
+def mapping_of(world: World, source: str) -> str:
+    made = world.sdk.client("lambda").create_event_source_mapping(
+        FunctionName=FUNCTION, EventSourceArn=source, StartingPosition="LATEST", BatchSize=100
+    )
+    return str(made["UUID"])
+
+
+def stream_arn(world: World, table: str = "humangov-california-dynamodb") -> str:
+    return str(world.sdk.client("dynamodb").describe_table(TableName=table)["Table"]["LatestStreamArn"])
+
+
+def adopting(world: World, **spec: Any) -> dict[str, Any]:
+    return world.manifest(**{"adoption": "IfUntagged", "function": {"name": FUNCTION}, **spec})
+
+
+def test_the_walkthroughs_function_and_trigger_are_taken_over_and_brought_in_step(world: World) -> None:
+    uuid = by_hand(world)
+    before = stream_arn(world)
+    key = world.apply(adopting(world))
+    world.settle(key, passes=30)
+    assert world.ready(key).startswith("True"), world.ready(key)
+    lambda_ = world.sdk.client("lambda")
+    found = lambda_.get_function(FunctionName=FUNCTION)
+    assert found["Configuration"]["CodeSha256"] == world.bundle.code_sha256
+    assert found["Tags"][MARK] == OWNER
+    assert found["Configuration"]["Role"] == f"arn:aws:iam::{world.account}:role/humangov/{FUNCTION}-{REGION}"
+    # The same trigger goes on from where it is: nothing that it was about to see is lost or seen twice.
+    [mapping] = lambda_.list_event_source_mappings(FunctionName=FUNCTION)["EventSourceMappings"]
+    assert mapping["UUID"] == uuid
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert stream_arn(world) == before
+    # Its old role is told of, and left alone.
+    role = f"arn:aws:iam::{world.account}:role/HumanGovLambdaRole"
+    assert role in world.condition(key, "FunctionReady")["message"]
+    attached = world.sdk.client("iam").list_attached_role_policies(RoleName="HumanGovLambdaRole")["AttachedPolicies"]
+    assert [one["PolicyArn"] for one in attached] == [FULL_ACCESS]
+    told = [event for event in world.kube.events if event.reason == "Adopted"]
+    assert {one.kind for one in told} == {"Normal"}
+    assert any(FUNCTION in one.message and role in one.message for one in told)
+    # Settled, and no surprise to the next life.
+    world.new_life()
+    world.one_pass(key)
+    assert world.line.writes() + world.line.kube_writes() == []
+
+
+def test_the_mark_is_the_first_write_to_what_is_taken_over(world: World) -> None:
+    by_hand(world)
+    world.settle(world.apply(adopting(world)), passes=30)
+    writes = [
+        call.action for call in world.line.calls
+        if call.writes and FUNCTION in json.dumps(call.parameters, default=str) and call.action.startswith("lambda:")
+    ]  # fmt: skip
+    assert writes[0] == "lambda:TagResource"
+
+
+def test_without_adoption_it_is_left_alone_and_the_message_says_how_to_have_it_taken_over(world: World) -> None:
+    by_hand(world)
+    before = snapshot.snapshot(world)
+    key = world.apply(adopting(world, adoption="Never"))
+    world.one_pass(key)
+    world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned")
+    assert "spec.adoption: IfUntagged" in world.ready(key)
+    assert snapshot.snapshot(world) == before
+
+
+def of_another(world: World) -> None:
+    arn = f"arn:aws:lambda:{REGION}:{world.account}:function:{FUNCTION}"
+    world.sdk.client("lambda").tag_resource(Resource=arn, Tags={MARK: "other-cluster/humangov/california"})
+
+
+def log_of_another(world: World) -> None:
+    arn = f"arn:aws:logs:{REGION}:{world.account}:log-group:{GROUP}"
+    world.sdk.client("logs").tag_resource(resourceArn=arn, tags={MARK: "other-cluster/humangov/california"})
+
+
+def role_elsewhere(world: World) -> None:
+    world.sdk.client("iam").create_role(RoleName=f"{FUNCTION}-{REGION}", AssumeRolePolicyDocument=TRUST)
+
+
+def second_source(world: World) -> None:
+    world.make_table("payroll", view_type="NEW_AND_OLD_IMAGES")
+    mapping_of(world, stream_arn(world, "payroll"))
+
+
+@pytest.mark.parametrize(("spoil", "told"), [
+    (of_another, "belongs to other-cluster/humangov/california"),
+    (log_of_another, "belongs to other-cluster/humangov/california"),
+    (role_elsewhere, "exists under path /"),
+    (second_source, "it also works for"),
+])  # fmt: skip
+def test_what_is_another_s_or_works_for_another_is_not_taken_over_and_nothing_is_written(
+    world: World, spoil: Callable[[World], None], told: str
+) -> None:
+    by_hand(world)
+    spoil(world)
+    before = snapshot.snapshot(world)
+    key = world.apply(adopting(world))
+    for _ in range(3):
+        world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned"), world.ready(key)
+    assert told in world.ready(key)
+    assert snapshot.snapshot(world) == before
+    assert world.line.writes() == []
+
+
+def test_a_container_image_is_not_taken_over(world: World) -> None:
+    by_hand(world)
+
+    def as_image(answer: Any) -> Any:
+        return {**answer, "Configuration": {**answer["Configuration"], "PackageType": "Image"}}
+
+    world.line.faults = [Fault(on("lambda:GetFunction"), alter=as_image)]
+    key = world.apply(adopting(world))
+    for _ in range(2):
+        world.one_pass(key)
+    assert world.ready(key).startswith("False NotOwned")
+    assert "container image" in world.ready(key)
+    assert [call for call in world.line.writes() if call.startswith("lambda:")] == []
+
+
+@pytest.mark.parametrize("unread", ["lambda:ListEventSourceMappings", "logs:ListTagsForResource", "iam:GetRole"])
+def test_while_a_read_fails_nothing_is_taken_for_nobodys(world: World, unread: str) -> None:
+    by_hand(world)
+    before = snapshot.snapshot(world)
+    world.line.faults = [Fault(on(unread), error=error("InternalFailure", "", status=500))]
+    key = world.apply(adopting(world))
+    for _ in range(3):
+        world.one_pass(key)
+    after = snapshot.snapshot(world)
+    spared = {
+        "lambda:ListEventSourceMappings": "functions",
+        "logs:ListTagsForResource": "log groups",
+        "iam:GetRole": "roles",
+    }
+    assert after[spared[unread]] == before[spared[unread]]
+
+
+def test_what_was_retained_is_taken_over_by_the_same_state_made_anew(world: World) -> None:
+    key = world.provisioned(deletionPolicy="Retain")
+    before = snapshot.snapshot(world)
+    world.delete(key)
+    world.settle(key)
+    again = world.apply(world.manifest(adoption="IfUntagged"))
+    world.settle(again, passes=30)
+    assert world.ready(again).startswith("True"), world.ready(again)
+    after = snapshot.snapshot(world)
+    assert after["mappings"] == before["mappings"]
+    assert after["functions"] == before["functions"]
+    assert after["roles"] == before["roles"]
+    assert after["log groups"] == before["log groups"]
+    world.delete(again)
+    world.settle(again, passes=30)
+    # Whose the stream is was forgotten with the mark, and it may have other readers by now: it stays, and that is told.
+    assert world.remains() == ["stream"]
+    assert "stream" in world.kube.events[-1].message
+
+
+def test_without_adoption_what_was_retained_is_nobodys(world: World) -> None:
+    key = world.provisioned(deletionPolicy="Retain")
+    world.delete(key)
+    world.settle(key)
+    again = world.apply()
+    world.one_pass(again)
+    world.one_pass(again)
+    assert world.ready(again).startswith("False NotOwned")
+
+
+def test_a_deletion_removes_what_was_taken_over_but_not_the_former_role_nor_the_stream_of_others(world: World) -> None:
+    by_hand(world)
+    key = world.apply(adopting(world))
+    world.settle(key, passes=30)
+    world.delete(key)
+    world.settle(key, passes=30)
+    found = snapshot.snapshot(world)
+    assert found["functions"] == found["mappings"] == found["log groups"] == []
+    assert [role["name"] for role in found["roles"]] == ["HumanGovLambdaRole"]
+    assert stream_arn(world)
