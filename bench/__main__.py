@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, moto, sweep
+from bench import calls, cleanup, events, matrix, moto, sweep
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
@@ -75,6 +75,28 @@ def cleanup_command(*, repeats: int, json_only: bool) -> None:
 def sweep_command(*, sizes: tuple[int, ...], repeats: int, json_only: bool) -> None:
     """A sweep beside the bare listing and scan, and beside the usual script: seconds, peak memory, requests."""
     _print(lambda: sweep.run(say=say, sizes=sizes, repeats=repeats), json_only=json_only)
+
+
+def _matrix(command: Callable[..., None]) -> Callable[..., None]:
+    flows = click.option(
+        "--flow", "flows", multiple=True, help="Only flows whose name begins so, such as create, drift."
+    )
+    jobs = click.option("--jobs", type=click.IntRange(min=1, max=16), default=2, help="Processes at once.")
+    return flows(jobs(_json_only(command)))
+
+
+@main.command("crash-matrix", context_settings=_CONTEXT)
+@_matrix
+def crash_matrix_command(*, flows: tuple[str, ...], jobs: int, json_only: bool) -> None:
+    """Create, update, each drift, delete, retain, adopt: the operator dies before and after every single call."""
+    _print(lambda: matrix.run(say=say, faults=False, flows=flows, jobs=jobs), json_only=json_only)
+
+
+@main.command("fault-matrix", context_settings=_CONTEXT)
+@_matrix
+def fault_matrix_command(*, flows: tuple[str, ...], jobs: int, json_only: bool) -> None:
+    """The same flows: every single call fails in each way in which it can, and the operator goes on."""
+    _print(lambda: matrix.run(say=say, faults=True, flows=flows, jobs=jobs), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

@@ -47,7 +47,7 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
             return await end_unreadable(operator, resource, error)
         return await report(operator, resource, ready=Finding.needs_person("InvalidSpec", str(error)))
     if tenant.deleting:
-        return await teardown(operator, resource, tenant)
+        return await teardown(operator, resource, tenant, failing_seconds=failing_seconds)
     refused = admission.refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:
         return await report(operator, resource, ready=refused)
@@ -122,6 +122,8 @@ async def _bring_in_step(
             for part, finding in findings.items()
         }  # fmt: skip
     memory.passes += 1
+    # What only a deep pass sees is not left to the next one in turn.
+    memory.deep_failed = deep and any(finding.failed for finding in findings.values())
     ready = summary(findings, **_ready_words(tenant))
     if ready.status == "True" and _shares_files(tenant):
         ready = _files_shared(tenant)
@@ -380,4 +382,5 @@ def _is_deep(memory: Memory, tenant: Tenant, resource: Resource, *, every: int) 
         or memory.bucket is None  # never read in this life: an absence must be seen, not assumed
         or memory.passes % every == 0
         or asked != (resource.get("status") or {}).get("lastHandledReconcile")
+        or memory.deep_failed
     )

@@ -33,6 +33,7 @@ class Memory:
     settled_generation: int | None = None  # None while anything is under way
     ready_generation: int | None = None  # the last at which it was Ready
     bucket: bucket.Observed | None = None  # as the last deep pass saw it
+    deep_failed: bool = False  # the last deep pass could not read or write something
     failures_counted: bool = False  # in this life, and none was left
     carried: Carried | None = None
     absent_since: float | None = None  # monotonic; when teardown first found everything gone

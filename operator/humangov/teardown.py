@@ -31,8 +31,9 @@ class _Remains:
     stays: list[str] = field(default_factory=list)
 
 
-async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Outcome:
+async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, failing_seconds: float) -> Outcome:
     """One pass over a tenant that is being deleted. Raises KubeError."""
+    patient = failing_seconds < operator.settings.patience_seconds
     if FINALIZER not in (resource["metadata"].get("finalizers") or ()):
         return Outcome(forget=True)
     if not (resource.get("status") or {}).get("aws"):
@@ -50,9 +51,13 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant) -> Ou
     identity = await identify(operator, resource, clients)
     if tenant.deletion_policy == "Retain":
         await sweeps.remove(operator, tenant)
-        marked = "all of them"
+        passing, marked = identity if isinstance(identity, Finding) else None, "all of them"
         if not isinstance(identity, Finding):
-            marked = await operator.in_thread(partial(_release, clients, Names(tenant=tenant, identity=identity)))
+            failed = await operator.in_thread(partial(_release, clients, Names(tenant=tenant, identity=identity)))
+            passing = next((error for error in map(finding_of_error, failed.values()) if error.soon), None)
+            marked = ", ".join(failed)
+        if patient and passing is not None and passing.soon:
+            return await report(operator, resource, ready=passing)
         return await _let_go(operator, resource, _retained_event(tenant, marked))
     if isinstance(identity, Finding):
         return await report(operator, resource, ready=identity)
@@ -222,9 +227,9 @@ def _is_young(operator: Operator, tenant: Tenant) -> bool:
     return min(age, operator.monotonic() - operator.started_at) <= operator.settings.young_seconds
 
 
-def _release(clients: Clients, names: Names) -> str:
-    """Take our marks off what stays, as far as AWS lets us; what kept its mark, in words."""
-    marked = []
+def _release(clients: Clients, names: Names) -> dict[str, AwsError]:
+    """Take our marks off what stays, as far as AWS lets us; what kept its mark, and why."""
+    marked = {}
     for what, release in (
         ("trigger", partial(trigger.release, clients, names)),
         ("function", partial(function.release, clients, names)),
@@ -238,8 +243,8 @@ def _release(clients: Clients, names: Names) -> str:
             continue
         except AwsError as error:
             if error.meaning is not Meaning.GONE:
-                marked.append(what)
-    return ", ".join(marked)
+                marked[what] = error
+    return marked
 
 
 def _retained_event(tenant: Tenant, marked: str) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 
 import pytest
 from humangov.bundle import Bundle, bundle
@@ -24,7 +25,13 @@ def code() -> Bundle:
 
 
 @pytest.fixture
-def world(sdk: Sdk, code: Bundle, monkeypatch: pytest.MonkeyPatch) -> World:
+def worlds(sdk: Sdk, code: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[[], World]:
+    """New worlds, one after the other: what was made last is the one in which the SDK's clients are."""
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return World(sdk=sdk, account=f"{secrets.randbelow(9 * 10**11) + 10**11}", bundle=code)
+    return lambda: World(sdk=sdk, account=f"{secrets.randbelow(9 * 10**11) + 10**11}", bundle=code)
+
+
+@pytest.fixture
+def world(worlds: Callable[[], World]) -> World:
+    return worlds()

@@ -286,6 +286,21 @@ def test_retain_takes_our_tags_off_and_nothing_else(world: World, late: bool) ->
     assert world.event_reasons()[-1] == "Retained"
 
 
+@pytest.mark.parametrize("action", ["sts:GetCallerIdentity", "lambda:GetFunction", "iam:UntagRole"])
+def test_retain_tries_again_while_aws_is_only_ailing_but_not_for_long(world: World, action: str) -> None:
+    key = world.provisioned(deletionPolicy="Retain")
+    world.new_life()
+    world.line.faults = [Fault(on(action), error=throttled())]
+    world.delete(key)
+    assert not world.one_pass(key).forget
+    assert "Rate exceeded" in world.ready(key)
+    world.clock.forward(60)
+    assert not world.one_pass(key).forget
+    world.clock.forward(61)
+    assert world.one_pass(key).forget
+    assert "could not be taken off" in world.kube.events[-1].message
+
+
 @pytest.mark.parametrize(
     "action",
     ["sts:GetCallerIdentity", "lambda:GetFunction", "iam:GetRole", "lambda:UntagResource", "dynamodb:UntagResource"],

@@ -6,145 +6,15 @@ change at once.
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from humangov.tenant import RECONCILE_ANNOTATION
 
 from tests.aws import snapshot
+from tests.aws.drifts import DRIFTS, Drift, configure
 from tests.aws.world import Fault, World, on, throttled
 
-NAME = "humangov-california-delete-file"
-ROLE = f"{NAME}-us-east-1"
-GROUP = f"/aws/lambda/{NAME}"
-OPEN_DOOR = json.dumps({
-    "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
-})  # fmt: skip
-ANYBODY = json.dumps({
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}],
-})  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Drift:
-    """`deep`: seldom changes, so it is looked at in every sixth pass only."""
-
-    what: str
-    by_hand: Callable[[World], Any]
-    deep: bool = False
-
-
-def iam(world: World) -> Any:
-    return world.sdk.client("iam")
-
-
-def awslambda(world: World) -> Any:
-    return world.sdk.client("lambda")
-
-
-def logs(world: World) -> Any:
-    return world.sdk.client("logs")
-
-
-def configure(**fields: Any) -> Callable[[World], Any]:
-    return lambda world: awslambda(world).update_function_configuration(FunctionName=NAME, **fields)
-
-
-def mapping_uuid(world: World) -> str:
-    return str(awslambda(world).list_event_source_mappings()["EventSourceMappings"][0]["UUID"])
-
-
-def map_differently(**fields: Any) -> Callable[[World], Any]:
-    return lambda world: awslambda(world).update_event_source_mapping(UUID=mapping_uuid(world), **fields)
-
-
-def other_code() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("cleanup/handler.py", "def handle(event, context): ...")
-    return buffer.getvalue()
-
-
-def second_mapping(world: World) -> None:
-    [table] = snapshot.tables(world)
-    awslambda(world).create_event_source_mapping(
-        FunctionName=NAME, EventSourceArn=table["arn"], StartingPosition="TRIM_HORIZON",
-        Tags={"humangov.io/tenant": "test-cluster/humangov/california"},
-    )  # fmt: skip
-
-
-def attach(world: World) -> None:
-    arn = iam(world).create_policy(PolicyName="open-door", PolicyDocument=OPEN_DOOR)["Policy"]["Arn"]
-    iam(world).attach_role_policy(RoleName=ROLE, PolicyArn=arn)
-
-
-def group_arn(world: World) -> str:
-    return f"arn:aws:logs:us-east-1:{world.account}:log-group:{GROUP}"
-
-
-def function_arn(world: World) -> str:
-    return f"arn:aws:lambda:us-east-1:{world.account}:function:{NAME}"
-
-
-def remove_role(world: World) -> None:
-    iam(world).delete_role_policy(RoleName=ROLE, PolicyName="humangov-cleanup")
-    iam(world).delete_role(RoleName=ROLE)
-
-
-DRIFTS = [
-    Drift("the role's policy", lambda w: iam(w).put_role_policy(
-        RoleName=ROLE, PolicyName="humangov-cleanup", PolicyDocument=OPEN_DOOR)),
-    Drift("the role's policy removed", lambda w: iam(w).delete_role_policy(
-        RoleName=ROLE, PolicyName="humangov-cleanup")),
-    Drift("who may assume the role", lambda w: iam(w).update_assume_role_policy(
-        RoleName=ROLE, PolicyDocument=ANYBODY)),
-    Drift("a foreign inline policy", lambda w: iam(w).put_role_policy(
-        RoleName=ROLE, PolicyName="foreign", PolicyDocument=OPEN_DOOR), deep=True),
-    Drift("an attached managed policy", attach, deep=True),
-    Drift("the role's tag stripped", lambda w: iam(w).untag_role(RoleName=ROLE, TagKeys=["team"])),
-    Drift("the role removed", remove_role),
-    Drift("retention", lambda w: logs(w).put_retention_policy(logGroupName=GROUP, retentionInDays=1)),
-    Drift("retention removed", lambda w: logs(w).delete_retention_policy(logGroupName=GROUP)),
-    Drift("the log group removed", lambda w: logs(w).delete_log_group(logGroupName=GROUP)),
-    Drift("the log group's tag stripped", lambda w: logs(w).untag_resource(
-        resourceArn=group_arn(w), tagKeys=["team"]), deep=True),
-    Drift("the code", lambda w: awslambda(w).update_function_code(FunctionName=NAME, ZipFile=other_code())),
-    Drift("memory", configure(MemorySize=128)),
-    Drift("time-out", configure(Timeout=3)),
-    Drift("runtime", configure(Runtime="python3.12")),
-    Drift("environment", configure(Environment={"Variables": {"HUMANGOV_BUCKET": "another"}})),
-    Drift("a variable added", configure(Environment={"Variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/x"}})),
-    Drift("handler", configure(Handler="evil.handle")),
-    Drift("the function's role", configure(Role="arn:aws:iam::123456789012:role/other")),
-    Drift("layers", configure(Layers=["arn:aws:lambda:us-east-1:123456789012:layer:evil:1"])),
-    Drift("description", configure(Description="mine")),
-    Drift("where it logs", configure(LoggingConfig={"LogGroup": "/elsewhere", "LogFormat": "Text"})),
-    Drift("concurrency", lambda w: awslambda(w).put_function_concurrency(
-        FunctionName=NAME, ReservedConcurrentExecutions=1)),
-    Drift("the function's tag stripped", lambda w: awslambda(w).untag_resource(
-        Resource=function_arn(w), TagKeys=["team"])),
-    Drift("the function removed", lambda w: awslambda(w).delete_function(FunctionName=NAME)),
-    Drift("the trigger off", map_differently(Enabled=False)),
-    Drift("batch size", map_differently(BatchSize=1)),
-    Drift("batching window", map_differently(MaximumBatchingWindowInSeconds=9)),
-    Drift("parallelization", map_differently(ParallelizationFactor=5)),
-    Drift("retries", map_differently(MaximumRetryAttempts=-1)),
-    Drift("record age", map_differently(MaximumRecordAgeInSeconds=-1)),
-    Drift("bisecting", map_differently(BisectBatchOnFunctionError=False)),
-    Drift("partial batches", map_differently(FunctionResponseTypes=[])),
-    Drift("filters cleared", map_differently(FilterCriteria={})),
-    Drift("filters", map_differently(FilterCriteria={"Filters": [{"Pattern": '{"eventName":["INSERT"]}'}]})),
-    Drift("the trigger removed", lambda w: awslambda(w).delete_event_source_mapping(UUID=mapping_uuid(w))),
-    Drift("the trigger's tag stripped", lambda w: awslambda(w).untag_resource(
-        Resource=snapshot.mapping_arn(w, mapping_uuid(w)), TagKeys=["team"]), deep=True),
-    Drift("a second mapping", second_mapping, deep=True),
-]  # fmt: skip
 SHALLOW = [drift for drift in DRIFTS if not drift.deep]
 DEEP = [drift for drift in DRIFTS if drift.deep]
 

@@ -96,19 +96,26 @@ class Line:
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
         self.kill_after_write: int | None = None
+        self.kill_at: tuple[int, str] | None = None  # the number of a call, from 1, and "before" or "after" its effect
         self.dead = False
         self._writes = 0
+        self._calls = 0
 
     def pass_through(self, call: Call, do: Callable[[], Any]) -> Any:
         if self.dead:
             raise Killed
         self.calls.append(call)
+        self._calls += 1
+        self._dies("before")
         fault = next((fault for fault in self.faults if fault.times != 0 and fault.hits(call)), None)
         if fault is not None and fault.times is not None:
             fault.times -= 1
         if fault is not None and fault.error is not None and not fault.after_effect:
             raise fault.error
-        answer = do() if fault is None or fault.instead is None else fault.instead(call)
+        try:
+            answer = do() if fault is None or fault.instead is None else fault.instead(call)
+        finally:
+            self._dies("after")
         if call.writes:
             self._writes += 1
             if self._writes == self.kill_after_write:
@@ -117,6 +124,11 @@ class Line:
         if fault is not None and fault.error is not None:
             raise fault.error
         return fault.alter(answer) if fault is not None and fault.alter is not None else answer
+
+    def _dies(self, side: str) -> None:
+        if self.kill_at == (self._calls, side):
+            self.dead = True
+            raise Killed
 
     def forget(self) -> list[Call]:
         """The calls so far, which are no longer remembered."""

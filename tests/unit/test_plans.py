@@ -108,7 +108,9 @@ def test_a_stream_that_somebody_enabled_right_after_ours_is_not_ours() -> None:
 
 
 def test_a_stream_enabled_anew_by_our_last_life_is_ours_although_an_older_label_stands() -> None:
-    tags = {**enabling(1), "humangov.io/stream": "2026-02-01T00:00:00.000"}
+    older = "2026-03-01T12:00:00.000"  # of a moment before
+    tags = {**enabling(1), "humangov.io/stream": older}
+    tags["humangov.io/stream-enabling"] += f" {older}"
     assert actions(stream_plan(replace(TABLE, tags=tags))) == ["dynamodb:TagResource"]
 
 

@@ -1,7 +1,8 @@
 """The table's stream: turned on by us where it is off, never cycled where it is on.
 
-Who turned it on is written on the table: `humangov.io/stream-enabling=<time>` before, `humangov.io/stream=<label>`
-after. Only a stream whose label is in that tag, beside our mark of ownership, is ours to turn off.
+Who turned it on is written on the table: `humangov.io/stream-enabling=<time> <label of ours before>` before,
+`humangov.io/stream=<label>` after. Only a stream whose label is in that tag, beside our mark of ownership, is ours to
+turn off.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ STREAM_TAG = "humangov.io/stream"
 ENABLING_TAG = "humangov.io/stream-enabling"
 OUR_TAGS = (STREAM_TAG, ENABLING_TAG, OWNER_TAG)
 TAGS_SETTLE = timedelta(seconds=30)  # DynamoDB's tags are eventually consistent
+_CLOCKS_DIFFER = timedelta(seconds=5)
 _ENABLING_LASTS = timedelta(seconds=30)  # between the tag before and the stream's birth
 
 
@@ -92,7 +94,8 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         return []
     tag: dict[str, Any] = {"resource": RESOURCE, "target": desired.table, "action": "dynamodb:TagResource"}
     if not observed.enabled:
-        enabling = {ENABLING_TAG: desired.now.isoformat(timespec="seconds"), OWNER_TAG: desired.owner}
+        begun = f"{desired.now.isoformat(timespec='seconds')} {(observed.tags or {}).get(STREAM_TAG, '')}".strip()
+        enabling = {ENABLING_TAG: begun, OWNER_TAG: desired.owner}
         return [
             Change(
                 **tag,
@@ -258,16 +261,15 @@ def _enabled_by_our_last_life(observed: Observed, owner: str) -> bool:
     tags = observed.tags or {}
     if tags.get(OWNER_TAG) != owner or tags.get(STREAM_TAG) == observed.label:
         return False
+    moment, _, before = tags.get(ENABLING_TAG, "").partition(" ")
+    if tags.get(STREAM_TAG, "") != before:
+        return False  # that enabling came to its end; this stream is somebody's after it
     born = born_at(observed.label)
     try:
-        enabling = datetime.fromisoformat(tags.get(ENABLING_TAG, ""))
+        enabling = datetime.fromisoformat(moment)
     except ValueError:
         return False
-    begun = enabling - timedelta(seconds=5)
-    marked = born_at(tags.get(STREAM_TAG))
-    if marked is not None and marked >= begun:
-        return False  # that enabling came to its end; this stream is somebody's after it
-    return born is not None and begun <= born <= enabling + _ENABLING_LASTS
+    return born is not None and enabling - _CLOCKS_DIFFER <= born <= enabling + _ENABLING_LASTS
 
 
 def _tagging(desired: Desired, tags: Mapping[str, str]) -> dict[str, Any]:

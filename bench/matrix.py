@@ -1,0 +1,117 @@
+"""Every flow of a tenant, cut off or failed at every call that it makes: `crash-matrix` and `fault-matrix`.
+
+tests/aws/test_matrix.py tries a share of these points, here all are tried. Worlds are the tests': AWS is the sandbox's
+MiniStack, the API server one in memory.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+
+from humangov.bundle import Bundle, bundle
+
+from bench.measure import Report, Table
+from bench.rig import NotMeasuredError, Say
+from sandbox.demo.stage import sandbox_up
+from tests.aws import matrix
+from tests.aws.flows import FLOWS
+from tests.aws.world import Sdk, World
+
+_HEADER = ("FLOW", "CALLS", "POINTS", "FAILED")
+_REPAIR = "drift"
+
+_CRASH_NOTES = """
+A point is a call of AWS or of the API server at which the process dies, before the call or after its effect; the calls
+are those that an undisturbed run made. The next life has to end in step, with the same AWS objects and conditions as
+the undisturbed run, then write nothing, and leave after a deletion what the undisturbed run left.
+""".strip().splitlines()
+_FAULT_NOTES = """
+A point is a call of AWS or of the API server that fails once in one way: throttled, 500, denied, an unknown code, a
+time-out; a write also with its effect taken place and the answer lost; a read also with a stale "not found"; the API
+server's also with a conflict. What has to come of it is what the crash matrix asks.
+""".strip().splitlines()
+
+
+@dataclass(frozen=True)
+class _Tried:
+    flow: str
+    calls: int
+    points: int
+    failed: tuple[str, ...]
+
+
+def run(*, say: Say, faults: bool, flows: Sequence[str], jobs: int) -> Report:
+    """Raises NotMeasuredError."""
+    names = [flow.name for flow in FLOWS if not flows or any(flow.name.startswith(name) for name in flows)]
+    if not names:
+        raise NotMeasuredError(f"no flow begins with {' or '.join(flows)}; there are {', '.join(_kinds())}")
+    started = time.monotonic()
+    done: list[_Tried] = []
+    with sandbox_up(say) as (running, _), ProcessPoolExecutor(jobs) as pool:
+        if running.aws != "emulator" or running.aws_endpoint_url is None:
+            raise NotMeasuredError("the matrices make accounts of the emulated AWS; AWS_ENDPOINT_URL names another")
+        for tried in pool.map(_try, names, [faults] * len(names), [running.aws_endpoint_url] * len(names)):
+            say(f"{tried.flow}: {tried.points} points, {len(tried.failed)} failed")
+            for failure in tried.failed:
+                say(failure)
+            done.append(tried)
+    return _report(done, faults=faults, seconds=time.monotonic() - started)
+
+
+def _try(name: str, faults: bool, endpoint_url: str) -> _Tried:
+    worlds = _worlds(endpoint_url)
+    [flow] = [flow for flow in FLOWS if flow.name == name]
+    undisturbed = matrix.undisturbed(worlds, flow)
+    points = matrix.failures(undisturbed) if faults else matrix.crashes(undisturbed)
+    failed = []
+    for point in points:
+        wrong = matrix.tried(worlds, undisturbed, point)
+        if wrong is not None:
+            failed.append(f"{matrix.told(undisturbed, point)}: {wrong}")
+    return _Tried(name, len(undisturbed.calls), len(points), tuple(failed))
+
+
+@cache
+def _worlds(endpoint_url: str) -> Callable[[], World]:
+    os.environ |= {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled", "AWS_EC2_METADATA_DISABLED": "true"}
+    sdk, code = Sdk(endpoint_url), _code()
+    return lambda: World(sdk=sdk, account=f"{secrets.randbelow(9 * 10**11) + 10**11}", bundle=code)
+
+
+@cache
+def _code() -> Bundle:
+    return bundle()
+
+
+def _kinds() -> list[str]:
+    return list(dict.fromkeys(_kind(flow.name) for flow in FLOWS))
+
+
+def _kind(flow: str) -> str:
+    return flow.split(":")[0]
+
+
+def _report(done: Sequence[_Tried], *, faults: bool, seconds: float) -> Report:
+    points, failed = Counter[str](), Counter[str]()
+    for tried in done:
+        points[_kind(tried.flow)] += tried.points
+        failed[_kind(tried.flow)] += len(tried.failed)
+    rows = [(tried.flow, tried.calls, tried.points, len(tried.failed)) for tried in done]
+    title = "A call fails, and the operator goes on" if faults else "The operator dies, and the next life goes on"
+    return Report(
+        tables=(Table(title, _HEADER, rows),),
+        notes=_FAULT_NOTES if faults else _CRASH_NOTES,
+        figures={
+            "points": points.total(),
+            "failed": failed.total(),
+            "by_flow": {kind: {"points": points[kind], "failed": failed[kind]} for kind in points},
+            "seconds": round(seconds, 1),
+        },
+    )

@@ -1,0 +1,94 @@
+"""What happens to a tenant, each as a flow of passes from a settled world to a settled world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+from tests.aws.by_hand import adopting, by_hand
+from tests.aws.drifts import DRIFTS, Drift
+from tests.aws.world import World
+
+_REFUSALS = frozenset({"denied", "unknown", "stale"})
+_TABLE = "humangov-california-dynamodb"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`begin` brings a world to where the flow's first pass begins and gives the tenant's key."""
+
+    name: str
+    begin: Callable[[World], str]
+    ends: Literal["ready", "gone"] = "ready"
+    gives_up_at: frozenset[str] = frozenset()  # failures at which it is not to try again
+
+
+def _created(world: World) -> str:
+    world.make_table()
+    world.make_bucket()
+    return world.apply()
+
+
+def _settled(world: World, **spec: Any) -> str:
+    return world.provisioned(tags={"team": "records"}, **spec)
+
+
+def _updated(world: World) -> str:
+    key = _settled(world)
+
+    def change(resource: dict[str, Any]) -> None:
+        resource["spec"] |= {
+            "function": {"memoryMiB": 1024, "reservedConcurrency": 2},
+            "logs": {"retentionDays": 30},
+            "trigger": {"batchSize": 5},
+            "tags": {"team": "archive"},
+            "table": {"name": _TABLE, "fileAttributes": ["pdf", "photo"]},
+        }
+
+    world.kube.edit(key, change)
+    return key
+
+
+def _deleted(world: World, *, policy: str) -> str:
+    key = _settled(world, deletionPolicy=policy)
+    world.delete(key)
+    return key
+
+
+def _adopted(world: World) -> str:
+    by_hand(world)
+    return world.apply(adopting(world))
+
+
+def _drifted(world: World, *, drift: Drift) -> str:
+    key = _settled(world)
+    drift.by_hand(world)
+    return key
+
+
+def _stream_switched(world: World, *, on_again: bool) -> str:
+    key = _settled(world)
+    dynamodb = world.sdk.client("dynamodb")
+    dynamodb.update_table(TableName=_TABLE, StreamSpecification={"StreamEnabled": False})
+    if on_again:
+        enabled = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+        dynamodb.update_table(TableName=_TABLE, StreamSpecification=enabled)
+    return key
+
+
+MAIN = (
+    Flow("create", _created),
+    Flow("update", _updated),
+    Flow("delete", partial(_deleted, policy="Delete"), ends="gone"),
+    # Retain lets go at once where AWS refuses; what kept its mark is told by an event.
+    Flow("retain", partial(_deleted, policy="Retain"), ends="gone", gives_up_at=_REFUSALS),
+    Flow("adopt", _adopted),
+)
+REPAIRS = (
+    Flow("drift: the stream off", partial(_stream_switched, on_again=False)),
+    Flow("drift: the stream off and on", partial(_stream_switched, on_again=True)),
+    *(Flow(f"drift: {drift.what}", partial(_drifted, drift=drift)) for drift in DRIFTS),
+)
+FLOWS = (*MAIN, *REPAIRS)

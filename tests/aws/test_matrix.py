@@ -1,0 +1,51 @@
+"""A share of the crash matrix and the fault matrix; `make bench NAME=crash-matrix` and `fault-matrix` try all of both.
+
+Of the main flows every write is cut off, and many a read; of the drifts, and of the failures, a sample that is the same
+in each run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import pytest
+
+from tests.aws import matrix
+from tests.aws.flows import FLOWS, MAIN, REPAIRS, Flow
+from tests.aws.world import World
+
+FAILURES_OF_A_MAIN_FLOW, FAILURES_OF_A_DRIFT = 12, 2
+Worlds = Callable[[], World]
+Some = TypeVar("Some")
+
+
+def name(flow: Flow) -> str:
+    return flow.name.replace(": ", "-").replace(" ", "-")
+
+
+@pytest.mark.parametrize("flow", [*MAIN, *REPAIRS[::4]], ids=name)
+def test_killed_or_failed_at_a_call_it_ends_as_if_nothing_had_been(
+    worlds: Worlds, flow: Flow, measured: Callable[[str], None]
+) -> None:
+    run = matrix.undisturbed(worlds, flow)
+    every = matrix.crashes(run)
+    # After a call is before the next one, but for the memory that dies.
+    after_writes = [point for point in every if point.side == "after" and run.calls[point.number - 1].writes]
+    if flow in MAIN:
+        crashes = [*after_writes, *sample(every, len(every) // 6, of=flow)]
+        failures = sample(matrix.failures(run), FAILURES_OF_A_MAIN_FLOW, of=flow)
+    else:
+        crashes = after_writes[:1]
+        failures = sample(matrix.failures(run), FAILURES_OF_A_DRIFT, of=flow)
+    points: list[matrix.Point] = [*crashes, *failures]
+    for point in points:
+        wrong = matrix.tried(worlds, run, point)
+        assert wrong is None, f"{matrix.told(run, point)}: {wrong}"
+    measured(f"{flow.name}: of {len(run.calls)} calls {len(crashes)} were cut off, and {len(failures)} failed")
+
+
+def sample(points: Sequence[Some], number: int, *, of: Flow) -> list[Some]:
+    """Evenly over the run; from flow to flow other ones."""
+    step = len(points) / number
+    return [points[int(FLOWS.index(of) * 7 + place * step) % len(points)] for place in range(number)]
