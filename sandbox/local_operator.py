@@ -130,11 +130,13 @@ def start(
     environment: Mapping[str, str] | None = None,
     token_seconds: int = 6 * 3600,
     until: bytes = b"watching humangovstates",
+    server: str | None = None,
 ) -> LocalOperator:
     """Start the operator of `namespace` (see install) and return once its log says `until`. Raises OperatorError.
 
     It watches `namespace` alone unless `arguments` name others or `--all-namespaces` is among them (taken out here). It
     waits for no lease unless `--leader-elect` is: the successor of one that was killed would wait for 15 seconds.
+    `server`: the address of a proxy in front of the API server.
     `environment` is laid over the sandbox's variables (AWS_ACCESS_KEY_ID=<12 digits> picks an emulated account).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -144,6 +146,7 @@ def start(
         service_account=SERVICE_ACCOUNT,
         path=folder / "operator.kubeconfig",
         expiration_seconds=token_seconds,
+        server=server,
     )
     wide = "--all-namespaces" in arguments
     flags = [argument for argument in arguments if argument != "--all-namespaces"]

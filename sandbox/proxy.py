@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of the emulated AWS, in a thread of its own, made of layers.
+"""An HTTP proxy in front of the emulated AWS (or an API server), in a thread of its own, made of layers.
 
 A layer sees each request before it goes on and each answer before it comes back, and may change, delay or
 replace either: `sandbox.recorder` counts, fault injection answers in AWS's place. Bodies are streamed.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -71,9 +72,11 @@ class Proxy:
     The first layer is the outermost. Layers run on the proxy's own event loop.
     """
 
-    def __init__(self, upstream: str, *, layers: Sequence[Layer] = ()) -> None:
+    def __init__(self, upstream: str, *, layers: Sequence[Layer] = (), tls: ssl.SSLContext | None = None) -> None:
+        """`tls`: how to know an https upstream; by default by the machine's certificates."""
         self._upstream = upstream.rstrip("/")
         self._layers = tuple(layers)
+        self._tls = tls
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -116,7 +119,7 @@ class Proxy:
     async def _serve(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30)
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=self._tls or True)
         # What AWS has compressed is handed on compressed, and no time-out is ours to set.
         async with aiohttp.ClientSession(
             connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)

@@ -21,9 +21,11 @@ def kubeconfig_for(
     service_account: str,
     path: Path,
     expiration_seconds: int = 24 * 3600,
+    server: str | None = None,
 ) -> Path:
     """Write a kubeconfig that acts as this service account, in its namespace, and return its path.
 
+    `server`: where it finds the API server, if not where everybody does: the address of a proxy.
     The token (TokenRequest, at least 600 s) is in a file beside it, `<path>.token`; call again to renew it.
     Raises SandboxError if there is no such account or no cluster.
     """
@@ -35,7 +37,10 @@ def kubeconfig_for(
     token_file = path.with_name(f"{path.name}.token")
     _write_private(token_file, token.strip())
     name = f"{namespace}/{service_account}"
-    content = render(json.loads(cluster), user=name, namespace=namespace, token_file=token_file)
+    admin = json.loads(cluster)
+    if server is not None:
+        admin["clusters"][0]["cluster"] = {"server": server}
+    content = render(admin, user=name, namespace=namespace, token_file=token_file)
     _write_private(path, yaml.safe_dump(content, sort_keys=False))
     return path
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import logging
 import os
 import random
@@ -27,6 +28,8 @@ from functools import partial
 from typing import Any, NoReturn
 
 import kopf
+from kopf._cogs.clients.errors import APIError
+from kopf._cogs.clients.watching import WatchingError
 
 from humangov import kube, logs, probes
 from humangov.admission import shared
@@ -45,6 +48,8 @@ logger = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process is to end
 START_PATIENCE_SECONDS = 60.0  # `kubectl apply` of definition and operator in one go
+_AGAIN = -1  # instead of an exit code: the same process begins anew
+_LONG_LIFE_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a pass reads six parts at once
 
 
@@ -62,7 +67,15 @@ class RunSettings:
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
     """Run until told to stop; the exit code. Raises KubeError if the cluster can't be reached at the start."""
-    return asyncio.run(_main(settings, run_settings))
+    pauses = iter(_EndlessBackoffs())
+    while True:
+        begun = time.monotonic()
+        code = asyncio.run(_main(settings, run_settings))
+        if code != _AGAIN:
+            return code
+        if time.monotonic() - begun > _LONG_LIFE_SECONDS:
+            pauses = iter(_EndlessBackoffs())
+        time.sleep(next(pauses))
 
 
 @dataclass
@@ -97,7 +110,7 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
     store = Store(default_region=settings.region)
     directory = Directory(partial(_Fenced, before_write=before_write), known=store.__iter__)
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
-    life, runner = _Life(election), None
+    life, runner, code = _Life(election), None, 0
     try:
         if run_settings.probe_port is not None:
             runner = await probes.serve(life.health, host=run_settings.probe_host, port=run_settings.probe_port)
@@ -117,13 +130,15 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
             monotonic=time.monotonic,
             started_at=time.monotonic(),
         )
-        return await _work(operator, api, run_settings, life, warming=warming, stop=stop)
+        code = await _work(operator, api, run_settings, life, warming=warming, stop=stop)
+        return code
     finally:
         if runner is not None:
             await runner.cleanup()
         await leases.close()
         await api.close()
-        executor.shutdown(wait=False, cancel_futures=True)
+        # What is still being asked of AWS must not come into the next round.
+        executor.shutdown(wait=code == _AGAIN, cancel_futures=True)
 
 
 async def _work(
@@ -181,8 +196,11 @@ async def _work(
         _end(1)
     code = 0
     if watch.done() and not stop.is_set():
-        logger.error("the watch has ended: %s; the process ends too, to be restarted", _why(watch))
-        code = 1
+        # With kopf all tasks end that were begun after it, so nothing goes on as it was.
+        again = not watch.cancelled() and _passes(watch.exception())
+        what = "everything begins anew" if again else "the process ends too, to be restarted"
+        logger.error("the watch has ended: %s; %s", _why(watch), what)
+        code = _AGAIN if again else 1
     started = time.monotonic()
     abandoned = await workers.stop(grace_seconds=STOP_GRACE_SECONDS)
     if abandoned:
@@ -199,7 +217,7 @@ async def _work(
         await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
     logger.info("stopped")
     if abandoned:
-        _end(code)
+        _end(1 if code == _AGAIN else code)
     return code
 
 
@@ -242,17 +260,20 @@ async def _hand_over(election: Election | None, keeping: asyncio.Task[str] | Non
 
 
 async def _first_list(api: kube.Kube, namespaces: Sequence[str], stop: asyncio.Event) -> list[kube.Resource]:
-    """All resources. A definition that was applied a moment ago is not served yet. Raises KubeError."""
-    deadline = time.monotonic() + START_PATIENCE_SECONDS
+    """All resources. While there is no definition, as when it is replaced, there is nothing to do. Raises KubeError."""
+    deadline, pauses = time.monotonic() + START_PATIENCE_SECONDS, iter(_EndlessBackoffs())
     while True:
         try:
             return await api.list_resources(namespaces)
         except kube.KubeError as error:
-            passing = error.status is not None and (error.status in (404, 429) or error.status >= 500)
-            if not passing or time.monotonic() > deadline or stop.is_set():
+            ailing = error.status is not None and (error.status == 429 or error.status >= 500)
+            passing = error.status == 404 or (ailing and time.monotonic() < deadline)
+            if not passing or stop.is_set():
                 raise
-            logger.warning("%s; tried again", error)
-            await asyncio.sleep(0.5)
+            remedy = " The definition is not there: kubectl apply --server-side -f crds/"
+            logger.warning("%s; tried again.%s", error, remedy if error.status == 404 else "")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), timeout=next(pauses))
 
 
 def _pass(operator: Operator, schedule: Schedule) -> Callable[[str], Any]:
@@ -435,6 +456,17 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     return settings
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Kopf takes for its end what an API server says in passing.
+
+    That is a line that a dying proxy cut (JSONDecodeError), an error amid the stream (WatchingError), a resource
+    version that is too old (410), or a definition that is being replaced (404). Of rights it is to be believed.
+    """
+    if isinstance(error, APIError):
+        return error.status in (404, 410)
+    return isinstance(error, json.JSONDecodeError | WatchingError)
 
 
 async def _started(operator: Operator, run_settings: RunSettings, stop: asyncio.Event, watching: asyncio.Event) -> None:

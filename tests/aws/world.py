@@ -135,6 +135,11 @@ class Line:
         gone, self.calls = self.calls, []
         return gone
 
+    @property
+    def writes_so_far(self) -> int:
+        """Of this life, the forgotten ones too."""
+        return self._writes
+
     def reads(self) -> list[str]:
         return [call.action for call in self.calls if not call.writes and not call.action.startswith("kube:")]
 

@@ -17,7 +17,7 @@ from sandbox import cluster as parts
 from sandbox import local_operator
 from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
-from sandbox.paths import ROOT_VARIABLE, Layout
+from sandbox.paths import REPOSITORY, ROOT_VARIABLE, Layout
 from sandbox.serviceaccount import kubeconfig_for
 from sandbox.state import load
 from tests.conftest import Print
@@ -129,3 +129,28 @@ def test_an_operator_whose_token_was_revoked_goes_on_with_the_next(
         assert running.process.poll() is None
         states.delete("california")
         states.wait_gone("california")
+
+
+def test_a_definition_that_is_removed_takes_its_states_along_and_its_return_is_noticed(
+    own: tuple[Sandbox, Mapping[str, str]], states: States, sandbox: Sandbox, account: Account,
+    tmp_path_factory: pytest.TempPathFactory, measured: Print,
+) -> None:  # fmt: skip
+    account.make("california")
+    definition = str(REPOSITORY / "crds" / "humangovstates.yaml")
+    with start(states, sandbox, account, tmp_path_factory) as running:
+        states.apply(states.manifest("california", **account.spec("california")))
+        states.wait_ready("california")
+        # Kubernetes deletes the states first, and waits for the operator's finalizer.
+        states.cluster.told("delete", "-f", definition, "--timeout=60s")
+        assert account.leftovers() == {}
+        wait_for(lambda: "The definition is not there" in running.log.read_text(), what="its absence is told")
+        states.cluster.told("apply", "--server-side", "-f", definition)
+        states.cluster.told("wait", "--for=condition=Established", "crd/humangovstates.humangov.io", "--timeout=30s")
+        back = time.monotonic()
+        states.apply(states.manifest("california", **account.spec("california")))
+        states.wait_ready("california", seconds=40)
+        measured(f"definition back → a new state Ready: {time.monotonic() - back:.1f} s")
+        assert running.process.poll() is None
+        states.delete("california")
+        states.wait_gone("california")
+        assert running.stop() == 0

@@ -1,0 +1,37 @@
+"""Lives of a tenant that Hypothesis draws; tests/aws/life.py says of what, and what always holds.
+
+The same lives in each run; HUMANGOV_LIVES=500 draws so many others, and prints how to have a failing one again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.aws.life import Life
+from tests.aws.world import World
+
+LIVES, STEPS = 12, 12
+
+
+def test_whatever_happens_to_a_tenant_it_ends_in_step_and_touches_nothing_of_others(
+    worlds: Callable[[], World], measured: Callable[[str], None]
+) -> None:
+    asked, tally = os.environ.get("HUMANGOV_LIVES"), dict[str, int]()
+
+    class OneLife(Life):
+        def __init__(self) -> None:
+            super().__init__(worlds, tally)
+
+    run_state_machine_as_test(
+        OneLife,
+        settings=settings(
+            max_examples=int(asked or LIVES), stateful_step_count=STEPS, deadline=None, database=None,
+            derandomize=asked is None, print_blob=True,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )  # fmt: skip
+    measured(f"lives: {tally['sequences']} sequences tried, with {tally['passes']} passes among the steps")
