@@ -1,4 +1,4 @@
-"""`humangov run | plan | sweep | redrive | receipts | uninstall-check`: arguments in, exit codes out."""
+"""`humangov run | plan | sweep | redrive | receipts | collect | uninstall-check`: arguments in, exit codes out."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ import click
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
-from humangov import __version__, kube, logs, lookup, receipts, sweeper, uninstall
+from humangov import __version__, collect, kube, logs, lookup, receipts, sweeper, uninstall
 from humangov.admission import AllowedNames
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError
 from humangov.plan import PlanError, plan_manifest
 from humangov.settings import Settings
 from humangov.sweep import summary as sweep_told
@@ -602,6 +604,110 @@ def _manifests(filename: Path) -> list[Any]:
         return list(yaml.safe_load_all(sys.stdin if str(filename) == "-" else filename.read_text()))
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise click.ClickException(f"{filename}: {error}") from error
+
+
+@main.command("collect", context_settings=_CONTEXT)
+@click.argument("tenant", required=False)
+@click.option(
+    "-n", "--namespace", "namespaces", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
+    help="Look only for tenants of this namespace; may be given often (environment: separated by spaces).",
+)  # fmt: skip
+@click.option("--delete", is_flag=True, help="Remove what is found, in the order of a deletion; else it is only told.")
+@click.option(
+    "--delete-logs", is_flag=True,
+    help="With --delete: remove log groups too. They hold the receipts; else they only lose the operator's mark.",
+)  # fmt: skip
+@click.option(
+    "--definition-is-gone", is_flag=True,
+    help="The definition was removed from the cluster, and every HumanGovState with it.",
+)  # fmt: skip
+@click.option(
+    "--trust-cluster-name", is_flag=True,
+    help="With --delete: take --cluster-name as it is, though nothing in this cluster shows that it has that name.",
+)  # fmt: skip
+@click.option(
+    "--region", envvar=["HUMANGOV_REGION", "AWS_REGION"], show_default="the AWS SDK's: AWS_REGION, profile",
+    help="AWS region to look in.",
+)  # fmt: skip
+@click.option(
+    "--cluster-name", envvar="HUMANGOV_CLUSTER_NAME", show_default="the UID of namespace kube-system",
+    help="As of `humangov run`: the cluster's name in the ownership tag humangov.io/tenant.",
+)  # fmt: skip
+def collect_command(
+    *,
+    tenant: str | None,
+    namespaces: tuple[str, ...],
+    delete: bool,
+    delete_logs: bool,
+    definition_is_gone: bool,
+    trust_cluster_name: bool,
+    region: str | None,
+    cluster_name: str | None,
+) -> None:
+    """Find what AWS still has of tenants whose HumanGovState is gone, and with --delete remove it.
+
+    TENANT (NAME or NAMESPACE/NAME) limits it to one. Such leftovers come to be when a HumanGovState's finalizer is
+    taken off by hand. They are known by their tag; of the cluster it is asked anew which HumanGovStates there are.
+    Tables, buckets, and other clusters' objects are not touched. It works with your credentials, in one account and
+    region, and may be stopped and repeated at any time.
+
+    Exit code 0: nothing is left over. 2: something is. 1: it could not be told or done. 130, 143: stopped.
+    """
+    logs.configure(log_format="text", level="error")
+    if delete_logs and not delete:
+        raise click.UsageError("--delete-logs needs --delete")
+    place, key = _region(region), None
+    if tenant is not None:
+        if len(namespaces) > 1:
+            raise click.UsageError("a TENANT has one --namespace at most")
+        namespace, name = _which(tenant, namespaces[0] if namespaces else None)
+        key, namespaces = f"{namespace}/{name}", (namespace,)
+    asked = collect.Asked(
+        cluster=cluster_name, region=place, namespaces=namespaces, key=key, definition_is_gone=definition_is_gone
+    )
+    with _stopping() as stopped_by:
+        try:
+            left = _collect(
+                asked, delete=delete, keep_logs=not delete_logs, trust=trust_cluster_name,
+                stop=lambda: stopped_by() is not None,
+            )  # fmt: skip
+        except (collect.NotToldError, kube.KubeError) as error:
+            raise click.ClickException(str(error)) from error
+        except AwsError as error:
+            remedy = f". {error.remedy}" if error.remedy else ""
+            raise click.ClickException(f"{error}{remedy}. What was done is done; run it again") from error
+        number = stopped_by()
+    if number is not None:
+        sys.exit(128 + number)
+    sys.exit(2 if left else 0)
+
+
+def _collect(asked: collect.Asked, *, delete: bool, keep_logs: bool, trust: bool, stop: Callable[[], bool]) -> bool:
+    """Whether something is left over. Raises KubeError, AwsError, NotToldError."""
+    cluster, clients = collect.Cluster(asked), Clients(region=asked.region)
+    found = collect.find(cluster, clients, asked)
+    for lines in collect.heading(found):
+        click.echo(lines)
+    if delete and found.leftovers and not (found.proven or trust):
+        raise collect.NotToldError(
+            f"nothing in this cluster shows that its name is, or was, {found.identity.cluster}; another cluster may "
+            "live under it. If you are sure, say --trust-cluster-name"
+        )
+    left = False
+    for key in found.leftovers:
+        if stop():
+            return True
+        if not delete:
+            remnants = collect.remnants(clients, found, key, keep_logs=keep_logs)
+            click.echo("\n".join(collect.told(found, key, remnants, keep_logs=keep_logs)))
+            left = True
+            continue
+        done = collect.remove(cluster, clients, found, key, keep_logs=keep_logs, stop=stop)
+        click.echo("\n".join(collect.result(key, done)))
+        left = left or done.waiting is not None
+    if left and not delete:
+        click.echo("Nothing was changed. --delete removes it")
+    return left
 
 
 @main.command(context_settings=_CONTEXT)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 
-from humangov import sweeps
+from humangov import removal, sweeps
 from humangov.admission import refusal
 from humangov.aws import function, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
@@ -21,14 +19,6 @@ from humangov.store import key_of
 from humangov.tenant import FINALIZER, InvalidSpecError, Names, Tenant
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class _Remains:
-    """What a pass found gone, and what stays, for people."""
-
-    gone: list[str] = field(default_factory=list)
-    stays: list[str] = field(default_factory=list)
 
 
 async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, failing_seconds: float) -> Outcome:
@@ -61,15 +51,19 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, fa
         return await _let_go(operator, resource, _retained_event(tenant, marked))
     if isinstance(identity, Finding):
         return await report(operator, resource, ready=identity)
-    names, remains = Names(tenant=tenant, identity=identity), _Remains()
+    names, remains = Names(tenant=tenant, identity=identity), removal.Remains()
+    # The second look needs our marks: another reader of the stream may be a trigger that we did not see.
+    keep_marks = _is_young(operator, tenant) and operator.store.memory(tenant.key).absent_since is None
     await sweeps.stop(operator, tenant)
     try:
-        detached = await operator.in_thread(partial(_detach, clients, names, remains))
+        detached = await operator.in_thread(partial(removal.detach, clients, names, remains))
         waiting = detached.waiting
         if waiting is None and detached.function is not None and _reads_once_more(tenant):
             waiting = await sweeps.last_look(operator, resource, names)
         if waiting is None:
-            waiting = await operator.in_thread(partial(_remove, operator, clients, names, remains, detached))
+            waiting = await operator.in_thread(
+                partial(removal.remove, clients, names, remains, detached, now=operator.now, keep_marks=keep_marks)
+            )
     except AwsError as error:
         waiting = finding_of_error(error)
     memory = operator.store.memory(tenant.key)
@@ -98,112 +92,10 @@ async def end_unreadable(operator: Operator, resource: Resource, error: InvalidS
     return await report(operator, resource, ready=Finding.needs_person("InvalidSpec", f"{error}; {advice}"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Detached:
-    """waiting: until no mapping of ours calls the function. function: as it was seen; None: absent, or not ours."""
-
-    waiting: Finding | None
-    function: function.Observed | None
-    is_ours: bool
-
-
-def _detach(clients: Clients, names: Names, remains: _Remains) -> _Detached:
-    """Remove the trigger, if the function is ours or absent. Raises AwsError."""
-    try:
-        observed = function.observe(clients, names, deep=False)
-        if observed is not None:
-            function.require_known_owner(observed, names)
-    except NotOwnedError as error:
-        remains.stays.append(str(error))  # and so is its trigger someone else's
-        return _Detached(waiting=None, function=None, is_ours=False)
-    waiting = _remove_trigger(clients, names, function_is_there=observed is not None)
-    if waiting is None:
-        remains.gone.append("trigger")
-    return _Detached(waiting=waiting, function=observed, is_ours=True)
-
-
 def _reads_once_more(tenant: Tenant) -> bool:
     """Whether records that were deleted just before are yet to be honoured: what stops erasing stops that too."""
     shared = tenant.files_shared > 0 or tenant.table.file_names == "Shared"
     return tenant.trigger.enabled and not tenant.suspend and not shared
-
-
-def _remove(
-    operator: Operator, clients: Clients, names: Names, remains: _Remains, detached: _Detached
-) -> Finding | None:
-    """Remove the rest of ours, in order; what is waited for, or None when all of it is gone. Raises AwsError."""
-    tenant = names.tenant
-    steps: list[tuple[str, Callable[[], bool]]] = []
-    if detached.is_ours:
-        remove_function = partial(function.remove, clients, names, detached.function)
-        steps.append((f"function {tenant.function.name}", remove_function))
-    steps.append((f"role {tenant.role_name}", partial(role.remove, clients, names)))
-    if tenant.logs.on_delete == "Delete":
-        steps.append((f"log group {tenant.log_group_name}", partial(log_group.remove, clients, names)))
-    for what, remove in steps:
-        try:
-            if not remove():
-                return _deleting(what)
-            remains.gone.append(what)
-        except NotOwnedError as error:
-            remains.stays.append(str(error))
-    if tenant.logs.on_delete == "Retain":
-        try:
-            log_group.release(clients, names)
-        except NotOwnedError as error:
-            remains.stays.append(str(error))
-        else:
-            remains.stays.append(f"log group {tenant.log_group_name} (spec.logs.onDelete: Retain)")
-    return _remove_stream(operator, clients, names, remains)
-
-
-def _remove_trigger(clients: Clients, names: Names, *, function_is_there: bool) -> Finding | None:
-    """Remove our mappings of the function, which is ours or absent; what is waited for. Raises AwsError."""
-    left = trigger.remove(clients, names, function_is_ours=function_is_there)
-    going = [mapping for mapping in left if trigger.reads_table(mapping, names)]
-    foreign = [mapping for mapping in left if not trigger.reads_table(mapping, names)]
-    if not function_is_there:
-        going = [mapping for mapping in going if mapping.tags is None or mapping.state == "Deleting"]
-        foreign = []
-    if going:
-        return _deleting(f"trigger {', '.join(mapping.uuid for mapping in going)}")
-    if foreign:
-        told = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
-        return Finding.needs_person(
-            "ForeignTrigger",
-            f"{told} also calls function {names.tenant.function.name} and is not ours. Delete that event source "
-            "mapping, or set deletionPolicy: Retain",
-        )
-    return None
-
-
-def _remove_stream(operator: Operator, clients: Clients, names: Names, remains: _Remains) -> Finding | None:
-    """Turn the stream off if we turned it on and nobody else reads it. Raises AwsError."""
-    table = names.tenant.table.name
-    observed = stream.observe(clients, names, deep=False)
-    if observed is None:
-        return None
-    observed = stream.with_tags(clients, names, observed)
-    if observed.enabled and observed.arn:
-        decision = stream.may_disable(
-            observed, owner=names.owner, now=operator.now(),
-            other_readers=partial(trigger.other_readers, clients, stream_arn=observed.arn),
-        )  # fmt: skip
-        if decision is None:
-            return Finding.waiting(
-                "Deleting", f"waiting until the tags of table {table} can be relied on", look_again_seconds=2
-            )
-        if decision:
-            stream.disable(clients, names)
-            remains.gone.append(f"stream of table {table}")
-        else:
-            remains.stays.append(
-                f"the stream of table {table} (it was not enabled by us, has other readers, or is a global table's)"
-            )
-            if _is_young(operator, names.tenant) and operator.store.memory(names.tenant.key).absent_since is None:
-                return None  # the second look needs our marks: the other reader may be a trigger that we did not see
-    stream.untag(clients, names, observed)
-    return None
 
 
 def _second_look(operator: Operator, tenant: Tenant) -> Finding | None:
@@ -267,10 +159,6 @@ def _deleted_event(tenant: Tenant, *, gone: list[str], stays: list[str], late: s
         message=f"gone: {', '.join(gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
         f"touched{left}",
     )
-
-
-def _deleting(what: str) -> Finding:
-    return Finding.waiting("Deleting", f"waiting until {what} is gone", look_again_seconds=0.5)
 
 
 async def _let_go(operator: Operator, resource: Resource, event: Event | None) -> Outcome:

@@ -74,6 +74,7 @@ TO_LAMBDA = {"iam:PassedToService": "lambda.amazonaws.com"}
 BOUND = {"iam:PermissionsBoundary": BOUNDARY_ARN}
 HERE = {"aws:RequestedRegion": REGION}
 OURS = {"aws:ResourceAccount": ACCOUNT}
+BY_US = {"aws:PrincipalAccount": ACCOUNT}
 THROUGH_DYNAMODB = {"kms:ViaService": f"dynamodb.{REGION}.amazonaws.com"}
 THROUGH_S3 = {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
 EVERY_CONDITION = OUR_FUNCTION | TO_LAMBDA | BOUND | HERE | OURS | THROUGH_DYNAMODB
@@ -87,8 +88,10 @@ def role(name: str) -> str:
 def requests(action: str) -> list[tuple[str, Context]]:
     """On what, and under which conditions, the operator makes a call: what AWS checks the policy against."""
     service, name = action.split(":")
-    if action in ("lambda:ListEventSourceMappings", "logs:DescribeLogGroups"):
+    if action in ("lambda:ListEventSourceMappings", "logs:DescribeLogGroups", "tag:GetResources"):
         return [("*", HERE)]
+    if action == "iam:ListRoles":
+        return [("*", BY_US)]
     if action == "lambda:CreateEventSourceMapping":
         return [("*", OUR_FUNCTION | HERE)]
     if action in ("lambda:UpdateEventSourceMapping", "lambda:DeleteEventSourceMapping"):

@@ -32,6 +32,8 @@ KNOW_NO_RESOURCE = {
     "lambda:ListEventSourceMappings",
     "lambda:CreateEventSourceMapping",
     "logs:DescribeLogGroups",
+    "tag:GetResources",
+    "iam:ListRoles",
 }
 Client = Callable[[str], Any]
 """The SDK's client of a service, past all that a test puts between the operator and AWS."""
@@ -122,6 +124,8 @@ class Place:
         """The resource and the condition keys by which AWS judges a call with these parameters."""
         here = {"aws:RequestedRegion": self.region}
         service, name = action.split(":")
+        if action == "iam:ListRoles":
+            return "*", here | {"aws:PrincipalAccount": ACCOUNT}
         if service == "iam":
             there = {} if name == "CreateRole" else _role(client, parameters["RoleName"])
             boundary = parameters.get("PermissionsBoundary") or (

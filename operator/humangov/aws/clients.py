@@ -92,6 +92,9 @@ ACTIONS: dict[str, _Method] = {
     "lambda:ListTags": _read("lambda", "list_tags"),
     "lambda:TagResource": _write("lambda", "tag_resource"),
     "lambda:UntagResource": _write("lambda", "untag_resource"),
+    # what is left of tenants that are gone
+    "tag:GetResources": _read("resourcegroupstaggingapi", "get_resources"),
+    "iam:ListRoles": _read("iam", "list_roles"),
 }
 
 # The queue does the waiting, so the SDK hardly retries: a read once, a write never (its effect may have taken place).

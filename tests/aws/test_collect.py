@@ -1,0 +1,193 @@
+"""What is left of tenants whose HumanGovState was taken away by force: found, told, removed, and nothing beside it.
+
+Runs on MiniStack. Its tagging API knows functions and tables alone; what AWS's tells of log groups and mappings, and
+that it lags behind, is put in by faults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from humangov import collect
+from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError
+from humangov.kube import KubeError, Resource
+
+from tests.aws import snapshot
+from tests.aws.world import CLUSTER, REGION, Call, Fault, Killed, World, denied, on, throttled
+
+NAME = "humangov-california-delete-file"
+READS = [
+    "tag:GetResources", "iam:ListRoles", "iam:GetRole", "lambda:ListTags", "dynamodb:ListTagsOfResource",
+    "lambda:GetFunction", "lambda:ListEventSourceMappings", "sts:GetCallerIdentity", "kube:states", "kube:name",
+]  # fmt: skip
+
+
+class FakeCluster:
+    """collect.States, from the world's API server; its questions can fail like any other."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def name(self) -> tuple[str, str | None]:
+        name: str = self._asked("name", self.world.cluster)
+        return name, name
+
+    def states(self, namespaces: Sequence[str]) -> list[Resource]:
+        every = self.world.kube.objects.values()
+        there = [one for one in every if not namespaces or one["metadata"]["namespace"] in namespaces]
+        answer: list[Resource] = self._asked("states", there)
+        return answer
+
+    def _asked(self, what: str, answer: Any) -> Any:
+        return self.world.line.pass_through(Call(f"kube:{what}", {}, writes=False), lambda: answer)
+
+
+def door(world: World) -> Clients:
+    return world._clients_for(_Somewhere())  # type: ignore[arg-type] # of a tenant, it looks at the region alone
+
+
+class _Somewhere:
+    region = REGION
+
+
+def find(world: World, **asked: Any) -> collect.Found:
+    settings = collect.Asked(cluster=None, region=REGION, **asked)
+    return collect.find(FakeCluster(world), door(world), settings, sleep=world.clock.forward)
+
+
+def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[str, collect.Removed]:
+    """As `humangov collect --delete` does it."""
+    found = find(world, **asked)
+    remove = partial(collect.remove, FakeCluster(world), door(world), found, keep_logs=keep_logs)
+    return {key: remove(key, sleep=world.clock.forward, now=world.clock.now) for key in found.leftovers}
+
+
+def lose(world: World, key: str) -> None:
+    """The finalizer is stripped and the resource deleted, with the operator away."""
+    del world.kube.objects[key]
+    world.new_life()
+
+
+def told(found: collect.Found) -> dict[str, list[str]]:
+    return {key: [f"{one.kind} {one.name}" for one in objects] for key, objects in found.leftovers.items()}
+
+
+def test_a_lost_tenant_is_found_told_and_removed_to_the_last_tag(world: World) -> None:
+    lose(world, world.provisioned())
+    before = snapshot.snapshot(world)
+    found = find(world)
+    assert told(found) == {
+        "humangov/california": [
+            f"function {NAME}", f"log group /aws/lambda/{NAME}", f"role {NAME}-us-east-1",
+            "table humangov-california-dynamodb",
+        ]
+    }  # fmt: skip
+    assert world.line.writes() == []
+    assert snapshot.snapshot(world) == before
+    [done] = remove_all(world).values()
+    assert (done.stays, done.waiting) == ([], None)
+    assert world.remains() == []
+    assert find(world).leftovers == {}
+
+
+def test_the_receipts_stay_without_our_mark_unless_they_are_to_go(world: World) -> None:
+    lose(world, world.provisioned())
+    [done] = remove_all(world, keep_logs=True).values()
+    assert done.stays == [f"log group /aws/lambda/{NAME} (no --delete-logs)"]
+    assert world.remains() == [f"log group /aws/lambda/{NAME}"]
+    [group] = snapshot.log_groups(world)
+    assert "humangov.io/tenant" not in group["tags"]
+
+
+def test_a_function_of_another_name_is_found_under_that_name(world: World) -> None:
+    lose(world, world.provisioned(function={"name": "humangov-erases"}))
+    [done] = remove_all(world).values()
+    assert "function humangov-erases" in done.gone
+    assert world.remains() == []
+    assert snapshot.log_groups(world) == []
+
+
+def test_a_living_tenant_is_none_even_if_it_was_made_anew_under_its_name(world: World) -> None:
+    key = world.provisioned()
+    assert find(world).leftovers == {}
+    lose(world, key)
+    world.apply()
+    assert find(world).leftovers == {}
+    assert remove_all(world) == {}
+    assert world.line.writes() == []
+
+
+def test_another_cluster_s_objects_are_counted_and_not_touched(world: World) -> None:
+    lose(world, world.provisioned())
+    before = snapshot.snapshot(world)
+    world.cluster = "made-anew"
+    found = find(world)
+    assert (found.leftovers, found.others) == ({}, {CLUSTER: 1})
+    assert remove_all(world) == {}
+    assert snapshot.snapshot(world) == before
+    assert f"1 tenant of cluster {CLUSTER}" in "\n".join(collect.heading(found))
+
+
+def test_what_was_retained_is_no_leftover(world: World) -> None:
+    key = world.provisioned(deletionPolicy="Retain")
+    world.delete(key)
+    world.settle(key)
+    assert key not in world.kube.objects
+    before = snapshot.snapshot(world)
+    assert remove_all(world) == {}
+    assert snapshot.snapshot(world) == before
+
+
+def test_what_carries_no_mark_or_another_s_stays_under_a_lost_tenant_s_names(world: World) -> None:
+    lose(world, world.provisioned())
+    world.sdk.client("iam").untag_role(RoleName=f"{NAME}-us-east-1", TagKeys=["humangov.io/tenant"])
+    other = [{"Key": "humangov.io/tenant", "Value": f"{CLUSTER}x/humangov/california"}]
+    world.sdk.client("dynamodb").tag_resource(
+        ResourceArn=snapshot.tables(world)[0]["arn"].split("/stream")[0], Tags=other
+    )
+    roles, tables = snapshot.roles(world), snapshot.tables(world)
+    [done] = remove_all(world).values()
+    assert any("has no humangov.io/tenant tag" in what for what in done.stays)
+    assert (snapshot.functions(world), snapshot.mappings(world)) == ([], [])
+    assert (snapshot.roles(world), snapshot.tables(world)) == (roles, tables)
+
+
+def test_killed_after_any_write_and_repeated_it_ends_the_same(world: World) -> None:
+    lose(world, world.provisioned())
+    kills = 0
+    while True:
+        world.new_life()
+        world.line.kill_after_write = 1
+        try:
+            if not remove_all(world):
+                break
+        except Killed:
+            kills += 1
+    assert kills > 5
+    assert world.remains() == []
+
+
+@pytest.mark.parametrize("action", READS)
+def test_a_read_that_fails_is_no_absence_and_nothing_is_removed(world: World, action: str) -> None:
+    lose(world, world.provisioned())
+    before = snapshot.snapshot(world)
+    refused: Exception = denied(action)
+    if action.startswith("kube:"):
+        refused = KubeError(action, status=403, reason="no")
+    world.line.faults = [Fault(on(action), error=refused)]
+    with pytest.raises((AwsError, KubeError)):
+        remove_all(world)
+    assert world.line.writes() == []
+    assert snapshot.snapshot(world) == before
+
+
+def test_a_throttled_step_is_taken_again(world: World) -> None:
+    lose(world, world.provisioned())
+    world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=2)]
+    [done] = remove_all(world).values()
+    assert done.waiting is None
+    assert world.remains() == []
