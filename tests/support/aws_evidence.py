@@ -125,7 +125,7 @@ class Place:
         here = {"aws:RequestedRegion": self.region}
         service, name = action.split(":")
         if action == "iam:ListRoles":
-            return "*", here | {"aws:PrincipalAccount": ACCOUNT}
+            return "*", {"aws:RequestedRegion": "us-east-1"}  # IAM is one, and there
         if service == "iam":
             there = {} if name == "CreateRole" else _role(client, parameters["RoleName"])
             boundary = parameters.get("PermissionsBoundary") or (
