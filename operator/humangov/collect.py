@@ -123,15 +123,15 @@ def find(cluster: States, clients: Clients, asked: Asked, *, sleep: Callable[[fl
     before = cluster.states(asked.namespaces)
     identity = clients.identity(cluster=name)
     first = leftovers.candidates(
-        clients, identity=identity, living=keys(before),
+        clients, identity=identity, living=keys(before), namespaces=asked.namespaces,
         known_roles=leftovers.role_names(before, default_region=asked.region),
     )  # fmt: skip
     ours = {key: found for key, found in first.ours.items() if asked.key in (None, key)}
     if ours:
-        ours = _unclaimed(ours, cluster.states(asked.namespaces), asked)
+        ours = leftovers.without(ours, keys(cluster.states(asked.namespaces)))
     if ours:
         sleep(asked.second_look_seconds)
-        ours = _unclaimed(leftovers.still_there(clients, ours), cluster.states(asked.namespaces), asked)
+        ours = leftovers.without(leftovers.still_there(clients, ours), keys(cluster.states(asked.namespaces)))
     recorded = {((one.get("status") or {}).get("aws") or {}).get("cluster") for one in before}
     return Found(identity=identity, leftovers=ours, others=first.others, proven=name == own or name in recorded)
 
@@ -217,17 +217,6 @@ def result(key: str, done: Removed) -> Iterator[str]:
         yield f"  stays: {what}"
     if done.waiting is not None:
         yield f"  not done: {done.waiting}. Run it again"
-
-
-def _unclaimed(
-    ours: Mapping[str, tuple[Marked, ...]], states: Sequence[kube.Resource], asked: Asked
-) -> dict[str, tuple[Marked, ...]]:
-    living = keys(states)
-    return {
-        key: found
-        for key, found in ours.items()
-        if key not in living and (not asked.namespaces or key.partition("/")[0] in asked.namespaces)
-    }
 
 
 def _remove(

@@ -37,6 +37,7 @@ from humangov.aws.clients import Clients
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.lease import Election
+from humangov.lookout import EVERY_SECONDS, Lookout, look
 from humangov.passes import Operator
 from humangov.queue import Lane, Outcome, Schedule, Workers
 from humangov.reconcile import reconcile
@@ -85,6 +86,7 @@ class _Life:
     election: Election | None
     watching: asyncio.Event = field(default_factory=asyncio.Event)
     workers: Workers | None = None  # None: not at work yet
+    lookout: Lookout = field(default_factory=Lookout)
 
     def health(self) -> probes.Health:
         if self.workers is None:
@@ -130,7 +132,7 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
             monotonic=time.monotonic,
             started_at=time.monotonic(),
         )
-        code = await _work(operator, api, run_settings, life, warming=warming, stop=stop)
+        code = await _work(operator, api, run_settings, life, directory.of_region, warming=warming, stop=stop)
         return code
     finally:
         if runner is not None:
@@ -146,6 +148,7 @@ async def _work(
     api: kube.Kube,
     run_settings: RunSettings,
     life: _Life,
+    of_region: Callable[[str], Clients],
     *,
     warming: asyncio.Future[None],
     stop: asyncio.Event,
@@ -186,6 +189,7 @@ async def _work(
     )
     starting = asyncio.create_task(_started(operator, run_settings, stop, watching))
     pruning = asyncio.create_task(_look_again(operator, workers, api, every_seconds=run_settings.resync_seconds))
+    looking_out = asyncio.create_task(_look_out(operator, api, life, of_region))
     stopped = asyncio.create_task(stop.wait())
     ends: set[asyncio.Task[Any]] = {watch, stopped} | ({keeping} if keeping is not None else set())
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -213,6 +217,7 @@ async def _work(
     stopped.cancel()
     starting.cancel()
     pruning.cancel()
+    looking_out.cancel()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
     logger.info("stopped")
@@ -332,6 +337,17 @@ async def _look_again(operator: Operator, workers: Workers, api: kube.Kube, *, e
         for key in known - {key_of(resource) for resource in listed}:
             operator.store.drop(key)
             await workers.add(key, lane=Lane.SLOW)
+
+
+async def _look_out(operator: Operator, api: kube.Kube, life: _Life, of_region: Callable[[str], Clients]) -> None:
+    """For what is left of tenants that are gone. A mistake in it must not end what the others live by."""
+    await life.watching.wait()
+    while True:
+        try:
+            await look(operator, life.lookout, of_region=of_region, list_states=api.list_resources)
+        except Exception:
+            logger.exception("leftovers could not be looked for")
+        await asyncio.sleep(EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
 
 
 def _registry(operator: Operator, workers: Workers) -> kopf.OperatorRegistry:

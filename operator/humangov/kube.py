@@ -273,11 +273,9 @@ class Kube:
             "action": "Reconcile",
             "note": event.message[:_EVENT_MESSAGE_LIMIT],
             "regarding": {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": KIND,
-                "namespace": metadata["namespace"],
-                "name": metadata["name"],
-                "uid": metadata["uid"],
+                "apiVersion": resource.get("apiVersion", f"{GROUP}/{VERSION}"),
+                "kind": resource.get("kind", KIND),
+                **{name: metadata[name] for name in ("namespace", "name", "uid") if name in metadata},
             },
             "reportingController": f"{GROUP}/operator",
             "reportingInstance": self._identity[:128],
@@ -434,7 +432,8 @@ def _path(resource: Resource) -> tuple[str, str, str, str, str]:
 
 
 def _name(resource: Resource) -> str:
-    return f"{KIND} {resource['metadata'].get('namespace', 'default')}/{resource['metadata']['name']}"
+    metadata = resource["metadata"]
+    return f"{resource.get('kind', KIND)} {metadata.get('namespace', 'default')}/{metadata['name']}"
 
 
 def _message(error: ApiException) -> str:

@@ -78,13 +78,23 @@ def role_names(resources: Iterable[Mapping[str, Any]], *, default_region: str) -
 
 
 def candidates(
-    clients: Clients, *, identity: Identity, known_roles: Collection[str], living: Collection[str]
+    clients: Clients,
+    *,
+    identity: Identity,
+    known_roles: Collection[str],
+    living: Collection[str],
+    namespaces: Collection[str] = (),
 ) -> Sorted:
     """Objects that may be left over, each confirmed by its own service; others' are counted unasked. Raises AwsError.
 
     living: as known before; it spares questions and decides nothing.
     """
-    listed = sort(inventory.marked(clients, known_roles=known_roles), cluster=identity.cluster, living=living)
+    listed = sort(
+        inventory.marked(clients, known_roles=known_roles),
+        cluster=identity.cluster,
+        living=living,
+        namespaces=namespaces,
+    )
     ours = {key: sorted({*found, *_beside(key, found, identity=identity)}) for key, found in listed.ours.items()}
     return Sorted(ours=still_there(clients, ours), others=listed.others)
 
@@ -103,6 +113,11 @@ def _beside(key: str, found: Sequence[Marked], *, identity: Identity) -> Iterato
         yield Marked(kind=FUNCTION, name=tenant.function.name, arn=names.function_arn, owner=owner)
         yield Marked(kind=ROLE, name=tenant.role_name, arn=names.role_arn, owner=owner)
         yield Marked(kind=LOG_GROUP, name=tenant.log_group_name, arn=names.log_group_arn, owner=owner)
+
+
+def without(ours: Mapping[str, tuple[Marked, ...]], living: Collection[str]) -> dict[str, tuple[Marked, ...]]:
+    """What is left of it, now that the API server has told which tenants there are."""
+    return {key: found for key, found in ours.items() if key not in living}
 
 
 def still_there(clients: Clients, ours: Mapping[str, Sequence[Marked]]) -> dict[str, tuple[Marked, ...]]:

@@ -6,7 +6,9 @@ that it lags behind, is put in by faults.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +17,8 @@ from humangov import collect
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.kube import KubeError, Resource
+from humangov.lookout import Lookout
+from humangov.lookout import look as look_once
 
 from tests.aws import snapshot
 from tests.aws.world import CLUSTER, REGION, Call, Fault, Killed, World, denied, on, throttled
@@ -191,3 +195,66 @@ def test_a_throttled_step_is_taken_again(world: World) -> None:
     [done] = remove_all(world).values()
     assert done.waiting is None
     assert world.remains() == []
+
+
+# The running operator
+
+
+def look(world: World, lookout: Lookout) -> None:
+    async def states(namespaces: Sequence[str]) -> list[Resource]:
+        return FakeCluster(world).states(namespaces)
+
+    world.operator = replace(world.operator, settings=replace(world.settings, confirm_seconds=0))
+    asyncio.run(look_once(world.operator, lookout, of_region=lambda _: door(world), list_states=states))
+
+
+def test_the_operator_tells_of_a_lost_tenant_once_and_removes_nothing(world: World) -> None:
+    lookout = Lookout()
+    key = world.provisioned()
+    look(world, lookout)
+    assert (lookout.lost, world.event_reasons()) == (0, [])
+    lose(world, key)
+    before = snapshot.snapshot(world)
+    for _ in range(3):
+        look(world, lookout)
+    assert lookout.lost == 1
+    [event] = world.kube.events
+    assert event.reason == "LeftoversFound"
+    assert "humangov/california" in event.message
+    assert f"humangov collect --cluster-name {CLUSTER}" in event.message
+    assert snapshot.snapshot(world) == before
+    remove_all(world)
+    look(world, lookout)
+    assert lookout.lost == 0
+
+
+def test_a_look_that_finds_nothing_costs_two_calls_whatever_the_number_of_tenants(world: World) -> None:
+    key = world.provisioned()
+    world.one_pass(key)
+    world.line.forget()
+    look(world, Lookout())
+    assert world.line.reads() == ["tag:GetResources", "iam:ListRoles"]
+
+
+@pytest.mark.parametrize("action", ["tag:GetResources", "iam:ListRoles", "iam:GetRole", "kube:states"])
+def test_without_a_right_the_operator_says_so_and_takes_nothing_for_lost(
+    world: World, action: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    lose(world, world.provisioned())
+    refused: Exception = denied(action)
+    if action.startswith("kube:"):
+        refused = KubeError(action, status=403, reason="no")
+    world.line.faults = [Fault(on(action), error=refused)]
+    lookout = Lookout(lost=1)
+    look(world, lookout)
+    assert lookout.lost is None
+    assert world.kube.events == []
+    assert "leftovers could not be looked for" in caplog.text
+
+
+def test_of_namespaces_that_it_does_not_watch_the_operator_says_nothing(world: World) -> None:
+    lose(world, world.provisioned())
+    world.settings = replace(world.settings, namespaces=("elsewhere",))
+    lookout = Lookout()
+    look(world, lookout)
+    assert (lookout.lost, world.event_reasons()) == (0, [])

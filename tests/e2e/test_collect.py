@@ -1,0 +1,67 @@
+"""A finalizer that was taken off by hand while the operator was down: told by the operator, removed by the command.
+
+On the real API server and the emulated AWS (MiniStack).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from sandbox.paths import BUILD, REPOSITORY
+from tests.conftest import StartOperator
+from tests.support.account import Account
+from tests.support.states import States
+from tests.support.waiting import wait_for
+
+CLUSTER = "collected"
+
+
+def collect(states: States, account: Account, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`humangov collect` with kubectl's rights and the account's."""
+    return subprocess.run(
+        [sys.executable, "-m", "humangov.cli", "collect", "--cluster-name", CLUSTER, "-n", states.namespace, *arguments],
+        env={
+            **states.cluster.sandbox.environment(), **account.environment,
+            "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
+        },
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def reasons(states: States) -> list[str]:
+    told = states.cluster.told("get", "events", "-n", states.namespace, "-o", "jsonpath={.items[*].reason}")
+    return told.split()
+
+
+def test_a_lost_tenant_is_told_of_by_the_operator_and_removed_by_the_command(
+    states: States, account: Account, operator: StartOperator
+) -> None:
+    account.make("california")
+    untouched = account.picture()
+    first = operator("--cluster-name", CLUSTER)
+    states.apply(states.manifest("california", **account.spec("california")))
+    states.wait_ready("california")
+    assert collect(states, account).returncode == 0
+    first.kill()
+    states.patch("california", {"metadata": {"finalizers": None}})
+    states.delete("california")
+    states.wait_gone("california")
+    left = account.picture()
+
+    operator("--cluster-name", CLUSTER)
+    wait_for(lambda: "LeftoversFound" in reasons(states), what="the operator tells of what is left over")
+    dry = collect(states, account)
+    assert (dry.returncode, dry.stderr) == (2, "")
+    assert "function humangov-california-delete-file: would be removed" in dry.stdout
+    assert account.picture() == left
+
+    refused = collect(states, account, "--delete", "--delete-logs")
+    assert refused.returncode == 1
+    assert "--trust-cluster-name" in refused.stderr
+    assert account.picture() == left
+
+    done = collect(states, account, "--delete", "--delete-logs", "--trust-cluster-name")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    assert account.picture() == untouched
+    assert collect(states, account).returncode == 0
