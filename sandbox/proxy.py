@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +62,10 @@ class Response:
     status: int
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     body: AsyncIterator[bytes] | bytes = b""
+
+
+class HungUpError(Exception):
+    """A layer raises it: the client's connection is reset, and no answer comes."""
 
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -175,11 +181,24 @@ def answering(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamR
         request = await _request(incoming)
         try:
             response = await handler(request)
+        except HungUpError:
+            _reset(incoming)
+            return web.Response()  # nobody is there to get it
         except aiohttp.ClientError as error:
             return web.Response(status=502, text=f"the proxy cannot reach the emulated AWS: {error}\n")
         return await _send(incoming, response)
 
     return answer
+
+
+def _reset(incoming: web.Request) -> None:
+    """RST rather than FIN: what a client sees when AWS, or a middlebox, drops it."""
+    if incoming.transport is None:
+        return
+    connection = incoming.transport.get_extra_info("socket")
+    if connection is not None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    incoming.transport.abort()
 
 
 async def _request(incoming: web.Request) -> Request:
