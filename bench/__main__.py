@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, matrix, moto, sweep
+from bench import calls, cleanup, events, matrix, moto, storm, sweep
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
 from sandbox.local_operator import OperatorError
+from sandbox.weather import FORECASTS
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 
@@ -97,6 +99,18 @@ def crash_matrix_command(*, flows: tuple[str, ...], jobs: int, json_only: bool) 
 def fault_matrix_command(*, flows: tuple[str, ...], jobs: int, json_only: bool) -> None:
     """The same flows: every single call fails in each way in which it can, and the operator goes on."""
     _print(lambda: matrix.run(say=say, faults=True, flows=flows, jobs=jobs), json_only=json_only)
+
+
+@main.command("storm", context_settings=_CONTEXT)
+@click.option("--states", type=click.IntRange(min=1, max=500), default=50, help="Tenants applied at once.")
+@click.option("--seed", type=int, default=storm.SEED, help="Another seed, other weather.")
+@click.option("--forecast", type=click.Choice(sorted(FORECASTS)), default="stormy", help="See sandbox/weather.")
+@click.option("--record", type=click.Path(dir_okay=False), help="Write what happens to each AWS call here.")
+@_json_only
+def storm_command(*, states: int, seed: int, forecast: str, record: str | None, json_only: bool) -> None:
+    """Fifty states through stormy AWS: all Ready, all deleted, nothing left; faults by kind."""
+    path = Path(record) if record else None
+    _print(lambda: storm.run(say=say, states=states, seed=seed, forecast=forecast, record=path), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

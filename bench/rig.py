@@ -28,6 +28,7 @@ from sandbox import emulator, local_operator, ports, probe
 from sandbox.demo.stage import sandbox_up
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
+from sandbox.proxy import Layer
 from sandbox.recorder import Call, Recorder
 
 SERVICES = ("dynamodb", "s3", "lambda", "iam", "logs")
@@ -85,10 +86,16 @@ class Watcher:
         self._thread.join(timeout=5)
 
     def wait(
-        self, names: Sequence[str], seen: Callable[[Sighting], bool], *, since: float, what: str
+        self,
+        names: Sequence[str],
+        seen: Callable[[Sighting], bool],
+        *,
+        since: float,
+        what: str,
+        within_seconds: float = PATIENCE_SECONDS,
     ) -> dict[str, float]:
         """When (monotonic seconds) each of `names` was first seen so after `since`. Raises NotMeasuredError."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + within_seconds
         with self._changed:
             while True:
                 found: dict[str, float] = {}
@@ -102,7 +109,7 @@ class Watcher:
                     return found
                 if left <= 0:
                     missing = ", ".join(sorted(set(names) - set(found))[:5])
-                    raise NotMeasuredError(f"not within {PATIENCE_SECONDS:.0f} s: {what} of {missing}")
+                    raise NotMeasuredError(f"not within {within_seconds:.0f} s: {what} of {missing}")
                 self._changed.wait(min(left, 1.0))
 
     def _follow(self) -> None:
@@ -189,11 +196,15 @@ class Rig:
         self.kubectl("delete", RESOURCE, "-n", self.namespace, "--wait=false", *names)
         return begun
 
-    def ready(self, names: Sequence[str], *, since: float) -> dict[str, float]:
-        return self.watcher.wait(names, lambda one: one.ready, since=since, what="Ready")
+    def ready(
+        self, names: Sequence[str], *, since: float, within_seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, float]:
+        return self.watcher.wait(names, lambda one: one.ready, since=since, what="Ready", within_seconds=within_seconds)
 
-    def gone(self, names: Sequence[str], *, since: float) -> dict[str, float]:
-        return self.watcher.wait(names, lambda one: one.kind == "DELETED", since=since, what="the end")
+    def gone(self, names: Sequence[str], *, since: float, within_seconds: float = PATIENCE_SECONDS) -> dict[str, float]:
+        return self.watcher.wait(
+            names, lambda one: one.kind == "DELETED", since=since, what="the end", within_seconds=within_seconds
+        )
 
     def mark(self) -> None:
         """From here on counts what the next `phase` returns."""
@@ -238,10 +249,11 @@ class Rig:
 
 
 @contextlib.contextmanager
-def opened(*, say: Say, moto: bool = False) -> Iterator[Rig]:
+def opened(*, say: Say, moto: bool = False, layers: Sequence[Layer] = ()) -> Iterator[Rig]:
     """A rig on the sandbox, which is started if it is not up; all that was made is removed. Raises SandboxError.
 
-    `moto`: the AWS is a moto server, which makes everything Active at once and runs no function.
+    `moto`: the AWS is a moto server, which makes everything Active at once and runs no function. `layers` lie between
+    the recorder and AWS.
     """
     with contextlib.ExitStack() as stack:
         running, ours = stack.enter_context(sandbox_up(say))
@@ -265,7 +277,7 @@ def opened(*, say: Say, moto: bool = False) -> Iterator[Rig]:
             namespace=namespace,
             account=account,
             by_hand_account=by_hand_account,
-            recorder=stack.enter_context(Recorder(endpoint_url)),
+            recorder=stack.enter_context(Recorder(endpoint_url, layers=layers)),
             folder=folder,
             aws=aws,
             watcher=stack.enter_context(Watcher(running, namespace=namespace)),
