@@ -21,6 +21,8 @@ VENV := $(BUILD)/venv
 PY := $(VENV)/bin/python
 JOBS ?= 4
 NAME ?= calls
+WEATHER ?=
+SEED ?=
 # A sandbox of its own beside that of the demo and the tests.
 CLUSTER := HUMANGOV_SANDBOX_DIR=$(or $(HUMANGOV_CLUSTER_DIR),$(BUILD)/cluster)
 ARGS ?=
@@ -30,8 +32,8 @@ help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: setup ## Set everything up and show the main job on real parts
-	@$(PY) -m sandbox.demo $(ARGS)
+demo: setup ## Set everything up and show the main job on real parts; WEATHER=stormy: with AWS at its worst
+	@$(PY) -m sandbox.demo $(if $(WEATHER),--weather $(WEATHER)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: test
 test: setup ## All tests, on a real control plane and an emulated AWS; one that is up stays up

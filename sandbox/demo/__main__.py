@@ -6,6 +6,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 
@@ -24,9 +25,13 @@ from sandbox.demo.story import STORY, Step
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.local_operator import OperatorError
+from sandbox.proxy import Proxy
 from sandbox.release import HelmError, Release, values_elsewhere, values_on_node
+from sandbox.weather import FORECASTS, Weather, layer
+from sandbox.weather.__main__ import USAGE, chosen
 
 INTERRUPTED = 130
+KNOWN = ", ".join(FORECASTS)
 FORESEEN = (NotObservedError, SandboxError, OperatorError, KubectlError, HelmError, ClientError, BotoCoreError)
 CLOSING = (
     "Play on:  make sandbox            a control plane and an emulated AWS that stay up, and how to use them",
@@ -41,12 +46,21 @@ CLOSING_IN_PODS = (
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--pods", is_flag=True, help="The operator in a pod, from its image, by its chart; the cluster stays up.")
-def main(*, pods: bool) -> None:
+@click.option("--weather", "forecast", help=f"What AWS is like, of the story's and the operator's calls: {KNOWN}.")
+@click.option("--seed", type=int, help="Of the weather; by default a random one, which is printed.")
+def main(*, pods: bool, forecast: str | None, seed: int | None) -> None:
     """HumanGovState's story on real parts, from a deleted record whose file stays to `kubectl delete`.
 
     It brings a sandbox up if none is (`python -m sandbox --help` tells how to name a cluster or an AWS of your own),
     plays in an AWS account and a namespace of its own, and removes all that it made. NO_COLOR is respected.
     """
+    try:
+        weather = chosen(forecast, seed=seed) if forecast else None
+        if weather is not None and pods:
+            raise ValueError("--weather and --pods do not go together: pods reach AWS on a way of their own.")
+    except ValueError as error:
+        click.echo(f"demo: {error}", err=True)
+        sys.exit(USAGE)
     # Both: a shell that starts it in the background has SIGINT ignored, and Python leaves that as it is.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -54,6 +68,8 @@ def main(*, pods: bool) -> None:
     try:
         if pods:
             tell(told, opening=WithNode, story=STORY_IN_PODS)
+        elif weather is not None:
+            tell(told, opening=partial(InWeather, weather=weather))
         else:
             tell(told)
     except FORESEEN:
@@ -85,8 +101,10 @@ class Opening:
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         return [("A Kubernetes control plane, and an AWS", self._cluster)]
 
-    def open(self, running: Sandbox, *, ours: bool, make_operator: MakeOperator) -> Stage:
-        self._stage = self.stack.enter_context(opened(self.told, running, ours=ours, make_operator=make_operator))
+    def open(self, running: Sandbox, *, ours: bool, make_operator: MakeOperator, rough: bool = False) -> Stage:
+        self._stage = self.stack.enter_context(
+            opened(self.told, running, ours=ours, make_operator=make_operator, rough=rough)
+        )
         where = running.aws_endpoint_url or "the real account of your credentials"
         self.told.say(f"AWS: {where}, region {self._stage.world.region}")
         return self._stage
@@ -96,6 +114,35 @@ class Opening:
         stage = self.open(running, ours=ours, make_operator=lambda *_: Process())
         stage.kubectl.show("version")
         return "both answer; " + ("they were started for this demo" if ours else "they were up, and stay up")
+
+
+class InWeather(Opening):
+    """The first step where all AWS calls, the operator's and the story's, go through weather."""
+
+    def __init__(self, told: Narrator, stack: contextlib.ExitStack, *, weather: Weather) -> None:
+        super().__init__(told, stack)
+        self._weather = weather
+
+    def _cluster(self) -> str:
+        running, ours = self.stack.enter_context(sandbox_up(self.told.progress))
+        if running.aws_endpoint_url is None:
+            raise SandboxError("Weather is made before an endpoint; a real AWS account has weather of its own.")
+        forecast, seed = self._weather.forecast.name, self._weather.seed
+        proxy = self.stack.enter_context(Proxy(running.aws_endpoint_url, layers=[layer(self._weather)]))
+        # Below the stage: when that is cleared, what the weather was is told before the proxy goes.
+        self.stack.callback(self._tell)
+        stage = self.open(
+            replace(running, aws_endpoint_url=proxy.url), ours=ours, make_operator=lambda *_: Process(), rough=True
+        )
+        stage.kubectl.show("version")
+        return f"both answer; the AWS through {forecast} weather: make demo WEATHER={forecast} SEED={seed} has it again"
+
+    def _tell(self) -> None:
+        counts = [(kind, number) for kind, number in self._weather.counts.most_common() if kind != "passed"]
+        met = ", ".join(f"{kind} {number}" for kind, number in counts) or "nothing at all"
+        self.told.progress(
+            f"the weather (seed {self._weather.seed}), of {sum(self._weather.counts.values())} calls: {met}"
+        )
 
 
 class WithNode(Opening):
@@ -135,7 +182,10 @@ def release_of(running: Sandbox, *, namespace: str, image: str, account: str) ->
     return Release(sandbox=running, namespace=namespace, values=values)
 
 
-def tell(told: Narrator, *, opening: type[Opening] = Opening, story: Sequence[Step] = STORY) -> None:
+MakeOpening = Callable[[Narrator, contextlib.ExitStack], Opening]
+
+
+def tell(told: Narrator, *, opening: MakeOpening = Opening, story: Sequence[Step] = STORY) -> None:
     """Set the stage, tell the story, clean up. What goes wrong is told, then raised."""
     with contextlib.ExitStack() as stack:
         first = opening(told, stack)

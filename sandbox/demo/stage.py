@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from botocore.config import Config
+
 import sandbox
 from sandbox import report
-from sandbox.demo import people, world
+from sandbox.demo import patience, people, world
 from sandbox.demo.kubectl import Kubectl, KubectlError
 from sandbox.demo.narration import Narrator
 from sandbox.demo.observing import Observer
@@ -73,8 +75,12 @@ MakeOperator = Callable[[Sandbox, str, str], Operator]
 
 
 @contextlib.contextmanager
-def opened(narrator: Narrator, running: Sandbox, *, ours: bool, make_operator: MakeOperator) -> Iterator[Stage]:
+def opened(
+    narrator: Narrator, running: Sandbox, *, ours: bool, make_operator: MakeOperator, rough: bool = False
+) -> Iterator[Stage]:
     """A stage of one's own in a sandbox that is up: an AWS account and a namespace.
+
+    `rough`: its AWS has bad weather, so that people are patient, and try again.
 
     The names are those of deploy/examples; in the user's own AWS, or where their buckets are taken, with a suffix.
     """
@@ -86,7 +92,9 @@ def opened(narrator: Narrator, running: Sandbox, *, ours: bool, make_operator: M
         environment["AWS_ACCESS_KEY_ID"] = str(secrets.randbelow(9 * 10**11) + 10**11)
     kubectl = Kubectl(program=str(running.kubectl), environment=environment, narrator=narrator)
     definition_is_new = not kubectl.run("get", "crd", DEFINITION, "--ignore-not-found", "-o", "name")
-    clients, region = world.connect(running, environment=environment)
+    clients, region = world.connect(running, environment=environment, config=patience.CONFIG if rough else Config())
+    if rough:
+        patience.learn(clients)
     namespace = _claim_namespace(kubectl, run=run)
     suffix = f"-{run}"
     if running.aws == "emulator" and not world.taken(clients, people.states(namespace=namespace, suffix="")):
@@ -103,7 +111,7 @@ def opened(narrator: Narrator, running: Sandbox, *, ours: bool, make_operator: M
         ),
         kubectl=kubectl,
         observer=Observer(
-            seconds=300 if running.aws == "account" else 60,
+            seconds=300 if running.aws == "account" or rough else 60,
             stays_seconds=15 if running.aws == "account" else 2,
             tell=narrator.progress,
         ),

@@ -182,7 +182,7 @@ def taken(clients: Mapping[str, Any], states: Sequence[State]) -> bool:
     return False
 
 
-def connect(sandbox: Sandbox, *, environment: Mapping[str, str]) -> tuple[dict[str, Any], str]:
+def connect(sandbox: Sandbox, *, environment: Mapping[str, str], config: Config) -> tuple[dict[str, Any], str]:
     """A client for each service, and the region, where `environment` leads."""
     if sandbox.aws == "account":
         session = boto3.Session()
@@ -197,7 +197,8 @@ def connect(sandbox: Sandbox, *, environment: Mapping[str, str]) -> tuple[dict[s
         )
     endpoint = sandbox.aws_endpoint_url
     # An endpoint of one's own has no host name a bucket.
-    config = Config(s3={"addressing_style": "path"}) if endpoint else Config()
+    if endpoint:
+        config = config.merge(Config(s3={"addressing_style": "path"}))
     return {
         service: session.client(service, region_name=region, endpoint_url=endpoint, config=config)
         for service in SERVICES
