@@ -69,8 +69,8 @@ def found_event(lost: Collection[str], *, cluster: str) -> Event:
         kind="Warning",
         reason="LeftoversFound",
         message=f"AWS has objects of HumanGovStates that are gone: {', '.join(names[:_NAMED])}{more}. Their functions "
-        f"go on, cared for by nobody. `humangov collect --cluster-name {cluster}` shows what there is; with --delete it "
-        "removes it. Or apply the HumanGovState again: it takes them over",
+        f"go on, cared for by nobody. `humangov collect --cluster-name {cluster}` shows what there is; with --delete "
+        "it removes it. Or apply the HumanGovState again: it takes them over",
     )
 
 

@@ -464,7 +464,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
         with pytest.raises(kube.KubeError):
             await controller._work(
                 operator, Refusing(identity=""), RUN_SETTINGS, controller._Life(holding),  # type: ignore[arg-type]
-                warming=warming, stop=asyncio.Event(),
+                lambda _: Clients(region="us-east-1"), warming=warming, stop=asyncio.Event(),
             )  # fmt: skip
 
     holding = Holding()
