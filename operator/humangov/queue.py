@@ -43,7 +43,11 @@ class _Key:
     running_since: float | None = None
     again: Lane | None = None  # asked for while running
     failures: int = 0
+    slow_failures: int = 0  # of them, those that no retry cures
     failing_since: float | None = None
+
+    def begin_anew(self) -> None:
+        self.failures, self.slow_failures, self.failing_since = 0, 0, None
 
 
 @dataclass
@@ -59,7 +63,7 @@ class Schedule:
         """Ask for a run. A FAST one also forgets the back-off: the world has changed."""
         entry = self._keys.setdefault(key, _Key())
         if lane is Lane.FAST:
-            entry.failures, entry.failing_since = 0, None
+            entry.begin_anew()
         if entry.running_since is not None:
             entry.again = lane if entry.again is None else min(entry.again, lane)
             return
@@ -85,18 +89,19 @@ class Schedule:
         entry.running_since, self._last_end = None, now
         if outcome.failed:
             entry.failures += 1
+            entry.slow_failures += not outcome.soon
             entry.failing_since = entry.failing_since if entry.failing_since is not None else now
         else:
-            entry.failures, entry.failing_since = 0, None
+            entry.begin_anew()
         again, entry.again = entry.again, None
         if again is not None:
             if again is Lane.FAST:
-                entry.failures, entry.failing_since = 0, None
+                entry.begin_anew()
             self._put(entry, due=now, lane=again)
         elif outcome.forget:
             del self._keys[key]
         else:
-            self._put(entry, due=now + self._delay(outcome, entry.failures), lane=Lane.SLOW)
+            self._put(entry, due=now + self._delay(outcome, entry), lane=Lane.SLOW)
 
     def next_due(self) -> float | None:
         """When the next key falls due (it may be in the past); None if none waits."""
@@ -127,8 +132,10 @@ class Schedule:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def _delay(self, outcome: Outcome, failures: int) -> float:
+    def _delay(self, outcome: Outcome, entry: _Key) -> float:
         if outcome.failed:
+            # A call that was throttled eight times and is denied once must not wait as if denied for the ninth time.
+            failures = entry.failures if outcome.soon else entry.slow_failures
             first, longest = SOON_SECONDS if outcome.soon else SLOWLY_SECONDS
             backoff: float = min(longest, first * 2.0 ** min(failures - 1, 20)) * self.rng.uniform(0.9, 1.1)
             return backoff if outcome.after is None else min(outcome.after, backoff)

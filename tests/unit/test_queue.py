@@ -73,6 +73,21 @@ def test_failures_back_off_to_a_bound_and_a_success_forgets_them(outcome: Outcom
     assert due_in(of, now=now) <= first * 1.1
 
 
+def test_the_first_failure_that_needs_a_person_is_the_first_however_often_it_was_throttled_before() -> None:
+    of, now = schedule(), 0.0
+    of.add("a", now=now, lane=Lane.FAST)
+    for _ in range(9):
+        run(of, "a", FAILED_SOON, now=now)
+        now += due_in(of, now=now)
+    waits = []
+    for outcome in (FAILED, FAILED, FAILED_SOON):
+        run(of, "a", outcome, now=now)
+        waits.append(due_in(of, now=now))
+        now += waits[-1]
+    first, longest = SLOWLY_SECONDS[0], SOON_SECONDS[1]
+    assert waits == [pytest.approx(first, rel=0.1), pytest.approx(first * 2, rel=0.1), pytest.approx(longest, rel=0.1)]
+
+
 def test_a_failure_that_asks_for_an_earlier_look_gets_it() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
