@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, matrix, moto, storm, sweep
+from bench import calls, cleanup, events, failing, matrix, moto, storm, sweep
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
@@ -111,6 +111,14 @@ def storm_command(*, states: int, seed: int, forecast: str, record: str | None, 
     """Fifty states through stormy AWS: all Ready, all deleted, nothing left; faults by kind."""
     path = Path(record) if record else None
     _print(lambda: storm.run(say=say, states=states, seed=seed, forecast=forecast, record=path), json_only=json_only)
+
+
+@main.command("failing", context_settings=_CONTEXT)
+@click.option("--states", type=click.IntRange(min=2, max=500), default=50, help="The healthy one included.")
+@_json_only
+def failing_command(*, states: int, json_only: bool) -> None:
+    """One healthy tenant beside 49 that fail, or whose calls AWS never answers: are its passes delayed?"""
+    _print(lambda: failing.run(say=say, states=states), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

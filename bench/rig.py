@@ -190,6 +190,11 @@ class Rig:
         self.kubectl("apply", "-f", "-", stdin=manifests)
         return begun
 
+    def patch(self, name: str, change: Mapping[str, Any]) -> None:
+        """A merge patch of one."""
+        patch = json.dumps(change)
+        self.kubectl("patch", RESOURCE, name, "-n", self.namespace, "--type=merge", "-p", patch)
+
     def delete(self, names: Sequence[str]) -> float:
         """`kubectl delete` of them, not waited for; when it began (monotonic seconds)."""
         begun = time.monotonic()
@@ -224,15 +229,17 @@ class Rig:
             file.seek(self._audit_offset)
             return writes_by(self.user, file)
 
-    def passes(self, enough: Callable[[list[Pass]], bool], *, what: str) -> list[Pass]:
+    def passes(
+        self, enough: Callable[[list[Pass]], bool], *, what: str, within_seconds: float = PATIENCE_SECONDS
+    ) -> list[Pass]:
         """The passes that the running operator has ended, once they are enough. Raises NotMeasuredError."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + within_seconds
         while True:
             found = passes_of(self._operator.log.read_text()) if self._operator else []
             if enough(found):
                 return found
             if time.monotonic() > deadline:
-                raise NotMeasuredError(f"not within {PATIENCE_SECONDS:.0f} s: {what}")
+                raise NotMeasuredError(f"not within {within_seconds:.0f} s: {what}")
             time.sleep(0.1)
 
     def _quiet(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -69,13 +70,21 @@ class Schedule:
             return
         self._put(entry, due=now + delay, lane=lane)
 
-    def take(self, *, now: float, lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW)) -> str | None:
-        """The key that is due first, fast lane before slow; it is running until `done`."""
+    def take(
+        self, *, now: float, lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW), failing_at_once: int | None = None
+    ) -> str | None:
+        """The key that is due first, fast lane before slow; it is running until `done`.
+
+        failing_at_once: of keys whose last run failed, no more than so many run; None: any number.
+        """
+        running = sum(entry.running_since is not None and entry.failures > 0 for entry in self._keys.values())
+        only_sound = failing_at_once is not None and running >= failing_at_once
         due = [
             (entry.lane, entry.due, key)
             for key, entry in self._keys.items()
             if entry.due is not None and entry.due <= now and entry.lane in lanes
-        ]
+            and not (only_sound and entry.failures > 0)
+        ]  # fmt: skip
         if not due:
             return None
         _, _, key = min(due)
@@ -103,9 +112,10 @@ class Schedule:
         else:
             self._put(entry, due=now + self._delay(outcome, entry), lane=Lane.SLOW)
 
-    def next_due(self) -> float | None:
-        """When the next key falls due (it may be in the past); None if none waits."""
-        return min((entry.due for entry in self._keys.values() if entry.due is not None), default=None)
+    def next_due(self, *, after: float = -math.inf) -> float | None:
+        """When the next key falls due (it may be in the past) after that time; None if none does."""
+        dues = (entry.due for entry in self._keys.values() if entry.due is not None)
+        return min((due for due in dues if due > after), default=None)
 
     def failing_seconds(self, key: str, *, now: float) -> float:
         """For how long the key's runs have failed without a break."""
@@ -215,11 +225,11 @@ class Workers:
             if self._stopping:
                 return None
             now = self._clock()
-            key = self.schedule.take(now=now, lanes=lanes)
+            # Whom AWS does not answer holds a worker until the client gives up; the others must not wait for that.
+            key = self.schedule.take(now=now, lanes=lanes, failing_at_once=self._count // 2)
             if key is None:
-                due = self.schedule.next_due()
-                # What is overdue waits for a worker of its lane, not for the clock.
-                timeout = None if due is None or due <= now else due - now
+                # What is due already waits for a worker that may take it, not for the clock.
+                due = self.schedule.next_due(after=now)
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._changed.wait(), timeout)
+                    await asyncio.wait_for(self._changed.wait(), None if due is None else due - now)
             return key

@@ -1,6 +1,5 @@
 """A tenant's life as Hypothesis draws it: edits, faults, crashes, changes from outside, deletions; and what holds.
 
-
 What is drawn is what people, AWS and the operator's host do. What always holds is written in `Life`'s invariants and in
 its last step, `teardown`: once the weather clears and people have mended what only they can, it ends in step, comes to
 rest, and is deleted without a trace.
@@ -8,23 +7,28 @@ rest, and is deleted without a trace.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from functools import wraps
+from itertools import count
 from typing import Any
 
 from humangov.aws.clients import ACTIONS
 from humangov.kube import KubeError
-from humangov.tenant import OWNER_TAG
+from humangov.tenant import OWNER_TAG, RECONCILE_ANNOTATION
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.aws import snapshot
 from tests.aws.by_hand import TRUST
-from tests.aws.drifts import DRIFTS, NAME, ROLE, Drift, function_arn, group_arn
+from tests.aws.drifts import DRIFTS, GROUP, NAME, ROLE, Drift, function_arn, group_arn
+from tests.aws.matrix import neutral
 from tests.aws.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
 
 TABLE = "humangov-california-dynamodb"
 OTHER_TABLE, OTHER = "payroll", "payroll-cleanup"
 OTHERS = {OWNER_TAG: "other-cluster/humangov/payroll"}
+OWNER = "test-cluster/humangov/california"
 PASSES_TO_STEP = 30  # once the weather has cleared
 _AWS = sorted(action for action in ACTIONS if action != "sts:GetCallerIdentity")
 _KUBE = ["kube:apply_status", "kube:set_finalizer", "kube:read", "kube:post_event"]
@@ -42,16 +46,33 @@ _EDITS: Mapping[str, list[dict[str, Any]]] = {
 }
 
 
+def happens(**draws: Any) -> Callable[[Callable[..., None]], Any]:
+    """Something that happens, after which the operator has no pass, one or several."""
+
+    def decorated(method: Callable[..., None]) -> Any:
+        @wraps(method)
+        def step(self: Life, *, then: int, **drawn: Any) -> None:
+            method(self, **drawn)
+            self.passes(then)
+
+        made: Any = rule(then=st.sampled_from([0, 1, 1, 3]), **draws)
+        return made(step)
+
+    return decorated
+
+
 class Life(RuleBasedStateMachine):
     """One tenant, and a neighbour in the same account that is somebody else's."""
 
     tally: dict[str, int]  # sequences and steps, of all runs
+    undisturbed: dict[str, str]  # what each spec comes to, of all runs
 
-    def __init__(self, worlds: Callable[[], World], tally: dict[str, int]) -> None:
+    def __init__(self, worlds: Callable[[], World], tally: dict[str, int], undisturbed: dict[str, str]) -> None:
         super().__init__()
-        self.world, self.tally = worlds(), tally
+        self.worlds, self.world, self.tally, self.undisturbed = worlds, worlds(), tally, undisturbed
         self.stream_is_theirs = False
         self.suspended = False
+        self.asked = count(1)
         self.tally["sequences"] = self.tally.get("sequences", 0) + 1
 
     @initialize()
@@ -65,35 +86,39 @@ class Life(RuleBasedStateMachine):
 
     # what people do
 
-    @rule(field=st.sampled_from(sorted(_EDITS)), which=st.integers(0, 2))
+    @happens(field=st.sampled_from(sorted(_EDITS)), which=st.integers(0, 2))
     def edits_the_spec(self, field: str, which: int) -> None:
         value = _EDITS[field][which % len(_EDITS[field])]
         self._edit(lambda spec: spec.update({field: value}))
 
-    @rule(suspended=st.booleans())
+    @happens(suspended=st.booleans())
     def suspends_or_resumes(self, suspended: bool) -> None:
         self._edit(lambda spec: spec.update(suspend=suspended))
         self.suspended = suspended
 
-    @rule()
+    @happens()
     def deletes_and_applies_anew(self) -> None:
+        if self.key not in self.world.kube.objects:
+            self._apply_anew()
+        # A function that is somebody else's now goes on reading our stream, which therefore stays.
+        self.stream_is_theirs |= bool(_not_ours(self.world))
         self.world.delete(self.key)
-        self._passes(3)
+        self.passes(3)
         if self.key not in self.world.kube.objects:
             self._apply_anew()
 
-    @rule()
+    @happens()
     def deletes_by_force_and_applies_anew(self) -> None:
         """The finalizer stripped while the operator was down: what was in AWS is still there."""
         self.world.kube.objects.pop(self.key, None)
         self._apply_anew()
         self.world.new_life()
 
-    @rule(drift=st.sampled_from(DRIFTS))
+    @happens(drift=st.sampled_from(DRIFTS))
     def changes_something_in_aws(self, drift: Drift) -> None:
         _if_there(lambda: drift.by_hand(self.world))
 
-    @rule(on_again=st.booleans())
+    @happens(on_again=st.booleans())
     def turns_the_stream_off(self, on_again: bool) -> None:
         dynamodb = self.world.sdk.client("dynamodb")
         if not _stream_is_on(self.world):
@@ -104,50 +129,54 @@ class Life(RuleBasedStateMachine):
             dynamodb.update_table(TableName=TABLE, StreamSpecification=enabled)
             self.stream_is_theirs = True
 
-    @rule(kind=st.sampled_from(["function", "role", "log group", "trigger", "table"]))
+    @happens(kind=st.sampled_from(["function", "role", "log group", "trigger", "table"]))
     def strips_our_tags(self, kind: str) -> None:
         self.stream_is_theirs |= kind == "table"
         _strip(self.world, kind)
 
-    @rule()
+    @happens()
+    def somebody_else_takes_it(self) -> None:
+        _tag(self.world, OTHERS)
+
+    @happens()
     def deletes_the_table(self) -> None:
         if TABLE in self.world.sdk.client("dynamodb").list_tables()["TableNames"]:
             self.world.sdk.client("dynamodb").delete_table(TableName=TABLE)
 
-    @rule()
+    @happens()
     def makes_the_table(self) -> None:
         _make_table(self.world)
 
     # what AWS, the API server and the host do
 
-    @rule(action=st.sampled_from(_AWS), kind=st.sampled_from(sorted(_UNABLE)), times=st.integers(1, 3))
+    @happens(action=st.sampled_from(_AWS), kind=st.sampled_from(sorted(_UNABLE)), times=st.integers(1, 3))
     def aws_fails(self, action: str, kind: str, times: int) -> None:
         after = kind == "answer lost" and ACTIONS[action].writes
         fault = Fault(_on(action), error=_UNABLE[kind](action), after_effect=after, times=times)
         self.world.line.faults.append(fault)
 
-    @rule(action=st.sampled_from(_KUBE), status=st.sampled_from([409, 500, None]), lost=st.booleans())
+    @happens(action=st.sampled_from(_KUBE), status=st.sampled_from([409, 500, None]), lost=st.booleans())
     def the_api_server_fails(self, action: str, status: int | None, lost: bool) -> None:
         failure = KubeError(action, status=status, reason="it failed")
         self.world.line.faults.append(Fault(_on(action), error=failure, after_effect=lost and status is None, times=1))
 
-    @rule(writes=st.integers(1, 6))
+    @happens(writes=st.integers(1, 6))
     def the_operator_dies(self, writes: int) -> None:
         self.world.line.kill_after_write = self.world.line.writes_so_far + writes
-        self._passes(3)
+        self.passes(3)
         self.world.new_life()
 
-    @rule(passes=st.integers(1, 4))
-    def time_goes_by(self, passes: int) -> None:
-        self._passes(passes)
-
-    @precondition(lambda self: self.suspended)
-    @rule()
-    def time_goes_by_while_suspended(self) -> None:
-        self.world.line.forget()
-        self._passes(2)
-        if not self._deleting():
-            assert self.world.line.writes() == [], "suspended, and something was written to AWS"
+    @happens()
+    def a_person_asks_for_a_look(self) -> None:
+        """Which is a deep one."""
+        if self.key in self.world.kube.objects:
+            number = str(next(self.asked))
+            self.world.kube.edit(
+                self.key,
+                lambda resource: (
+                    resource["metadata"].setdefault("annotations", {}).update({RECONCILE_ANNOTATION: number})
+                ),
+            )
 
     # what always holds
 
@@ -185,6 +214,7 @@ class Life(RuleBasedStateMachine):
         [table] = [table for table in snapshot.tables(world) if table["name"] == TABLE]
         current = [mapping for mapping in snapshot.mappings(world) if mapping["EventSourceArn"] == table["arn"]]
         assert len(current) == 1, "two mappings of one stream"
+        assert _picture(world, table["arn"]) == self._undisturbed(), "in step, but not as an undisturbed run"
         assert _neighbour(world) == self.neighbour, "the neighbour was touched"
         world.delete(self.key)
         world.settle(self.key, passes=PASSES_TO_STEP)
@@ -206,23 +236,30 @@ class Life(RuleBasedStateMachine):
         self.key = self.world.apply(self.world.manifest(tags={"team": "records"}))
         self.suspended = False
 
-    def _passes(self, number: int) -> None:
+    def passes(self, number: int) -> None:
+        """Of which none writes to what is not ours, or, while suspended, anything."""
         for _ in range(number):
             self.tally["passes"] = self.tally.get("passes", 0) + 1
             if self.key not in self.world.kube.objects:
                 return
+            theirs, held, line = _not_ours(self.world), self.suspended and not self._deleting(), self.world.line
+            before = len(line.calls)
             try:
                 outcome = self.world.one_pass(self.key)
             except Killed:
                 self.world.new_life()
                 return
+            finally:
+                writes = [call for call in line.calls[before:] if call.writes and not call.action.startswith("kube:")]
+                foreign = [call.action for call in writes if _target(call) in theirs]
+                assert not foreign, f"{foreign} on what is not ours"
+                assert not (held and writes), "suspended, and something was written to AWS"
             self.world.clock.forward(outcome.after if outcome.after is not None else 1.0)
 
     def _people_mend(self) -> None:
         """What an operator must not do by itself: make the table, put back a mark that somebody took off."""
         _make_table(self.world)
-        owner = {OWNER_TAG: "test-cluster/humangov/california"}
-        _tag(self.world, owner)
+        _tag(self.world, {OWNER_TAG: OWNER})
         self._edit(lambda spec: spec.update(suspend=False))
         self.suspended = False
 
@@ -230,6 +267,18 @@ class Life(RuleBasedStateMachine):
         world = self.world
         world.settle(self.key, passes=PASSES_TO_STEP)
         assert world.ready(self.key).startswith("True"), world.ready(self.key)
+
+    def _undisturbed(self) -> str:
+        """What the present spec comes to in a world where nothing happens."""
+        spec = {**self.world.kube.objects[self.key]["spec"], "bucket": None}  # each world has another
+        known = json.dumps(spec, sort_keys=True)
+        if known not in self.undisturbed:
+            calm = self.worlds()
+            calm.provisioned(**{**spec, "bucket": {"name": calm.bucket}})
+            [stream] = [table["arn"] for table in snapshot.tables(calm)]
+            self.undisturbed[known] = _picture(calm, stream)
+            self.world.sdk.enter(self.world.account)
+        return self.undisturbed[known]
 
     def _left(self) -> list[str]:
         left = [what for what in self.world.remains() if OTHER not in what]
@@ -312,6 +361,48 @@ def _neighbour(world: World) -> dict[str, list[Any]]:
 def _mappings(world: World, function: str) -> list[dict[str, Any]]:
     listed = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     return [mapping for mapping in listed if mapping["FunctionArn"].endswith(f":{function}")]
+
+
+def _picture(world: World, stream: str) -> str:
+    """The tenant's own, and the mapping of its present stream; comparable between worlds."""
+    mappings = [
+        {field: value for field, value in one.items() if field != "StartingPosition"}  # depends on what was there
+        for one in snapshot.mappings(world)
+        if one["EventSourceArn"] == stream
+    ]
+    tenants = {"functions": snapshot.functions, "roles": snapshot.roles, "log groups": snapshot.log_groups}
+    found: dict[str, Any] = {
+        kind: [one for one in listed(world) if one["name"] in (NAME, ROLE, GROUP)] for kind, listed in tenants.items()
+    }
+    return neutral(world, {**found, "mappings": mappings})
+
+
+def _not_ours(world: World) -> set[str]:
+    """Names under which something is there that does not carry our mark."""
+    awslambda, logs = world.sdk.client("lambda"), world.sdk.client("logs")
+    marks: dict[str, Callable[[], Mapping[str, str]]] = {
+        NAME: lambda: awslambda.list_tags(Resource=function_arn(world))["Tags"],
+        GROUP: lambda: logs.list_tags_for_resource(resourceArn=group_arn(world))["tags"],
+        ROLE: lambda: {
+            tag["Key"]: tag["Value"] for tag in world.sdk.client("iam").get_role(RoleName=ROLE)["Role"].get("Tags", ())
+        },
+    }
+    found = set()
+    for name, tags in marks.items():
+        try:
+            if tags().get(OWNER_TAG) != OWNER:
+                found.add(name)
+        except Exception as missing:
+            if not _absent(missing):
+                raise
+    return found
+
+
+def _target(call: Call) -> str:
+    """The name of the function, role or log group that a call is about; empty if about none."""
+    names = ("FunctionName", "RoleName", "logGroupName", "Resource", "resourceArn")
+    said = next((str(call.parameters[name]) for name in names if name in call.parameters), "")
+    return said.removesuffix(":*").rpartition(":")[2] if said.startswith("arn:") else said
 
 
 def _tag(world: World, tags: Mapping[str, str]) -> None:

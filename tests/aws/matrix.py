@@ -154,16 +154,16 @@ def _after_deletion(world: World, key: str, flow: Flow) -> str:
         world.delete(key)
         world.settle(key, passes=_PASSES)
     assert key not in world.kube.objects, "the resource is still there"
-    return _neutral(world, snapshot.snapshot(world))
+    return neutral(world, snapshot.snapshot(world))
 
 
 def _reached(world: World, key: str) -> str:
     status = (world.kube.objects.get(key) or {}).get("status") or {}
     conditions = {one["type"]: f"{one['status']} {one['reason']}" for one in status.get("conditions", ())}
-    return _neutral(world, {**snapshot.snapshot(world), "conditions": conditions, "jobs": sorted(world.kube.batch)})
+    return neutral(world, {**snapshot.snapshot(world), "conditions": conditions, "jobs": sorted(world.kube.batch)})
 
 
-def _neutral(world: World, found: dict[str, Any]) -> str:
+def neutral(world: World, found: dict[str, Any]) -> str:
     """As text, without what differs between two runs."""
     text = json.dumps(found, sort_keys=True, default=str).replace(world.account, "ACCOUNT")
     text = re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", "MOMENT", text)

@@ -236,6 +236,20 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
 
 
 @every_document
+def test_every_test_that_is_named_exists(path: Path) -> None:
+    for file, name in re.findall(r"\b(tests/[\w/.-]+\.py)::(\w+)", path.read_text()):
+        assert f"\ndef {name}(" in (REPOSITORY / file).read_text(), f"{file}::{name}"
+
+
+def test_beside_every_complaint_stands_a_test() -> None:
+    rows = table(REPOSITORY / "docs" / "complaints.md", "Complaints")
+    assert rows
+    for complaint, here, shown_by in rows:
+        assert here, complaint
+        assert "::test_" in shown_by, complaint
+
+
+@every_document
 def test_every_target_of_make_that_is_named_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"(?:`|\$ |^)make ([a-z-]+)", path.read_text(), re.MULTILINE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -150,6 +151,35 @@ def test_the_fast_lane_goes_first_and_then_who_has_waited_longest() -> None:
     of.add("second", now=2, lane=Lane.FAST)
     of.add("first", now=1, lane=Lane.FAST)
     assert [of.take(now=3) for _ in range(4)] == ["first", "second", "slow", None]
+
+
+def test_who_fails_has_half_of_the_workers_at_the_most_and_the_others_go_on() -> None:
+    async def story() -> None:
+        begun: list[str] = []
+        stuck = asyncio.Event()
+
+        async def run(key: str) -> Outcome:
+            begun.append(key)
+            if key.startswith("failing") and begun.count(key) > 1:
+                await stuck.wait()
+            return Outcome(failed=key.startswith("failing"), soon=True, after=0.01)
+
+        workers = Workers(schedule=schedule(), run=run, count=4, clock=time.monotonic)
+        workers.start()
+        for number in range(9):
+            await workers.add(f"failing-{number}", lane=Lane.SLOW)
+        await workers.add("sound", lane=Lane.SLOW)
+        async with asyncio.timeout(5):
+            while begun.count("sound") < 20:
+                await asyncio.sleep(0.01)
+        assert sum(begun.count(key) > 1 for key in set(begun) - {"sound"}) == 2
+        stuck.set()
+        async with asyncio.timeout(5):
+            while not all(begun.count(f"failing-{number}") > 1 for number in range(9)):
+                await asyncio.sleep(0.01)
+        await workers.stop(grace_seconds=1)
+
+    asyncio.run(story())
 
 
 def test_how_long_runs_and_waits_last_is_known() -> None:

@@ -1,0 +1,146 @@
+"""Each thing that always holds of a life (tests/aws/life.py) is seen to fail, on an operator that was broken for it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from humangov import passes, reconcile, status
+from humangov import tenant as tenants
+from humangov.aws import function, log_group, role, trigger
+
+from tests.aws.drifts import DRIFTS, Drift
+from tests.aws.life import Life
+from tests.aws.world import World
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An operator with one fault, and a life that shows it: the sentence with which it has to fail."""
+
+    name: str
+    lived: Callable[[Life], None]
+    says: str
+    breaks: Callable[[pytest.MonkeyPatch], None]
+
+
+def takes_everything_for_its_own(patch: pytest.MonkeyPatch) -> None:
+    for part in (function, log_group, role):
+        patch.setattr(part, "require_ownership", lambda **_: None)
+
+
+def writes_while_suspended(patch: pytest.MonkeyPatch) -> None:
+    parse = tenants.parse
+    patch.setattr(reconcile, "parse", lambda *given, **more: replace(parse(*given, **more), suspend=False))
+
+
+def progresses_and_stalls(patch: pytest.MonkeyPatch) -> None:
+    compose = status.compose
+
+    def composed(*given: Any, **more: Any) -> Any:
+        made = compose(*given, **more)
+        for condition in made["conditions"]:
+            if condition["type"] in ("Reconciling", "Stalled"):
+                condition["status"] = "True"
+        return made
+
+    patch.setattr(passes, "compose", composed)
+
+
+def writes_for_ever(patch: pytest.MonkeyPatch) -> None:
+    plan = log_group.plan
+
+    def planned(observed: Any, desired: Any) -> Any:
+        return plan(observed, desired) or [log_group._retention(desired, "retention once more")]
+
+    patch.setattr(log_group, "plan", planned)
+
+
+def leaves_a_second_mapping(patch: pytest.MonkeyPatch) -> None:
+    plan = trigger.plan
+
+    def planned(observed: Any, desired: Any) -> Any:
+        return [one for one in plan(observed, desired) if "a second mapping" not in one.summary]
+
+    patch.setattr(trigger, "plan", planned)
+
+
+def compares_no_configuration(patch: pytest.MonkeyPatch) -> None:
+    plan = function.plan
+
+    def planned(observed: Any, desired: Any) -> Any:
+        return [one for one in plan(observed, desired) if one.action != "lambda:UpdateFunctionConfiguration"]
+
+    patch.setattr(function, "plan", planned)
+
+
+def forgets_the_role(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(role, "remove", lambda *_: True)
+
+
+def writes_a_status_for_ever(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(passes, "differs", lambda *_: True)
+
+
+def suspended(life: Life) -> None:
+    life.passes(5)
+    life.suspends_or_resumes(suspended=True, then=1)
+    life.changes_something_in_aws(drift=drift("retention"), then=2)
+
+
+def taken(life: Life) -> None:
+    life.passes(5)
+    life.somebody_else_takes_it(then=0)
+    life.edits_the_spec(field="function", which=0, then=2)
+
+
+def changed(life: Life) -> None:
+    life.passes(5)
+    life.changes_something_in_aws(drift=drift("memory"), then=2)
+
+
+def doubled(life: Life) -> None:
+    life.passes(5)
+    life.changes_something_in_aws(drift=drift("a second mapping"), then=2)
+
+
+def uneventful(life: Life) -> None:
+    for _ in range(3):
+        life.passes(1)
+        life.the_status_keeps_kstatus_rules()
+
+
+def drift(what: str) -> Drift:
+    return next(one for one in DRIFTS if one.what == what)
+
+
+BROKEN = [
+    Broken("takes everything for its own", taken, "on what is not ours", takes_everything_for_its_own),
+    Broken("writes while suspended", suspended, "suspended, and something was written", writes_while_suspended),
+    Broken("progresses and stalls", uneventful, "'Reconciling': 'True', 'Stalled': 'True'", progresses_and_stalls),
+    Broken("writes for ever", uneventful, "not settled after 30 passes", writes_for_ever),
+    Broken("writes a status for ever", uneventful, "a settled world is written to", writes_a_status_for_ever),
+    Broken("leaves a second mapping", doubled, "two mappings of one stream", leaves_a_second_mapping),
+    Broken("compares no memory", changed, "in step, but not as an undisturbed run", compares_no_configuration),
+    Broken("forgets the role", uneventful, "a deletion left something", forgets_the_role),
+]
+
+
+@pytest.mark.parametrize("broken", [pytest.param(one, id=one.name) for one in BROKEN])
+def test_what_always_holds_is_seen_to_fail(
+    worlds: Callable[[], World], monkeypatch: pytest.MonkeyPatch, broken: Broken
+) -> None:
+    def live() -> None:
+        life = Life(worlds, {}, undisturbed)
+        life.begin()
+        broken.lived(life)
+        life.teardown()
+
+    undisturbed: dict[str, str] = {}
+    live()  # unbroken, it ends well
+    broken.breaks(monkeypatch)
+    with pytest.raises(AssertionError, match=re.escape(broken.says)):
+        live()
