@@ -20,7 +20,7 @@ from sandbox.proxy import Handler, HungUpError, Layer, Request, Response
 HEALTHY = "healthy"
 RESYNC_SECONDS = 10.0
 CHANGES = 8  # an even number: at the end the spec is as it was
-PASSES = 10
+PASSES = 6
 HANG_SECONDS = 30.0  # longer than any client waits
 _SETTLE_SECONDS = 400.0
 _NOTES = (

@@ -19,6 +19,7 @@ import socket
 import ssl
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -31,13 +32,15 @@ import kopf
 from kopf._cogs.clients.errors import APIError
 from kopf._cogs.clients.watching import WatchingError
 
-from humangov import kube, logs, probes
+from humangov import __version__, delivery, kube, logs, probes
 from humangov.admission import shared
 from humangov.aws.clients import Clients
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
+from humangov.delivery import Delivery
 from humangov.lease import Election
 from humangov.lookout import EVERY_SECONDS, Lookout, look
+from humangov.metrics import Metrics, Standing
 from humangov.passes import Operator
 from humangov.queue import Lane, Outcome, Schedule, Workers
 from humangov.reconcile import reconcile
@@ -47,6 +50,7 @@ from humangov.tenant import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, SWEE
 
 logger = logging.getLogger(__name__)
 
+Passed = Callable[..., None]  # Metrics.passed
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process is to end
 START_PATIENCE_SECONDS = 60.0  # `kubectl apply` of definition and operator in one go
 _AGAIN = -1  # instead of an exit code: the same process begins anew
@@ -68,10 +72,10 @@ class RunSettings:
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
     """Run until told to stop; the exit code. Raises KubeError if the cluster can't be reached at the start."""
-    pauses = iter(_EndlessBackoffs())
+    pauses, metrics = iter(_EndlessBackoffs()), Metrics(version=__version__)
     while True:
         begun = time.monotonic()
-        code = asyncio.run(_main(settings, run_settings))
+        code = asyncio.run(_main(settings, run_settings, metrics))
         if code != _AGAIN:
             return code
         if time.monotonic() - begun > _LONG_LIFE_SECONDS:
@@ -87,6 +91,22 @@ class _Life:
     watching: asyncio.Event = field(default_factory=asyncio.Event)
     workers: Workers | None = None  # None: not at work yet
     lookout: Lookout = field(default_factory=Lookout)
+    delivery: Delivery = field(default_factory=Delivery)
+    store: Store | None = None
+
+    def standing(self) -> Standing:
+        now, schedule = time.monotonic(), self.workers.schedule if self.workers is not None else None
+        if schedule is None or self.store is None:
+            return Standing()
+        return Standing(
+            leading=True,
+            waiting=schedule.waiting(now=now),
+            running=len(schedule.running()),
+            longest_wait_seconds=max(0.0, schedule.longest_wait_seconds(now=now)),
+            tenants=_by_condition(self.store),
+            lost_tenants=self.lookout.lost,
+            delivered=self.delivery.delivered,
+        )
 
     def health(self) -> probes.Health:
         if self.workers is None:
@@ -102,7 +122,7 @@ class _Life:
         )
 
 
-async def _main(settings: Settings, run_settings: RunSettings) -> int:
+async def _main(settings: Settings, run_settings: RunSettings, metrics: Metrics) -> int:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     leases = kube.Kube(identity="")  # with connections of its own: a renewal must not wait for passes
@@ -110,12 +130,15 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
     before_write = _fence(election)
     api = kube.Kube(identity=socket.gethostname(), before_write=before_write)
     store = Store(default_region=settings.region)
-    directory = Directory(partial(_Fenced, before_write=before_write), known=store.__iter__)
+    directory = Directory(partial(_Fenced, before_write=before_write, called=metrics.called), known=store.__iter__)
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
-    life, runner, code = _Life(election), None, 0
+    life, runner, code = _Life(election, store=store), None, 0
+    metrics.standing = life.standing
     try:
         if run_settings.probe_port is not None:
-            runner = await probes.serve(life.health, host=run_settings.probe_host, port=run_settings.probe_port)
+            runner = await probes.serve(
+                life.health, metrics, host=run_settings.probe_host, port=run_settings.probe_port
+            )
         cluster = run_settings.cluster_name or await api.cluster_uid()
         warming = asyncio.get_running_loop().run_in_executor(None, directory.of_region(settings.region).warm)
         if election is not None and not await election.acquire(stop=stop):
@@ -131,8 +154,11 @@ async def _main(settings: Settings, run_settings: RunSettings) -> int:
             in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call),
             monotonic=time.monotonic,
             started_at=time.monotonic(),
+            became_ready=metrics.became_ready,
         )
-        code = await _work(operator, api, run_settings, life, directory.of_region, warming=warming, stop=stop)
+        code = await _work(
+            operator, api, run_settings, life, directory.of_region, metrics.passed, warming=warming, stop=stop
+        )
         return code
     finally:
         if runner is not None:
@@ -149,6 +175,7 @@ async def _work(
     run_settings: RunSettings,
     life: _Life,
     of_region: Callable[[str], Clients],
+    passed: Passed,
     *,
     warming: asyncio.Future[None],
     stop: asyncio.Event,
@@ -166,7 +193,7 @@ async def _work(
     await warming
     schedule = Schedule(resync_seconds=run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
     workers = Workers(
-        schedule=schedule, run=_pass(operator, schedule), count=run_settings.workers, clock=time.monotonic
+        schedule=schedule, run=_pass(operator, schedule, passed), count=run_settings.workers, clock=time.monotonic
     )
     workers.start()
     life.workers = workers
@@ -190,6 +217,7 @@ async def _work(
     starting = asyncio.create_task(_started(operator, run_settings, stop, watching))
     pruning = asyncio.create_task(_look_again(operator, workers, api, every_seconds=run_settings.resync_seconds))
     looking_out = asyncio.create_task(_look_out(operator, api, life, of_region))
+    delivering = asyncio.create_task(_look_at_delivery(operator, workers, life))
     stopped = asyncio.create_task(stop.wait())
     ends: set[asyncio.Task[Any]] = {watch, stopped} | ({keeping} if keeping is not None else set())
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -218,6 +246,7 @@ async def _work(
     starting.cancel()
     pruning.cancel()
     looking_out.cancel()
+    delivering.cancel()
     with contextlib.suppress(TimeoutError):
         await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
     logger.info("stopped")
@@ -281,18 +310,36 @@ async def _first_list(api: kube.Kube, namespaces: Sequence[str], stop: asyncio.E
                 await asyncio.wait_for(stop.wait(), timeout=next(pauses))
 
 
-def _pass(operator: Operator, schedule: Schedule) -> Callable[[str], Any]:
+def _by_condition(store: Store) -> Counter[tuple[str, str, str]]:
+    """How many states say what: by type, status and reason of each condition."""
+    resources = [resource for key in store if (resource := store.get(key)) is not None]
+    return Counter(
+        (condition["type"], condition["status"], condition["reason"])
+        for resource in resources
+        for condition in (resource.get("status") or {}).get("conditions") or ()
+    )
+
+
+def _pass(operator: Operator, schedule: Schedule, passed: Passed) -> Callable[[str], Any]:
     async def run_pass(key: str) -> Outcome:
         logs.tenant.set(key)
-        started, worked_on = time.monotonic(), operator.store.get(key)
+        started, worked_on, came_to = time.monotonic(), operator.store.get(key), "bug"
         try:
             outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
         except kube.KubeError as error:
             logger.warning("%s; tried again", error)
             await _refresh(operator, key, error)
             outcome = Outcome(failed=True, soon=True)
-        duration = round((time.monotonic() - started) * 1000, 1)
-        logger.debug("pass ended", extra={"action": "reconcile", "duration_ms": duration})
+            came_to = "kubernetes_failed"
+        except asyncio.CancelledError:
+            came_to = "abandoned"
+            raise
+        else:
+            came_to = _came_to(outcome)
+        finally:
+            seconds = time.monotonic() - started
+            passed(came_to, seconds=seconds)
+            logger.debug("pass ended", extra={"action": "reconcile", "duration_ms": round(seconds * 1000, 1)})
         newest = operator.store.get(key)
         if worked_on is not None and newest is not None and _trigger_of(worked_on) != _trigger_of(newest):
             # Somebody's change came to us in the answer of our own write; its event will then look like nothing new.
@@ -300,6 +347,15 @@ def _pass(operator: Operator, schedule: Schedule) -> Callable[[str], Any]:
         return outcome
 
     return run_pass
+
+
+def _came_to(outcome: Outcome) -> str:
+    """A word for metrics."""
+    if outcome.forget:
+        return "gone"
+    if outcome.failed:
+        return "retried" if outcome.soon else "needs_person"
+    return "settled" if outcome.after is None else "waiting"
 
 
 async def _refresh(operator: Operator, key: str, error: kube.KubeError) -> None:
@@ -348,6 +404,17 @@ async def _look_out(operator: Operator, api: kube.Kube, life: _Life, of_region: 
         except Exception:
             logger.exception("leftovers could not be looked for")
         await asyncio.sleep(EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+
+
+async def _look_at_delivery(operator: Operator, workers: Workers, life: _Life) -> None:
+    """Whether records reach the functions in time. A mistake in it must not end what the others live by."""
+    await life.watching.wait()
+    while True:
+        await asyncio.sleep(delivery.EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
+        try:
+            await delivery.look(operator, life.delivery, ask_for_pass=partial(workers.add, lane=Lane.SLOW))
+        except Exception:
+            logger.exception("how late records are could not be asked")
 
 
 def _registry(operator: Operator, workers: Workers) -> kopf.OperatorRegistry:

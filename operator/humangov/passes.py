@@ -52,6 +52,7 @@ class Operator:
     monotonic: Callable[[], float]
     started_at: float  # monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    became_ready: Callable[[float], None] = lambda _: None  # told how many seconds a generation took
 
 
 async def identify(operator: Operator, resource: Resource, clients: Clients) -> Identity | Finding:
@@ -119,6 +120,8 @@ async def report(
         await keep(operator, resource, operator.kube.apply_status(resource, status))
     was_ready_at = memory.ready_generation if memory.ready_generation is not None else ready_generation(before)
     memory.ready_generation = ready_generation(status) or was_ready_at
+    if memory.ready_generation == generation != was_ready_at and memory.generation == generation:
+        operator.became_ready(operator.monotonic() - memory.seen_at)
     applied = applied or []
     news = _event_of_adoption(applied)  # told even if quiet: it is done once
     if not quiet:

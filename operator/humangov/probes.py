@@ -1,4 +1,4 @@
-"""Liveness and readiness over HTTP: not whether the process turns, but whether the queue moves."""
+"""Liveness, readiness and metrics over HTTP. Liveness is not whether the process turns, but whether the queue moves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+
+from humangov.metrics import CONTENT_TYPE, Metrics
 
 LONGEST_RUN_SECONDS = 300.0  # a pass takes seconds; each of its calls has a time-out
 LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is ill passes are slow, but they end
@@ -38,8 +40,8 @@ def judge_candidate(*, standing_by: bool, trouble: str | None) -> Health:
     return Health(ready=standing_by and not trouble, problem=None, told=told)
 
 
-async def serve(health: Callable[[], Health], *, host: str, port: int) -> web.AppRunner:
-    """/healthz and /readyz, answering 200 or 503 with a sentence. Raises OSError if the port is taken."""
+async def serve(health: Callable[[], Health], metrics: Metrics, *, host: str, port: int) -> web.AppRunner:
+    """/healthz and /readyz, answering 200 or 503 with a sentence, and /metrics. Raises OSError if the port is taken."""
 
     async def healthz(_: web.Request) -> web.Response:
         problem = health().problem
@@ -50,8 +52,13 @@ async def serve(health: Callable[[], Health], *, host: str, port: int) -> web.Ap
         told = now.told or ("ok" if now.ready else "not watching yet")
         return web.Response(status=200 if now.ready else 503, text=f"{told}\n")
 
+    async def scraped(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
     application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    application.add_routes([
+        web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scraped),
+    ])  # fmt: skip
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, host, port).start()

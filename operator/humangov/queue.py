@@ -127,6 +127,10 @@ class Schedule:
         waited = self.longest_wait_seconds(now=now)
         return waited if self._last_end is None else max(0.0, min(waited, now - self._last_end))
 
+    def waiting(self, *, now: float) -> int:
+        """How many are due and wait for a worker."""
+        return sum(entry.due is not None and entry.due <= now for entry in self._keys.values())
+
     def longest_wait_seconds(self, *, now: float) -> float:
         """How long the most overdue key has waited for a worker."""
         return max((now - entry.due for entry in self._keys.values() if entry.due is not None), default=0.0)

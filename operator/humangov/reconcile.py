@@ -18,7 +18,7 @@ from humangov.aws.parts import BUCKET, FAILURES, FUNCTION, ROLE, STAGES, STREAM,
 from humangov.kube import Resource
 from humangov.passes import Operator, aws_fields, identify, keep, report
 from humangov.queue import Outcome
-from humangov.status import SWEEPING, Finding, compose, missing, missing_since, steady, summary
+from humangov.status import DELIVERING, SWEEPING, Finding, compose, missing, missing_since, steady, summary
 from humangov.store import Carried, Memory
 from humangov.teardown import end_unreadable, teardown
 from humangov.tenant import (
@@ -131,6 +131,8 @@ async def _bring_in_step(
         warning = _warning(observed, names)
         memory.failures_counted = warning is not None and warning.status == "True"
         findings |= {FAILURES: warning} if warning else {}
+    if memory.delivering is not None:
+        findings |= {DELIVERING: memory.delivering}
     memory.settled_generation = tenant.generation if ready.status == "True" else None
     memory.carried = _carry(observed, findings, carried, tenant, wrote=bool(applied), now=operator.monotonic())
     # Suspending pauses sweeps at once, whatever is left undone.

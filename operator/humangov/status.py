@@ -19,7 +19,9 @@ PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerR
 FAILURES_REDRIVEN = "FailuresRedriven"
 # What the last sweep came to; there where sweeps are.
 SWEEPING = "Sweeping"
-_WARNINGS = (FAILURES_REDRIVEN, SWEEPING)
+# Whether records of removals reach the function in time; there from the first time on that they did not.
+DELIVERING = "Delivering"
+_WARNINGS = (FAILURES_REDRIVEN, DELIVERING, SWEEPING)
 _OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
 _OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
@@ -171,10 +173,11 @@ def compose(
     for part in PARTS:
         if part in findings:
             conditions[part] = findings[part]
-    warned = _stored(previous, FAILURES_REDRIVEN)
-    warning = findings.get(FAILURES_REDRIVEN, warned)
-    if warning and (warned or warning.status != "True"):
-        conditions[FAILURES_REDRIVEN] = warning
+    for name in (FAILURES_REDRIVEN, DELIVERING):
+        warned = _stored(previous, name)
+        warning = findings.get(name, warned)
+        if warning and (warned or warning.status != "True"):
+            conditions[name] = warning
     swept = findings.get(SWEEPING, _stored(previous, SWEEPING))
     if swept:
         conditions[SWEEPING] = swept

@@ -6,12 +6,14 @@ Nothing here is truth. It is rebuilt from the API server and AWS after every res
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from humangov.aws import bucket
 from humangov.kube import Resource
+from humangov.status import Finding
 from humangov.tenant import InvalidSpecError, Tenant, parse
 
 
@@ -29,11 +31,14 @@ class Memory:
     """Of one tenant, in this life of the operator."""
 
     uid: str
+    generation: int = 0
+    seen_at: float = 0.0  # when the generation was first seen
     passes: int = 0
     settled_generation: int | None = None  # None while anything is under way
     ready_generation: int | None = None  # the last at which it was Ready
     bucket: bucket.Observed | None = None  # as the last deep pass saw it
     deep_failed: bool = False  # the last deep pass could not read or write something
+    delivering: Finding | None = None  # what the last look at CloudWatch came to
     failures_counted: bool = False  # in this life, and none was left
     carried: Carried | None = None
     absent_since: float | None = None  # monotonic; when teardown first found everything gone
@@ -47,6 +52,7 @@ class Store:
     """By `namespace/name`."""
 
     default_region: str
+    monotonic: Callable[[], float] = time.monotonic
     _resources: dict[str, Resource] = field(default_factory=dict)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _tenants: dict[str, Tenant] = field(default_factory=dict)
@@ -63,6 +69,9 @@ class Store:
         self._resources[key] = resource
         if known is None or _uid(resource) != _uid(known):
             self._memories[key] = Memory(uid=_uid(resource))
+        memory, generation = self._memories[key], int(resource["metadata"].get("generation") or 0)
+        if memory.generation != generation:
+            memory.generation, memory.seen_at = generation, self.monotonic()
         self._tenants.pop(key, None)
         with contextlib.suppress(InvalidSpecError):
             self._tenants[key] = parse(resource, default_region=self.default_region)

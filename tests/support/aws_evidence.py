@@ -33,6 +33,7 @@ KNOW_NO_RESOURCE = {
     "lambda:CreateEventSourceMapping",
     "logs:DescribeLogGroups",
     "tag:GetResources",
+    "cloudwatch:GetMetricData",
     "iam:ListRoles",
 }
 Client = Callable[[str], Any]

@@ -118,7 +118,7 @@ def test_a_change_that_came_in_the_answer_of_our_own_write_gets_a_pass_of_its_ow
     watched.schedule.add(KEY, now=0, lane=Lane.SLOW)
     assert watched.schedule.take(now=0) == KEY
     operator: Any = SimpleNamespace(store=watched.store)
-    outcome = asyncio.run(controller._pass(operator, watched.schedule)(KEY))
+    outcome = asyncio.run(controller._pass(operator, watched.schedule, lambda _, **__: None)(KEY))
     watched.schedule.done(KEY, outcome, now=0)
     assert watched.schedule.take(now=0, lanes=(Lane.FAST,)) == KEY
     watched.schedule.done(KEY, Outcome(), now=0)
@@ -464,7 +464,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
         with pytest.raises(kube.KubeError):
             await controller._work(
                 operator, Refusing(identity=""), RUN_SETTINGS, controller._Life(holding),  # type: ignore[arg-type]
-                lambda _: Clients(region="us-east-1"), warming=warming, stop=asyncio.Event(),
+                lambda _: Clients(region="us-east-1"), lambda _, **__: None, warming=warming, stop=asyncio.Event(),
             )  # fmt: skip
 
     holding = Holding()

@@ -14,6 +14,7 @@ from humangov import logs, probes
 from humangov.aws.clients import ACTIONS, Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.model import Change
+from humangov.metrics import Metrics
 from humangov.probes import judge
 
 
@@ -150,7 +151,7 @@ def test_the_probes_answer_200_or_503_with_a_sentence(unused_port: int) -> None:
     async def story() -> list[tuple[int, str]]:
         healths = [probes.Health(ready=False, problem=None), probes.Health(ready=True, problem="stuck")]
         answers = []
-        runner = await probes.serve(lambda: healths[0], host="127.0.0.1", port=unused_port)
+        runner = await probes.serve(lambda: healths[0], Metrics(version="1"), host="127.0.0.1", port=unused_port)
         async with aiohttp.ClientSession() as session:
             for _ in range(2):
                 for path in ("healthz", "readyz"):

@@ -18,6 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.aws.errors import AwsError, Meaning, raise_for
+from humangov.metrics import Called
 from humangov.tenant import Identity
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ ACTIONS: dict[str, _Method] = {
     "lambda:ListTags": _read("lambda", "list_tags"),
     "lambda:TagResource": _write("lambda", "tag_resource"),
     "lambda:UntagResource": _write("lambda", "untag_resource"),
+    # whether records reach the functions in time
+    "cloudwatch:GetMetricData": _read("cloudwatch", "get_metric_data"),
     # what is left of tenants that are gone
     "tag:GetResources": _read("resourcegroupstaggingapi", "get_resources"),
     "iam:ListRoles": _read("iam", "list_roles"),
@@ -116,10 +119,12 @@ class Clients:
         session: boto3.Session | None = None,
         role_arn: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        called: Callable[[Called], None] = lambda _: None,
     ) -> None:
-        """`role_arn`: the role that `session` takes on, for messages."""
+        """`role_arn`: the role that `session` takes on, for messages. `called` is told of each call."""
         self.region = region
         self._role_arn = role_arn
+        self._called = called
         self.calls: Counter[str] = Counter()
         self._session = session or boto3.Session(region_name=region)
         self._clock = clock
@@ -146,13 +151,20 @@ class Clients:
         finally:
             self.calls[action] += 1
             failed = failure is not None and failure.meaning not in (Meaning.GONE, Meaning.ALREADY)
+            seconds = self._clock() - started
+            self._called(
+                Called(
+                    service=action.partition(":")[0], operation=action.partition(":")[2], seconds=seconds,
+                    code=failure.code if failure and failed else None, throttled=bool(failure and failure.throttled),
+                )
+            )  # fmt: skip
             logger.log(
                 logging.WARNING if failed else logging.INFO if method.writes else logging.DEBUG,
                 "%s %s%s", action, target, f": {failure.code}: {failure.text}" if failure else "",
                 extra={
                     "action": action,
                     "resource": target,
-                    "duration_ms": round((self._clock() - started) * 1000, 1),
+                    "duration_ms": round(seconds * 1000, 1),
                     "error": failure.code if failure else None,
                 },
             )  # fmt: skip

@@ -54,6 +54,12 @@ _CREDENTIALS = "Look at the operator's credentials (the secret, the service acco
 _KEY = "Look at the KMS key: it may be disabled, or its policy may forbid it"
 _SPEC = "Mend the value of the spec that AWS names"
 
+# https://github.com/boto/botocore/blob/develop/botocore/retries/standard.py
+_THROTTLED = (
+    "Throttl.*|TooManyRequests.*|RequestLimitExceeded|ProvisionedThroughputExceeded.*|SlowDown|RequestThrottled.*"
+    "|PriorRequestNotComplete|BandwidthLimitExceeded|EC2Throttled.*"
+)
+
 # First match wins. Texts are AWS's own: the botocore models, the service guides, and the retry tables of Terraform's
 # AWS provider, ACK and Crossplane.
 _RULES = (
@@ -81,14 +87,13 @@ _RULES = (
     _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
     # throttled or ailing
     _Rule(
-        "Throttl.*|TooManyRequests.*|RequestLimitExceeded|ProvisionedThroughputExceeded.*|SlowDown|RequestThrottled.*"
-        "|PriorRequestNotComplete|BandwidthLimitExceeded",
+        _THROTTLED,
         r"",
         Meaning.RETRY_SOON,
     ),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
     _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
-    _Rule("RequestTimeout.*|RequestTimeTooSkewed|EC2Throttled.*", r"", Meaning.RETRY_SOON),
+    _Rule("RequestTimeout.*|RequestTimeTooSkewed", r"", Meaning.RETRY_SOON),
     # rights: what AWS forbids expressly is not cured by allowing it too
     _Rule("AccessDenied", r"perform: sts:AssumeRole on", Meaning.PERSON, _TRUST),
     _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized", r"explicit deny", Meaning.PERSON, _DENIED),
@@ -139,6 +144,10 @@ class AwsError(Exception):
     @property
     def gone(self) -> bool:
         return self.meaning is Meaning.GONE
+
+    @property
+    def throttled(self) -> bool:
+        return re.fullmatch(_THROTTLED, self.code) is not None
 
 
 def meaning_of(code: str, text: str) -> Meaning:

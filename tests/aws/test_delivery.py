@@ -1,0 +1,224 @@
+"""Records that reach the function late are a standing warning, long before the stream forgets them.
+
+CloudWatch is emulated: what Lambda would tell it is put into it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from humangov import delivery
+from humangov.aws import delivery as cloudwatch
+from humangov.delivery import Delivery, judge
+from humangov.metrics import Delivered
+
+from tests.aws.drifts import NAME
+from tests.aws.world import CLUSTER, Fault, World, denied, on, throttled
+
+MINUTE, HOUR = 60.0, 3600.0
+READ = "cloudwatch:GetMetricData"
+
+
+def put(
+    world: World,
+    metric: str,
+    value: float,
+    *,
+    namespace: str = "AWS/Lambda",
+    of: tuple[str, str] = ("FunctionName", NAME),
+) -> None:
+    """As Lambda, or the function's own log, would have told it a moment ago."""
+    moment = world.clock.now() - timedelta(minutes=1)
+    world.sdk.client("cloudwatch").put_metric_data(
+        Namespace=namespace,
+        MetricData=[
+            {"MetricName": metric, "Dimensions": [{"Name": of[0], "Value": of[1]}], "Timestamp": moment, "Value": value}
+        ],
+    )
+
+
+def look(world: World, known: Delivery | None = None) -> list[str]:
+    """One look; of whom a pass was asked for, which then has it."""
+    asked: list[str] = []
+
+    async def ask(key: str) -> None:
+        asked.append(key)
+
+    asyncio.run(delivery.look(world.operator, known or Delivery(), ask_for_pass=ask))
+    for key in asked:
+        world.one_pass(key)
+    return asked
+
+
+def told(world: World, key: str) -> Any:
+    return next((one for one in world.status(key)["conditions"] if one["type"] == "Delivering"), None)
+
+
+def test_where_nothing_is_late_nothing_is_told_and_nothing_is_written(world: World) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 20 * MINUTE * 1000)
+    known = Delivery()
+    assert look(world, known) == []
+    for _ in range(7):
+        world.one_pass(key)
+    assert told(world, key) is None
+    assert world.line.kube_writes() == []
+    [(whose, seen)] = known.delivered.items()
+    assert whose == ("humangov", "california")
+    assert seen.iterator_age_seconds == 20 * MINUTE
+
+
+def test_a_record_that_waits_is_warned_of_once_and_its_end_is_told(world: World) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 40 * MINUTE * 1000)
+    assert look(world) == [key]
+    condition = told(world, key)
+    assert (condition["status"], condition["reason"]) == ("False", "RecordsWaiting")
+    assert "over 30 min old" in condition["message"]
+    assert "log group" in condition["message"]
+    assert world.ready(key).startswith("True")
+    world.line.forget()
+    put(world, "IteratorAge", 50 * MINUTE * 1000)
+    assert look(world) == []
+    world.one_pass(key)
+    assert world.line.kube_writes() == []
+
+    world.clock.forward(20 * MINUTE)
+    put(world, "IteratorAge", 5 * MINUTE * 1000)
+    assert look(world) == [key]
+    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "RecordsHandled")
+    assert world.event_reasons() == ["RecordsWaiting", "RecordsHandled"]
+    assert [event.kind for event in world.kube.events] == ["Warning", "Normal"]
+
+
+def test_silence_ends_a_warning_only_where_nothing_was_refused(world: World) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 2 * HOUR * 1000)
+    look(world)
+    world.clock.forward(HOUR)
+    put(world, "Throttles", 3)
+    assert look(world) == []
+    assert told(world, key)["status"] == "False"
+    world.clock.forward(HOUR)
+    assert look(world) == [key]
+    assert told(world, key)["status"] == "True"
+
+
+def test_what_the_function_could_not_handle_is_counted(world: World) -> None:
+    world.provisioned()
+    owner = f"{CLUSTER}/humangov/california"
+    put(world, "failed", 3, namespace="HumanGov", of=("tenant", owner))
+    known = Delivery()
+    look(world, known)
+    assert known.delivered["humangov", "california"].failed_records == 3
+
+
+def test_the_warning_outlives_the_operator_and_a_failed_read_changes_nothing(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 13 * HOUR * 1000)
+    look(world)
+    assert told(world, key)["reason"] == "RecordsExpiring"
+    world.new_life()
+    world.one_pass(key)
+    world.line.forget()
+    known = Delivery()
+    for failure in (denied(READ), denied(READ), throttled()):
+        world.line.faults = [Fault(on(READ), error=failure)]
+        assert look(world, known) == []
+    world.one_pass(key)
+    assert told(world, key)["status"] == "False"
+    assert world.line.kube_writes() == []
+    assert known.delivered == {}
+    assert caplog.text.count("how late records are could not be asked") == 1
+
+
+def test_all_tenants_of_an_account_are_asked_for_in_one_call(world: World) -> None:
+    world.provisioned(bucket={"name": world.bucket, "keyPrefix": "california/"})
+    for name in ("florida", "ohio"):
+        world.make_table(f"humangov-{name}-dynamodb")
+        world.settle(world.apply(world.manifest(name, bucket={"name": world.bucket, "keyPrefix": f"{name}/"})))
+    world.line.forget()
+    known = Delivery()
+    look(world, known)
+    assert world.line.reads() == [READ]
+    assert sorted(known.delivered) == [("humangov", name) for name in ("california", "florida", "ohio")]
+
+
+class Pages:
+    """CloudWatch, as far as its limits go: two answers a page."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def pages(self, action: str, items: str, *, token: Any, target: str, **parameters: Any) -> list[Any]:
+        queries: Sequence[Any] = parameters["MetricDataQueries"]
+        self.asked.append(len(queries))
+        return [{"Id": one["Id"], "Values": [float(number)]} for number, one in enumerate(queries)]
+
+
+def test_above_500_metrics_it_is_another_call() -> None:
+    pages = Pages()
+    asked = [cloudwatch.Asked(function=f"f{number}", owner=f"o{number}") for number in range(300)]
+    found = cloudwatch.read(pages, asked, now=datetime.now(UTC))  # type: ignore[arg-type]
+    assert pages.asked == [500, 100]
+    assert len(found) == 300
+    assert found["f1"] == Delivered(iterator_age_seconds=0.002, failed_records=3.0)
+
+
+# The verdict
+
+LATE = {"conditions": [{"type": "Delivering", "status": "False", "reason": "RecordsWaiting", "message": ""}]}
+ON = {"type": "TriggerReady", "status": "True", "reason": "Enabled", "message": ""}
+AILING = {**ON, "message": "trigger x; Lambda reports PROBLEM: Function call failed"}
+OFF = {**ON, "reason": "Disabled"}
+
+
+def verdict(age: float | None, status: Any = None, *, limit: float = 12 * HOUR, **seen: Any) -> str | None:
+    found = judge(Delivered(iterator_age_seconds=age, **seen), status or {}, record_age_limit_seconds=limit)
+    return found.reason if found else None
+
+
+@pytest.mark.parametrize(
+    ("age", "wanted"),
+    [
+        (None, None), (0, None), (30 * MINUTE - 1, None), (30 * MINUTE, "RecordsWaiting"), (8 * HOUR, "RecordsWaiting"),
+        (10 * HOUR, "RecordsExpiring"), (23.5 * HOUR, "RecordsExpiring"), (40 * HOUR, "RecordsExpiring"),
+    ],
+)  # fmt: skip
+def test_half_an_hour_is_late_and_three_quarters_of_what_lambda_waits_is_urgent(
+    age: float | None, wanted: str | None
+) -> None:
+    assert verdict(age) == wanted
+
+
+def test_where_lambda_never_gives_up_half_a_day_is_urgent() -> None:
+    assert verdict(11 * HOUR, limit=-1) == "RecordsWaiting"
+    assert verdict(12 * HOUR, limit=-1) == "RecordsExpiring"
+    found = judge(Delivered(iterator_age_seconds=12 * HOUR), {}, record_age_limit_seconds=-1)
+    assert found is not None
+    assert "redrive" not in found.message
+    assert "in less than 12 h" in found.message
+
+
+def test_what_swings_about_the_limit_is_told_once() -> None:
+    assert verdict(20 * MINUTE, LATE) == "RecordsWaiting"
+    assert verdict(15 * MINUTE - 1, LATE) == "RecordsHandled"
+
+
+@pytest.mark.parametrize(("trigger", "wanted"), [(ON, "RecordsHandled"), (AILING, None), (OFF, None), (None, None)])
+def test_silence_is_the_end_only_where_the_trigger_is_on_and_well(trigger: Any, wanted: str | None) -> None:
+    status = {"conditions": [*LATE["conditions"], *([trigger] if trigger else [])]}
+    assert verdict(None, status) == wanted
+    assert verdict(None, status, throttles=1.0) is None
+
+
+def test_the_message_grows_in_steps_and_not_by_the_minute() -> None:
+    ages = [minutes * MINUTE for minutes in range(30, 24 * 60, 5)]
+    messages = [judge(Delivered(iterator_age_seconds=age), {}, record_age_limit_seconds=-1) for age in ages]
+    assert len({one.message for one in messages if one}) == 14
