@@ -104,7 +104,7 @@ def _shared(command: Any) -> Any:
 )  # fmt: skip
 @click.option(
     "--probe-address", envvar="HUMANGOV_PROBE_ADDRESS", default="127.0.0.1:8080", metavar="HOST:PORT",
-    help="Where /healthz and /readyz answer; 'off' for none.",
+    help="Where /healthz, /readyz and /metrics answer; 'off' for none.",
 )  # fmt: skip
 @click.option(
     "--sweep-template", envvar="HUMANGOV_SWEEP_TEMPLATE", metavar="NAME", show_default="no sweep is started",

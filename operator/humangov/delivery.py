@@ -105,8 +105,11 @@ def judge(seen: Delivered, status: Mapping[str, Any], *, record_age_limit_second
             f"Lambda gives up what is older than {_told(record_age_limit_seconds)} and puts it into the bucket of "
             "failures, where `humangov redrive` finds it; "
         )
+    reason = "RecordsWaiting"
+    if step >= limit:
+        reason = "RecordsExpiring"
     return Finding.warning(
-        "RecordsExpiring" if step >= limit else "RecordsWaiting",
+        reason,
         f"records of removals wait: the function was last given one that is over {_told(step)} old, so the files of "
         f"deleted records stay meanwhile. {given_up}the stream itself loses it in less than {_told(lost)}. Look at the "
         "function's log group for errors, at its throttles and reserved concurrency, and at condition TriggerReady",

@@ -460,6 +460,18 @@ def test_equal_failures_with_other_request_ids_write_one_status(world: World) ->
     assert world.line.kube_writes() == []
 
 
+@pytest.mark.parametrize("action", ["lambda:GetFunction", "dynamodb:DescribeTable", "lambda:ListEventSourceMappings"])
+def test_twenty_equal_failures_of_a_settled_tenant_are_one_status_and_one_event(world: World, action: str) -> None:
+    key = world.provisioned()
+    world.line.faults = [Fault(on(action), error=denied(action))]
+    for _ in range(20):
+        assert world.one_pass(key).failed
+    assert world.line.kube_writes() == ["kube:apply_status", "kube:post_event"]
+    [event] = world.kube.events
+    assert (event.kind, event.reason) == ("Warning", "AccessDenied")
+    assert action in event.message
+
+
 def test_an_apiserver_that_refuses_a_write_is_asked_again_and_aws_is_not_touched_before_it_took_it(
     world: World,
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ import yaml
 from humangov import __version__
 from humangov.admission import AllowedNames
 from humangov.cli import main
+from humangov.metrics import Metrics
+from humangov.status import DELIVERING, FAILURES_REDRIVEN
 
 from deploy.render import values_table, variables
 from sandbox.paths import REPOSITORY
@@ -91,7 +94,7 @@ def everything(_: str) -> Values:
         "replicas": 3, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 1}},
         "podDisruptionBudget": {"enabled": True, "maxUnavailable": "50%"},
         "serviceAccount": {"name": "mine", "annotations": ROLE},
-        "networkPolicy": {"enabled": True, "extraEgress": [EGRESS]},
+        "networkPolicy": {"enabled": True, "extraEgress": [EGRESS]}, "metrics": SERVICE,
         "nodeSelector": {"node.kubernetes.io/instance-type": "m7g.large"}, "tolerations": [TOLERATION],
         "affinity": AFFINITY, "topologySpreadConstraints": [SPREAD], "priorityClassName": "system-cluster-critical",
         "podAnnotations": {"example.com/a": "b"}, "podLabels": {"example.com/c": "d"}, "fullnameOverride": "other",
@@ -239,6 +242,7 @@ def ports_out(documents: list[Document]) -> Any:
 
 
 POLICY = {"networkPolicy": {"enabled": True}}
+SERVICE = {"service": {"enabled": True}}
 BUDGET = {"podDisruptionBudget": {"enabled": True}}
 # Value → values that set it (and what it needs), where it is seen, what is seen there then and not by default.
 CASES: Mapping[str, Case] = {
@@ -310,6 +314,36 @@ CASES: Mapping[str, Case] = {
     ),
     "probes.address": ({"probes": {"address": "::"}}, variable("HUMANGOV_PROBE_ADDRESS"), ":::8080"),
     "probes.port": ({"probes": {"port": 9000}}, variable("HUMANGOV_PROBE_ADDRESS"), "0.0.0.0:9000"),
+    "metrics.service.enabled": (
+        {"metrics": SERVICE},
+        lambda documents: one("Service", documents, component="metrics")["metadata"]["name"],
+        "humangov-operator-metrics",
+    ),
+    "metrics.serviceMonitor.enabled": (
+        {"metrics": {**SERVICE, "serviceMonitor": {"enabled": True}}},
+        names("ServiceMonitor"),
+        ["humangov-operator"],
+    ),
+    "metrics.serviceMonitor.interval": (
+        {"metrics": {**SERVICE, "serviceMonitor": {"enabled": True, "interval": "1m30s"}}},
+        lambda documents: one("ServiceMonitor", documents)["spec"]["endpoints"][0]["interval"],
+        "1m30s",
+    ),
+    "metrics.serviceMonitor.labels": (
+        {"metrics": {**SERVICE, "serviceMonitor": {"enabled": True, "labels": {"release": "mine"}}}},
+        lambda documents: one("ServiceMonitor", documents)["metadata"]["labels"]["release"],
+        "mine",
+    ),
+    "metrics.rules.enabled": (
+        {"metrics": {"rules": {"enabled": True}}},
+        names("PrometheusRule"),
+        ["humangov-operator"],
+    ),
+    "metrics.rules.labels": (
+        {"metrics": {"rules": {"enabled": True, "labels": {"release": "mine"}}}},
+        lambda documents: one("PrometheusRule", documents)["metadata"]["labels"]["release"],
+        "mine",
+    ),
     "terminationGracePeriodSeconds": (
         {"terminationGracePeriodSeconds": 60},
         of_pod("terminationGracePeriodSeconds"),
@@ -698,6 +732,41 @@ def test_default_and_range_are_the_command_s_own(value: str, name: str) -> None:
         assert option.type.max in (None, schema["maximum"])
 
 
+# Metrics
+
+
+def test_every_metric_that_an_alert_asks_for_is_told_and_every_reason_is_one_of_ours() -> None:
+    [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
+    alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
+    expressions = " ".join(alert["expr"] for alert in alerts)
+    assert set(re.findall(r"humangov_\w+", expressions)) <= told_metrics()
+    assert set(re.findall(r'condition="(\w+)"', expressions)) <= {"Ready", "Stalled", DELIVERING, FAILURES_REDRIVEN}
+    assert set(re.findall(r'reason="(\w+)"', expressions)) == {"RecordsExpiring"}
+    for alert in alerts:
+        assert alert["labels"]["severity"] in ("critical", "warning")
+        assert set(alert["annotations"]) == {"summary", "description"}
+
+
+def test_a_service_monitor_finds_the_service_and_the_service_the_pod() -> None:
+    documents = render({"metrics": {**SERVICE, "serviceMonitor": {"enabled": True}}})
+    service = one("Service", documents, component="metrics")
+    monitor = one("ServiceMonitor", documents)["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert [endpoint["port"] for endpoint in monitor["endpoints"]] == [
+        port["name"] for port in service["spec"]["ports"]
+    ]
+    pod = one("Deployment", documents)["spec"]["template"]
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    [port] = service["spec"]["ports"]
+    assert port["targetPort"] in [one["name"] for one in container(documents)["ports"]]
+
+
+def told_metrics() -> set[str]:
+    """The name of every sample that the operator can tell."""
+    families = Metrics(version="1").registry.collect()
+    return {family.name + ("_total" if family.type == "counter" else "") for family in families}
+
+
 # What is refused
 
 
@@ -728,6 +797,8 @@ def test_default_and_range_are_the_command_s_own(value: str, name: str) -> None:
         ({"terminationGracePeriodSeconds": 5}, ["/terminationGracePeriodSeconds", "minimum: got 5, want 20"]),
         ({"serviceAccount": {"create": False}}, ["name the service account that the operator is to run under"]),
         ({"replicas": 2, "leaderElect": False}, ["two pods would work against each other", "leaderElect to true"]),
+        ({"metrics": {"serviceMonitor": {"enabled": True}}}, ["a ServiceMonitor finds pods by a Service. Set both"]),
+        ({"metrics": {"serviceMonitor": {"interval": "often"}}}, ["/metrics/serviceMonitor/interval", "'often'"]),
         ({"watchNamespaces": ["florida"]}, ["only namespace default may have HumanGovStates", "Say in allowedNames"]),
         ({"tags": {"aws:x": "z"}}, ["tags has the key aws:x", "reserved"]),
         ({"tags": {"humangov.io/tenant": "z"}}, ["tags has the key humangov.io/tenant", "reserved"]),

@@ -15,6 +15,7 @@ import click
 import pytest
 import yaml
 from humangov.cli import main
+from humangov.metrics import Called, Delivered, Metrics, Standing
 from humangov.status import PARTS
 from humangov.tenant import parse
 
@@ -129,6 +130,31 @@ def test_every_event_is_explained() -> None:
     explained = {reason for row in table(OPERATIONS, "Events") for reason in quoted(row[0])}
     assert reasons()["event"] <= explained
     assert explained <= reasons()["event"] | reasons()["finding"]
+
+
+def test_every_metric_is_explained_with_its_type_and_labels() -> None:
+    explained = {name.strip("`"): (kind, quoted(labels)) for name, kind, labels, _ in table(OPERATIONS, "What is told")}
+    assert explained == told_metrics()
+
+
+def told_metrics() -> dict[str, tuple[str, set[str]]]:
+    """Type and labels of all that is ours in the registry, once each of them has something to tell."""
+    told = Metrics(
+        version="1",
+        standing=lambda: Standing(
+            tenants={("Ready", "True", "UpToDate"): 1}, lost_tenants=0,
+            delivered={("a", "b"): Delivered(iterator_age_seconds=1, failed_records=0)},
+        ),
+    )  # fmt: skip
+    told.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
+    told.passed("settled", seconds=1)
+    told.became_ready(1)
+    found = {}
+    for family in told.registry.collect():
+        if family.name.startswith("humangov_"):
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            found[family.name + ("_total" if family.type == "counter" else "")] = (family.type, labels)
+    return found
 
 
 def test_every_condition_is_explained() -> None:

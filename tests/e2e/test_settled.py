@@ -7,10 +7,14 @@ operator as a process.
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
+from sandbox import ports
 from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder, by_operation
 from tests.conftest import Print, StartOperator
@@ -43,7 +47,8 @@ def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes
 ) -> None:
     account.make(*THREE)
     proxied = {"AWS_ENDPOINT_URL": recorder.url}
-    running = operator("--resync", "1", environment=proxied)
+    address = f"127.0.0.1:{ports.choose(['probes'])['probes']}"
+    running = operator("--resync", "1", "--probe-address", address, environment=proxied)
     states.apply(*(states.manifest(state, **account.spec(state)) for state in THREE))
     states.wait_ready(*THREE)
     another_managers_condition(states, "florida")
@@ -58,6 +63,13 @@ def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes
     measured(f"a settled resync, a pass: {len(calls) / looked:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
     assert len(calls) / looked <= 8, by_operation(calls)
     assert condition(states.get("florida"), "Sweeping")["reason"] == "Idle"
+    told = scraped(address)
+    assert told['humangov_tenants{condition="Ready",reason="UpToDate",status="True"}'] == 3
+    assert told['humangov_passes_total{outcome="settled"}'] >= sum((passes(running) - before).values())
+    assert told['humangov_aws_calls_total{operation="GetFunction",service="lambda"}'] >= looked
+    assert told["humangov_ready_duration_seconds_count"] == 3
+    assert told["humangov_leader"] == 1
+    assert not [name for name in told if name.startswith("humangov_aws_throttles_total")]
     versions = {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
     assert running.stop() == 0
     recorder.clear()
@@ -68,6 +80,17 @@ def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes
     assert audit.writes_since(mark) == []
     assert {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()} == versions
     assert all(condition(one, "Ready")["status"] == "True" for one in states.all())
+
+
+def scraped(address: str) -> dict[str, float]:
+    """What a Prometheus would read: each sample, by its name and labels."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+        families = list(text_string_to_metric_families(answer.read().decode()))
+    found = {}
+    for one in (sample for family in families for sample in family.samples):
+        labels = ",".join(f'{name}="{value}"' for name, value in sorted(one.labels.items()))
+        found[f"{one.name}{{{labels}}}" if labels else one.name] = one.value
+    return found
 
 
 def another_managers_condition(states: States, name: str) -> None:

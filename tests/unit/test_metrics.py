@@ -1,0 +1,81 @@
+"""What Prometheus is told, read with Prometheus' own reader."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from humangov.aws.errors import AwsError, meaning_of
+from humangov.metrics import Called, Delivered, Metrics, Standing
+from prometheus_client.parser import text_string_to_metric_families
+
+LABELS = {"service": "lambda", "operation": "GetFunction"}
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(metrics.exposition().decode())
+    return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
+
+
+def value(metrics: Metrics, name: str, /, **labels: Any) -> float | None:
+    return samples(metrics).get((name, tuple(sorted(labels.items()))))
+
+
+def test_calls_are_counted_by_service_and_operation_and_failures_by_aws_s_word() -> None:
+    metrics = Metrics(version="1")
+    metrics.called(Called(service="lambda", operation="GetFunction", seconds=0.03))
+    metrics.called(
+        Called(service="lambda", operation="GetFunction", seconds=3.0, code="TooManyRequestsException", throttled=True)
+    )
+    assert value(metrics, "humangov_aws_calls_total", **LABELS) == 2
+    assert value(metrics, "humangov_aws_errors_total", **LABELS, code="TooManyRequestsException") == 1
+    assert value(metrics, "humangov_aws_throttles_total", **LABELS) == 1
+    assert value(metrics, "humangov_aws_call_duration_seconds_count", **LABELS) == 2
+    assert value(metrics, "humangov_aws_call_duration_seconds_bucket", **LABELS, le="0.05") == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "throttled"),
+    [("ThrottlingException", True), ("Throttling", True), ("SlowDown", True), ("RequestLimitExceeded", True),
+     ("AccessDenied", False), ("InternalFailure", False), ("ResourceInUseException", False)],
+)  # fmt: skip
+def test_what_counts_as_throttled(code: str, throttled: bool) -> None:
+    error = AwsError(action="iam:GetRole", target="x", code=code, text="", meaning=meaning_of(code, ""))
+    assert error.throttled == throttled
+
+
+def test_how_things_stand_is_asked_at_each_scrape() -> None:
+    metrics = Metrics(version="1.2.3")
+    assert value(metrics, "humangov_leader") == 0
+    assert value(metrics, "humangov_leftover_tenants") is None  # not known is not none
+    metrics.standing = lambda: Standing(
+        leading=True, waiting=3, running=2, longest_wait_seconds=1.5, lost_tenants=0,
+        tenants={("Ready", "True", "UpToDate"): 49, ("Ready", "False", "AccessDenied"): 1},
+        delivered={("humangov", "ohio"): Delivered(iterator_age_seconds=12.0)},
+    )  # fmt: skip
+    assert value(metrics, "humangov_leader") == 1
+    assert value(metrics, "humangov_queue_waiting") == 3
+    assert value(metrics, "humangov_queue_running") == 2
+    assert value(metrics, "humangov_queue_longest_wait_seconds") == 1.5
+    assert value(metrics, "humangov_tenants", condition="Ready", status="False", reason="AccessDenied") == 1
+    assert value(metrics, "humangov_leftover_tenants") == 0
+    assert value(metrics, "humangov_iterator_age_seconds", namespace="humangov", name="ohio") == 12
+    assert value(metrics, "humangov_failed_records", namespace="humangov", name="ohio") is None
+    assert value(metrics, "humangov_build_info", version="1.2.3") == 1
+
+
+def test_passes_and_times_to_ready_are_counted() -> None:
+    metrics = Metrics(version="1")
+    metrics.passed("settled", seconds=0.2)
+    metrics.passed("retried", seconds=2.0)
+    metrics.became_ready(0.7)
+    assert value(metrics, "humangov_passes_total", outcome="settled") == 1
+    assert value(metrics, "humangov_passes_total", outcome="retried") == 1
+    assert value(metrics, "humangov_pass_duration_seconds_count") == 2
+    assert value(metrics, "humangov_ready_duration_seconds_bucket", le="1.0") == 1
+    assert value(metrics, "humangov_ready_duration_seconds_bucket", le="0.5") == 0
+
+
+def test_what_the_process_needs_is_told_too() -> None:
+    names = {name for name, _ in samples(Metrics(version="1"))}
+    assert {"process_resident_memory_bytes", "process_cpu_seconds_total"} <= names
