@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.recorder import Recorder
+from sandbox.recorder import Call, Recorder
 from tests.conftest import StartOperator
 from tests.support.account import Account
 from tests.support.states import Cluster, States, condition
@@ -33,6 +33,12 @@ def other_namespace(cluster: Cluster, prefix: str) -> Iterator[States]:
 def florida(cluster: Cluster) -> Iterator[States]:
     with other_namespace(cluster, "florida") as states:
         yield states
+
+
+def asked_for_a_state(recorder: Recorder) -> list[Call]:
+    """What was asked of AWS, but for the look at the operator's start for what is left of states that are gone."""
+    of_all = {"sts:GetCallerIdentity", "resourcegroupstaggingapi:GetResources", "iam:ListRoles"}
+    return [call for call in recorder.calls if str(call.operation) not in of_all]
 
 
 def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_asked(
@@ -63,7 +69,7 @@ def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_a
     assert condition(florida.get("thief"), "Stalled")["status"] == "True"
     florida.respec("thief", trigger={"batchSize": 5})  # asked again, refused again
     wait_for(lambda: condition(florida.get("thief"), "Ready")["observedGeneration"] == 2, what="it was looked at again")
-    assert recorder.calls == []
+    assert asked_for_a_state(recorder) == []
     warnings = [event for event in florida.events("thief") if event["type"] == "Warning"]
     assert [event["reason"] for event in warnings] == ["NotAllowed"]
     assert (florida.get("thief") or {})["metadata"].get("finalizers") is None
@@ -87,7 +93,7 @@ def test_without_a_configuration_only_the_operators_own_namespace_may_name_anyth
     florida.apply(florida.manifest("florida", **account.spec("florida")))
     said = florida.wait_reason("florida", "NotAllowed")
     assert f"namespace {florida.namespace} is not among those" in said["message"]
-    assert recorder.calls == []
+    assert asked_for_a_state(recorder) == []
     states.apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import calls, rig
+from bench import calls, failing, rig, storm
 from bench.measure import Phase, percentile, spread, spread_row, table_lines, typical, whole, writes_by
 from sandbox.operations import Operation
 from sandbox.recorder import Call
@@ -170,3 +170,27 @@ def test_a_run_at_rest_without_a_deep_pass_is_not_published() -> None:
     )  # fmt: skip
     with pytest.raises(rig.NotMeasuredError):
         calls.report(calls.Measured(settled=[phase(6)]), crowd)
+
+
+def test_a_storm_s_report_has_what_was_reached_and_what_was_left() -> None:
+    found = storm.Storm(
+        states=50, ready=50, gone=49, left_over={"roles": ["a"], "tags on tables": ["b", "c"]}, aws_calls=9,
+        failed_calls=3, apply_to_ready_seconds=2.0, delete_to_gone_seconds=3.0, forecast="stormy", seed=7,
+        faults={"reset": 2}, stuck="one",
+    )  # fmt: skip
+    made = storm.report(found)
+    assert {name: made.figures[name] for name in ("ready", "gone", "left_over", "aws_calls", "seconds", "seed")} == {
+        "ready": 50, "gone": 49, "left_over": 3, "aws_calls": 9, "seconds": 5.0, "seed": 7,
+    }  # fmt: skip
+    assert "left in AWS: tags on tables: b, c" in made.notes
+    assert "stuck: one" in made.notes
+
+
+def test_a_delay_beside_failing_states_is_told_as_a_ratio_to_all_healthy() -> None:
+    found = {
+        "all healthy": failing.Situation(changes=[1.0, 1.0, 3.0], between_passes=[10.0]),
+        "never answered": failing.Situation(changes=[2.0, 2.0, 2.0], between_passes=[5.0, 15.0, 20.0]),
+    }
+    figures = failing.report(found, states=50).figures["never_answered"]
+    assert (figures["change_to_all_healthy"], figures["between_passes_to_all_healthy"]) == (2.0, 1.5)
+    assert figures["between_passes_longest_s"] == 20.0
