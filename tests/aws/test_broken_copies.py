@@ -1,4 +1,4 @@
-"""Each thing that always holds of a life (tests/aws/life.py) is seen to fail, on an operator that was broken for it."""
+"""What has to hold of a life (tests/aws/life.py) and of a crash is seen to fail, on an operator broken for it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from humangov import passes, reconcile, status
+from humangov import passes, reconcile, removal, status
 from humangov import tenant as tenants
 from humangov.aws import function, log_group, role, trigger
 
+from tests.aws import matrix
 from tests.aws.drifts import DRIFTS, Drift
+from tests.aws.flows import MAIN
 from tests.aws.life import Life
 from tests.aws.world import World
 
@@ -144,3 +146,63 @@ def test_what_always_holds_is_seen_to_fail(
     broken.breaks(monkeypatch)
     with pytest.raises(AssertionError, match=re.escape(broken.says)):
         live()
+
+
+# Of the crash matrix (tests/aws/matrix.py)
+
+
+def sets_the_retention_only_with_the_creation(patch: pytest.MonkeyPatch) -> None:
+    plan = log_group.plan
+
+    def planned(observed: Any, desired: Any) -> Any:
+        changes = plan(observed, desired)
+        return changes if observed is None else [one for one in changes if one.action != "logs:PutRetentionPolicy"]
+
+    patch.setattr(log_group, "plan", planned)
+
+
+def removes_no_role_once_the_function_is_gone(patch: pytest.MonkeyPatch) -> None:
+    remove_objects = removal.remove_objects
+
+    def removed(clients: Any, names: Any, remains: Any, detached: Any, **more: Any) -> Any:
+        return remove_objects(clients, names, remains, detached, **more) if detached.function else None
+
+    patch.setattr(removal, "remove_objects", removed)
+
+
+def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> None:
+    differs, begin = status.differs, World.new_life
+    lives: dict[int, int] = {}
+
+    def begun(world: World) -> None:
+        lives[id(world)] = lives.get(id(world), 0) + 1
+        begin(world)
+
+    patch.setattr(World, "new_life", begun)
+    # The world is made in its first life, and the flow begins in its second.
+    patch.setattr(passes, "differs", lambda before, after: max(lives.values()) > 2 or differs(before, after))
+
+
+@pytest.mark.parametrize(
+    ("breaks", "flow", "action", "says"),
+    [
+        (sets_the_retention_only_with_the_creation, "create", "logs:CreateLogGroup", "ends otherwise"),
+        (removes_no_role_once_the_function_is_gone, "delete", "lambda:DeleteFunction", "ends otherwise"),
+        (writes_a_status_in_every_life_but_the_first, "create", "logs:CreateLogGroup", "does not come to rest"),
+    ],
+)
+def test_what_a_crash_must_not_change_is_seen_to_change(
+    worlds: Callable[[], World],
+    monkeypatch: pytest.MonkeyPatch,
+    breaks: Callable[[pytest.MonkeyPatch], None],
+    flow: str,
+    action: str,
+    says: str,
+) -> None:
+    for broken in (False, True):
+        if broken:
+            breaks(monkeypatch)
+        run = matrix.undisturbed(worlds, next(one for one in MAIN if one.name == flow))
+        number = next(number for number, call in enumerate(run.calls, 1) if call.action == action)
+        wrong = matrix.tried(worlds, run, matrix.Crash(number, "after"))
+        assert says in str(wrong) if broken else wrong is None
