@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from sandbox import probe, requirements
 from sandbox.paths import AWS_REQUIREMENTS, AWS_VENV, Layout
@@ -29,7 +30,7 @@ def address(ports: Mapping[str, int]) -> str:
 
 
 def command() -> list[str]:
-    return [str(AWS_VENV / "bin" / "python"), "-m", "ministack"]
+    return [str(AWS_VENV / "bin" / "python"), "-P", str(Path(__file__).with_name("emulator_start.py"))]
 
 
 def environment(layout: Layout, *, port: int) -> dict[str, str]:
