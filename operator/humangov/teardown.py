@@ -15,7 +15,7 @@ from humangov.kube import Resource
 from humangov.passes import Operator, identify, report, tell
 from humangov.queue import Outcome
 from humangov.status import Event, Finding
-from humangov.store import key_of
+from humangov.store import Memory, key_of
 from humangov.tenant import FINALIZER, InvalidSpecError, Names, Tenant
 
 logger = logging.getLogger(__name__)
@@ -52,8 +52,8 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, fa
     if isinstance(identity, Finding):
         return await report(operator, resource, ready=identity)
     names, remains = Names(tenant=tenant, identity=identity), removal.Remains()
-    # The second look needs our marks: another reader of the stream may be a trigger that we did not see.
-    keep_marks = _is_young(operator, tenant) and operator.store.memory(tenant.key).absent_since is None
+    # Judged once: a tenant that is no longer young at the end of the pass has kept its marks in it.
+    looks_again = _looks_again(operator, tenant)
     await sweeps.stop(operator, tenant)
     try:
         detached = await operator.in_thread(partial(removal.detach, clients, names, remains))
@@ -62,17 +62,17 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, fa
             waiting = await sweeps.last_look(operator, resource, names)
         if waiting is None:
             waiting = await operator.in_thread(
-                partial(removal.remove, clients, names, remains, detached, now=operator.now, keep_marks=keep_marks)
+                partial(removal.remove, clients, names, remains, detached, now=operator.now, keep_marks=looks_again)
             )
     except AwsError as error:
         waiting = finding_of_error(error)
     memory = operator.store.memory(tenant.key)
     gone = memory.gone  # by this pass or one before
     gone |= dict.fromkeys(remains.gone)
-    if waiting is None:
-        waiting = _second_look(operator, tenant)
-    else:
+    if waiting is not None:
         memory.absent_since = None
+    elif looks_again:
+        waiting = _second_look(operator, memory)
     if waiting is None:
         told = await sweeps.told_of_end(operator, resource, names)
         await sweeps.remove(operator, tenant)
@@ -98,18 +98,25 @@ def _reads_once_more(tenant: Tenant) -> bool:
     return tenant.trigger.enabled and not tenant.suspend and not shared
 
 
-def _second_look(operator: Operator, tenant: Tenant) -> Finding | None:
-    """What was made seconds ago may be gone only to the eye: a young tenant's absence is confirmed once more."""
-    if not _is_young(operator, tenant):
-        return None
-    memory, now = operator.store.memory(tenant.key), operator.monotonic()
+def _looks_again(operator: Operator, tenant: Tenant) -> bool:
+    """Whether another pass is to follow even if this one finds nothing, for which our marks are kept.
+
+    What was made seconds ago may be gone only to the eye: a young tenant's absence is confirmed once more. And another
+    reader of its stream may be a trigger of ours that we did not see.
+    """
+    absent_since = operator.store.memory(tenant.key).absent_since
+    seconds = operator.settings.confirm_seconds
+    confirmed = absent_since is not None and operator.monotonic() - absent_since >= seconds
+    return _is_young(operator, tenant) and not confirmed
+
+
+def _second_look(operator: Operator, memory: Memory) -> Finding:
+    now = operator.monotonic()
     if memory.absent_since is None:
         memory.absent_since = now
     left = operator.settings.confirm_seconds - (now - memory.absent_since)
-    if left <= 0:
-        return None
     return Finding.waiting(
-        "Deleting", "everything is gone; it was young, so one more look is taken", look_again_seconds=left
+        "Deleting", "everything is gone; it was young, so one more look is taken", look_again_seconds=max(left, 0.1)
     )
 
 

@@ -86,6 +86,23 @@ def test_a_young_tenant_is_looked_at_twice_seconds_apart_and_an_old_one_once(wor
     assert key not in world.kube.objects
 
 
+def test_who_grows_old_in_the_midst_of_a_pass_leaves_no_mark_and_no_stream(world: World) -> None:
+    key = world.provisioned()
+    world.delete(key)
+
+    def late(answer: Any) -> Any:
+        world.clock.forward(3600)
+        return answer
+
+    world.line.faults = [Fault(on("iam:DeleteRole"), alter=late, times=1)]
+    outcome = world.one_pass(key)
+    assert finalized(world, key)
+    assert outcome.after is not None
+    world.clock.forward(outcome.after)
+    assert world.one_pass(key).forget
+    assert world.remains() == []
+
+
 def test_what_only_seemed_gone_is_found_by_the_second_look(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
