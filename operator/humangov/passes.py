@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +18,7 @@ from humangov.kube import KubeError, Resource
 from humangov.queue import Outcome
 from humangov.settings import Settings
 from humangov.status import Event, Finding, compose, differs, ready_generation, transitions
-from humangov.store import Store, key_of
+from humangov.store import Memory, Store, key_of
 from humangov.tenant import RECONCILE_ANNOTATION, Identity, Names, Tenant
 
 logger = logging.getLogger(__name__)
@@ -92,11 +92,12 @@ async def report(
     names: Names | None = None,
     applied: list[Change] | None = None,
     handled_sweep: str | None = None,
+    gone: Collection[str] = (),
     quiet: bool = False,
 ) -> Outcome:
     """One status write if anything differs, then an event a transition; if `quiet`, only that something was adopted.
 
-    Raises KubeError.
+    gone: what a removal has found gone so far. Raises KubeError.
     """
     before = resource.get("status") or {}
     metadata, memory = resource["metadata"], operator.store.memory(key_of(resource))
@@ -138,7 +139,18 @@ async def report(
     everything = [ready, *findings.values()]
     waits = [finding.look_again_seconds for finding in everything if finding.look_again_seconds is not None]
     failed = [finding for finding in everything if finding.failed]
-    return Outcome(after=min(waits, default=None), failed=bool(failed), soon=any(finding.soon for finding in failed))
+    done = {*gone, *(f"{change.action} {change.target}" for change in applied)}
+    return Outcome(
+        after=min(waits, default=None), failed=bool(failed), soon=any(finding.soon for finding in failed),
+        progressed=_progressed(memory, done, failed=bool(failed)),
+    )  # fmt: skip
+
+
+def _progressed(memory: Memory, done: set[str], *, failed: bool) -> bool:
+    """Whether something is done that was not in any failed pass before. What is done again and again is no progress."""
+    new = done - memory.came_about
+    memory.came_about = memory.came_about | new if failed else set()
+    return bool(new)
 
 
 async def keep(operator: Operator, resource: Resource, write: Awaitable[Resource | None]) -> Resource:

@@ -35,6 +35,7 @@ class Outcome:
     failed: bool = False
     soon: bool = True
     forget: bool = False  # the key is gone
+    progressed: bool = False  # something came about that had not before; of a failure, that it begins the back-off anew
 
 
 @dataclass
@@ -97,6 +98,8 @@ class Schedule:
         entry = self._keys[key]
         entry.running_since, self._last_end = None, now
         if outcome.failed:
+            if outcome.progressed:
+                entry.failures, entry.slow_failures = 0, 0
             entry.failures += 1
             entry.slow_failures += not outcome.soon
             entry.failing_since = entry.failing_since if entry.failing_since is not None else now

@@ -38,6 +38,7 @@ class Memory:
     ready_generation: int | None = None  # the last at which it was Ready
     bucket: bucket.Observed | None = None  # as the last deep pass saw it
     deep_failed: bool = False  # the last deep pass could not read or write something
+    came_about: set[str] = field(default_factory=set)  # since the last pass that did not fail
     delivering: Finding | None = None  # what the last look at CloudWatch came to
     failures_counted: bool = False  # in this life, and none was left
     carried: Carried | None = None

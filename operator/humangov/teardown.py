@@ -55,6 +55,7 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, fa
     # Judged once: a tenant that is no longer young at the end of the pass has kept its marks in it.
     looks_again = _looks_again(operator, tenant)
     await sweeps.stop(operator, tenant)
+    told_nothing, detached = False, None
     try:
         detached = await operator.in_thread(partial(removal.detach, clients, names, remains))
         waiting = detached.waiting
@@ -66,19 +67,20 @@ async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, fa
             )
     except AwsError as error:
         waiting = finding_of_error(error)
+        told_nothing = error.meaning is not Meaning.CONFLICT and (detached is None or detached.function is None)
     memory = operator.store.memory(tenant.key)
     gone = memory.gone  # by this pass or one before
     gone |= dict.fromkeys(remains.gone)
-    if waiting is not None:
-        memory.absent_since = None
-    elif looks_again:
+    if waiting is None and looks_again:
         waiting = _second_look(operator, memory)
+    elif waiting is not None and not told_nothing:  # something is there, or was; an error alone says neither
+        memory.absent_since = None
     if waiting is None:
         told = await sweeps.told_of_end(operator, resource, names)
         await sweeps.remove(operator, tenant)
         event = _deleted_event(tenant, gone=list(gone), stays=remains.stays, late=told)
         return await _let_go(operator, resource, event)
-    return await report(operator, resource, ready=waiting, names=names)
+    return await report(operator, resource, ready=waiting, names=names, gone=gone)
 
 
 async def end_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:

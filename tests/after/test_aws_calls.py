@@ -19,7 +19,7 @@ from tests.support.aws_evidence import ACCOUNT, Asked
 
 NEEDS_NO_PERMISSION = {"sts:GetCallerIdentity"}
 # Names that tests give and that do not begin with humangov-. The README says what to do about such names.
-OTHER_FUNCTIONS = {"Erase"}
+OTHER_FUNCTIONS = {"Erase", "HumanGovDeleteFile"}
 ROLES_OF = ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary")
 BOUNDARY = {"iam:PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/{iam.DEFAULTS['Boundary']}"}
 NO_RUN = "there is no record of {}: run all tests, with `make test`"

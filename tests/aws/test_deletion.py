@@ -13,10 +13,10 @@ import pytest
 from humangov.admission import AllowedNames
 from humangov.aws.clients import ACTIONS
 from humangov.reconcile import reconcile
-from humangov.tenant import FINALIZER
+from humangov.tenant import FINALIZER, OWNER_TAG
 
 from tests.aws import snapshot
-from tests.aws.world import NAMESPACE, Call, Fault, Killed, World, denied, error, on, throttled
+from tests.aws.world import CLUSTER, NAMESPACE, Call, Fault, Killed, World, denied, error, on, throttled
 
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"
@@ -84,6 +84,56 @@ def test_a_young_tenant_is_looked_at_twice_seconds_apart_and_an_old_one_once(wor
     world.delete(key)
     assert world.one_pass(key).forget
     assert key not in world.kube.objects
+
+
+def test_an_error_in_the_second_look_does_not_begin_it_anew_but_what_is_there_again_does(world: World) -> None:
+    key = world.provisioned()
+    world.delete(key)
+    outcome = world.one_pass(key)
+    assert outcome.after is not None
+    world.clock.forward(outcome.after)
+    world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=1)]
+    assert world.one_pass(key).failed
+    assert world.one_pass(key).forget
+    assert world.remains() == []
+
+    key = world.apply()
+    world.settle(key)
+    kept = world.sdk.client("lambda").get_function(FunctionName=NAME)["Configuration"]
+    world.delete(key)
+    outcome = world.one_pass(key)
+    assert outcome.after is not None
+    world.clock.forward(outcome.after)
+    # It seemed gone, and shows again.
+    world.sdk.client("lambda").create_function(
+        FunctionName=NAME, Runtime="python3.13", Role=kept["Role"], Handler="a.b", Code={"ZipFile": world.bundle.zip},
+        Tags={OWNER_TAG: f"{CLUSTER}/{key}"},
+    )  # fmt: skip
+    world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=1)]
+    assert world.one_pass(key).failed
+    again = world.one_pass(key)
+    assert not again.forget
+    assert finalized(world, key)
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_what_comes_about_in_a_failing_deletion_or_apply_is_progress_once(world: World) -> None:
+    world.make_table()
+    world.make_bucket()
+    key = world.apply()
+    world.line.faults = [Fault(on("lambda:CreateFunction"), error=throttled())]
+    outcomes = [world.one_pass(key) for _ in range(6)]
+    failed = [outcome for outcome in outcomes if outcome.failed]
+    assert failed[0].progressed
+    assert not failed[-1].progressed
+    world.line.faults = []
+    world.settle(key)
+    world.clock.forward(3600)
+    world.delete(key)
+    world.line.faults = [Fault(on("logs:DeleteLogGroup"), error=throttled())]
+    outcomes = [world.one_pass(key) for _ in range(3)]
+    assert [outcome.progressed for outcome in outcomes] == [True, False, False]
 
 
 def test_who_grows_old_in_the_midst_of_a_pass_leaves_no_mark_and_no_stream(world: World) -> None:

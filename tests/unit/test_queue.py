@@ -89,6 +89,18 @@ def test_the_first_failure_that_needs_a_person_is_the_first_however_often_it_was
     assert waits == [pytest.approx(first, rel=0.1), pytest.approx(first * 2, rel=0.1), pytest.approx(longest, rel=0.1)]
 
 
+def test_a_failure_after_some_progress_is_the_first_again() -> None:
+    of, now, waits = schedule(), 0.0, []
+    of.add("a", now=now, lane=Lane.FAST)
+    for progressed in (False, False, False, True, False):
+        run(of, "a", Outcome(failed=True, soon=True, progressed=progressed), now=now)
+        waits.append(due_in(of, now=now))
+        now += waits[-1]
+    first = SOON_SECONDS[0]
+    assert waits == [pytest.approx(first * times, rel=0.11) for times in (1, 2, 4, 1, 2)]
+    assert of.failing_seconds("a", now=now) == pytest.approx(now)
+
+
 def test_a_failure_that_asks_for_an_earlier_look_gets_it() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)

@@ -68,8 +68,9 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
         boundary=(role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
         tags=_tags(role),
     )
-    # Of another's the operator may have no right to read more.
-    if observed.tags.get(OWNER_TAG) != names.owner and not adopts(observed.tags, names):
+    # Of another's, or one elsewhere, the operator may have no right to read more.
+    takes_over = adopts(observed.tags, names) and observed.path == ROLE_PATH
+    if observed.tags.get(OWNER_TAG) != names.owner and not takes_over:
         return observed
     observed = replace(observed, policy=_inline_policy(clients, name))
     if deep:
