@@ -67,7 +67,9 @@ async def look(operator: Operator, known: Delivery, *, ask_for_pass: Callable[[s
         except AwsError as error:
             refused = finding_of_error(error).message
             continue
-        delivered |= {(one.namespace, one.name): found[one.function.name] for one in tenants[number]}
+        delivered |= {
+            (one.namespace, one.name): found[one.function.name] for one in tenants[number] if one.function.name in found
+        }
     if refused and not known.refused:
         logger.warning("how late records are could not be asked: %s; asked again, and not told again", refused)
     known.delivered, known.refused = delivered, refused is not None
@@ -82,6 +84,8 @@ async def look(operator: Operator, known: Delivery, *, ask_for_pass: Callable[[s
             before = find(status, DELIVERING)
             if (verdict.status, verdict.message) != ((before["status"], before["message"]) if before else ("True", "")):
                 await ask_for_pass(tenant.key)
+        elif seen is not None and seen.iterator_age_seconds is not None:
+            operator.store.memory(tenant.key).delivering = None  # a warning that no pass has told yet is over
 
 
 def judge(seen: Delivered, status: Mapping[str, Any], *, record_age_limit_seconds: float) -> Finding | None:

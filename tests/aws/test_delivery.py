@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from humangov import delivery
 from humangov.aws import delivery as cloudwatch
+from humangov.aws.clients import Clients
 from humangov.delivery import Delivery, judge
 from humangov.metrics import Delivered
 
@@ -159,7 +160,9 @@ class Pages:
     def pages(self, action: str, items: str, *, token: Any, target: str, **parameters: Any) -> list[Any]:
         queries: Sequence[Any] = parameters["MetricDataQueries"]
         self.asked.append(len(queries))
-        return [{"Id": one["Id"], "Values": [float(number)]} for number, one in enumerate(queries)]
+        return [
+            {"Id": one["Id"], "Values": [float(number)], "StatusCode": "Complete"} for number, one in enumerate(queries)
+        ]
 
 
 def test_above_500_metrics_it_is_another_call() -> None:
@@ -169,6 +172,75 @@ def test_above_500_metrics_it_is_another_call() -> None:
     assert pages.asked == [500, 100]
     assert len(found) == 300
     assert found["f1"] == Delivered(iterator_age_seconds=0.002, failed_records=3.0)
+
+
+def test_a_warning_that_no_pass_has_told_yet_is_not_told_when_it_is_over(world: World) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 40 * MINUTE * 1000)
+
+    async def busy(_: str) -> None:
+        """No worker comes to it before the next look."""
+
+    asyncio.run(delivery.look(world.operator, Delivery(), ask_for_pass=busy))
+    world.clock.forward(20 * MINUTE)
+    put(world, "IteratorAge", 1000)
+    assert look(world) == []
+    world.one_pass(key)
+    assert told(world, key) is None
+    assert world.event_reasons() == []
+
+
+class Unanswered:
+    """CloudWatch, where it answers the call and yet not for each metric."""
+
+    def __init__(self, *statuses: str) -> None:
+        self.statuses = statuses
+
+    def pages(self, action: str, items: str, *, token: Any, target: str, **parameters: Any) -> list[Any]:
+        queries: Sequence[Any] = parameters["MetricDataQueries"]
+        return [{"Id": one["Id"], "Values": [], "StatusCode": status} for status in self.statuses for one in queries]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "told"),
+    [
+        (("Complete",), True), (("PartialData", "Complete"), True),
+        (("InternalError",), False), (("Forbidden",), False), (("PartialData",), False),
+    ],
+)  # fmt: skip
+def test_a_metric_that_cloudwatch_could_not_read_is_not_silence(statuses: tuple[str, ...], told: bool) -> None:
+    asked = [cloudwatch.Asked(function="f", owner="o", throttles=True)]
+    found = cloudwatch.read(Unanswered(*statuses), asked, now=datetime.now(UTC))  # type: ignore[arg-type]
+    assert ("f" in found) is told
+
+
+def test_a_lateness_that_was_read_is_told_whatever_else_could_not_be_read() -> None:
+    asked = [cloudwatch.Asked(function="f", owner="o", throttles=True)]
+
+    class Partly(Unanswered):
+        def pages(self, *_: str, **parameters: Any) -> list[Any]:
+            age, *others = parameters["MetricDataQueries"]
+            known = {"Id": age["Id"], "Values": [HOUR * 1000], "StatusCode": "Complete"}
+            return [known, *({"Id": one["Id"], "Values": [], "StatusCode": "InternalError"} for one in others)]
+
+    found = cloudwatch.read(Partly(), asked, now=datetime.now(UTC))  # type: ignore[arg-type]
+    assert found["f"].iterator_age_seconds == HOUR
+    assert found["f"].failed_records is None
+
+
+def test_a_warning_stays_where_cloudwatch_answers_without_having_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 2 * HOUR * 1000)
+    look(world)
+    pages = Unanswered("InternalError").pages
+    monkeypatch.setattr(Clients, "pages", lambda _, *args, **parameters: pages(*args, **parameters))
+    world.clock.forward(HOUR)
+    known = Delivery()
+    assert look(world, known) == []
+    assert told(world, key)["status"] == "False"
+    assert known.delivered == {}
 
 
 # The verdict

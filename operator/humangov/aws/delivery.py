@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,8 +41,9 @@ class _Metric:
 
 
 def read(clients: Clients, asked: Sequence[Asked], *, now: datetime) -> dict[str, Delivered]:
-    """By function. Raises AwsError."""
+    """By function, but for those whose lateness CloudWatch could not read: that is not silence. Raises AwsError."""
     fields: dict[str, dict[str, float]] = {one.function: {} for one in asked}
+    unread: set[str] = set()
     for metrics in _batched([metric for one in asked for metric in _metrics(one)]):
         by_id = {f"m{number}": metric for number, metric in enumerate(metrics)}
         queries = [{"Id": name, "MetricStat": metric.query} for name, metric in by_id.items()]
@@ -51,6 +52,11 @@ def read(clients: Clients, asked: Sequence[Asked], *, now: datetime) -> dict[str
             target=f"{len(asked)} functions", MetricDataQueries=queries, StartTime=now - WINDOW, EndTime=now,
             ScanBy="TimestampDescending",
         )  # fmt: skip
+        # It answers the call, and says of each metric by itself whether that could be read; of several pages, the last.
+        complete = {answer["Id"] for answer in {one["Id"]: one for one in answers}.values() if _is_complete(answer)}
+        unread |= {
+            metric.of for name, metric in by_id.items() if name not in complete and metric.field != "failed_records"
+        }
         for answer in answers:
             values, metric = answer.get("Values") or (), by_id[answer["Id"]]
             if values:  # a metric may go on in the next page: the newest value came first
@@ -59,7 +65,15 @@ def read(clients: Clients, asked: Sequence[Asked], *, now: datetime) -> dict[str
                     found.setdefault(metric.field, values[0] / 1000)
                 else:
                     found[metric.field] = found.get(metric.field, 0.0) + sum(values)
-    return {function: Delivered(**found) for function, found in fields.items()}
+    return {
+        function: Delivered(**found)
+        for function, found in fields.items()
+        if function not in unread or "iterator_age_seconds" in found
+    }
+
+
+def _is_complete(answer: Mapping[str, Any]) -> bool:
+    return bool(answer.get("StatusCode") == "Complete")
 
 
 def _metrics(asked: Asked) -> Iterator[_Metric]:
