@@ -32,7 +32,11 @@ EXPIRING_SECONDS = 12 * _HOUR
 _MOST = 0.75  # of the age at which Lambda gives a record up
 STREAM_LASTS_SECONDS = 24 * _HOUR
 # Told in steps: a message that grows by the minute would be a status write a minute.
-_STEPS_SECONDS = (WAITING_SECONDS, *(hours * _HOUR for hours in (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 23)))
+_STEPS_SECONDS = (
+    OVER_SECONDS,
+    WAITING_SECONDS,
+    *(hours * _HOUR for hours in (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 23)),
+)
 
 
 @dataclass
@@ -48,7 +52,7 @@ async def look(operator: Operator, known: Delivery, *, ask_for_pass: Callable[[s
     tenants: dict[int, list[Tenant]] = defaultdict(list)
     clients: dict[int, Clients] = {}
     for tenant in operator.store.tenants():
-        if _status(operator, tenant).get("aws"):
+        if _status(operator, tenant).get("aws") and not _is_going(operator, tenant):
             door = operator.clients_for(tenant)
             clients[id(door)] = door
             tenants[id(door)].append(tenant)
@@ -101,7 +105,7 @@ def judge(seen: Delivered, status: Mapping[str, Any], *, record_age_limit_second
         return _over() if late and well and not seen.throttles else None
     if age < (OVER_SECONDS if late else WAITING_SECONDS):
         return _over() if late else None
-    step = max((one for one in _STEPS_SECONDS if one <= age), default=WAITING_SECONDS)
+    step = max(one for one in _STEPS_SECONDS if one <= age)
     lost, limit, given_up = STREAM_LASTS_SECONDS - step, EXPIRING_SECONDS, ""
     if record_age_limit_seconds >= 0:
         limit = min(limit, record_age_limit_seconds * _MOST)
@@ -130,6 +134,10 @@ def _told(seconds: float) -> str:
 
 def _status(operator: Operator, tenant: Tenant) -> Mapping[str, Any]:
     return (operator.store.get(tenant.key) or {}).get("status") or {}
+
+
+def _is_going(operator: Operator, tenant: Tenant) -> bool:
+    return "deletionTimestamp" in (operator.store.get(tenant.key) or {}).get("metadata", {})
 
 
 def _late(status: Mapping[str, Any]) -> bool:

@@ -109,6 +109,17 @@ def test_silence_ends_a_warning_only_where_nothing_was_refused(world: World) -> 
     assert told(world, key)["status"] == "True"
 
 
+def test_of_who_is_being_deleted_nothing_is_asked(world: World) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 2 * HOUR * 1000)
+    world.line.faults = [Fault(on("lambda:DeleteEventSourceMapping"), error=throttled())]
+    world.delete(key)
+    world.one_pass(key)
+    world.line.forget()
+    assert look(world) == []
+    assert world.line.reads() == []
+
+
 def test_what_the_function_could_not_handle_is_counted(world: World) -> None:
     world.provisioned()
     owner = f"{CLUSTER}/humangov/california"
