@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import boto3
@@ -18,6 +19,7 @@ from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.model import finding_of_error
 from humangov.aws.sessions import Directory
+from humangov.metrics import Called
 from humangov.tenant import Tenant, parse
 
 from tests.aws.world import REGION, World
@@ -170,10 +172,12 @@ def test_a_role_that_does_not_trust_the_operator_is_told_by_its_name_and_both_si
         f"on resource: {role}"
     )
     wire.refuses = ClientError({"Error": {"Code": "AccessDenied", "Message": text}}, "AssumeRole")
-    clients = Directory(Clients).of_tenant(tenant(world))
+    counted: list[Called] = []
+    clients = Directory(partial(Clients, called=counted.append)).of_tenant(tenant(world))
     with pytest.raises(AwsError) as refused:
         clients.call("lambda:GetFunction", target="a-function", FunctionName="a-function")
     assert (refused.value.action, refused.value.target) == ("sts:AssumeRole", role)
+    assert [(one.service, one.operation, one.code) for one in counted] == [("sts", "AssumeRole", "AccessDenied")]
     told = finding_of_error(refused.value)
     assert (told.reason, told.stalled) == ("AccessDenied", True)
     assert f"refuses the operator sts:AssumeRole on {role}" in told.message

@@ -152,9 +152,10 @@ class Clients:
             self.calls[action] += 1
             failed = failure is not None and failure.meaning not in (Meaning.GONE, Meaning.ALREADY)
             seconds = self._clock() - started
+            service, _, operation = (failure.action if failure else action).partition(":")
             self._called(
                 Called(
-                    service=action.partition(":")[0], operation=action.partition(":")[2], seconds=seconds,
+                    service=service, operation=operation, seconds=seconds,
                     code=failure.code if failure and failed else None, throttled=bool(failure and failure.throttled),
                 )
             )  # fmt: skip
