@@ -743,10 +743,29 @@ def test_every_metric_that_an_alert_asks_for_is_told_and_every_reason_is_one_of_
     expressions = " ".join(alert["expr"] for alert in alerts)
     assert set(re.findall(r"humangov_\w+", expressions)) <= told_metrics()
     assert set(re.findall(r'condition="(\w+)"', expressions)) <= {"Ready", "Stalled", DELIVERING, FAILURES_REDRIVEN}
-    assert set(re.findall(r'reason="(\w+)"', expressions)) == {"RecordsExpiring"}
+    assert set(re.findall(r'reason!?="(\w+)"', expressions)) == {"RecordsExpiring", "Suspended"}
     for alert in alerts:
         assert alert["labels"]["severity"] in ("critical", "warning")
         assert set(alert["annotations"]) == {"summary", "description"}
+
+
+@pytest.mark.parametrize(
+    ("code", "denied"),
+    [("AccessDenied", True), ("AccessDeniedException", True), ("KMSAccessDeniedException", True), ("403", True),
+     ("UnauthorizedOperation", True), ("NotAuthorized", True), ("Forbidden", True),
+     ("ThrottlingException", False), ("KMSDisabledException", False), ("ExpiredToken", False)],
+)  # fmt: skip
+def test_the_alert_of_denials_knows_every_word_for_them(code: str, denied: bool) -> None:
+    [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
+    alerts = {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
+    [codes] = re.findall(r'code=~"([^"]+)"', alerts["HumanGovOperatorIsDenied"])
+    assert bool(re.fullmatch(codes, code)) == denied  # as Prometheus, which matches the whole value
+
+
+def test_a_state_that_a_person_has_suspended_is_no_alert() -> None:
+    [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
+    alerts = {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
+    assert 'reason!="Suspended"' in alerts["HumanGovStateNotReady"]
 
 
 def test_a_service_monitor_finds_the_service_and_the_service_the_pod() -> None:
