@@ -146,6 +146,7 @@ def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
     follower = replica("--probe-address", f"127.0.0.1:{port}")
     assert answer(port, "/readyz") == (200, "standing by")
     assert answer(port, "/healthz") == (200, "ok")
+    assert "humangov_leader 0.0" in answer(port, "/metrics")[1].splitlines()
     at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGTERM))
     states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
     assert at_write.acted.wait(30)
@@ -157,6 +158,7 @@ def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
     measured(f"leader told to stop with passes under way → another works: {time.monotonic() - told:.1f} s")
     states.wait_all_ready(len(TEN), seconds=40)
     assert answer(port, "/readyz") == (200, "ok")
+    assert "humangov_leader 1.0" in answer(port, "/metrics")[1].splitlines()
     assert one_mapping_each(account)
     assert turns_of_writing(audit) == [leader.token, follower.token]
 

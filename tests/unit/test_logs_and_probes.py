@@ -164,6 +164,23 @@ def test_the_probes_answer_200_or_503_with_a_sentence(unused_port: int) -> None:
     assert asyncio.run(story()) == [(200, "ok\n"), (503, "not watching yet\n"), (503, "stuck\n"), (200, "ok\n")]
 
 
+def test_metrics_are_told_whatever_the_probes_say(unused_port: int) -> None:
+    async def story() -> tuple[int, str, str]:
+        health = probes.Health(ready=False, problem="stuck")
+        runner = await probes.serve(lambda: health, Metrics(version="1"), host="127.0.0.1", port=unused_port)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://127.0.0.1:{unused_port}/metrics") as answer,
+        ):
+            found = (answer.status, answer.headers["Content-Type"], await answer.text())
+        await runner.cleanup()
+        return found
+
+    status, kind, text = asyncio.run(story())
+    assert (status, kind.partition(";")[0]) == (200, "text/plain")
+    assert "humangov_leader 0.0\n" in text
+
+
 @pytest.fixture
 def unused_port() -> int:
     import socket
