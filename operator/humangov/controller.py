@@ -45,6 +45,7 @@ from humangov.passes import Operator
 from humangov.queue import Lane, Outcome, Schedule, Workers
 from humangov.reconcile import reconcile
 from humangov.settings import Settings
+from humangov.status import OWN_CONDITIONS
 from humangov.store import Store, key_of
 from humangov.tenant import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, SWEEP_ANNOTATION, VERSION
 
@@ -311,12 +312,13 @@ async def _first_list(api: kube.Kube, namespaces: Sequence[str], stop: asyncio.E
 
 
 def _by_condition(store: Store) -> Counter[tuple[str, str, str]]:
-    """How many states say what: by type, status and reason of each condition."""
+    """How many states say what: by type, status and reason of each condition of ours; others write beside them."""
     resources = [resource for key in store if (resource := store.get(key)) is not None]
     return Counter(
         (condition["type"], condition["status"], condition["reason"])
         for resource in resources
         for condition in (resource.get("status") or {}).get("conditions") or ()
+        if condition["type"] in OWN_CONDITIONS
     )
 
 

@@ -22,7 +22,7 @@ SWEEPING = "Sweeping"
 # Whether records of removals reach the function in time; there from the first time on that they did not.
 DELIVERING = "Delivering"
 _WARNINGS = (FAILURES_REDRIVEN, DELIVERING, SWEEPING)
-_OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
+OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
 _OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
@@ -196,7 +196,7 @@ def differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
 
 
 def _own(status: Mapping[str, Any]) -> dict[str, Any]:
-    conditions = {one["type"]: one for one in status.get("conditions") or () if one["type"] in _OWN_CONDITIONS}
+    conditions = {one["type"]: one for one in status.get("conditions") or () if one["type"] in OWN_CONDITIONS}
     return {**{field: status.get(field) for field in _OWN_FIELDS}, "conditions": conditions}
 
 
