@@ -53,7 +53,7 @@ logger = logging.getLogger(__name__)
 
 Passed = Callable[..., None]  # Metrics.passed
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process is to end
-START_PATIENCE_SECONDS = 60.0  # `kubectl apply` of definition and operator in one go
+START_PATIENCE_SECONDS = 60.0  # with an API server that is ill at the start
 _AGAIN = -1  # instead of an exit code: the same process begins anew
 _LONG_LIFE_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a pass reads six parts at once
