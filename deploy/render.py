@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 import yaml
-from humangov.cli import main as command
+from humangov.cli.main import main as command
 
 from sandbox import helm
 from sandbox.errors import SandboxError

@@ -13,9 +13,10 @@ from functools import wraps
 from itertools import count
 from typing import Any
 
+from humangov.api.names import OWNER_TAG
+from humangov.api.spec import RECONCILE_ANNOTATION
 from humangov.aws.clients import ACTIONS
-from humangov.kube import KubeError
-from humangov.tenant import OWNER_TAG, RECONCILE_ANNOTATION
+from humangov.kube.client import KubeError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 

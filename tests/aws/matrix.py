@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any, Literal
 
-from humangov.kube import KubeError
+from humangov.kube.client import KubeError
 
 from tests.aws import snapshot
 from tests.aws.flows import Flow

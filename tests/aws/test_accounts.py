@@ -15,12 +15,11 @@ import boto3
 import pytest
 from botocore.client import BaseClient
 from botocore.exceptions import ClientError
-from humangov.aws.clients import Clients
+from humangov.api.spec import Tenant, parse
+from humangov.aws.clients import Called, Clients
+from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
-from humangov.aws.model import finding_of_error
 from humangov.aws.sessions import Directory
-from humangov.metrics import Called
-from humangov.tenant import Tenant, parse
 
 from tests.aws.world import REGION, World
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from humangov import passes, reconcile, removal, status
-from humangov import tenant as tenants
-from humangov.aws import function, log_group, role, trigger
+from humangov.api import conditions
+from humangov.api import spec as tenants
+from humangov.aws import function, log_group, removal, role, trigger
+from humangov.reconcile import context, reconciler
 
 from tests.aws import matrix
 from tests.aws.drifts import DRIFTS, Drift
@@ -36,11 +37,11 @@ def takes_everything_for_its_own(patch: pytest.MonkeyPatch) -> None:
 
 def writes_while_suspended(patch: pytest.MonkeyPatch) -> None:
     parse = tenants.parse
-    patch.setattr(reconcile, "parse", lambda *given, **more: replace(parse(*given, **more), suspend=False))
+    patch.setattr(reconciler, "parse", lambda *given, **more: replace(parse(*given, **more), suspend=False))
 
 
 def progresses_and_stalls(patch: pytest.MonkeyPatch) -> None:
-    compose = status.compose
+    compose = conditions.compose
 
     def composed(*given: Any, **more: Any) -> Any:
         made = compose(*given, **more)
@@ -49,7 +50,7 @@ def progresses_and_stalls(patch: pytest.MonkeyPatch) -> None:
                 condition["status"] = "True"
         return made
 
-    patch.setattr(passes, "compose", composed)
+    patch.setattr(context, "compose", composed)
 
 
 def writes_for_ever(patch: pytest.MonkeyPatch) -> None:
@@ -84,7 +85,7 @@ def forgets_the_role(patch: pytest.MonkeyPatch) -> None:
 
 
 def writes_a_status_for_ever(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(passes, "differs", lambda *_: True)
+    patch.setattr(context, "differs", lambda *_: True)
 
 
 def suspended(life: Life) -> None:
@@ -171,7 +172,7 @@ def removes_no_role_once_the_function_is_gone(patch: pytest.MonkeyPatch) -> None
 
 
 def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> None:
-    differs, begin = status.differs, World.new_life
+    differs, begin = conditions.differs, World.new_life
     lives: dict[int, int] = {}
 
     def begun(world: World) -> None:
@@ -180,7 +181,7 @@ def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> No
 
     patch.setattr(World, "new_life", begun)
     # The world is made in its first life, and the flow begins in its second.
-    patch.setattr(passes, "differs", lambda before, after: max(lives.values()) > 2 or differs(before, after))
+    patch.setattr(context, "differs", lambda before, after: max(lives.values()) > 2 or differs(before, after))
 
 
 @pytest.mark.parametrize(

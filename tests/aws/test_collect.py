@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from humangov import collect
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.kube import KubeError, Resource
-from humangov.lookout import Lookout
-from humangov.lookout import look as look_once
+from humangov.kube.client import KubeError, Resource
+from humangov.leaks import remove
+from humangov.manager.leak_monitor import Lookout
+from humangov.manager.leak_monitor import look as look_once
 
 from tests.aws import snapshot
 from tests.aws.world import CLUSTER, REGION, Call, Fault, Killed, World, denied, on, throttled
@@ -58,16 +58,16 @@ class _Somewhere:
     region = REGION
 
 
-def find(world: World, **asked: Any) -> collect.Found:
-    settings = collect.Asked(cluster=None, region=REGION, **asked)
-    return collect.find(FakeCluster(world), door(world), settings, sleep=world.clock.forward)
+def find(world: World, **asked: Any) -> remove.Found:
+    settings = remove.Asked(cluster=None, region=REGION, **asked)
+    return remove.find(FakeCluster(world), door(world), settings, sleep=world.clock.forward)
 
 
-def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[str, collect.Removed]:
+def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[str, remove.Removed]:
     """As `humangov collect --delete` does it."""
     found = find(world, **asked)
-    remove = partial(collect.remove, FakeCluster(world), door(world), found, keep_logs=keep_logs)
-    return {key: remove(key, sleep=world.clock.forward, now=world.clock.now) for key in found.leftovers}
+    one = partial(remove.remove, FakeCluster(world), door(world), found, keep_logs=keep_logs)
+    return {key: one(key, sleep=world.clock.forward, now=world.clock.now) for key in found.leftovers}
 
 
 def lose(world: World, key: str) -> None:
@@ -76,7 +76,7 @@ def lose(world: World, key: str) -> None:
     world.new_life()
 
 
-def told(found: collect.Found) -> dict[str, list[str]]:
+def told(found: remove.Found) -> dict[str, list[str]]:
     return {key: [f"{one.kind} {one.name}" for one in objects] for key, objects in found.leftovers.items()}
 
 
@@ -133,7 +133,7 @@ def test_another_cluster_s_objects_are_counted_and_not_touched(world: World) -> 
     assert (found.leftovers, found.others) == ({}, {CLUSTER: 1})
     assert remove_all(world) == {}
     assert snapshot.snapshot(world) == before
-    assert f"1 tenant of cluster {CLUSTER}" in "\n".join(collect.heading(found))
+    assert f"1 tenant of cluster {CLUSTER}" in "\n".join(remove.heading(found))
 
 
 def test_what_was_retained_is_no_leftover(world: World) -> None:

@@ -10,10 +10,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from humangov.admission import AllowedNames
+from humangov.api.allowed_names import AllowedNames
+from humangov.api.names import OWNER_TAG
+from humangov.api.spec import FINALIZER
 from humangov.aws.clients import ACTIONS
-from humangov.reconcile import reconcile
-from humangov.tenant import FINALIZER, OWNER_TAG
+from humangov.reconcile.reconciler import reconcile
 
 from tests.aws import snapshot
 from tests.aws.world import CLUSTER, NAMESPACE, Call, Fault, Killed, World, denied, error, on, throttled

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from humangov import delivery
-from humangov.aws import delivery as cloudwatch
+from humangov.aws import stream_lag as cloudwatch
 from humangov.aws.clients import Clients
-from humangov.delivery import Delivery, judge
-from humangov.metrics import Delivered
+from humangov.aws.stream_lag import Delivered
+from humangov.manager import stream_lag_monitor
+from humangov.manager.stream_lag_monitor import Delivery, judge
 
 from tests.aws.drifts import NAME
 from tests.aws.world import CLUSTER, Fault, World, denied, on, throttled
@@ -49,7 +49,7 @@ def look(world: World, known: Delivery | None = None) -> list[str]:
     async def ask(key: str) -> None:
         asked.append(key)
 
-    asyncio.run(delivery.look(world.operator, known or Delivery(), ask_for_pass=ask))
+    asyncio.run(stream_lag_monitor.look(world.operator, known or Delivery(), ask_for_pass=ask))
     for key in asked:
         world.one_pass(key)
     return asked
@@ -192,7 +192,7 @@ def test_a_warning_that_no_pass_has_told_yet_is_not_told_when_it_is_over(world: 
     async def busy(_: str) -> None:
         """No worker comes to it before the next look."""
 
-    asyncio.run(delivery.look(world.operator, Delivery(), ask_for_pass=busy))
+    asyncio.run(stream_lag_monitor.look(world.operator, Delivery(), ask_for_pass=busy))
     world.clock.forward(20 * MINUTE)
     put(world, "IteratorAge", 1000)
     assert look(world) == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from humangov.tenant import RECONCILE_ANNOTATION
+from humangov.api.spec import RECONCILE_ANNOTATION
 
 from tests.aws import snapshot
 from tests.aws.drifts import DRIFTS, Drift, configure

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from humangov.admission import AllowedNames, Patterns
-from humangov.queue import Outcome
+from humangov.api.allowed_names import AllowedNames, Patterns
+from humangov.reconcile.outcome import Outcome
 
 from tests.aws import snapshot
 from tests.aws.world import CLUSTER, Fault, World, denied, error, on

@@ -16,11 +16,11 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 from click.testing import CliRunner
-from humangov.cli import main
-from humangov.sweep.clients import AwsClients, connect
-from humangov.sweep.receipts import NoReceiptError
-from humangov.sweep.redrive import RefusedError, Summary, redrive
-from humangov.tenant import Names
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients, connect
+from humangov.aws.receipt_log import NoReceiptError
+from humangov.cli.main import main
+from humangov.redrive.redrive import RefusedError, Summary, redrive
 from moto import mock_aws
 
 from tests import stream_events
@@ -465,7 +465,7 @@ def test_the_command_stops_at_a_signal_and_says_so(
             signal.raise_signal(signal.SIGTERM)
 
     account.before = interrupt
-    monkeypatch.setattr("humangov.cli.connect", lambda *, region: account.clients if region else None)
+    monkeypatch.setattr("humangov.cli.main.connect", lambda *, region: account.clients if region else None)
     done = command("redrive", "-f", manifest, "--cluster-name", "cluster")
 
     assert done.exit_code == 143

@@ -11,7 +11,7 @@ import boto3
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from humangov.cli import main
+from humangov.cli.main import main
 from moto import mock_aws
 
 from tests.unit import make

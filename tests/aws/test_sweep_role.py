@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import boto3
 import pytest
+from humangov.aws.data_plane import connect
 from humangov.aws.sessions import session_for
-from humangov.sweep.clients import connect
 from moto import mock_aws
 
 ROLE = "arn:aws:iam::999999999999:role/humangov-sweep-california"

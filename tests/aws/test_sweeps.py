@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from humangov import schedule
-from humangov.admission import AllowedNames
-from humangov.kube import KubeError
-from humangov.status import timestamp
+from humangov.api.allowed_names import AllowedNames
+from humangov.api.times import timestamp
+from humangov.kube.client import KubeError
+from humangov.reconcile import sweep_objects
 
 from tests.aws.world import Fault, Killed, World, denied, on
 
@@ -37,7 +37,7 @@ def jobs(world: World) -> list[str]:
 
 
 def cron_job(world: World, key: str) -> dict[str, Any]:
-    return world.kube.batch[CRON_JOB, schedule.name_of(tenant_of(world, key))]
+    return world.kube.batch[CRON_JOB, sweep_objects.name_of(tenant_of(world, key))]
 
 
 def annotate(world: World, key: str, value: str) -> None:

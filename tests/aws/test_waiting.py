@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from humangov.api.spec import parse
 from humangov.aws.clients import ACTIONS
 from humangov.aws.errors import AwsError
-from humangov.kube import KubeError
-from humangov.tenant import parse
+from humangov.kube.client import KubeError
 
 from tests.aws import snapshot
 from tests.aws.world import Call, Fault, World, answer_lost, denied, error, on, throttled

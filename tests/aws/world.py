@@ -17,17 +17,19 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
-from humangov.admission import AllowedNames
+from humangov.api.allowed_names import AllowedNames
+from humangov.api.conditions import Event, find
+from humangov.api.names import Identity, Names
+from humangov.api.spec import FINALIZER, Tenant, parse
+from humangov.api.times import timestamp
 from humangov.aws.clients import ACTIONS, Clients
 from humangov.bundle import Bundle
-from humangov.kube import KubeError, Resource
-from humangov.passes import Operator
-from humangov.queue import Outcome
-from humangov.reconcile import reconcile
-from humangov.settings import Settings
-from humangov.status import Event, find, timestamp
-from humangov.store import Store, key_of
-from humangov.tenant import FINALIZER, Identity, Names, Tenant, parse
+from humangov.kube.client import KubeError, Resource
+from humangov.reconcile.cache import Store, key_of
+from humangov.reconcile.context import Operator
+from humangov.reconcile.outcome import Outcome
+from humangov.reconcile.reconciler import reconcile
+from humangov.reconcile.settings import Settings
 
 from tests.support.aws_evidence import Evidence
 

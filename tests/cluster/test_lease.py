@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from humangov.kube import Kube, KubeError
-from humangov.lease import DURATION_SECONDS, EVERY_SECONDS, NAME, REQUEST_SECONDS, Election
+from humangov.kube.client import Kube, KubeError
+from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NAME, REQUEST_SECONDS, Election
 
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.serviceaccount import kubeconfig_for

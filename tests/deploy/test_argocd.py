@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import lupa
 import pytest
 import yaml
-from humangov.status import Finding, compose, summary
+from humangov.api.conditions import Finding, compose, summary
 
 from sandbox.paths import REPOSITORY
 

@@ -15,10 +15,10 @@ import click
 import pytest
 import yaml
 from humangov import __version__
-from humangov.admission import AllowedNames
-from humangov.cli import main
-from humangov.metrics import Metrics
-from humangov.status import DELIVERING, FAILURES_REDRIVEN
+from humangov.api.allowed_names import AllowedNames
+from humangov.api.conditions import DELIVERING, FAILURES_REDRIVEN
+from humangov.cli.main import main
+from humangov.manager.metrics import Metrics
 
 from deploy.render import values_table, variables
 from sandbox.paths import REPOSITORY

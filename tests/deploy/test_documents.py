@@ -14,10 +14,12 @@ from typing import Any
 import click
 import pytest
 import yaml
-from humangov.cli import main
-from humangov.metrics import Called, Delivered, Metrics, Standing
-from humangov.status import PARTS
-from humangov.tenant import parse
+from humangov.api.conditions import PARTS
+from humangov.api.spec import parse
+from humangov.aws.clients import Called
+from humangov.aws.stream_lag import Delivered
+from humangov.cli.main import main
+from humangov.manager.metrics import Metrics, Standing
 
 from deploy.render import variables
 from sandbox.paths import REPOSITORY

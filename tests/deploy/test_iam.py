@@ -16,10 +16,11 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from humangov.api.names import Identity, Names
+from humangov.api.spec import parse
 from humangov.aws.clients import ACTIONS
 from humangov.aws.policy import cleanup_policy, trust_policy
-from humangov.cleanup.names import FAILURES_PREFIX
-from humangov.tenant import Identity, Names, parse
+from humangov.cleanup.references import FAILURES_PREFIX
 
 from sandbox import emulator
 from sandbox.paths import AWS_VENV

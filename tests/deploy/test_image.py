@@ -204,7 +204,7 @@ def test_the_wheel_holds_the_package_its_licence_and_its_command_and_nothing_els
 
 
 def test_the_installed_command_tells_its_version(installed: Path) -> None:
-    code = "import sys; sys.argv = ['humangov', '--version']; from humangov.cli import main; main()"
+    code = "import sys; sys.argv = ['humangov', '--version']; from humangov.cli.main import main; main()"
     assert told_by(installed, code) == f"humangov, version {__version__}"
 
 

@@ -17,10 +17,10 @@ import click
 import pytest
 import yaml
 from humangov import __version__
-from humangov.admission import AllowedNames
-from humangov.cli import main
-from humangov.controller import STOP_GRACE_SECONDS
-from humangov.tenant import parse
+from humangov.api.allowed_names import AllowedNames
+from humangov.api.spec import parse
+from humangov.cli.main import main
+from humangov.manager.manager import STOP_GRACE_SECONDS
 
 from deploy.render import INSTALL, rendered, variables
 from sandbox.paths import REPOSITORY

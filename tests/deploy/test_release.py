@@ -23,7 +23,7 @@ from typing import Any
 
 import pytest
 import yaml
-from humangov.tenant import FINALIZER
+from humangov.api.spec import FINALIZER
 
 import sandbox as sandboxes
 from sandbox import local_operator

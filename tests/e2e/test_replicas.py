@@ -1,7 +1,7 @@
 """Two and three operators of one installation: one works, the others stand by, whatever happens to the one.
 
 On the real API server, whose audit log tells the replicas apart by their tokens, the emulated AWS behind a recorder for
-each, and the operators as processes of one machine. It can't show a network that is cut: tests/unit/test_lease.py does.
+each, and the operators as processes of one machine. It can't show a network that is cut: tests/unit/test_leader_election.py does.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from humangov.lease import DURATION_SECONDS, EVERY_SECONDS, NAME
+from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NAME
 
 from sandbox import local_operator, ports
 from sandbox.handle import Sandbox

@@ -21,12 +21,13 @@ import boto3
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from humangov.api.names import Identity, Names
+from humangov.api.spec import parse
+from humangov.aws.data_plane import AwsClients
 from humangov.aws.policy import cleanup_policy, trust_policy
+from humangov.aws.receipt_log import NoReceiptError
 from humangov.bundle import bundle
-from humangov.sweep.clients import AwsClients
-from humangov.sweep.receipts import NoReceiptError
-from humangov.sweep.redrive import Summary, redrive
-from humangov.tenant import Identity, Names, parse
+from humangov.redrive.redrive import Summary, redrive
 
 from sandbox import emulator, ports
 from sandbox.paths import Layout

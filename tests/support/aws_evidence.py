@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import ClientError
+from humangov.api.names import ROLE_PATH
 from humangov.aws import clients
-from humangov.tenant import ROLE_PATH
 
 from sandbox.paths import BUILD, Layout
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
+from humangov.aws.receipt_log import NoReceiptError
 from humangov.sweep import engine
-from humangov.sweep.claim import ClaimedError
-from humangov.sweep.receipts import NoReceiptError
-from humangov.sweep.work import FailedError, StoppedError
+from humangov.sweep.bucket_claim import ClaimedError
+from humangov.sweep.progress import FailedError, StoppedError
 from hypothesis import given, settings
 from hypothesis import strategies as some
 

@@ -23,11 +23,11 @@ from typing import Any, NamedTuple
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
-from humangov.sweep import engine, listing, scan
-from humangov.sweep.clients import AwsClients, connect
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients, connect
+from humangov.sweep import engine, listing, snapshot
 from humangov.sweep.engine import Summary, Surroundings
-from humangov.sweep.work import Steps
-from humangov.tenant import Names
+from humangov.sweep.progress import Steps
 
 from tests.unit import make
 
@@ -159,7 +159,7 @@ class World:
             # Nothing takes time here, so it would be listed and read by one thread alone.
             patch.setattr(listing, "_TRIED_PAGES", 1)
             patch.setattr(listing, "workers_that_pay", lambda **_measured: 4)
-            patch.setattr(scan, "_FEW_RECORDS", 4)
+            patch.setattr(snapshot, "_FEW_RECORDS", 4)
             engine.sweep(sdk, self.names, summary, around=around)
         return summary
 

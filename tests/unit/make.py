@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from humangov.aws.model import Context
-from humangov.kube import Resource
-from humangov.tenant import Identity, Names, Tenant, parse
+from humangov.api.names import Identity, Names
+from humangov.api.spec import Tenant, parse
+from humangov.aws.change import Context
+from humangov.kube.client import Resource
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 LABEL = "2026-03-01T11:00:00.000"

@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 from humangov.cleanup import guard
 from humangov.cleanup.batch import deadline, run
 from humangov.cleanup.calls import Calls, Line
+from humangov.cleanup.environment import Settings
 from humangov.cleanup.records import read_change
-from humangov.cleanup.settings import Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

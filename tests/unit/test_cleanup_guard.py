@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from humangov.cleanup.calls import Calls, Line
+from humangov.cleanup.environment import Settings
 from humangov.cleanup.guard import Sight, age_verdict, is_late, look, verdict, written_before
 from humangov.cleanup.records import RecordKey, Stake, read_change, record_id
-from humangov.cleanup.settings import Settings
 from humangov.cleanup.versions import Version
 
 from tests.stream_events import employee, remove

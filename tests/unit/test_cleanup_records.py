@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from humangov.cleanup.environment import Settings
 from humangov.cleanup.records import Change, MalformedError, read_change, record_id, sequence_number, stakes
-from humangov.cleanup.settings import Settings
 
 from tests.stream_events import Event, employee, insert, modify, number_of, remove
 

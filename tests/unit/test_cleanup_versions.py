@@ -16,9 +16,9 @@ import pytest
 from botocore.exceptions import ClientError
 from humangov.cleanup.batch import run
 from humangov.cleanup.calls import Calls, Line
+from humangov.cleanup.environment import Settings
 from humangov.cleanup.erase import erase_versions
-from humangov.cleanup.receipts import Result
-from humangov.cleanup.settings import Settings
+from humangov.cleanup.receipt_lines import Result
 from humangov.cleanup.versions import Version, hold, list_versions
 from hypothesis import given
 from hypothesis import strategies as st

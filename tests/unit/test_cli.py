@@ -9,11 +9,12 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from humangov import cli, kube
-from humangov.admission import Patterns
-from humangov.controller import RunSettings
-from humangov.plan import PlanError
-from humangov.settings import Settings
+from humangov.api.allowed_names import Patterns
+from humangov.cli import main
+from humangov.kube import client
+from humangov.manager.manager import RunSettings
+from humangov.reconcile.plan import PlanError
+from humangov.reconcile.settings import Settings
 
 from tests.unit.make import resource
 
@@ -32,19 +33,19 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
         seen.append((settings, run_settings))
         return 0
 
-    monkeypatch.setattr("humangov.controller.run", run)
+    monkeypatch.setattr("humangov.manager.manager.run", run)
     monkeypatch.setattr("humangov.logs.configure", lambda **_: None)
     return seen
 
 
 def invoke(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
-    result = CliRunner().invoke(cli.main, list(arguments), input=stdin, env=environment)
+    result = CliRunner().invoke(main.main, list(arguments), input=stdin, env=environment)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
 def commands() -> list[click.Command]:
-    return [cli.main.commands[name] for name in sorted(cli.main.commands)]
+    return [main.main.commands[name] for name in sorted(main.main.commands)]
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: str(command.name))
@@ -68,7 +69,7 @@ def test_help_of_the_program_lists_its_commands(started: Started) -> None:
 
 
 def test_every_setting_of_run_has_a_variable() -> None:
-    options = [option for option in cli.main.commands["run"].params if isinstance(option, click.Option)]
+    options = [option for option in main.main.commands["run"].params if isinstance(option, click.Option)]
     without = [option.opts[0] for option in options if not option.envvar and option.opts[0] != "--help"]
     assert without == []
     first = [option.envvar if isinstance(option.envvar, str) else (option.envvar or [""])[0] for option in options]
@@ -153,9 +154,9 @@ def test_a_bad_file_of_allowed_names_gives_a_sentence(started: Started, tmp_path
 
 def test_a_cluster_that_cannot_be_reached_gives_a_sentence(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: Any) -> int:
-        raise kube.KubeError("listing", status=None, reason="no route")
+        raise client.KubeError("listing", status=None, reason="no route")
 
-    monkeypatch.setattr("humangov.controller.run", run)
+    monkeypatch.setattr("humangov.manager.manager.run", run)
     result = invoke("run", "--region", "r")
     assert result.exit_code == 1
     assert "listing: no route" in result.output
@@ -172,7 +173,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> list[Any]:
         seen.append((manifest, more))
         return plan()
 
-    monkeypatch.setattr(cli, "plan_manifest", stub)
+    monkeypatch.setattr(main, "plan_manifest", stub)
     return seen
 
 

@@ -14,8 +14,8 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError, Meaning, meaning_of, raise_for
-from humangov.aws.model import finding_of_error
 
 from tests.unit.make import NOW
 

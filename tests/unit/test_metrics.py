@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from humangov.aws.clients import Called
 from humangov.aws.errors import AwsError, meaning_of
-from humangov.metrics import Called, Delivered, Metrics, Standing
+from humangov.aws.stream_lag import Delivered
+from humangov.manager.metrics import Metrics, Standing
 from prometheus_client.parser import text_string_to_metric_families
 
 LABELS = {"service": "lambda", "operation": "GetFunction"}

@@ -13,11 +13,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from humangov.api.names import Names
 from humangov.aws import bucket, function, log_group, role, stream, trigger
 from humangov.aws import policy as policy_of
-from humangov.aws.model import Change, NotOwnedError
+from humangov.aws.change import Change
+from humangov.aws.ownership import NotOwnedError
 from humangov.bundle import Bundle
-from humangov.tenant import Names
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from humangov import kube, lookup, receipts
-from humangov.sweep.receipts import BYTES_PER_CALL, BYTES_PER_EVENT, EVENTS_PER_CALL, NoReceiptError, Receipts, parts
+from humangov.aws.identity import UnknownTenantError
+from humangov.aws.receipt_log import BYTES_PER_CALL, BYTES_PER_EVENT, EVENTS_PER_CALL, NoReceiptError, Receipts, parts
+from humangov.cli import lookup
+from humangov.kube import client
+from humangov.proof import receipts
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -211,14 +214,14 @@ def test_a_tenant_is_named_with_or_without_its_namespace(
 
 @pytest.mark.parametrize(("name", "namespace"), [("", None), ("/x", None), ("x/", None), ("a/b/c", None), ("a/b", "c")])
 def test_what_names_no_tenant_is_refused(name: str, namespace: str | None) -> None:
-    with pytest.raises(lookup.NotToldError):
+    with pytest.raises(UnknownTenantError):
         lookup.split(name, namespace=namespace)
 
 
 def test_without_a_namespace_it_is_that_of_the_present_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(path))
-    assert kube.context_namespace() is None
+    assert client.context_namespace() is None
     context = {"cluster": "c", "user": "u", "namespace": "humangov"}
     document = {
         "apiVersion": "v1", "kind": "Config", "current-context": "here",
@@ -226,7 +229,7 @@ def test_without_a_namespace_it_is_that_of_the_present_context(tmp_path: Path, m
         "clusters": [{"name": "c", "cluster": {}}], "users": [{"name": "u", "user": {}}],
     }  # fmt: skip
     path.write_text(json.dumps(document))
-    assert kube.context_namespace() == "humangov"
+    assert client.context_namespace() == "humangov"
     del context["namespace"]
     path.write_text(json.dumps(document))
-    assert kube.context_namespace() is None
+    assert client.context_namespace() is None

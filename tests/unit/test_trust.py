@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from humangov import controller, kube
+from humangov.kube.client import load_configuration
+from humangov.manager import manager
 from kubernetes.aio import client
 
 from sandbox.pki import create_authority
@@ -45,7 +46,7 @@ def python_3_13(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("python_3_13")
 def test_the_watch_trusts_an_authority_without_key_identifier_and_still_verifies() -> None:
-    context = asyncio.run(controller._connection()).as_ssl_context()
+    context = asyncio.run(manager._connection()).as_ssl_context()
     assert not context.verify_flags & STRICT
     assert context.check_hostname
     assert context.verify_mode == ssl.CERT_REQUIRED
@@ -54,7 +55,7 @@ def test_the_watch_trusts_an_authority_without_key_identifier_and_still_verifies
 @pytest.mark.usefixtures("python_3_13")
 def test_every_other_call_does_so_too() -> None:
     async def context() -> ssl.SSLContext:
-        api: Any = client.ApiClient(await kube.load_configuration())
+        api: Any = client.ApiClient(await load_configuration())
         try:
             found: ssl.SSLContext = api.rest_client.ssl_context
             return found

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from humangov import cli, kube
-from humangov.tenant import FINALIZER
-from humangov.uninstall import answer, holding
+from humangov.api.spec import FINALIZER
+from humangov.cli import main
+from humangov.cli.uninstall_check import answer, holding
+from humangov.kube import client
 
 
 def state(name: str, *finalizers: str, namespace: str = "humangov") -> dict[str, Any]:
@@ -53,17 +54,17 @@ def test_the_way_back_is_said_if_there_is_one() -> None:
     assert "refuses upgrades" not in answer(["a/b"], namespaces=())
 
 
-def check(monkeypatch: pytest.MonkeyPatch, found: list[Any] | kube.KubeError, *arguments: str) -> Result:
+def check(monkeypatch: pytest.MonkeyPatch, found: list[Any] | client.KubeError, *arguments: str) -> Result:
     asked: list[Sequence[str]] = []
 
-    async def list_resources(_: kube.Kube, namespaces: Sequence[str]) -> list[Any]:
+    async def list_resources(_: client.Kube, namespaces: Sequence[str]) -> list[Any]:
         asked.append(namespaces)
-        if isinstance(found, kube.KubeError):
+        if isinstance(found, client.KubeError):
             raise found
         return found
 
-    monkeypatch.setattr(kube.Kube, "list_resources", list_resources)
-    result = CliRunner().invoke(cli.main, ["uninstall-check", *arguments], env={"HUMANGOV_NAMESPACE": "east west"})
+    monkeypatch.setattr(client.Kube, "list_resources", list_resources)
+    result = CliRunner().invoke(main.main, ["uninstall-check", *arguments], env={"HUMANGOV_NAMESPACE": "east west"})
     assert asked == [("north",) if arguments else ("east", "west")]
     return result
 
@@ -81,11 +82,11 @@ def test_it_succeeds_with_one_line_when_none_does(monkeypatch: pytest.MonkeyPatc
 
 
 def test_without_the_definition_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check(monkeypatch, kube.KubeError("listing", status=404, reason="no such kind")).exit_code == 0
+    assert check(monkeypatch, client.KubeError("listing", status=404, reason="no such kind")).exit_code == 0
 
 
 def test_it_fails_when_it_can_t_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    result = check(monkeypatch, kube.KubeError("listing humangovstates", status=403, reason="not yours"))
+    result = check(monkeypatch, client.KubeError("listing humangovstates", status=403, reason="not yours"))
     assert result.exit_code == 1
     assert "listing humangovstates: not yours" in result.output
     assert "--no-hooks" in result.output

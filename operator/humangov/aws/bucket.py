@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from humangov.api.conditions import Finding
+from humangov.api.names import Names
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.status import Finding
-from humangov.tenant import Names
 
 NOT_FOUND = "BucketNotFound"
 

@@ -11,17 +11,28 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from humangov.api.names import Identity
 from humangov.aws.errors import AwsError, Meaning, raise_for
-from humangov.metrics import Called
-from humangov.tenant import Identity
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Called:
+    """One call of AWS that has ended. `code`: AWS's word for what went wrong; None if nothing did."""
+
+    service: str
+    operation: str
+    seconds: float
+    code: str | None = None
+    throttled: bool = False
 
 
 class _Method(NamedTuple):

@@ -7,22 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from humangov.api.conditions import Finding
+from humangov.api.names import OWNER_TAG, Names
+from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.model import (
-    Change,
-    Context,
-    NotOwnedError,
-    adopts,
-    difference,
-    missing_tags,
-    require_ownership,
-    setting,
-    taking_over,
-)
+from humangov.aws.ownership import NotOwnedError, adopts, missing_tags, require_ownership, setting, taking_over
 from humangov.bundle import Bundle
-from humangov.status import Finding
-from humangov.tenant import OWNER_TAG, Names
 
 RESOURCE = "function"
 _DESCRIPTION = "Erases the files of records deleted from {table}. Made by the HumanGovState operator"

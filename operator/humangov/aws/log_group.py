@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from humangov.api.conditions import Finding
+from humangov.api.names import OWNER_TAG, Names
+from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.model import Change, Context, adopts, missing_tags, require_ownership, setting, taking_over
-from humangov.status import Finding
-from humangov.tenant import OWNER_TAG, Names
+from humangov.aws.ownership import adopts, missing_tags, require_ownership, setting, taking_over
 
 RESOURCE = "log group"
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from humangov.cleanup.names import FAILURES_PREFIX, RESERVED_PREFIXES
-from humangov.tenant import Names
+from humangov.api.names import Names
+from humangov.cleanup.references import FAILURES_PREFIX, RESERVED_PREFIXES
 
 
 def trust_policy() -> dict[str, Any]:

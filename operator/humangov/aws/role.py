@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from humangov.api.conditions import Finding
+from humangov.api.names import OWNER_TAG, ROLE_PATH, Names
+from humangov.aws.change import Change, Context, as_json
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.model import (
-    Change,
-    Context,
+from humangov.aws.ownership import (
     NotOwnedError,
     adopts,
-    as_json,
     missing_tags,
     require_ownership,
     setting,
@@ -22,8 +22,6 @@ from humangov.aws.model import (
     taking_over,
 )
 from humangov.aws.policy import cleanup_policy, trust_policy
-from humangov.status import Finding
-from humangov.tenant import OWNER_TAG, ROLE_PATH, Names
 
 RESOURCE = "role"
 POLICY_NAME = "humangov-cleanup"

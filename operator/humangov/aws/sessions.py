@@ -11,8 +11,8 @@ import botocore.session
 from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import NoCredentialsError
 
+from humangov.api.spec import Tenant
 from humangov.aws.clients import Clients
-from humangov.tenant import Tenant
 
 _SESSION_NAME_LIMIT = 64  # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 

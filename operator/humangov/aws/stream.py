@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from humangov.api.conditions import Finding
+from humangov.api.names import OWNER_TAG, Names
+from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.model import Change, Context, NotOwnedError, tag_list
-from humangov.status import Finding
-from humangov.tenant import OWNER_TAG, Names
+from humangov.aws.ownership import NotOwnedError, tag_list
 
 RESOURCE = "stream"
 NOT_FOUND = "TableNotFound"

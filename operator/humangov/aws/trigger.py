@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from humangov.api.conditions import Finding
+from humangov.api.names import OWNER_TAG, Names
 from humangov.aws import stream
+from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.model import Change, Context, difference, missing_tags
-from humangov.status import Finding
-from humangov.tenant import OWNER_TAG, Names
+from humangov.aws.ownership import missing_tags
 
 RESOURCE = "trigger"
 STREAM_RECORDS_LAST = timedelta(hours=24)  # DynamoDB's; not to be changed

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from . import guard, receipts
+from . import guard, receipt_lines
 from .calls import Calls, Line
+from .embedded_metrics import metrics
+from .environment import Settings
 from .erase import KEYS_PER_CALL, erase, erase_versions
-from .metrics import metrics
-from .names import is_reserved
-from .receipts import Result, counted_as
+from .receipt_lines import Result, counted_as
 from .records import Change, MalformedError, RecordKey, Stake, read_change, sequence_number, stakes
-from .settings import Settings
+from .references import is_reserved
 from .versions import Versions, keeps_versions, list_versions
 
 DEADLINE_MARGIN_MS = 10_000
@@ -103,7 +103,7 @@ def _handle(at_stake: list[Stake], *, tally: Tally, settings: Settings, calls: C
             numbers = [claim.sequence_number for stake in part for claim in stake.claims]
             calls.write([_bug(settings, error, numbers)])
             for stake in part:
-                outcomes.setdefault(stake.key, Result(receipts.failed(type(error).__name__)))
+                outcomes.setdefault(stake.key, Result(receipt_lines.failed(type(error).__name__)))
         _report(part, outcomes, tally=tally, settings=settings, calls=calls)
     return ()
 
@@ -119,9 +119,9 @@ def _settle(
     """Fills in each file's outcome; where the bucket turns out to keep versions, at a second go."""
     for stake in part:
         if is_reserved(stake.key, key_prefix=settings.key_prefix):
-            outcomes[stake.key] = Result(receipts.KEPT_RESERVED)
+            outcomes[stake.key] = Result(receipt_lines.KEPT_RESERVED)
         elif settings.shared:
-            outcomes[stake.key] = Result(receipts.LEFT_TO_SWEEP)
+            outcomes[stake.key] = Result(receipt_lines.LEFT_TO_SWEEP)
     left = _open(part, outcomes)
     if not left:
         return
@@ -130,9 +130,9 @@ def _settle(
     if marked:
         go([stake for stake in left if stake.key in marked], by_version=True, intended=marked.keys())
     for key, still_there in marked.items():
-        if still_there and receipts.kind(outcomes[key].outcome) == "kept":
+        if still_there and receipt_lines.kind(outcomes[key].outcome) == "kept":
             # What stays is hidden by our marker.
-            outcomes[key] = Result(receipts.failed(still_there))
+            outcomes[key] = Result(receipt_lines.failed(still_there))
 
 
 def _go(
@@ -175,7 +175,7 @@ def _go(
 
     doomed = _open(part, outcomes)
     calls.write(
-        receipts.intent(claim, stake.key, settings=settings)
+        receipt_lines.intent(claim, stake.key, settings=settings)
         for stake in doomed if stake.key not in intended for claim in stake.claims
     )  # fmt: skip
     with_versions = {stake.key: seen[stake.key] for stake in doomed if stake.key in seen}
@@ -191,7 +191,7 @@ def _list(calls: Calls, bucket: str, stake: Stake) -> Versions | str:
     try:
         return list_versions(calls, bucket=bucket, key=stake.key)
     except Exception as error:
-        return receipts.failed(calls.failed("ListObjectVersions", error))
+        return receipt_lines.failed(calls.failed("ListObjectVersions", error))
 
 
 def _open(part: Sequence[Stake], outcomes: Mapping[str, Result]) -> list[Stake]:
@@ -216,10 +216,10 @@ def _report(
         result = outcomes[stake.key]
         tally.outcomes[counted_as(result.outcome)] += 1
         for claim in stake.claims:
-            lines.append(receipts.outcome(claim, stake.key, result, settings=settings, at=at))
-            if receipts.is_failure(result.outcome):
+            lines.append(receipt_lines.outcome(claim, stake.key, result, settings=settings, at=at))
+            if receipt_lines.is_failure(result.outcome):
                 tally.failed.add(claim.sequence_number)
-            elif result.outcome == receipts.ERASED and claim.removed_at is not None:
+            elif result.outcome == receipt_lines.ERASED and claim.removed_at is not None:
                 tally.latencies_ms.append(round((at - claim.removed_at) * 1000))
     calls.write(lines)
 
@@ -228,7 +228,7 @@ def _summary(records: int, tally: Tally, unhandled: int, started: float, setting
     """files: outcome → number. max_latency_ms: from the removal, known to the second, to the erasure."""
     kinds: Counter[str] = Counter()
     for outcome, number in tally.outcomes.items():
-        kinds[receipts.kind(outcome)] += number
+        kinds[receipt_lines.kind(outcome)] += number
     counts = {"erased": kinds["erased"], "kept": kinds["kept"], "retained": kinds["retained"]}
     counts |= {"malformed": tally.malformed, "failed": len(tally.failed)}
     return {

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from .calls import Calls, error_text
-from .receipts import ERASED, RETAINED_HOLD, RETAINED_MFA, RETAINED_UNTIL, Result, failed, is_failure
+from .receipt_lines import ERASED, RETAINED_HOLD, RETAINED_MFA, RETAINED_UNTIL, Result, failed, is_failure
 from .versions import NULL, Versions, hold
 
 KEYS_PER_CALL = 1000

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from .calls import PAUSES_SECONDS, Calls
-from .names import Image, mentioned, object_key
-from .receipts import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, failed
+from .environment import Settings
+from .receipt_lines import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, failed
 from .records import RecordKey, Stake, record_id
-from .settings import Settings
+from .references import Image, mentioned, object_key
 from .versions import Versions
 
 KEYS_PER_CALL = 100

@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from .batch import deadline, run
 from .calls import Calls, Line, error_code, error_text
-from .settings import read_settings
+from .environment import read_settings
 
 
 def _config(**more: Any) -> Config:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from .names import Image, file_names, impossible, mentioned, object_key
-from .settings import Settings
+from .environment import Settings
+from .references import Image, file_names, impossible, mentioned, object_key
 
 Names = tuple[str, ...]
 

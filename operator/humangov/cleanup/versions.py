@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from .calls import Calls, error_code
-from .receipts import RETAINED_HOLD, failed, retained_until
+from .receipt_lines import RETAINED_HOLD, failed, retained_until
 
 NULL = "null"
 """The version ID of whatever was written while the bucket kept no versions."""

@@ -17,21 +17,21 @@ from datetime import UTC, datetime
 from fnmatch import translate
 from functools import partial
 
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients
+from humangov.aws.receipt_log import Receipts
 from humangov.cleanup.calls import Calls
-from humangov.cleanup.names import MAXIMUM_KEY_BYTES, mentioned, object_key, reserved_prefixes
-from humangov.sweep import claim, erasure, manifest, shared
-from humangov.sweep.brakes import SHRUNKEN_PERCENT, Brake, Facts, brakes
-from humangov.sweep.clients import AwsClients
+from humangov.cleanup.references import MAXIMUM_KEY_BYTES, mentioned, object_key, reserved_prefixes
+from humangov.redrive.redrive import RefusedError, redrive
+from humangov.redrive.redrive import Summary as Redriven
+from humangov.sweep import bucket_claim, erasure, orphan_list, shared_files
 from humangov.sweep.erasure import Erased
 from humangov.sweep.listing import Stored, list_bucket
-from humangov.sweep.manifest import Head, Kept
-from humangov.sweep.receipts import Receipts
-from humangov.sweep.redrive import RefusedError, redrive
-from humangov.sweep.redrive import Summary as Redriven
-from humangov.sweep.scan import Item, Table, describe, scan
-from humangov.sweep.scratch import APPROVED, Scratch
-from humangov.sweep.work import FailedError, Steps, s3_time
-from humangov.tenant import Names
+from humangov.sweep.orphan_list import Head, Kept
+from humangov.sweep.progress import FailedError, Steps, s3_time
+from humangov.sweep.safety_checks import SHRUNKEN_PERCENT, Brake, Facts, brakes
+from humangov.sweep.scratch_db import APPROVED, Scratch
+from humangov.sweep.snapshot import Item, Table, describe, scan
 
 REPORT, DELETE = "Report", "Delete"
 _LARGEST = 10
@@ -111,7 +111,7 @@ def sweep(clients: AwsClients, names: Names, summary: Summary, *, around: Surrou
     versioned = versioning.get("Status") in ("Enabled", "Suspended")
     began = s3_time(versioning)  # files are aged by S3's clock, from before the listing
     table = _ready(describe(clients.patient_dynamodb, names))
-    claim.claim(clients.patient_s3, names, write=not summary.dry_run)
+    bucket_claim.claim(clients.patient_s3, names, write=not summary.dry_run)
     if not summary.dry_run:
         summary.redriven = _redrive(clients, names, around)
     with Scratch() as scratch:
@@ -121,12 +121,12 @@ def sweep(clients: AwsClients, names: Names, summary: Summary, *, around: Surrou
         counts = scratch.join()
         summary.live, summary.orphans, summary.orphan_bytes = counts.live, counts.orphans, counts.orphan_bytes
         unique = names.tenant.table.file_names == "Unique"
-        doubles = scratch.named_twice(limit=shared.MOST) if unique else []
+        doubles = scratch.named_twice(limit=shared_files.MOST) if unique else []
         scratch.forget_names()
         summary.largest = scratch.largest(_LARGEST)
         if doubles:
             once_more = partial(_scan, clients, names, table, around)
-            summary.shared = shared.really_shared(
+            summary.shared = shared_files.really_shared(
                 clients, names, doubles, table=table, scan=once_more, pause=around.pause
             )
         _same(table, describe(clients.patient_dynamodb, names))
@@ -141,7 +141,7 @@ def sweep(clients: AwsClients, names: Names, summary: Summary, *, around: Surrou
         if earlier.compared:
             summary.confirmed = scratch.confirm(earlier.compared, approved_only=summary.approved)
         if not summary.dry_run:
-            summary.manifest = manifest.write(
+            summary.manifest = orphan_list.write(
                 clients.patient_s3, _head(names, summary, table_id=table.table_id, at=ended, brakes=found),
                 scratch.orphans(), owner=names.identity.account_id, folder=scratch.folder,
             )  # fmt: skip
@@ -188,7 +188,7 @@ def _list(
     bucket, options = names.tenant.bucket, names.tenant.sweep
     oldest_young = began - options.minimum_age_seconds
     included = re.compile("|".join(translate(pattern) for pattern in options.include))
-    length, ours, reserved = len(bucket.key_prefix), claim.key_of(names), reserved_prefixes(bucket.key_prefix)
+    length, ours, reserved = len(bucket.key_prefix), bucket_claim.key_of(names), reserved_prefixes(bucket.key_prefix)
     strangers: list[str] = []
 
     def sink(page: Sequence[Stored]) -> None:
@@ -196,7 +196,7 @@ def _list(
         for one in page:
             if one.key.startswith(reserved):
                 continue
-            if one.key.endswith(claim.PLACE) and one.key != ours:
+            if one.key.endswith(bucket_claim.PLACE) and one.key != ours:
                 strangers.append(one.key)
             elif included.match(one.key, length):
                 summary.listed += 1
@@ -311,17 +311,17 @@ def _earlier(
     """An orphan is confirmed by the youngest sweep that is old enough, and by every one since."""
     found: list[Kept] = []
     approved, old_enough, compared = False, False, 0
-    for kept, path in manifest.earlier(clients.patient_s3, names, now=began, folder=scratch.folder):
+    for kept, path in orphan_list.earlier(clients.patient_s3, names, now=began, folder=scratch.folder):
         around.steps.check()
         found.append(kept)
         of_this_table = kept.head.table_id == table_id
         is_approved = of_this_table and kept.sha256 == around.approved
         if is_approved:
             approved = True
-            scratch.sighted(APPROVED, manifest.read(path))
+            scratch.sighted(APPROVED, orphan_list.read(path))
         # What a person has looked at counts, however doubtful the scan was.
         if of_this_table and (kept.head.sighting or is_approved) and not old_enough:
-            scratch.sighted(compared, manifest.read(path))
+            scratch.sighted(compared, orphan_list.read(path))
             compared += 1
             old_enough = began - kept.head.at >= names.tenant.sweep.confirm_after_seconds
         path.unlink()

@@ -17,16 +17,16 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from humangov.cleanup import receipts as words
+from humangov.api.names import Names
+from humangov.aws.receipt_log import Receipts
+from humangov.cleanup import receipt_lines as words
 from humangov.cleanup.calls import Calls, Line, error_code
 from humangov.cleanup.erase import erase_versions
-from humangov.cleanup.receipts import Result
+from humangov.cleanup.receipt_lines import Result
 from humangov.cleanup.versions import NULL, Version, list_versions
 from humangov.sweep.listing import Stored
-from humangov.sweep.manifest import FOLDER
-from humangov.sweep.receipts import Receipts
-from humangov.sweep.work import FailedError, Steps
-from humangov.tenant import Names
+from humangov.sweep.orphan_list import FOLDER
+from humangov.sweep.progress import FailedError, Steps
 
 BATCH = 100
 AT_ONCE = 16

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
-from humangov.sweep.work import FailedError, Steps
+from humangov.sweep.progress import FailedError, Steps
 
 WORKERS = 8
 _TRIED_PAGES = 3

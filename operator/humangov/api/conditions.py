@@ -1,0 +1,267 @@
+"""What people see: findings of the parts → conditions, columns and events. Pure.
+
+The rules are kstatus's (sigs.k8s.io/cli-utils/pkg/kstatus): Ready is always present, Reconciling and Stalled never
+hold together, only Stalled=True means failed, and no condition is newer or older than the generation it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from humangov.api.times import parse_time, timestamp
+
+# Parts in the order in which they are told.
+PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
+# A warning beside them, there from the first failure on. It says nothing of the parts: Ready does not depend on it.
+FAILURES_REDRIVEN = "FailuresRedriven"
+# What the last sweep came to; there where sweeps are.
+SWEEPING = "Sweeping"
+# Whether records of removals reach the function in time; there from the first time on that they did not.
+DELIVERING = "Delivering"
+_WARNINGS = (FAILURES_REDRIVEN, DELIVERING, SWEEPING)
+OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
+_OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
+MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
+_MESSAGE_LIMIT = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """What one part (or the tenant as a whole) is like.
+
+    `status` is True (in step), Unknown (on its way) or, with `stalled`, False (a person is needed).
+    `look_again_seconds` asks for another pass; `soon` tells the queue which back-off a failure takes.
+    """
+
+    status: str
+    reason: str
+    message: str
+    stalled: bool = False
+    failed: bool = False  # the pass counts as a failed try: the queue backs off
+    soon: bool = True
+    look_again_seconds: float | None = None
+
+    @classmethod
+    def in_step(cls, reason: str, message: str) -> Finding:
+        return cls(status="True", reason=reason, message=message)
+
+    @classmethod
+    def waiting(cls, reason: str, message: str, *, look_again_seconds: float | None = None) -> Finding:
+        """Nothing is wrong; AWS (or another part) needs time."""
+        return cls(status="Unknown", reason=reason, message=message, look_again_seconds=look_again_seconds)
+
+    @classmethod
+    def progressing(cls, reason: str, message: str, *, soon: bool) -> Finding:
+        """Something failed that a retry cures."""
+        return cls(status="Unknown", reason=reason, message=message, failed=True, soon=soon)
+
+    @classmethod
+    def warning(cls, reason: str, message: str) -> Finding:
+        """False, and yet no failure of the tenant's: its parts are as declared."""
+        return cls(status="False", reason=reason, message=message)
+
+    @classmethod
+    def needs_person(cls, reason: str, message: str) -> Finding:
+        """Retried slowly all the same, so that the remedy needs no kubectl."""
+        return cls(status="False", reason=reason, message=message, stalled=True, failed=True, soon=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A Kubernetes Event, posted on transitions only."""
+
+    kind: str  # Normal or Warning
+    reason: str
+    message: str
+
+
+def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> Finding:
+    """A thing that people make (table, bucket) is not there: waited for, and after 15 minutes a person's business."""
+    if (now - since).total_seconds() < MISSING_IS_STALLED_AFTER_SECONDS:
+        return replace(finding, look_again_seconds=5)
+    return replace(
+        finding,
+        status="False",
+        stalled=True,
+        message=f"{finding.message}; the {kind} has been missing for over 15 minutes and is looked for all the same",
+        look_again_seconds=30,
+    )
+
+
+def missing_since(previous: Mapping[str, Any], *, part: str, reason: str, now: datetime) -> datetime:
+    """Since when a part has been missing, as its conditions tell (they survive a restart).
+
+    Unknown → False keeps the same reason but moves lastTransitionTime; what is False already has waited its time.
+    """
+    condition = find(previous, part)
+    if condition is None or condition["reason"] != reason:
+        return now
+    if condition["status"] == "False":
+        return datetime.min.replace(tzinfo=now.tzinfo)
+    return parse_time(condition["lastTransitionTime"]) or now
+
+
+def find(status: Mapping[str, Any], condition_type: str) -> Mapping[str, Any] | None:
+    """One condition of a status by its type."""
+    for condition in status.get("conditions") or ():
+        if condition["type"] == condition_type:
+            return dict(condition)
+    return None
+
+
+def ready_generation(status: Mapping[str, Any]) -> int | None:
+    """The generation at which a status says Ready; None if it does not."""
+    ready = find(status, "Ready")
+    return int(ready["observedGeneration"]) if ready and ready["status"] == "True" else None
+
+
+def steady(finding: Finding, *, previous: Mapping[str, Any], part: str, generation: int) -> Finding:
+    """A passing failure of something that was in step at this generation is retried before it is shown.
+
+    Else every throttled read would flap Ready, and Argo CD would refresh on each flap.
+    """
+    condition = find(previous, part)
+    if (
+        finding.failed
+        and finding.soon
+        and condition is not None
+        and condition["status"] == "True"
+        and condition.get("observedGeneration") == generation
+    ):
+        return replace(finding, status="True", reason=condition["reason"], message=condition["message"])
+    return finding
+
+
+def summary(findings: Mapping[str, Finding], *, ready_reason: str, ready_message: str) -> Finding:
+    """Ready, from the parts: what needs a person first, then what is on its way, else in step."""
+    ordered = [findings[part] for part in PARTS if part in findings]
+    stalled = [finding for finding in ordered if finding.stalled]
+    if stalled:
+        return replace(stalled[0], message=_join(stalled))
+    unready = [finding for finding in ordered if finding.status != "True"]
+    if unready:
+        # A cause before its consequences: what merely waits for another part comes last.
+        unready.sort(key=lambda finding: finding.reason.startswith("WaitingFor"))
+        return replace(unready[0], message=_join(unready))
+    return Finding.in_step(ready_reason, ready_message)
+
+
+def compose(
+    previous: Mapping[str, Any],
+    *,
+    generation: int,
+    ready: Finding,
+    findings: Mapping[str, Finding],
+    now: datetime,
+    fields: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The whole status that the operator owns. Equal facts give an equal status: nothing then needs writing."""
+    reconciling = Finding(
+        status="True" if ready.status == "Unknown" else "False",
+        reason=ready.reason,
+        message=ready.message if ready.status == "Unknown" else "nothing is under way",
+    )
+    stalled = Finding(
+        status="True" if ready.stalled else "False",
+        reason=ready.reason,
+        message=ready.message if ready.stalled else "no person is needed",
+    )
+    conditions = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}
+    for part in PARTS:
+        if part in findings:
+            conditions[part] = findings[part]
+    for name in (FAILURES_REDRIVEN, DELIVERING):
+        warned = _stored(previous, name)
+        warning = findings.get(name, warned)
+        if warning and (warned or warning.status != "True"):
+            conditions[name] = warning
+    swept = findings.get(SWEEPING, _stored(previous, SWEEPING))
+    if swept:
+        conditions[SWEEPING] = swept
+    return {
+        **{key: value for key, value in fields.items() if value is not None},
+        "observedGeneration": generation,
+        "conditions": [
+            _condition(previous, name, finding, generation=generation, now=now) for name, finding in conditions.items()
+        ],
+    }
+
+
+def differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a composed status says anything else than what is stored, but for what others wrote beside it."""
+    return _own(before) != _own(after)
+
+
+def _own(status: Mapping[str, Any]) -> dict[str, Any]:
+    conditions = {one["type"]: one for one in status.get("conditions") or () if one["type"] in OWN_CONDITIONS}
+    return {**{field: status.get(field) for field in _OWN_FIELDS}, "conditions": conditions}
+
+
+def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool) -> list[Event]:
+    """The events that a change of status deserves: Ready reached, lost, or a person needed (for another reason).
+
+    `own_doing`: we changed something just now, and that Ready is Unknown for a moment is its consequence, not news.
+    """
+    told = [event for name in _WARNINGS for event in _of_warning(name, old, new)]
+    return [*_of_ready(old, new, own_doing=own_doing), *told]
+
+
+def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    before, after = find(old, name), find(new, name)
+    if after is None or after["status"] == (before["status"] if before else "True"):
+        return []
+    if after["status"] == "Unknown":
+        return []
+    kind = "Warning" if after["status"] == "False" else "Normal"
+    return [Event(kind=kind, reason=after["reason"], message=after["message"])]
+
+
+def _of_ready(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool) -> list[Event]:
+    before, after = find(old, "Ready"), find(new, "Ready")
+    if after is None:
+        return []
+    was = (before["status"], before["reason"]) if before else (None, None)
+    if (after["status"], after["reason"]) == was:
+        return []
+    if after["status"] == "True":
+        return [Event(kind="Normal", reason=after["reason"], message=after["message"])]
+    if after["status"] == "False":
+        return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
+    if (
+        not own_doing
+        and was[0] in ("True", "False")
+        and before
+        and before.get("observedGeneration") == after["observedGeneration"]
+    ):
+        return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
+    return []
+
+
+def _stored(status: Mapping[str, Any], condition_type: str) -> Finding | None:
+    condition = find(status, condition_type)
+    if condition is None:
+        return None
+    return Finding(status=condition["status"], reason=condition["reason"], message=condition["message"])
+
+
+def _condition(
+    previous: Mapping[str, Any], name: str, finding: Finding, *, generation: int, now: datetime
+) -> dict[str, Any]:
+    before = find(previous, name)
+    unchanged = before is not None and before["status"] == finding.status
+    return {
+        "type": name,
+        "status": finding.status,
+        "observedGeneration": generation,
+        "lastTransitionTime": before["lastTransitionTime"] if before and unchanged else timestamp(now),
+        "reason": finding.reason,
+        "message": finding.message[:_MESSAGE_LIMIT],
+    }
+
+
+def _join(findings: Sequence[Finding]) -> str:
+    """Each message once, in order."""
+    return "; ".join(dict.fromkeys(finding.message for finding in findings if finding.message))

@@ -1,0 +1,51 @@
+"""Which of two HumanGovStates that name the same AWS objects is acted on: the older. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from humangov.api.allowed_names import AllowedNames, not_allowed
+from humangov.api.conditions import Finding
+from humangov.api.spec import Tenant
+
+
+def refusal(tenant: Tenant, *, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
+    """Why the tenant may not be acted on, or None."""
+    return not_allowed(tenant, allowed) or _claimed_by_older(tenant, allowed, others)
+
+
+def _claimed_by_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
+    for other in sorted(others, key=_seniority):
+        if other.uid == tenant.uid or _seniority(other) > _seniority(tenant) or not_allowed(other, allowed):
+            continue
+        what = shared(tenant, other)
+        if what:
+            return Finding.needs_person(
+                "AlreadyClaimed",
+                f"HumanGovState {other.key} is older and names the same {what}; nothing is done for this one "
+                "while that one exists",
+            )
+    return None
+
+
+def shared(tenant: Tenant, other: Tenant) -> str | None:
+    """What two tenants may not both have, in words; None if nothing."""
+    if tenant.bucket.name == other.bucket.name:
+        mine, theirs = tenant.bucket.key_prefix, other.bucket.key_prefix
+        if mine.startswith(theirs) or theirs.startswith(mine):
+            return f"files in bucket {tenant.bucket.name} (key prefixes {theirs!r} and {mine!r} overlap)"
+    if tenant.region != other.region or _in_different_accounts(tenant, other):
+        return None
+    if tenant.table.name == other.table.name:
+        return f"table {tenant.table.name}"
+    if tenant.function.name == other.function.name:
+        return f"function {tenant.function.name}"
+    return None
+
+
+def _in_different_accounts(tenant: Tenant, other: Tenant) -> bool:
+    return None not in (tenant.account_id, other.account_id) and tenant.account_id != other.account_id
+
+
+def _seniority(tenant: Tenant) -> tuple[object, str]:
+    return tenant.created, tenant.uid

@@ -1,0 +1,72 @@
+"""Every AWS name that derives from a HumanGovState. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from humangov.api.spec import Tenant
+
+OWNER_TAG = "humangov.io/tenant"
+
+
+ROLE_PATH = "/humangov/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Where a tenant's AWS objects are: written to status.aws before the first of them is made."""
+
+    account_id: str
+    region: str
+    cluster: str
+    partition: str = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Names:
+    """Every AWS name of one tenant in one account."""
+
+    tenant: Tenant
+    identity: Identity
+
+    @property
+    def owner(self) -> str:
+        """Value of the ownership tag: `<cluster>/<namespace>/<name>`."""
+        return f"{self.identity.cluster}/{self.tenant.namespace}/{self.tenant.name}"
+
+    def _arn(self, service: str, resource: str, *, region: str | None = None, account_id: str | None = None) -> str:
+        place = self.identity.region if region is None else region
+        account = self.identity.account_id if account_id is None else account_id
+        return f"arn:{self.identity.partition}:{service}:{place}:{account}:{resource}"
+
+    @property
+    def table_arn(self) -> str:
+        return self._arn("dynamodb", f"table/{self.tenant.table.name}")
+
+    @property
+    def bucket_arn(self) -> str:
+        return self._arn("s3", self.tenant.bucket.name, region="", account_id="")
+
+    @property
+    def failures_bucket_arn(self) -> str:
+        return self._arn("s3", self.tenant.failures.bucket, region="", account_id="")
+
+    @property
+    def any_key_arn(self) -> str:
+        """Every KMS key of the account in the region."""
+        return self._arn("kms", "key/*")
+
+    @property
+    def role_arn(self) -> str:
+        return self._arn("iam", f"role{ROLE_PATH}{self.tenant.role_name}", region="")
+
+    @property
+    def function_arn(self) -> str:
+        return self._arn("lambda", f"function:{self.tenant.function.name}")
+
+    def mapping_arn(self, uuid: str) -> str:
+        return self._arn("lambda", f"event-source-mapping:{uuid}")
+
+    @property
+    def log_group_arn(self) -> str:
+        return self._arn("logs", f"log-group:{self.tenant.log_group_name}")

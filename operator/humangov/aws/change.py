@@ -1,0 +1,61 @@
+"""What the resources' files have in common: a change to make, and what to tell people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from humangov.api.names import OWNER_TAG, Names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One write to AWS that leads from what is to what is declared."""
+
+    resource: str  # stream, role, log group, function, trigger
+    action: str  # IAM's name of the call: lambda:UpdateFunctionConfiguration
+    target: str  # the AWS object's name
+    summary: str  # for people: "timeout 3 → 300 s"
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the SDK's method
+    adopts: bool = False  # it takes over what was made by someone else
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What every resource's file may need to know beside the tenant."""
+
+    names: Names
+    default_tags: Mapping[str, str]
+    permissions_boundary_arn: str | None
+    now: datetime
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of every object that we make: the operator's, the tenant's, and the mark of ownership."""
+        return {**self.default_tags, **self.names.tenant.tags, OWNER_TAG: self.names.owner}
+
+
+def boundary_of(arn: str | None, names: Names) -> str | None:
+    """The permissions boundary in the tenant's account: a role's boundary is a policy of the role's own account."""
+    if arn is None or names.tenant.account.role_arn is None:
+        return arn
+    name = arn.split(":", 5)[5]
+    return f"arn:{names.identity.partition}:iam::{names.identity.account_id}:{name}"
+
+
+def as_json(document: Any) -> str:
+    """One spelling for equal documents."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def difference(fields: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """`{"memory": (128, 512)}` → `["memory 128 → 512"]`, only what differs."""
+    return [f"{name} {_short(old)} → {_short(new)}" for name, (old, new) in fields.items() if old != new]
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else as_json(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,84 @@
+"""What the function could not handle, as Lambda puts it into a bucket: counted here, never read.
+
+`humangov redrive` has it handled.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from humangov.api.conditions import Finding
+from humangov.api.names import Names
+from humangov.aws.clients import Clients
+from humangov.aws.error_findings import finding_of_error
+from humangov.aws.errors import AwsError, Meaning
+from humangov.cleanup.references import FAILURES_PREFIX
+
+NOT_FOUND = "FailuresBucketNotFound"
+_PAGE = 1000  # more need not be counted to the last one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """Invocation records by the UUID of the mapping that gave them up. `more`: beyond what one page lists."""
+
+    by_mapping: Mapping[str, int]
+    more: bool
+
+    @property
+    def number(self) -> int:
+        return sum(self.by_mapping.values())
+
+
+def observe(clients: Clients, names: Names) -> Observed | None:
+    """How many invocation records lie in the tenant's bucket of failures; None if there is no such bucket.
+
+    Raises AwsError.
+    """
+    bucket = names.tenant.failures.bucket
+    try:
+        answer = clients.call(
+            "s3:ListBucket", target=bucket,
+            Bucket=bucket, Prefix=FAILURES_PREFIX, MaxKeys=_PAGE, ExpectedBucketOwner=names.identity.account_id,
+        )  # fmt: skip
+    except AwsError as error:
+        if error.gone:
+            return None
+        raise
+    keys = [str(one["Key"]) for one in answer.get("Contents") or ()]
+    return Observed(
+        by_mapping=Counter(key.removeprefix(FAILURES_PREFIX).split("/")[0] for key in keys),
+        more=bool(answer.get("IsTruncated")),
+    )
+
+
+def finding(observed: Observed | None, names: Names, *, mappings: Collection[str]) -> Finding:
+    """What to tell people. mappings: UUIDs of the mappings that the function has today."""
+    tenant = names.tenant
+    bucket = tenant.failures.bucket
+    if observed is None:
+        return Finding.warning(
+            NOT_FOUND,
+            f"bucket {bucket} does not exist: what the function can't handle would be lost. Create it, or name another "
+            "in spec.failures.bucket",
+        )
+    if not observed.number:
+        return Finding.in_step("NoneLeft", f"no failed invocation waits in bucket {bucket}")
+    others = sum(number for uuid, number in observed.by_mapping.items() if uuid not in mappings)
+    number = f"{observed.number:,}{' or more' if observed.more else ''}"
+    whose = f", {others:,} of them by mappings that this function no longer has or never had" if others else ""
+    return Finding.warning(
+        "NotRedriven",
+        f"{number} failed invocation{'s' * (number != '1')} under {FAILURES_PREFIX} in bucket {bucket}{whose}: files "
+        f"of deleted records may still be there. The function's log {tenant.log_group_name} says why; when that is "
+        f"mended, run: humangov redrive --namespace {tenant.namespace} {tenant.name}",
+    )
+
+
+def unknown(error: AwsError) -> Finding | None:
+    """What to tell people of a count that failed; None for what passes by itself."""
+    if error.meaning is not Meaning.PERSON:
+        return None
+    return replace(finding_of_error(error), status="Unknown", stalled=False, failed=False)

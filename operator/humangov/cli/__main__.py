@@ -1,0 +1,5 @@
+"""`python -m humangov.cli`: the same as `humangov`."""
+
+from humangov.cli.main import main
+
+main()

@@ -1,0 +1,65 @@
+"""Liveness, readiness and metrics over HTTP. Liveness is not whether the process turns, but whether the queue moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from humangov.manager.metrics import CONTENT_TYPE, Metrics
+
+LONGEST_RUN_SECONDS = 300.0  # a pass takes seconds; each of its calls has a time-out
+LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is ill passes are slow, but they end
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """`ready`: it works, or can take over. `problem`: why the process should be restarted. `told`: what it is doing."""
+
+    ready: bool
+    problem: str | None
+    told: str | None = None
+
+
+def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool, died: bool) -> Health:
+    """What the probes answer. Pure."""
+    problem = None
+    if died:
+        problem = "a worker of the queue has ended"
+    elif longest_run_seconds > LONGEST_RUN_SECONDS:
+        problem = f"a pass has been running for {longest_run_seconds:.0f} s"
+    elif standstill_seconds > LONGEST_STANDSTILL_SECONDS:
+        problem = f"tenants wait, and no pass has ended for {standstill_seconds:.0f} s"
+    return Health(ready=ready, problem=problem)
+
+
+def judge_candidate(*, standing_by: bool, trouble: str | None) -> Health:
+    """What the probes answer before the process works: who stands by can take over, who is in trouble can't. Pure."""
+    told = f"not working: {trouble}" if trouble else "standing by" if standing_by else None
+    return Health(ready=standing_by and not trouble, problem=None, told=told)
+
+
+async def serve(health: Callable[[], Health], metrics: Metrics, *, host: str, port: int) -> web.AppRunner:
+    """/healthz and /readyz, answering 200 or 503 with a sentence, and /metrics. Raises OSError if the port is taken."""
+
+    async def healthz(_: web.Request) -> web.Response:
+        problem = health().problem
+        return web.Response(status=503 if problem else 200, text=f"{problem or 'ok'}\n")
+
+    async def readyz(_: web.Request) -> web.Response:
+        now = health()
+        told = now.told or ("ok" if now.ready else "not watching yet")
+        return web.Response(status=200 if now.ready else 503, text=f"{told}\n")
+
+    async def scraped(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
+
+    application = web.Application()
+    application.add_routes([
+        web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scraped),
+    ])  # fmt: skip
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, host, port).start()
+    return runner

@@ -1,0 +1,244 @@
+"""Leader election: of several operators the one that holds the Lease works, the others stand by.
+
+As client-go does it (https://pkg.go.dev/k8s.io/client-go/tools/leaderelection), with the same durations. The election
+that comes with `kubernetes.aio` goes by the wall clock, gives its calls no time limit and never hands the lease back.
+
+Everybody goes by their own monotonic clock: a lease has run out when it has not changed for its duration since it was
+first *seen* so. The times that are written into it are for people.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from humangov.kube.client import KubeError, Resource
+
+logger = logging.getLogger(__name__)
+
+NAME = "humangov-operator"
+DURATION_SECONDS = 15  # for which others leave a lease alone
+RENEW_WITHIN_SECONDS = 10.0  # of the last renewal, or nothing new is begun
+MARGIN_SECONDS = 1.0  # a holder is done this long before the lease runs out, so that what is on its way arrives
+EVERY_SECONDS = 2.0
+REQUEST_SECONDS = 5.0  # two attempts fit into RENEW_WITHIN_SECONDS
+_SHORTEST_ATTEMPT_SECONDS = 0.5
+_REPEAT_TROUBLE_SECONDS = 60.0
+_NOT_TRIED = "it was not tried in time: was the process suspended?"
+
+
+class Leases(Protocol):
+    """What of the API server an election needs (kube.Kube; see there for errors)."""
+
+    async def read_lease(self, *, namespace: str, name: str, timeout_seconds: float) -> Resource | None: ...
+    async def write_lease(self, lease: Resource, *, timeout_seconds: float) -> Resource: ...
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A lease, and since when it has been seen as it is (seconds, monotonic)."""
+
+    lease: Resource
+    since: float
+
+
+def sighting(lease: Resource, *, before: Sighting | None, now: float) -> Sighting:
+    """What is known of a lease that was just read."""
+    unchanged = before is not None and before.lease.get("spec") == lease.get("spec")
+    return Sighting(lease, before.since if before is not None and unchanged else now)
+
+
+def holder(lease: Resource) -> str:
+    """Whose it is; empty if it was given back."""
+    return str((lease.get("spec") or {}).get("holderIdentity") or "")
+
+
+def runs_out(seen: Sighting) -> float:
+    """When the lease will have gone without renewal for as long as it lasts (seconds, monotonic)."""
+    return seen.since + float((seen.lease.get("spec") or {}).get("leaseDurationSeconds") or DURATION_SECONDS)
+
+
+def may_take(seen: Sighting, *, identity: str, now: float) -> bool:
+    """Whether the lease is ours already, was given back, or has run out."""
+    return holder(seen.lease) in ("", identity) or now >= runs_out(seen)
+
+
+def claimed(lease: Resource | None, *, namespace: str, identity: str, at: datetime) -> Resource:
+    """The lease as it is written to take or to renew it. `None`: there is none yet."""
+    if lease is None:
+        lease = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": NAME, "namespace": namespace},
+        }
+        transitions = 0
+    else:
+        transitions = int((lease.get("spec") or {}).get("leaseTransitions") or 0) + (holder(lease) != identity)
+    spec = lease.get("spec") or {}
+    return {
+        **lease,
+        "spec": {
+            **spec,
+            "holderIdentity": identity,
+            "leaseDurationSeconds": DURATION_SECONDS,
+            "acquireTime": spec.get("acquireTime") if holder(lease) == identity else _micro_time(at),
+            "renewTime": _micro_time(at),
+            "leaseTransitions": transitions,
+        },
+    }
+
+
+def given_back(lease: Resource, *, at: datetime) -> Resource:
+    """The lease as it is written by a holder who needs it no longer: nobody has to wait."""
+    spec = {
+        "holderIdentity": "",
+        "leaseDurationSeconds": 1,
+        "acquireTime": _micro_time(at),
+        "renewTime": _micro_time(at),
+    }
+    return {**lease, "spec": {**(lease.get("spec") or {}), **spec}}
+
+
+class Election:
+    """One process's way to the lease and its hold on it. Belongs to one event loop; `holds` to any thread."""
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        namespace: str,
+        identity: str,
+        rng: random.Random,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`identity` must be no other process's, not even one of the same pod."""
+        self.identity = identity
+        self.standing_by = False
+        self.trouble: str | None = None  # why the lease could not be asked for
+        self._leases = leases
+        self._namespace = namespace
+        self._rng = rng
+        self._clock = clock
+        self._sleep = sleep
+        self._seen: Sighting | None = None
+        self._ours: Resource | None = None  # as the API server has it, as far as we know
+        self._renewed_at = -math.inf
+
+    def holds(self) -> bool:
+        """Whether nobody else can hold the lease for the next moment."""
+        return self.seconds_left() > 0
+
+    def seconds_left(self) -> float:
+        """For how long we may go on at most; 0 if not at all."""
+        return max(0.0, self._renewed_at + DURATION_SECONDS - MARGIN_SECONDS - self._clock())
+
+    async def acquire(self, *, stop: asyncio.Event) -> bool:
+        """Wait until the lease is ours, whatever happens; False if told to stop before."""
+        told, told_at = "", -math.inf
+        while not stop.is_set():
+            try:
+                other = await self._take(self._clock() + 2 * REQUEST_SECONDS)
+            except KubeError as error:
+                if error.status != 409:  # else somebody was faster
+                    self.standing_by, self.trouble = False, str(error)
+                    if self.trouble != told or self._clock() - told_at >= _REPEAT_TROUBLE_SECONDS:
+                        logger.warning("%s; without the lease nothing is done; tried again", self.trouble)
+                        told, told_at = self.trouble, self._clock()
+            else:
+                if other is None:
+                    self.standing_by, self.trouble = False, None
+                    logger.info("holding the lease %s as %s", NAME, self.identity)
+                    return True
+                self.standing_by, self.trouble = True, None
+                if told != other:
+                    logger.info("waiting for the lease %s, held by %s", NAME, other)
+                    told = other
+            await self._sleep(self._until_next_look())
+        return False
+
+    def _until_next_look(self) -> float:
+        wait = EVERY_SECONDS * self._rng.uniform(0.8, 1.2)
+        left = runs_out(self._seen) - self._clock() if self._seen is not None else 0.0
+        return min(wait, left) if left > 0 else wait
+
+    async def keep(self) -> str:
+        """Renew the lease for as long as that can be done; why it can be no longer."""
+        problem = _NOT_TRIED
+        while True:
+            deadline = self._renewed_at + RENEW_WITHIN_SECONDS
+            await self._sleep(min(EVERY_SECONDS, max(0.0, deadline - self._clock())))
+            if deadline - self._clock() < _SHORTEST_ATTEMPT_SECONDS:
+                return f"the lease {NAME} could not be renewed for {RENEW_WITHIN_SECONDS:.0f} s ({problem})"
+            try:
+                other = await self._renew(deadline)
+            except KubeError as error:
+                problem = str(error)
+                logger.warning("%s; tried again", error)
+                continue
+            if other is not None:
+                self._renewed_at = -math.inf
+                return f"the lease {NAME} was taken by {other}"
+            problem = _NOT_TRIED
+
+    async def give_back(self) -> None:
+        """Let the next one work at once. To be called when nothing is under way any more, and nothing renews."""
+        if not self.holds():
+            return
+        self._renewed_at = -math.inf
+        try:
+            # Read anew: a renewal that was cut short may have arrived.
+            lease = await self._leases.read_lease(
+                namespace=self._namespace, name=NAME, timeout_seconds=REQUEST_SECONDS / 2
+            )
+            if lease is not None and holder(lease) == self.identity:
+                await self._leases.write_lease(
+                    given_back(lease, at=datetime.now(UTC)), timeout_seconds=REQUEST_SECONDS / 2
+                )
+        except KubeError as error:
+            logger.warning("%s; the lease runs out by itself in %d s", error, DURATION_SECONDS)
+
+    async def _renew(self, deadline: float) -> str | None:
+        """Write the lease as we know it; who else has it, if that is why it can't be. Raises KubeError."""
+        began = self._clock()
+        try:
+            self._ours = await self._write(self._ours, deadline)
+        except KubeError as error:
+            if error.status not in (404, 409):
+                raise
+            return await self._take(deadline)
+        self._renewed_at = began
+        return None
+
+    async def _take(self, deadline: float) -> str | None:
+        """Look at the lease and take it if that may be; else who has it. Raises KubeError."""
+        began = self._clock()
+        lease = await self._leases.read_lease(
+            namespace=self._namespace, name=NAME, timeout_seconds=self._patience(deadline)
+        )
+        if lease is not None:
+            self._seen = sighting(lease, before=self._seen, now=self._clock())
+            if not may_take(self._seen, identity=self.identity, now=self._clock()):
+                return holder(lease)
+        self._ours = await self._write(lease, deadline)
+        self._renewed_at = began
+        return None
+
+    async def _write(self, lease: Resource | None, deadline: float) -> Resource:
+        ours = claimed(lease, namespace=self._namespace, identity=self.identity, at=datetime.now(UTC))
+        return await self._leases.write_lease(ours, timeout_seconds=self._patience(deadline))
+
+    def _patience(self, deadline: float) -> float:
+        return max(_SHORTEST_ATTEMPT_SECONDS, min(REQUEST_SECONDS, deadline - self._clock()))
+
+
+def _micro_time(moment: datetime) -> str:
+    """The API's MicroTime takes six digits, never fewer."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,145 @@
+"""What Prometheus is told: counters and durations as they happen, and how things stand, asked for at each scrape.
+
+Labels are words of AWS, of Kubernetes and of this operator, whose number is bounded; the one per HumanGovState are its
+namespace and name. https://prometheus.io/docs/practices/naming/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from humangov.aws.clients import Called
+from humangov.aws.stream_lag import Delivered
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_CALL_BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
+_PASS_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_READY_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How things stand now. `tenants`: by type, status and reason of a condition. `lost_tenants`: None if not known."""
+
+    leading: bool = False
+    waiting: int = 0
+    running: int = 0
+    longest_wait_seconds: float = 0.0
+    tenants: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    lost_tenants: int | None = None
+    delivered: Mapping[tuple[str, str], Delivered] = field(default_factory=dict)
+
+
+class Metrics:
+    """Of one process. Safe to use from several threads; `standing` is called by whoever scrapes."""
+
+    def __init__(self, *, version: str, standing: Callable[[], Standing] = Standing) -> None:
+        self.standing = standing
+        self.registry = CollectorRegistry(auto_describe=False)
+        operation = ("service", "operation")
+        self._calls = Counter("humangov_aws_calls", "Calls of AWS.", operation, registry=self.registry)
+        self._errors = Counter(
+            "humangov_aws_errors", "Calls of AWS that failed, by AWS's word for it.", (*operation, "code"),
+            registry=self.registry,
+        )  # fmt: skip
+        self._throttles = Counter(
+            "humangov_aws_throttles", "Calls of AWS that were throttled.", operation, registry=self.registry
+        )
+        self._call_seconds = Histogram(
+            "humangov_aws_call_duration_seconds", "How long calls of AWS took, the SDK's own retries included.",
+            operation, buckets=_CALL_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        self._passes = Counter(
+            "humangov_passes", "Passes over a HumanGovState, by what they came to.", ("outcome",),
+            registry=self.registry,
+        )  # fmt: skip
+        self._pass_seconds = Histogram(
+            "humangov_pass_duration_seconds", "How long passes took.", buckets=_PASS_BUCKETS, registry=self.registry
+        )
+        self._ready_seconds = Histogram(
+            "humangov_ready_duration_seconds", "From the first sight of a generation until it was Ready.",
+            buckets=_READY_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+        self._version = version
+        self.registry.register(_Standing(self))
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+
+    def called(self, call: Called) -> None:
+        labels = (call.service, call.operation)
+        self._calls.labels(*labels).inc()
+        self._call_seconds.labels(*labels).observe(call.seconds)
+        if call.code is not None:
+            self._errors.labels(*labels, call.code).inc()
+        if call.throttled:
+            self._throttles.labels(*labels).inc()
+
+    def passed(self, outcome: str, *, seconds: float) -> None:
+        self._passes.labels(outcome).inc()
+        self._pass_seconds.observe(seconds)
+
+    def became_ready(self, seconds: float) -> None:
+        self._ready_seconds.observe(seconds)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus reads, of CONTENT_TYPE."""
+        return generate_latest(self.registry)
+
+    def standing_families(self) -> Iterator[Metric]:
+        now = self.standing()
+        build = GaugeMetricFamily("humangov_build_info", "1; the version is a label.", labels=("version",))
+        build.add_metric((self._version,), 1)
+        yield build
+        for name, told, value in (
+            ("leader", "1 in the process that works, 0 where it waits for the Lease.", now.leading),
+            ("queue_waiting", "HumanGovStates that are due and wait for a worker.", now.waiting),
+            ("queue_running", "HumanGovStates that a pass is under way over.", now.running),
+            (
+                "queue_longest_wait_seconds",
+                "How long the one that is due longest has waited.",
+                now.longest_wait_seconds,
+            ),
+        ):
+            yield GaugeMetricFamily(f"humangov_{name}", told, value=float(value))
+        tenants = GaugeMetricFamily(
+            "humangov_tenants", "HumanGovStates by condition.", labels=("condition", "status", "reason")
+        )
+        for condition, number in sorted(now.tenants.items()):
+            tenants.add_metric(condition, number)
+        yield tenants
+        left = GaugeMetricFamily("humangov_leftover_tenants", "HumanGovStates that are gone and have objects in AWS.")
+        if now.lost_tenants is not None:
+            left.add_metric((), now.lost_tenants)
+        yield left
+        yield from _delivered(now.delivered)
+
+
+class _Standing:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return self._metrics.standing_families()
+
+
+def _delivered(found: Mapping[tuple[str, str], Delivered]) -> Iterator[Metric]:
+    age = GaugeMetricFamily(
+        "humangov_iterator_age_seconds", "Age of the last record that the function was given, as CloudWatch says.",
+        labels=("namespace", "name"),
+    )  # fmt: skip
+    failed = GaugeMetricFamily(
+        "humangov_failed_records", "Records that the function could not handle in the last quarter of an hour.",
+        labels=("namespace", "name"),
+    )  # fmt: skip
+    for key, delivered in sorted(found.items()):
+        if delivered.iterator_age_seconds is not None:
+            age.add_metric(key, delivered.iterator_age_seconds)
+        if delivered.failed_records is not None:
+            failed.add_metric(key, delivered.failed_records)
+    yield from (age, failed)

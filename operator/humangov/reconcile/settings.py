@@ -1,0 +1,28 @@
+"""The operator's settings, as `humangov run` takes them from flags and environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from humangov.api.allowed_names import AllowedNames
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """`namespaces` empty = all. Times in seconds.
+
+    sweep_template  name of the CronJob in own_namespace whose pods sweeps are; None: none are started
+    """
+
+    region: str
+    allowed: AllowedNames
+    namespaces: tuple[str, ...] = ()
+    default_tags: Mapping[str, str] = field(default_factory=dict)
+    permissions_boundary_arn: str | None = None
+    sweep_template: str | None = None
+    own_namespace: str = "humangov"
+    deep_every: int = 6  # every sixth pass also reads what seldom changes
+    young_seconds: float = 30.0  # below this age an absence is confirmed a second time
+    confirm_seconds: float = 2.0  # after this long
+    patience_seconds: float = 120.0  # a passing failure of a settled tenant is shown after this

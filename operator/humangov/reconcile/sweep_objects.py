@@ -1,0 +1,214 @@
+"""A tenant's sweep as Kubernetes objects: its CronJob, a Job at once, and the Job of its end. Pure.
+
+They are in the operator's namespace, as no tenant's namespace holds rights in AWS; labels say whose they are, and the
+finalizer removes them. The pods are those of the operator's --sweep-template.
+https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from humangov.api.conditions import Finding
+from humangov.api.spec import STOP_ANNOTATION, SWEEP_ANNOTATION, Tenant
+from humangov.api.times import parse_time, timestamp
+
+OWNER_ANNOTATION = "humangov.io/owner"
+UID_ANNOTATION = "humangov.io/uid"
+END_DEADLINE_SECONDS = 150
+"""The last look reads for two minutes; a pod takes time to start."""
+
+LAST_LOOK_BEFORE = timedelta(minutes=15)
+_SWEEP_DEADLINE_SECONDS = 6 * 3600
+_KEPT_SECONDS = 7 * 86400
+_BRAKE_EXIT_CODE = 3
+_NAME_LENGTH = 20
+
+Document = Mapping[str, Any]
+
+
+def name_of(tenant: Tenant) -> str:
+    """At most 46 characters: Kubernetes appends 11 to a CronJob's name, and a Job's has 63."""
+    digest = hashlib.sha256(tenant.key.encode()).hexdigest()[:8]
+    return f"humangov-sweep-{tenant.name[:_NAME_LENGTH].rstrip('-')}-{digest}"
+
+
+def labels(tenant: Tenant) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": "humangov-sweep",
+        "app.kubernetes.io/managed-by": "humangov-operator",
+        "humangov.io/namespace": tenant.namespace,
+        "humangov.io/name": tenant.name,
+    }
+
+
+def selector(tenant: Tenant) -> str:
+    return ",".join(f"{name}={value}" for name, value in labels(tenant).items())
+
+
+def cron_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+    """The tenant's CronJob. template: a PodTemplateSpec; owner: as in the tag humangov.io/tenant."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": _metadata(tenant, name_of(tenant), namespace=namespace, owner=owner),
+        "spec": {
+            "schedule": tenant.sweep.schedule,
+            "timeZone": tenant.sweep.time_zone,
+            "suspend": tenant.suspend or tenant.sweep.suspend,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 3600,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 3,
+            "jobTemplate": {
+                "metadata": {"labels": labels(tenant)},
+                "spec": _sweep_job(tenant, template),
+            },
+        },
+    }
+
+
+def job_at_once(tenant: Tenant, asked: str, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+    """The Job for one value of the annotation; its name is the same however often it is made."""
+    name = f"{name_of(tenant)}-{_digest(tenant.uid, asked)}"
+    return _job(_metadata(tenant, name, namespace=namespace, owner=owner), _sweep_job(tenant, template))
+
+
+def end_job(tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+    """The Job that reads the stream once more when the trigger is gone."""
+    since = timestamp(deleted_at - LAST_LOOK_BEFORE)
+    arguments = ["redrive", tenant.key, "--uid", tenant.uid, "--from-stream", "--since", since, "--report-status"]
+    spec = {
+        "backoffLimit": 0,
+        "activeDeadlineSeconds": END_DEADLINE_SECONDS,
+        "ttlSecondsAfterFinished": _KEPT_SECONDS,
+        "template": _pod(tenant, template, arguments),
+    }
+    return _job(_metadata(tenant, end_name(tenant), namespace=namespace, owner=owner), spec)
+
+
+def end_name(tenant: Tenant) -> str:
+    return f"{name_of(tenant)}-{_digest(tenant.uid, 'end')}"
+
+
+def is_ours(found: Document, tenant: Tenant, *, owner: str) -> bool:
+    """By the cluster's name and the tenant's, or by the tenant's UID, which outlives a new name of the cluster."""
+    annotations = found["metadata"].get("annotations") or {}
+    return annotations.get(OWNER_ANNOTATION) == owner or annotations.get(UID_ANNOTATION) == tenant.uid
+
+
+def differs(found: Document, desired: Document) -> bool:
+    """Whether a CronJob is otherwise than declared. The API server's defaults beside it do not count.
+
+    It has filled them into the template too: in the pod nothing may stand beside what is declared.
+    """
+    return _lacks(found, desired) or _of_pods(found) != _of_pods(desired)
+
+
+def _lacks(found: Any, desired: Any) -> bool:
+    if isinstance(desired, Mapping):
+        if not isinstance(found, Mapping):
+            return bool(desired) or found is not None
+        return any(_lacks(found.get(name), value) for name, value in desired.items() if value is not None)
+    return bool(found != desired)
+
+
+def _of_pods(cron_job: Document) -> Any:
+    return cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+def is_active(job: Document) -> bool:
+    return not is_finished(job)
+
+
+def is_finished(job: Document) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in conditions)
+
+
+def is_overdue(job: Document, *, now: datetime) -> bool:
+    """Whether the Job of the end has had its time, whatever its controller says."""
+    created = parse_time(job["metadata"].get("creationTimestamp"))
+    return created is not None and (now - created).total_seconds() > END_DEADLINE_SECONDS
+
+
+def finding(
+    tenant: Tenant, told: Mapping[str, Any], *, jobs: Sequence[Document] | None, warned: bool = False
+) -> Finding:
+    """Condition Sweeping. told: status.sweep. jobs: the tenant's, where it was worth asking. warned: it was False."""
+    paused = "; sweeps are paused by spec.suspend" if tenant.suspend else ""
+    paused = paused or ("; the schedule is paused by spec.sweep.suspend" if tenant.sweep.suspend else "")
+    result, message = told.get("result"), str(told.get("message") or "")
+    if result is None:
+        started = f"the first sweep comes by the schedule {tenant.sweep.schedule} ({tenant.sweep.time_zone})"
+        return Finding.waiting("NotYet", f"{started}, or at once: {_at_once(tenant)}{paused}")
+    if result == "Running":
+        if jobs is not None and not any(is_active(job) for job in jobs):
+            return Finding.warning(
+                "SweepFailed",
+                "the last sweep ended without a word: its pod was killed, or ran out of time or memory. Nothing was "
+                f"decided; it is swept again by the schedule, or at once: {_at_once(tenant)}{paused}",
+            )
+        stop = f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {STOP_ANNOTATION}=true"
+        running = Finding.in_step("Running", f"a sweep is under way since {told.get('startedAt')}; to stop it: {stop}")
+        return replace(running, status="False") if warned else running  # a beginning takes no warning back
+    where = f"; manifest: {told['manifest']}" if told.get("manifest") else ""
+    text = f"{message}{where}{paused}"
+    match result:
+        case "Reported":
+            return Finding.in_step("Reported", text)
+        case "Erased":
+            return Finding.in_step("Erased", text)
+        case "Stopped":
+            return Finding.warning("Stopped", text)
+        case "Refused":
+            return Finding.warning("BrakeHeld", text)
+        case _:
+            return Finding.warning("SweepFailed", text)
+
+
+def _at_once(tenant: Tenant) -> str:
+    return (
+        f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {SWEEP_ANNOTATION}=$(date +%s) "
+        "--overwrite"
+    )
+
+
+def _metadata(tenant: Tenant, name: str, *, namespace: str, owner: str) -> dict[str, Any]:
+    annotations = {OWNER_ANNOTATION: owner, UID_ANNOTATION: tenant.uid}
+    return {"name": name, "namespace": namespace, "labels": labels(tenant), "annotations": annotations}
+
+
+def _sweep_job(tenant: Tenant, template: Document) -> dict[str, Any]:
+    return {
+        "backoffLimit": 2,
+        "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,
+        "ttlSecondsAfterFinished": _KEPT_SECONDS,
+        # What a brake holds, a repetition does not release.
+        "podFailurePolicy": {
+            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_BRAKE_EXIT_CODE]}}]
+        },
+        "template": _pod(tenant, template, ["sweep", tenant.key, "--uid", tenant.uid, "--report-status"]),
+    }
+
+
+def _job(metadata: Document, spec: Document) -> dict[str, Any]:
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def _pod(tenant: Tenant, template: Document, arguments: Sequence[str]) -> dict[str, Any]:
+    pod: dict[str, Any] = copy.deepcopy(dict(template))
+    metadata = pod.setdefault("metadata", {})
+    metadata["labels"] = {**(metadata.get("labels") or {}), **labels(tenant)}
+    pod["spec"]["restartPolicy"] = "Never"  # what podFailurePolicy asks for
+    pod["spec"]["containers"][0]["args"] = list(arguments)
+    return pod
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]

@@ -1,0 +1,73 @@
+"""Files that more than one record names, seen and then asked for: what a scan shows twice may be one moved record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients
+from humangov.cleanup.references import mentioned, object_key
+from humangov.sweep.progress import FailedError
+from humangov.sweep.snapshot import Item, Table
+
+MOST = 100
+"""More need not be named: one is enough to stop."""
+
+_RECORDS_OF_ONE = 20
+_ATTEMPTS = 5
+
+
+def really_shared(
+    clients: AwsClients,
+    names: Names,
+    suspected: Sequence[bytes],
+    *,
+    table: Table,
+    scan: Callable[[Callable[[Sequence[Item]], None], Sequence[str]], int],
+    pause: Callable[[float], None],
+) -> tuple[str, ...]:
+    """Of these object keys, those that at least two records name at one time.
+
+    scan: reads the table once more, with further attributes. Raises as the scan does.
+    """
+    wanted = {key.decode() for key in suspected}
+    records: dict[str, dict[str, Mapping[str, Any]]] = {}
+
+    def collect(items: Sequence[Item]) -> None:
+        for item in items:
+            for key in wanted.intersection(_keys(item, names)):
+                record_key = {name: item[name] for name in table.key_attributes}
+                of_one = records.setdefault(key, {})
+                if len(of_one) < _RECORDS_OF_ONE:
+                    of_one[json.dumps(record_key, sort_keys=True, default=repr)] = record_key
+
+    scan(collect, table.key_attributes)
+    return tuple(
+        sorted(
+            key
+            for key, found in records.items()
+            if len(found) > 1 and _naming_now(clients, names, key, list(found.values()), pause=pause) > 1
+        )
+    )
+
+
+def _keys(item: Item, names: Names) -> set[str]:
+    found = mentioned(item, attributes=names.tenant.table.file_attributes)
+    return {object_key(name, key_prefix=names.tenant.bucket.key_prefix) for name in found}
+
+
+def _naming_now(
+    clients: AwsClients, names: Names, key: str, records: Sequence[Mapping[str, Any]], *, pause: Callable[[float], None]
+) -> int:
+    """How many of the records name it, read in one consistent call."""
+    table = names.tenant.table.name
+    for attempt in range(_ATTEMPTS):
+        answer = clients.patient_dynamodb.batch_get_item(
+            RequestItems={table: {"Keys": list(records), "ConsistentRead": True}}
+        )
+        if not answer.get("UnprocessedKeys"):
+            return sum(key in _keys(item, names) for item in answer["Responses"].get(table, ()))
+        pause(0.1 * 2**attempt)
+    raise FailedError("DynamoDB did not read two records that seem to name one file: too busy. Swept at the next run")

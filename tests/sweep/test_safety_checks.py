@@ -1,0 +1,452 @@
+"""Each brake and rule, in the case where it alone stands between a mistake and a live file.
+
+Every case runs twice: as it is, and with that one rule taken out of the code. Only then a file is lost. No case exists
+for two of them. A scan that is empty is also one by which nothing is named, and that brake holds without it. And files
+that two records name are safe from the sweep, which sees both: it is the function that sees one record alone, so the
+operator turns the trigger off (tests/unit/test_sweep_objects.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from humangov.api.names import Names
+from humangov.cleanup.receipt_lines import Result
+from humangov.cleanup.versions import list_versions
+from humangov.sweep import bucket_claim, engine, erasure, orphan_list, snapshot
+from humangov.sweep.listing import Stored, Version
+from humangov.sweep.progress import FailedError, StoppedError, s3_time
+from humangov.sweep.safety_checks import Brake, Facts, brakes
+from humangov.sweep.scratch_db import Scratch
+
+from tests.sweep.world import DAY, HOUR, World, clients
+from tests.unit import make
+
+FILES = 60
+
+
+def staffed(*, sweep: dict[str, Any] | None = None, prefix: str = "", **more: Any) -> World:
+    """Sixty employees with a file each, three days old, and one orphan."""
+    spec: dict[str, Any] = {"sweep": {"mode": "Delete", **(sweep or {})}}
+    world = World(names=make.names(bucket={"name": "files", "keyPrefix": prefix}, **spec), **more)
+    for number in range(FILES):
+        world.upload(f"{number}.pdf", age=3 * DAY)
+        world.hire(str(number), f"{number}.pdf")
+    world.upload("orphan.pdf", age=3 * DAY)
+    return world
+
+
+def twice(world: World, *, apart: float = DAY, mode: str | None = None, **more: Any) -> None:
+    """Two sweeps. What stops one of them is what is tested."""
+    for number in range(2):
+        try:
+            world.sweep(mode or world.names.tenant.sweep.mode, after=apart * number, **more)
+        except (FailedError, StoppedError, bucket_claim.ClaimedError):
+            continue
+
+
+def half_invisible(world: World, share: float) -> None:
+    """An application that was changed: of the last records the file's name stands where the sweep does not look."""
+    for number in range(round(FILES * (1 - share)), FILES):
+        world.fire(str(number))
+        world.needed.add(f"{number}.pdf")
+
+
+def report_by_default() -> World:
+    world = staffed()
+    world.names = make.names(bucket={"name": "files"})
+    half_invisible(world, 0.1)
+    twice(world)
+    return world
+
+
+def include() -> World:
+    world = staffed()
+    world.upload("form.docx", age=3 * DAY)
+    world.needed.add("form.docx")
+    twice(world)
+    return world
+
+
+def nothing_named() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    for number in range(FILES):  # the records hold whole addresses
+        world.needed.add(f"{number}.pdf")
+        world.hire(str(number), f"s3://files/{number}.pdf")
+    twice(world)
+    world.records.clear()
+    return world
+
+
+def shrunken_scan() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    world.page = 5
+    _cut(world)  # every scan ends after its first page, and does not say that there is more
+    twice(world)
+    return world
+
+
+def uncounted_page() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    _cut(world, drop=5)  # every page lacks records that it counts
+    twice(world)
+    return world
+
+
+def failed_page() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    world.page = FILES * 2 // 3
+    seen = {"Scan": 0}
+
+    def fault(operation: str) -> str | None:
+        seen["Scan"] += operation == "Scan"
+        return "InternalServerError" if operation == "Scan" and seen["Scan"] % 2 == 0 else None
+
+    world.faults = fault
+    for number in range(2):
+        with suppress(ClientError):
+            world.sweep("Delete", after=DAY * number)
+    return world
+
+
+def table_changed() -> World:
+    world = staffed()
+    world.fire("7")
+    world.sweep("Delete")
+    world.table_id = "table-2"  # made anew, and filled from an export of last week: record 7 comes last
+    world.sweep("Delete", after=DAY)
+    world.hire("7", "7.pdf")
+    return world
+
+
+def restored() -> World:
+    world = staffed()
+    at = datetime.fromtimestamp(world.now - HOUR, UTC)
+    world.table = {"RestoreSummary": {"RestoreDateTime": at, "RestoreInProgress": False}}
+    world.fire("7")
+    twice(world)
+    world.hire("7", "7.pdf")  # people write again what the backup did not have
+    return world
+
+
+def too_many_orphans() -> World:
+    world = staffed()
+    half_invisible(world, 0.3)
+    twice(world)
+    return world
+
+
+def overlap() -> World:
+    world = staffed()
+    other = make.names(of=make.tenant("florida", bucket={"name": "files", "keyPrefix": "florida/"}))
+    world.upload("florida/1.pdf", age=3 * DAY)
+    world.needed.add("florida/1.pdf")
+    ours, world.names = world.names, other
+    with world.behind(clients()) as sdk:
+        bucket_claim.claim(sdk.patient_s3, other, write=True)
+    world.names = ours
+    twice(world)
+    return world
+
+
+def owner_claim() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    other = make.names(of=make.tenant("florida", bucket={"name": "files"}))
+    with world.behind(clients()) as sdk:
+        bucket_claim.claim(sdk.patient_s3, other, write=True)
+    world.upload("florida.pdf", age=3 * DAY)
+    world.needed.add("florida.pdf")
+    twice(world)
+    return world
+
+
+def two_sightings() -> World:
+    world = staffed()
+    world.fire("7")
+    world.sweep("Delete")  # the record is written two days after the file
+    world.hire("7", "7.pdf")
+    world.sweep("Delete", after=DAY)
+    return world
+
+
+def second_scan() -> World:
+    world = staffed()
+    world.page = 10
+    scans = {"number": 0}
+
+    def move(operation: str) -> None:
+        """A record's id changes during each sweep's first scan, from a place not yet read to one read already."""
+        if operation == "ListObjectsV2" and "7" in world.records:
+            scans["number"] += 1
+            world.fire("7")
+        elif operation == "PutObject" and "7" not in world.records and world.calls["Scan"]:
+            world.hire("7", "7.pdf")
+
+    world.meanwhile = move
+    twice(world)
+    return world
+
+
+def written_again(**more: Any) -> World:
+    """After the second scan somebody writes a file under the orphan's name, and its record."""
+    world = staffed(**more)
+
+    def write(operation: str) -> None:
+        if operation == "CreateLogStream":
+            world.upload("orphan.pdf", body=b"another")
+            world.hire("new", "orphan.pdf")
+
+    world.meanwhile = write
+    twice(world)
+    return world
+
+
+def cap() -> World:
+    world = staffed(sweep={"maximumErasures": 1})
+    half_invisible(world, 0.1)
+    world.needed -= {"54.pdf"}
+    for name in ("orphan.pdf", "54.pdf"):
+        world.objects.pop(name)
+    world.upload("oldest.pdf", age=9 * DAY)
+    twice(world)
+    return world
+
+
+def stop_switch() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    for number in range(2 * erasure.BATCH):
+        world.upload(f"draft-{number:04}.pdf", age=4 * DAY - number)
+        if number >= erasure.BATCH:
+            world.needed.add(f"draft-{number:04}.pdf")
+    twice(world, may_erase=lambda: "stopped" if world.calls["DeleteObject"] > erasure.BATCH else None)
+    return world
+
+
+def within_fifteen_minutes() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    for number in range(2 * erasure.BATCH):
+        world.upload(f"draft-{number:04}.pdf", age=4 * DAY - number)
+
+    def slow(operation: str) -> None:
+        world.now += 10 * (operation == "DeleteObject")
+        if world.calls["DeleteObject"] == erasure.BATCH:
+            world.hire("late", "draft-0150.pdf")
+
+    world.meanwhile = slow
+    twice(world)
+    return world
+
+
+def s3s_clock() -> World:
+    world = staffed(sweep={"confirmAfter": "10h"})
+    world.upload("fresh.pdf")
+    world.needed.add("fresh.pdf")  # its record comes tomorrow morning
+    twice(world, apart=11 * HOUR)
+    return world
+
+
+def minimum_age() -> World:
+    world = staffed(sweep={"confirmAfter": "10h"})
+    world.upload("fresh.pdf")
+    world.needed.add("fresh.pdf")
+    twice(world, apart=11 * HOUR)
+    return world
+
+
+def only_what_was_approved() -> World:
+    world = staffed(sweep={"maximumOrphanPercent": 1})
+    world.upload("draft.pdf")  # too young to be on the list that a person approves
+    world.needed.add("draft.pdf")
+    for number in range(3):
+        world.upload(f"old-{number}.pdf", age=3 * DAY)
+    first = world.sweep("Delete")
+    assert first.manifest is not None
+    world.sweep("Delete", after=2 * DAY)
+    world.sweep("Delete", after=2 * DAY, approved=first.manifest.sha256)
+    return world
+
+
+def without(name: str) -> Callable[[pytest.MonkeyPatch], None]:
+    def unbraked(facts: Facts) -> list[Brake]:
+        return [brake for brake in brakes(facts) if brake.name != name]
+
+    return lambda patch: patch.setattr(engine, "brakes", unbraked)
+
+
+def _cut(world: World, drop: int = 0) -> None:
+    whole = world._Scan
+
+    def scan_reply(params: Any) -> Any:
+        reply = whole(params)
+        if drop:
+            reply.answer["Items"] = reply.answer["Items"][drop:]
+        else:
+            reply.answer.pop("LastEvaluatedKey", None)
+        return reply
+
+    world._Scan = scan_reply  # type: ignore[method-assign]
+
+
+def _always_delete(patch: pytest.MonkeyPatch) -> None:
+    begin = engine.begin
+    patch.setattr(engine, "begin", lambda **more: begin(**{**more, "mode": engine.DELETE}))
+
+
+def _all_names(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "translate", lambda _pattern: "(?s:.*)")
+
+
+def _counts_are_ignored(patch: pytest.MonkeyPatch) -> None:
+    class Whatever(int):
+        def __ne__(self, _other: object) -> bool:
+            return False
+
+    patch.setattr(snapshot, "len", lambda items: Whatever(len(items)), raising=False)
+
+
+def _an_error_is_the_end(patch: pytest.MonkeyPatch) -> None:
+    def forgiving(dynamodb: Any, **more: Any) -> int:
+        try:
+            return snapshot.scan(dynamodb, **more)
+        except Exception:
+            return FILES
+
+    patch.setattr(engine, "scan", forgiving)
+
+
+def _any_table(patch: pytest.MonkeyPatch) -> None:
+    read = orphan_list.earlier
+
+    def earlier(s3: Any, names: Names, **more: Any) -> Any:
+        for kept, path in read(s3, names, **more):
+            yield replace(kept, head=replace(kept.head, table_id="table-2")), path
+
+    patch.setattr(orphan_list, "earlier", earlier)
+
+
+def _nobodys_claim(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(bucket_claim, "claim", lambda *_args, **_more: None)
+
+
+def _one_sighting(patch: pytest.MonkeyPatch) -> None:
+    earlier = engine._earlier
+
+    def every_orphan(clients: Any, names: Names, scratch: Any, around: Any, **more: Any) -> Any:
+        found = earlier(clients, names, scratch, around, **more)
+        scratch.sighted(0, list(scratch.orphans()))
+        return replace(found, compared=1)
+
+    patch.setattr(engine, "_earlier", every_orphan)
+
+
+def _one_scan(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Scratch, "spare", lambda _self, keys: list(keys))
+
+
+def _no_condition(patch: pytest.MonkeyPatch) -> None:
+    def delete(one: Stored, *, names: Names, calls: Any, conditional: bool) -> Result:
+        calls.s3.delete_object(Bucket=names.tenant.bucket.name, Key=one.key)
+        return Result("erased")
+
+    patch.setattr(erasure, "_one", delete)
+
+
+def _whatever_is_there(patch: pytest.MonkeyPatch) -> None:
+    whole = erasure._versions
+
+    def present(batch: Any, *, names: Names, calls: Any, pool: Any) -> Any:
+        now = []
+        for one in batch:
+            listed = list_versions(calls, bucket=names.tenant.bucket.name, key=one.key)
+            versions = (Version(v.version_id, int(v.modified.timestamp()), v.is_marker, 0) for v in listed)
+            now.append(one._replace(versions=tuple(versions)))
+        return whole(now, names=names, calls=calls, pool=pool)
+
+    patch.setattr(erasure, "_versions", present)
+
+
+def _null_is_as_good_as_any(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(erasure, "_has_changed", lambda _one, **_more: None)
+
+
+def _no_cap(patch: pytest.MonkeyPatch) -> None:
+    whole = Scratch.confirmed
+    patch.setattr(Scratch, "confirmed", lambda self, **_more: whole(self, limit=10_000))
+
+
+def _no_stop(patch: pytest.MonkeyPatch) -> None:
+    whole = erasure.erase
+    patch.setattr(erasure, "erase", lambda doomed, **more: whole(doomed, **{**more, "may_go_on": lambda: None}))
+
+
+def _no_limit_of_time(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(erasure, "WITHIN_SECONDS", 10 * DAY)
+
+
+def _our_clock(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(engine, "s3_time", lambda answer: s3_time(answer) + 2 * DAY)  # it is two days ahead
+
+
+def _no_age(patch: pytest.MonkeyPatch) -> None:
+    whole = engine._list
+    patch.setattr(engine, "_list", lambda *args, began, **more: whole(*args, began=began + 2 * DAY, **more))
+
+
+def _everything_is_approved(patch: pytest.MonkeyPatch) -> None:
+    whole = Scratch.confirm
+    patch.setattr(Scratch, "confirm", lambda self, number, **_more: whole(self, number, approved_only=False))
+
+
+@dataclass(frozen=True)
+class Case:
+    """happens: the story; its world at the end. taken_out: the rule, out of the code."""
+
+    happens: Callable[[], World]
+    taken_out: Callable[[pytest.MonkeyPatch], None]
+
+
+CASES = {
+    "report by default": Case(report_by_default, _always_delete),
+    "spec.sweep.include": Case(include, _all_names),
+    "minimum age": Case(minimum_age, _no_age),
+    "no listed key named at all": Case(nothing_named, without("NothingNamed")),
+    "shrunken scan": Case(shrunken_scan, without("ShrunkenScan")),
+    "a page that lacks what it counts": Case(uncounted_page, _counts_are_ignored),
+    "a failed page": Case(failed_page, _an_error_is_the_end),
+    "table made anew": Case(table_changed, _any_table),
+    "table restored": Case(restored, without("Restored")),
+    "orphan share": Case(too_many_orphans, without("TooManyOrphans")),
+    "prefixes that overlap": Case(overlap, without("Overlap")),
+    "owner claim": Case(owner_claim, _nobodys_claim),
+    "two sightings": Case(two_sightings, _one_sighting),
+    "second scan": Case(second_scan, _one_scan),
+    "conditional delete": Case(written_again, _no_condition),
+    "a look before the delete, where S3 heeds no condition": Case(partial(written_again, honours=False), _no_condition),
+    "exactly the versions seen": Case(partial(written_again, versioning="Enabled"), _whatever_is_there),
+    "a null version is looked at again": Case(partial(written_again, versioning="Suspended"), _null_is_as_good_as_any),
+    "cap a run": Case(cap, _no_cap),
+    "stop switch": Case(stop_switch, _no_stop),
+    "fifteen minutes after the scan": Case(within_fifteen_minutes, _no_limit_of_time),
+    "S3's clock": Case(s3s_clock, _our_clock),
+    "an approval is for one list": Case(only_what_was_approved, _everything_is_approved),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_nothing_live_is_lost(name: str) -> None:
+    world = CASES[name].happens()
+    assert (world.lost, world.missing) == ([], set())
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_without_that_one_rule_a_live_file_is_lost(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    CASES[name].taken_out(monkeypatch)
+    world = CASES[name].happens()
+    assert world.lost or world.missing

@@ -1,0 +1,185 @@
+"""Who may name what, and who was first. Runs on nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from humangov.api.allowed_names import AllowedNames, Patterns
+from humangov.api.conditions import Finding
+from humangov.api.conflicts import refusal, shared
+from humangov.api.spec import Tenant
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.make import tenant
+
+ANY = AllowedNames.only("humangov")
+TABLE = {"name": "the-table"}
+
+
+def at(hour: int, name: str, uid: str | None = None, **more: Any) -> Tenant:
+    metadata = {"creationTimestamp": f"2026-03-01T{hour:02}:00:00Z", "uid": uid or f"uid-{name}"}
+    return tenant(name, metadata=metadata, **more)
+
+
+def refused(one: Tenant, others: Iterable[Tenant] = (), *, allowed: AllowedNames = ANY) -> Finding | None:
+    return refusal(one, allowed=allowed, others=[one, *others])
+
+
+def test_the_operators_own_namespace_may_name_anything_and_no_other_namespace_anything() -> None:
+    assert refused(tenant()) is None
+    finding = refused(tenant(namespace="florida"))
+    assert finding is not None
+    assert (finding.reason, finding.stalled) == ("NotAllowed", True)
+    assert "no AWS call" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("table", "bucket", "told"),
+    [
+        ("florida-t", "florida-b", None),
+        ("california-t", "florida-b", "table california-t"),
+        ("florida-t", "california-b", "bucket california-b"),
+        ("Florida-t", "florida-b", "table Florida-t"),
+        ("xflorida-t", "florida-b", "table xflorida-t"),
+    ],
+)
+def test_a_namespace_names_only_what_its_patterns_match_whole(table: str, bucket: str, told: str | None) -> None:
+    allowed = AllowedNames({"florida": Patterns(tables=("florida-*",), buckets=("florida-?", "x"))})
+    finding = refused(tenant(namespace="florida", table={"name": table}, bucket={"name": bucket}), allowed=allowed)
+    assert (finding.message if finding else None) == (finding.message if told and finding else None)
+    assert (finding is None) == (told is None)
+    if finding and told:
+        assert told in finding.message
+
+
+def test_a_namespace_may_have_failures_put_only_into_a_bucket_that_it_may_name() -> None:
+    allowed = AllowedNames({"florida": Patterns(tables=("*",), buckets=("florida-*",))})
+    florida: dict[str, Any] = {"namespace": "florida", "bucket": {"name": "florida-b"}}
+    assert refused(tenant(**florida, failures={"bucket": "florida-f"}), allowed=allowed) is None
+    finding = refused(tenant(**florida, failures={"bucket": "california-b"}), allowed=allowed)
+    assert finding is not None
+    assert "bucket california-b" in finding.message
+
+
+ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"
+
+
+@pytest.mark.parametrize("field", ["roleARN", "sweepRoleARN"])
+def test_a_namespace_may_have_only_roles_taken_on_that_its_patterns_match(field: str) -> None:
+    allowed = AllowedNames({"florida": Patterns(tables=("*",), buckets=("*",), roles=("arn:aws:iam::222*",))})
+    for account, told in (("222222222222", None), ("333333333333", "role " + ROLE.format("333333333333"))):
+        finding = refused(tenant(namespace="florida", account={field: ROLE.format(account)}), allowed=allowed)
+        assert (finding is None) == (told is None)
+        if finding and told:
+            assert told in finding.message
+            assert finding.reason == "NotAllowed"
+
+
+def test_one_table_name_in_two_accounts_is_two_tables_and_one_bucket_is_one_everywhere() -> None:
+    def of(account: str, name: str, bucket: str) -> Tenant:
+        return at(1, name, table=TABLE, bucket={"name": bucket}, account={"roleARN": ROLE.format(account)},
+                  function={"name": "f"})  # fmt: skip
+
+    here, there = of("222222222222", "a", "a-bucket"), of("333333333333", "b", "b-bucket")
+    assert shared(here, there) is None
+    assert shared(here, of("222222222222", "c", "c-bucket")) == "table the-table"
+    assert shared(here, of("333333333333", "d", "a-bucket")) is not None
+    # Which account the operator's own is may not be known yet.
+    assert shared(here, at(1, "e", table=TABLE, bucket={"name": "e-bucket"})) == "table the-table"
+
+
+def test_a_namespace_with_no_patterns_may_name_nothing() -> None:
+    assert refused(tenant(), allowed=AllowedNames({"humangov": Patterns()})) is not None
+
+
+def test_the_older_of_two_goes_on_and_the_younger_names_it() -> None:
+    older, younger = at(1, "a", table=TABLE), at(2, "b", table=TABLE)
+    assert refused(older, [younger]) is None
+    finding = refused(younger, [older])
+    assert finding is not None
+    assert finding.reason == "AlreadyClaimed"
+    assert "humangov/a" in finding.message
+    assert "table the-table" in finding.message
+
+
+def test_an_older_one_that_is_not_allowed_never_blocks() -> None:
+    older, younger = at(1, "a", table=TABLE, namespace="florida"), at(2, "b", table=TABLE)
+    assert refused(younger, [older]) is None
+
+
+def test_of_two_made_in_one_second_exactly_one_goes_on() -> None:
+    one, other = at(1, "a", uid="1", table=TABLE), at(1, "b", uid="2", table=TABLE)
+    assert refused(one, [other]) is None
+    assert refused(other, [one]) is not None
+
+
+def test_an_older_form_of_itself_does_not_block() -> None:
+    assert refused(at(2, "a", uid="u"), [at(1, "a", uid="u")]) is None
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "overlap"),
+    [("", "", True), ("", "a/", True), ("a/", "", True), ("a/", "a/", True), ("a/", "a/b/", True), ("a", "ab/", True),
+     ("a/", "b/", False), ("a/", "ab/", False)],
+)  # fmt: skip
+def test_overlapping_prefixes_of_one_bucket_are_shared_in_whatever_region(
+    mine: str, theirs: str, overlap: bool
+) -> None:
+    one = at(1, "a", bucket={"name": "the-bucket", "keyPrefix": mine}, region="us-east-1")
+    other = at(2, "b", bucket={"name": "the-bucket", "keyPrefix": theirs}, region="eu-west-1")
+    assert bool(shared(one, other)) == overlap
+    assert bool(shared(other, one)) == overlap
+
+
+def test_tables_and_functions_of_two_regions_are_different() -> None:
+    function = {"name": "f"}
+    one, other = at(1, "a", table=TABLE, function=function), at(2, "b", table=TABLE, function=function)
+    assert shared(one, other) == "table the-table"
+    assert shared(one, at(2, "b", function=function)) == "function f"
+    elsewhere = at(2, "b", table=TABLE, function=function)
+    assert shared(one, parse_region(elsewhere)) is None
+
+
+def parse_region(of: Tenant) -> Tenant:
+    return replace(of, region="eu-west-1")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 3), st.sampled_from("xyz"), st.sampled_from("pq"), st.sampled_from(["", "a/", "b/"])),
+        max_size=6,
+    )
+)
+def test_of_those_that_go_on_no_two_share_anything(drawn: list[tuple[int, str, str, str]]) -> None:
+    tenants = [
+        at(
+            hour,
+            f"t{number}",
+            table={"name": f"table-{table}"},
+            bucket={"name": f"bucket-{bucket}", "keyPrefix": prefix},
+        )
+        for number, (hour, table, bucket, prefix) in enumerate(drawn)
+    ]
+    going = [one for one in tenants if refused(one, tenants) is None]
+    assert all(shared(one, other) is None for one in going for other in going if one is not other)
+    if tenants:
+        assert going, "the oldest always goes on"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [None, [], "x", {"a": None}, {"a": []}, {"a": {"table": []}}, {"a": {"tables": "x"}}, {"a": {"tables": [1]}},
+     {"a": {"tables": [""]}}],
+)  # fmt: skip
+def test_a_document_that_is_not_understood_is_refused_with_a_sentence(document: Any) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        AllowedNames.parse(document)
+
+
+def test_a_document_is_read_and_what_is_left_out_is_nothing() -> None:
+    allowed = AllowedNames.parse({"florida": {"tables": ["a", "b-*"]}, "x": {}})
+    assert allowed.namespaces == {"florida": Patterns(tables=("a", "b-*")), "x": Patterns()}

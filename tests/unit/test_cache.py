@@ -1,0 +1,80 @@
+"""What the operator remembers of the resources. Runs on nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from humangov.kube.client import Resource
+from humangov.reconcile.cache import Store, key_of
+
+from tests.unit.make import resource
+
+
+def form(version: int, *, uid: str = "u", **spec: Any) -> Resource:
+    return resource(metadata={"resourceVersion": str(version), "uid": uid}, **spec)
+
+
+KEY = "humangov/california"
+
+
+def store(*forms: Resource) -> Store:
+    made = Store(default_region="us-east-1")
+    for one in forms:
+        made.put(one)
+    return made
+
+
+def test_an_older_form_never_overwrites_a_newer() -> None:
+    assert store(form(10), form(9)).get(KEY) == form(10)
+    assert store(form(9), form(10)).get(KEY) == form(10)
+    assert store(form(9), form(10, suspend=True), form(9)).tenants()[0].suspend
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    assert store(form(99), form(100)).get(KEY) == form(100)
+
+
+def test_a_late_form_of_a_namesake_that_came_before_does_not_overwrite() -> None:
+    assert store(form(20, uid="new"), form(10, uid="old")).get(KEY) == form(20, uid="new")
+
+
+def test_a_namesake_made_anew_begins_with_no_memory() -> None:
+    of = store(form(10))
+    of.memory(KEY).passes = 5
+    of.put(form(11))
+    assert of.memory(KEY).passes == 5
+    of.put(form(12, uid="another"))
+    assert of.memory(KEY).passes == 0
+
+
+def test_a_late_answer_does_not_bring_back_what_was_deleted() -> None:
+    of = store(form(10))
+    of.drop(KEY)
+    of.put(form(9))
+    assert of.get(KEY) is None
+    assert of.tenants() == []
+    of.put(form(20, uid="another"))
+    assert of.get(KEY) is not None
+
+
+def test_what_cannot_be_read_is_kept_but_is_no_tenant() -> None:
+    of = store(form(10, trigger={"unknown": 1}))
+    assert of.get(KEY) is not None
+    assert of.tenants() == []
+    assert list(of) == [KEY]
+    of.put(form(11))
+    assert [tenant.key for tenant in of.tenants()] == [KEY]
+    of.put(form(12, trigger={"unknown": 1}))
+    assert of.tenants() == []
+
+
+def test_dropping_what_is_not_known_is_harmless() -> None:
+    store().drop(KEY)
+    assert key_of(form(1)) == KEY
+
+
+def test_a_pass_over_what_was_deleted_meanwhile_finds_an_empty_memory() -> None:
+    of = store(form(10))
+    of.memory(KEY).passes = 5
+    of.drop(KEY)
+    assert of.memory(KEY).passes == 0

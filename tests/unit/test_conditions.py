@@ -1,0 +1,200 @@
+"""Conditions and events: kstatus's rules as properties. Runs on nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from humangov.api.conditions import PARTS, Finding, compose, find, missing, missing_since, steady, summary, transitions
+from humangov.api.times import timestamp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.make import NOW
+
+WORDS = st.sampled_from(["InStep", "Enabled", "Pending", "Retrying", "WaitingForParts", "AccessDenied"])
+TEXTS = st.sampled_from(["a", "b", "c"])
+
+
+@st.composite
+def one_finding(draw: st.DrawFn) -> Finding:
+    reason, message = draw(WORDS), draw(TEXTS)
+    match draw(st.integers(0, 3)):
+        case 0:
+            return Finding.in_step(reason, message)
+        case 1:
+            return Finding.waiting(reason, message, look_again_seconds=draw(st.none() | st.just(1.0)))
+        case 2:
+            return Finding.progressing(reason, message, soon=draw(st.booleans()))
+        case _:
+            return Finding.needs_person(reason, message)
+
+
+FINDINGS = st.dictionaries(st.sampled_from(PARTS), one_finding())
+GENERATIONS = st.integers(1, 3)
+
+
+def composed(
+    previous: Mapping[str, Any], findings: Mapping[str, Finding], *, generation: int = 1, now: datetime = NOW
+) -> dict[str, Any]:
+    ready = summary(findings, ready_reason="UpToDate", ready_message="fine")
+    return compose(
+        previous, generation=generation, ready=ready, findings=findings, now=now, fields={"functionName": "f"}
+    )
+
+
+def status_of(status: Mapping[str, Any], name: str) -> str:
+    condition = find(status, name)
+    assert condition is not None
+    return str(condition["status"])
+
+
+@given(before=FINDINGS, after=FINDINGS, generation=GENERATIONS)
+def test_the_rules_of_kstatus_hold(before: dict[str, Finding], after: dict[str, Finding], generation: int) -> None:
+    status = composed(composed({}, before), after, generation=generation)
+    ready, reconciling, stalled = (status_of(status, name) for name in ("Ready", "Reconciling", "Stalled"))
+    assert not (reconciling == "True" and stalled == "True")
+    assert (ready == "Unknown") == (reconciling == "True")
+    assert (ready == "False") == (stalled == "True")
+    assert status["observedGeneration"] == generation
+    assert {condition["observedGeneration"] for condition in status["conditions"]} == {generation}
+    types = [condition["type"] for condition in status["conditions"]]
+    assert types == ["Ready", "Reconciling", "Stalled", *[part for part in PARTS if part in after]]
+    assert (ready == "True") == all(finding.status == "True" for finding in after.values())
+    assert all(condition["reason"] for condition in status["conditions"])
+
+
+@given(before=FINDINGS, after=FINDINGS)
+def test_a_condition_is_as_old_as_its_status(before: dict[str, Finding], after: dict[str, Finding]) -> None:
+    old = composed({}, before)
+    new = composed(old, after, now=NOW + timedelta(hours=1))
+    for condition in new["conditions"]:
+        was = find(old, condition["type"])
+        same = was is not None and was["status"] == condition["status"]
+        moment = NOW if same else NOW + timedelta(hours=1)
+        assert condition["lastTransitionTime"] == timestamp(moment)
+
+
+@given(before=FINDINGS, after=FINDINGS)
+def test_equal_facts_give_an_equal_status_and_no_event(before: dict[str, Finding], after: dict[str, Finding]) -> None:
+    once = composed(composed({}, before), after)
+    again = composed(once, after, now=NOW + timedelta(days=1))
+    assert again == once
+    assert transitions(once, again, own_doing=False) == []
+
+
+@given(before=FINDINGS, after=FINDINGS, own_doing=st.booleans())
+def test_there_is_at_most_one_event_a_transition_and_none_without(
+    before: dict[str, Finding], after: dict[str, Finding], own_doing: bool
+) -> None:
+    old = composed({}, before)
+    new = composed(old, after, now=NOW + timedelta(hours=1))
+    events = transitions(old, new, own_doing=own_doing)
+    was, now = find(old, "Ready"), find(new, "Ready")
+    assert was is not None
+    assert now is not None
+    if (was["status"], was["reason"]) == (now["status"], now["reason"]):
+        assert events == []
+    elif now["status"] == "True":
+        assert [event.kind for event in events] == ["Normal"]
+    elif now["status"] == "False":
+        assert [event.kind for event in events] == ["Warning"]
+    else:
+        assert len(events) <= 1
+        assert not (events and own_doing)
+
+
+@given(findings=FINDINGS)
+def test_ready_says_everything_that_stalls_once(findings: dict[str, Finding]) -> None:
+    ready = summary(findings, ready_reason="UpToDate", ready_message="fine")
+    stalled = [finding for finding in findings.values() if finding.stalled]
+    if stalled:
+        assert ready.status == "False"
+        assert all(finding.message in ready.message for finding in stalled)
+        assert len(ready.message.split("; ")) == len({finding.message for finding in stalled})
+
+
+def test_a_cause_is_told_before_what_waits_for_it() -> None:
+    ready = summary(
+        {
+            "StreamReady": Finding.waiting("WaitingForParts", "later"),
+            "FunctionReady": Finding.waiting("Pending", "first"),
+        },
+        ready_reason="x",
+        ready_message="x",
+    )
+    assert (ready.reason, ready.message) == ("Pending", "first; later")
+
+
+def test_fields_without_a_value_are_left_out() -> None:
+    status = compose(
+        {}, generation=1, ready=Finding.in_step("a", "b"), findings={}, now=NOW, fields={"aws": None, "x": "y"}
+    )
+    assert set(status) == {"x", "observedGeneration", "conditions"}
+
+
+def test_an_endless_message_is_cut() -> None:
+    status = composed({}, {"RoleReady": Finding.needs_person("Refused", "x" * 100_000)})
+    assert all(len(condition["message"]) <= 4000 for condition in status["conditions"])
+
+
+def shown(finding: Finding, *, generation: int = 1, now: datetime = NOW) -> dict[str, Any]:
+    return composed({}, {"RoleReady": finding}, generation=generation, now=now)
+
+
+PASSING = Finding.progressing("Retrying", "throttled", soon=True)
+
+
+def test_a_passing_failure_of_what_was_in_step_is_not_shown_but_is_a_failed_try() -> None:
+    previous = shown(Finding.in_step("InStep", "fine"))
+    kept = steady(PASSING, previous=previous, part="RoleReady", generation=1)
+    assert (kept.status, kept.reason, kept.message, kept.failed, kept.soon) == ("True", "InStep", "fine", True, True)
+    assert composed(previous, {"RoleReady": kept}) == previous
+
+
+@pytest.mark.parametrize(
+    ("finding", "previous", "generation"),
+    [
+        (PASSING, {}, 1),
+        (PASSING, shown(Finding.in_step("InStep", "fine")), 2),
+        (PASSING, shown(Finding.waiting("Pending", "x")), 1),
+        (Finding.needs_person("AccessDenied", "x"), shown(Finding.in_step("InStep", "fine")), 1),
+        (Finding.progressing("Retrying", "?", soon=False), shown(Finding.in_step("InStep", "fine")), 1),
+        (Finding.waiting("Pending", "x"), shown(Finding.in_step("InStep", "fine")), 1),
+    ],
+)
+def test_everything_else_is_shown_at_once(finding: Finding, previous: dict[str, Any], generation: int) -> None:
+    assert steady(finding, previous=previous, part="RoleReady", generation=generation) == finding
+
+
+def looked_for(previous: Mapping[str, Any], now: datetime) -> tuple[Finding, dict[str, Any]]:
+    since = missing_since(previous, part="StreamReady", reason="TableNotFound", now=now)
+    finding = missing(Finding.waiting("TableNotFound", "no table."), kind="table", since=since, now=now)
+    return finding, composed(previous, {"StreamReady": finding}, now=now)
+
+
+def test_what_is_missing_stalls_after_15_minutes_whatever_restarts_and_stays_so() -> None:
+    status: dict[str, Any] = {}
+    for minutes in range(40):
+        finding, status = looked_for(status, NOW + timedelta(minutes=minutes))
+        assert finding.stalled == (minutes >= 15), minutes
+        assert finding.look_again_seconds == (30 if finding.stalled else 5)
+        assert not finding.failed, "looking for it is no failed try"
+
+
+def test_a_throttled_read_in_between_does_not_begin_the_15_minutes_anew() -> None:
+    _, status = looked_for({}, NOW)
+    status = composed(status, {"StreamReady": PASSING}, now=NOW + timedelta(minutes=10))
+    finding, status = looked_for(status, NOW + timedelta(minutes=14))
+    assert not finding.stalled
+    finding, _ = looked_for(status, NOW + timedelta(minutes=16))
+    assert finding.stalled
+
+
+def test_what_was_there_in_between_begins_anew() -> None:
+    _, status = looked_for({}, NOW)
+    status = composed(status, {"StreamReady": Finding.in_step("Enabled", "x")}, now=NOW + timedelta(minutes=10))
+    finding, _ = looked_for(status, NOW + timedelta(minutes=16))
+    assert not finding.stalled

@@ -1,0 +1,153 @@
+"""What Kubernetes is given for a tenant's sweeps, and when it differs. How passes use it: tests/aws/test_sweeps.py."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from humangov.api.spec import Tenant
+from humangov.reconcile import sweep_objects
+
+from tests.unit.make import NOW, OWNER, tenant
+
+TEMPLATE = {
+    "metadata": {"labels": {"team": "records", "humangov.io/name": "another"}},
+    "spec": {
+        "restartPolicy": "OnFailure",
+        "serviceAccountName": "sweeper",
+        "containers": [{"name": "sweep", "image": "humangov:1", "args": ["run"], "env": [{"name": "A", "value": "1"}]}],
+    },
+}
+
+
+def cron_job(of: Tenant | None = None) -> dict[str, Any]:
+    return sweep_objects.cron_job(of or tenant(), template=TEMPLATE, namespace="operators", owner=OWNER)
+
+
+def pod(document: Any) -> Any:
+    return document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+
+
+@pytest.mark.parametrize("name", ["x", "california", "a" * 43, "a" * 19 + "-" * 3 + "b"])
+def test_every_name_leaves_room_for_what_is_appended(name: str) -> None:
+    cron = sweep_objects.name_of(tenant(name))
+    assert len(cron) <= 52  # https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
+    job = sweep_objects.job_at_once(tenant(name), "now", template=TEMPLATE, namespace="operators", owner=OWNER)
+    assert len(job["metadata"]["name"]) <= 63
+    assert "--" not in cron
+
+
+def test_tenants_of_one_name_or_of_one_beginning_have_cron_jobs_of_their_own() -> None:
+    long = "a" * 30
+    tenants = [tenant("x"), tenant("x", namespace="florida"), tenant(f"{long}1"), tenant(f"{long}2")]
+    assert len({sweep_objects.name_of(one) for one in tenants}) == len(tenants)
+
+
+def test_the_template_stays_as_it_is_and_its_pod_gets_arguments_labels_and_no_restart() -> None:
+    before = copy.deepcopy(TEMPLATE)
+    made = cron_job()
+    assert before == TEMPLATE
+    template = made["spec"]["jobTemplate"]["spec"]["template"]
+    assert template["metadata"]["labels"] == {"team": "records"} | sweep_objects.labels(tenant())
+    assert template["spec"]["restartPolicy"] == "Never"
+    assert template["spec"]["serviceAccountName"] == "sweeper"
+    [container] = template["spec"]["containers"]
+    assert container["args"] == ["sweep", tenant().key, "--uid", tenant().uid, "--report-status"]
+
+
+def test_what_a_brake_holds_is_not_repeated_and_what_failed_is_twice() -> None:
+    spec = cron_job()["spec"]["jobTemplate"]["spec"]
+    [rule] = spec["podFailurePolicy"]["rules"]
+    assert rule == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}
+    assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 6 * 3600)
+
+
+def test_the_last_look_begins_15_minutes_before_the_deletion_and_is_tried_once() -> None:
+    job = sweep_objects.end_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 150)
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"][-3:] == ["--since", "2026-03-01T11:45:00Z", "--report-status"]
+    assert job["metadata"]["name"] == sweep_objects.end_name(tenant())
+
+
+def set_default(found: Any) -> None:
+    found["spec"]["jobTemplate"]["spec"]["completionMode"] = "NonIndexed"
+    found["metadata"]["labels"]["argocd.argoproj.io/instance"] = "theirs"
+    found["status"] = {"active": []}
+
+
+def add_variable(found: Any) -> None:
+    pod(found)["containers"][0]["env"].append({"name": "B"})
+
+
+CHANGED: dict[str, tuple[Callable[[Any], Any], bool]] = {
+    "nothing": (lambda _: None, False),
+    "a default, and a label of somebody's": (set_default, False),
+    "the schedule": (lambda found: found["spec"].update(schedule="* * * * *"), True),
+    "its suspension": (lambda found: found["spec"].update(suspend=True), True),
+    "our label": (lambda found: found["metadata"]["labels"].pop("humangov.io/name"), True),
+    "the image": (lambda found: pod(found)["containers"][0].update(image="other"), True),
+    "a variable more": (add_variable, True),
+    "a container more": (lambda found: pod(found)["containers"].append({"name": "other"}), True),
+    "a field of the pod more": (lambda found: pod(found).update(hostNetwork=True), True),
+    "the failure policy": (lambda found: found["spec"]["jobTemplate"]["spec"].pop("podFailurePolicy"), True),
+}
+
+
+@pytest.mark.parametrize("case", CHANGED)
+def test_only_what_is_ours_makes_a_difference_and_in_the_pod_all_is_ours(case: str) -> None:
+    change, differs = CHANGED[case]
+    found = cron_job()
+    change(found)
+    assert sweep_objects.differs(found, cron_job()) is differs
+
+
+@pytest.mark.parametrize(
+    ("annotations", "ours"),
+    [
+        ({"humangov.io/owner": OWNER}, True),
+        ({"humangov.io/owner": "renamed/humangov/california", "humangov.io/uid": tenant().uid}, True),
+        ({"humangov.io/owner": "renamed/humangov/california", "humangov.io/uid": "another"}, False),
+        (None, False),
+    ],
+)
+def test_whose_a_cron_job_is_its_owner_or_its_tenants_uid_tells(annotations: dict[str, str] | None, ours: bool) -> None:
+    assert sweep_objects.is_ours({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
+
+
+def test_a_job_is_over_when_it_says_so_and_the_last_look_after_150_s_whatever_it_says() -> None:
+    job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {}}
+    assert sweep_objects.is_active(job)
+    assert not sweep_objects.is_overdue(job, now=NOW + timedelta(seconds=150))
+    assert sweep_objects.is_overdue(job, now=NOW + timedelta(seconds=151))
+    job["status"]["conditions"] = [{"type": "FailureTarget", "status": "True"}]
+    assert sweep_objects.is_active(job)
+    job["status"]["conditions"] = [{"type": "Failed", "status": "True"}]
+    assert sweep_objects.is_finished(job)
+
+
+TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
+    ({}, None, False, ("Unknown", "NotYet")),
+    ({"result": "Running"}, None, False, ("True", "Running")),
+    ({"result": "Running"}, None, True, ("False", "Running")),
+    ({"result": "Running"}, [], False, ("False", "SweepFailed")),
+    ({"result": "Running"}, [{"status": {}}], False, ("True", "Running")),
+    ({"result": "Reported"}, None, True, ("True", "Reported")),
+    ({"result": "Erased"}, None, False, ("True", "Erased")),
+    ({"result": "Refused"}, None, False, ("False", "BrakeHeld")),
+    ({"result": "Stopped"}, None, False, ("False", "Stopped")),
+    ({"result": "Failed"}, None, False, ("False", "SweepFailed")),
+]
+
+
+@pytest.mark.parametrize(("told", "jobs", "warned", "expected"), TOLD)
+def test_the_condition_is_what_the_sweep_told_and_no_person_is_ever_needed_for_it(
+    told: dict[str, Any], jobs: Any, warned: bool, expected: tuple[str, str]
+) -> None:
+    finding = sweep_objects.finding(tenant(), told, jobs=jobs, warned=warned)
+    assert (finding.status, finding.reason) == expected
+    assert not finding.stalled
+    assert not finding.failed

@@ -1,0 +1,483 @@
+"""Which events ask for a pass, what the API server's refusals become, and who may write. Runs on nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from humangov.api.allowed_names import AllowedNames
+from humangov.api.conditions import Event
+from humangov.aws.clients import ACTIONS, Clients
+from humangov.aws.errors import AwsError
+from humangov.kube import client
+from humangov.kube.client import Resource
+from humangov.manager import manager
+from humangov.manager.manager import RunSettings
+from humangov.manager.workqueue import Lane, Schedule, Workers
+from humangov.reconcile.cache import Store
+from humangov.reconcile.outcome import Outcome
+from humangov.reconcile.settings import Settings
+from kubernetes.aio.client.exceptions import ApiException
+
+from tests.unit.make import resource
+
+KEY = "humangov/california"
+CLEANUP = "humangov.io/cleanup"
+
+
+def form(version: int, **metadata: Any) -> Resource:
+    return resource(metadata={"resourceVersion": str(version), "uid": "u", **metadata})
+
+
+@pytest.mark.parametrize(
+    ("change", "asks"),
+    [
+        ({}, False),
+        ({"generation": 2}, True),
+        ({"deletionTimestamp": "2026-03-01T00:00:00Z"}, True),
+        ({"finalizers": [CLEANUP]}, False),  # our own doing
+        ({"finalizers": ["other"]}, False),
+        ({"annotations": {"humangov.io/reconcile": "1"}}, True),
+        ({"annotations": {"other": "1"}}, False),
+        ({"labels": {"a": "b"}}, False),
+        ({"uid": "another"}, True),
+        ({"managedFields": []}, False),
+    ],
+)
+def test_only_what_decides_something_asks_for_a_pass(change: dict[str, Any], asks: bool) -> None:
+    assert manager._asks_for_pass(form(1), form(2, **change)) == asks
+
+
+def test_a_finalizer_that_was_taken_off_asks_for_a_pass() -> None:
+    assert manager._asks_for_pass(form(1, finalizers=[CLEANUP]), form(2, finalizers=["other"]))
+
+
+class Watched:
+    """A store and a queue, and events as the watch gives them."""
+
+    def __init__(self) -> None:
+        self.store = Store(default_region="us-east-1")
+        self.schedule = Schedule(resync_seconds=600, rng=random.Random(1))  # noqa: S311 - repeatable
+
+    def see(self, kind: str, one: Mapping[str, Any]) -> list[str]:
+        """The keys that are due in the fast lane after this event; they are then run."""
+
+        async def story() -> None:
+            async def never(_: str) -> Outcome:
+                raise AssertionError
+
+            workers = Workers(schedule=self.schedule, run=never, count=2, clock=lambda: 0.0)
+            await manager._on_event(self.store, workers, kind, one)
+
+        asyncio.run(story())
+        taken = []
+        while (key := self.schedule.take(now=0, lanes=(Lane.FAST,))) is not None:
+            taken.append(key)
+        for key in taken:
+            self.schedule.done(key, Outcome(), now=0)
+        return sorted(taken)
+
+
+def test_a_new_resource_asks_for_a_pass_and_its_echo_does_not() -> None:
+    watched = Watched()
+    assert watched.see("ADDED", form(1)) == [KEY]
+    assert watched.see("ADDED", form(1)) == []
+    assert watched.see("MODIFIED", form(2)) == []
+    assert watched.see("MODIFIED", form(3, generation=2)) == [KEY]
+
+
+def test_the_answer_of_our_own_write_makes_its_event_no_news() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    watched.store.put(form(2, finalizers=[CLEANUP]))
+    assert watched.see("MODIFIED", form(2, finalizers=[CLEANUP])) == []
+
+
+@pytest.mark.parametrize("change", [{"generation": 2}, {"deletionTimestamp": "2026-03-01T00:00:00Z"}])
+def test_a_change_that_came_in_the_answer_of_our_own_write_gets_a_pass_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    theirs = form(3, **change)
+
+    async def pass_that_writes(operator: Any, key: str, **_: Any) -> Outcome:
+        watched.store.put(theirs)  # as the API server answers our status write
+        return Outcome()
+
+    monkeypatch.setattr(manager, "reconcile", pass_that_writes)
+    watched.schedule.add(KEY, now=0, lane=Lane.SLOW)
+    assert watched.schedule.take(now=0) == KEY
+    operator: Any = SimpleNamespace(store=watched.store)
+    outcome = asyncio.run(manager._pass(operator, watched.schedule, lambda _, **__: None)(KEY))
+    watched.schedule.done(KEY, outcome, now=0)
+    assert watched.schedule.take(now=0, lanes=(Lane.FAST,)) == KEY
+    watched.schedule.done(KEY, Outcome(), now=0)
+    assert watched.see("MODIFIED", theirs) == [], "its event is no news any more"
+
+
+def test_a_deleted_resource_is_forgotten_and_who_waited_for_it_goes_on() -> None:
+    watched = Watched()
+    table = {"name": "the-table"}
+    one = resource("a", table=table)
+    watched.see("ADDED", one)
+    watched.see("ADDED", resource("b", table=table))
+    watched.see("ADDED", resource("c"))
+    assert watched.see("DELETED", one) == ["humangov/a", "humangov/b"]
+    assert watched.store.get("humangov/a") is None
+
+
+def listed(watched: Watched, *resources: Resource) -> list[str]:
+    """The keys that are due, in any lane, after everything was listed once."""
+
+    async def story() -> None:
+        async def never(_: str) -> Outcome:
+            raise AssertionError
+
+        class Api:
+            async def list_resources(self, _: object) -> list[Resource]:
+                done.set()
+                return list(resources)
+
+        done = asyncio.Event()
+        workers = Workers(schedule=watched.schedule, run=never, count=2, clock=lambda: 0.0)
+        operator: Any = SimpleNamespace(store=watched.store, settings=SimpleNamespace(namespaces=[]))
+        api: Any = Api()
+        looking = asyncio.create_task(manager._look_again(operator, workers, api, every_seconds=0))
+        await done.wait()
+        looking.cancel()
+        await asyncio.wait({looking})
+
+    asyncio.run(story())
+    due = []
+    while (key := watched.schedule.take(now=0)) is not None:
+        due.append(key)
+    return sorted(due)
+
+
+def test_a_field_that_an_older_definition_cut_out_of_the_watch_is_seen_by_the_next_list() -> None:
+    watched = Watched()
+    whole = resource(metadata={"resourceVersion": "2", "uid": "u", "generation": 2}, suspend=True)
+    assert watched.see("ADDED", form(1)) == [KEY]
+    assert watched.see("MODIFIED", form(2, generation=2)) == [KEY]
+    assert listed(watched, whole) == [KEY]
+    assert watched.store.get(KEY) == whole
+    # The old watch goes on for a while.
+    assert watched.see("MODIFIED", form(2, generation=2)) == []
+    assert watched.store.get(KEY) == whole
+
+
+def test_what_was_removed_in_a_gap_of_the_watch_is_found_missing_by_the_next_list() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    assert listed(watched) == [KEY]
+    assert watched.store.get(KEY) is None
+
+
+def test_a_list_that_tells_nothing_new_asks_for_nothing() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    assert listed(watched, form(1)) == []
+
+
+def test_the_late_end_of_a_namesake_is_no_news() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(5, uid="new"))
+    assert watched.see("DELETED", form(3, uid="old")) == []
+    assert watched.store.get(KEY) is not None
+
+
+def test_the_watchs_patience_is_endless_and_can_be_asked_again() -> None:
+    backoffs = manager._EndlessBackoffs()
+    for _ in range(2):
+        drawn = list(itertools.islice(backoffs, 200))
+        assert all(0 < wait <= 18 for wait in drawn)
+        assert drawn[0] < 1
+
+
+class Api(client.Kube):
+    """Kube whose `read` tells what there is now."""
+
+    def __init__(self, now: Resource | client.KubeError | None) -> None:
+        super().__init__(identity="test")
+        self._now = now
+
+    async def read(self, resource: Resource) -> Resource | None:
+        if isinstance(self._now, client.KubeError):
+            raise self._now
+        return self._now
+
+
+@pytest.mark.parametrize("status", [404, 409])
+@pytest.mark.parametrize("now", [None, form(9)])
+def test_a_conflict_or_an_absence_makes_the_copy_fresh(status: int, now: Resource | None) -> None:
+    class Operator:
+        store = Store(default_region="us-east-1")
+        kube = Api(now)
+
+    Operator.store.put(form(1))
+    error = client.KubeError("x", status=status, reason="y")
+    asyncio.run(manager._refresh(Operator, KEY, error))  # type: ignore[arg-type]
+    assert Operator.store.get(KEY) == now
+
+
+@pytest.mark.parametrize("status", [None, 403, 500])
+def test_another_refusal_does_not(status: int | None) -> None:
+    class Operator:
+        store = Store(default_region="us-east-1")
+        kube = Api(None)
+
+    Operator.store.put(form(1))
+    asyncio.run(
+        manager._refresh(Operator, KEY, client.KubeError("x", status=status, reason="y"))  # type: ignore[arg-type]
+    )
+    assert Operator.store.get(KEY) == form(1)
+
+
+def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Operator:
+        store = Store(default_region="us-east-1")
+        kube = Api(client.KubeError("reading", status=403, reason="forbidden"))
+
+    Operator.store.put(form(1))
+    asyncio.run(
+        manager._refresh(Operator, KEY, client.KubeError("x", status=409, reason="y"))  # type: ignore[arg-type]
+    )
+    assert "reading: forbidden" in caplog.text
+    assert Operator.store.get(KEY) == form(1)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason", "told"),
+    [
+        ('{"message": "the object has been modified"}', "Conflict", "the object has been modified"),
+        ("not json", "Conflict", "Conflict"),
+        ("[1]", "Conflict", "Conflict"),
+        (None, "Conflict", "Conflict"),
+        ('{"message": ""}', "Conflict", "Conflict"),
+    ],
+)
+def test_a_refusal_of_the_api_server_is_told_in_its_words(body: str | None, reason: str, told: str) -> None:
+    refusal = ApiException(status=409, reason=reason)
+    refusal.body = body
+    error = client.Kube(identity="test")._translated("writing", refusal)
+    assert (str(error), error.status) == (f"writing: {told}", 409)
+
+
+def test_an_api_server_that_cannot_be_reached_has_no_status() -> None:
+    error = client.Kube(identity="test")._translated("writing", TimeoutError("slow"))
+    assert (str(error), error.status) == ("writing: TimeoutError: slow", None)
+
+
+def test_the_pods_namespace_is_read_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_SERVICE_ACCOUNT", tmp_path)
+    assert client.own_namespace() is None
+    (tmp_path / "namespace").write_text("ours\n")
+    assert client.own_namespace() == "ours"
+    (tmp_path / "namespace").write_text("\n")
+    assert client.own_namespace() is None
+
+
+FORBIDDEN = 'leases is forbidden: User "{}" cannot get resource "leases" in API group "coordination.k8s.io"'
+
+
+@pytest.mark.parametrize(
+    ("message", "remedy"),
+    [
+        (FORBIDDEN.format("system:serviceaccount:humangov:humangov-operator"), True),
+        (FORBIDDEN.format("jane"), False),  # who runs `humangov plan` has rights of their own
+        ("unable to create new content in namespace x because it is being terminated", False),
+    ],
+)
+def test_a_missing_right_is_told_with_where_it_stands(message: str, remedy: bool) -> None:
+    refusal = ApiException(status=403, reason="Forbidden")
+    refusal.body = json.dumps({"message": message})
+    told = str(client.Kube(identity="test")._translated("reading", refusal))
+    assert told.startswith(f"reading: {message}")
+    assert ("the rights of deploy/install.yaml" in told) == remedy
+
+
+class Ended(BaseException):
+    """What ends the process, here."""
+
+
+@pytest.fixture
+def end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(code: int) -> None:
+        raise Ended(code)
+
+    monkeypatch.setattr(manager, "_end", ended)
+
+
+class Holding:
+    """An election, as far as the controller looks at it."""
+
+    def __init__(self, *, holds: bool = True) -> None:
+        self.standing_by, self.trouble = False, None
+        self.given_back = False
+        self._holds = holds
+
+    def holds(self) -> bool:
+        return self._holds
+
+    async def keep(self) -> str:
+        await asyncio.sleep(3600)
+        return "never"
+
+    async def give_back(self) -> None:
+        self.given_back = True
+
+
+def fence(holding: Holding | None) -> Callable[[], None]:
+    return manager._fence(holding)  # type: ignore[arg-type]
+
+
+def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_sent(
+    end: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "test")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody is there
+    holding, alone = (manager._Fenced(region="us-east-1", before_write=fence(one)) for one in (Holding(), None))
+    lost = manager._Fenced(region="us-east-1", before_write=fence(Holding(holds=False)))
+    role = {"action": "iam:DeleteRole", "target": "x", "RoleName": "x"}
+    with pytest.raises(Ended):
+        lost.call(**role)
+    for clients in (holding, alone):
+        with pytest.raises(AwsError, match=r"127\.0\.0\.1:9"):
+            clients.call(**role)
+    for service, writes in {(method.service, method.writes) for method in ACTIONS.values()}:
+        sent = lost._client(service, writes=writes).meta.events.emit
+        with pytest.raises(Ended) if writes else contextlib.nullcontext():
+            sent(f"before-send.{service}.Anything", request=None)
+
+
+EVENT = Event(kind="Normal", reason="r", message="m")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda api: api.set_finalizer(form(1), present=True),
+        lambda api: api.set_finalizer(form(1), present=False),
+        lambda api: api.apply_status(form(1), {}),
+        lambda api: api.post_event(form(1), EVENT),
+    ],
+)
+def test_without_the_lease_every_write_to_kubernetes_ends_the_process_before_it_is_made(
+    write: Callable[[client.Kube], Any], end: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_client(self: client.Kube) -> object:
+        return object()  # a request would fail by it, and become a KubeError
+
+    monkeypatch.setattr(client.Kube, "_client", no_client)
+    with pytest.raises(Ended):
+        asyncio.run(write(client.Kube(identity="test", before_write=fence(Holding(holds=False)))))
+    with pytest.raises(client.KubeError):
+        asyncio.run(write(client.Kube(identity="test", before_write=fence(Holding(holds=True)))))
+
+
+@pytest.mark.parametrize(
+    ("standing_by", "trouble", "ready", "told"),
+    [
+        (False, None, False, None),
+        (True, None, True, "standing by"),
+        (False, "reading the lease: forbidden", False, "not working: reading the lease: forbidden"),
+    ],
+)
+def test_a_candidate_is_alive_and_ready_if_it_could_take_over(
+    standing_by: bool, trouble: str | None, ready: bool, told: str | None
+) -> None:
+    election: Any = SimpleNamespace(standing_by=standing_by, trouble=trouble)
+    health = manager._Life(election).health()
+    assert (health.ready, health.problem, health.told) == (ready, None, told)
+
+
+def test_without_an_election_nothing_is_ready_before_it_works() -> None:
+    life = manager._Life(None)
+    assert not life.health().ready
+    life.workers = Workers(
+        schedule=Schedule(resync_seconds=600), run=lambda _: asyncio.sleep(0, Outcome()), count=2, clock=lambda: 0.0
+    )
+    assert not life.health().ready
+    life.watching.set()
+    assert life.health().ready
+
+
+RUN_SETTINGS = RunSettings(
+    cluster_name="c", resync_seconds=600, workers=2, probe_host="", probe_port=None, lease_namespace="humangov"
+)
+SETTINGS = Settings(region="us-east-1", allowed=AllowedNames({}))
+
+
+def test_a_new_leader_s_time_at_work_begins_when_it_has_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until then another may have made things in AWS that take seconds to be seen there."""
+    acquired_at: list[float] = []
+
+    class Waiting(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            await asyncio.sleep(0.05)
+            acquired_at.append(time.monotonic())
+            return True
+
+    async def work(operator: Any, *_: Any, **__: Any) -> int:
+        assert operator.started_at >= acquired_at[0]
+        return 7
+
+    monkeypatch.setattr(manager, "_election", lambda *_: Waiting())
+    monkeypatch.setattr(manager, "_work", work)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    assert manager.run(SETTINGS, RUN_SETTINGS) == 7
+
+
+def test_who_is_told_to_stop_while_standing_by_ends_well(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Waiting(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return False
+
+    monkeypatch.setattr(manager, "_election", lambda *_: Waiting())
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    with caplog.at_level(logging.INFO, logger="humangov"):
+        assert manager.run(SETTINGS, RUN_SETTINGS) == 0
+    assert caplog.messages[-1] == "stopped"
+
+
+def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
+    class Refusing(client.Kube):
+        async def list_resources(self, namespaces: Any) -> list[Resource]:
+            raise client.KubeError("listing", status=403, reason="forbidden")
+
+    async def story() -> None:
+        operator: Any = SimpleNamespace(store=Store(default_region="us-east-1"), settings=SETTINGS)
+        warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with pytest.raises(client.KubeError):
+            await manager._work(
+                operator, Refusing(identity=""), RUN_SETTINGS, manager._Life(holding),  # type: ignore[arg-type]
+                lambda _: Clients(region="us-east-1"), lambda _, **__: None, warming=warming, stop=asyncio.Event(),
+            )  # fmt: skip
+
+    holding = Holding()
+    asyncio.run(story())
+    assert holding.given_back
+
+
+def test_every_process_is_a_candidate_of_its_own() -> None:
+    leases = client.Kube(identity="")
+    first, second = (manager._election(leases, RUN_SETTINGS) for _ in range(2))
+    assert first is not None
+    assert second is not None
+    assert first.identity != second.identity
+    assert manager._election(leases, replace(RUN_SETTINGS, lease_namespace=None)) is None

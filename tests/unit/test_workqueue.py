@@ -1,0 +1,421 @@
+"""The work queue: which key runs when. On a clock that the tests hold; Workers on an event loop, with no work to do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import pytest
+from humangov.manager.workqueue import SLOWLY_SECONDS, SOON_SECONDS, Lane, Schedule, Workers
+from humangov.reconcile.outcome import Outcome
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+RESYNC = 600.0
+FAILED_SOON = Outcome(failed=True, soon=True)
+FAILED = Outcome(failed=True, soon=False)
+
+
+def schedule(seed: int = 1) -> Schedule:
+    return Schedule(resync_seconds=RESYNC, rng=random.Random(seed))  # noqa: S311 - repeatable
+
+
+def due_in(of: Schedule, *, now: float) -> float:
+    due = of.next_due()
+    assert due is not None
+    return due - now
+
+
+def run(of: Schedule, key: str, outcome: Outcome, *, now: float) -> None:
+    assert of.take(now=now) == key
+    of.done(key, outcome, now=now)
+
+
+def test_a_settled_key_runs_again_at_the_resync_give_or_take_a_tenth() -> None:
+    waits = set()
+    for seed in range(200):
+        of = schedule(seed)
+        of.add("a", now=0, lane=Lane.FAST)
+        run(of, "a", Outcome(), now=0)
+        waits.add(due_in(of, now=0))
+    assert min(waits) >= RESYNC * 0.9
+    assert max(waits) <= RESYNC * 1.1
+    assert len(waits) > 100, "jittered"
+
+
+def test_what_asks_for_another_look_gets_it_then() -> None:
+    of = schedule()
+    of.add("a", now=0, lane=Lane.FAST)
+    run(of, "a", Outcome(after=0.6), now=0)
+    assert due_in(of, now=0) == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize(("outcome", "bounds"), [(FAILED_SOON, SOON_SECONDS), (FAILED, SLOWLY_SECONDS)])
+def test_failures_back_off_to_a_bound_and_a_success_forgets_them(outcome: Outcome, bounds: tuple[float, float]) -> None:
+    of, now, waits = schedule(), 0.0, []
+    of.add("a", now=now, lane=Lane.FAST)
+    for _ in range(40):
+        run(of, "a", outcome, now=now)
+        waits.append(due_in(of, now=now))
+        now += waits[-1]
+    first, longest = bounds
+    assert first * 0.9 <= waits[0] <= first * 1.1
+    assert waits[1] > waits[0]
+    assert all(wait <= longest * 1.1 for wait in waits)
+    assert waits[-1] >= longest * 0.9
+    assert of.failing_seconds("a", now=now) == pytest.approx(now)
+    run(of, "a", Outcome(), now=now)
+    assert of.failing_seconds("a", now=now) == 0
+    of.add("a", now=now, lane=Lane.SLOW)
+    run(of, "a", outcome, now=now)
+    assert due_in(of, now=now) <= first * 1.1
+
+
+def test_the_first_failure_that_needs_a_person_is_the_first_however_often_it_was_throttled_before() -> None:
+    of, now = schedule(), 0.0
+    of.add("a", now=now, lane=Lane.FAST)
+    for _ in range(9):
+        run(of, "a", FAILED_SOON, now=now)
+        now += due_in(of, now=now)
+    waits = []
+    for outcome in (FAILED, FAILED, FAILED_SOON):
+        run(of, "a", outcome, now=now)
+        waits.append(due_in(of, now=now))
+        now += waits[-1]
+    first, longest = SLOWLY_SECONDS[0], SOON_SECONDS[1]
+    assert waits == [pytest.approx(first, rel=0.1), pytest.approx(first * 2, rel=0.1), pytest.approx(longest, rel=0.1)]
+
+
+def test_a_failure_after_some_progress_is_the_first_again() -> None:
+    of, now, waits = schedule(), 0.0, []
+    of.add("a", now=now, lane=Lane.FAST)
+    for progressed in (False, False, False, True, False):
+        run(of, "a", Outcome(failed=True, soon=True, progressed=progressed), now=now)
+        waits.append(due_in(of, now=now))
+        now += waits[-1]
+    first = SOON_SECONDS[0]
+    assert waits == [pytest.approx(first * times, rel=0.11) for times in (1, 2, 4, 1, 2)]
+    assert of.failing_seconds("a", now=now) == pytest.approx(now)
+
+
+def test_a_failure_that_asks_for_an_earlier_look_gets_it() -> None:
+    of = schedule()
+    of.add("a", now=0, lane=Lane.FAST)
+    run(of, "a", Outcome(failed=True, soon=False, after=1.0), now=0)
+    assert due_in(of, now=0) == 1.0
+
+
+def test_a_fix_takes_effect_at_once_whatever_back_off_was_running() -> None:
+    of, now = schedule(), 0.0
+    of.add("a", now=now, lane=Lane.FAST)
+    for _ in range(10):
+        run(of, "a", FAILED, now=now)
+        now += due_in(of, now=now)
+    run(of, "a", FAILED, now=now)
+    of.add("a", now=now + 1, lane=Lane.FAST)
+    assert of.take(now=now + 1) == "a"
+    of.done("a", FAILED, now=now + 1)
+    assert due_in(of, now=now + 1) <= SLOWLY_SECONDS[0] * 1.1, "and the back-off begins anew"
+
+
+def test_a_fix_during_a_run_runs_again_at_once_and_in_the_fast_lane() -> None:
+    of = schedule()
+    of.add("a", now=0, lane=Lane.SLOW)
+    assert of.take(now=0) == "a"
+    of.add("a", now=1, lane=Lane.FAST)
+    of.add("a", now=1, lane=Lane.SLOW)
+    assert of.take(now=1) is None, "one run a key"
+    of.done("a", FAILED, now=2)
+    assert of.take(now=2, lanes=(Lane.FAST,)) == "a"
+
+
+def test_a_fix_during_a_failing_run_begins_the_back_off_anew() -> None:
+    of, now = schedule(), 0.0
+    of.add("a", now=now, lane=Lane.FAST)
+    for _ in range(5):
+        run(of, "a", FAILED, now=now)
+        now += due_in(of, now=now)
+    assert of.take(now=now) == "a"
+    of.add("a", now=now, lane=Lane.FAST)
+    of.done("a", FAILED, now=now)
+    run(of, "a", FAILED, now=now)
+    assert due_in(of, now=now) <= SLOWLY_SECONDS[0] * 1.1
+
+
+def test_a_key_that_is_gone_is_forgotten_unless_it_was_asked_for_meanwhile() -> None:
+    of = schedule()
+    of.add("a", now=0, lane=Lane.FAST)
+    run(of, "a", Outcome(forget=True), now=0)
+    assert len(of) == 0
+    of.add("a", now=0, lane=Lane.FAST)
+    assert of.take(now=0) == "a"
+    of.add("a", now=0, lane=Lane.SLOW)
+    of.done("a", Outcome(forget=True), now=0)
+    assert of.take(now=0) == "a"
+
+
+def test_the_fast_lane_goes_first_and_then_who_has_waited_longest() -> None:
+    of = schedule()
+    of.add("slow", now=0, lane=Lane.SLOW)
+    of.add("second", now=2, lane=Lane.FAST)
+    of.add("first", now=1, lane=Lane.FAST)
+    assert [of.take(now=3) for _ in range(4)] == ["first", "second", "slow", None]
+
+
+def test_who_fails_has_half_of_the_workers_at_the_most_and_the_others_go_on() -> None:
+    async def story() -> None:
+        begun: list[str] = []
+        stuck = asyncio.Event()
+
+        async def run(key: str) -> Outcome:
+            begun.append(key)
+            if key.startswith("failing") and begun.count(key) > 1:
+                await stuck.wait()
+            return Outcome(failed=key.startswith("failing"), soon=True, after=0.01)
+
+        workers = Workers(schedule=schedule(), run=run, count=4, clock=time.monotonic)
+        workers.start()
+        for number in range(9):
+            await workers.add(f"failing-{number}", lane=Lane.SLOW)
+        await workers.add("sound", lane=Lane.SLOW)
+        async with asyncio.timeout(5):
+            while begun.count("sound") < 20:
+                await asyncio.sleep(0.01)
+        assert sum(begun.count(key) > 1 for key in set(begun) - {"sound"}) == 2
+        stuck.set()
+        async with asyncio.timeout(5):
+            while not all(begun.count(f"failing-{number}") > 1 for number in range(9)):
+                await asyncio.sleep(0.01)
+        await workers.stop(grace_seconds=1)
+
+    asyncio.run(story())
+
+
+def test_how_long_runs_and_waits_last_is_known() -> None:
+    of = schedule()
+    of.add("a", now=0, lane=Lane.FAST)
+    of.add("b", now=5, lane=Lane.FAST)
+    assert of.take(now=1) == "a"
+    assert of.running() == ["a"]
+    assert of.longest_run_seconds(now=11) == 10
+    assert of.longest_wait_seconds(now=11) == 6
+
+
+def test_the_queue_stands_still_only_if_something_is_due_and_no_run_ends() -> None:
+    of = schedule()
+    assert of.standstill_seconds(now=0) == 0
+    for key in ("a", "b", "c"):
+        of.add(key, now=0, lane=Lane.FAST)
+    assert of.standstill_seconds(now=400) == 400
+    assert of.take(now=400) == "a"
+    of.done("a", Outcome(failed=True), now=410)
+    assert of.standstill_seconds(now=420) == 10, "b has waited for 420 s, and yet the queue moves: AWS is slow"
+    for _ in range(2):
+        of.done(str(of.take(now=420)), Outcome(), now=420)
+    assert of.standstill_seconds(now=420) == 0
+
+
+class ScheduleMachine(RuleBasedStateMachine):
+    """Any order of adds, runs and time: one run a key, nothing lost, nothing early, nothing later than the resync."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.of = schedule()
+        self.running: set[str] = set()
+        self.known: set[str] = set()
+        self.asked: dict[str, bool] = {}  # asked for and not yet taken since; True = by a person
+
+    @rule(key=st.sampled_from("abc"), fast=st.booleans())
+    def add(self, key: str, fast: bool) -> None:
+        self.of.add(key, now=self.now, lane=Lane.FAST if fast else Lane.SLOW)
+        self.known.add(key)
+        self.asked[key] = self.asked.get(key, False) or fast
+
+    @rule(only_fast=st.booleans())
+    def take(self, only_fast: bool) -> None:
+        lanes = (Lane.FAST,) if only_fast else (Lane.FAST, Lane.SLOW)
+        key = self.of.take(now=self.now, lanes=lanes)
+        waiting = {name for name in self.asked if name not in self.running}
+        by_people = {name for name in waiting if self.asked[name]}
+        if key is None:
+            assert not by_people, "a person's change is due at once"
+            assert only_fast or not waiting, "what was asked for is due at once"
+            return
+        assert key not in self.running
+        assert not by_people or key in by_people, "the fast lane goes first"
+        self.running.add(key)
+        self.asked.pop(key, None)
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), failed=st.booleans(), soon=st.booleans(), forget=st.booleans(),
+          after=st.none() | st.floats(0, 30))  # fmt: skip
+    def done(self, data: st.DataObject, failed: bool, soon: bool, forget: bool, after: float | None) -> None:
+        key = data.draw(st.sampled_from(sorted(self.running)))
+        self.running.discard(key)
+        self.of.done(key, Outcome(failed=failed, soon=soon, forget=forget, after=after), now=self.now)
+        if forget and key not in self.asked:
+            self.known.discard(key)
+
+    @rule(seconds=st.floats(0, 1000))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @invariant()
+    def no_key_is_lost(self) -> None:
+        assert set(self.of.running()) == self.running
+        assert len(self.of) == len(self.known)
+        if self.known - self.running:
+            due = self.of.next_due()
+            assert due is not None
+            assert due <= self.now + RESYNC * 1.1
+
+
+ScheduleMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+test_in_any_order_no_add_is_lost_and_each_key_runs_once_at_a_time = ScheduleMachine.TestCase
+
+
+def in_loop(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def bounded() -> None:
+        await asyncio.wait_for(story(), timeout=20)
+
+    asyncio.run(bounded())
+
+
+def workers(run_key: Callable[[str], Awaitable[Outcome]], *, count: int = 2) -> Workers:
+    loop = asyncio.get_running_loop()
+    return Workers(schedule=schedule(), run=run_key, count=count, clock=loop.time)
+
+
+def test_one_worker_is_kept_for_what_people_change() -> None:
+    async def story() -> None:
+        started: list[str] = []
+        release, fixed = asyncio.Event(), asyncio.Event()
+
+        async def run_key(key: str) -> Outcome:
+            started.append(key)
+            if key == "fixed":
+                fixed.set()
+            else:
+                await release.wait()
+            return Outcome()
+
+        of = workers(run_key, count=3)
+        of.start()
+        for number in range(5):
+            await of.add(f"retry-{number}", lane=Lane.SLOW)
+        await of.add("fixed", lane=Lane.FAST)
+        await fixed.wait()
+        assert len([key for key in started if key.startswith("retry")]) <= 2
+        release.set()
+        assert await of.stop(grace_seconds=5) == []
+
+    in_loop(story)
+
+
+def test_stop_lets_runs_end_and_takes_nothing_more() -> None:
+    async def story() -> None:
+        running, release, started, ended = asyncio.Event(), asyncio.Event(), [], []
+
+        async def run_key(key: str) -> Outcome:
+            started.append(key)
+            running.set()
+            await release.wait()
+            ended.append(key)
+            return Outcome()
+
+        of = workers(run_key)
+        of.start()
+        await of.add("a", lane=Lane.SLOW)
+        await running.wait()
+        stopping = asyncio.create_task(of.stop(grace_seconds=5))
+        await asyncio.sleep(0)
+        await of.add("b", lane=Lane.FAST)
+        release.set()
+        assert await stopping == []
+        assert (started, ended) == (["a"], ["a"])
+        assert not of.died()
+
+    in_loop(story)
+
+
+def test_stop_names_the_runs_that_it_abandons() -> None:
+    async def story() -> None:
+        running = asyncio.Event()
+
+        async def run_key(key: str) -> Outcome:
+            running.set()
+            await asyncio.Event().wait()
+            return Outcome()
+
+        of = workers(run_key)
+        of.start()
+        await of.add("a", lane=Lane.FAST)
+        await running.wait()
+        assert await of.stop(grace_seconds=0.01) == ["a"]
+
+    in_loop(story)
+
+
+def test_a_run_that_raises_is_a_failed_try_and_the_worker_lives(caplog: pytest.LogCaptureFixture) -> None:
+    async def story() -> None:
+        fine = asyncio.Event()
+
+        async def run_key(key: str) -> Outcome:
+            if key == "bug":
+                raise RuntimeError("oops")
+            fine.set()
+            return Outcome()
+
+        of = workers(run_key)
+        of.start()
+        await of.add("bug", lane=Lane.FAST)
+        await of.add("bug", lane=Lane.SLOW)
+        await of.add("fine", lane=Lane.FAST)
+        await fine.wait()
+        assert not of.died()
+        assert of.schedule.failing_seconds("bug", now=asyncio.get_running_loop().time() + 1) > 0
+        await of.stop(grace_seconds=5)
+
+    in_loop(story)
+    assert "oops" in caplog.text
+
+
+def test_a_worker_that_ends_unbidden_is_noticed() -> None:
+    async def story() -> None:
+        async def run_key(key: str) -> Outcome:
+            raise asyncio.CancelledError
+
+        of = workers(run_key)
+        of.start()
+        await of.add("a", lane=Lane.FAST)
+        while not of.died():
+            await asyncio.sleep(0)
+        await of.stop(grace_seconds=1)
+
+    in_loop(story)
+
+
+def test_a_due_time_in_the_future_wakes_a_worker_by_itself() -> None:
+    async def story() -> None:
+        runs: list[float] = []
+        twice = asyncio.Event()
+
+        async def run_key(key: str) -> Outcome:
+            runs.append(asyncio.get_running_loop().time())
+            if len(runs) == 2:
+                twice.set()
+            return Outcome(after=0.02)
+
+        of = workers(run_key)
+        of.start()
+        await of.add("a", lane=Lane.FAST)
+        await twice.wait()
+        assert runs[1] - runs[0] >= 0.02
+        await of.stop(grace_seconds=5)
+
+    in_loop(story)
