@@ -30,8 +30,8 @@ from bench.rig import NotMeasuredError, Say
 from sandbox import emulator, ports
 from sandbox.paths import Layout
 from sandbox.recorder import Recorder
-from tests.runtime_api import RunningFunction
-from tests.stream_events import batch, employee, remove
+from testing.lambda_runtime.runtime_api import RunningFunction
+from testing.lambda_runtime.stream_events import batch, employee, remove
 
 RECORDS, MANY = 1000, 10_000
 INIT_REPEATS = 9

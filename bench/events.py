@@ -1,6 +1,6 @@
 """What the cleanup function makes of a poison record, and of a hundred thousand stream events with faults.
 
-Behind an event source that behaves as Lambda's (tests/event_source), on its clock: a day passes in seconds. The
+Behind an event source that behaves as Lambda's (testing/event_source), on its clock: a day passes in seconds. The
 function is the zip's code in this process; table and bucket are in memory, and say of themselves what they can't show.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 
 from bench.measure import Report, Table, spread
 from bench.rig import NotMeasuredError, Say
-from tests.event_source.decisions import Reading
-from tests.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
+from testing.event_source.decisions import Reading
+from testing.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
 
 EVENTS = 100_000
 FAULTS = 0.05

@@ -20,9 +20,9 @@ from humangov.bundle import Bundle, bundle
 from bench.measure import Report, Table
 from bench.rig import NotMeasuredError, Say
 from sandbox.demo.stage import sandbox_up
-from tests.aws import matrix
-from tests.aws.flows import FLOWS
-from tests.aws.world import Sdk, World
+from testing.reconciler import matrix
+from testing.reconciler.flows import FLOWS
+from testing.reconciler.world import Sdk, World
 
 _HEADER = ("FLOW", "CALLS", "POINTS", "FAILED")
 _REPAIR = "drift"

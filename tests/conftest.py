@@ -22,9 +22,9 @@ from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
 from sandbox.paths import Layout
 from sandbox.recorder import Recorder
-from tests.support import audit_rights, aws_evidence
-from tests.support.account import Account
-from tests.support.states import Audit, Cluster, States
+from testing.live import audit_permissions, aws_evidence
+from testing.live.account import Account
+from testing.live.states import Audit, Cluster, States
 
 MEASURED = "measured"
 Print = Callable[[str], None]
@@ -34,7 +34,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Once a run, in the process that starts the others; a run of tests/after is about the run before it."""
     config = session.config
     if not hasattr(config, "workerinput") and not all("after" in Path(path).parts for path in config.args):
-        audit_rights.mark(Layout.of())
+        audit_permissions.mark(Layout.of())
         aws_evidence.forget()
 
 

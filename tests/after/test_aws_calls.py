@@ -12,10 +12,10 @@ from functools import cache
 
 import pytest
 
+from testing.live import aws_evidence
+from testing.live.aws_evidence import ACCOUNT, Asked
 from tests.deploy import iam
 from tests.deploy.iam import Policy
-from tests.support import aws_evidence
-from tests.support.aws_evidence import ACCOUNT, Asked
 
 NEEDS_NO_PERMISSION = {"sts:GetCallerIdentity"}
 # Names that tests give and that do not begin with humangov-. The README says what to do about such names.

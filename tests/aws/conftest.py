@@ -9,7 +9,7 @@ import pytest
 from humangov.bundle import Bundle, bundle
 
 from sandbox.handle import Sandbox
-from tests.aws.world import Sdk, World
+from testing.reconciler.world import Sdk, World
 
 
 @pytest.fixture(scope="session")

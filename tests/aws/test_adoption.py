@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.aws import snapshot
-from tests.aws.by_hand import (
+from testing.reconciler import snapshot
+from testing.reconciler.by_hand import (
     FULL_ACCESS,
     FUNCTION,
     GROUP,
@@ -25,7 +25,7 @@ from tests.aws.by_hand import (
     mapping_of,
     stream_arn,
 )
-from tests.aws.world import REGION, Fault, World, error, on
+from testing.reconciler.world import REGION, Fault, World, error, on
 
 
 def test_the_walkthroughs_function_and_trigger_are_taken_over_and_brought_in_step(world: World) -> None:

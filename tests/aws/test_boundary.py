@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.aws.world import Fault, World, denied, error, on
+from testing.reconciler.world import Fault, World, denied, error, on
 
 ROLE = "humangov-california-delete-file-us-east-1"
 ANOTHER = "arn:aws:iam::aws:policy/AdministratorAccess"

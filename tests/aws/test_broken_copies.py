@@ -1,4 +1,4 @@
-"""What has to hold of a life (tests/aws/life.py) and of a crash is seen to fail, on an operator broken for it."""
+"""What has to hold of a life (testing/reconciler/random_lives.py) and of a crash is seen to fail, on an operator broken for it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from humangov.api import spec as tenants
 from humangov.aws import function, log_group, removal, role, trigger
 from humangov.reconcile import context, reconciler
 
-from tests.aws import matrix
-from tests.aws.drifts import DRIFTS, Drift
-from tests.aws.flows import MAIN
-from tests.aws.life import Life
-from tests.aws.world import World
+from testing.reconciler import matrix
+from testing.reconciler.drifts import DRIFTS, Drift
+from testing.reconciler.flows import MAIN
+from testing.reconciler.random_lives import Life
+from testing.reconciler.world import World
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def test_what_always_holds_is_seen_to_fail(
         live()
 
 
-# Of the crash matrix (tests/aws/matrix.py)
+# Of the crash matrix (testing/reconciler/matrix.py)
 
 
 def sets_the_retention_only_with_the_creation(patch: pytest.MonkeyPatch) -> None:

@@ -20,8 +20,8 @@ from humangov.leaks import remove
 from humangov.manager.leak_monitor import Lookout
 from humangov.manager.leak_monitor import look as look_once
 
-from tests.aws import snapshot
-from tests.aws.world import CLUSTER, REGION, Call, Fault, Killed, World, denied, on, throttled
+from testing.reconciler import snapshot
+from testing.reconciler.world import CLUSTER, REGION, Call, Fault, Killed, World, denied, on, throttled
 
 NAME = "humangov-california-delete-file"
 READS = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.aws.world import Killed, World
+from testing.reconciler.world import Killed, World
 
 
 def test_killed_again_and_again_it_ends_well_all_the_same(world: World) -> None:

@@ -16,8 +16,8 @@ from humangov.api.spec import FINALIZER
 from humangov.aws.clients import ACTIONS
 from humangov.reconcile.reconciler import reconcile
 
-from tests.aws import snapshot
-from tests.aws.world import CLUSTER, NAMESPACE, Call, Fault, Killed, World, denied, error, on, throttled
+from testing.reconciler import snapshot
+from testing.reconciler.world import CLUSTER, NAMESPACE, Call, Fault, Killed, World, denied, error, on, throttled
 
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"

@@ -17,8 +17,8 @@ from humangov.aws.stream_lag import Delivered
 from humangov.manager import stream_lag_monitor
 from humangov.manager.stream_lag_monitor import Delivery, judge
 
-from tests.aws.drifts import NAME
-from tests.aws.world import CLUSTER, Fault, World, denied, on, throttled
+from testing.reconciler.drifts import NAME
+from testing.reconciler.world import CLUSTER, Fault, World, denied, on, throttled
 
 MINUTE, HOUR = 60.0, 3600.0
 READ = "cloudwatch:GetMetricData"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from humangov.api.spec import RECONCILE_ANNOTATION
 
-from tests.aws import snapshot
-from tests.aws.drifts import DRIFTS, Drift, configure
-from tests.aws.world import Fault, World, on, throttled
+from testing.reconciler import snapshot
+from testing.reconciler.drifts import DRIFTS, Drift, configure
+from testing.reconciler.world import Fault, World, on, throttled
 
 SHALLOW = [drift for drift in DRIFTS if not drift.deep]
 DEEP = [drift for drift in DRIFTS if drift.deep]

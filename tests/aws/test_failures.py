@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.aws.world import Fault, World, denied, error, on
+from testing.reconciler.world import Fault, World, denied, error, on
 
 WARNING, COUNT = "FailuresRedriven", "s3:ListBucket"
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.aws import snapshot
-from tests.aws.world import Fault, World, on, throttled
+from testing.reconciler import snapshot
+from testing.reconciler.world import Fault, World, on, throttled
 
 NAME = "humangov-california-delete-file"
 OWNER = {"humangov.io/tenant": "test-cluster/humangov/california"}

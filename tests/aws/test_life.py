@@ -1,4 +1,4 @@
-"""Lives of a tenant that Hypothesis draws; tests/aws/life.py says of what, and what always holds.
+"""Lives of a tenant that Hypothesis draws; testing/reconciler/random_lives.py says of what, and what always holds.
 
 The same lives in each run; HUMANGOV_LIVES=500 draws so many others, and prints how to have a failing one again.
 """
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.aws.life import Life
-from tests.aws.world import World
+from testing.reconciler.random_lives import Life
+from testing.reconciler.world import World
 
 LIVES, STEPS = 12, 12
 # A failing life is told as it was: to make it shorter takes minutes, and is asked for with HUMANGOV_LIVES.

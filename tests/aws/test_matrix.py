@@ -11,9 +11,9 @@ from typing import TypeVar
 
 import pytest
 
-from tests.aws import matrix
-from tests.aws.flows import FLOWS, MAIN, REPAIRS, Flow
-from tests.aws.world import World
+from testing.reconciler import matrix
+from testing.reconciler.flows import FLOWS, MAIN, REPAIRS, Flow
+from testing.reconciler.world import World
 
 FAILURES_OF_A_MAIN_FLOW, FAILURES_OF_A_DRIFT = 12, 2
 Worlds = Callable[[], World]

@@ -14,8 +14,8 @@ import pytest
 from humangov.api.allowed_names import AllowedNames, Patterns
 from humangov.reconcile.outcome import Outcome
 
-from tests.aws import snapshot
-from tests.aws.world import CLUSTER, Fault, World, denied, error, on
+from testing.reconciler import snapshot
+from testing.reconciler.world import CLUSTER, Fault, World, denied, error, on
 
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"

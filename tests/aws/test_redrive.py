@@ -23,11 +23,11 @@ from humangov.cli.main import main
 from humangov.redrive.redrive import RefusedError, Summary, redrive
 from moto import mock_aws
 
-from tests import stream_events
-from tests.event_source import destination
-from tests.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
-from tests.event_source.mapping import trigger
-from tests.stream_events import employee
+from testing.event_source import destination
+from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.mapping import trigger
+from testing.lambda_runtime import stream_events
+from testing.lambda_runtime.stream_events import employee
 from tests.unit import make
 
 REMOVED_AT = (datetime.now(UTC) + timedelta(hours=1)).timestamp()  # every file made in these tests is older

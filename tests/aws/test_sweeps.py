@@ -12,7 +12,7 @@ from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
 from humangov.reconcile import sweep_objects
 
-from tests.aws.world import Fault, Killed, World, denied, on
+from testing.reconciler.world import Fault, Killed, World, denied, on
 
 TEMPLATE = {
     "metadata": {"labels": {"team": "records"}},

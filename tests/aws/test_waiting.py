@@ -17,8 +17,8 @@ from humangov.aws.clients import ACTIONS
 from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError
 
-from tests.aws import snapshot
-from tests.aws.world import Call, Fault, World, answer_lost, denied, error, on, throttled
+from testing.reconciler import snapshot
+from testing.reconciler.world import Call, Fault, World, answer_lost, denied, error, on, throttled
 
 NAME = "humangov-california-delete-file"
 

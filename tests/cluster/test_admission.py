@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from sandbox.recorder import Call, Recorder
+from testing.live.account import Account
+from testing.live.states import Cluster, States, condition
+from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
-from tests.support.account import Account
-from tests.support.states import Cluster, States, condition
-from tests.support.waiting import wait_for
 
 
 @contextlib.contextmanager

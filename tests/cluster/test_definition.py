@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from tests.support.states import Cluster, Resource, States, condition
+from testing.live.states import Cluster, Resource, States, condition
 
 Change = Callable[[Resource], Any]
 

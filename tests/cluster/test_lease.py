@@ -18,8 +18,8 @@ from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NA
 
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.serviceaccount import kubeconfig_for
-from tests.support.states import Cluster
-from tests.support.waiting import wait_for
+from testing.live.states import Cluster
+from testing.live.waiting import wait_for
 
 Lease = dict[str, Any]
 

@@ -19,13 +19,13 @@ from sandbox import local_operator
 from sandbox.local_operator import SERVICE_ACCOUNT, LocalOperator, OperatorError
 from sandbox.paths import REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
+from testing.live.account import Account
+from testing.live.audit_permissions import LACKING_PREFIX, Right, rendered
+from testing.live.states import FINALIZER, Cluster, States, brief, condition
+from testing.live.sweeps import ACCOUNT as SWEEPER
+from testing.live.sweeps import template
+from testing.live.waiting import wait_for
 from tests.conftest import StartOperator, bugs_told, installed
-from tests.support.account import Account
-from tests.support.audit_rights import LACKING_PREFIX, Right, rendered
-from tests.support.states import FINALIZER, Cluster, States, brief, condition
-from tests.support.sweeps import ACCOUNT as SWEEPER
-from tests.support.sweeps import template
-from tests.support.waiting import wait_for
 
 # What every authenticated user may: ask who they are and what they may.
 EVERYBODY = {

@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 from sandbox.paths import REPOSITORY
+from testing.live.account import Account
+from testing.live.states import Cluster, Resource, States, condition, is_ready, kstatus_problems
+from testing.live.waiting import wait_for
 from tests.conftest import StartOperator, World
-from tests.support.account import Account
-from tests.support.states import Cluster, Resource, States, condition, is_ready, kstatus_problems
-from tests.support.waiting import wait_for
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from sandbox.paths import REPOSITORY
+from testing.live.states import Cluster
 from tests.deploy.chart import NAMESPACE, Asked
-from tests.support.states import Cluster
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from humangov.manager.metrics import Metrics
 
 from deploy.render import values_table, variables
 from sandbox.paths import REPOSITORY
+from testing.live.states import Cluster
 from tests.deploy.chart import (
     CHART,
     Asked,
@@ -39,7 +40,6 @@ from tests.deploy.chart import (
     sweep_template,
 )
 from tests.deploy.openapi import Schemas
-from tests.support.states import Cluster
 
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 BOUNDARY = "arn:aws-us-gov:iam::123456789012:policy/humangov-boundary"

@@ -24,9 +24,9 @@ from humangov.cleanup.references import FAILURES_PREFIX
 
 from sandbox import emulator
 from sandbox.paths import AWS_VENV
+from testing.live.aws_evidence import KNOW_NO_RESOURCE
 from tests.deploy import iam
 from tests.deploy.iam import Context, Policy, allowed, listed, matches, trusted
-from tests.support.aws_evidence import KNOW_NO_RESOURCE
 
 PARTITION, REGION, ACCOUNT, ELSEWHERE = "aws-us-gov", "us-gov-west-1", "123456789012", "999999999999"
 ISSUER = f"oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"

@@ -24,9 +24,9 @@ from humangov.bundle import bundle
 
 from sandbox import emulator, ports
 from sandbox.paths import Layout
-from tests.aws.world import Sdk, World
+from testing.live.waiting import wait_for
+from testing.reconciler.world import Sdk, World
 from tests.deploy import iam
-from tests.support.waiting import wait_for
 
 ACCOUNT, REGION = emulator.ACCOUNT, emulator.REGION
 ISSUER = f"oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"

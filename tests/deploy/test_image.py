@@ -33,9 +33,9 @@ from humangov.bundle import bundle
 from sandbox import ports
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.paths import REPOSITORY
-from tests.support.account import REGION, Account
-from tests.support.states import States
-from tests.support.waiting import wait_for
+from testing.live.account import REGION, Account
+from testing.live.states import States
+from testing.live.waiting import wait_for
 
 DOCKERFILE = REPOSITORY / "Dockerfile"
 

@@ -30,10 +30,10 @@ from sandbox import local_operator
 from sandbox.handle import Sandbox
 from sandbox.paths import REPOSITORY, ROOT_VARIABLE
 from sandbox.serviceaccount import kubeconfig_for
+from testing.live.account import Account
+from testing.live.states import Cluster, States
+from testing.live.waiting import wait_for
 from tests.deploy.chart import CHART, Document, Values, render, run_helm
-from tests.support.account import Account
-from tests.support.states import Cluster, States
-from tests.support.waiting import wait_for
 
 DEFINITION = "customresourcedefinition/humangovstates.humangov.io"
 

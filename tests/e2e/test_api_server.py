@@ -20,10 +20,10 @@ from sandbox.local_operator import LocalOperator
 from sandbox.paths import REPOSITORY, ROOT_VARIABLE, Layout
 from sandbox.serviceaccount import kubeconfig_for
 from sandbox.state import load
+from testing.live.account import Account
+from testing.live.states import Cluster, States, is_ready
+from testing.live.waiting import wait_for
 from tests.conftest import Print
-from tests.support.account import Account
-from tests.support.states import Cluster, States, is_ready
-from tests.support.waiting import wait_for
 
 NAMESPACE = "humangov"
 

@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 from sandbox.paths import BUILD, REPOSITORY
+from testing.live.account import Account
+from testing.live.states import States
+from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
-from tests.support.account import Account
-from tests.support.states import States
-from tests.support.waiting import wait_for
 
 CLUSTER = "collected"
 

@@ -17,10 +17,10 @@ import pytest
 
 from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder
+from testing.live.account import Account
+from testing.live.faults import AtWrite, Hang
+from testing.live.states import FINALIZER, States, kstatus_problems
 from tests.conftest import Print, StartOperator
-from tests.support.account import Account
-from tests.support.faults import AtWrite, Hang
-from tests.support.states import FINALIZER, States, kstatus_problems
 
 TEN = [f"state-{number}" for number in range(10)]
 

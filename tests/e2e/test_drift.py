@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from testing.live.states import condition
+from testing.live.waiting import wait_for
 from tests.conftest import World
-from tests.support.states import condition
-from tests.support.waiting import wait_for
 
 Act = Callable[[World], Any]
 

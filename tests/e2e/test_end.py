@@ -10,10 +10,10 @@ import secrets
 import time
 from pathlib import Path
 
+from testing.live.account import OWNER_TAG, Account
+from testing.live.states import Cluster, States
+from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator, World
-from tests.support.account import OWNER_TAG, Account
-from tests.support.states import Cluster, States
-from tests.support.waiting import wait_for
 
 
 def stream_of(account: Account, state: str) -> bool:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 
 from sandbox.recorder import Recorder
+from testing.live.account import Account
+from testing.live.faults import Refuse
+from testing.live.states import States, condition, is_ready
+from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator
-from tests.support.account import Account
-from tests.support.faults import Refuse
-from tests.support.states import States, condition, is_ready
-from tests.support.waiting import wait_for
 
 COUNT = 50
 MISSING = "state-25"

@@ -13,10 +13,10 @@ import pytest
 from sandbox import local_operator
 from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder
+from testing.live.account import Account
+from testing.live.states import Cluster, States
+from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
-from tests.support.account import Account
-from tests.support.states import Cluster, States
-from tests.support.waiting import wait_for
 
 
 @pytest.fixture

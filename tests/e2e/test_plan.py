@@ -15,10 +15,10 @@ import yaml
 
 from sandbox.paths import BUILD, REPOSITORY
 from sandbox.recorder import Recorder
+from testing.live.account import Account
+from testing.live.states import Cluster, Resource
+from testing.live.waiting import wait_for
 from tests.conftest import World
-from tests.support.account import Account
-from tests.support.states import Cluster, Resource
-from tests.support.waiting import wait_for
 
 Plan = Callable[..., subprocess.CompletedProcess[str]]
 

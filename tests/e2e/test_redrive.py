@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 
 from sandbox.paths import BUILD, REPOSITORY
-from tests import stream_events
+from testing.event_source import destination
+from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.mapping import trigger
+from testing.lambda_runtime import stream_events
+from testing.lambda_runtime.stream_events import employee
+from testing.live.states import Cluster, condition
+from testing.live.waiting import wait_for
 from tests.conftest import World
-from tests.event_source import destination
-from tests.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
-from tests.event_source.mapping import trigger
-from tests.stream_events import employee
-from tests.support.states import Cluster, condition
-from tests.support.waiting import wait_for
 
 Humangov = Callable[..., "subprocess.CompletedProcess[str]"]
 

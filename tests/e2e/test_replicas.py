@@ -1,7 +1,8 @@
 """Two and three operators of one installation: one works, the others stand by, whatever happens to the one.
 
 On the real API server, whose audit log tells the replicas apart by their tokens, the emulated AWS behind a recorder for
-each, and the operators as processes of one machine. It can't show a network that is cut: tests/unit/test_leader_election.py does.
+each, and the operators as processes of one machine. It can't show a network that is cut:
+tests/unit/test_leader_election.py does.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
 from sandbox.proxy import Handler, Layer, Request, Response
 from sandbox.recorder import Recorder
+from testing.live.account import Account
+from testing.live.faults import AtWrite
+from testing.live.states import Audit, States
+from testing.live.waiting import wait_for
 from tests.conftest import Print, bugs_told
-from tests.support.account import Account
-from tests.support.faults import AtWrite
-from tests.support.states import Audit, States
-from tests.support.waiting import wait_for
 
 TEN = [f"state-{number}" for number in range(10)]
 WORKS, STANDS_BY = b"watching humangovstates", b"waiting for the lease"

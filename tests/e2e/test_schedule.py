@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from testing.live.account import Account
+from testing.live.states import Audit, States
+from testing.live.sweeps import ACCOUNT, template
+from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
-from tests.support.account import Account
-from tests.support.states import Audit, States
-from tests.support.sweeps import ACCOUNT, template
-from tests.support.waiting import wait_for
 
 SELECTOR = "/spec/jobTemplate/spec/template/spec/nodeSelector"
 LATER = {"op": "add", "path": "/spec/jobTemplate/spec/template/spec/containers/0/env/-"}

@@ -17,10 +17,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from sandbox import ports
 from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder, by_operation
+from testing.live.account import Account
+from testing.live.states import Audit, States, condition
+from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator
-from tests.support.account import Account
-from tests.support.states import Audit, States, condition
-from tests.support.waiting import wait_for
 
 THREE = ("california", "florida", "staging")
 

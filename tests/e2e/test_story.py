@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from testing.live.waiting import wait_for
 from tests.conftest import Print, World
-from tests.support.waiting import wait_for
 
 
 @pytest.fixture

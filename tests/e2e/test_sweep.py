@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from sandbox.proxy import Proxy
+from testing.live.account import Account
+from testing.live.states import States, condition
+from testing.live.sweeps import ACCOUNT, LaterLayer, Pods, template
+from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator
-from tests.support.account import Account
-from tests.support.states import States, condition
-from tests.support.sweeps import ACCOUNT, LaterLayer, Pods, template
-from tests.support.waiting import wait_for
 
 STATES = ("california", "florida", "texas")
 FILES, ORPHANS = 1000, 100  # of each

@@ -18,10 +18,10 @@ import pytest
 from sandbox import local_operator
 from sandbox.handle import Sandbox
 from sandbox.proxy import Handler, Proxy, Request, Response
+from testing.live.account import Account
+from testing.live.states import States, is_ready
+from testing.live.waiting import wait_for
 from tests.conftest import Print
-from tests.support.account import Account
-from tests.support.states import States, is_ready
-from tests.support.waiting import wait_for
 
 _EXPIRED = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410,
             "message": "too old resource version: 1 (2)"}  # fmt: skip

@@ -18,9 +18,9 @@ from sandbox.emulator import REGION, SECRET
 from sandbox.handle import Sandbox
 from sandbox.proxy import Proxy
 from sandbox.weather import Forecast, Weather, layer, under_boto3
+from testing.live.account import Account
+from testing.live.states import States
 from tests.conftest import StartOperator
-from tests.support.account import Account
-from tests.support.states import States
 
 # Without what depends on the clock: then each call has the same weather, whenever it is made.
 ROUGH = Forecast(

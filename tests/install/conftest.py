@@ -22,9 +22,9 @@ from sandbox.images import Builder
 from sandbox.node import packages
 from sandbox.paths import BUILD, ROOT_VARIABLE, Layout
 from sandbox.release import NAME, Release, values_on_node
-from tests.support.account import Account
-from tests.support.states import Audit, Cluster, States
-from tests.support.waiting import wait_for
+from testing.live.account import Account
+from testing.live.states import Audit, Cluster, States
+from testing.live.waiting import wait_for
 
 
 @pytest.fixture(scope="session")

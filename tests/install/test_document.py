@@ -21,9 +21,9 @@ from sandbox import local_operator
 from sandbox.handle import Sandbox
 from sandbox.paths import REPOSITORY
 from sandbox.release import Release
-from tests.support.account import Account
-from tests.support.states import Cluster, States
-from tests.support.waiting import wait_for
+from testing.live.account import Account
+from testing.live.states import Cluster, States
+from testing.live.waiting import wait_for
 
 DOCUMENT = REPOSITORY / "docs" / "install.md"
 NAMESPACE = "humangov"

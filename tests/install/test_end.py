@@ -16,8 +16,8 @@ from sandbox.images import Builder
 from sandbox.node import cgroups, containerd, kubelet, packages, remains
 from sandbox.paths import ROOT_VARIABLE, Layout
 from sandbox.state import load
-from tests.support.states import Cluster
-from tests.support.waiting import wait_for
+from testing.live.states import Cluster
+from testing.live.waiting import wait_for
 
 POD = """
 apiVersion: v1

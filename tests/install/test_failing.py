@@ -19,11 +19,11 @@ from sandbox.node.kubelet import NODE
 from sandbox.proxy import Handler, Request, Response
 from sandbox.recorder import Recorder
 from sandbox.release import HelmError, Release, role_arn
+from testing.live.account import Account
+from testing.live.states import Audit, Cluster, States, condition
+from testing.live.waiting import wait_for
 from tests.conftest import Print
 from tests.install.conftest import Install, wait_erased, with_environment, with_values
-from tests.support.account import Account
-from tests.support.states import Audit, Cluster, States, condition
-from tests.support.waiting import wait_for
 
 COUNT = 20
 NAMES = [f"state-{number:02}" for number in range(COUNT)]

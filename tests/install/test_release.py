@@ -17,10 +17,10 @@ import yaml
 from sandbox import local_operator
 from sandbox.handle import Sandbox
 from sandbox.release import CHART, NAME, HelmError, Release
+from testing.live.account import Account
+from testing.live.states import Audit, Cluster, States
+from testing.live.waiting import wait_for
 from tests.install.conftest import Install, wait_erased, with_values
-from tests.support.account import Account
-from tests.support.states import Audit, Cluster, States
-from tests.support.waiting import wait_for
 
 DEFINITION = "humangovstates.humangov.io"
 

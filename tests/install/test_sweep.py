@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from testing.live.account import Account
+from testing.live.states import States, condition
+from testing.live.waiting import wait_for
 from tests.conftest import Print
 from tests.install.conftest import Install
-from tests.support.account import Account
-from tests.support.states import States, condition
-from tests.support.waiting import wait_for
 
 
 def test_a_sweep_and_the_last_look_at_the_stream_run_in_pods_of_their_own(

@@ -22,8 +22,8 @@ from humangov.bundle import bundle
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
-from tests.runtime_api import Invocation, RunningFunction
-from tests.stream_events import Item
+from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
+from testing.lambda_runtime.stream_events import Item
 
 ACCOUNT = "123456789012"
 ASKED_ONCE = "GetBucketVersioning"

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from tests.stream_events import batch, employee, failures, remove
+from testing.lambda_runtime.stream_events import batch, employee, failures, remove
 
 from .conftest import (
     Answer,

@@ -17,15 +17,15 @@ import pytest
 from humangov.aws import trigger as trigger_of
 from humangov.aws.policy import cleanup_policy
 
-from tests.event_source import destination, mapping, rights
-from tests.event_source.answers import Answer, number_of
-from tests.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
-from tests.event_source.functions import under_lambda
-from tests.event_source.mapping import trigger
-from tests.event_source.source import SHARD, Clock, EventSource, ThrottledError, redeliver
-from tests.event_source.story import our_settings
-from tests.runtime_api import TIMED_OUT
-from tests.stream_events import Event, batch, employee, insert, modify, remove
+from testing.event_source import destination, mapping, permissions
+from testing.event_source.answers import Answer, number_of
+from testing.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
+from testing.event_source.functions import under_lambda
+from testing.event_source.mapping import trigger
+from testing.event_source.source import SHARD, Clock, EventSource, ThrottledError, redeliver
+from testing.event_source.story import our_settings
+from testing.lambda_runtime.runtime_api import TIMED_OUT
+from testing.lambda_runtime.stream_events import Event, batch, employee, insert, modify, remove
 from tests.unit import make
 
 from .conftest import Answer as HttpAnswer
@@ -419,35 +419,35 @@ def the_stream() -> str:
 
 
 def test_the_generated_role_lets_lambda_read_the_stream() -> None:
-    rights.check_stream(generated_policy(), stream_arn=the_stream())
+    permissions.check_stream(generated_policy(), stream_arn=the_stream())
 
 
-@pytest.mark.parametrize("action", rights.STREAM_ACTIONS)
+@pytest.mark.parametrize("action", permissions.STREAM_ACTIONS)
 def test_without_any_one_of_the_four_stream_rights_lambda_refuses_the_mapping(action: str) -> None:
     policy = generated_policy()
     for statement in policy["Statement"]:
         if isinstance(statement["Action"], list):
             statement["Action"] = [one for one in statement["Action"] if one != f"dynamodb:{action}"]
 
-    with pytest.raises(rights.NoRightsError, match=f"Please ensure the role can perform .* Missing: {action}$"):
-        rights.check_stream(policy, stream_arn=the_stream())
+    with pytest.raises(permissions.NoRightsError, match=f"Please ensure the role can perform .* Missing: {action}$"):
+        permissions.check_stream(policy, stream_arn=the_stream())
 
 
 def test_the_generated_role_cannot_read_another_tables_stream() -> None:
     another = the_stream().replace("table/", "table/another-")
 
     with pytest.raises(
-        rights.NoRightsError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
+        permissions.NoRightsError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
     ):
-        rights.check_stream(generated_policy(), stream_arn=another)
+        permissions.check_stream(generated_policy(), stream_arn=another)
 
 
 def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
     policy = generated_policy()
     policy["Statement"].append({"Effect": "Deny", "Action": "dynamodb:GetRecords", "Resource": "*"})
 
-    with pytest.raises(rights.NoRightsError, match=r"Missing: GetRecords$"):
-        rights.check_stream(policy, stream_arn=the_stream())
+    with pytest.raises(permissions.NoRightsError, match=r"Missing: GetRecords$"):
+        permissions.check_stream(policy, stream_arn=the_stream())
 
 
 @pytest.mark.parametrize(
@@ -460,15 +460,15 @@ def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
 def test_a_destination_needs_the_right_to_write_and_to_list(statement: dict[str, str], missing: str) -> None:
     policy = {"Statement": [{"Effect": "Allow", **statement}]}
 
-    with pytest.raises(rights.NoRightsError, match=missing):
-        rights.check_destination(policy, bucket="files", uuid="1")
+    with pytest.raises(permissions.NoRightsError, match=missing):
+        permissions.check_destination(policy, bucket="files", uuid="1")
 
 
 def test_the_generated_role_lets_lambda_write_failures_to_the_tenants_bucket_and_to_no_other() -> None:
-    rights.check_destination(generated_policy(), bucket=make.names().tenant.bucket.name, uuid="1")
+    permissions.check_destination(generated_policy(), bucket=make.names().tenant.bucket.name, uuid="1")
 
-    with pytest.raises(rights.NoRightsError):
-        rights.check_destination(generated_policy(), bucket="another", uuid="1")
+    with pytest.raises(permissions.NoRightsError):
+        permissions.check_destination(generated_policy(), bucket="another", uuid="1")
 
 
 @pytest.mark.parametrize("sid", ["KeepFailedInvocations", "FindTheBucketOfFailures"])
@@ -476,8 +476,8 @@ def test_without_either_statement_lambda_could_not_write_failures(sid: str) -> N
     policy = generated_policy()
     kept = [one for one in policy["Statement"] if one["Sid"] != sid]
 
-    with pytest.raises(rights.NoRightsError):
-        rights.check_destination(policy | {"Statement": kept}, bucket=make.names().tenant.bucket.name, uuid="1")
+    with pytest.raises(permissions.NoRightsError):
+        permissions.check_destination(policy | {"Statement": kept}, bucket=make.names().tenant.bucket.name, uuid="1")
 
 
 def test_failures_go_to_the_bucket_that_the_manifest_names_and_the_role_may_write_there_alone() -> None:
@@ -486,9 +486,9 @@ def test_failures_go_to_the_bucket_that_the_manifest_names_and_the_role_may_writ
     policy = cleanup_policy(names, table_key_arn=None)
 
     assert mapping.trigger(settings, stream_arn=the_stream()).failures_bucket == "all-failures"
-    rights.check_destination(policy, bucket="all-failures", uuid="1")
-    with pytest.raises(rights.NoRightsError):
-        rights.check_destination(policy, bucket=names.tenant.bucket.name, uuid="1")
+    permissions.check_destination(policy, bucket="all-failures", uuid="1")
+    with pytest.raises(permissions.NoRightsError):
+        permissions.check_destination(policy, bucket=names.tenant.bucket.name, uuid="1")
 
 
 # The zip behind it, on moto.

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.stream_events import batch, employee, failures, insert, modify, remove
+from testing.lambda_runtime.stream_events import batch, employee, failures, insert, modify, remove
 
 from .conftest import Answer, Call, Fault, Forward, MakeWorld, World, always, broken_off, json_error
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.runtime_api import InitError
-from tests.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
+from testing.lambda_runtime.runtime_api import InitError
+from testing.lambda_runtime.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
 
 from .conftest import Answer, Call, Forward, StartFunction, World
 

@@ -1,7 +1,7 @@
 """Whatever happens: no live file is ever gone, and in the end exactly the files of live records remain.
 
 The zip's code runs in this process, on the event source's fake clock, behind a table and a bucket in memory
-(`tests.event_source.tenant`): thousands of lives a minute, which the zip in its own process could not. Not shown here:
+(`testing.event_source.tenant`): thousands of lives a minute, which the zip in its own process could not. Not shown here:
 AWS's runtime client, HTTP, stale reads. `test_event_source.py` has the same zip under the runtime client.
 
 Two limits are the function's own, and documented. Between the guard's read and the erasure no removed record comes back
@@ -20,10 +20,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import events
-from tests.event_source.answers import Answer
-from tests.event_source.decisions import Reading
-from tests.event_source.source import pause_seconds
-from tests.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
+from testing.event_source.answers import Answer
+from testing.event_source.decisions import Reading
+from testing.event_source.source import pause_seconds
+from testing.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
 
 IDS = st.sampled_from([f"{one}" for one in range(6)])
 STEPS: st.SearchStrategy[Step] = st.one_of(

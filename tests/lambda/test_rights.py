@@ -31,12 +31,12 @@ from humangov.redrive.redrive import Summary, redrive
 
 from sandbox import emulator, ports
 from sandbox.paths import Layout
-from tests.event_source import destination
-from tests.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
-from tests.event_source.mapping import trigger
-from tests.runtime_api import Invocation, RunningFunction
-from tests.stream_events import batch, employee, failures, remove
-from tests.support.waiting import wait_for
+from testing.event_source import destination
+from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.mapping import trigger
+from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
+from testing.lambda_runtime.stream_events import batch, employee, failures, remove
+from testing.live.waiting import wait_for
 
 TABLE, BUCKET, PREFIX = "california", "california-files", "people/"
 LATE = 1200

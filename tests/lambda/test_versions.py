@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.stream_events import batch, employee, failures, insert, remove
+from testing.lambda_runtime.stream_events import batch, employee, failures, insert, remove
 
 from .conftest import ASKED_ONCE, Answer, Call, Forward, MakeWorld, StartFunction, World, always, xml_error
 

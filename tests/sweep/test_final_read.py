@@ -12,8 +12,8 @@ from botocore.exceptions import ClientError
 from humangov.aws.data_plane import AwsClients
 from humangov.final_read.final_read import LastLook, last_look
 
-from tests.stream_events import employee
-from tests.sweep.world import START, World, clients
+from testing.lambda_runtime.stream_events import employee
+from testing.sweep_world import START, World, clients
 
 SINCE = datetime.fromtimestamp(START - 900, UTC)
 NOW = datetime.fromtimestamp(START - 60, UTC)

@@ -21,7 +21,7 @@ from humangov.sweep.progress import FailedError, StoppedError
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from tests.sweep.world import DAY, HOUR, Killed, World
+from testing.sweep_world import DAY, HOUR, Killed, World
 from tests.unit import make
 
 KINDS = ("hire", "fire", "change", "move", "minutes")

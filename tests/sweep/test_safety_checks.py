@@ -26,7 +26,7 @@ from humangov.sweep.progress import FailedError, StoppedError, s3_time
 from humangov.sweep.safety_checks import Brake, Facts, brakes
 from humangov.sweep.scratch_db import Scratch
 
-from tests.sweep.world import DAY, HOUR, World, clients
+from testing.sweep_world import DAY, HOUR, World, clients
 from tests.unit import make
 
 FILES = 60

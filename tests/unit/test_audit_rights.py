@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.paths import Layout
-from tests.support.audit_rights import LogError, Right, fits, lines_of_the_run, mark, requests, rights
+from testing.live.audit_permissions import LogError, Right, fits, lines_of_the_run, mark, requests, rights
 
 OPERATOR = "system:serviceaccount:humangov:humangov-operator"
 GET_LEASE = Right(

@@ -21,7 +21,7 @@ from humangov.cleanup.records import read_change
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
+from testing.lambda_runtime.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
 
 SETTINGS = Settings(tenant="uid/humangov/california", table="california", bucket="files")
 

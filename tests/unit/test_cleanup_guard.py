@@ -15,7 +15,7 @@ from humangov.cleanup.guard import Sight, age_verdict, is_late, look, verdict, w
 from humangov.cleanup.records import RecordKey, Stake, read_change, record_id
 from humangov.cleanup.versions import Version
 
-from tests.stream_events import employee, remove
+from testing.lambda_runtime.stream_events import employee, remove
 
 SETTINGS = Settings(tenant="t", table="california", bucket="b")
 

@@ -7,7 +7,7 @@ from humangov.cleanup import receipt_lines
 from humangov.cleanup.environment import Settings
 from humangov.cleanup.records import read_change
 
-from tests.stream_events import employee, modify, number_of, remove
+from testing.lambda_runtime.stream_events import employee, modify, number_of, remove
 
 SETTINGS = Settings(tenant="uid/ns/california", table="california", bucket="files")
 

@@ -8,7 +8,7 @@ import pytest
 from humangov.cleanup.environment import Settings
 from humangov.cleanup.records import Change, MalformedError, read_change, record_id, sequence_number, stakes
 
-from tests.stream_events import Event, employee, insert, modify, number_of, remove
+from testing.lambda_runtime.stream_events import Event, employee, insert, modify, number_of, remove
 
 SETTINGS = Settings(tenant="t", table="california", bucket="b")
 

@@ -23,7 +23,7 @@ from humangov.cleanup.versions import Version, hold, list_versions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stream_events import batch, employee, failures, remove
+from testing.lambda_runtime.stream_events import batch, employee, failures, remove
 
 SETTINGS = Settings(tenant="t", table="california", bucket="b")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

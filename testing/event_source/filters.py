@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.event_source.mapping import Pattern
+from testing.event_source.mapping import Pattern
 
 _ABSENT = object()
 

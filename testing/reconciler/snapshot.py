@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.aws.world import World
+from testing.reconciler.world import World
 
 _FUNCTION = (
     "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",

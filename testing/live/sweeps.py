@@ -19,8 +19,8 @@ from multidict import CIMultiDict
 from sandbox.paths import BUILD, REPOSITORY
 from sandbox.proxy import Handler, Layer, Request, Response
 from sandbox.serviceaccount import kubeconfig_for
-from tests.support.states import Cluster
-from tests.support.waiting import wait_for
+from testing.live.states import Cluster
+from testing.live.waiting import wait_for
 
 ACCOUNT = "humangov-operator-sweep"
 

@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.event_source import batches, decisions, destination
-from tests.event_source.answers import Answer, failed_from, number_of
-from tests.event_source.batches import Record
-from tests.event_source.decisions import Attempt, GivenUp, Reading
-from tests.event_source.filters import passes
-from tests.event_source.mapping import PAYLOAD_BYTES, Trigger
+from testing.event_source import batches, decisions, destination
+from testing.event_source.answers import Answer, failed_from, number_of
+from testing.event_source.batches import Record
+from testing.event_source.decisions import Attempt, GivenUp, Reading
+from testing.event_source.filters import passes
+from testing.event_source.mapping import PAYLOAD_BYTES, Trigger
 
 _REMEMBERED = 1000  # records of a lane that can come again
 SHARD = "shardId-00000001573689847184-864758bb"

@@ -31,7 +31,7 @@ from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.reconciler import reconcile
 from humangov.reconcile.settings import Settings
 
-from tests.support.aws_evidence import Evidence
+from testing.live.aws_evidence import Evidence
 
 CLUSTER = "test-cluster"
 REGION = "us-east-1"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from tests.aws.by_hand import adopting, by_hand
-from tests.aws.drifts import DRIFTS, Drift
-from tests.aws.world import World
+from testing.reconciler.by_hand import adopting, by_hand
+from testing.reconciler.drifts import DRIFTS, Drift
+from testing.reconciler.world import World
 
 _REFUSALS = frozenset({"denied", "unknown", "stale"})
 _TABLE = "humangov-california-dynamodb"

@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from humangov.kube.client import KubeError
 
-from tests.aws import snapshot
-from tests.aws.flows import Flow
-from tests.aws.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
+from testing.reconciler import snapshot
+from testing.reconciler.flows import Flow
+from testing.reconciler.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
 
 Worlds = Callable[[], World]
 _PASSES = 40

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from tests.event_source.answers import number_of
-from tests.event_source.batches import Record
-from tests.event_source.mapping import UNLIMITED, Trigger
+from testing.event_source.answers import number_of
+from testing.event_source.batches import Record
+from testing.event_source.mapping import UNLIMITED, Trigger
 
 RETRIES_EXHAUSTED = "RetryAttemptsExhausted"
 TOO_OLD = "RecordAgeExceeded"

@@ -13,12 +13,12 @@ from typing import Any
 from humangov.aws import trigger as trigger_of
 from humangov.bundle import bundle
 
-from tests.event_source.answers import Answer
-from tests.event_source.decisions import Reading
-from tests.event_source.functions import InProcess
-from tests.event_source.mapping import trigger
-from tests.event_source.source import Clock, EventSource, redeliver
-from tests.event_source.tenant import Faults, Tenant, no_faults
+from testing.event_source.answers import Answer
+from testing.event_source.decisions import Reading
+from testing.event_source.functions import InProcess
+from testing.event_source.mapping import trigger
+from testing.event_source.source import Clock, EventSource, redeliver
+from testing.event_source.tenant import Faults, Tenant, no_faults
 from tests.unit import make
 
 BUCKET = "california-files"

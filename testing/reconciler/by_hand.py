@@ -7,7 +7,7 @@ import json
 import zipfile
 from typing import Any
 
-from tests.aws.world import CLUSTER, World
+from testing.reconciler.world import CLUSTER, World
 
 FUNCTION = "HumanGovDeleteFile"
 GROUP = f"/aws/lambda/{FUNCTION}"

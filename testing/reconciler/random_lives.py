@@ -20,11 +20,11 @@ from humangov.kube.client import KubeError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.aws import snapshot
-from tests.aws.by_hand import TRUST
-from tests.aws.drifts import DRIFTS, GROUP, NAME, ROLE, Drift, function_arn, group_arn
-from tests.aws.matrix import neutral
-from tests.aws.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
+from testing.reconciler import snapshot
+from testing.reconciler.by_hand import TRUST
+from testing.reconciler.drifts import DRIFTS, GROUP, NAME, ROLE, Drift, function_arn, group_arn
+from testing.reconciler.matrix import neutral
+from testing.reconciler.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
 
 TABLE = "humangov-california-dynamodb"
 OTHER_TABLE, OTHER = "payroll", "payroll-cleanup"

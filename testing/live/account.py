@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from tests.support.states import Resource
+from testing.live.states import Resource
 
 REGION = "us-east-1"
 OWNER_TAG = "humangov.io/tenant"

@@ -16,7 +16,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from sandbox.handle import Sandbox
-from tests.support.waiting import wait_for
+from testing.live.waiting import wait_for
 
 GROUP, VERSION, PLURAL = "humangov.io", "v1", "humangovstates"
 FINALIZER = "humangov.io/cleanup"

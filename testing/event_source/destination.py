@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.event_source.answers import number_of
-from tests.event_source.batches import Record, payload
-from tests.event_source.decisions import GivenUp, created
-from tests.event_source.mapping import Trigger
+from testing.event_source.answers import number_of
+from testing.event_source.batches import Record, payload
+from testing.event_source.decisions import GivenUp, created
+from testing.event_source.mapping import Trigger
 
 
 def object_key(trigger: Trigger, *, shard: str, now: float, random: str) -> str:

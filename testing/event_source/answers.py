@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.event_source.batches import Record
+from testing.event_source.batches import Record
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from types import ModuleType
 from typing import Any, Self
 from unittest import mock
 
-from tests.event_source.answers import Answer
-from tests.event_source.mapping import PAYLOAD_BYTES
-from tests.event_source.source import Clock, Invoke
-from tests.runtime_api import Invocation, RunningFunction
+from testing.event_source.answers import Answer
+from testing.event_source.mapping import PAYLOAD_BYTES
+from testing.event_source.source import Clock, Invoke
+from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
 
 UNHANDLED = "Unhandled"
 """What Lambda calls an error of the function, and its death."""

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.aws import snapshot
-from tests.aws.world import World
+from testing.reconciler import snapshot
+from testing.reconciler.world import World
 
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"

@@ -23,9 +23,9 @@ import botocore.session
 from botocore.exceptions import ClientError, ConnectionClosedError
 from botocore.validate import validate_parameters
 
-from tests import stream_events
-from tests.event_source.functions import KilledError
-from tests.event_source.source import Clock
+from testing.event_source.functions import KilledError
+from testing.event_source.source import Clock
+from testing.lambda_runtime import stream_events
 
 PREFIX_OF_FAILURES = "aws/lambda/"
 Item = dict[str, Any]
