@@ -1,8 +1,8 @@
 """Whatever happens: no live file is ever gone, and in the end exactly the files of live records remain.
 
 The zip's code runs in this process, on the event source's fake clock, behind a table and a bucket in memory
-(`testing.event_source.tenant`): thousands of lives a minute, which the zip in its own process could not. Not shown here:
-AWS's runtime client, HTTP, stale reads. `test_event_source.py` has the same zip under the runtime client.
+(`testing.event_source.tenant`): thousands of lives a minute, which the zip in its own process could not. Not shown
+here: AWS's runtime client, HTTP, stale reads. `test_event_source.py` has the same zip under the runtime client.
 
 Two limits are the function's own, and documented. Between the guard's read and the erasure no removed record comes back
 here (the window of milliseconds). And a file is at least a second older than its record's removal: within the same
