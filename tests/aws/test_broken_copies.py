@@ -1,4 +1,4 @@
-"""What has to hold of a life (testing/reconciler/random_lives.py) and of a crash is seen to fail on a broken operator."""
+"""What has to hold of a life (testing/reconciler/random_lives.py) and of a crash fails on an operator broken for it."""
 
 from __future__ import annotations
 
