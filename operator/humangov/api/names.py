@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from humangov.api.arns import Arn
 from humangov.api.spec import Tenant
 
 OWNER_TAG = "humangov.io/tenant"
-
-
 ROLE_PATH = "/humangov/"
 
 
@@ -20,6 +19,11 @@ class Identity:
     region: str
     cluster: str
     partition: str = field(compare=False)
+
+    @property
+    def recorded(self) -> dict[str, str]:
+        """As status.aws."""
+        return {"accountID": self.account_id, "region": self.region, "cluster": self.cluster}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,9 +39,15 @@ class Names:
         return f"{self.identity.cluster}/{self.tenant.namespace}/{self.tenant.name}"
 
     def _arn(self, service: str, resource: str, *, region: str | None = None, account_id: str | None = None) -> str:
-        place = self.identity.region if region is None else region
-        account = self.identity.account_id if account_id is None else account_id
-        return f"arn:{self.identity.partition}:{service}:{place}:{account}:{resource}"
+        return str(
+            Arn(
+                partition=self.identity.partition,
+                service=service,
+                region=self.identity.region if region is None else region,
+                account_id=self.identity.account_id if account_id is None else account_id,
+                resource=resource,
+            )
+        )
 
     @property
     def table_arn(self) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from humangov.api.arns import parse_arn
 from humangov.api.times import parse_time
 
 GROUP, VERSION, KIND, PLURAL = "humangov.io", "v1", "HumanGovState", "humangovstates"
@@ -133,7 +134,8 @@ class Tenant:
     @property
     def account_id(self) -> str | None:
         """The AWS account that its objects are in, as far as it is known without asking."""
-        return self.recorded_account_id or (self.account.role_arn or "::::").split(":")[4] or None
+        role = parse_arn(self.account.role_arn or "")
+        return self.recorded_account_id or (role.account_id if role else None) or None
 
     @property
     def key(self) -> str:

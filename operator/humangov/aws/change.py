@@ -1,13 +1,14 @@
-"""What the resources' files have in common: a change to make, and what to tell people."""
+"""What the resources' files have in common: a change to make, and what each may need to know beside the tenant."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from humangov.api.arns import parse_arn
 from humangov.api.names import OWNER_TAG, Names
 
 
@@ -20,7 +21,7 @@ class Change:
     target: str  # the AWS object's name
     summary: str  # for people: "timeout 3 → 300 s"
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the SDK's method
-    adopts: bool = False  # it takes over what was made by someone else
+    adopts: bool = False  # what was made by someone else becomes the tenant's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,16 +35,17 @@ class Context:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags of every object that we make: the operator's, the tenant's, and the mark of ownership."""
+        """Tags of every object that we make: the operator's, the tenant's, and the ownership tag."""
         return {**self.default_tags, **self.names.tenant.tags, OWNER_TAG: self.names.owner}
 
 
 def boundary_of(arn: str | None, names: Names) -> str | None:
     """The permissions boundary in the tenant's account: a role's boundary is a policy of the role's own account."""
-    if arn is None or names.tenant.account.role_arn is None:
+    parsed = parse_arn(arn or "")
+    if parsed is None or names.tenant.account.role_arn is None:
         return arn
-    name = arn.split(":", 5)[5]
-    return f"arn:{names.identity.partition}:iam::{names.identity.account_id}:{name}"
+    identity = names.identity
+    return str(replace(parsed, partition=identity.partition, region="", account_id=identity.account_id))
 
 
 def as_json(document: Any) -> str:

@@ -43,9 +43,8 @@ def names_of(
 
 
 def _differing(recorded: Mapping[str, Any], identity: Identity) -> str:
-    present = {"accountID": identity.account_id, "region": identity.region, "cluster": identity.cluster}
     return ", ".join(
         f"{name} is {recorded[name]} and here {value}"
-        for name, value in present.items()
+        for name, value in identity.recorded.items()
         if name in recorded and recorded[name] != value
     )
