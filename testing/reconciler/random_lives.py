@@ -15,7 +15,7 @@ from typing import Any
 
 from humangov.api.names import OWNER_TAG
 from humangov.api.spec import RECONCILE_ANNOTATION
-from humangov.aws.clients import ACTIONS
+from humangov.aws.actions import ACTIONS
 from humangov.kube.client import KubeError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule

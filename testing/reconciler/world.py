@@ -22,7 +22,8 @@ from humangov.api.conditions import Event, find
 from humangov.api.names import Identity, Names
 from humangov.api.spec import FINALIZER, Tenant, parse
 from humangov.api.times import timestamp
-from humangov.aws.clients import ACTIONS, Clients
+from humangov.aws.actions import ACTIONS
+from humangov.aws.clients import Clients
 from humangov.bundle import Bundle
 from humangov.kube.client import KubeError, Resource
 from humangov.reconcile.cache import Store, key_of

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from humangov.api.names import Identity, Names
 from humangov.api.spec import parse
-from humangov.aws.clients import ACTIONS
+from humangov.aws.actions import ACTIONS
 from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.cleanup.references import FAILURES_PREFIX
 

@@ -119,7 +119,7 @@ def test_ready_says_everything_that_stalls_once(findings: dict[str, Finding]) ->
 def test_a_cause_is_told_before_what_waits_for_it() -> None:
     ready = summary(
         {
-            "StreamReady": Finding.waiting("WaitingForParts", "later"),
+            "StreamReady": Finding.waiting("WaitingForParts", "later", for_others=True),
             "FunctionReady": Finding.waiting("Pending", "first"),
         },
         ready_reason="x",

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from botocore.exceptions import (
+    BotoCoreError,
     ClientError,
     ConnectTimeoutError,
     EndpointConnectionError,
@@ -14,8 +15,9 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from humangov.aws import errors
 from humangov.aws.error_findings import finding_of_error
-from humangov.aws.errors import AwsError, Meaning, meaning_of, raise_for
+from humangov.aws.errors import AwsError, Meaning
 
 from tests.unit.make import NOW
 
@@ -81,13 +83,11 @@ TABLE = [
 
 @pytest.mark.parametrize(("code", "text", "meaning"), TABLE)
 def test_every_text_of_aws_has_its_meaning(code: str, text: str, meaning: Meaning) -> None:
-    assert meaning_of(code, text) is meaning
+    assert translated(client_error(code, text)).meaning is meaning
 
 
-def translated(error: Exception) -> AwsError:
-    with pytest.raises(AwsError) as caught:
-        raise_for(error, action="iam:CreateRole", target="a-role")
-    return caught.value
+def translated(error: ClientError | BotoCoreError) -> AwsError:
+    return errors.translated(error, action="iam:CreateRole", target="a-role")
 
 
 def client_error(code: str, text: str, *, status: int = 400) -> ClientError:
@@ -96,7 +96,7 @@ def client_error(code: str, text: str, *, status: int = 400) -> ClientError:
 
 
 def test_only_an_explicit_not_found_is_gone() -> None:
-    gone = {code for code, text, _ in TABLE if meaning_of(code, text) is Meaning.GONE}
+    gone = {code for code, text, _ in TABLE if translated(client_error(code, text)).gone}
     assert gone == {"NoSuchEntity", "ResourceNotFoundException", "NoSuchBucket"}
     for status in (403, 404, 500):
         assert not translated(client_error("Unknown", "", status=status)).gone

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from humangov.aws.clients import Called
-from humangov.aws.errors import AwsError, meaning_of
+from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.stream_lag import Delivered
 from humangov.manager.metrics import Metrics, Standing
 from prometheus_client.parser import text_string_to_metric_families
@@ -42,7 +42,7 @@ def test_calls_are_counted_by_service_and_operation_and_failures_by_aws_s_word()
      ("AccessDenied", False), ("InternalFailure", False), ("ResourceInUseException", False)],
 )  # fmt: skip
 def test_what_counts_as_throttled(code: str, throttled: bool) -> None:
-    error = AwsError(action="iam:GetRole", target="x", code=code, text="", meaning=meaning_of(code, ""))
+    error = AwsError(action="iam:GetRole", target="x", code=code, text="", meaning=Meaning.RETRY_SOON)
     assert error.throttled == throttled
 
 

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.conditions import Event
-from humangov.aws.clients import ACTIONS, Clients
+from humangov.aws.actions import ACTIONS
+from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.kube import client
 from humangov.kube.client import Resource

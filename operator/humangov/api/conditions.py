@@ -43,15 +43,21 @@ class Finding:
     failed: bool = False  # the pass counts as a failed try: the queue backs off
     soon: bool = True
     look_again_seconds: float | None = None
+    waits_for_others: bool = False  # a consequence: another part is the cause
 
     @classmethod
     def in_step(cls, reason: str, message: str) -> Finding:
         return cls(status="True", reason=reason, message=message)
 
     @classmethod
-    def waiting(cls, reason: str, message: str, *, look_again_seconds: float | None = None) -> Finding:
-        """Nothing is wrong; AWS (or another part) needs time."""
-        return cls(status="Unknown", reason=reason, message=message, look_again_seconds=look_again_seconds)
+    def waiting(
+        cls, reason: str, message: str, *, look_again_seconds: float | None = None, for_others: bool = False
+    ) -> Finding:
+        """Nothing is wrong; AWS needs time, or another part does (`for_others`)."""
+        return cls(
+            status="Unknown", reason=reason, message=message, look_again_seconds=look_again_seconds,
+            waits_for_others=for_others,
+        )  # fmt: skip
 
     @classmethod
     def progressing(cls, reason: str, message: str, *, soon: bool) -> Finding:
@@ -143,8 +149,7 @@ def summary(findings: Mapping[str, Finding], *, ready_reason: str, ready_message
         return replace(stalled[0], message=_join(stalled))
     unready = [finding for finding in ordered if finding.status != "True"]
     if unready:
-        # A cause before its consequences: what merely waits for another part comes last.
-        unready.sort(key=lambda finding: finding.reason.startswith("WaitingFor"))
+        unready.sort(key=lambda finding: finding.waits_for_others)  # a cause before its consequences
         return replace(unready[0], message=_join(unready))
     return Finding.in_step(ready_reason, ready_message)
 

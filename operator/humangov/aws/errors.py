@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import NoReturn
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -27,7 +26,7 @@ class Meaning(Enum):
     EXISTS = "exists"  # somebody, perhaps we, made it before
     ALREADY = "already"  # what was asked for is already so
     CONFLICT = "conflict"  # has parts that must go first
-    PERSON = "needs a person"  # rights, quotas, refused values
+    PERSON = "needs a person"  # permissions, quotas, refused values
 
 
 @dataclass(frozen=True)
@@ -53,12 +52,16 @@ _RENEW = "Renew the operator's credentials: they have expired, and nothing renew
 _CREDENTIALS = "Look at the operator's credentials (the secret, the service account's role)"
 _KEY = "Look at the KMS key: it may be disabled, or its policy may forbid it"
 _SPEC = "Mend the value of the spec that AWS names"
+_BOUNDARY = "Make the policy that --permissions-boundary names, or name another"
 
 # https://github.com/boto/botocore/blob/develop/botocore/retries/standard.py
 _THROTTLED = (
     "Throttl.*|TooManyRequests.*|RequestLimitExceeded|ProvisionedThroughputExceeded.*|SlowDown|RequestThrottled.*"
     "|PriorRequestNotComplete|BandwidthLimitExceeded|EC2Throttled.*"
 )
+
+_DENIAL = "AccessDenied|Unauthorized|NotAuthorized|Forbidden|403"  # how such a code begins
+_NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
 # First match wins. Texts are AWS's own: the botocore models, the service guides, and the retry tables of Terraform's
 # AWS provider, ACK and Crossplane.
@@ -83,14 +86,15 @@ _RULES = (
     _Rule("LimitExceededException", r"simultaneous|[Ss]ubscriber limit|control plane|[Rr]ate", Meaning.RETRY_SOON),
     _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.PERSON, _QUOTA),
     _Rule("DeleteConflict(Exception)?", r"", Meaning.CONFLICT, _HANGS),
-    # gone
+    # gone: of a role's permissions boundary, the policy and not the role
+    _Rule("NoSuchEntity(Exception)?", r"Scope ARN", Meaning.PERSON, _BOUNDARY),
     _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
     # throttled or ailing
     _Rule(_THROTTLED, r"", Meaning.RETRY_SOON),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
     _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("RequestTimeout.*|RequestTimeTooSkewed", r"", Meaning.RETRY_SOON),
-    # rights: what AWS forbids expressly is not cured by allowing it too
+    # permissions: what AWS forbids expressly is not cured by allowing it too
     _Rule("AccessDenied", r"perform: sts:AssumeRole on", Meaning.PERSON, _TRUST),
     _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized", r"explicit deny", Meaning.PERSON, _DENIED),
     _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden", r"", Meaning.PERSON, _GRANT),
@@ -114,10 +118,9 @@ _MISCONFIGURED = (
     PartialCredentialsError,
     NoRegionError,
     TokenRetrievalError,
-    ParamValidationError,
 )
 
-# Request ids differ from call to call; a message that holds one would make every pass a status write.
+# Request ids differ from call to call; a message that holds one would make every reconciliation a status write.
 _VARYING = re.compile(
     r"\s*\((?:Service|Status Code|Request ID)[^)]*\)|,?\s*(?:[Rr]equest ?[Ii][Dd]|Extended Request ID)[:=]\s*[\w/+=-]+"
     r"| at 0x[0-9a-f]+"  # an object's address, in what the SDK says of connections
@@ -145,34 +148,41 @@ class AwsError(Exception):
     def throttled(self) -> bool:
         return re.fullmatch(_THROTTLED, self.code) is not None
 
+    @property
+    def denied(self) -> bool:
+        """A permission is missing, or a policy forbids it."""
+        return re.match(_DENIAL, self.code) is not None
 
-def meaning_of(code: str, text: str) -> Meaning:
-    """The verdict of the table; what it does not know is retried slowly, and shown."""
-    return _rule_of(code, text).meaning
+    @property
+    def missing_permission(self) -> str:
+        """The action that a denial is about: AWS may refuse CreateFunction for the lack of iam:PassRole."""
+        named = _NAMED_PERMISSION.search(self.text)
+        return named[1] if named else self.action
 
 
-def _rule_of(code: str, text: str) -> _Rule:
+def translated(error: ClientError | BotoCoreError, *, action: str, target: str) -> AwsError:
+    """The AwsError that a botocore exception stands for."""
+    code, text, meaning, remedy = _of_aws(error) if isinstance(error, ClientError) else _of_sdk(error)
+    text = " ".join(_VARYING.sub("", text).split())
+    return AwsError(action=action, target=target, code=code, text=text, meaning=meaning, remedy=remedy)
+
+
+def _of_aws(error: ClientError) -> tuple[str, str, Meaning, str]:
+    """Code, text, meaning and remedy of what AWS answered; what the table does not know is retried slowly."""
+    answer = error.response.get("Error", {})
+    code, text = str(answer.get("Code", "Unknown")), str(answer.get("Message", "")) or "AWS gave no reason"
     for rule in _RULES:
         if re.fullmatch(rule.code, code) and re.search(rule.text, text):
-            return rule
-    return _Rule(code, text, Meaning.RETRY_SLOWLY)
+            return code, text, rule.meaning, rule.remedy
+    ailing = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+    return code, text, Meaning.RETRY_SOON if ailing else Meaning.RETRY_SLOWLY, ""
 
 
-def raise_for(error: ClientError | BotoCoreError, *, action: str, target: str) -> NoReturn:
-    """Raise the AwsError that a botocore exception stands for."""
-    if isinstance(error, ClientError):
-        code = str(error.response.get("Error", {}).get("Code", "Unknown"))
-        text = str(error.response.get("Error", {}).get("Message", "")) or "AWS gave no reason"
-        rule = _rule_of(code, text)
-        meaning, remedy = rule.meaning, rule.remedy
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if meaning is Meaning.RETRY_SLOWLY and status >= 500:
-            meaning = Meaning.RETRY_SOON
-    else:
-        code, text = type(error).__name__, str(error)
-        # Else it is a time-out, a reset, a name that did not resolve.
-        misconfigured = isinstance(error, _MISCONFIGURED)
-        meaning = Meaning.PERSON if misconfigured else Meaning.RETRY_SOON
-        remedy = "" if not misconfigured else _SPEC if isinstance(error, ParamValidationError) else _CREDENTIALS
-    text = " ".join(_VARYING.sub("", text).split())
-    raise AwsError(action=action, target=target, code=code, text=text, meaning=meaning, remedy=remedy) from error
+def _of_sdk(error: BotoCoreError) -> tuple[str, str, Meaning, str]:
+    """The same of what the SDK itself says: it is misconfigured, or did not reach AWS."""
+    code, text = type(error).__name__, str(error)
+    if isinstance(error, ParamValidationError):
+        return code, text, Meaning.PERSON, _SPEC
+    if isinstance(error, _MISCONFIGURED):
+        return code, text, Meaning.PERSON, _CREDENTIALS
+    return code, text, Meaning.RETRY_SOON, ""  # a time-out, a reset, a name that did not resolve
