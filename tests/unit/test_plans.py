@@ -17,6 +17,7 @@ from humangov.api.names import Names
 from humangov.aws import bucket, function, log_group, role, stream, trigger
 from humangov.aws import policy as policy_of
 from humangov.aws.change import Change
+from humangov.aws.mappings import MappingObserved
 from humangov.aws.ownership import NotOwnedError
 from humangov.bundle import Bundle
 from hypothesis import given
@@ -97,8 +98,8 @@ def test_a_stream_without_our_mark_is_used_and_never_marked_as_ours() -> None:
 
 def test_a_global_tables_stream_is_never_turned_off() -> None:
     ours = replace(TABLE, replicated=True)
-    assert stream.may_disable(ours, owner=OWNER, other_readers=lambda: False, now=NOW) is False
-    assert stream.may_disable(TABLE, owner=OWNER, other_readers=lambda: False, now=NOW) is True
+    assert stream.may_disable(ours, owner=OWNER, has_readers=lambda: False, now=NOW) is False
+    assert stream.may_disable(TABLE, owner=OWNER, has_readers=lambda: False, now=NOW) is True
 
 
 def test_a_stream_that_somebody_enabled_right_after_ours_is_not_ours() -> None:
@@ -119,7 +120,7 @@ def may_disable(tags: Mapping[str, str] | None, *, readers: bool = False, second
     born = stream.born_at(LABEL)
     assert born is not None
     return stream.may_disable(
-        replace(TABLE, tags=tags), owner=OWNER, other_readers=lambda: readers, now=born + timedelta(seconds=seconds)
+        replace(TABLE, tags=tags), owner=OWNER, has_readers=lambda: readers, now=born + timedelta(seconds=seconds)
     )
 
 
@@ -437,18 +438,16 @@ def trigger_desired(*, stream_arn: str | None = STREAM_ARN, age_hours: float = 1
     return trigger.desired(of, context(of, now=born + timedelta(hours=age_hours)), table=table)
 
 
-def mapping(
-    uuid: str = "m", *, source: str = STREAM_ARN, state: str = "Enabled", **more: Any
-) -> trigger.MappingObserved:
+def mapping(uuid: str = "m", *, source: str = STREAM_ARN, state: str = "Enabled", **more: Any) -> MappingObserved:
     configuration = {**trigger_desired().configuration, "Enabled": state in ("Enabled", "Creating")}
     configuration |= more.pop("configuration", {})
-    return trigger.MappingObserved(
+    return MappingObserved(
         uuid=uuid, arn=f"arn:{uuid}", source_arn=source, state=state, configuration=configuration,
-        **{"tags": {**MINE, "team": "r"}, "last_result": "", **more},
+        **{"tags": {**MINE, "team": "r"}, **more},
     )  # fmt: skip
 
 
-def trigger_plan(*mappings: trigger.MappingObserved, wanted: trigger.Desired | None = None) -> list[Change]:
+def trigger_plan(*mappings: MappingObserved, wanted: trigger.Desired | None = None) -> list[Change]:
     return trigger.plan(trigger.Observed(mappings=mappings), wanted or trigger_desired())
 
 
@@ -551,14 +550,14 @@ def test_a_mapping_of_another_source_is_left_alone_and_told(source: str) -> None
     ],
 )
 def test_what_is_told_of_the_trigger(
-    mappings: tuple[trigger.MappingObserved, ...], enabled: bool, status: str, reason: str
+    mappings: tuple[MappingObserved, ...], enabled: bool, status: str, reason: str
 ) -> None:
     finding = trigger.finding(trigger.Observed(mappings=mappings), trigger_desired(trigger={"enabled": enabled}))
     assert (finding.status, finding.reason) == (status, reason)
 
 
 def test_what_lambda_says_of_its_last_try_is_told() -> None:
-    ill = mapping(last_result="PROBLEM: Function call failed")
+    ill = mapping(problem="PROBLEM: Function call failed")
     finding = trigger.finding(trigger.Observed(mappings=(ill,)), trigger_desired())
     assert "PROBLEM: Function call failed" in finding.message
 

@@ -1,4 +1,4 @@
-"""The tenant's bucket: looked at, never changed."""
+"""The tenant's bucket: observed, never changed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from humangov.api.conditions import Finding
 from humangov.api.names import Names
 from humangov.aws.clients import Clients
-from humangov.aws.errors import AwsError
 
 NOT_FOUND = "BucketNotFound"
 
@@ -22,15 +21,12 @@ class Observed:
 def observe(clients: Clients, names: Names) -> Observed | None:
     """Where the bucket is and whether it keeps versions; None if it does not exist. Raises AwsError."""
     name = names.tenant.bucket.name
-    try:
-        # The account is named, so that a bucket deleted and re-made by a stranger is not ours.
-        bucket: dict[str, Any] = {"Bucket": name, "ExpectedBucketOwner": names.identity.account_id}
-        location = clients.call("s3:GetBucketLocation", target=name, **bucket)
-        versioning = clients.call("s3:GetBucketVersioning", target=name, **bucket)
-    except AwsError as error:
-        if error.gone:
-            return None
-        raise
+    # The account is named, so that a bucket deleted and re-made by a stranger is not ours.
+    bucket: dict[str, Any] = {"Bucket": name, "ExpectedBucketOwner": names.identity.account_id}
+    location = clients.find("s3:GetBucketLocation", target=name, **bucket)
+    versioning = clients.find("s3:GetBucketVersioning", target=name, **bucket) if location is not None else None
+    if location is None or versioning is None:
+        return None
     return Observed(region=_region(location.get("LocationConstraint")), versioning=versioning.get("Status"))
 
 

@@ -1,4 +1,4 @@
-"""What the function could not handle, as Lambda puts it into a bucket: counted here, never read.
+"""Failed invocations, as Lambda puts their records into a bucket: counted here, never read.
 
 `humangov redrive` has it handled.
 """
@@ -33,20 +33,17 @@ class Observed:
 
 
 def observe(clients: Clients, names: Names) -> Observed | None:
-    """How many invocation records lie in the tenant's bucket of failures; None if there is no such bucket.
+    """How many invocation records are in the tenant's bucket of failures; None if there is no such bucket.
 
     Raises AwsError.
     """
     bucket = names.tenant.failures.bucket
-    try:
-        answer = clients.call(
-            "s3:ListBucket", target=bucket,
-            Bucket=bucket, Prefix=FAILURES_PREFIX, MaxKeys=_PAGE, ExpectedBucketOwner=names.identity.account_id,
-        )  # fmt: skip
-    except AwsError as error:
-        if error.gone:
-            return None
-        raise
+    answer = clients.find(
+        "s3:ListBucket", target=bucket,
+        Bucket=bucket, Prefix=FAILURES_PREFIX, MaxKeys=_PAGE, ExpectedBucketOwner=names.identity.account_id,
+    )  # fmt: skip
+    if answer is None:
+        return None
     keys = [str(one["Key"]) for one in answer.get("Contents") or ()]
     return Observed(
         by_mapping=Counter(key.removeprefix(FAILURES_PREFIX).split("/")[0] for key in keys),

@@ -12,12 +12,19 @@ from humangov.api.names import OWNER_TAG, Names
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.ownership import NotOwnedError, adopts, missing_tags, require_ownership, setting, taking_over
+from humangov.aws.ownership import (
+    NotOwnedError,
+    adoption_summary,
+    adopts,
+    missing_tags,
+    require_ownership,
+    tagging_summary,
+)
 from humangov.bundle import Bundle
 
 RESOURCE = "function"
 _DESCRIPTION = "Erases the files of records deleted from {table}. Made by the HumanGovState operator"
-FORMER_ROLE_TAG = "humangov.io/former-role"  # of a function that was taken over
+FORMER_ROLE_TAG = "humangov.io/former-role"  # of a function that was adopted
 _DESCRIPTION_LIMIT = 256  # Lambda's
 _CONFIGURATION_FIELDS = (
     "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
@@ -58,12 +65,9 @@ class Desired:
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  # noqa: ARG001 - one call tells all
     """The function; None if absent. Raises AwsError."""
     name = names.tenant.function.name
-    try:
-        answer = clients.call("lambda:GetFunction", target=name, FunctionName=name)
-    except AwsError as error:
-        if error.gone:
-            return None
-        raise
+    answer = clients.find("lambda:GetFunction", target=name, FunctionName=name)
+    if answer is None:
+        return None
     tags = None if answer.get("TagsError") else dict(answer.get("Tags") or {})
     concurrency = (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions")
     return _observed(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
@@ -92,7 +96,7 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
 
 
 def environment(names: Names) -> dict[str, str]:
-    """What the cleanup code is told of the tenant (cleanup/settings.py), wherever it runs."""
+    """What the cleanup code knows of the tenant (cleanup/environment.py), wherever it runs."""
     tenant = names.tenant
     variables = {
         "HUMANGOV_TENANT": names.owner,
@@ -109,69 +113,26 @@ def environment(names: Names) -> dict[str, str]:
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     """Code first, then configuration. Empty while Lambda is busy (`finding` then says so). Raises NotOwnedError."""
-    name = desired.names.tenant.function.name
     if observed is None:
-        create = _change(
-            desired,
-            "lambda:CreateFunction",
-            f"create function {name}",
-            Code={"ZipFile": desired.bundle.zip},
-            Architectures=[desired.architecture],
-            PackageType="Zip",
-            Tags=dict(desired.tags),
-            **desired.configuration,
-        )
-        return [create, *_concurrency(None, desired)]
+        return _creation(desired)
     if observed.tags is None:
         return []
-    require_ownership(kind="function", target=name, tags=observed.tags, names=desired.names, adoptable=True)
-    if observed.package_type != "Zip":
-        raise NotOwnedError(
-            f"function {name} is a container image, which can't be given the operator's code, so it is not touched. "
-            "Remove it, or give the tenant another spec.function.name; then this goes on by itself"
-        )
+    _require_manageable(observed, observed.tags, desired)
     if observed.busy:
         return []
-    changes = [_take_over(observed.tags, observed, desired)] if adopts(observed.tags, desired.names) else []
-    if observed.code_sha256 != desired.bundle.code_sha256 or observed.architecture != desired.architecture:
-        what = difference(
-            {
-                "code": (observed.code_sha256, desired.bundle.code_sha256),
-                "architecture": (observed.architecture, desired.architecture),
-            }
-        )
-        changes.append(
-            _change(
-                desired,
-                "lambda:UpdateFunctionCode",
-                ", ".join(what),
-                ZipFile=desired.bundle.zip,
-                Architectures=[desired.architecture],
-            )
-        )
-    drift = {
-        field: (observed.configuration.get(field), value)
-        for field, value in desired.configuration.items()
-        if observed.configuration.get(field) != value
-    }
-    if drift:
-        changes.append(
-            _change(
-                desired,
-                "lambda:UpdateFunctionConfiguration",
-                ", ".join(difference(_readable(drift))),
-                **{field: new for field, (_, new) in drift.items()},
-            )
-        )
-    changes += _concurrency(observed.reserved_concurrency, desired)
-    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
-    if tags and not adopts(observed.tags, desired.names):
-        changes.append(_tagging(desired, tags, summary=setting(tags)))
-    return changes
+    adopting = adopts(observed.tags, desired.names)
+    # The ownership tag comes first: what is changed afterwards is the tenant's, and which role it had is not forgotten.
+    return [
+        *([_adoption(observed, observed.tags, desired)] if adopting else []),
+        *_code_changes(observed, desired),
+        *_configuration_changes(observed, desired),
+        *_concurrency_changes(observed.reserved_concurrency, desired),
+        *([] if adopting else _tag_changes(observed.tags, desired)),
+    ]
 
 
-def is_taken_over(observed: Observed | None, desired: Desired) -> bool:
-    """Whether plan would make someone else's function ours."""
+def is_adopted(observed: Observed | None, desired: Desired) -> bool:
+    """Whether plan would make someone else's function the tenant's."""
     return observed is not None and observed.tags is not None and adopts(observed.tags, desired.names)
 
 
@@ -215,7 +176,7 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
 def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:
     """Delete the function, Pending or not; True when the delete and a read both say that it is gone.
 
-    `observed` as read just before, and ours. Raises AwsError.
+    `observed` as read just before, and the tenant's. Raises AwsError.
     """
     name = names.tenant.function.name
     if observed is not None:
@@ -225,7 +186,7 @@ def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take our mark off a function that stays. Raises AwsError, NotOwnedError."""
+    """Take the ownership tag off a function that stays. Raises AwsError, NotOwnedError."""
     observed = observe(clients, names, deep=False)
     if observed is not None:
         require_known_owner(observed, names)
@@ -246,15 +207,81 @@ def require_known_owner(observed: Observed, names: Names) -> None:
     require_ownership(kind="function", target=name, tags=observed.tags, names=names)
 
 
-def _take_over(tags: Mapping[str, str], observed: Observed, desired: Desired) -> Change:
-    """The mark comes first: what is changed afterwards is ours, and which role it had is not forgotten."""
+def _require_manageable(observed: Observed, tags: Mapping[str, str], desired: Desired) -> None:
+    """Raises NotOwnedError."""
+    name = desired.names.tenant.function.name
+    require_ownership(kind="function", target=name, tags=tags, names=desired.names, adoptable=True)
+    if observed.package_type != "Zip":
+        raise NotOwnedError(
+            f"function {name} is a container image, which can't be given the operator's code, so it is not touched. "
+            "Remove it, or give the tenant another spec.function.name; then this goes on by itself"
+        )
+
+
+def _creation(desired: Desired) -> list[Change]:
+    create = _change(
+        desired,
+        "lambda:CreateFunction",
+        f"create function {desired.names.tenant.function.name}",
+        Code={"ZipFile": desired.bundle.zip},
+        Architectures=[desired.architecture],
+        PackageType="Zip",
+        Tags=dict(desired.tags),
+        **desired.configuration,
+    )
+    return [create, *_concurrency_changes(None, desired)]
+
+
+def _code_changes(observed: Observed, desired: Desired) -> list[Change]:
+    what = difference(
+        {
+            "code": (observed.code_sha256, desired.bundle.code_sha256),
+            "architecture": (observed.architecture, desired.architecture),
+        }
+    )
+    if not what:
+        return []
+    code = {"ZipFile": desired.bundle.zip, "Architectures": [desired.architecture]}
+    return [_change(desired, "lambda:UpdateFunctionCode", ", ".join(what), **code)]
+
+
+def _configuration_changes(observed: Observed, desired: Desired) -> list[Change]:
+    """What differs alone, in one call."""
+    drift = {
+        field: (observed.configuration.get(field), value)
+        for field, value in desired.configuration.items()
+        if observed.configuration.get(field) != value
+    }
+    if not drift:
+        return []
+    summary = ", ".join(difference(_readable(drift)))
+    fields = {field: new for field, (_, new) in drift.items()}
+    return [_change(desired, "lambda:UpdateFunctionConfiguration", summary, **fields)]
+
+
+def _concurrency_changes(actual: int | None, desired: Desired) -> list[Change]:
+    wanted = desired.reserved_concurrency
+    if actual == wanted:
+        return []
+    summary = difference({"reserved concurrency": (actual, wanted)})[0]
+    if wanted is None:
+        return [_change(desired, "lambda:DeleteFunctionConcurrency", summary)]
+    return [_change(desired, "lambda:PutFunctionConcurrency", summary, ReservedConcurrentExecutions=wanted)]
+
+
+def _tag_changes(actual: Mapping[str, str], desired: Desired) -> list[Change]:
+    tags = missing_tags(actual=actual, wanted=desired.tags)
+    return [_tagging(desired, tags, summary=tagging_summary(tags))] if tags else []
+
+
+def _adoption(observed: Observed, actual: Mapping[str, str], desired: Desired) -> Change:
     former = str(observed.configuration.get("Role") or "")
-    told = taking_over(f"function {desired.names.tenant.function.name}")
-    wanted = missing_tags(actual=tags, wanted=desired.tags)
+    summary = adoption_summary(f"function {desired.names.tenant.function.name}")
+    tags = missing_tags(actual=actual, wanted=desired.tags)
     if former and former != desired.names.role_arn:
-        wanted |= {FORMER_ROLE_TAG: former}
-        told += f"; {_of_the_former_role(former)}"
-    return replace(_tagging(desired, wanted, summary=told), adopts=True)
+        tags |= {FORMER_ROLE_TAG: former}
+        summary += f"; {_of_the_former_role(former)}"
+    return replace(_tagging(desired, tags, summary=summary), adopts=True)
 
 
 def _of_the_former_role(arn: str) -> str:
@@ -272,24 +299,8 @@ def _tagging(desired: Desired, tags: Mapping[str, str], *, summary: str) -> Chan
 
 
 def _delete(clients: Clients, name: str) -> bool:
-    """True if AWS says that it is not there."""
-    try:
-        clients.call("lambda:DeleteFunction", target=name, FunctionName=name)
-    except AwsError as error:
-        if error.gone:
-            return True
-        raise
-    return False
-
-
-def _concurrency(actual: int | None, desired: Desired) -> list[Change]:
-    wanted = desired.reserved_concurrency
-    if actual == wanted:
-        return []
-    summary = difference({"reserved concurrency": (actual, wanted)})[0]
-    if wanted is None:
-        return [_change(desired, "lambda:DeleteFunctionConcurrency", summary)]
-    return [_change(desired, "lambda:PutFunctionConcurrency", summary, ReservedConcurrentExecutions=wanted)]
+    """Delete it; True if AWS says that it was not there. Raises AwsError."""
+    return clients.find("lambda:DeleteFunction", target=name, FunctionName=name) is None
 
 
 def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> Change:

@@ -1,4 +1,4 @@
-"""The function's log group: made before the function, so that the function needs no right to make it."""
+"""The function's log group: made before the function, so that the function needs no permission to make it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from humangov.api.conditions import Finding
 from humangov.api.names import OWNER_TAG, Names
 from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
-from humangov.aws.errors import AwsError
-from humangov.aws.ownership import adopts, missing_tags, require_ownership, setting, taking_over
+from humangov.aws.ownership import adoption_summary, adopts, missing_tags, require_ownership, tagging_summary
 
 RESOURCE = "log group"
 
@@ -60,47 +59,14 @@ def desired(names: Names, context: Context) -> Desired:
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
-    """Raises NotOwnedError. Where the tags were not read, ownership is not judged: parts.gather reads them first."""
-    name = desired.names.tenant.log_group_name
+    """Raises NotOwnedError; without tags ownership is not judged, and nothing is applied before they are read."""
     if observed is None:
-        key = {"kmsKeyId": desired.kms_key_arn} if desired.kms_key_arn else {}
-        create = _change(
-            desired,
-            "logs:CreateLogGroup",
-            f"create log group {name}",
-            logGroupName=name,
-            tags=dict(desired.tags),
-            **key,
-        )
-        return [create, _retention(desired, f"keep the log {desired.retention_days} days")]
-    changes = []
-    if observed.tags is not None:
-        require_ownership(kind="log group", target=name, tags=observed.tags, names=desired.names, adoptable=True)
-        adopting = adopts(observed.tags, desired.names)
-        tags = missing_tags(actual=observed.tags, wanted=desired.tags)
-        if tags:
-            summary = taking_over(f"log group {name}") if adopting else setting(tags)
-            tagging = _change(desired, "logs:TagResource", summary, resourceArn=desired.names.log_group_arn, tags=tags)
-            changes.append(replace(tagging, adopts=adopting))
-    if observed.retention_days != desired.retention_days:
-        before = f"{observed.retention_days} days" if observed.retention_days else "for ever"
-        changes.append(_retention(desired, f"retention {before} → {desired.retention_days} days"))
-    if observed.kms_key_arn != desired.kms_key_arn:
-        if desired.kms_key_arn:
-            changes.append(
-                _change(
-                    desired, "logs:AssociateKmsKey", f"encrypt with {desired.kms_key_arn}",
-                    logGroupName=name, kmsKeyId=desired.kms_key_arn,
-                )
-            )  # fmt: skip
-        else:
-            changes.append(
-                _change(
-                    desired, "logs:DisassociateKmsKey", f"encrypt no longer with {observed.kms_key_arn}",
-                    logGroupName=name,
-                )
-            )  # fmt: skip
-    return changes
+        return _creation(desired)
+    return [
+        *_tag_changes(observed, desired),
+        *_retention_changes(observed, desired),
+        *_key_changes(observed, desired),
+    ]
 
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
@@ -136,7 +102,7 @@ def remove(clients: Clients, names: Names) -> bool:
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take our mark off a log group that stays. Raises AwsError, NotOwnedError."""
+    """Take the ownership tag off a log group that stays. Raises AwsError, NotOwnedError."""
     observed = observe(clients, names, deep=True)
     if observed is not None and OWNER_TAG in (observed.tags or {}):
         require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
@@ -155,32 +121,72 @@ def read_tags(clients: Clients, names: Names) -> dict[str, str]:
 
 
 def _delete(clients: Clients, names: Names) -> bool:
-    """True if AWS says that it is not there."""
+    """Delete it; True if AWS says that it was not there. Raises AwsError."""
     name = names.tenant.log_group_name
-    try:
-        clients.call("logs:DeleteLogGroup", target=name, logGroupName=name)
-    except AwsError as error:
-        if error.gone:
-            return True
-        raise
-    return False
+    return clients.find("logs:DeleteLogGroup", target=name, logGroupName=name) is None
 
 
-def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> Change:
-    return Change(
-        resource=RESOURCE,
-        action=action,
-        target=desired.names.tenant.log_group_name,
-        summary=summary,
-        parameters=parameters,
+def _creation(desired: Desired) -> list[Change]:
+    name = desired.names.tenant.log_group_name
+    create = _change(
+        desired,
+        "logs:CreateLogGroup",
+        f"create log group {name}",
+        tags=dict(desired.tags),
+        **({"kmsKeyId": desired.kms_key_arn} if desired.kms_key_arn else {}),
     )
+    return [create, _retention(desired, f"keep the log {desired.retention_days} days")]
+
+
+def _tag_changes(observed: Observed, desired: Desired) -> list[Change]:
+    """Raises NotOwnedError."""
+    if observed.tags is None:
+        return []
+    names = desired.names
+    name = names.tenant.log_group_name
+    require_ownership(kind="log group", target=name, tags=observed.tags, names=names, adoptable=True)
+    adopting = adopts(observed.tags, names)
+    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
+    if not tags:
+        return []
+    return [
+        Change(
+            resource=RESOURCE,
+            action="logs:TagResource",
+            target=name,
+            summary=adoption_summary(f"log group {name}") if adopting else tagging_summary(tags),
+            parameters={"resourceArn": names.log_group_arn, "tags": tags},
+            adopts=adopting,
+        )
+    ]
+
+
+def _retention_changes(observed: Observed, desired: Desired) -> list[Change]:
+    if observed.retention_days == desired.retention_days:
+        return []
+    before = f"{observed.retention_days} days" if observed.retention_days else "for ever"
+    return [_retention(desired, f"retention {before} → {desired.retention_days} days")]
+
+
+def _key_changes(observed: Observed, desired: Desired) -> list[Change]:
+    key = desired.kms_key_arn
+    if observed.kms_key_arn == key:
+        return []
+    if key:
+        return [_change(desired, "logs:AssociateKmsKey", f"encrypt with {key}", kmsKeyId=key)]
+    return [_change(desired, "logs:DisassociateKmsKey", f"encrypt no longer with {observed.kms_key_arn}")]
 
 
 def _retention(desired: Desired, summary: str) -> Change:
-    return _change(
-        desired,
-        "logs:PutRetentionPolicy",
-        summary,
-        logGroupName=desired.names.tenant.log_group_name,
-        retentionInDays=desired.retention_days,
+    return _change(desired, "logs:PutRetentionPolicy", summary, retentionInDays=desired.retention_days)
+
+
+def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> Change:
+    name = desired.names.tenant.log_group_name
+    return Change(
+        resource=RESOURCE,
+        action=action,
+        target=name,
+        summary=summary,
+        parameters={"logGroupName": name, **parameters},
     )

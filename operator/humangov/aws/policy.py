@@ -1,15 +1,18 @@
 """The two policies of the function's role: who may assume it, and what it may do. Pure.
 
 No managed policy, no `Resource: "*"`, no s3:GetObject, and no logs:CreateLogGroup, so that a late invocation can't
-re-create a log group that teardown has removed.
+re-create a log group that a removal has taken away.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from humangov.api.names import Names
 from humangov.cleanup.references import FAILURES_PREFIX, RESERVED_PREFIXES
+
+Statement = Mapping[str, Any]
 
 
 def trust_policy() -> dict[str, Any]:
@@ -23,109 +26,17 @@ def trust_policy() -> dict[str, Any]:
 
 
 def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]:
-    """Exactly what the cleanup function and its trigger call.
-
-    Files are never read: their dates and versions come from a listing of the one key, which needs no s3:GetObject.
-    Governance is never bypassed.
-    """
-    tenant = names.tenant
-    prefix = literal(tenant.bucket.key_prefix)
-    statements: list[dict[str, Any]] = [
-        {
-            "Sid": "ReadStream",
-            "Effect": "Allow",
-            "Action": [
-                "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
-            ],
-            "Resource": f"{names.table_arn}/stream/*",
-        },
-        {
-            "Sid": "LookAgainBeforeErasing",
-            "Effect": "Allow",
-            "Action": "dynamodb:BatchGetItem",
-            "Resource": names.table_arn,
-        },
-        {
-            "Sid": "EraseFiles",
-            "Effect": "Allow",
-            "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
-            "Resource": f"{names.bucket_arn}/{prefix}*",
-        },
-        {
-            "Sid": "SeeWhenFilesWereWritten",
-            "Effect": "Allow",
-            "Action": "s3:ListBucketVersions",
-            "Resource": names.bucket_arn,
-            # At least one character of a name: no listing of everything.
-            "Condition": {"StringLike": {"s3:prefix": f"{prefix}?*"}},
-        },
-        {
-            "Sid": "SeeWhetherVersionsAreKept",
-            "Effect": "Allow",
-            "Action": "s3:GetBucketVersioning",
-            "Resource": names.bucket_arn,
-        },
-        {
-            "Sid": "SeeWhyAVersionIsRetained",
-            "Effect": "Allow",
-            "Action": ["s3:GetObjectLegalHold", "s3:GetObjectRetention"],
-            "Resource": f"{names.bucket_arn}/{prefix}*",
-        },
-        {
-            # The function keeps off these by itself; here it could not do otherwise.
-            "Sid": "NeverTouchReservedKeys",
-            "Effect": "Deny",
-            "Action": ["s3:DeleteObject", "s3:DeleteObjectVersion"],
-            "Resource": sorted(
-                f"{names.bucket_arn}/{start}{reserved}*" for start in {"", prefix} for reserved in RESERVED_PREFIXES
-            ),
-        },
-        # Lambda writes what the function could not handle in its name.
-        {
-            "Sid": "KeepFailedInvocations",
-            "Effect": "Allow",
-            "Action": "s3:PutObject",
-            "Resource": f"{names.failures_bucket_arn}/{FAILURES_PREFIX}*",
-        },
-        {
-            # A bucket may encrypt with a key of its account: without this Lambda could write nothing there.
-            "Sid": "EncryptFailedInvocations",
-            "Effect": "Allow",
-            "Action": "kms:GenerateDataKey",
-            "Resource": names.any_key_arn,
-            "Condition": {
-                "StringLike": {
-                    "kms:ViaService": f"s3.{names.identity.region}.amazonaws.*",
-                    "kms:EncryptionContext:aws:s3:arn": [
-                        names.failures_bucket_arn,
-                        f"{names.failures_bucket_arn}/{FAILURES_PREFIX}*",
-                    ],
-                }
-            },
-        },
-        {
-            "Sid": "FindTheBucketOfFailures",
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": names.failures_bucket_arn,
-        },
-        {
-            "Sid": "WriteReceipts",
-            "Effect": "Allow",
-            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-            "Resource": f"{names.log_group_arn}:*",
-        },
-    ]  # fmt: skip
-    if table_key_arn:
-        statements.append(
-            {
-                "Sid": "ReadEncryptedTable",
-                "Effect": "Allow",
-                "Action": "kms:Decrypt",
-                "Resource": table_key_arn,
-            }
-        )
-    return {"Version": "2012-10-17", "Statement": statements}
+    """Exactly what the cleanup function and its trigger call."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            *_reading_records(names),
+            *_erasing_files(names),
+            *_keeping_failed_invocations(names),
+            _allow("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{names.log_group_arn}:*"),
+            *([_allow("ReadEncryptedTable", "kms:Decrypt", table_key_arn)] if table_key_arn else ()),
+        ],
+    }
 
 
 def literal(text: str) -> str:
@@ -134,3 +45,57 @@ def literal(text: str) -> str:
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_variables.html#policy-vars-specialchars
     """
     return "".join({"*": "${*}", "?": "${?}", "$": "${$}"}.get(character, character) for character in text)
+
+
+def _reading_records(names: Names) -> list[Statement]:
+    reading = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"]
+    return [
+        _allow("ReadStream", reading, f"{names.table_arn}/stream/*"),
+        _allow("LookAgainBeforeErasing", "dynamodb:BatchGetItem", names.table_arn),
+    ]
+
+
+def _erasing_files(names: Names) -> list[Statement]:
+    """Files are never read: their dates and versions come from a listing of the one key, which needs no s3:GetObject.
+
+    Governance is never bypassed.
+    """
+    bucket, prefix = names.bucket_arn, literal(names.tenant.bucket.key_prefix)
+    erasing, files = ["s3:DeleteObject", "s3:DeleteObjectVersion"], f"{bucket}/{prefix}*"
+    retention = ["s3:GetObjectLegalHold", "s3:GetObjectRetention"]
+    # At least one character of a name: no listing of everything.
+    one_name = {"StringLike": {"s3:prefix": f"{prefix}?*"}}
+    reserved = sorted(f"{bucket}/{start}{reserved}*" for start in {"", prefix} for reserved in RESERVED_PREFIXES)
+    return [
+        _allow("EraseFiles", erasing, files),
+        _allow("SeeWhenFilesWereWritten", "s3:ListBucketVersions", bucket, condition=one_name),
+        _allow("SeeWhetherVersionsAreKept", "s3:GetBucketVersioning", bucket),
+        _allow("SeeWhyAVersionIsRetained", retention, files),
+        # The function keeps off these by itself; here it could not do otherwise.
+        {"Sid": "NeverTouchReservedKeys", "Effect": "Deny", "Action": erasing, "Resource": reserved},
+    ]
+
+
+def _keeping_failed_invocations(names: Names) -> list[Statement]:
+    """Lambda writes what the function could not handle in its name."""
+    bucket = names.failures_bucket_arn
+    objects = f"{bucket}/{FAILURES_PREFIX}*"
+    # A bucket may encrypt with a key of its account: without this Lambda could write nothing there.
+    through_s3 = {
+        "StringLike": {
+            "kms:ViaService": f"s3.{names.identity.region}.amazonaws.*",
+            "kms:EncryptionContext:aws:s3:arn": [bucket, objects],
+        }
+    }
+    return [
+        _allow("KeepFailedInvocations", "s3:PutObject", objects),
+        _allow("EncryptFailedInvocations", "kms:GenerateDataKey", names.any_key_arn, condition=through_s3),
+        _allow("FindTheBucketOfFailures", "s3:ListBucket", bucket),
+    ]
+
+
+def _allow(
+    sid: str, action: str | Sequence[str], resource: str, *, condition: Mapping[str, Any] | None = None
+) -> Statement:
+    limits = {"Condition": condition} if condition else {}
+    return {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": resource, **limits}

@@ -1,4 +1,4 @@
-"""All parts of one tenant together: read at once, planned in order. Which part needs which is written here."""
+"""All parts of one tenant together: observed at once, planned in order. Which part needs which is written here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
-from humangov.api.conditions import FAILURES_REDRIVEN, Finding
+from humangov.api.conditions import FAILURES_REDRIVEN, PARTS, Finding
 from humangov.api.names import Names
 from humangov.aws import bucket, failed_invocations, function, log_group, role, stream, trigger
 from humangov.aws.change import Change, Context
@@ -21,12 +21,10 @@ from humangov.bundle import Bundle
 Result = TypeVar("Result")
 InThread = Callable[[Callable[[], Result]], Awaitable[Result]]
 
-STREAM, ROLE, LOG_GROUP, FUNCTION, TRIGGER, BUCKET = (
-    "StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady",
-)  # fmt: skip
+STREAM, ROLE, LOG_GROUP, FUNCTION, TRIGGER, BUCKET = PARTS
 FAILURES = FAILURES_REDRIVEN
 
-# What does not depend on each other is brought in step at once; a stage waits for the one before.
+# The parts of a stage do not depend on each other; a stage waits for the one before.
 STAGES: tuple[tuple[str, ...], ...] = ((STREAM, ROLE, LOG_GROUP), (FUNCTION,), (TRIGGER,))
 MODULES: Mapping[str, ModuleType] = {
     STREAM: stream, ROLE: role, LOG_GROUP: log_group, FUNCTION: function, TRIGGER: trigger,
@@ -40,16 +38,20 @@ class Unread:
     error: AwsError
 
 
-Observations = dict[str, Any]  # part → its module's Observed, None (absent), or Unread
+Observations = Mapping[str, Any]
+"""Part → its module's Observed, None (absent), or Unread."""
+
+Plans = Mapping[str, list[Change] | Finding]
+"""Part → its changes; a Finding where an object is not the tenant's."""
 
 
-async def gather(
+async def observe(
     clients: Clients,
     names: Names,
     *,
     deep: bool,
     in_thread: InThread[Any],
-    known: Mapping[str, Any] | None = None,
+    known: Observations | None = None,
     count_failures: bool = False,
 ) -> Observations:
     """Read every part at once, but those already `known`; with `deep` also what seldom changes, the bucket among it."""
@@ -66,10 +68,9 @@ async def gather(
     return {**known, **dict(zip(reads, results, strict=True))}
 
 
-def desires(names: Names, context: Context, observations: Observations, *, bundle: Bundle) -> dict[str, Any]:
-    """What every part ought to be, given what is known of the table and its stream."""
-    table = observations.get(STREAM)
-    table = table if isinstance(table, stream.Observed) else None
+def desired(context: Context, observed: Observations, *, bundle: Bundle) -> Mapping[str, Any]:
+    """Every part's Desired, given what is known of the table and its stream."""
+    names, table = context.names, seen(observed, STREAM)
     return {
         STREAM: stream.desired(names, context),
         ROLE: role.desired(names, context, table_key_arn=table.kms_key_arn if table else None),
@@ -79,43 +80,51 @@ def desires(names: Names, context: Context, observations: Observations, *, bundl
     }
 
 
-def plans(observations: Observations, desired: Mapping[str, Any]) -> dict[str, list[Change] | Finding]:
-    """Every part's changes; a Finding in place of changes where an object is not ours."""
-    planned: dict[str, list[Change] | Finding] = {}
-    for part, module in MODULES.items():
-        if isinstance(observations[part], Unread):
-            planned[part] = []
-            continue
-        try:
-            planned[part] = module.plan(observations[part], desired[part])
-        except NotOwnedError as error:
-            planned[part] = Finding.needs_person("NotOwned", str(error))
-    if function.is_taken_over(_seen(observations, FUNCTION), desired[FUNCTION]):
-        planned[FUNCTION] = _of_taking_over(planned[FUNCTION], observations, desired[TRIGGER])
+def plan(observed: Observations, desired: Mapping[str, Any]) -> Plans:
+    """Every part's changes; none of what could not be read."""
+    return {part: _plan_part(part, observed, desired) for part in MODULES}
+
+
+def finding(part: str, observed: Observations, desired: Mapping[str, Any]) -> Finding:
+    """What to tell people of a part that was read."""
+    found: Finding = MODULES[part].finding(observed[part], desired[part])
+    return found
+
+
+def seen(observed: Observations, part: str) -> Any:
+    """The part's Observed; None where it is absent, or could not be read."""
+    found = observed.get(part)
+    return None if isinstance(found, Unread) else found
+
+
+def _plan_part(part: str, observed: Observations, desired: Mapping[str, Any]) -> list[Change] | Finding:
+    if isinstance(observed[part], Unread):
+        return []
+    planned: list[Change] | Finding
+    try:
+        planned = MODULES[part].plan(observed[part], desired[part])
+    except NotOwnedError as error:
+        planned = Finding.needs_person("NotOwned", str(error))
+    if part == FUNCTION and function.is_adopted(observed[FUNCTION], desired[FUNCTION]):
+        return _plan_of_adoption(planned, seen(observed, TRIGGER), desired[TRIGGER])
     return planned
 
 
-def _of_taking_over(
-    plan: list[Change] | Finding, observations: Observations, desired: trigger.Desired
+def _plan_of_adoption(
+    planned: list[Change] | Finding, triggers: trigger.Observed | None, desired: trigger.Desired
 ) -> list[Change] | Finding:
-    """A function that also works for somebody else is not made ours; not known is no reason to go on either."""
-    triggers = _seen(observations, TRIGGER)
+    """A function that also works for somebody else is not adopted; not known is no reason to go on either."""
     if triggers is None:
         return []
     others = trigger.of_others(triggers, desired)
-    if not others or isinstance(plan, Finding):
-        return plan
-    told = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in others)
+    if not others or isinstance(planned, Finding):
+        return planned
+    whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in others)
     return Finding.needs_person(
         "NotOwned",
-        f"function {desired.names.tenant.function.name} is not taken over: it also works for {told}. Delete that event "
-        "source mapping, or give the tenant another spec.function.name; then this goes on by itself",
+        f"function {desired.names.tenant.function.name} is not taken over: it also works for {whose}. Delete that "
+        "event source mapping, or give the tenant another spec.function.name; then this goes on by itself",
     )
-
-
-def _seen(observations: Observations, part: str) -> Any:
-    seen = observations[part]
-    return None if isinstance(seen, Unread) else seen
 
 
 def _read(read: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""The function's IAM role: its rights (policy.py) end at this table, this bucket and prefix, and this log group."""
+"""The function's IAM role: its permissions (policy.py) end at this table, this bucket and prefix, this log group."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.ownership import (
     NotOwnedError,
+    adoption_summary,
     adopts,
+    is_owned,
     missing_tags,
     require_ownership,
-    setting,
     tag_list,
-    taking_over,
+    tag_map,
+    tagging_summary,
 )
 from humangov.aws.policy import cleanup_policy, trust_policy
 
@@ -64,11 +66,11 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
         trust=as_json(role.get("AssumeRolePolicyDocument") or {}),
         policy=None,
         boundary=(role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
-        tags=_tags(role),
+        tags=tag_map(role.get("Tags") or ()),
     )
-    # Of another's, or one elsewhere, the operator may have no right to read more.
-    takes_over = adopts(observed.tags, names) and observed.path == ROLE_PATH
-    if observed.tags.get(OWNER_TAG) != names.owner and not takes_over:
+    # Of another's, or one elsewhere, the operator may have no permission to read more.
+    adopting = adopts(observed.tags, names) and observed.path == ROLE_PATH
+    if not is_owned(observed.tags, names) and not adopting:
         return observed
     observed = replace(observed, policy=_inline_policy(clients, name))
     if deep:
@@ -89,68 +91,19 @@ def desired(names: Names, context: Context, *, table_key_arn: str | None) -> Des
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     """Raises NotOwnedError."""
-    name = desired.names.tenant.role_name
     if observed is None:
-        boundary = {"PermissionsBoundary": desired.boundary} if desired.boundary else {}
-        create = Change(
-            resource=RESOURCE,
-            action="iam:CreateRole",
-            target=name,
-            summary=f"create role {ROLE_PATH}{name}",
-            parameters={
-                "RoleName": name,
-                "Path": ROLE_PATH,
-                "Description": _DESCRIPTION,
-                "AssumeRolePolicyDocument": desired.trust,
-                "Tags": tag_list(desired.tags),
-                **boundary,
-            },
-        )
-        return [create, _put_policy(desired, "grant it this table, bucket, prefix and log group only")]
-    require_ownership(kind="role", target=name, tags=observed.tags, names=desired.names, adoptable=True)
-    if observed.path != ROLE_PATH:
-        raise NotOwnedError(
-            f"role {name} exists under path {observed.path}, where the operator's roles are not, so it is not touched. "
-            "Rename or remove it, or give the tenant another spec.function.name; then this goes on by itself"
-        )
+        return _creation(desired)
+    _require_manageable(observed, desired)
     adopting = adopts(observed.tags, desired.names)
-    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
-    told = taking_over(f"role {name}") if adopting else setting(tags)
-    tagging = replace(_change(desired, "iam:TagRole", told, Tags=tag_list(tags)), adopts=adopting)
-    changes = [tagging] if adopting else []
-    if observed.trust != desired.trust:
-        changes.append(
-            _change(
-                desired,
-                "iam:UpdateAssumeRolePolicy",
-                "only Lambda may assume the role",
-                PolicyDocument=desired.trust,
-            )
-        )
-    if desired.boundary and observed.boundary != desired.boundary:
-        changes.append(
-            _change(
-                desired,
-                "iam:PutRolePermissionsBoundary",
-                f"permissions boundary {observed.boundary or 'none'} → {desired.boundary}",
-                PermissionsBoundary=desired.boundary,
-            )
-        )
-    if observed.policy != desired.policy:
-        verb = "put back" if observed.policy is None else "restore"
-        changes.append(_put_policy(desired, f"{verb} the inline policy {POLICY_NAME}"))
-    for policy in observed.other_policies or ():
-        changes.append(
-            _change(
-                desired,
-                "iam:DeleteRolePolicy",
-                f"remove the foreign inline policy {policy}",
-                PolicyName=policy,
-            )
-        )
-    for arn in observed.attached or ():
-        changes.append(_change(desired, "iam:DetachRolePolicy", f"detach the managed policy {arn}", PolicyArn=arn))
-    return [*changes, tagging] if tags and not adopting else changes
+    tagging = _tag_changes(observed, desired, adopting=adopting)
+    return [
+        *(tagging if adopting else ()),
+        *_trust_changes(observed, desired),
+        *_boundary_changes(observed, desired),  # before the policy: without the boundary AWS would refuse that
+        *_policy_changes(observed, desired),
+        *_foreign_policy_changes(observed, desired),
+        *(() if adopting else tagging),
+    ]
 
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
@@ -158,7 +111,7 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
     try:
         answer = clients.call(change.action, target=change.target, **change.parameters)
     except AwsError as error:
-        raise _told_of_the_boundary(error, desired) from error
+        raise _with_boundary(error, desired) from error
     if observed is None:
         return Observed(
             created=answer["Role"].get("CreateDate"),
@@ -183,23 +136,6 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
             return replace(observed, tags={**observed.tags, **desired.tags})
 
 
-def _told_of_the_boundary(error: AwsError, desired: Desired) -> AwsError:
-    """The same error, with what AWS leaves out where the permissions boundary may be the reason."""
-    meaning, text, remedy = error.meaning, error.text, error.remedy
-    if error.action in _WITH_THE_BOUNDARY_ALONE and error.code.startswith("AccessDenied"):
-        given = f"gives {desired.boundary}" if desired.boundary else "gives none"
-        text += (
-            "; the policy in deploy/iam allows it with the permissions boundary that it names, and the operator "
-            f"{given} (--permissions-boundary)"
-        )
-    elif error.gone and "Scope ARN" in error.text:  # the boundary is not there, rather than the role
-        meaning = Meaning.PERSON
-        remedy = "Make the policy that --permissions-boundary names, or name another"
-    return AwsError(
-        action=error.action, target=error.target, code=error.code, text=text, meaning=meaning, remedy=remedy
-    )
-
-
 def finding(observed: Observed | None, desired: Desired) -> Finding:
     """What to tell people of the role."""
     name = desired.names.tenant.role_name
@@ -217,7 +153,7 @@ def remove(clients: Clients, names: Names) -> bool:
     """
     role = _read(clients, names)
     if role is not None:
-        require_ownership(kind="role", target=names.tenant.role_name, tags=_tags(role), names=names)
+        _require_ownership(role, names)
         _delete(clients, "iam:DeleteRolePolicy", names, PolicyName=POLICY_NAME)
         _delete_role(clients, names)
         role = _read(clients, names)
@@ -226,32 +162,112 @@ def remove(clients: Clients, names: Names) -> bool:
     try:
         return _delete(clients, "iam:DeleteRole", names)
     except AwsError as error:
-        if error.meaning is Meaning.CONFLICT:  # it is there after all; whose it is, the next look will tell
+        if error.meaning is Meaning.CONFLICT:  # it is there after all; whose it is, the next read shows
             return False
         raise
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take our mark off a role that stays. Raises AwsError."""
+    """Take the ownership tag off a role that stays. Raises AwsError, NotOwnedError."""
     role = _read(clients, names)
     if role is not None:
-        require_ownership(kind="role", target=names.tenant.role_name, tags=_tags(role), names=names)
+        _require_ownership(role, names)
         _delete(clients, "iam:UntagRole", names, TagKeys=[OWNER_TAG])
 
 
 def _read(clients: Clients, names: Names) -> dict[str, Any] | None:
     """GetRole's answer; None if absent. Raises AwsError."""
     name = names.tenant.role_name
-    try:
-        return dict(clients.call("iam:GetRole", target=name, RoleName=name)["Role"])
-    except AwsError as error:
-        if error.gone:
-            return None
-        raise
+    answer = clients.find("iam:GetRole", target=name, RoleName=name)
+    return dict(answer["Role"]) if answer is not None else None
 
 
-def _tags(role: Mapping[str, Any]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in role.get("Tags") or ()}
+def _require_ownership(role: Mapping[str, Any], names: Names) -> None:
+    """`role`: GetRole's answer. Raises NotOwnedError."""
+    require_ownership(kind="role", target=names.tenant.role_name, tags=tag_map(role.get("Tags") or ()), names=names)
+
+
+def _require_manageable(observed: Observed, desired: Desired) -> None:
+    """Raises NotOwnedError."""
+    name = desired.names.tenant.role_name
+    require_ownership(kind="role", target=name, tags=observed.tags, names=desired.names, adoptable=True)
+    if observed.path != ROLE_PATH:
+        raise NotOwnedError(
+            f"role {name} exists under path {observed.path}, where the operator's roles are not, so it is not touched. "
+            "Rename or remove it, or give the tenant another spec.function.name; then this goes on by itself"
+        )
+
+
+def _creation(desired: Desired) -> list[Change]:
+    boundary = {"PermissionsBoundary": desired.boundary} if desired.boundary else {}
+    create = _change(
+        desired,
+        "iam:CreateRole",
+        f"create role {ROLE_PATH}{desired.names.tenant.role_name}",
+        Path=ROLE_PATH,
+        Description=_DESCRIPTION,
+        AssumeRolePolicyDocument=desired.trust,
+        Tags=tag_list(desired.tags),
+        **boundary,
+    )
+    return [create, _put_policy(desired, "grant it this table, bucket, prefix and log group only")]
+
+
+def _tag_changes(observed: Observed, desired: Desired, *, adopting: bool) -> list[Change]:
+    tags = missing_tags(actual=observed.tags, wanted=desired.tags)
+    if not tags:
+        return []
+    summary = adoption_summary(f"role {desired.names.tenant.role_name}") if adopting else tagging_summary(tags)
+    return [replace(_change(desired, "iam:TagRole", summary, Tags=tag_list(tags)), adopts=adopting)]
+
+
+def _trust_changes(observed: Observed, desired: Desired) -> list[Change]:
+    if observed.trust == desired.trust:
+        return []
+    summary = "only Lambda may assume the role"
+    return [_change(desired, "iam:UpdateAssumeRolePolicy", summary, PolicyDocument=desired.trust)]
+
+
+def _boundary_changes(observed: Observed, desired: Desired) -> list[Change]:
+    if not desired.boundary or observed.boundary == desired.boundary:
+        return []
+    summary = f"permissions boundary {observed.boundary or 'none'} → {desired.boundary}"
+    return [_change(desired, "iam:PutRolePermissionsBoundary", summary, PermissionsBoundary=desired.boundary)]
+
+
+def _policy_changes(observed: Observed, desired: Desired) -> list[Change]:
+    if observed.policy == desired.policy:
+        return []
+    verb = "put back" if observed.policy is None else "restore"
+    return [_put_policy(desired, f"{verb} the inline policy {POLICY_NAME}")]
+
+
+def _foreign_policy_changes(observed: Observed, desired: Desired) -> list[Change]:
+    return [
+        *(
+            _change(desired, "iam:DeleteRolePolicy", f"remove the foreign inline policy {policy}", PolicyName=policy)
+            for policy in observed.other_policies or ()
+        ),
+        *(
+            _change(desired, "iam:DetachRolePolicy", f"detach the managed policy {arn}", PolicyArn=arn)
+            for arn in observed.attached or ()
+        ),
+    ]
+
+
+def _with_boundary(error: AwsError, desired: Desired) -> AwsError:
+    """The same error, with what AWS leaves out where the permissions boundary may be the reason."""
+    text = error.text
+    if error.denied and error.action in _WITH_THE_BOUNDARY_ALONE:
+        given = f"gives {desired.boundary}" if desired.boundary else "gives none"
+        text += (
+            "; the policy in deploy/iam allows it with the permissions boundary that it names, and the operator "
+            f"{given} (--permissions-boundary)"
+        )
+    return AwsError(
+        action=error.action, target=error.target, code=error.code, text=text, meaning=error.meaning,
+        remedy=error.remedy,
+    )  # fmt: skip
 
 
 def _delete_role(clients: Clients, names: Names) -> None:
@@ -274,15 +290,9 @@ def _delete_role(clients: Clients, names: Names) -> None:
 
 
 def _delete(clients: Clients, action: str, names: Names, **parameters: Any) -> bool:
-    """True if AWS says that it is not there."""
+    """Call it; True if AWS says that there was nothing to delete. Raises AwsError."""
     name = names.tenant.role_name
-    try:
-        clients.call(action, target=name, RoleName=name, **parameters)
-    except AwsError as error:
-        if error.gone:
-            return True
-        raise
-    return False
+    return clients.find(action, target=name, RoleName=name, **parameters) is None
 
 
 def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> Change:
@@ -301,13 +311,8 @@ def _put_policy(desired: Desired, summary: str) -> Change:
 
 
 def _inline_policy(clients: Clients, name: str) -> str | None:
-    try:
-        answer = clients.call("iam:GetRolePolicy", target=name, RoleName=name, PolicyName=POLICY_NAME)
-    except AwsError as error:
-        if error.gone:
-            return None
-        raise
-    return as_json(answer["PolicyDocument"])
+    answer = clients.find("iam:GetRolePolicy", target=name, RoleName=name, PolicyName=POLICY_NAME)
+    return as_json(answer["PolicyDocument"]) if answer is not None else None
 
 
 def _other_policies(clients: Clients, name: str) -> tuple[str, ...]:

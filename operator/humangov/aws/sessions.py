@@ -18,13 +18,13 @@ _SESSION_NAME_LIMIT = 64  # https://docs.aws.amazon.com/STS/latest/APIReference/
 
 
 def session_for(*, role_arn: str | None, external_id: str | None, session_name: str, region: str) -> boto3.Session:
-    """The caller's own credentials, or those of a role that they may take on; AWS is first asked by the first call."""
+    """The caller's own credentials, or those of a role that they may assume; AWS is first asked by the first call."""
     if role_arn is None:
         return boto3.Session()
     own = botocore.session.get_session()
     more = {"ExternalId": external_id} if external_id else {}
 
-    def take_on() -> Any:
+    def assume_role() -> Any:
         source = own.get_credentials()
         if source is None:
             raise NoCredentialsError
@@ -35,19 +35,19 @@ def session_for(*, role_arn: str | None, external_id: str | None, session_name: 
             extra_args={"RoleSessionName": session_name[:_SESSION_NAME_LIMIT], **more},
         ).fetch_credentials()
 
-    taken_on = botocore.session.Session()
+    assumed = botocore.session.Session()
     # The SDK's models are read once, whatever the number of sessions: a tenant's clients then take 4 MiB and not 28.
-    taken_on.register_component("data_loader", _LOADER)
-    taken_on._credentials = DeferredRefreshableCredentials(  # the SDK's only door for credentials that renew themselves
-        refresh_using=take_on, method="assume-role"
+    assumed.register_component("data_loader", _LOADER)
+    assumed._credentials = DeferredRefreshableCredentials(  # the SDK's only door for credentials that renew themselves
+        refresh_using=assume_role, method="assume-role"
     )
-    return boto3.Session(botocore_session=taken_on, region_name=region)
+    return boto3.Session(botocore_session=assumed, region_name=region)
 
 
 _LOADER = botocore.session.get_session().get_component("data_loader")  # files only; knows no credentials
 
 
-class _Identity(NamedTuple):
+class _AssumedRole(NamedTuple):
     region: str
     role_arn: str
     external_id: str | None
@@ -67,10 +67,10 @@ class Directory:
     """
 
     def __init__(self, make: _Make, *, known: Callable[[], Iterable[str]] = tuple) -> None:
-        """`known` tells the keys of the tenants that there still are."""
+        """`known`: the keys of the tenants that there still are."""
         self._make, self._known = make, known
         self._of_region: dict[str, Clients] = {}
-        self._of_tenant: dict[str, tuple[_Identity, Clients]] = {}
+        self._of_tenant: dict[str, tuple[_AssumedRole, Clients]] = {}
 
     def of_region(self, region: str) -> Clients:
         """Under the operator's own credentials."""
@@ -82,9 +82,9 @@ class Directory:
         role_arn = tenant.account.role_arn
         if role_arn is None:
             return self.of_region(tenant.region)
-        wanted = _Identity(tenant.region, role_arn, tenant.account.external_id)
-        identity, clients = self._of_tenant.get(tenant.key, (None, None))
-        if clients is None or identity != wanted:
+        wanted = _AssumedRole(tenant.region, role_arn, tenant.account.external_id)
+        role, clients = self._of_tenant.get(tenant.key, (None, None))
+        if clients is None or role != wanted:
             session = session_for(
                 role_arn=role_arn, external_id=wanted.external_id, region=tenant.region,
                 session_name=f"humangov-{tenant.namespace}-{tenant.name}",

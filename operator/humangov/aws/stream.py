@@ -1,7 +1,7 @@
 """The table's stream: turned on by us where it is off, never cycled where it is on.
 
 Who turned it on is written on the table: `humangov.io/stream-enabling=<time> <label of ours before>` before,
-`humangov.io/stream=<label>` after. Only a stream whose label is in that tag, beside our mark of ownership, is ours to
+`humangov.io/stream=<label>` after. Only a stream whose label is in that tag, beside the ownership tag, is ours to
 turn off.
 """
 
@@ -17,7 +17,7 @@ from humangov.api.names import OWNER_TAG, Names
 from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.ownership import NotOwnedError, tag_list
+from humangov.aws.ownership import NotOwnedError, tag_list, tag_map
 
 RESOURCE = "stream"
 NOT_FOUND = "TableNotFound"
@@ -60,13 +60,10 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
     Raises AwsError.
     """
     table = names.tenant.table.name
-    try:
-        description = clients.call("dynamodb:DescribeTable", target=table, TableName=table)["Table"]
-    except AwsError as error:
-        if error.gone:
-            return None
-        raise
-    observed = _observed(description)
+    answer = clients.find("dynamodb:DescribeTable", target=table, TableName=table)
+    if answer is None:
+        return None
+    observed = _observed(answer["Table"])
     if deep:
         observed = replace(observed, tags=read_tags(clients, names))
         if observed.arn:
@@ -79,81 +76,59 @@ def desired(names: Names, context: Context) -> Desired:
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
-    """Turn the stream on, marking the table before and after. A stream that is on is never turned off here.
+    """Turn the stream on, tagging the table before and after. A stream that is on is never turned off here.
 
-    Raises NotOwnedError where the table carries another tenant's mark.
+    Raises NotOwnedError where the table has another tenant's ownership tag.
     """
     if observed is None:
         return []
-    marked = (observed.tags or {}).get(OWNER_TAG)
-    if marked not in (None, desired.owner):
+    owner = (observed.tags or {}).get(OWNER_TAG)
+    if owner not in (None, desired.owner):
         raise NotOwnedError(
-            f"table {desired.table} is already cared for by {marked} (its tag {OWNER_TAG}), so nothing is touched. "
+            f"table {desired.table} is already cared for by {owner} (its tag {OWNER_TAG}), so nothing is touched. "
             "Delete that HumanGovState, or take the tag off if it is long gone; then this goes on by itself"
         )
     if observed.table_status != "ACTIVE":
         return []
-    tag: dict[str, Any] = {"resource": RESOURCE, "target": desired.table, "action": "dynamodb:TagResource"}
     if not observed.enabled:
-        begun = f"{desired.now.isoformat(timespec='seconds')} {(observed.tags or {}).get(STREAM_TAG, '')}".strip()
-        enabling = {ENABLING_TAG: begun, OWNER_TAG: desired.owner}
-        return [
-            Change(
-                **tag,
-                summary="mark the table before enabling its stream",
-                parameters=_tagging(desired, enabling),
-            ),
-            Change(
-                resource=RESOURCE,
-                action="dynamodb:UpdateTable",
-                target=desired.table,
-                summary=f"enable the stream with {VIEW_TYPE}",
-                parameters={
-                    "TableName": desired.table,
-                    "StreamSpecification": {"StreamEnabled": True, "StreamViewType": VIEW_TYPE},
-                },
-            ),
-            Change(**tag, summary="mark the stream as enabled by us"),
-        ]
+        return _enabling(observed, desired)
     if observed.tags is not None and observed.label and _enabled_by_our_last_life(observed, desired.owner):
-        return [
-            Change(
-                **tag,
-                summary="mark the stream as enabled by us",
-                parameters=_tagging(desired, {STREAM_TAG: observed.label}),
-            )
-        ]
+        return [_tagging_as_enabled(desired, {STREAM_TAG: observed.label})]
     return []
 
 
 def apply(clients: Clients, change: Change, observed: Observed, desired: Desired) -> Observed:
     """One of plan's changes. Raises AwsError."""
     if change.action == "dynamodb:UpdateTable":
-        try:
-            answer = clients.call(change.action, target=change.target, **change.parameters)
-        except AwsError as error:
-            if error.meaning is not Meaning.ALREADY:
-                raise
-            # Somebody was faster, and the stream is theirs: our marks, made for one of our own, must not claim it.
-            clients.call(
-                "dynamodb:UntagResource",
-                target=change.target,
-                ResourceArn=desired.table_arn,
-                TagKeys=[ENABLING_TAG, OWNER_TAG],
-            )
-            return replace(observed, table_status="UPDATING")  # what there is now decides, in the next pass
-        return replace(_observed(answer["TableDescription"]), tags=observed.tags)
+        return _enable(clients, change, observed, desired)
     parameters = dict(change.parameters)
     if not parameters:  # the label is known only now
         if not observed.label or not observed.enabled:
             return observed
-        parameters = _tagging(desired, {STREAM_TAG: observed.label})
+        parameters = _tag_parameters(desired, {STREAM_TAG: observed.label})
     clients.call(change.action, target=change.target, **parameters)
-    tags = {**(observed.tags or {}), **{tag["Key"]: tag["Value"] for tag in parameters["Tags"]}}
+    tags = {**(observed.tags or {}), **tag_map(parameters["Tags"])}
     # The stream's own state lags behind the table's; the trigger needs it.
     lagging = observed.arn and observed.stream_status is None
     status = _stream_status(clients, observed.arn) if lagging and observed.arn else observed.stream_status
     return replace(observed, tags=tags, stream_status=status)
+
+
+def _enable(clients: Clients, change: Change, observed: Observed, desired: Desired) -> Observed:
+    try:
+        answer = clients.call(change.action, target=change.target, **change.parameters)
+    except AwsError as error:
+        if error.meaning is not Meaning.ALREADY:
+            raise
+        # Somebody was faster, and the stream is theirs: our tags, made for one of our own, must not claim it.
+        clients.call(
+            "dynamodb:UntagResource",
+            target=change.target,
+            ResourceArn=desired.table_arn,
+            TagKeys=[ENABLING_TAG, OWNER_TAG],
+        )
+        return replace(observed, table_status="UPDATING")  # what there is now decides, in the next reconciliation
+    return replace(_observed(answer["TableDescription"]), tags=observed.tags)
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:
@@ -191,14 +166,17 @@ def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:
     return replace(observed, tags=read_tags(clients, names))
 
 
-def may_disable(observed: Observed, *, owner: str, other_readers: Callable[[], bool], now: datetime) -> bool | None:
-    """Whether teardown may turn the stream off; None = not knowable yet, look again. Raises what other_readers does."""
+def may_disable(observed: Observed, *, owner: str, has_readers: Callable[[], bool], now: datetime) -> bool | None:
+    """Whether a removal may turn the stream off; None: that is not known yet. Raises what has_readers does.
+
+    has_readers: whether any mapping still reads the stream.
+    """
     if observed.replicated:
         return False
     tags = observed.tags or {}
-    marked = tags.get(STREAM_TAG) == observed.label and tags.get(OWNER_TAG) == owner
-    if marked or _enabled_by_our_last_life(observed, owner):
-        return not other_readers()
+    tagged = tags.get(STREAM_TAG) == observed.label and tags.get(OWNER_TAG) == owner
+    if tagged or _enabled_by_our_last_life(observed, owner):
+        return not has_readers()
     born = born_at(observed.label)
     if born is not None and now - born < TAGS_SETTLE:
         return None  # a tag that we wrote may not be readable yet
@@ -231,7 +209,7 @@ def untag(clients: Clients, names: Names, observed: Observed) -> None:
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take our marks off a table whose stream stays on. Raises AwsError."""
+    """Take our tags off a table whose stream stays on. Raises AwsError."""
     observed = observe(clients, names, deep=False)
     if observed is not None:
         untag(clients, names, with_tags(clients, names, observed))
@@ -239,14 +217,15 @@ def release(clients: Clients, names: Names) -> None:
 
 def read_tags(clients: Clients, names: Names) -> dict[str, str]:
     """All tags of the table. Raises AwsError."""
-    tags = clients.pages(
-        "dynamodb:ListTagsOfResource",
-        "Tags",
-        token=("NextToken", "NextToken"),
-        target=names.tenant.table.name,
-        ResourceArn=names.table_arn,
+    return tag_map(
+        clients.pages(
+            "dynamodb:ListTagsOfResource",
+            "Tags",
+            token=("NextToken", "NextToken"),
+            target=names.tenant.table.name,
+            ResourceArn=names.table_arn,
+        )
     )
-    return {tag["Key"]: tag["Value"] for tag in tags}
 
 
 def born_at(label: str | None) -> datetime | None:
@@ -258,7 +237,7 @@ def born_at(label: str | None) -> datetime | None:
 
 
 def _enabled_by_our_last_life(observed: Observed, owner: str) -> bool:
-    """We marked the table, turned the stream on, and died before we could mark the stream."""
+    """We tagged the table, turned the stream on, and died before we could tag the stream."""
     tags = observed.tags or {}
     if tags.get(OWNER_TAG) != owner or tags.get(STREAM_TAG) == observed.label:
         return False
@@ -273,7 +252,43 @@ def _enabled_by_our_last_life(observed: Observed, owner: str) -> bool:
     return born is not None and enabling - _CLOCKS_DIFFER <= born <= enabling + _ENABLING_LASTS
 
 
-def _tagging(desired: Desired, tags: Mapping[str, str]) -> dict[str, Any]:
+def _enabling(observed: Observed, desired: Desired) -> list[Change]:
+    """The tag before says since when; the one after, for which the label is not known yet, which stream it became."""
+    begun = f"{desired.now.isoformat(timespec='seconds')} {(observed.tags or {}).get(STREAM_TAG, '')}".strip()
+    return [
+        Change(
+            resource=RESOURCE,
+            action="dynamodb:TagResource",
+            target=desired.table,
+            summary="mark the table before enabling its stream",
+            parameters=_tag_parameters(desired, {ENABLING_TAG: begun, OWNER_TAG: desired.owner}),
+        ),
+        Change(
+            resource=RESOURCE,
+            action="dynamodb:UpdateTable",
+            target=desired.table,
+            summary=f"enable the stream with {VIEW_TYPE}",
+            parameters={
+                "TableName": desired.table,
+                "StreamSpecification": {"StreamEnabled": True, "StreamViewType": VIEW_TYPE},
+            },
+        ),
+        _tagging_as_enabled(desired, {}),
+    ]
+
+
+def _tagging_as_enabled(desired: Desired, tags: Mapping[str, str]) -> Change:
+    """Without tags: the label is put in when it is known."""
+    return Change(
+        resource=RESOURCE,
+        action="dynamodb:TagResource",
+        target=desired.table,
+        summary="mark the stream as enabled by us",
+        parameters=_tag_parameters(desired, tags) if tags else {},
+    )
+
+
+def _tag_parameters(desired: Desired, tags: Mapping[str, str]) -> dict[str, Any]:
     return {"ResourceArn": desired.table_arn, "Tags": tag_list(tags)}
 
 

@@ -1,4 +1,4 @@
-"""The event source mapping by which Lambda reads the stream and calls the function.
+"""The trigger: the event source mapping by which Lambda reads the stream and calls the function.
 
 Mappings are listed by function: after a stream was turned off and on again, the old mapping still stands under the
 function, and a list by the new stream's ARN does not show it.
@@ -14,30 +14,17 @@ from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.api.names import OWNER_TAG, Names
-from humangov.aws import stream
+from humangov.aws import mappings, stream
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.ownership import missing_tags
+from humangov.aws.mappings import SETTLED, MappingObserved, reads_table
+from humangov.aws.ownership import is_owned, missing_tags, tagging_summary
 
 RESOURCE = "trigger"
 STREAM_RECORDS_LAST = timedelta(hours=24)  # DynamoDB's; not to be changed
 # Inserts too: of a record that moves to a new id, the function hears that its file is named again.
 _PATTERN = json.dumps({"eventName": ["INSERT", "MODIFY", "REMOVE"]}, separators=(",", ":"))
-_SETTLED = ("Enabled", "Disabled")
-
-
-@dataclass(frozen=True, kw_only=True)
-class MappingObserved:
-    """One event source mapping. `tags` is None where they were not read."""
-
-    uuid: str
-    arn: str
-    source_arn: str
-    state: str
-    configuration: Mapping[str, Any]  # the fields that we own, in the shape of UpdateEventSourceMapping
-    last_result: str
-    tags: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +50,17 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     """Every mapping of the function; with `deep`, also their tags. Raises AwsError."""
     name = names.tenant.function.name
     try:
-        listed = _list(clients, target=name, FunctionName=name)
+        listed = mappings.listed(clients, target=name, FunctionName=name)
     except AwsError as error:
         if not error.gone:
             raise
         # No such function: that is no word on its mappings, which outlive it.
-        every = _list(clients, target="all functions")
-        listed = [mapping for mapping in every if mapping["FunctionArn"].endswith(f":function:{name}")]
-    mappings = [_observed(mapping, names) for mapping in listed]
+        every = mappings.listed(clients, target="all functions")
+        listed = [mapping for mapping in every if mapping["FunctionArn"] == names.function_arn]
+    found = [mappings.observed(mapping, names) for mapping in listed]
     if deep:
-        mappings = [replace(mapping, tags=read_tags(clients, mapping.arn)) for mapping in mappings]
-    return Observed(mappings=tuple(sorted(mappings, key=lambda mapping: mapping.uuid)))
+        found = [replace(mapping, tags=mappings.read_tags(clients, mapping.arn)) for mapping in found]
+    return _by_uuid(found)
 
 
 def desired(names: Names, context: Context, *, table: stream.Observed | None) -> Desired:
@@ -102,47 +89,16 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
 
 
 def plan(observed: Observed, desired: Desired) -> list[Change]:
-    """Create what is missing, bring the current stream's mapping in step, drop duplicates and what has expired."""
-    changes = []
-    for mapping in _outdated(observed, desired):
-        if _expired(desired) and mapping.state != "Deleting":
-            changes.append(
-                _delete_change(mapping, "its stream was replaced over 24 h ago, and its records have expired")
-            )
-        elif mapping.state in _SETTLED and mapping.configuration["Enabled"] != desired.configuration["Enabled"]:
-            changes.append(_update_change(mapping, desired, {"Enabled": desired.configuration["Enabled"]}))
+    """Create what is missing, correct the current stream's mapping, drop duplicates and what has expired."""
+    changes = [change for mapping in _outdated(observed, desired) for change in _outdated_changes(mapping, desired)]
     current = _current(observed, desired)
     if not current:
-        if desired.stream_arn or not observed.mappings:
-            changes.append(_create_change(desired))
-        return changes
+        creates = desired.stream_arn or not observed.mappings
+        return [*changes, _creation(desired)] if creates else changes
     kept, *duplicates = current
-    changes += [
-        _delete_change(mapping, f"a second mapping of the same stream beside {kept.uuid}")
-        for mapping in duplicates
-        if mapping.state != "Deleting" and (mapping.tags or {}).get(OWNER_TAG) == desired.names.owner
-    ]
-    if kept.state not in _SETTLED:
-        return changes
-    drift = {
-        field: value
-        for field, value in desired.configuration.items()
-        # Encrypted filters are listed as null: unknown, not drift.
-        if kept.configuration[field] != value and not (field == "FilterCriteria" and kept.configuration[field] is None)
-    }
-    if drift:
-        changes.append(_update_change(kept, desired, drift))
-    tags = missing_tags(actual=kept.tags, wanted=desired.tags) if kept.tags is not None else {}
-    if tags:
-        changes.append(
-            _change(
-                "lambda:TagResource",
-                kept.uuid,
-                f"set tags {', '.join(sorted(tags))}",
-                Resource=kept.arn,
-                Tags=tags,
-            )
-        )
+    changes += _duplicate_changes(kept, duplicates, desired)
+    if kept.state in SETTLED:
+        changes += [*_configuration_changes(kept, desired), *_tag_changes(kept, desired)]
     return changes
 
 
@@ -158,11 +114,9 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
         raise
     if change.action == "lambda:TagResource":
         return replace(observed)
-    made = _observed(answer, desired.names)
-    before = [mapping for mapping in observed.mappings if mapping.uuid != made.uuid]
+    made = mappings.observed(answer, desired.names)
     tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == made.uuid), desired.tags)
-    mappings = sorted([*before, replace(made, tags=tags)], key=lambda mapping: mapping.uuid)
-    return Observed(mappings=tuple(mappings))
+    return _by_uuid([*_without(observed, made.uuid).mappings, replace(made, tags=tags)])
 
 
 def finding(observed: Observed, desired: Desired) -> Finding:
@@ -171,7 +125,7 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     if not current:
         return Finding.waiting("Missing", "the trigger is not there", look_again_seconds=1)
     mapping = current[0]
-    if mapping.state not in _SETTLED:
+    if mapping.state not in SETTLED:
         return Finding.waiting(mapping.state, f"trigger {mapping.uuid} is {mapping.state}", look_again_seconds=1)
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
         return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", look_again_seconds=1)
@@ -187,42 +141,10 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     )
 
 
-def remove(clients: Clients, names: Names, *, function_is_ours: bool) -> list[MappingObserved]:
-    """Delete the mappings that read a stream of this table; what the function still has is returned.
-
-    Where the function is not there to show whose they are, only those go that carry our mark. Raises AwsError.
-    """
-    deleted = False
-    before = observe(clients, names, deep=not function_is_ours).mappings
-    for mapping in before:
-        ours = function_is_ours or (mapping.tags or {}).get(OWNER_TAG) == names.owner
-        if ours and reads_table(mapping, names) and mapping.state != "Deleting":
-            deleted = True
-            try:
-                clients.call(
-                    "lambda:DeleteEventSourceMapping",
-                    target=mapping.uuid,
-                    UUID=mapping.uuid,
-                )
-            except AwsError as error:
-                if not error.gone:
-                    raise
-    return list(observe(clients, names, deep=False).mappings if deleted else before)
-
-
-def release(clients: Clients, names: Names) -> None:
-    """Take our mark off the mappings that stay. Raises AwsError."""
-    for mapping in observe(clients, names, deep=True).mappings:
-        if (mapping.tags or {}).get(OWNER_TAG) == names.owner:
-            clients.call(
-                "lambda:UntagResource", target=mapping.uuid,
-                Resource=mapping.arn, TagKeys=[OWNER_TAG],
-            )  # fmt: skip
-
-
-def reads_table(mapping: MappingObserved, names: Names) -> bool:
-    """Whether the mapping's source is a stream, today's or an older one, of this tenant's table."""
-    return mapping.source_arn.startswith(f"{names.table_arn}/stream/")
+def problem(observed: Observed, desired: Desired) -> str | None:
+    """What Lambda says of its last try to call the function, if that was a problem."""
+    current = _current(observed, desired)
+    return current[0].problem if current else None
 
 
 def of_others(observed: Observed, desired: Desired) -> list[MappingObserved]:
@@ -234,38 +156,51 @@ def of_others(observed: Observed, desired: Desired) -> list[MappingObserved]:
     ]
 
 
-def other_readers(clients: Clients, *, stream_arn: str) -> bool:
+def remove(clients: Clients, names: Names, *, function_is_ours: bool) -> list[MappingObserved]:
+    """Delete the mappings that read a stream of this table; what the function still has is returned.
+
+    Where the function is not there to show whose they are, only those go that have the ownership tag. Raises AwsError.
+    """
+    before = observe(clients, names, deep=not function_is_ours).mappings
+    doomed = [
+        mapping
+        for mapping in before
+        if (function_is_ours or is_owned(mapping.tags, names))
+        and reads_table(mapping, names)
+        and mapping.state != "Deleting"
+    ]
+    for mapping in doomed:
+        clients.find("lambda:DeleteEventSourceMapping", target=mapping.uuid, UUID=mapping.uuid)
+    return list(observe(clients, names, deep=False).mappings if doomed else before)
+
+
+def release(clients: Clients, names: Names) -> None:
+    """Take the ownership tag off the mappings that stay. Raises AwsError."""
+    for mapping in observe(clients, names, deep=True).mappings:
+        if is_owned(mapping.tags, names):
+            clients.call("lambda:UntagResource", target=mapping.uuid, Resource=mapping.arn, TagKeys=[OWNER_TAG])
+
+
+def has_readers(clients: Clients, *, stream_arn: str) -> bool:
     """Whether any mapping known to Lambda still reads the stream. Raises AwsError."""
-    return bool(_list(clients, target=stream_arn, EventSourceArn=stream_arn))
-
-
-def read_tags(clients: Clients, arn: str) -> dict[str, str]:
-    """Raises AwsError; an error is never an empty answer."""
-    return dict(clients.call("lambda:ListTags", target=arn, Resource=arn).get("Tags") or {})
-
-
-def _list(clients: Clients, *, target: str, **of: str) -> list[Any]:
-    return clients.pages(
-        "lambda:ListEventSourceMappings", "EventSourceMappings", token=("NextMarker", "Marker"), target=target, **of
-    )
+    return bool(mappings.listed(clients, target=stream_arn, EventSourceArn=stream_arn))
 
 
 def _current(observed: Observed, desired: Desired) -> list[MappingObserved]:
     """Mappings of the table's present stream (or, while that is not known, of any of the table's).
 
-    Going ones last, and before them those that don't carry our mark.
+    Going ones last, and before them those that don't have the ownership tag.
     """
     found = [
         mapping
         for mapping in observed.mappings
         if (mapping.source_arn == desired.stream_arn if desired.stream_arn else reads_table(mapping, desired.names))
     ]
-    owner = desired.names.owner
     return sorted(
         found,
         key=lambda mapping: (
             mapping.state == "Deleting",
-            mapping.tags is not None and mapping.tags.get(OWNER_TAG) != owner,
+            mapping.tags is not None and not is_owned(mapping.tags, desired.names),
             mapping.uuid,
         ),
     )
@@ -279,9 +214,45 @@ def _outdated(observed: Observed, desired: Desired) -> list[MappingObserved]:
     ]
 
 
-def _expired(desired: Desired) -> bool:
+def _have_records_expired(desired: Desired) -> bool:
     """Whether every record of an older stream is gone: it ended, at the latest, when the present one was born."""
     return desired.stream_born is not None and desired.now - desired.stream_born > STREAM_RECORDS_LAST
+
+
+def _outdated_changes(mapping: MappingObserved, desired: Desired) -> list[Change]:
+    """An older stream's mapping works until that stream's records have expired; the emergency stop is for it too."""
+    if _have_records_expired(desired) and mapping.state != "Deleting":
+        return [_deletion(mapping, "its stream was replaced over 24 h ago, and its records have expired")]
+    enabled = desired.configuration["Enabled"]
+    if mapping.state in SETTLED and mapping.configuration["Enabled"] != enabled:
+        return [_update(mapping, desired, {"Enabled": enabled})]
+    return []
+
+
+def _duplicate_changes(kept: MappingObserved, others: Sequence[MappingObserved], desired: Desired) -> list[Change]:
+    return [
+        _deletion(mapping, f"a second mapping of the same stream beside {kept.uuid}")
+        for mapping in others
+        if mapping.state != "Deleting" and is_owned(mapping.tags, desired.names)
+    ]
+
+
+def _configuration_changes(mapping: MappingObserved, desired: Desired) -> list[Change]:
+    actual = mapping.configuration
+    drift = {
+        field: value
+        for field, value in desired.configuration.items()
+        # Encrypted filters are listed as null: unknown, not drift.
+        if actual[field] != value and not (field == "FilterCriteria" and actual[field] is None)
+    }
+    return [_update(mapping, desired, drift)] if drift else []
+
+
+def _tag_changes(mapping: MappingObserved, desired: Desired) -> list[Change]:
+    tags = missing_tags(actual=mapping.tags, wanted=desired.tags) if mapping.tags is not None else {}
+    if not tags:
+        return []
+    return [_change("lambda:TagResource", mapping.uuid, tagging_summary(tags), Resource=mapping.arn, Tags=tags)]
 
 
 def _notes(observed: Observed, desired: Desired, current: MappingObserved) -> str:
@@ -292,12 +263,12 @@ def _notes(observed: Observed, desired: Desired, current: MappingObserved) -> st
     foreign = [mapping.uuid for mapping in of_others(observed, desired)]
     if foreign:
         notes += f"; {', '.join(foreign)} calls the function from another source: not ours, left alone"
-    if current.last_result.startswith("PROBLEM"):
-        notes += f"; Lambda reports {current.last_result}"
+    if current.problem:
+        notes += f"; Lambda reports {current.problem}"
     return notes
 
 
-def _create_change(desired: Desired) -> Change:
+def _creation(desired: Desired) -> Change:
     source = desired.stream_arn or "the stream, once it is enabled"
     return _change(
         "lambda:CreateEventSourceMapping",
@@ -312,7 +283,7 @@ def _create_change(desired: Desired) -> Change:
     )
 
 
-def _update_change(mapping: MappingObserved, desired: Desired, fields: Mapping[str, Any]) -> Change:
+def _update(mapping: MappingObserved, desired: Desired, fields: Mapping[str, Any]) -> Change:
     return _change(
         "lambda:UpdateEventSourceMapping",
         mapping.uuid,
@@ -323,48 +294,18 @@ def _update_change(mapping: MappingObserved, desired: Desired, fields: Mapping[s
     )
 
 
-def _delete_change(mapping: MappingObserved, why: str) -> Change:
-    return _change(
-        "lambda:DeleteEventSourceMapping",
-        mapping.uuid,
-        f"delete mapping {mapping.uuid}: {why}",
-        UUID=mapping.uuid,
-    )
+def _deletion(mapping: MappingObserved, why: str) -> Change:
+    summary = f"delete mapping {mapping.uuid}: {why}"
+    return _change("lambda:DeleteEventSourceMapping", mapping.uuid, summary, UUID=mapping.uuid)
 
 
 def _change(action: str, target: str, summary: str, **parameters: Any) -> Change:
     return Change(resource=RESOURCE, action=action, target=target, summary=summary, parameters=parameters)
 
 
-def _destination(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """AWS fills in empty parts; only where failures go is ours."""
-    arn = (configuration.get("OnFailure") or {}).get("Destination")
-    return {"OnFailure": {"Destination": arn}} if arn else {}
+def _by_uuid(found: Sequence[MappingObserved]) -> Observed:
+    return Observed(mappings=tuple(sorted(found, key=lambda mapping: mapping.uuid)))
 
 
 def _without(observed: Observed, uuid: str) -> Observed:
     return Observed(mappings=tuple(mapping for mapping in observed.mappings if mapping.uuid != uuid))
-
-
-def _observed(mapping: Mapping[str, Any], names: Names) -> MappingObserved:
-    filters: Sequence[Mapping[str, Any]] | None = (mapping.get("FilterCriteria") or {}).get("Filters")
-    encrypted = mapping.get("KMSKeyArn") and filters is None
-    return MappingObserved(
-        uuid=mapping["UUID"],
-        arn=names.mapping_arn(mapping["UUID"]),
-        source_arn=mapping.get("EventSourceArn") or "",
-        state=mapping.get("State") or "Unknown",
-        configuration={
-            "Enabled": mapping.get("State") in ("Enabled", "Enabling", "Creating", "Updating"),
-            "BatchSize": mapping.get("BatchSize"),
-            "MaximumBatchingWindowInSeconds": mapping.get("MaximumBatchingWindowInSeconds"),
-            "ParallelizationFactor": mapping.get("ParallelizationFactor"),
-            "MaximumRetryAttempts": mapping.get("MaximumRetryAttempts"),
-            "MaximumRecordAgeInSeconds": mapping.get("MaximumRecordAgeInSeconds"),
-            "BisectBatchOnFunctionError": mapping.get("BisectBatchOnFunctionError"),
-            "FunctionResponseTypes": list(mapping.get("FunctionResponseTypes") or ()),
-            "FilterCriteria": None if encrypted else {"Filters": [dict(item) for item in filters or ()]},
-            "DestinationConfig": _destination(mapping.get("DestinationConfig") or {}),
-        },
-        last_result=mapping.get("LastProcessingResult") or "",
-    )

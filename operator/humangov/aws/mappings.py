@@ -1,0 +1,80 @@
+"""Event source mappings, by which Lambda reads a stream and calls a function, as Lambda lists them.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_EventSourceMappingConfiguration.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from humangov.api.names import Names
+from humangov.aws.clients import Clients
+
+SETTLED = ("Enabled", "Disabled")
+_FIELDS = (
+    "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor", "MaximumRetryAttempts",
+    "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class MappingObserved:
+    """One event source mapping. `tags` is None where they were not read."""
+
+    uuid: str
+    arn: str
+    source_arn: str
+    state: str
+    configuration: Mapping[str, Any]  # the fields that we own, in the shape of UpdateEventSourceMapping
+    problem: str | None = None  # what Lambda says of its last try, if that was a problem
+    tags: Mapping[str, str] | None = None
+
+
+def listed(clients: Clients, *, target: str, **of: str) -> list[Any]:
+    """Lambda's own words on every mapping of a function or source, or of the whole region. Raises AwsError."""
+    return clients.pages(
+        "lambda:ListEventSourceMappings", "EventSourceMappings", token=("NextMarker", "Marker"), target=target, **of
+    )
+
+
+def read_tags(clients: Clients, arn: str) -> dict[str, str]:
+    """Raises AwsError; an error is never an empty answer."""
+    return dict(clients.call("lambda:ListTags", target=arn, Resource=arn).get("Tags") or {})
+
+
+def reads_table(mapping: MappingObserved, names: Names) -> bool:
+    """Whether the mapping's source is a stream, today's or an older one, of this tenant's table."""
+    return mapping.source_arn.startswith(f"{names.table_arn}/stream/")
+
+
+def observed(mapping: Mapping[str, Any], names: Names) -> MappingObserved:
+    """One that was listed, or that a write answered with."""
+    filters: Sequence[Mapping[str, Any]] | None = (mapping.get("FilterCriteria") or {}).get("Filters")
+    encrypted = mapping.get("KMSKeyArn") and filters is None
+    return MappingObserved(
+        uuid=mapping["UUID"],
+        arn=names.mapping_arn(mapping["UUID"]),
+        source_arn=mapping.get("EventSourceArn") or "",
+        state=mapping.get("State") or "Unknown",
+        configuration={
+            "Enabled": mapping.get("State") in ("Enabled", "Enabling", "Creating", "Updating"),
+            **{field: mapping.get(field) for field in _FIELDS},
+            "FunctionResponseTypes": list(mapping.get("FunctionResponseTypes") or ()),
+            "FilterCriteria": None if encrypted else {"Filters": [dict(item) for item in filters or ()]},
+            "DestinationConfig": _destination(mapping.get("DestinationConfig") or {}),
+        },
+        problem=_problem(mapping.get("LastProcessingResult") or ""),
+    )
+
+
+def _destination(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """AWS fills in empty parts; only where failures go is ours."""
+    arn = (configuration.get("OnFailure") or {}).get("Destination")
+    return {"OnFailure": {"Destination": arn}} if arn else {}
+
+
+def _problem(last_result: str) -> str | None:
+    """AWS gives no code: `OK`, `No records processed`, or `PROBLEM: …`."""
+    return last_result if last_result.startswith("PROBLEM") else None
