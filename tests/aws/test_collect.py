@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
+from humangov.aws.removal import Removed
 from humangov.kube.client import KubeError, Resource
 from humangov.leaks import remove
 from humangov.manager.leak_monitor import Lookout
@@ -30,17 +31,17 @@ READS = [
 ]  # fmt: skip
 
 
-class FakeCluster:
-    """collect.States, from the world's API server; its questions can fail like any other."""
+class FakeApiServer(remove.ApiServer):
+    """The world's API server; its questions can fail like any other."""
 
     def __init__(self, world: World) -> None:
         self.world = world
 
-    def name(self) -> tuple[str, str | None]:
+    async def cluster_name(self) -> tuple[str, str | None]:
         name: str = self._asked("name", self.world.cluster)
         return name, name
 
-    def states(self, namespaces: Sequence[str]) -> list[Resource]:
+    async def states(self, namespaces: Sequence[str]) -> list[Resource]:
         every = self.world.kube.objects.values()
         there = [one for one in every if not namespaces or one["metadata"]["namespace"] in namespaces]
         answer: list[Resource] = self._asked("states", there)
@@ -58,16 +59,16 @@ class _Somewhere:
     region = REGION
 
 
-def find(world: World, **asked: Any) -> remove.Found:
-    settings = remove.Asked(cluster=None, region=REGION, **asked)
-    return remove.find(FakeCluster(world), door(world), settings, sleep=world.clock.forward)
+def find(world: World, **asked: Any) -> remove.FoundLeaks:
+    settings = remove.LeakSearch(cluster=None, region=REGION, **asked)
+    return remove.search_leaks(FakeApiServer(world), door(world), settings, sleep=world.clock.forward)
 
 
-def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[str, remove.Removed]:
+def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[str, Removed]:
     """As `humangov collect --delete` does it."""
     found = find(world, **asked)
-    one = partial(remove.remove, FakeCluster(world), door(world), found, keep_logs=keep_logs)
-    return {key: one(key, sleep=world.clock.forward, now=world.clock.now) for key in found.leftovers}
+    one = partial(remove.remove, FakeApiServer(world), door(world), found, keep_logs=keep_logs)
+    return {key: one(key, sleep=world.clock.forward, now=world.clock.now) for key in found.leaked}
 
 
 def lose(world: World, key: str) -> None:
@@ -76,8 +77,8 @@ def lose(world: World, key: str) -> None:
     world.new_life()
 
 
-def told(found: remove.Found) -> dict[str, list[str]]:
-    return {key: [f"{one.kind} {one.name}" for one in objects] for key, objects in found.leftovers.items()}
+def told(found: remove.FoundLeaks) -> dict[str, list[str]]:
+    return {key: [f"{one.kind} {one.name}" for one in objects] for key, objects in found.leaked.items()}
 
 
 def test_a_lost_tenant_is_found_told_and_removed_to_the_last_tag(world: World) -> None:
@@ -93,15 +94,15 @@ def test_a_lost_tenant_is_found_told_and_removed_to_the_last_tag(world: World) -
     assert world.line.writes() == []
     assert snapshot.snapshot(world) == before
     [done] = remove_all(world).values()
-    assert (done.stays, done.waiting) == ([], None)
+    assert (done.stays, done.waiting) == ((), None)
     assert world.remains() == []
-    assert find(world).leftovers == {}
+    assert find(world).leaked == {}
 
 
 def test_the_receipts_stay_without_our_mark_unless_they_are_to_go(world: World) -> None:
     lose(world, world.provisioned())
     [done] = remove_all(world, keep_logs=True).values()
-    assert done.stays == [f"log group /aws/lambda/{NAME} (no --delete-logs)"]
+    assert done.stays == (f"log group /aws/lambda/{NAME} (no --delete-logs)",)
     assert world.remains() == [f"log group /aws/lambda/{NAME}"]
     [group] = snapshot.log_groups(world)
     assert "humangov.io/tenant" not in group["tags"]
@@ -117,10 +118,10 @@ def test_a_function_of_another_name_is_found_under_that_name(world: World) -> No
 
 def test_a_living_tenant_is_none_even_if_it_was_made_anew_under_its_name(world: World) -> None:
     key = world.provisioned()
-    assert find(world).leftovers == {}
+    assert find(world).leaked == {}
     lose(world, key)
     world.apply()
-    assert find(world).leftovers == {}
+    assert find(world).leaked == {}
     assert remove_all(world) == {}
     assert world.line.writes() == []
 
@@ -130,7 +131,7 @@ def test_another_cluster_s_objects_are_counted_and_not_touched(world: World) -> 
     before = snapshot.snapshot(world)
     world.cluster = "made-anew"
     found = find(world)
-    assert (found.leftovers, found.others) == ({}, {CLUSTER: 1})
+    assert (found.leaked, found.others) == ({}, {CLUSTER: 1})
     assert remove_all(world) == {}
     assert snapshot.snapshot(world) == before
     assert f"1 tenant of cluster {CLUSTER}" in "\n".join(remove.heading(found))
@@ -202,10 +203,13 @@ def test_a_throttled_step_is_taken_again(world: World) -> None:
 
 def look(world: World, lookout: Lookout) -> None:
     async def states(namespaces: Sequence[str]) -> list[Resource]:
-        return FakeCluster(world).states(namespaces)
+        return await FakeApiServer(world).states(namespaces)
 
-    world.operator = replace(world.operator, settings=replace(world.settings, confirm_seconds=0))
-    asyncio.run(look_once(world.operator, lookout, of_region=lambda _: door(world), list_states=states))
+    async def no_pause() -> None:
+        """What a test changes, it changes before or after."""
+
+    world.operator = replace(world.operator, settings=world.settings)
+    asyncio.run(look_once(world.operator, lookout, of_region=lambda _: door(world), list_states=states, pause=no_pause))
 
 
 def test_the_operator_tells_of_a_lost_tenant_once_and_removes_nothing(world: World) -> None:

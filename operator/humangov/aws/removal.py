@@ -1,12 +1,13 @@
-"""What goes of a tenant, and in which order: trigger, function, role, log group, stream, our marks on the table.
+"""The steps by which a tenant's AWS objects are removed: trigger, function, role, log group, stream, the table's tags.
 
-Each step reads before it deletes, deletes only what carries the tenant's mark, and may be repeated.
+Each step reads before it deletes, deletes only what has the tenant's ownership tag, and may be repeated. It is given
+what the steps before it came to, and returns that with its own result.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -14,143 +15,181 @@ from humangov.api.conditions import Finding
 from humangov.api.names import Names
 from humangov.aws import function, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
+from humangov.aws.errors import AwsError
+from humangov.aws.mappings import MappingObserved, reads_table
 from humangov.aws.ownership import NotOwnedError
 
 
-@dataclass
-class Remains:
-    """What a pass found gone, and what stays, for people."""
+@dataclass(frozen=True, kw_only=True)
+class Removal:
+    """What is to be removed, and how.
 
-    gone: list[str] = field(default_factory=list)
-    stays: list[str] = field(default_factory=list)
+    keep_tags     of a stream that stays, for another reconciliation
+    logs_kept_by  what decides that the log group stays, for people
+    """
+
+    clients: Clients
+    names: Names
+    now: Callable[[], datetime]
+    keep_tags: bool = False
+    logs_kept_by: str = "spec.logs.onDelete: Retain"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Detached:
-    """waiting: until no mapping of ours calls the function. function: as it was seen; None: absent, or not ours."""
+class Removed:
+    """What the steps so far came to.
 
-    waiting: Finding | None
-    function: function.Observed | None
-    is_ours: bool
+    gone, stays  for people
+    waiting      what the next step has to wait for
+    error        what ended the steps early
+    function     as the first step saw it; None: absent, or not the tenant's (function_is_foreign), or not seen yet
+    table        whose tags are to go
+    """
+
+    gone: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    waiting: Finding | None = None
+    error: AwsError | None = None
+    function: function.Observed | None = None
+    function_is_foreign: bool = False
+    table: stream.Observed | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.waiting is not None or self.error is not None
+
+    def with_gone(self, what: str) -> Removed:
+        return replace(self, gone=(*self.gone, what))
+
+    def with_stays(self, what: str) -> Removed:
+        return replace(self, stays=(*self.stays, what))
+
+    def waits(self, for_what: str) -> Removed:
+        text = f"waiting until {for_what} is gone"
+        return replace(self, waiting=Finding.waiting("Deleting", text, look_again_seconds=0.5))
 
 
-def detach(clients: Clients, names: Names, remains: Remains) -> Detached:
-    """Remove the trigger, if the function is ours or absent. Raises AwsError."""
+Step = Callable[[Removal, Removed], Removed]
+
+
+def run(steps: tuple[Step, ...], removal: Removal) -> Removed:
+    """One step after the other, until one has to wait, or AWS fails."""
+    done = Removed()
+    for step in steps:
+        done = attempt(step, removal, done)
+        if done.ended:
+            break
+    return done
+
+
+def attempt(step: Step, removal: Removal, done: Removed) -> Removed:
+    """One step; an error of AWS is a result like any other."""
     try:
-        observed = function.observe(clients, names, deep=False)
+        return step(removal, done)
+    except AwsError as error:
+        return replace(done, error=error)
+
+
+def remove_trigger(removal: Removal, done: Removed) -> Removed:
+    """If the function is the tenant's, or absent. Raises AwsError."""
+    clients, names = removal.clients, removal.names
+    observed = function.observe(clients, names, deep=False)
+    try:
         if observed is not None:
             function.require_known_owner(observed, names)
-    except NotOwnedError as error:
-        remains.stays.append(str(error))  # and so is its trigger someone else's
-        return Detached(waiting=None, function=None, is_ours=False)
-    waiting = _remove_trigger(clients, names, function_is_there=observed is not None)
-    if waiting is None:
-        remains.gone.append("trigger")
-    return Detached(waiting=waiting, function=observed, is_ours=True)
-
-
-def remove(
-    clients: Clients,
-    names: Names,
-    remains: Remains,
-    detached: Detached,
-    *,
-    now: Callable[[], datetime],
-    keep_marks: bool,
-) -> Finding | None:
-    """Remove the rest of ours, in order; what is waited for, or None when all of it is gone. Raises AwsError.
-
-    keep_marks: of a stream that stays, for another look.
-    """
-    return remove_objects(clients, names, remains, detached) or remove_stream(
-        clients, names, remains, now=now, keep_marks=keep_marks
-    )
-
-
-def remove_objects(
-    clients: Clients,
-    names: Names,
-    remains: Remains,
-    detached: Detached,
-    *,
-    logs_kept_by: str = "spec.logs.onDelete: Retain",
-) -> Finding | None:
-    """Remove function, role and log group; what is waited for. Raises AwsError."""
-    tenant = names.tenant
-    steps: list[tuple[str, Callable[[], bool]]] = []
-    if detached.is_ours:
-        remove_function = partial(function.remove, clients, names, detached.function)
-        steps.append((f"function {tenant.function.name}", remove_function))
-    steps.append((f"role {tenant.role_name}", partial(role.remove, clients, names)))
-    if tenant.logs.on_delete == "Delete":
-        steps.append((f"log group {tenant.log_group_name}", partial(log_group.remove, clients, names)))
-    for what, step in steps:
-        try:
-            if not step():
-                return _deleting(what)
-            remains.gone.append(what)
-        except NotOwnedError as error:
-            remains.stays.append(str(error))
-    if tenant.logs.on_delete == "Retain":
-        try:
-            log_group.release(clients, names)
-        except NotOwnedError as error:
-            remains.stays.append(str(error))
-        else:
-            remains.stays.append(f"log group {tenant.log_group_name} ({logs_kept_by})")
-    return None
-
-
-def remove_stream(
-    clients: Clients, names: Names, remains: Remains, *, now: Callable[[], datetime], keep_marks: bool
-) -> Finding | None:
-    """Turn the stream off if we turned it on and nobody else reads it. Raises AwsError."""
-    table = names.tenant.table.name
-    observed = stream.observe(clients, names, deep=False)
+    except NotOwnedError as error:  # and so is its trigger someone else's
+        return replace(done.with_stays(str(error)), function_is_foreign=True)
+    left = trigger.remove(clients, names, function_is_ours=observed is not None)
+    going = [mapping for mapping in left if reads_table(mapping, names)]
+    foreign = [mapping for mapping in left if not reads_table(mapping, names)]
     if observed is None:
-        return None
-    observed = stream.with_tags(clients, names, observed)
-    if observed.enabled and observed.arn:
-        decision = stream.may_disable(
-            observed, owner=names.owner, now=now(),
-            other_readers=partial(trigger.other_readers, clients, stream_arn=observed.arn),
-        )  # fmt: skip
-        if decision is None:
-            return Finding.waiting(
-                "Deleting", f"waiting until the tags of table {table} can be relied on", look_again_seconds=2
-            )
-        if decision:
-            stream.disable(clients, names)
-            remains.gone.append(f"stream of table {table}")
-        else:
-            remains.stays.append(
-                f"the stream of table {table} (it was not enabled by us, has other readers, or is a global table's)"
-            )
-            if keep_marks:
-                return None
-    stream.untag(clients, names, observed)
-    return None
-
-
-def _remove_trigger(clients: Clients, names: Names, *, function_is_there: bool) -> Finding | None:
-    """Remove our mappings of the function, which is ours or absent; what is waited for. Raises AwsError."""
-    left = trigger.remove(clients, names, function_is_ours=function_is_there)
-    going = [mapping for mapping in left if trigger.reads_table(mapping, names)]
-    foreign = [mapping for mapping in left if not trigger.reads_table(mapping, names)]
-    if not function_is_there:
         going = [mapping for mapping in going if mapping.tags is None or mapping.state == "Deleting"]
         foreign = []
     if going:
-        return _deleting(f"trigger {', '.join(mapping.uuid for mapping in going)}")
+        return done.waits(f"trigger {', '.join(mapping.uuid for mapping in going)}")
     if foreign:
-        told = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
-        return Finding.needs_person(
-            "ForeignTrigger",
-            f"{told} also calls function {names.tenant.function.name} and is not ours. Delete that event source "
-            "mapping, or set deletionPolicy: Retain",
-        )
-    return None
+        return replace(done, waiting=_foreign_trigger(foreign, names))
+    return replace(done.with_gone("trigger"), function=observed)
 
 
-def _deleting(what: str) -> Finding:
-    return Finding.waiting("Deleting", f"waiting until {what} is gone", look_again_seconds=0.5)
+def remove_function(removal: Removal, done: Removed) -> Removed:
+    """Raises AwsError."""
+    if done.function_is_foreign:
+        return done
+    gone = partial(function.remove, removal.clients, removal.names, done.function)
+    return _remove(f"function {removal.names.tenant.function.name}", gone, done)
+
+
+def remove_role(removal: Removal, done: Removed) -> Removed:
+    """Raises AwsError."""
+    gone = partial(role.remove, removal.clients, removal.names)
+    return _remove(f"role {removal.names.tenant.role_name}", gone, done)
+
+
+def remove_log_group(removal: Removal, done: Removed) -> Removed:
+    """Or take the ownership tag off it, where it is to stay. Raises AwsError."""
+    clients, names = removal.clients, removal.names
+    what = f"log group {names.tenant.log_group_name}"
+    if names.tenant.logs.on_delete == "Delete":
+        return _remove(what, partial(log_group.remove, clients, names), done)
+    try:
+        log_group.release(clients, names)
+    except NotOwnedError as error:
+        return done.with_stays(str(error))
+    return done.with_stays(f"{what} ({removal.logs_kept_by})")
+
+
+def disable_stream(removal: Removal, done: Removed) -> Removed:
+    """Turn the stream off if we turned it on and nobody else reads it. Raises AwsError."""
+    clients, names = removal.clients, removal.names
+    table = names.tenant.table.name
+    observed = stream.observe(clients, names, deep=False)
+    if observed is None:
+        return done
+    observed = stream.with_tags(clients, names, observed)
+    if observed.enabled and observed.arn:
+        decision = stream.may_disable(
+            observed, owner=names.owner, now=removal.now(),
+            has_readers=partial(trigger.has_readers, clients, stream_arn=observed.arn),
+        )  # fmt: skip
+        if decision is None:
+            text = f"waiting until the tags of table {table} can be relied on"
+            return replace(done, waiting=Finding.waiting("Deleting", text, look_again_seconds=2))
+        if decision:
+            stream.disable(clients, names)
+            done = done.with_gone(f"stream of table {table}")
+        else:
+            done = done.with_stays(
+                f"the stream of table {table} (it was not enabled by us, has other readers, or is a global table's)"
+            )
+            if removal.keep_tags:
+                return done
+    return replace(done, table=observed)
+
+
+def untag_table(removal: Removal, done: Removed) -> Removed:
+    """Raises AwsError."""
+    if done.table is not None:
+        stream.untag(removal.clients, removal.names, done.table)
+    return done
+
+
+OF_FUNCTION: tuple[Step, ...] = (remove_trigger, remove_function, remove_role, remove_log_group)
+OF_TABLE: tuple[Step, ...] = (disable_stream, untag_table)
+
+
+def _remove(what: str, gone: Callable[[], bool], done: Removed) -> Removed:
+    """`gone` deletes and says whether that is seen. Raises AwsError."""
+    try:
+        return done.with_gone(what) if gone() else done.waits(what)
+    except NotOwnedError as error:
+        return done.with_stays(str(error))
+
+
+def _foreign_trigger(foreign: list[MappingObserved], names: Names) -> Finding:
+    whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
+    return Finding.needs_person(
+        "ForeignTrigger",
+        f"{whose} also calls function {names.tenant.function.name} and is not ours. Delete that event source mapping, "
+        "or set deletionPolicy: Retain",
+    )

@@ -670,16 +670,16 @@ def collect_command(
             raise click.UsageError("a TENANT has one --namespace at most")
         namespace, name = _which(tenant, namespaces[0] if namespaces else None)
         key, namespaces = f"{namespace}/{name}", (namespace,)
-    asked = remove.Asked(
+    search = remove.LeakSearch(
         cluster=cluster_name, region=place, namespaces=namespaces, key=key, definition_is_gone=definition_is_gone
     )
     with _stopping() as stopped_by:
         try:
             left = _collect(
-                asked, delete=delete, keep_logs=not delete_logs, trust=trust_cluster_name,
+                search, delete=delete, keep_logs=not delete_logs, trust=trust_cluster_name,
                 stop=lambda: stopped_by() is not None,
             )  # fmt: skip
-        except (remove.NotToldError, client.KubeError) as error:
+        except (remove.UncertainLeakError, client.KubeError) as error:
             raise click.ClickException(str(error)) from error
         except AwsError as error:
             remedy = f". {error.remedy}" if error.remedy else ""
@@ -690,27 +690,29 @@ def collect_command(
     sys.exit(2 if left else 0)
 
 
-def _collect(asked: remove.Asked, *, delete: bool, keep_logs: bool, trust: bool, stop: Callable[[], bool]) -> bool:
-    """Whether something is left over. Raises KubeError, AwsError, NotToldError."""
-    cluster, clients = remove.Cluster(asked), Clients(region=asked.region)
-    found = remove.find(cluster, clients, asked)
+def _collect(
+    search: remove.LeakSearch, *, delete: bool, keep_logs: bool, trust: bool, stop: Callable[[], bool]
+) -> bool:
+    """Whether something is left over. Raises KubeError, AwsError, UncertainLeakError."""
+    api_server, clients = remove.ApiServer(search), Clients(region=search.region)
+    found = remove.search_leaks(api_server, clients, search)
     for lines in remove.heading(found):
         click.echo(lines)
-    if delete and found.leftovers and not (found.proven or trust):
-        raise remove.NotToldError(
+    if delete and found.leaked and not (found.proven or trust):
+        raise remove.UncertainLeakError(
             f"nothing in this cluster shows that its name is, or was, {found.identity.cluster}; another cluster may "
             "live under it. If you are sure, say --trust-cluster-name"
         )
     left = False
-    for key in found.leftovers:
+    for key in found.leaked:
         if stop():
             return True
         if not delete:
-            remnants = remove.remnants(clients, found, key, keep_logs=keep_logs)
-            click.echo("\n".join(remove.told(found, key, remnants, keep_logs=keep_logs)))
+            names = remove.names_of(clients, found, key, keep_logs=keep_logs)
+            click.echo("\n".join(remove.description(found, key, names, keep_logs=keep_logs)))
             left = True
             continue
-        done = remove.remove(cluster, clients, found, key, keep_logs=keep_logs, stop=stop)
+        done = remove.remove(api_server, clients, found, key, keep_logs=keep_logs, stop=stop)
         click.echo("\n".join(remove.result(key, done)))
         left = left or done.waiting is not None
     if left and not delete:

@@ -1,180 +1,143 @@
-"""What AWS still has of tenants whose HumanGovState is gone: how it is told from all else, and under which names.
+"""Leaked AWS resources, of tenants whose HumanGovState is gone: how they are known, and under which names.
 
-A leftover carries our cluster's mark, and the API server, asked after AWS was, has no HumanGovState of that namespace
-and name: neither this one nor one that was made anew, which takes over what it finds. Pure, but for `candidates` and
-`still_there`, which ask AWS.
+They have our cluster's ownership tag, and the API server, asked after AWS was, has no HumanGovState of that namespace
+and name: neither this one nor one that was re-created, which takes over what it finds. Pure, but for `find`, which asks
+both, twice.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from humangov.api.names import Identity, Names
 from humangov.api.spec import GROUP, KIND, VERSION, InvalidSpecError, parse
 from humangov.aws.clients import Clients
+from humangov.aws.resources import InThread
 from humangov.leaks import inventory
-from humangov.leaks.inventory import FUNCTION, LOG_GROUP, MAPPING, ROLE, TABLE, Marked, Reading
+from humangov.leaks.inventory import FUNCTION, LOG_GROUP, MAPPING, ROLE, TABLE, ListedMapping, Tagged
 
 NOT_KNOWN = "-"  # which no table and no bucket can be called
 _LOG_GROUPS = "/aws/lambda/"
 
+Leaked = Mapping[str, tuple[Tagged, ...]]
+"""By `namespace/name`, of tenants that are not there."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Sorted:
-    """ours: by `namespace/name`, of tenants that are not there. others: of how many tenants of which other cluster."""
+class Candidates:
+    """What may be leaked. others: of how many tenants of which other cluster there are objects."""
 
-    ours: Mapping[str, tuple[Marked, ...]]
+    leaked: Leaked
     others: Mapping[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remnant:
-    """Of what belongs together, the names; the table's is NOT_KNOWN unless has_table."""
+class Living:
+    """Tenants that there are, as known before AWS is asked: it spares questions and decides nothing.
+
+    keys        `namespace/name` of every HumanGovState
+    role_names  theirs
+    """
+
+    keys: Collection[str]
+    role_names: Collection[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeakedNames:
+    """Under which names objects that belong together are removed; the table's is NOT_KNOWN unless has_table."""
 
     names: Names
     has_function: bool
     has_table: bool
 
 
-def key_in(owner: str, *, cluster: str) -> str | None:
-    """`namespace/name` of a mark of this cluster; None of any other's."""
-    of, _, name = owner.rpartition("/")
-    of, _, namespace = of.rpartition("/")
-    return f"{namespace}/{name}" if of == cluster and namespace and name else None
+async def find(
+    clients: Clients,
+    *,
+    identity: Identity,
+    living: Living,
+    list_living: Callable[[], Awaitable[Collection[str]]],
+    in_thread: InThread[Any],
+    pause: Callable[[], Awaitable[None]],
+    namespaces: Collection[str] = (),
+    key: str | None = None,
+) -> Candidates:
+    """What AWS shows twice, seconds apart, and of which the API server, asked after each time, has no HumanGovState.
 
+    list_living  `namespace/name` of every HumanGovState in these namespaces (none named: in all), asked anew
+    pause        what is being removed just now is gone after it, or its HumanGovState shows
+    key          of one tenant only
 
-def sort(found: Iterable[Marked], *, cluster: str, living: Collection[str], namespaces: Collection[str] = ()) -> Sorted:
-    """What of it is left over.
-
-    living      `namespace/name` of every HumanGovState in these namespaces (none named: in all), as told by the API
-                server after AWS had been read
-    namespaces  those that were asked for; of any other it is not known what lives in it
+    Raises AwsError, and what list_living does.
     """
-    ours: dict[str, list[Marked]] = {}
-    others: set[tuple[str, str]] = set()
-    for one in found:
-        key = key_in(one.owner, cluster=cluster)
-        if key is None:
-            others.add((one.owner.rsplit("/", 2)[0], one.owner))
-        elif key not in living and (not namespaces or key.partition("/")[0] in namespaces):
-            ours.setdefault(key, []).append(one)
-    return Sorted(
-        ours={key: tuple(sorted(ours[key])) for key in sorted(ours)},
-        others=dict(sorted(Counter(cluster for cluster, _ in others).items())),
+    found: Candidates = await in_thread(
+        partial(_candidates, clients, identity=identity, living=living, namespaces=namespaces)
     )
+    leaked: Leaked = {one: objects for one, objects in found.leaked.items() if key in (None, one)}
+    if leaked:
+        leaked = _without(leaked, await list_living())
+    if leaked:
+        await pause()
+        leaked = await in_thread(partial(_still_there, clients, leaked))
+        leaked = _without(leaked, await list_living())
+    return replace(found, leaked=leaked)
 
 
-def role_names(resources: Iterable[Mapping[str, Any]], *, default_region: str) -> set[str]:
+def keys_of(states: Iterable[Mapping[str, Any]]) -> set[str]:
+    """`namespace/name` of each HumanGovState."""
+    return {f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in states}
+
+
+def role_names(states: Iterable[Mapping[str, Any]], *, default_region: str) -> set[str]:
     """Of the tenants that there are."""
     names = set()
-    for resource in resources:
+    for state in states:
         try:
-            names.add(parse(resource, default_region=default_region).role_name)
+            names.add(parse(state, default_region=default_region).role_name)
         except InvalidSpecError:
             continue
     return names
 
 
-def candidates(
-    clients: Clients,
-    *,
-    identity: Identity,
-    known_roles: Collection[str],
-    living: Collection[str],
-    namespaces: Collection[str] = (),
-) -> Sorted:
-    """Objects that may be left over, each confirmed by its own service; others' are counted unasked. Raises AwsError.
-
-    living: as known before; it spares questions and decides nothing.
-    """
-    listed = sort(
-        inventory.marked(clients, known_roles=known_roles),
-        cluster=identity.cluster,
-        living=living,
-        namespaces=namespaces,
-    )
-    ours = {key: sorted({*found, *_beside(key, found, identity=identity)}) for key, found in listed.ours.items()}
-    return Sorted(ours=still_there(clients, ours), others=listed.others)
-
-
-def _beside(key: str, found: Sequence[Marked], *, identity: Identity) -> Iterator[Marked]:
-    """What most likely stands beside it, should the tagging API not show it yet; it is confirmed like the rest."""
-    known = _Known(key=key, identity=identity, keep_logs=True)
-    owner = f"{identity.cluster}/{key}"
-    try:
-        every = [known.names(function=None, table=None)]
-        every += [known.names(function=name, table=None) for name in functions_of(found, known=known, readings=())]
-    except InvalidSpecError:
-        return
-    for names in every:
-        tenant = names.tenant
-        yield Marked(kind=FUNCTION, name=tenant.function.name, arn=names.function_arn, owner=owner)
-        yield Marked(kind=ROLE, name=tenant.role_name, arn=names.role_arn, owner=owner)
-        yield Marked(kind=LOG_GROUP, name=tenant.log_group_name, arn=names.log_group_arn, owner=owner)
-
-
-def without(ours: Mapping[str, tuple[Marked, ...]], living: Collection[str]) -> dict[str, tuple[Marked, ...]]:
-    """What is left of it, now that the API server has told which tenants there are."""
-    return {key: found for key, found in ours.items() if key not in living}
-
-
-def still_there(clients: Clients, ours: Mapping[str, Sequence[Marked]]) -> dict[str, tuple[Marked, ...]]:
-    """What of it carries the same mark still. Raises AwsError."""
-    kept = {key: tuple(one for one in found if inventory.confirmed(clients, one) == one) for key, found in ours.items()}
-    return {key: found for key, found in kept.items() if found}
-
-
-def remnants_of(
+def leaked_names(
     key: str,
-    found: Sequence[Marked],
+    found: Sequence[Tagged],
     *,
     identity: Identity,
-    readings: Sequence[Reading],
+    mappings: Sequence[ListedMapping],
     tables: Mapping[str, str | None],
     keep_logs: bool,
-) -> list[Remnant]:
+) -> list[LeakedNames]:
     """The names under which a lost tenant's objects are removed: one for each function, and for each table beside.
 
     A name comes from what was found; the tenant's spec, which knew it, is gone. `tables`: of each function, the table
-    in its configuration. Raises InvalidSpecError if a mark is none that the operator has written.
+    in its configuration. Raises InvalidSpecError if an ownership tag is none that the operator has written.
     """
-    marked_tables = sorted(one.name for one in found if one.kind == TABLE)
-    known = _Known(key=key, identity=identity, keep_logs=keep_logs)
-    remnants = []
-    for name in sorted(functions_of(found, known=known, readings=readings)):
-        read = {one.table for one in readings if one.table and one.function == name}
-        told = tables.get(name)
-        table = told or _only(read) or _only(marked_tables)
-        remnants.append(
-            Remnant(names=known.names(function=name, table=table), has_function=True, has_table=bool(table))
-        )
-    covered = {one.names.tenant.table.name for one in remnants}
-    remnants += [
-        Remnant(names=known.names(function=None, table=table), has_function=False, has_table=True)
-        for table in marked_tables
+    tagged_tables = sorted(one.name for one in found if one.kind == TABLE)
+    lost = _LostTenant(key=key, identity=identity, keep_logs=keep_logs)
+    named = []
+    for name in sorted(_functions(found, lost=lost, mappings=mappings)):
+        read = {one.table for one in mappings if one.table and one.function == name}
+        table = tables.get(name) or _only(read) or _only(tagged_tables)
+        names = lost.names(function=name, table=table)
+        named.append(LeakedNames(names=names, has_function=True, has_table=bool(table)))
+    covered = {one.names.tenant.table.name for one in named}
+    named += [
+        LeakedNames(names=lost.names(function=None, table=table), has_function=False, has_table=True)
+        for table in tagged_tables
         if table not in covered
     ]
-    return remnants
-
-
-def functions_of(found: Sequence[Marked], *, known: _Known, readings: Sequence[Reading]) -> set[str]:
-    """Names of the functions to which the objects belong or belonged."""
-    uuids = {one.name for one in found if one.kind == MAPPING}
-    names = {one.name for one in found if one.kind == FUNCTION}
-    names |= {one.name.removeprefix(_LOG_GROUPS) for one in found if one.kind == LOG_GROUP}
-    names |= {one.function for one in readings if one.uuid in uuids}
-    roles = {known.names(function=name, table=None).tenant.role_name for name in names}
-    suffix = f"-{known.identity.region}"
-    # A role with a digest in its name then stands for a function of a name that never was; the role is right.
-    return names | {one.name.removesuffix(suffix) for one in found if one.kind == ROLE and one.name not in roles}
+    return named
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Known:
-    """What of a lost tenant needs no looking for."""
+class _LostTenant:
+    """What of it is known without a spec."""
 
     key: str
     identity: Identity
@@ -197,6 +160,79 @@ class _Known:
             "spec": spec,
         }
         return Names(tenant=parse(resource, default_region=self.identity.region), identity=self.identity)
+
+
+def _candidates(clients: Clients, *, identity: Identity, living: Living, namespaces: Collection[str]) -> Candidates:
+    """Objects that may be leaked, each confirmed by its own service; others' are counted unasked. Raises AwsError."""
+    tagged = inventory.tagged(clients, known_roles=living.role_names)
+    listed = _by_tenant(tagged, cluster=identity.cluster, living=living.keys, namespaces=namespaces)
+    leaked = {key: sorted({*found, *_beside(key, found, identity=identity)}) for key, found in listed.leaked.items()}
+    return replace(listed, leaked=_still_there(clients, leaked))
+
+
+def _by_tenant(
+    found: Iterable[Tagged], *, cluster: str, living: Collection[str], namespaces: Collection[str]
+) -> Candidates:
+    """What of it is of a tenant that does not live; of a namespace that was not asked for, that is not known."""
+    ours: dict[str, list[Tagged]] = {}
+    others: set[tuple[str, str]] = set()
+    for one in found:
+        key = _key_in(one.owner, cluster=cluster)
+        if key is None:
+            others.add((one.owner.rsplit("/", 2)[0], one.owner))
+        elif key not in living and (not namespaces or key.partition("/")[0] in namespaces):
+            ours.setdefault(key, []).append(one)
+    return Candidates(
+        leaked={key: tuple(sorted(ours[key])) for key in sorted(ours)},
+        others=dict(sorted(Counter(cluster for cluster, _ in others).items())),
+    )
+
+
+def _key_in(owner: str, *, cluster: str) -> str | None:
+    """`namespace/name` of an ownership tag of this cluster; None of any other's."""
+    of, _, name = owner.rpartition("/")
+    of, _, namespace = of.rpartition("/")
+    return f"{namespace}/{name}" if of == cluster and namespace and name else None
+
+
+def _beside(key: str, found: Sequence[Tagged], *, identity: Identity) -> Iterator[Tagged]:
+    """What most likely stands beside it, should the tagging API not show it yet; it is confirmed like the rest."""
+    lost = _LostTenant(key=key, identity=identity, keep_logs=True)
+    owner = f"{identity.cluster}/{key}"
+    try:
+        every = [lost.names(function=None, table=None)]
+        every += [lost.names(function=name, table=None) for name in _functions(found, lost=lost, mappings=())]
+    except InvalidSpecError:
+        return
+    for names in every:
+        tenant = names.tenant
+        yield Tagged(kind=FUNCTION, name=tenant.function.name, arn=names.function_arn, owner=owner)
+        yield Tagged(kind=ROLE, name=tenant.role_name, arn=names.role_arn, owner=owner)
+        yield Tagged(kind=LOG_GROUP, name=tenant.log_group_name, arn=names.log_group_arn, owner=owner)
+
+
+def _functions(found: Sequence[Tagged], *, lost: _LostTenant, mappings: Sequence[ListedMapping]) -> set[str]:
+    """Names of the functions to which the objects belong or belonged. Raises InvalidSpecError."""
+    uuids = {one.name for one in found if one.kind == MAPPING}
+    names = {one.name for one in found if one.kind == FUNCTION}
+    names |= {one.name.removeprefix(_LOG_GROUPS) for one in found if one.kind == LOG_GROUP}
+    names |= {one.function for one in mappings if one.uuid in uuids}
+    roles = {lost.names(function=name, table=None).tenant.role_name for name in names}
+    suffix = f"-{lost.identity.region}"
+    # A role with a digest in its name then stands for a function of a name that never was; the role is right.
+    return names | {one.name.removesuffix(suffix) for one in found if one.kind == ROLE and one.name not in roles}
+
+
+def _without(leaked: Leaked, living: Collection[str]) -> Leaked:
+    return {key: found for key, found in leaked.items() if key not in living}
+
+
+def _still_there(clients: Clients, leaked: Mapping[str, Sequence[Tagged]]) -> Leaked:
+    """What of it has the same ownership tag still. Raises AwsError."""
+    kept = {
+        key: tuple(one for one in found if inventory.confirmed(clients, one) == one) for key, found in leaked.items()
+    }
+    return {key: found for key, found in kept.items() if found}
 
 
 def _only(names: Collection[str]) -> str | None:

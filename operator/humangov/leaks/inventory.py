@@ -1,4 +1,4 @@
-"""All objects of one account and region that carry an ownership tag, whoever's.
+"""All objects of one account and region that have an ownership tag, whoever's.
 
 They are looked for with the tagging API (one paged call for functions, log groups, mappings and tables) and, as that
 knows no roles, by the path of roles. The tagging API lags behind: what it names is a candidate, and is believed only
@@ -8,26 +8,21 @@ https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetRes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from humangov.api.arns import function_of, parse_arn, table_of_stream
 from humangov.api.names import OWNER_TAG, ROLE_PATH
+from humangov.aws import mappings
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
+from humangov.aws.ownership import tag_map
 
 FUNCTION, MAPPING, LOG_GROUP, TABLE, ROLE = "function", "trigger", "log group", "table", "role"
-_KINDS = (
-    (FUNCTION, re.compile(r"arn:[^:]+:lambda:[^:]+:[^:]+:function:(?P<name>[^:]+)")),
-    (MAPPING, re.compile(r"arn:[^:]+:lambda:[^:]+:[^:]+:event-source-mapping:(?P<name>[^:]+)")),
-    (LOG_GROUP, re.compile(r"arn:[^:]+:logs:[^:]+:[^:]+:log-group:(?P<name>[^:]+)(:\*)?")),
-    (TABLE, re.compile(r"arn:[^:]+:dynamodb:[^:]+:[^:]+:table/(?P<name>[^/]+)")),
-)
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
-class Marked:
+class Tagged:
     """An object and its ownership tag, `<cluster>/<namespace>/<name>`."""
 
     kind: str
@@ -37,7 +32,7 @@ class Marked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reading:
+class ListedMapping:
     """A mapping, as it stands under a function. Names; `table` is None if it reads something else than a table."""
 
     uuid: str
@@ -45,16 +40,16 @@ class Reading:
     table: str | None
 
 
-def marked(clients: Clients, *, known_roles: Collection[str]) -> list[Marked]:
+def tagged(clients: Clients, *, known_roles: Collection[str]) -> list[Tagged]:
     """Candidates. A role that is known to be a living tenant's, or another region's, is not asked for its tags.
 
     Raises AwsError.
     """
-    return [*_tagged(clients), *_roles(clients, known=known_roles)]
+    return [*_resources(clients), *_roles(clients, known=known_roles)]
 
 
-def confirmed(clients: Clients, one: Marked) -> Marked | None:
-    """The object as its own service tells it now; None if it is gone or carries no mark. Raises AwsError."""
+def confirmed(clients: Clients, one: Tagged) -> Tagged | None:
+    """The object as its own service shows it now; None if it is gone or has no ownership tag. Raises AwsError."""
     try:
         tags = _tags(clients, one)
     except AwsError as error:
@@ -62,58 +57,43 @@ def confirmed(clients: Clients, one: Marked) -> Marked | None:
             return None
         raise
     owner = tags.get(OWNER_TAG)
-    return Marked(kind=one.kind, name=one.name, arn=one.arn, owner=owner) if owner else None
+    return Tagged(kind=one.kind, name=one.name, arn=one.arn, owner=owner) if owner else None
 
 
-def readings(clients: Clients) -> list[Reading]:
+def list_mappings(clients: Clients) -> list[ListedMapping]:
     """Every mapping of the account and region. Raises AwsError."""
-    listed = clients.pages(
-        "lambda:ListEventSourceMappings", "EventSourceMappings", token=("NextMarker", "Marker"), target="all functions"
-    )
     return [
-        Reading(
+        ListedMapping(
             uuid=mapping["UUID"],
-            function=str(mapping["FunctionArn"]).partition(":function:")[2].partition(":")[0],
-            table=_table_of_stream(mapping.get("EventSourceArn") or ""),
+            function=function_of(mapping["FunctionArn"]),
+            table=table_of_stream(mapping.get("EventSourceArn") or ""),
         )
-        for mapping in listed
+        for mapping in mappings.listed(clients, target="all functions")
     ]
 
 
 def table_of_function(clients: Clients, name: str) -> str | None:
     """The table that a function of ours was made for; None if the function is gone or does not say. Raises AwsError."""
-    try:
-        answer = clients.call("lambda:GetFunction", target=name, FunctionName=name)
-    except AwsError as error:
-        if error.gone:
-            return None
-        raise
+    answer = clients.find("lambda:GetFunction", target=name, FunctionName=name)
+    if answer is None:
+        return None
     variables: Mapping[str, str] = (answer["Configuration"].get("Environment") or {}).get("Variables") or {}
     return variables.get("HUMANGOV_TABLE")
 
 
-def parsed(arn: str) -> tuple[str, str] | None:
-    """Kind and name; None if it is of a kind that the operator never makes."""
-    for kind, pattern in _KINDS:
-        found = pattern.fullmatch(arn)
-        if found:
-            return kind, found["name"]
-    return None
-
-
-def _tagged(clients: Clients) -> Iterable[Marked]:
+def _resources(clients: Clients) -> Iterable[Tagged]:
     listed = clients.pages(
         "tag:GetResources", "ResourceTagMappingList", token=("PaginationToken", "PaginationToken"),
         target=f"tag {OWNER_TAG}", TagFilters=[{"Key": OWNER_TAG}],
     )  # fmt: skip
     for found in listed:
-        what = parsed(found["ResourceARN"])
-        owner = _by_key(found.get("Tags") or ()).get(OWNER_TAG)
+        what = _kind_and_name(found["ResourceARN"])
+        owner = tag_map(found.get("Tags") or ()).get(OWNER_TAG)
         if what is not None and owner:
-            yield Marked(kind=what[0], name=what[1], arn=found["ResourceARN"].removesuffix(":*"), owner=owner)
+            yield Tagged(kind=what[0], name=what[1], arn=found["ResourceARN"].removesuffix(":*"), owner=owner)
 
 
-def _roles(clients: Clients, *, known: Collection[str]) -> Iterable[Marked]:
+def _roles(clients: Clients, *, known: Collection[str]) -> Iterable[Tagged]:
     listed = clients.pages(
         "iam:ListRoles", "Roles", token=("Marker", "Marker"), target=f"path {ROLE_PATH}", PathPrefix=ROLE_PATH
     )
@@ -121,20 +101,39 @@ def _roles(clients: Clients, *, known: Collection[str]) -> Iterable[Marked]:
         name = role["RoleName"]
         if name in known or role["Path"] != ROLE_PATH or not name.endswith(f"-{clients.region}"):
             continue
-        one = confirmed(clients, Marked(kind=ROLE, name=name, arn=role["Arn"], owner=""))  # the listing has no tags
+        one = confirmed(clients, Tagged(kind=ROLE, name=name, arn=role["Arn"], owner=""))  # the listing has no tags
         if one is not None:
             yield one
 
 
-def _tags(clients: Clients, one: Marked) -> dict[str, str]:
+def _kind_and_name(arn: str) -> tuple[str, str] | None:
+    """None if it is of a kind that the operator never makes."""
+    parsed = parse_arn(arn)
+    if parsed is None:
+        return None
+    match (parsed.service, *parsed.resource.split(":")):
+        case ("lambda", "function", name):
+            return FUNCTION, name
+        case ("lambda", "event-source-mapping", name):
+            return MAPPING, name
+        case ("logs", "log-group", name) | ("logs", "log-group", name, "*"):
+            return LOG_GROUP, name
+        case ("dynamodb", resource) if resource.startswith("table/") and resource.count("/") == 1:
+            return TABLE, resource.removeprefix("table/")
+        case _:
+            return None
+
+
+def _tags(clients: Clients, one: Tagged) -> dict[str, str]:
+    """Raises AwsError."""
     match one.kind:
         case "function" | "trigger":
-            return dict(clients.call("lambda:ListTags", target=one.arn, Resource=one.arn).get("Tags") or {})
+            return mappings.read_tags(clients, one.arn)
         case "log group":
             answer = clients.call("logs:ListTagsForResource", target=one.name, resourceArn=one.arn)
             return dict(answer.get("tags") or {})
         case "table":
-            return _by_key(
+            return tag_map(
                 clients.pages(
                     "dynamodb:ListTagsOfResource", "Tags", token=("NextToken", "NextToken"), target=one.name,
                     ResourceArn=one.arn,
@@ -142,13 +141,4 @@ def _tags(clients: Clients, one: Marked) -> dict[str, str]:
             )  # fmt: skip
         case _:
             role = clients.call("iam:GetRole", target=one.name, RoleName=one.name)["Role"]
-            return _by_key(role.get("Tags") or ())
-
-
-def _by_key(tags: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in tags}
-
-
-def _table_of_stream(arn: str) -> str | None:
-    found = re.fullmatch(r"arn:[^:]+:dynamodb:[^:]+:[^:]+:table/([^/]+)/stream/.+", arn)
-    return found[1] if found else None
+            return tag_map(role.get("Tags") or ())

@@ -1,4 +1,4 @@
-"""`humangov collect`: what AWS still has of tenants whose HumanGovState is gone is told, and with --delete removed.
+"""`humangov collect`: leaked AWS resources are shown, and with --delete removed.
 
 The API server is asked before AWS, after it, and once more before each tenant's removal. Whatever can't be read ends
 the command: a failed read is never an absence.
@@ -9,110 +9,92 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.api.names import Identity
 from humangov.api.spec import KIND, InvalidSpecError
 from humangov.aws import removal
 from humangov.aws.clients import Clients
-from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.errors import Meaning
+from humangov.aws.removal import Removal, Removed
 from humangov.kube import client
-from humangov.leaks import find as finding_leaks
 from humangov.leaks import inventory
-from humangov.leaks.find import Remnant
-from humangov.leaks.inventory import FUNCTION, LOG_GROUP, Marked
+from humangov.leaks.find import Leaked, LeakedNames, Living, find, keys_of, leaked_names, role_names
+from humangov.leaks.inventory import FUNCTION, LOG_GROUP, TABLE
 
-SECOND_LOOK_SECONDS = 3.0  # what is being removed just now is gone by then, or its HumanGovState shows
+CONFIRM_AFTER_SECONDS = 3.0
 _PATIENCE_SECONDS = 300.0  # of one tenant; a trigger takes up to minutes
 
 
-class NotToldError(Exception):
-    """What is left over can't be told, or may not be removed; the text is a sentence for people."""
+class UncertainLeakError(Exception):
+    """What is leaked is not certain, so nothing may be removed; the text is a sentence for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What is looked for. key: `namespace/name`; None: of all tenants. Times in seconds."""
+class LeakSearch:
+    """What is looked for.
+
+    cluster             its name in the ownership tags; None: its own
+    key                 `namespace/name`; None: of all tenants
+    definition_is_gone  and every HumanGovState with it
+    """
 
     cluster: str | None
     region: str
     namespaces: tuple[str, ...] = ()
     key: str | None = None
     definition_is_gone: bool = False
-    second_look_seconds: float = SECOND_LOOK_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """leftovers: by `namespace/name`.
+class FoundLeaks:
+    """others: of how many tenants of which other cluster there are objects.
 
-    proven: the name in the marks is this cluster's own, or some HumanGovState's status here tells it.
+    proven: the name in the ownership tags is this cluster's own, or some HumanGovState's status here has it.
     """
 
     identity: Identity
-    leftovers: Mapping[str, tuple[Marked, ...]]
+    leaked: Leaked
     others: Mapping[str, int]
     proven: bool
 
 
-@dataclass
-class Removed:
-    """What became of one tenant's leftovers, for people."""
+class ApiServer:
+    """What the cluster has, asked anew each time."""
 
-    gone: list[str] = field(default_factory=list)
-    stays: list[str] = field(default_factory=list)
-    waiting: str | None = None
+    def __init__(self, search: LeakSearch) -> None:
+        self._search = search
 
-
-class States(Protocol):
-    """What of the cluster is asked."""
-
-    def name(self) -> tuple[str, str | None]: ...
-    def states(self, namespaces: Sequence[str]) -> list[client.Resource]: ...
-
-
-class Cluster:
-    """The API server, asked anew each time."""
-
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-
-    def name(self) -> tuple[str, str | None]:
-        """The name in the tags, and the cluster's own: the UID of kube-system; None if it may not be read.
+    async def cluster_name(self) -> tuple[str, str | None]:
+        """The name in the ownership tags, and the cluster's own: the UID of kube-system; None if it may not be read.
 
         Raises KubeError.
         """
-        own = asyncio.run(self._uid(required=self._asked.cluster is None))
-        return self._asked.cluster or str(own), own
-
-    def states(self, namespaces: Sequence[str]) -> list[client.Resource]:
-        """Raises KubeError, NotToldError."""
-        return asyncio.run(self._states(namespaces))
-
-    async def _uid(self, *, required: bool) -> str | None:
         api = client.Kube(identity="command line")
         try:
-            return await api.cluster_uid()
+            own = await api.cluster_uid()
         except client.KubeError:
-            if required:
+            if self._search.cluster is None:
                 raise
-            return None
+            return self._search.cluster, None
         finally:
             await api.close()
+        return self._search.cluster or own, own
 
-    async def _states(self, namespaces: Sequence[str]) -> list[client.Resource]:
+    async def states(self, namespaces: Sequence[str]) -> list[client.Resource]:
+        """Every HumanGovState of these namespaces (none named: of all). Raises KubeError, UncertainLeakError."""
         api = client.Kube(identity="command line")
         try:
             return await api.list_resources(namespaces)
         except client.KubeError as error:
             if error.status != 404:
                 raise
-            if self._asked.definition_is_gone:
+            if self._search.definition_is_gone:
                 return []
-            raise NotToldError(
+            raise UncertainLeakError(
                 f"this cluster has no definition of {KIND}, so whose AWS objects are left over can't be told. If it "
                 "was removed, and every HumanGovState with it, say --definition-is-gone"
             ) from error
@@ -120,46 +102,64 @@ class Cluster:
             await api.close()
 
 
-def find(cluster: States, clients: Clients, asked: Asked, *, sleep: Callable[[float], None] = time.sleep) -> Found:
-    """Two looks, seconds apart; what both have seen. Raises KubeError, AwsError, NotToldError."""
-    name, own = cluster.name()
-    before = cluster.states(asked.namespaces)
+def search_leaks(
+    api_server: ApiServer, clients: Clients, search: LeakSearch, *, sleep: Callable[[float], None] = time.sleep
+) -> FoundLeaks:
+    """What is leaked, seen twice. Raises KubeError, AwsError, UncertainLeakError."""
+    return asyncio.run(_search_leaks(api_server, clients, search, sleep=sleep))
+
+
+async def _search_leaks(
+    api_server: ApiServer, clients: Clients, search: LeakSearch, *, sleep: Callable[[float], None]
+) -> FoundLeaks:
+    name, own = await api_server.cluster_name()
+    before = await api_server.states(search.namespaces)
     identity = clients.identity(cluster=name)
-    first = finding_leaks.candidates(
-        clients, identity=identity, living=keys(before), namespaces=asked.namespaces,
-        known_roles=finding_leaks.role_names(before, default_region=asked.region),
-    )  # fmt: skip
-    ours = {key: found for key, found in first.ours.items() if asked.key in (None, key)}
-    if ours:
-        ours = finding_leaks.without(ours, keys(cluster.states(asked.namespaces)))
-    if ours:
-        sleep(asked.second_look_seconds)
-        ours = finding_leaks.without(finding_leaks.still_there(clients, ours), keys(cluster.states(asked.namespaces)))
+
+    async def list_living() -> set[str]:
+        return keys_of(await api_server.states(search.namespaces))
+
+    async def pause() -> None:
+        sleep(CONFIRM_AFTER_SECONDS)
+
+    found = await find(
+        clients,
+        identity=identity,
+        living=Living(keys=keys_of(before), role_names=role_names(before, default_region=search.region)),
+        list_living=list_living,
+        in_thread=_here,
+        pause=pause,
+        namespaces=search.namespaces,
+        key=search.key,
+    )
     recorded = {((one.get("status") or {}).get("aws") or {}).get("cluster") for one in before}
-    return Found(identity=identity, leftovers=ours, others=first.others, proven=name == own or name in recorded)
+    return FoundLeaks(
+        identity=identity, leaked=found.leaked, others=found.others, proven=name == own or name in recorded
+    )
 
 
-def keys(states: Sequence[client.Resource]) -> set[str]:
-    return {f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in states}
+async def _here(call: Callable[[], Any]) -> Any:
+    """In place of threads: a command does one thing after the other."""
+    return call()
 
 
-def remnants(clients: Clients, found: Found, key: str, *, keep_logs: bool) -> list[Remnant]:
-    """Raises AwsError, NotToldError."""
-    objects = found.leftovers[key]
+def names_of(clients: Clients, found: FoundLeaks, key: str, *, keep_logs: bool) -> list[LeakedNames]:
+    """Under which names one lost tenant's objects are removed. Raises AwsError, UncertainLeakError."""
+    objects = found.leaked[key]
     tables = {one.name: inventory.table_of_function(clients, one.name) for one in objects if one.kind == FUNCTION}
     try:
-        return finding_leaks.remnants_of(
-            key, objects, identity=found.identity, readings=inventory.readings(clients), tables=tables,
+        return leaked_names(
+            key, objects, identity=found.identity, mappings=inventory.list_mappings(clients), tables=tables,
             keep_logs=keep_logs,
         )  # fmt: skip
     except InvalidSpecError as error:
-        raise NotToldError(f"the mark {objects[0].owner} is none that the operator writes: {error}") from error
+        raise UncertainLeakError(f"the mark {objects[0].owner} is none that the operator writes: {error}") from error
 
 
 def remove(
-    cluster: States,
+    api_server: ApiServer,
     clients: Clients,
-    found: Found,
+    found: FoundLeaks,
     key: str,
     *,
     keep_logs: bool,
@@ -169,39 +169,25 @@ def remove(
 ) -> Removed:
     """Remove one lost tenant's objects in the order of a deletion. May be killed at any call, and repeated.
 
-    Raises KubeError, AwsError, NotToldError.
+    Raises KubeError, AwsError, UncertainLeakError.
     """
     done = Removed()
-    for remnant in remnants(clients, found, key, keep_logs=keep_logs):
-        if key in keys(cluster.states((key.partition("/")[0],))):
-            raise NotToldError(
+    for leaked in names_of(clients, found, key, keep_logs=keep_logs):
+        if key in keys_of(asyncio.run(api_server.states((key.partition("/")[0],)))):
+            raise UncertainLeakError(
                 f"{KIND} {key} is there again: its operator takes over what there is; nothing was removed"
             )
-        _remove(clients, remnant, done, stop=stop, sleep=sleep, now=now)
+        scope = Removal(clients=clients, names=leaked.names, now=now, logs_kept_by="no --delete-logs")
+        done = _and(done, _remove(_steps(leaked), scope, stop=stop, sleep=sleep))
         if done.waiting is not None:
-            return done
+            break
     return done
 
 
-def told(found: Found, key: str, remnants: Sequence[Remnant], *, keep_logs: bool) -> Iterator[str]:
-    """What was found of one tenant, why it is left over, and what --delete does to it."""
-    objects = found.leftovers[key]
-    yield f"{key}: there is no such {KIND}, and these carry its mark ({objects[0].owner}):"
-    for one in objects:
-        kept = one.kind == LOG_GROUP and keep_logs
-        fate = "would stay, without our mark (--delete-logs removes it)" if kept else "would be removed"
-        if one.kind == inventory.TABLE:
-            fate = "would stay, without our marks; its stream goes off if we turned it on and nobody else reads it"
-        yield f"  {one.kind} {one.name}: {fate}"
-    names = sorted({remnant.names.tenant.function.name for remnant in remnants if remnant.has_function})
-    if names:
-        yield f"  and what else function {', '.join(names)} had that carries the mark: its triggers, role and log group"
-
-
-def heading(found: Found) -> Iterator[str]:
-    """What was looked at, and whose it is that is not ours."""
+def heading(found: FoundLeaks) -> Iterator[str]:
+    """Where was looked, and whose it is that is not ours."""
     where = f"account {found.identity.account_id}, {found.identity.region}, cluster {found.identity.cluster}"
-    count = len(found.leftovers)
+    count = len(found.leaked)
     what = (
         "nothing is left over" if not count else f"{count} lost tenant{'s have' if count > 1 else ' has'} objects left"
     )
@@ -213,54 +199,67 @@ def heading(found: Found) -> Iterator[str]:
         )
 
 
+def description(found: FoundLeaks, key: str, names: Sequence[LeakedNames], *, keep_logs: bool) -> Iterator[str]:
+    """What was found of one tenant, why it is leaked, and what --delete does to it."""
+    objects = found.leaked[key]
+    yield f"{key}: there is no such {KIND}, and these carry its mark ({objects[0].owner}):"
+    for one in objects:
+        kept = one.kind == LOG_GROUP and keep_logs
+        fate = "would stay, without our mark (--delete-logs removes it)" if kept else "would be removed"
+        if one.kind == TABLE:
+            fate = "would stay, without our marks; its stream goes off if we turned it on and nobody else reads it"
+        yield f"  {one.kind} {one.name}: {fate}"
+    functions = sorted({one.names.tenant.function.name for one in names if one.has_function})
+    if functions:
+        yield (
+            f"  and what else function {', '.join(functions)} had that carries the mark: its triggers, role and log "
+            "group"
+        )
+
+
 def result(key: str, done: Removed) -> Iterator[str]:
-    """What became of one tenant's leftovers."""
+    """What became of one tenant's leaked objects."""
     yield f"{key}: gone: {', '.join(done.gone) or 'nothing'}"
     for what in done.stays:
         yield f"  stays: {what}"
     if done.waiting is not None:
-        yield f"  not done: {done.waiting}. Run it again"
+        yield f"  not done: {done.waiting.message}. Run it again"
+
+
+def _steps(leaked: LeakedNames) -> tuple[removal.Step, ...]:
+    return (
+        *(removal.OF_FUNCTION if leaked.has_function else ()),
+        *(removal.OF_TABLE if leaked.has_table else ()),
+    )
 
 
 def _remove(
-    clients: Clients,
-    remnant: Remnant,
-    done: Removed,
-    *,
-    stop: Callable[[], bool],
-    sleep: Callable[[float], None],
-    now: Callable[[], datetime],
-) -> None:
+    steps: tuple[removal.Step, ...], scope: Removal, *, stop: Callable[[], bool], sleep: Callable[[float], None]
+) -> Removed:
+    """The steps again and again, until they are done or it is time to stop; `gone`: by any of the times.
+
+    Raises AwsError, unless it is worth another time.
+    """
     deadline = time.monotonic() + _PATIENCE_SECONDS
+    gone: tuple[str, ...] = ()
     while True:
-        remains = removal.Remains()
-        try:
-            waiting = _one_pass(clients, remnant, remains, now=now)
-        except AwsError as error:
-            if error.meaning is not Meaning.RETRY_SOON or time.monotonic() > deadline:
-                raise
-            waiting = Finding.progressing("Retrying", str(error), soon=True)
-        done.gone += [what for what in remains.gone if what not in done.gone]
+        done = removal.run(steps, scope)
+        gone = _each_once(gone, done.gone)
+        waiting = done.waiting
+        if done.error is not None:
+            if done.error.meaning is not Meaning.RETRY_SOON or time.monotonic() > deadline:
+                raise done.error
+            waiting = Finding.progressing("Retrying", str(done.error), soon=True)
         if waiting is None:
-            done.stays += remains.stays
-            return
+            return Removed(gone=gone, stays=done.stays)
         if waiting.stalled or stop() or time.monotonic() > deadline:
-            done.waiting = waiting.message
-            return
+            return Removed(gone=gone, waiting=waiting)
         sleep(waiting.look_again_seconds if waiting.look_again_seconds is not None else 1.0)
 
 
-def _one_pass(
-    clients: Clients, remnant: Remnant, remains: removal.Remains, *, now: Callable[[], datetime]
-) -> Finding | None:
-    names = remnant.names
-    if remnant.has_function:
-        detached = removal.detach(clients, names, remains)
-        waiting = detached.waiting or removal.remove_objects(
-            clients, names, remains, detached, logs_kept_by="no --delete-logs"
-        )
-        if waiting is not None:
-            return waiting
-    if not remnant.has_table:
-        return None
-    return removal.remove_stream(clients, names, remains, now=now, keep_marks=False)
+def _and(before: Removed, after: Removed) -> Removed:
+    return replace(after, gone=_each_once(before.gone, after.gone), stays=(*before.stays, *after.stays))
+
+
+def _each_once(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*before, *after)))

@@ -17,14 +17,14 @@ from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError, Resource
-from humangov.leaks import find
+from humangov.leaks.find import Living, find, keys_of
 from humangov.manager.leader_election import NAME
-from humangov.reconcile.cache import key_of
-from humangov.reconcile.context import Operator, tell
+from humangov.reconcile.context import Operator, post_event
 
 logger = logging.getLogger(__name__)
 
 EVERY_SECONDS = 3600.0
+CONFIRM_AFTER_SECONDS = 2.0
 _NAMED = 5
 ListStates = Callable[[Sequence[str]], Awaitable[list[Resource]]]
 
@@ -37,15 +37,24 @@ class Lookout:
     told: set[str] = field(default_factory=set)
 
 
+async def _pause() -> None:
+    await asyncio.sleep(CONFIRM_AFTER_SECONDS)
+
+
 async def look(
-    operator: Operator, lookout: Lookout, *, of_region: Callable[[str], Clients], list_states: ListStates
+    operator: Operator,
+    lookout: Lookout,
+    *,
+    of_region: Callable[[str], Clients],
+    list_states: ListStates,
+    pause: Callable[[], Awaitable[None]] = _pause,
 ) -> None:
     """One look in every region in use; a Warning about those that are new. A right that is missing is logged."""
     try:
         regions = {operator.settings.region, *(tenant.region for tenant in operator.store.tenants())}
         lost: set[str] = set()
         for region in sorted(regions):
-            lost |= await _look_in(operator, of_region(region), list_states=list_states)
+            lost |= await _look_in(operator, of_region(region), list_states=list_states, pause=pause)
     except AwsError as error:
         logger.warning("leftovers could not be looked for: %s", finding_of_error(error).message)
         lookout.lost = None
@@ -59,7 +68,7 @@ async def look(
     if new:
         event = found_event(new, cluster=operator.cluster)
         logger.warning("%s: %s", event.reason, event.message)
-        await tell(operator, _lease(operator.settings.own_namespace), event)
+        await post_event(operator, _lease(operator.settings.own_namespace), event)
 
 
 def found_event(lost: Collection[str], *, cluster: str) -> Event:
@@ -74,25 +83,25 @@ def found_event(lost: Collection[str], *, cluster: str) -> Event:
     )
 
 
-async def _look_in(operator: Operator, clients: Clients, *, list_states: ListStates) -> set[str]:
-    """Keys of the lost tenants that two looks have seen. Raises AwsError, KubeError."""
+async def _look_in(
+    operator: Operator, clients: Clients, *, list_states: ListStates, pause: Callable[[], Awaitable[None]]
+) -> set[str]:
+    """Keys of the lost tenants. Raises AwsError, KubeError."""
     namespaces = operator.settings.namespaces
-    identity = await operator.in_thread(partial(clients.identity, cluster=operator.cluster))
-    roles = {tenant.role_name for tenant in operator.store.tenants()}
-    first: find.Sorted = await operator.in_thread(
-        partial(
-            find.candidates, clients, identity=identity, known_roles=roles, living=set(operator.store),
-            namespaces=namespaces,
-        )
-    )  # fmt: skip
-    ours = first.ours
-    if ours:
-        ours = find.without(ours, {key_of(one) for one in await list_states(namespaces)})
-    if ours:
-        await asyncio.sleep(operator.settings.confirm_seconds)
-        ours = await operator.in_thread(partial(find.still_there, clients, ours))
-        ours = find.without(ours, {key_of(one) for one in await list_states(namespaces)})
-    return set(ours)
+
+    async def list_living() -> set[str]:
+        return keys_of(await list_states(namespaces))
+
+    found = await find(
+        clients,
+        identity=await operator.in_thread(partial(clients.identity, cluster=operator.cluster)),
+        living=Living(keys=set(operator.store), role_names={tenant.role_name for tenant in operator.store.tenants()}),
+        list_living=list_living,
+        in_thread=operator.in_thread,
+        pause=pause,
+        namespaces=namespaces,
+    )
+    return set(found.leaked)
 
 
 def _lease(namespace: str) -> Resource:
