@@ -11,7 +11,7 @@ import pytest
 from humangov.api import conditions
 from humangov.api import spec as tenants
 from humangov.aws import function, log_group, removal, role, trigger
-from humangov.reconcile import context, reconciler
+from humangov.reconcile import finalizer, reconciler, status
 
 from testing.reconciler import matrix
 from testing.reconciler.drifts import DRIFTS, Drift
@@ -50,7 +50,7 @@ def progresses_and_stalls(patch: pytest.MonkeyPatch) -> None:
                 condition["status"] = "True"
         return made
 
-    patch.setattr(context, "compose", composed)
+    patch.setattr(status, "compose", composed)
 
 
 def writes_for_ever(patch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def forgets_the_role(patch: pytest.MonkeyPatch) -> None:
 
 
 def writes_a_status_for_ever(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(context, "differs", lambda *_: True)
+    patch.setattr(status, "differs", lambda *_: True)
 
 
 def suspended(life: Life) -> None:
@@ -163,12 +163,14 @@ def sets_the_retention_only_with_the_creation(patch: pytest.MonkeyPatch) -> None
 
 
 def removes_no_role_once_the_function_is_gone(patch: pytest.MonkeyPatch) -> None:
-    remove_objects = removal.remove_objects
+    def unless_gone(step: finalizer.Step) -> finalizer.Step:
+        async def run(deletion: finalizer.Deletion, done: removal.Removed) -> removal.Removed:
+            return await step(deletion, done) if done.function else done
 
-    def removed(clients: Any, names: Any, remains: Any, detached: Any, **more: Any) -> Any:
-        return remove_objects(clients, names, remains, detached, **more) if detached.function else None
+        return run
 
-    patch.setattr(removal, "remove_objects", removed)
+    trigger_and_read, of_function, of_table = finalizer.STEPS[:2], finalizer.STEPS[2:5], finalizer.STEPS[5:]
+    patch.setattr(finalizer, "STEPS", (*trigger_and_read, *map(unless_gone, of_function), *of_table))
 
 
 def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> None:
@@ -181,7 +183,7 @@ def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> No
 
     patch.setattr(World, "new_life", begun)
     # The world is made in its first life, and the flow begins in its second.
-    patch.setattr(context, "differs", lambda before, after: max(lives.values()) > 2 or differs(before, after))
+    patch.setattr(status, "differs", lambda before, after: max(lives.values()) > 2 or differs(before, after))
 
 
 @pytest.mark.parametrize(

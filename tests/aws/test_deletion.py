@@ -13,7 +13,7 @@ import pytest
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.names import OWNER_TAG
 from humangov.api.spec import FINALIZER
-from humangov.aws.clients import ACTIONS
+from humangov.aws.actions import ACTIONS
 from humangov.reconcile.reconciler import reconcile
 
 from testing.reconciler import snapshot

@@ -26,7 +26,7 @@ def named(drift: Drift) -> str:
 def drifted(world: World, drift: Drift) -> tuple[str, dict[str, Any]]:
     """A settled tenant whose next passes are shallow ones, changed by hand."""
     key = world.provisioned(tags={"team": "records"})
-    assert world.operator.store.memory(key).passes % 6 in (1, 2, 3)
+    assert world.operator.store.memory(key).reconciler.reconciliations % 6 in (1, 2, 3)
     before = snapshot.snapshot(world)
     drift.by_hand(world)
     assert snapshot.snapshot(world) != before, "the drift does not show: nothing would be proven"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from humangov.api.spec import parse
-from humangov.aws.clients import ACTIONS
+from humangov.aws.actions import ACTIONS
 from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError
 
@@ -550,4 +550,28 @@ def test_the_failure_to_learn_the_account_is_shared_by_all_who_wait_for_it(world
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(ask, range(8))) == {"ThrottlingException"}
-    assert clients.calls["sts:GetCallerIdentity"] == 1
+    assert [call.action for call in world.line.calls] == ["sts:GetCallerIdentity"]
+
+
+def test_what_lambda_says_of_its_last_try_is_remembered_until_it_says_something_else(world: World) -> None:
+    key = world.provisioned()
+    problem = "PROBLEM: Function call failed"
+
+    def ailing(answer: Any) -> Any:
+        for mapping in answer["EventSourceMappings"]:
+            mapping["LastProcessingResult"] = problem
+        return answer
+
+    def known() -> str | None:
+        return world.operator.store.memory(key).reconciler.trigger_problem
+
+    assert known() is None
+    world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), alter=ailing)]
+    world.one_pass(key)
+    assert known() == problem
+    world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), error=throttled())]
+    world.one_pass(key)
+    assert known() == problem, "an error is no word on it"
+    world.line.faults = []
+    world.one_pass(key)
+    assert known() is None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from humangov.api.conditions import Finding
 from humangov.kube.client import Resource
-from humangov.reconcile.cache import Store, key_of
+from humangov.reconcile.cache import ReconcilerMemory, Store, key_of
 
 from tests.unit.make import resource
 
@@ -40,11 +41,11 @@ def test_a_late_form_of_a_namesake_that_came_before_does_not_overwrite() -> None
 
 def test_a_namesake_made_anew_begins_with_no_memory() -> None:
     of = store(form(10))
-    of.memory(KEY).passes = 5
+    of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
     of.put(form(11))
-    assert of.memory(KEY).passes == 5
+    assert of.memory(KEY).reconciler.reconciliations == 5
     of.put(form(12, uid="another"))
-    assert of.memory(KEY).passes == 0
+    assert of.memory(KEY).reconciler.reconciliations == 0
 
 
 def test_a_late_answer_does_not_bring_back_what_was_deleted() -> None:
@@ -75,6 +76,21 @@ def test_dropping_what_is_not_known_is_harmless() -> None:
 
 def test_a_pass_over_what_was_deleted_meanwhile_finds_an_empty_memory() -> None:
     of = store(form(10))
-    of.memory(KEY).passes = 5
+    of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
     of.drop(KEY)
-    assert of.memory(KEY).passes == 0
+    assert of.memory(KEY).reconciler.reconciliations == 0
+
+
+def test_what_was_learnt_of_a_namesake_that_came_before_is_not_remembered_of_the_one_made_anew() -> None:
+    of = store(form(10, uid="old"))
+    of.put(form(12, uid="new"))
+    of.remember(KEY, uid="old", reconciler=ReconcilerMemory(reconciliations=5))
+    assert of.memory(KEY).reconciler.reconciliations == 0
+
+
+def test_each_writer_of_a_memory_replaces_its_own_part_alone() -> None:
+    of = store(form(10))
+    of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
+    of.remember(KEY, uid="u", stream_lag=Finding.warning("RecordsWaiting", "late"))
+    assert of.memory(KEY).reconciler.reconciliations == 5
+    assert of.memory(KEY).stream_lag is not None

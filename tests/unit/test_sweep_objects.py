@@ -35,7 +35,7 @@ def pod(document: Any) -> Any:
 def test_every_name_leaves_room_for_what_is_appended(name: str) -> None:
     cron = sweep_objects.name_of(tenant(name))
     assert len(cron) <= 52  # https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
-    job = sweep_objects.job_at_once(tenant(name), "now", template=TEMPLATE, namespace="operators", owner=OWNER)
+    job = sweep_objects.job_on_demand(tenant(name), "now", template=TEMPLATE, namespace="operators", owner=OWNER)
     assert len(job["metadata"]["name"]) <= 63
     assert "--" not in cron
 
@@ -66,11 +66,11 @@ def test_what_a_brake_holds_is_not_repeated_and_what_failed_is_twice() -> None:
 
 
 def test_the_last_look_begins_15_minutes_before_the_deletion_and_is_tried_once() -> None:
-    job = sweep_objects.end_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
+    job = sweep_objects.final_read_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 150)
     [container] = job["spec"]["template"]["spec"]["containers"]
     assert container["args"][-3:] == ["--since", "2026-03-01T11:45:00Z", "--report-status"]
-    assert job["metadata"]["name"] == sweep_objects.end_name(tenant())
+    assert job["metadata"]["name"] == sweep_objects.final_read_name(tenant())
 
 
 def set_default(found: Any) -> None:
@@ -115,7 +115,7 @@ def test_only_what_is_ours_makes_a_difference_and_in_the_pod_all_is_ours(case: s
     ],
 )
 def test_whose_a_cron_job_is_its_owner_or_its_tenants_uid_tells(annotations: dict[str, str] | None, ours: bool) -> None:
-    assert sweep_objects.is_ours({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
+    assert sweep_objects.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
 
 
 def test_a_job_is_over_when_it_says_so_and_the_last_look_after_150_s_whatever_it_says() -> None:

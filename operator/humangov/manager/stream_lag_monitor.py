@@ -84,12 +84,13 @@ async def look(operator: Operator, known: Delivery, *, ask_for_pass: Callable[[s
             judge(seen, status, record_age_limit_seconds=tenant.trigger.maximum_record_age_seconds) if seen else None
         )
         if verdict is not None:
-            operator.store.memory(tenant.key).delivering = verdict
+            operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=verdict)
             before = find(status, DELIVERING)
             if (verdict.status, verdict.message) != ((before["status"], before["message"]) if before else ("True", "")):
                 await ask_for_pass(tenant.key)
         elif seen is not None and seen.iterator_age_seconds is not None:
-            operator.store.memory(tenant.key).delivering = None  # a warning that no pass has told yet is over
+            # A warning that no reconciliation has told yet is over.
+            operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=None)
 
 
 def judge(seen: Delivered, status: Mapping[str, Any], *, record_age_limit_seconds: float) -> Finding | None:

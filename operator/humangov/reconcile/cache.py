@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, TypedDict, Unpack
 
 from humangov.api.conditions import Finding
 from humangov.api.spec import InvalidSpecError, Tenant, parse
@@ -19,33 +19,64 @@ from humangov.kube.client import Resource
 
 @dataclass(frozen=True, kw_only=True)
 class Carried:
-    """What a pass moments ago saw or wrote in step; the pass that waits for the rest need not read it again."""
+    """What a reconciliation moments ago observed or wrote; the one that waits for the rest need not read it again."""
 
     generation: int
     at: float  # monotonic
-    observations: Mapping[str, Any]
+    observed: Mapping[str, Any]
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True)
+class ReconcilerMemory:
+    """Written by the reconciler, at the end of each reconciliation (conclude.py)."""
+
+    reconciliations: int = 0
+    settled_generation: int | None = None  # None while anything is under way
+    bucket: bucket.Observed | None = None  # as the last deep reads saw it
+    deep_failed: bool = False  # the last deep reads, or what was written on them, failed
+    failures_counted: bool = False  # in this life, and none was left
+    carried: Carried | None = None
+    trigger_problem: str | None = None  # Lambda's words on its last try, if that was a problem
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusMemory:
+    """Written with each status (status.py)."""
+
+    ready_generation: int | None = None  # the last at which it was Ready
+    done_while_failing: frozenset[str] = frozenset()  # since the last reconciliation that did not fail
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalizerMemory:
+    """Written by the finalizer."""
+
+    absent_since: float | None = None  # monotonic; when everything was first found gone
+    gone: tuple[str, ...] = ()  # what was removed, in order
+    final_read_failed: bool = False  # no Job for the final stream read could be made
+    farewell: bool = False  # the last event has been posted
+
+
+@dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Of one tenant, in this life of the operator."""
+    """Of one tenant, in this life of the operator. Each part has one writer; the first three fields are the store's."""
 
     uid: str
     generation: int = 0
-    seen_at: float = 0.0  # when the generation was first seen
-    passes: int = 0
-    settled_generation: int | None = None  # None while anything is under way
-    ready_generation: int | None = None  # the last at which it was Ready
-    bucket: bucket.Observed | None = None  # as the last deep pass saw it
-    deep_failed: bool = False  # the last deep pass could not read or write something
-    came_about: set[str] = field(default_factory=set)  # since the last pass that did not fail
-    delivering: Finding | None = None  # what the last look at CloudWatch came to
-    failures_counted: bool = False  # in this life, and none was left
-    carried: Carried | None = None
-    absent_since: float | None = None  # monotonic; when teardown first found everything gone
-    gone: dict[str, None] = field(default_factory=dict)  # what teardown has removed, in order
-    not_read: bool = False  # the stream's last records, for which no Job could be made
-    farewell: bool = False  # the last event has been posted
+    seen_at: float = 0.0  # monotonic; when the generation was first seen
+    reconciler: ReconcilerMemory = ReconcilerMemory()
+    status: StatusMemory = StatusMemory()
+    finalizer: FinalizerMemory = FinalizerMemory()
+    stream_lag: Finding | None = None  # written by the stream lag monitor: what CloudWatch last said
+
+
+class MemoryParts(TypedDict, total=False):
+    """What `Store.remember` replaces: the fields of Memory that are not the store's own."""
+
+    reconciler: ReconcilerMemory
+    status: StatusMemory
+    finalizer: FinalizerMemory
+    stream_lag: Finding | None
 
 
 @dataclass
@@ -65,21 +96,23 @@ class Store:
         known = self._resources.get(key)
         if known is not None and _version(resource) < _version(known):
             return
-        if self._gone.get(key) == _uid(resource):
+        if self._gone.get(key) == uid_of(resource):
             return  # the answer of a write, later than the event of the deletion
         self._resources[key] = resource
-        if known is None or _uid(resource) != _uid(known):
-            self._memories[key] = Memory(uid=_uid(resource))
-        memory, generation = self._memories[key], int(resource["metadata"].get("generation") or 0)
+        memory = self._memories.get(key)
+        if memory is None or memory.uid != uid_of(resource):
+            memory = Memory(uid=uid_of(resource))
+        generation = int(resource["metadata"].get("generation") or 0)
         if memory.generation != generation:
-            memory.generation, memory.seen_at = generation, self.monotonic()
+            memory = replace(memory, generation=generation, seen_at=self.monotonic())
+        self._memories[key] = memory
         self._tenants.pop(key, None)
         with contextlib.suppress(InvalidSpecError):
             self._tenants[key] = parse(resource, default_region=self.default_region)
 
     def drop(self, key: str) -> None:
         if key in self._resources:
-            self._gone[key] = _uid(self._resources[key])
+            self._gone[key] = uid_of(self._resources[key])
         for kept in (self._resources, self._memories, self._tenants):
             kept.pop(key, None)
 
@@ -87,8 +120,14 @@ class Store:
         return self._resources.get(key)
 
     def memory(self, key: str) -> Memory:
-        """An empty one where the resource went while a pass over it was under way."""
+        """An empty one where the resource went while it was reconciled."""
         return self._memories.get(key) or Memory(uid="")
+
+    def remember(self, key: str, *, uid: str, **parts: Unpack[MemoryParts]) -> None:
+        """Replace parts of a memory (`reconciler=…`), unless the resource went meanwhile, or is another by now."""
+        memory = self._memories.get(key)
+        if memory is not None and memory.uid == uid:
+            self._memories[key] = replace(memory, **parts)
 
     def tenants(self) -> list[Tenant]:
         """Every resource that can be read as a tenant."""
@@ -103,7 +142,7 @@ def key_of(resource: Resource) -> str:
     return f"{metadata['namespace']}/{metadata['name']}"
 
 
-def _uid(resource: Resource) -> str:
+def uid_of(resource: Resource) -> str:
     return str(resource["metadata"].get("uid", ""))
 
 

@@ -1,182 +1,280 @@
-"""The end of a tenant: everything of ours removed in order and seen to be gone, or let go, before the finalizer is."""
+"""The end of a tenant: its AWS objects are removed in order and seen to be gone, or released; then it is let go."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 from humangov.api.conditions import Event, Finding
 from humangov.api.conflicts import refusal
-from humangov.api.names import Names
+from humangov.api.names import Identity, Names
 from humangov.api.spec import FINALIZER, InvalidSpecError, Tenant
 from humangov.aws import function, log_group, removal, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.ownership import NotOwnedError
+from humangov.aws.removal import Removal, Removed
 from humangov.kube.client import Resource
 from humangov.reconcile import sweep_jobs
-from humangov.reconcile.cache import Memory, key_of
-from humangov.reconcile.context import Operator, identify, report, tell
+from humangov.reconcile.cache import FinalizerMemory, key_of, uid_of
+from humangov.reconcile.context import Operator, Reconciliation, identify, post_event, store_answer
 from humangov.reconcile.outcome import Outcome
+from humangov.reconcile.status import Conclusion, publish
 
 logger = logging.getLogger(__name__)
 
+YOUNG_SECONDS = 30.0  # below this age an absence is confirmed
+CONFIRM_AFTER_SECONDS = 2.0
 
-async def teardown(operator: Operator, resource: Resource, tenant: Tenant, *, failing_seconds: float) -> Outcome:
-    """One pass over a tenant that is being deleted. Raises KubeError."""
-    patient = failing_seconds < operator.settings.patience_seconds
-    if FINALIZER not in (resource["metadata"].get("finalizers") or ()):
+
+@dataclass(frozen=True, kw_only=True)
+class Deletion:
+    """One tenant's, as one reconciliation works on it. confirms: that everything is gone is to be seen twice."""
+
+    operator: Operator
+    resource: Resource
+    removal: Removal
+    confirms: bool
+
+    @property
+    def names(self) -> Names:
+        return self.removal.names
+
+    @property
+    def tenant(self) -> Tenant:
+        return self.removal.names.tenant
+
+
+Step = Callable[[Deletion, Removed], Awaitable[Removed]]
+
+
+async def add_finalizer(operator: Operator, this: Reconciliation) -> Reconciliation:
+    """Before anything is made that has to be removed. Raises KubeError."""
+    if _has_finalizer(this.resource) or this.tenant.suspend:
+        return this
+    write = operator.kube.set_finalizer(this.resource, present=True)
+    return replace(this, resource=await store_answer(operator, this.resource, write))
+
+
+async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, patient: bool) -> Outcome:
+    """One reconciliation of a tenant that is being deleted. Raises KubeError."""
+    if not _has_finalizer(resource):
         return Outcome(forget=True)
-    if not (resource.get("status") or {}).get("aws"):
+    if not _identity_is_recorded(resource):
         # status.aws comes before the first AWS write, so most likely nothing was made. That is not left to a cached
         # copy, nor to a status that may have been lost: unless the tenant was never allowed, AWS is asked all the same.
         fresh = await operator.kube.read(resource)
         if fresh is None:
             return Outcome(forget=True)
         resource = fresh
-        recorded = (resource.get("status") or {}).get("aws")
-        if not recorded and refusal(tenant, allowed=operator.settings.allowed, others=()):
+        if not _identity_is_recorded(resource) and refusal(tenant, allowed=operator.settings.allowed, others=()):
             await sweep_jobs.remove(operator, tenant)
-            return await _let_go(operator, resource, None)
+            return await _remove_finalizer(operator, resource, farewell=None)
     clients = operator.clients_for(tenant)
     identity = await identify(operator, resource, clients)
     if tenant.deletion_policy == "Retain":
-        await sweep_jobs.remove(operator, tenant)
-        passing, marked = identity if isinstance(identity, Finding) else None, "all of them"
-        if not isinstance(identity, Finding):
-            failed = await operator.in_thread(partial(_release, clients, Names(tenant=tenant, identity=identity)))
-            passing = next((error for error in map(finding_of_error, failed.values()) if error.soon), None)
-            marked = ", ".join(failed)
-        if patient and passing is not None and passing.soon:
-            return await report(operator, resource, ready=passing)
-        return await _let_go(operator, resource, _retained_event(tenant, marked))
+        return await _retain(operator, resource, tenant, clients, identity, patient=patient)
     if isinstance(identity, Finding):
-        return await report(operator, resource, ready=identity)
-    names, remains = Names(tenant=tenant, identity=identity), removal.Remains()
-    # Judged once: a tenant that is no longer young at the end of the pass has kept its marks in it.
-    looks_again = _looks_again(operator, tenant)
-    await sweep_jobs.stop(operator, tenant)
-    told_nothing, detached = False, None
-    try:
-        detached = await operator.in_thread(partial(removal.detach, clients, names, remains))
-        waiting = detached.waiting
-        if waiting is None and detached.function is not None and _reads_once_more(tenant):
-            waiting = await sweep_jobs.last_look(operator, resource, names)
-        if waiting is None:
-            waiting = await operator.in_thread(
-                partial(removal.remove, clients, names, remains, detached, now=operator.now, keep_marks=looks_again)
-            )
-    except AwsError as error:
-        waiting = finding_of_error(error)
-        told_nothing = error.meaning is not Meaning.CONFLICT and (detached is None or detached.function is None)
-    memory = operator.store.memory(tenant.key)
-    gone = memory.gone  # by this pass or one before
-    gone |= dict.fromkeys(remains.gone)
-    if waiting is None and looks_again:
-        waiting = _second_look(operator, memory)
-    elif waiting is not None and not told_nothing:  # something is there, or was; an error alone says neither
-        memory.absent_since = None
-    if waiting is None:
-        told = await sweep_jobs.told_of_end(operator, resource, names)
-        await sweep_jobs.remove(operator, tenant)
-        event = _deleted_event(tenant, gone=list(gone), stays=remains.stays, late=told)
-        return await _let_go(operator, resource, event)
-    return await report(operator, resource, ready=waiting, names=names, gone=gone)
+        return await publish(operator, resource, Conclusion(ready=identity))
+    # Judged once: a tenant that is no longer young at the end of the reconciliation has kept its tags in it.
+    confirms = _confirms(operator, tenant)
+    scope = Removal(
+        clients=clients, names=Names(tenant=tenant, identity=identity), now=operator.now, keep_tags=confirms
+    )
+    return await _delete(Deletion(operator=operator, resource=resource, removal=scope, confirms=confirms))
 
 
-async def end_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:
-    """A tenant whose spec can't be read can't be torn down, only let go. Raises KubeError."""
-    if FINALIZER not in (resource["metadata"].get("finalizers") or ()):
+async def finalize_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:
+    """A tenant whose spec can't be read can't be removed, only released. Raises KubeError."""
+    if not _has_finalizer(resource):
         return Outcome(forget=True)
     if (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
         event = Event(kind="Warning", reason="Retained", message=f"let go with whatever there is in AWS: {error}")
-        return await _let_go(operator, resource, event)
+        return await _remove_finalizer(operator, resource, farewell=event)
     advice = "mend the spec, or set deletionPolicy: Retain to let it go with whatever there is in AWS"
-    return await report(operator, resource, ready=Finding.needs_person("InvalidSpec", f"{error}; {advice}"))
+    ready = Finding.needs_person("InvalidSpec", f"{error}; {advice}")
+    return await publish(operator, resource, Conclusion(ready=ready))
 
 
-def _reads_once_more(tenant: Tenant) -> bool:
-    """Whether records that were deleted just before are yet to be honoured: what stops erasing stops that too."""
+# Deletion
+
+
+async def _delete(deletion: Deletion) -> Outcome:
+    """Every step, up to one that has to wait or fails; the farewell, when nothing is left to be done."""
+    operator, tenant = deletion.operator, deletion.tenant
+    await sweep_jobs.remove_but_final_read(operator, tenant)
+    done = Removed()
+    for step in STEPS:
+        done = await step(deletion, done)
+        if done.ended:
+            break
+    waiting, memory = _judged(deletion, done, operator.store.memory(tenant.key).finalizer)
+    operator.store.remember(tenant.key, uid=tenant.uid, finalizer=memory)
+    if waiting is None:
+        return await _say_farewell(deletion, done, memory)
+    conclusion = Conclusion(ready=waiting, names=deletion.names, gone=memory.gone)
+    return await publish(operator, deletion.resource, conclusion)
+
+
+def _in_aws(step: removal.Step) -> Step:
+    def run(deletion: Deletion, done: Removed) -> Awaitable[Removed]:
+        return deletion.operator.in_thread(partial(removal.attempt, step, deletion.removal, done))
+
+    return run
+
+
+async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
+    """Records that were deleted just before are yet to be honoured, unless what stops erasing stops that too."""
+    operator, tenant = deletion.operator, deletion.tenant
     shared = tenant.files_shared > 0 or tenant.table.file_names == "Shared"
-    return tenant.trigger.enabled and not tenant.suspend and not shared
+    if done.function is None or shared or tenant.suspend or not tenant.trigger.enabled:
+        return done
+    read = await sweep_jobs.final_read(operator, deletion.resource, deletion.names)
+    if read.failed:
+        memory = operator.store.memory(tenant.key).finalizer
+        operator.store.remember(tenant.key, uid=tenant.uid, finalizer=replace(memory, final_read_failed=True))
+    return replace(done, waiting=read.waiting)
 
 
-def _looks_again(operator: Operator, tenant: Tenant) -> bool:
-    """Whether another pass is to follow even if this one finds nothing, for which our marks are kept.
+STEPS: tuple[Step, ...] = (
+    _in_aws(removal.remove_trigger),
+    _read_stream_finally,
+    _in_aws(removal.remove_function),
+    _in_aws(removal.remove_role),
+    _in_aws(removal.remove_log_group),
+    _in_aws(removal.disable_stream),
+    _in_aws(removal.untag_table),
+)
 
-    What was made seconds ago may be gone only to the eye: a young tenant's absence is confirmed once more. And another
-    reader of its stream may be a trigger of ours that we did not see.
+
+def _judged(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple[Finding | None, FinalizerMemory]:
+    """What is waited for, None if nothing is, and what the next reconciliation is to know."""
+    memory = replace(memory, gone=tuple(dict.fromkeys((*memory.gone, *done.gone))))
+    waiting = finding_of_error(done.error) if done.error is not None else done.waiting
+    if waiting is None and deletion.confirms:
+        now = deletion.operator.monotonic()
+        memory = replace(memory, absent_since=now if memory.absent_since is None else memory.absent_since)
+        return _to_confirm(memory, now=now), memory
+    # An error alone says neither that something is there, nor that it was.
+    says_nothing = done.error is not None and done.error.meaning is not Meaning.CONFLICT and done.function is None
+    if waiting is not None and not says_nothing:
+        memory = replace(memory, absent_since=None)
+    return waiting, memory
+
+
+def _to_confirm(memory: FinalizerMemory, *, now: float) -> Finding:
+    left = CONFIRM_AFTER_SECONDS - (now - (memory.absent_since or 0.0))
+    text = "everything is gone; it was young, so one more look is taken"
+    return Finding.waiting("Deleting", text, look_again_seconds=max(left, 0.1))
+
+
+def _confirms(operator: Operator, tenant: Tenant) -> bool:
+    """Whether another reconciliation is to follow even if this one finds nothing, for which our tags are kept.
+
+    What was made seconds ago may be gone only to the eye: a young tenant's absence is confirmed. And another reader of
+    its stream may be a trigger of ours that we did not see.
     """
-    absent_since = operator.store.memory(tenant.key).absent_since
-    seconds = operator.settings.confirm_seconds
-    confirmed = absent_since is not None and operator.monotonic() - absent_since >= seconds
+    absent_since = operator.store.memory(tenant.key).finalizer.absent_since
+    confirmed = absent_since is not None and operator.monotonic() - absent_since >= CONFIRM_AFTER_SECONDS
     return _is_young(operator, tenant) and not confirmed
-
-
-def _second_look(operator: Operator, memory: Memory) -> Finding:
-    now = operator.monotonic()
-    if memory.absent_since is None:
-        memory.absent_since = now
-    left = operator.settings.confirm_seconds - (now - memory.absent_since)
-    return Finding.waiting(
-        "Deleting", "everything is gone; it was young, so one more look is taken", look_again_seconds=max(left, 0.1)
-    )
 
 
 def _is_young(operator: Operator, tenant: Tenant) -> bool:
     """Whether the tenant, or this life of the operator, which can't know what the last one did, is seconds old."""
     age = (operator.now() - tenant.created).total_seconds()
-    return min(age, operator.monotonic() - operator.started_at) <= operator.settings.young_seconds
+    return min(age, operator.monotonic() - operator.started_at) <= YOUNG_SECONDS
 
 
-def _release(clients: Clients, names: Names) -> dict[str, AwsError]:
-    """Take our marks off what stays, as far as AWS lets us; what kept its mark, and why."""
-    marked = {}
-    for what, release in (
-        ("trigger", partial(trigger.release, clients, names)),
-        ("function", partial(function.release, clients, names)),
-        ("role", partial(role.release, clients, names)),
-        ("log group", partial(log_group.release, clients, names)),
-        ("stream", partial(stream.release, clients, names)),
-    ):
-        try:
-            release()
-        except NotOwnedError:
-            continue
-        except AwsError as error:
-            if error.meaning is not Meaning.GONE:
-                marked[what] = error
-    return marked
+async def _say_farewell(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> Outcome:
+    operator, resource, tenant = deletion.operator, deletion.resource, deletion.tenant
+    late = await sweep_jobs.final_read_result(operator, resource, tenant, failed=memory.final_read_failed)
+    await sweep_jobs.remove(operator, tenant)
+    left = f"; what stays: {'; '.join(done.stays)}" if done.stays else ""
+    left += f"; {late}" if late else ""
+    event = Event(
+        kind="Normal",
+        reason="Deleted",
+        message=f"gone: {', '.join(memory.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
+        f"touched{left}",
+    )
+    return await _remove_finalizer(operator, resource, farewell=event)
 
 
-def _retained_event(tenant: Tenant, marked: str) -> Event:
-    note = f"; our ownership tags could not be taken off: {marked}" if marked else ""
-    return Event(
+# Release
+
+
+async def _retain(
+    operator: Operator,
+    resource: Resource,
+    tenant: Tenant,
+    clients: Clients,
+    identity: Identity | Finding,
+    *,
+    patient: bool,
+) -> Outcome:
+    """What AWS refuses stays tagged, and is said; only while AWS is ailing it is tried again, and not for long."""
+    await sweep_jobs.remove(operator, tenant)
+    if isinstance(identity, Finding):
+        findings, tagged = [identity], "all of them"
+    else:
+        names = Names(tenant=tenant, identity=identity)
+        errors = await operator.in_thread(partial(_release, clients, names))
+        findings, tagged = [finding_of_error(error) for error in errors.values()], ", ".join(errors)
+    transient = next((finding for finding in findings if finding.soon), None)
+    if patient and transient is not None:
+        return await publish(operator, resource, Conclusion(ready=transient))
+    note = f"; our ownership tags could not be taken off: {tagged}" if tagged else ""
+    event = Event(
         kind="Normal",
         reason="Retained",
         message=f"deletionPolicy is Retain: function {tenant.function.name} with its trigger, role {tenant.role_name}, "
         f"log group {tenant.log_group_name} and the stream of table {tenant.table.name} stay and work on, cared for by "
         f"nobody{note}",
     )
+    return await _remove_finalizer(operator, resource, farewell=event)
 
 
-def _deleted_event(tenant: Tenant, *, gone: list[str], stays: list[str], late: str | None) -> Event:
-    left = f"; what stays: {'; '.join(stays)}" if stays else ""
-    left += f"; {late}" if late else ""
-    return Event(
-        kind="Normal",
-        reason="Deleted",
-        message=f"gone: {', '.join(gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
-        f"touched{left}",
-    )
+def _release(clients: Clients, names: Names) -> dict[str, AwsError]:
+    """Take our tags off what stays, as far as AWS lets us; what kept its tags, and why."""
+    kept = {}
+    for what, release in (
+        ("trigger", trigger.release),
+        ("function", function.release),
+        ("role", role.release),
+        ("log group", log_group.release),
+        ("stream", stream.release),
+    ):
+        try:
+            release(clients, names)
+        except NotOwnedError:
+            continue
+        except AwsError as error:
+            if not error.gone:
+                kept[what] = error
+    return kept
 
 
-async def _let_go(operator: Operator, resource: Resource, event: Event | None) -> Outcome:
-    memory = operator.store.memory(key_of(resource))
-    if event and not memory.farewell:
-        memory.farewell = True  # a conflict over the finalizer brings us here again
-        logger.info("%s: %s", event.reason, event.message, extra={"tenant": key_of(resource)})
-        await tell(operator, resource, event)
+# The finalizer
+
+
+async def _remove_finalizer(operator: Operator, resource: Resource, *, farewell: Event | None) -> Outcome:
+    key = key_of(resource)
+    memory = operator.store.memory(key).finalizer
+    if farewell and not memory.farewell:
+        # A conflict over the finalizer brings us here again.
+        operator.store.remember(key, uid=uid_of(resource), finalizer=replace(memory, farewell=True))
+        logger.info("%s: %s", farewell.reason, farewell.message, extra={"tenant": key})
+        await post_event(operator, resource, farewell)
     await operator.kube.set_finalizer(resource, present=False)
     return Outcome(forget=True)
+
+
+def _has_finalizer(resource: Resource) -> bool:
+    return FINALIZER in (resource["metadata"].get("finalizers") or ())
+
+
+def _identity_is_recorded(resource: Resource) -> bool:
+    return bool((resource.get("status") or {}).get("aws"))

@@ -9,12 +9,12 @@ from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.api.names import Names
-from humangov.api.spec import parse
+from humangov.api.spec import Tenant, parse
 from humangov.aws import bucket, resources
-from humangov.aws.change import Context, boundary_of
+from humangov.aws.change import Change, Context, boundary_of
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.resources import BUCKET, STREAM, Unread
+from humangov.aws.resources import BUCKET, STREAM, Observations, Unread
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.kube import client
@@ -32,55 +32,69 @@ async def plan_manifest(
 
     Raises PlanError, InvalidSpecError, KubeError.
     """
-    if not isinstance(manifest, Mapping):
-        raise PlanError("expected a HumanGovState, found no object")
-    if not isinstance(manifest.get("metadata") or {}, Mapping):
-        raise PlanError("metadata must be an object")
-    manifest = {**manifest, "metadata": {"namespace": namespace, **(manifest.get("metadata") or {})}}
-    parse(manifest, default_region=settings.region)  # what is wrong with the manifest itself is said first
-    cluster = cluster_name
-    if not offline:
-        api = client.Kube(identity="plan")
-        try:
-            manifest = {**await api.dry_run(manifest)}
-            cluster = cluster or await api.cluster_uid()
-        finally:
-            await api.close()
+    manifest, cluster = await _completed(
+        manifest, settings=settings, cluster_name=cluster_name, namespace=namespace, offline=offline
+    )
     tenant = parse(manifest, default_region=settings.region)
     clients = Directory(Clients).of_tenant(tenant)
-    try:
-        identity = clients.identity(cluster=str(cluster))
-    except AwsError as error:
-        raise PlanError(str(error)) from error
-    names = Names(tenant=tenant, identity=identity)
+    names = _names(tenant, clients, cluster=cluster)
+    observed = await _observed(clients, names)
     context = Context(
         names=names,
         default_tags=settings.default_tags,
         permissions_boundary_arn=boundary_of(settings.permissions_boundary_arn, names),
         now=datetime.now(UTC),
     )
-    observed = await resources.gather(clients, names, deep=True, in_thread=asyncio.to_thread)
-    for seen in observed.values():
-        if isinstance(seen, Unread):
-            raise PlanError(str(seen.error))
-    header = f"{tenant.key} ({identity.account_id}, {identity.region})"
-    obstacles = _obstacles(observed, names)
-    planned = resources.plans(observed, resources.desires(names, context, observed, bundle=bundle()))
-    lines, changes = [f"{header}:"], 0
-    for plan in planned.values():
-        if isinstance(plan, Finding):
-            obstacles.append(plan.message)
-            continue
-        for change in plan:
-            lines.append(f"  {change.resource:10} {change.action:34} {change.summary}")
-            changes += 1
-    lines += [f"  waits: {obstacle}" for obstacle in obstacles]
+    plans = resources.plan(observed, resources.desired(context, observed, bundle=bundle())).values()
+    changes = [change for plan in plans if not isinstance(plan, Finding) for change in plan]
+    obstacles = [*_obstacles(observed, names), *(plan.message for plan in plans if isinstance(plan, Finding))]
+    header = f"{tenant.key} ({names.identity.account_id}, {names.identity.region})"
     if not changes and not obstacles:
         return [f"{header}: in step"], False
-    return lines, True
+    return [f"{header}:", *map(_line, changes), *(f"  waits: {obstacle}" for obstacle in obstacles)], True
 
 
-def _obstacles(observed: Mapping[str, Any], names: Names) -> list[str]:
+async def _completed(
+    manifest: Any, *, settings: Settings, cluster_name: str | None, namespace: str, offline: bool
+) -> tuple[Mapping[str, Any], str]:
+    """The manifest as the API server would store it, unless it is not to be asked, and the cluster's name.
+
+    Raises PlanError, InvalidSpecError, KubeError.
+    """
+    if not isinstance(manifest, Mapping):
+        raise PlanError("expected a HumanGovState, found no object")
+    if not isinstance(manifest.get("metadata") or {}, Mapping):
+        raise PlanError("metadata must be an object")
+    manifest = {**manifest, "metadata": {"namespace": namespace, **(manifest.get("metadata") or {})}}
+    parse(manifest, default_region=settings.region)  # what is wrong with the manifest itself is said first
+    if offline:
+        return manifest, str(cluster_name)
+    api = client.Kube(identity="plan")
+    try:
+        stored = await api.dry_run(manifest)
+        return stored, cluster_name or await api.cluster_uid()
+    finally:
+        await api.close()
+
+
+def _names(tenant: Tenant, clients: Clients, *, cluster: str) -> Names:
+    """Raises PlanError."""
+    try:
+        return Names(tenant=tenant, identity=clients.identity(cluster=cluster))
+    except AwsError as error:
+        raise PlanError(str(error)) from error
+
+
+async def _observed(clients: Clients, names: Names) -> Observations:
+    """Raises PlanError."""
+    observed = await resources.observe(clients, names, deep=True, in_thread=asyncio.to_thread)
+    for found in observed.values():
+        if isinstance(found, Unread):
+            raise PlanError(str(found.error))
+    return observed
+
+
+def _obstacles(observed: Observations, names: Names) -> list[str]:
     obstacles = []
     if observed[STREAM] is None:
         obstacles.append(f"table {names.tenant.table.name} does not exist yet: nothing is made before it does")
@@ -88,3 +102,7 @@ def _obstacles(observed: Mapping[str, Any], names: Names) -> list[str]:
     if found.status != "True":
         obstacles.append(found.message)
     return obstacles
+
+
+def _line(change: Change) -> str:
+    return f"  {change.resource:10} {change.action:34} {change.summary}"

@@ -10,7 +10,7 @@ from humangov.api.allowed_names import AllowedNames
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """`namespaces` empty = all. Times in seconds.
+    """`namespaces` empty = all.
 
     sweep_template  name of the CronJob in own_namespace whose pods sweeps are; None: none are started
     """
@@ -22,7 +22,3 @@ class Settings:
     permissions_boundary_arn: str | None = None
     sweep_template: str | None = None
     own_namespace: str = "humangov"
-    deep_every: int = 6  # every sixth pass also reads what seldom changes
-    young_seconds: float = 30.0  # below this age an absence is confirmed a second time
-    confirm_seconds: float = 2.0  # after this long
-    patience_seconds: float = 120.0  # a passing failure of a settled tenant is shown after this

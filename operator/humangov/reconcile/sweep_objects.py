@@ -1,7 +1,7 @@
-"""A tenant's sweep as Kubernetes objects: its CronJob, a Job at once, and the Job of its end. Pure.
+"""A tenant's sweep as Kubernetes objects: its CronJob, a Job on demand, and that of the final stream read. Pure.
 
-They are in the operator's namespace, as no tenant's namespace holds rights in AWS; labels say whose they are, and the
-finalizer removes them. The pods are those of the operator's --sweep-template.
+They are in the operator's namespace, as no tenant's namespace holds permissions in AWS; labels say whose they are, and
+the finalizer removes them. The pods are those of the operator's --sweep-template.
 https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
 """
 
@@ -20,13 +20,13 @@ from humangov.api.times import parse_time, timestamp
 
 OWNER_ANNOTATION = "humangov.io/owner"
 UID_ANNOTATION = "humangov.io/uid"
-END_DEADLINE_SECONDS = 150
-"""The last look reads for two minutes; a pod takes time to start."""
+FINAL_READ_DEADLINE_SECONDS = 150
+"""It reads for two minutes; a pod takes time to start."""
 
-LAST_LOOK_BEFORE = timedelta(minutes=15)
+FINAL_READ_REACHES_BACK = timedelta(minutes=15)
 _SWEEP_DEADLINE_SECONDS = 6 * 3600
 _KEPT_SECONDS = 7 * 86400
-_BRAKE_EXIT_CODE = 3
+_SAFETY_CHECK_EXIT_CODE = 3
 _NAME_LENGTH = 20
 
 Document = Mapping[str, Any]
@@ -73,30 +73,32 @@ def cron_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) 
     }
 
 
-def job_at_once(tenant: Tenant, asked: str, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+def job_on_demand(tenant: Tenant, asked: str, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
     """The Job for one value of the annotation; its name is the same however often it is made."""
     name = f"{name_of(tenant)}-{_digest(tenant.uid, asked)}"
     return _job(_metadata(tenant, name, namespace=namespace, owner=owner), _sweep_job(tenant, template))
 
 
-def end_job(tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+def final_read_job(
+    tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str
+) -> dict[str, Any]:
     """The Job that reads the stream once more when the trigger is gone."""
-    since = timestamp(deleted_at - LAST_LOOK_BEFORE)
+    since = timestamp(deleted_at - FINAL_READ_REACHES_BACK)
     arguments = ["redrive", tenant.key, "--uid", tenant.uid, "--from-stream", "--since", since, "--report-status"]
     spec = {
         "backoffLimit": 0,
-        "activeDeadlineSeconds": END_DEADLINE_SECONDS,
+        "activeDeadlineSeconds": FINAL_READ_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
         "template": _pod(tenant, template, arguments),
     }
-    return _job(_metadata(tenant, end_name(tenant), namespace=namespace, owner=owner), spec)
+    return _job(_metadata(tenant, final_read_name(tenant), namespace=namespace, owner=owner), spec)
 
 
-def end_name(tenant: Tenant) -> str:
+def final_read_name(tenant: Tenant) -> str:
     return f"{name_of(tenant)}-{_digest(tenant.uid, 'end')}"
 
 
-def is_ours(found: Document, tenant: Tenant, *, owner: str) -> bool:
+def is_owned(found: Document, tenant: Tenant, *, owner: str) -> bool:
     """By the cluster's name and the tenant's, or by the tenant's UID, which outlives a new name of the cluster."""
     annotations = found["metadata"].get("annotations") or {}
     return annotations.get(OWNER_ANNOTATION) == owner or annotations.get(UID_ANNOTATION) == tenant.uid
@@ -132,33 +134,40 @@ def is_finished(job: Document) -> bool:
 
 
 def is_overdue(job: Document, *, now: datetime) -> bool:
-    """Whether the Job of the end has had its time, whatever its controller says."""
+    """Whether the Job of the final stream read has had its time, whatever its controller says."""
     created = parse_time(job["metadata"].get("creationTimestamp"))
-    return created is not None and (now - created).total_seconds() > END_DEADLINE_SECONDS
+    return created is not None and (now - created).total_seconds() > FINAL_READ_DEADLINE_SECONDS
 
 
-def finding(
-    tenant: Tenant, told: Mapping[str, Any], *, jobs: Sequence[Document] | None, warned: bool = False
-) -> Finding:
-    """Condition Sweeping. told: status.sweep. jobs: the tenant's, where it was worth asking. warned: it was False."""
-    paused = "; sweeps are paused by spec.suspend" if tenant.suspend else ""
-    paused = paused or ("; the schedule is paused by spec.sweep.suspend" if tenant.sweep.suspend else "")
-    result, message = told.get("result"), str(told.get("message") or "")
-    if result is None:
-        started = f"the first sweep comes by the schedule {tenant.sweep.schedule} ({tenant.sweep.time_zone})"
-        return Finding.waiting("NotYet", f"{started}, or at once: {_at_once(tenant)}{paused}")
-    if result == "Running":
-        if jobs is not None and not any(is_active(job) for job in jobs):
+def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None, warned: bool = False) -> Finding:
+    """Condition Sweeping.
+
+    swept   status.sweep, as the last sweep wrote it
+    jobs    the tenant's, where it was worth asking
+    warned  the condition was False
+    """
+    paused = _pause_note(tenant)
+    match swept.get("result"):
+        case None:
+            first = f"the first sweep comes by the schedule {tenant.sweep.schedule} ({tenant.sweep.time_zone})"
+            return Finding.waiting("NotYet", f"{first}, or at once: {_at_once(tenant)}{paused}")
+        case "Running" if jobs is not None and not any(is_active(job) for job in jobs):
             return Finding.warning(
                 "SweepFailed",
                 "the last sweep ended without a word: its pod was killed, or ran out of time or memory. Nothing was "
                 f"decided; it is swept again by the schedule, or at once: {_at_once(tenant)}{paused}",
             )
-        stop = f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {STOP_ANNOTATION}=true"
-        running = Finding.in_step("Running", f"a sweep is under way since {told.get('startedAt')}; to stop it: {stop}")
-        return replace(running, status="False") if warned else running  # a beginning takes no warning back
-    where = f"; manifest: {told['manifest']}" if told.get("manifest") else ""
-    text = f"{message}{where}{paused}"
+        case "Running":
+            running = Finding.in_step(
+                "Running", f"a sweep is under way since {swept.get('startedAt')}; to stop it: {_stop(tenant)}"
+            )
+            return replace(running, status="False") if warned else running  # a beginning takes no warning back
+        case result:
+            where = f"; manifest: {swept['manifest']}" if swept.get("manifest") else ""
+            return _ended(str(result), f"{swept.get('message') or ''}{where}{paused}")
+
+
+def _ended(result: str, text: str) -> Finding:
     match result:
         case "Reported":
             return Finding.in_step("Reported", text)
@@ -170,6 +179,16 @@ def finding(
             return Finding.warning("BrakeHeld", text)
         case _:
             return Finding.warning("SweepFailed", text)
+
+
+def _pause_note(tenant: Tenant) -> str:
+    if tenant.suspend:
+        return "; sweeps are paused by spec.suspend"
+    return "; the schedule is paused by spec.sweep.suspend" if tenant.sweep.suspend else ""
+
+
+def _stop(tenant: Tenant) -> str:
+    return f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {STOP_ANNOTATION}=true"
 
 
 def _at_once(tenant: Tenant) -> str:
@@ -189,9 +208,9 @@ def _sweep_job(tenant: Tenant, template: Document) -> dict[str, Any]:
         "backoffLimit": 2,
         "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
-        # What a brake holds, a repetition does not release.
+        # What a safety check has refused, a repetition does not pass.
         "podFailurePolicy": {
-            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_BRAKE_EXIT_CODE]}}]
+            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_SAFETY_CHECK_EXIT_CODE]}}]
         },
         "template": _pod(tenant, template, ["sweep", tenant.key, "--uid", tenant.uid, "--report-status"]),
     }

@@ -1,0 +1,104 @@
+"""Apply: the changes are made stage by stage; what each write's answer shows is returned.
+
+{stream, role, log group} → function → trigger: a stage stands on the one before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from humangov.api.conditions import Finding
+from humangov.aws import resources
+from humangov.aws.change import Change
+from humangov.aws.error_findings import finding_of_error
+from humangov.aws.errors import AwsError
+from humangov.aws.resources import MODULES, ROLE, STAGES, TRIGGER, Observations, Unread
+from humangov.reconcile.context import Operator, Reconciliation
+from humangov.reconcile.decide import Decision, on_existing_triggers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What the writes came to: what is observed after them, the changes that were made, and what of a part failed."""
+
+    observed: Observations
+    changes: tuple[Change, ...] = ()
+    failures: Mapping[str, Finding] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PartApplied:
+    part: str
+    observed: Any
+    changes: tuple[Change, ...]
+    error: AwsError | None = None
+
+
+async def apply(operator: Operator, this: Reconciliation, decision: Decision, observed: Observations) -> Applied:
+    """Make the changes that are decided, each stage given what the one before came to."""
+    done, changes, held = Applied(observed=observed), decision.changes, decision.blocked
+    if not decision.writes:
+        return done
+    for stage in STAGES:
+        desired = this.desired(done.observed)
+        if TRIGGER in stage and not held:  # the stream's ARN may have become known just now
+            changes = {**changes, TRIGGER: _trigger_changes(done.observed, desired)}
+        parts = [
+            _apply_part(operator, this, part, changes[part], done.observed[part], desired[part])
+            for part in stage
+            if changes.get(part)
+        ]
+        done = _with(done, await asyncio.gather(*parts), this)
+        if not held and not all(_is_ready(part, done, desired) for part in stage):
+            # What is not there yet waits for what it stands on; a trigger that is there can be corrected at once.
+            held, changes = True, on_existing_triggers(changes, done.observed, this.names)
+    return done
+
+
+async def _apply_part(
+    operator: Operator, this: Reconciliation, part: str, changes: Sequence[Change], observed: Any, desired: Any
+) -> _PartApplied:
+    """One write after the other, up to the first that fails."""
+    made: tuple[Change, ...] = ()
+    for change in changes:
+        before = observed
+        try:
+            observed = await operator.in_thread(partial(MODULES[part].apply, this.clients, change, before, desired))
+        except AwsError as error:
+            return _PartApplied(part=part, observed=before, changes=made, error=error)
+        if observed is not before:  # else AWS was too busy, and it is left for the next reconciliation
+            made = (*made, change)
+    return _PartApplied(part=part, observed=observed, changes=made)
+
+
+def _with(done: Applied, parts: Sequence[_PartApplied], this: Reconciliation) -> Applied:
+    observed = {**done.observed, **{one.part: one.observed for one in parts}}
+    role = resources.seen(observed, ROLE)
+    failures = {
+        one.part: finding_of_error(one.error, role_created=role.created if role else None, now=this.context.now)
+        for one in parts
+        if one.error is not None
+    }
+    return Applied(
+        observed=observed,
+        changes=(*done.changes, *(change for one in parts for change in one.changes)),
+        failures={**done.failures, **failures},
+    )
+
+
+def _trigger_changes(observed: Observations, desired: Mapping[str, Any]) -> list[Change]:
+    if isinstance(observed[TRIGGER], Unread):
+        return []
+    changes: list[Change] = MODULES[TRIGGER].plan(observed[TRIGGER], desired[TRIGGER])
+    return changes
+
+
+def _is_ready(part: str, done: Applied, desired: Mapping[str, Any]) -> bool:
+    """Whether a part is what later stages stand on."""
+    if part in done.failures or isinstance(done.observed[part], Unread):
+        return False
+    return resources.finding(part, done.observed, desired).status == "True"

@@ -1,0 +1,172 @@
+"""Conclude: a finding for every part, from what is known after the writes, and whether the tenant is Ready. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from humangov.api.conditions import DELIVERING, Finding, steady, summary
+from humangov.api.spec import SWEEP_ANNOTATION, Tenant
+from humangov.aws import failed_invocations, resources, trigger
+from humangov.aws.change import Change
+from humangov.aws.error_findings import finding_of_error
+from humangov.aws.resources import BUCKET, FAILURES, STAGES, STREAM, TRIGGER, Observations, Unread
+from humangov.reconcile.apply import Applied
+from humangov.reconcile.cache import Carried, ReconcilerMemory
+from humangov.reconcile.context import Reconciliation, shares_files
+from humangov.reconcile.decide import Decision
+from humangov.reconcile.gather import Gathered
+from humangov.reconcile.status import Conclusion
+
+
+def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stream_lag: Finding | None) -> Conclusion:
+    """What people are told. stream_lag: what the monitor last found."""
+    findings = _findings(this, decision, applied)
+    ready = summary(findings, **_ready_words(this.tenant))
+    if ready.status == "True" and shares_files(this.tenant):
+        ready = _files_shared(this.tenant)
+    failures = _failed_invocations(this, applied.observed)
+    findings |= {FAILURES: failures} if failures else {}
+    findings |= {DELIVERING: stream_lag} if stream_lag else {}
+    failed = any(finding.failed for finding in findings.values())
+    return Conclusion(
+        ready=ready,
+        findings=findings,
+        names=this.names,
+        applied=applied.changes,
+        # "Provisioning" has just been written; what is only waited for is looked at again in a moment.
+        quiet=this.announced and not failed and ready.status == "Unknown",
+    )
+
+
+def remembered(
+    this: Reconciliation, seen: Gathered, applied: Applied, conclusion: Conclusion, *, now: float
+) -> ReconcilerMemory:
+    """What the next reconciliation is to know. now: monotonic."""
+    memory, findings = this.memory, conclusion.findings
+    bucket_was_read = seen.deep and not isinstance(seen.observed[BUCKET], Unread)
+    return ReconcilerMemory(
+        reconciliations=memory.reconciliations + 1,
+        settled_generation=this.tenant.generation if conclusion.ready.status == "True" else None,
+        bucket=seen.observed[BUCKET] if bucket_was_read else memory.bucket,
+        # What only deep reads see is not left to the next ones in turn.
+        deep_failed=seen.deep and any(finding.failed for finding in findings.values()),
+        failures_counted=_failures_counted(memory, applied.observed, findings),
+        carried=_carried(this, seen, applied, findings, now=now),
+        trigger_problem=_trigger_problem(this, applied.observed),
+    )
+
+
+def _findings(this: Reconciliation, decision: Decision, applied: Applied) -> dict[str, Finding]:
+    """Of every part; what came up before and during the writes goes before what is observed after them."""
+    findings = {**decision.findings, **applied.failures}
+    observed = applied.observed
+    desired = this.desired(observed)
+    remaining = resources.plan(observed, desired)
+    for number, stage in enumerate(STAGES):
+        earlier = [findings[part] for before in STAGES[:number] for part in before]
+        held = decision.blocked or any(finding.status != "True" for finding in earlier)
+        for part in stage:
+            if part in findings:
+                continue
+            left = remaining[part]
+            if isinstance(observed[part], Unread):
+                findings[part] = finding_of_error(observed[part].error, now=this.context.now)
+            elif isinstance(left, Finding):
+                findings[part] = left
+            else:
+                found = resources.finding(part, observed, desired)
+                findings[part] = _unfinished(found, left, this.tenant, held=held)
+    return {part: _steady(this, part, finding) for part, finding in findings.items()}
+
+
+def _steady(this: Reconciliation, part: str, finding: Finding) -> Finding:
+    if not this.patient:
+        return finding
+    return steady(finding, previous=this.stored_status, part=part, generation=this.tenant.generation)
+
+
+def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: bool) -> Finding:
+    """A part's finding, given the changes that were not made."""
+    if not left or finding.stalled:
+        return finding
+    changes = "; ".join(change.summary for change in left)
+    if tenant.suspend:
+        return Finding.waiting("Suspended", f"suspended: not done is {changes}")
+    if held:  # what it waits for says when the next reconciliation is due
+        what = f"not done yet: {changes};" if finding.status == "True" else f"{finding.message} and"
+        return Finding.waiting("WaitingForParts", f"{what} waits for other parts", for_others=True)
+    if finding.status == "True":
+        return Finding.waiting("Updating", changes, look_again_seconds=1)
+    return finding
+
+
+def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding | None:
+    """What is to be told of them; None leaves it at what was told before."""
+    if FAILURES not in observed:
+        return None
+    if isinstance(observed[FAILURES], Unread):
+        return failed_invocations.unknown(observed[FAILURES].error)
+    triggers = resources.seen(observed, TRIGGER)
+    mappings = [mapping.uuid for mapping in triggers.mappings] if triggers else []
+    return failed_invocations.finding(observed[FAILURES], this.names, mappings=mappings)
+
+
+def _failures_counted(memory: ReconcilerMemory, observed: Observations, findings: Mapping[str, Finding]) -> bool:
+    """Whether the failed invocations need not be counted until the next deep reads: none was left."""
+    if FAILURES not in observed:
+        return memory.failures_counted
+    counted = findings.get(FAILURES)
+    return counted is not None and counted.status == "True"
+
+
+def _trigger_problem(this: Reconciliation, observed: Observations) -> str | None:
+    """As it was, where the trigger could not be read."""
+    triggers = resources.seen(observed, TRIGGER)
+    if triggers is None:
+        return this.memory.trigger_problem
+    desired = trigger.desired(this.names, this.context, table=resources.seen(observed, STREAM))
+    return trigger.problem(triggers, desired)
+
+
+def _carried(
+    this: Reconciliation, seen: Gathered, applied: Applied, findings: Mapping[str, Finding], *, now: float
+) -> Carried | None:
+    """What the next reconciliation may rely on, if this one wrote and now only waits."""
+    waiting = any(finding.status == "Unknown" for finding in findings.values())
+    if not waiting or not (applied.changes or seen.carried) or any(finding.failed for finding in findings.values()):
+        return None
+    return Carried(
+        generation=this.tenant.generation,
+        at=seen.carried.at if seen.carried else now,
+        # That the function had no mapping holds on as well: AWS itself refuses a second one.
+        observed={
+            part: found
+            for part, found in applied.observed.items()
+            if part != FAILURES and (findings[part].status == "True" or found == trigger.Observed(mappings=()))
+        },
+    )
+
+
+def _ready_words(tenant: Tenant) -> dict[str, str]:
+    if tenant.suspend:
+        reason = "Suspended"
+        message = "every AWS object is as declared; suspended, so nothing will be changed"
+    elif not tenant.trigger.enabled:
+        reason = "TriggerDisabled"
+        message = (
+            "every AWS object is as declared, and the trigger is off: files of deleted records stay. The stream keeps "
+            "records 24 hours; set spec.trigger.enabled: true within that time and nothing is lost"
+        )
+    else:
+        reason, message = "UpToDate", "every AWS object is as declared; files of deleted records are erased"
+    return {"ready_reason": reason, "ready_message": message}
+
+
+def _files_shared(tenant: Tenant) -> Finding:
+    return Finding.needs_person(
+        "FilesShared",
+        f"{tenant.files_shared:,} files are named by more than one record, though spec.table.fileNames is Unique: when "
+        "one of these records goes, its file must not. So the trigger is off, and the stream keeps what is deleted "
+        "meanwhile for 24 hours. The last sweep's manifest names the files. Give each record a file of its own and "
+        f"sweep again (annotation {SWEEP_ANNOTATION}), or make the HumanGovState anew with table.fileNames: Shared",
+    )

@@ -1,0 +1,100 @@
+"""Decide: what is to be written, given what was observed, and what stands in its way. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from humangov.api.conditions import Finding, missing, missing_since
+from humangov.api.names import Names
+from humangov.aws import bucket, resources, stream
+from humangov.aws.change import Change
+from humangov.aws.error_findings import finding_of_error
+from humangov.aws.ownership import is_owned
+from humangov.aws.resources import BUCKET, FUNCTION, STREAM, TRIGGER, Observations, Unread
+from humangov.reconcile.context import Reconciliation
+
+Changes = Mapping[str, Sequence[Change]]
+"""Part → its changes, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What is to be written.
+
+    in_sync   nothing has to change, nor is anything another's
+    changes   what of the changes may be made now
+    findings  of what people make, and of what is not the tenant's
+    blocked   something that people make is not there, or something is not the tenant's: nothing is made meanwhile
+    """
+
+    in_sync: bool
+    changes: Changes
+    findings: Mapping[str, Finding]
+    blocked: bool
+
+    @property
+    def writes(self) -> bool:
+        return any(self.changes.values())
+
+
+def decide(this: Reconciliation, observed: Observations) -> Decision:
+    """A plan for every part, and which of it may be made."""
+    planned = resources.plan(observed, this.desired(observed))
+    not_owned = {part: plan for part, plan in planned.items() if isinstance(plan, Finding)}
+    findings = {**_prerequisites(this, observed), **not_owned}
+    blocked = any(finding.status != "True" for finding in findings.values())
+    changes: Changes = {part: plan for part, plan in planned.items() if not isinstance(plan, Finding)}
+    if this.tenant.suspend:
+        changes = {}
+    elif blocked:
+        changes = _emergency_stop(changes, observed, this.names)
+    return Decision(in_sync=not any(planned.values()), changes=changes, findings=findings, blocked=blocked)
+
+
+def on_existing_triggers(changes: Changes, observed: Observations, names: Names) -> Changes:
+    """Those to a mapping that is there, and the tenant's: by its function, or by an ownership tag of its own."""
+    triggers, function = resources.seen(observed, TRIGGER), resources.seen(observed, FUNCTION)
+    if triggers is None:
+        return {}
+    function_is_owned = function is not None and is_owned(function.tags, names)
+    owned = {one.uuid for one in triggers.mappings if function_is_owned or is_owned(one.tags, names)}
+    return {TRIGGER: [change for change in changes.get(TRIGGER, ()) if change.parameters.get("UUID") in owned]}
+
+
+def _emergency_stop(changes: Changes, observed: Observations, names: Names) -> Changes:
+    """Those that switch a trigger off (spec.trigger.enabled: false): that works whatever else is wrong."""
+    return {
+        part: [change for change in some if change.parameters.get("Enabled") is False]
+        for part, some in on_existing_triggers(changes, observed, names).items()
+    }
+
+
+def _prerequisites(this: Reconciliation, observed: Observations) -> dict[str, Finding]:
+    """Findings of what people make: without the table and the bucket nothing is made."""
+    table = _table(this, observed)
+    return {**({STREAM: table} if table else {}), BUCKET: _bucket(this, observed)}
+
+
+def _table(this: Reconciliation, observed: Observations) -> Finding | None:
+    table = observed[STREAM]
+    if isinstance(table, Unread):
+        return finding_of_error(table.error)
+    if table is not None:
+        return None
+    text = f"table {this.tenant.table.name} does not exist yet: nothing is made before it does"
+    return _missing(this, Finding.waiting(stream.NOT_FOUND, text), part=STREAM, kind="table")
+
+
+def _bucket(this: Reconciliation, observed: Observations) -> Finding:
+    found = observed[BUCKET]
+    if isinstance(found, Unread):
+        return finding_of_error(found.error)
+    finding = bucket.finding(found, this.names)
+    return finding if found is not None else _missing(this, finding, part=BUCKET, kind="bucket")
+
+
+def _missing(this: Reconciliation, finding: Finding, *, part: str, kind: str) -> Finding:
+    now = this.context.now
+    since = missing_since(this.stored_status, part=part, reason=finding.reason, now=now)
+    return missing(finding, kind=kind, since=since, now=now)

@@ -1,0 +1,163 @@
+"""Status: what a reconciliation came to is written once, told by events, and turned into what the queue is to do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from humangov.api.conditions import Event, Finding, compose, differs, ready_generation, transitions
+from humangov.api.names import Names
+from humangov.api.spec import RECONCILE_ANNOTATION
+from humangov.aws.change import Change
+from humangov.kube.client import Resource
+from humangov.reconcile.cache import StatusMemory, key_of, uid_of
+from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
+from humangov.reconcile.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """What a reconciliation came to.
+
+    findings       by condition
+    names          None: who we are in AWS is not known, and the status keeps what it says of it
+    applied        the changes that were made
+    gone           what a removal has found gone so far
+    handled_sweep  the value of the sweep annotation that was acted upon
+    quiet          nothing of it is worth a status or an event, but that something was adopted
+    """
+
+    ready: Finding
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    names: Names | None = None
+    applied: tuple[Change, ...] = ()
+    gone: tuple[str, ...] = ()
+    handled_sweep: str | None = None
+    quiet: bool = False
+
+
+async def announce(operator: Operator, this: Reconciliation) -> Reconciliation:
+    """status.aws is there before the first AWS write: a later life must know whose objects these are, and where.
+
+    Raises KubeError.
+    """
+    if this.stored_status.get("aws") == this.names.identity.recorded:
+        return this
+    status = compose(
+        this.stored_status,
+        generation=this.tenant.generation,
+        ready=Finding.waiting("Provisioning", "the AWS objects are being made"),
+        findings={},
+        now=operator.now(),
+        fields={"aws": this.names.identity.recorded, "functionName": this.tenant.function.name},
+    )
+    resource = await store_answer(operator, this.resource, operator.kube.apply_status(this.resource, status))
+    return replace(this, resource=resource, announced=True)
+
+
+async def publish(operator: Operator, resource: Resource, conclusion: Conclusion) -> Outcome:
+    """One status write if anything differs, then an event a transition. Raises KubeError."""
+    key, uid = key_of(resource), uid_of(resource)
+    before, generation = resource.get("status") or {}, _generation(resource)
+    status = _composed(operator, resource, conclusion)
+    written = differs(before, status) and not conclusion.quiet
+    if written:
+        await store_answer(operator, resource, operator.kube.apply_status(resource, status))
+    memory = operator.store.memory(key)
+    was_ready = (
+        memory.status.ready_generation if memory.status.ready_generation is not None else ready_generation(before)
+    )
+    ready = ready_generation(status) or was_ready
+    if ready == generation != was_ready and memory.generation == generation:
+        operator.became_ready(operator.monotonic() - memory.seen_at)
+    outcome, done = _outcome(conclusion, memory.status)
+    operator.store.remember(key, uid=uid, status=StatusMemory(ready_generation=ready, done_while_failing=done))
+    for event in _events(conclusion, before, status, was_ready=was_ready, generation=generation):
+        await post_event(operator, resource, event)
+    logger.info(
+        "%s: %s",
+        conclusion.ready.reason,
+        conclusion.ready.message,
+        extra={"tenant": key, "action": "report", "changed": written},
+    )
+    return outcome
+
+
+def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) -> dict[str, Any]:
+    before, names = resource.get("status") or {}, conclusion.names
+    return compose(
+        before,
+        generation=_generation(resource),
+        ready=conclusion.ready,
+        findings=conclusion.findings,
+        now=operator.now(),
+        fields={
+            "aws": names.identity.recorded if names else before.get("aws"),
+            "functionName": names.tenant.function.name if names else before.get("functionName"),
+            "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
+            "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
+        },
+    )
+
+
+def _outcome(conclusion: Conclusion, memory: StatusMemory) -> tuple[Outcome, frozenset[str]]:
+    """For the queue, and what has been done since reconciliations fail.
+
+    Progress is what had not been done in any of these; what is done again and again is none.
+    """
+    findings = [conclusion.ready, *conclusion.findings.values()]
+    failed = [finding for finding in findings if finding.failed]
+    waits = [finding.look_again_seconds for finding in findings if finding.look_again_seconds is not None]
+    done = {*conclusion.gone, *(f"{change.action} {change.target}" for change in conclusion.applied)}
+    outcome = Outcome(
+        after=min(waits, default=None),
+        failed=bool(failed),
+        soon=any(finding.soon for finding in failed),
+        progressed=bool(done - memory.done_while_failing),
+    )
+    return outcome, memory.done_while_failing | done if failed else frozenset()
+
+
+def _events(
+    conclusion: Conclusion,
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    *,
+    was_ready: int | None,
+    generation: int,
+) -> list[Event]:
+    """Of an adoption even if the conclusion is quiet: it happens once."""
+    applied = conclusion.applied
+    adoptions = _event_of_adoption([change for change in applied if change.adopts])
+    if conclusion.quiet:
+        return adoptions
+    corrections = [change for change in applied if not change.adopts]
+    return [
+        *adoptions,
+        *transitions(before, after, own_doing=bool(applied)),
+        *_event_of_changes(was_ready, generation, corrections),
+    ]
+
+
+def _event_of_adoption(adoptions: Sequence[Change]) -> list[Event]:
+    if not adoptions:
+        return []
+    return [Event(kind="Normal", reason="Adopted", message="; ".join(change.summary for change in adoptions))]
+
+
+def _event_of_changes(was_ready: int | None, generation: int, changes: Sequence[Change]) -> list[Event]:
+    """Changes to a tenant that has been Ready deserve an event; of the first provisioning Ready itself is one."""
+    if not changes or was_ready is None:
+        return []
+    text = "; ".join(f"{change.resource}: {change.summary}" for change in changes)
+    if was_ready == generation:
+        return [Event(kind="Normal", reason="DriftRepaired", message=f"changed from outside and put back: {text}")]
+    return [Event(kind="Normal", reason="Updated", message=text)]
+
+
+def _generation(resource: Resource) -> int:
+    return int(resource["metadata"].get("generation") or 0)
