@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from humangov.api.conditions import SWEEPING, Finding, find
+from humangov.api.conditions import SWEEPING, Finding, find_condition
 from humangov.api.names import Names
 from humangov.api.spec import FINALIZER, SWEEP_ANNOTATION, Tenant
 from humangov.api.times import parse_time
@@ -36,7 +36,7 @@ async def bring(operator: Operator, resource: Resource, names: Names) -> Swept:
     """The CronJob in step, and the Job that is asked for."""
     tenant, status = names.tenant, resource.get("status") or {}
     handled, told = status.get("lastHandledSweep"), status.get("sweep") or {}
-    before = find(status, SWEEPING)
+    before = find_condition(status, SWEEPING)
     finding = partial(sweep_objects.finding, tenant, told, warned=before is not None and before["status"] == "False")
     # Without the finalizer nothing would remove them in the end: a tenant that was suspended from the first has none.
     if operator.settings.sweep_template is None or FINALIZER not in (resource["metadata"].get("finalizers") or ()):
