@@ -63,7 +63,7 @@ def not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
 
 
 def _named(tenant: Tenant, patterns: Patterns) -> Iterator[tuple[str, str | None, Sequence[str]]]:
-    """All that a tenant names, by kind, with the patterns of which it must match one. A role that is not named is None."""
+    """All that a tenant names: its kind, the name (None: not named), and the patterns of which it must match one."""
     yield "table", tenant.table.name, patterns.tables
     yield "bucket", tenant.bucket.name, patterns.buckets
     yield "bucket", tenant.failures.bucket, patterns.buckets
