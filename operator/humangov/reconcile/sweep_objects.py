@@ -82,7 +82,7 @@ def job_at_once(tenant: Tenant, asked: str, *, template: Document, namespace: st
 def end_job(tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
     """The Job that reads the stream once more when the trigger is gone."""
     since = timestamp(deleted_at - LAST_LOOK_BEFORE)
-    arguments = ["redrive", tenant.key, "--uid", tenant.uid, "--from-stream", "--since", since, "--report-status"]
+    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--since", since, "--report-status"]
     spec = {
         "backoffLimit": 0,
         "activeDeadlineSeconds": END_DEADLINE_SECONDS,
