@@ -19,7 +19,7 @@ from typing import Any
 
 import click
 import yaml
-from humangov.cli.main import main as command
+from humangov.cli.main import load
 
 from sandbox import helm
 from sandbox.errors import SandboxError
@@ -133,9 +133,8 @@ def values_table(text: str) -> str:
 
 def settings_table() -> str:
     """Every option of `humangov run`, with its environment variable and default."""
-    run = command.commands["run"]
     lines = ["| Flag of `humangov run` | Environment | Default | |", "|---|---|---|---|"]
-    for option in run.params:
+    for option in load("run").params:
         if isinstance(option, click.Option):
             environment = ", ".join(f"`{name}`" for name in variables(option))
             cells = f"`{option.opts[0]}`", environment, _default_of_option(option), _cell(option.help or "")

@@ -18,7 +18,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError, ReadTimeoutError
 from humangov.api.allowed_names import AllowedNames
-from humangov.api.conditions import Event, find
+from humangov.api.conditions import Event, find_condition
 from humangov.api.names import Identity, Names
 from humangov.api.spec import FINALIZER, Tenant, parse
 from humangov.api.times import timestamp
@@ -429,11 +429,11 @@ class World:
 
     def ready(self, key: str) -> str:
         resource = self.kube.objects.get(key)
-        condition = find((resource or {}).get("status") or {}, "Ready")
+        condition = find_condition((resource or {}).get("status") or {}, "Ready")
         return f"{condition['status']} {condition['reason']}: {condition['message']}" if condition else "no condition"
 
     def condition(self, key: str, name: str) -> Mapping[str, Any]:
-        condition = find(self.kube.objects[key].get("status") or {}, name)
+        condition = find_condition(self.kube.objects[key].get("status") or {}, name)
         assert condition is not None, f"no condition {name}"
         return condition
 

@@ -465,7 +465,7 @@ def test_the_command_stops_at_a_signal_and_says_so(
             signal.raise_signal(signal.SIGTERM)
 
     account.before = interrupt
-    monkeypatch.setattr("humangov.cli.main.connect", lambda *, region: account.clients if region else None)
+    monkeypatch.setattr("humangov.cli.redrive.connect", lambda *, region: account.clients if region else None)
     done = command("redrive", "-f", manifest, "--cluster-name", "cluster")
 
     assert done.exit_code == 143

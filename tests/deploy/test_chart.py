@@ -17,7 +17,7 @@ import yaml
 from humangov import __version__
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.conditions import DELIVERING, FAILURES_REDRIVEN
-from humangov.cli.main import main
+from humangov.cli.main import load
 from humangov.manager.metrics import Metrics
 
 from deploy.render import values_table, variables
@@ -499,7 +499,7 @@ def test_the_check_looks_where_the_operator_looks_and_its_command_exists() -> No
     documents = render(namespaced("florida"))
     [checking] = one("Job", documents)["spec"]["template"]["spec"]["containers"]
     command, *flags = checking["args"]
-    options = {name for option in main.commands[command].params for name in option.opts}
+    options = {name for option in load(command).params for name in option.opts}
     assert {flag for flag in flags if flag.startswith("--")} <= options
     assert checking["env"] == [{"name": "HUMANGOV_NAMESPACE", "value": environment(documents)["HUMANGOV_NAMESPACE"]}]
 
@@ -695,10 +695,7 @@ def test_a_sweep_s_pod_runs_where_the_operator_runs_and_may_as_little(restricted
 def options() -> dict[str, click.Option]:
     """The options of `humangov run` by their variables, any of which will do."""
     return {
-        name: option
-        for option in main.commands["run"].params
-        if isinstance(option, click.Option)
-        for name in variables(option)
+        name: option for option in load("run").params if isinstance(option, click.Option) for name in variables(option)
     }
 
 

@@ -18,7 +18,7 @@ from humangov.api.conditions import PARTS
 from humangov.api.spec import parse
 from humangov.aws.clients import Called
 from humangov.aws.stream_lag import Delivered
-from humangov.cli.main import main
+from humangov.cli.main import COMMANDS, load
 from humangov.manager.metrics import Metrics, Standing
 
 from deploy.render import variables
@@ -170,8 +170,8 @@ def test_every_condition_is_explained() -> None:
 def flags() -> set[str]:
     return {
         name
-        for command in main.commands.values()
-        for option in command.params
+        for command in COMMANDS
+        for option in load(command).params
         if isinstance(option, click.Option)
         for name in (*option.opts, *option.secondary_opts)
     } | {"--help", "--version"}
@@ -190,8 +190,8 @@ def test_every_flag_of_ours_that_is_named_exists(path: Path) -> None:
 def test_every_variable_of_ours_that_is_named_exists(path: Path) -> None:
     read = {
         name
-        for command in main.commands.values()
-        for option in command.params
+        for command in COMMANDS
+        for option in load(command).params
         if isinstance(option, click.Option)
         for name in variables(option)
     }
@@ -200,7 +200,7 @@ def test_every_variable_of_ours_that_is_named_exists(path: Path) -> None:
 
 def test_every_setting_is_in_the_readme() -> None:
     named = {cell for row in table(REPOSITORY / "README.md", "Settings") for cell in quoted(row[0])}
-    assert named == {option.opts[0] for option in main.commands["run"].params if isinstance(option, click.Option)}
+    assert named == {option.opts[0] for option in load("run").params if isinstance(option, click.Option)}
 
 
 def fields() -> set[str]:

@@ -197,7 +197,7 @@ def test_the_wheel_holds_the_package_its_licence_and_its_command_and_nothing_els
         names = archive.namelist()
         [entry_points] = [name for name in names if name.endswith("entry_points.txt")]
         command = archive.read(entry_points).decode()
-    assert "humangov = humangov.cli:main" in command
+    assert "humangov = humangov.cli.main:main" in command
     assert {name.split("/")[0] for name in names} == {"humangov", f"humangov_operator-{__version__}.dist-info"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert not [name for name in names if name.endswith(".pyc")]

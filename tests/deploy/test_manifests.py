@@ -19,7 +19,7 @@ import yaml
 from humangov import __version__
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.spec import parse
-from humangov.cli.main import main
+from humangov.cli.main import load
 from humangov.manager.manager import STOP_GRACE_SECONDS
 
 from deploy.render import INSTALL, rendered, variables
@@ -122,7 +122,7 @@ def test_the_probes_ask_where_the_operator_answers(install: list[dict[str, Any]]
 
 
 def test_every_variable_of_the_deployment_is_one_that_the_operator_reads(install: list[dict[str, Any]]) -> None:
-    options = [option for option in main.commands["run"].params if isinstance(option, click.Option)]
+    options = [option for option in load("run").params if isinstance(option, click.Option)]
     assert set(environment(install)) <= {name for option in options for name in variables(option)}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from humangov.api.allowed_names import AllowedNames, Patterns
 from humangov.api.conditions import Finding
-from humangov.api.conflicts import refusal, shared
+from humangov.api.conflicts import conflict, refusal
 from humangov.api.spec import Tenant
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,11 +85,11 @@ def test_one_table_name_in_two_accounts_is_two_tables_and_one_bucket_is_one_ever
                   function={"name": "f"})  # fmt: skip
 
     here, there = of("222222222222", "a", "a-bucket"), of("333333333333", "b", "b-bucket")
-    assert shared(here, there) is None
-    assert shared(here, of("222222222222", "c", "c-bucket")) == "table the-table"
-    assert shared(here, of("333333333333", "d", "a-bucket")) is not None
+    assert conflict(here, there) is None
+    assert conflict(here, of("222222222222", "c", "c-bucket")) == "table the-table"
+    assert conflict(here, of("333333333333", "d", "a-bucket")) is not None
     # Which account the operator's own is may not be known yet.
-    assert shared(here, at(1, "e", table=TABLE, bucket={"name": "e-bucket"})) == "table the-table"
+    assert conflict(here, at(1, "e", table=TABLE, bucket={"name": "e-bucket"})) == "table the-table"
 
 
 def test_a_namespace_with_no_patterns_may_name_nothing() -> None:
@@ -131,17 +131,17 @@ def test_overlapping_prefixes_of_one_bucket_are_shared_in_whatever_region(
 ) -> None:
     one = at(1, "a", bucket={"name": "the-bucket", "keyPrefix": mine}, region="us-east-1")
     other = at(2, "b", bucket={"name": "the-bucket", "keyPrefix": theirs}, region="eu-west-1")
-    assert bool(shared(one, other)) == overlap
-    assert bool(shared(other, one)) == overlap
+    assert bool(conflict(one, other)) == overlap
+    assert bool(conflict(other, one)) == overlap
 
 
 def test_tables_and_functions_of_two_regions_are_different() -> None:
     function = {"name": "f"}
     one, other = at(1, "a", table=TABLE, function=function), at(2, "b", table=TABLE, function=function)
-    assert shared(one, other) == "table the-table"
-    assert shared(one, at(2, "b", function=function)) == "function f"
+    assert conflict(one, other) == "table the-table"
+    assert conflict(one, at(2, "b", function=function)) == "function f"
     elsewhere = at(2, "b", table=TABLE, function=function)
-    assert shared(one, parse_region(elsewhere)) is None
+    assert conflict(one, parse_region(elsewhere)) is None
 
 
 def parse_region(of: Tenant) -> Tenant:
@@ -165,7 +165,7 @@ def test_of_those_that_go_on_no_two_share_anything(drawn: list[tuple[int, str, s
         for number, (hour, table, bucket, prefix) in enumerate(drawn)
     ]
     going = [one for one in tenants if refused(one, tenants) is None]
-    assert all(shared(one, other) is None for one in going for other in going if one is not other)
+    assert all(conflict(one, other) is None for one in going for other in going if one is not other)
     if tenants:
         assert going, "the oldest always goes on"
 

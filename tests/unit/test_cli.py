@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 from humangov.api.allowed_names import Patterns
-from humangov.cli import main
+from humangov.cli.main import COMMANDS, load, main
 from humangov.kube import client
 from humangov.manager.manager import RunSettings
 from humangov.reconcile.plan import PlanError
@@ -39,13 +41,13 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Started:
 
 
 def invoke(*arguments: str, stdin: str | None = None, **environment: str) -> Result:
-    result = CliRunner().invoke(main.main, list(arguments), input=stdin, env=environment)
+    result = CliRunner().invoke(main, list(arguments), input=stdin, env=environment)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
 def commands() -> list[click.Command]:
-    return [main.main.commands[name] for name in sorted(main.main.commands)]
+    return [load(name) for name in sorted(COMMANDS)]
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: str(command.name))
@@ -64,12 +66,41 @@ def test_help_lists_every_flag_with_words_and_its_variable(command: click.Comman
 
 def test_help_of_the_program_lists_its_commands(started: Started) -> None:
     text = invoke("--help").output
-    assert all(str(command.name) in text for command in commands())
+    assert all((str(command.name) in text) is not command.hidden for command in commands())
     assert "humangov" in invoke("--version").output
 
 
+def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
+    listed = {name: (main.commands[name].get_short_help_str(1000), main.commands[name].hidden) for name in COMMANDS}
+    themselves = {name: ("" if load(name).hidden else load(name).get_short_help_str(1000)) for name in COMMANDS}
+    assert listed == {name: (text, load(name).hidden) for name, text in themselves.items()}
+    assert [load(name).name for name in COMMANDS] == list(COMMANDS)
+
+
+HEAVY = """
+import sys
+from click.testing import CliRunner
+from humangov.cli.main import main
+result = CliRunner().invoke(main, sys.argv[1:])
+assert result.exit_code == 0, result.output
+print(*(name for name in ("boto3", "kopf", "kubernetes") if name in sys.modules))
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "loaded"),
+    [
+        (["--help"], ""), (["--version"], ""), (["receipts", "--help"], "boto3"), (["redrive", "--help"], "boto3"),
+        (["uninstall-check", "--help"], "kubernetes"), (["collect", "--help"], "boto3 kubernetes"),
+    ],
+)  # fmt: skip
+def test_a_command_loads_only_what_it_needs(arguments: list[str], loaded: str) -> None:
+    command = [sys.executable, "-c", HEAVY, *arguments]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == loaded
+
+
 def test_every_setting_of_run_has_a_variable() -> None:
-    options = [option for option in main.main.commands["run"].params if isinstance(option, click.Option)]
+    options = [option for option in load("run").params if isinstance(option, click.Option)]
     without = [option.opts[0] for option in options if not option.envvar and option.opts[0] != "--help"]
     assert without == []
     first = [option.envvar if isinstance(option.envvar, str) else (option.envvar or [""])[0] for option in options]
@@ -173,7 +204,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> list[Any]:
         seen.append((manifest, more))
         return plan()
 
-    monkeypatch.setattr(main, "plan_manifest", stub)
+    monkeypatch.setattr("humangov.cli.plan.plan_manifest", stub)
     return seen
 
 

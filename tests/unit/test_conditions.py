@@ -7,7 +7,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from humangov.api.conditions import PARTS, Finding, compose, find, missing, missing_since, steady, summary, transitions
+from humangov.api.conditions import (
+    PARTS,
+    Finding,
+    compose,
+    find_condition,
+    missing,
+    missing_since,
+    steady,
+    summary,
+    transitions,
+)
 from humangov.api.times import timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -46,7 +56,7 @@ def composed(
 
 
 def status_of(status: Mapping[str, Any], name: str) -> str:
-    condition = find(status, name)
+    condition = find_condition(status, name)
     assert condition is not None
     return str(condition["status"])
 
@@ -71,7 +81,7 @@ def test_a_condition_is_as_old_as_its_status(before: dict[str, Finding], after: 
     old = composed({}, before)
     new = composed(old, after, now=NOW + timedelta(hours=1))
     for condition in new["conditions"]:
-        was = find(old, condition["type"])
+        was = find_condition(old, condition["type"])
         same = was is not None and was["status"] == condition["status"]
         moment = NOW if same else NOW + timedelta(hours=1)
         assert condition["lastTransitionTime"] == timestamp(moment)
@@ -92,7 +102,7 @@ def test_there_is_at_most_one_event_a_transition_and_none_without(
     old = composed({}, before)
     new = composed(old, after, now=NOW + timedelta(hours=1))
     events = transitions(old, new, own_doing=own_doing)
-    was, now = find(old, "Ready"), find(new, "Ready")
+    was, now = find_condition(old, "Ready"), find_condition(new, "Ready")
     assert was is not None
     assert now is not None
     if (was["status"], was["reason"]) == (now["status"], now["reason"]):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from humangov.cli import main
+from humangov.cli.main import main
 from humangov.kube.client import KubeError, Resource
 from humangov.manager import leader_election
 from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, RENEW_WITHIN_SECONDS, Election, Sighting
@@ -609,5 +609,5 @@ def test_the_lease_is_asked_for_in_the_operators_own_namespace_unless_told_not_t
     monkeypatch.setattr("humangov.manager.manager.run", run)
     monkeypatch.setattr("humangov.logs.configure", lambda **_: None)
     command = ["run", "--region", "us-east-1", "--operator-namespace", "own", *arguments]
-    assert CliRunner().invoke(main.main, command, env=environment).exit_code == 0
+    assert CliRunner().invoke(main, command, env=environment).exit_code == 0
     assert [one.lease_namespace for one in seen] == [namespace]

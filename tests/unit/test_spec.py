@@ -39,7 +39,7 @@ def snake(name: str) -> str:
 def read(path: tuple[str, ...], value: Any) -> Any:
     """A field's value as a tenant has it."""
     if path[-1].endswith(("age_seconds", "after_seconds")) and isinstance(value, str):
-        return seconds(value, field=".".join(path))
+        return seconds(value, ".".join(path))
     return sorted(value) if isinstance(value, list) else value
 
 
@@ -116,6 +116,11 @@ def test_a_null_is_the_default() -> None:
     assert with_nulls == tenant()
 
 
+def test_an_empty_name_is_the_derived_one() -> None:
+    empty = resource(region="", function={"name": ""}, failures={"bucket": ""})
+    assert parse(empty, default_region="us-east-1") == tenant()
+
+
 def test_the_order_of_file_attributes_is_no_difference() -> None:
     table = {"name": "t-x"}
     assert tenant(table={**table, "fileAttributes": ["b", "a", "b"]}) == tenant(
@@ -136,7 +141,14 @@ def test_the_order_of_file_attributes_is_no_difference() -> None:
         ({"suspend": "yes"}, "spec.suspend must be of type bool"),
         ({"table": {"name": "t-x", "fileAttributes": [1, "a"]}}, "spec.table.fileAttributes"),
         ({"table": {"name": "t-x", "fileAttributes": [["a"]]}}, "spec.table.fileAttributes"),
-        ({"extra": 1}, "spec.extra is not a field"),
+        ({"table": {"name": "t-x", "fileAttributes": []}}, "spec.table.fileAttributes must be a list of strings"),
+        ({"table": {"name": "t-x", "fileNames": "Some"}}, "spec.table.fileNames must be Unique or Shared, not 'Some'"),
+        ({"adoption": ""}, "spec.adoption must be Never or IfUntagged, not ''"),
+        ({"sweep": {"mode": "Maybe"}}, "spec.sweep.mode must be Report or Delete, not 'Maybe'"),
+        ({"sweep": {"include": []}}, "spec.sweep.include must be a list of patterns"),
+        ({"sweep": {"minimumAge": "1y"}}, "spec.sweep.minimumAge must be a number with m, h or d, such as 24h"),
+        ({"sweep": {"minimumAge": 5}}, "spec.sweep.minimumAge must be of type str, not int: 5"),
+        ({"extra": 1}, "spec.extra is not a field of HumanGovState; spec has region, table, bucket, function, trigger"),
     ],
 )
 def test_what_cannot_be_used_is_refused_with_its_path(spec: dict[str, Any], told: str) -> None:

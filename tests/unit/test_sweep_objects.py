@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from humangov.api.spec import Tenant
+from humangov.cli.main import load
 from humangov.reconcile import sweep_objects
 
 from tests.unit.make import NOW, OWNER, tenant
@@ -25,6 +26,10 @@ TEMPLATE = {
 
 def cron_job(of: Tenant | None = None) -> dict[str, Any]:
     return sweep_objects.cron_job(of or tenant(), template=TEMPLATE, namespace="operators", owner=OWNER)
+
+
+def final_job() -> dict[str, Any]:
+    return sweep_objects.final_read_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
 
 
 def pod(document: Any) -> Any:
@@ -66,11 +71,21 @@ def test_what_a_brake_holds_is_not_repeated_and_what_failed_is_twice() -> None:
 
 
 def test_the_last_look_begins_15_minutes_before_the_deletion_and_is_tried_once() -> None:
-    job = sweep_objects.final_read_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
+    job = final_job()
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 150)
     [container] = job["spec"]["template"]["spec"]["containers"]
-    assert container["args"][-3:] == ["--since", "2026-03-01T11:45:00Z", "--report-status"]
+    since = "2026-03-01T11:45:00Z"
+    assert container["args"] == ["final-read", tenant().key, "--uid", tenant().uid, "--since", since, "--report-status"]
     assert job["metadata"]["name"] == sweep_objects.final_read_name(tenant())
+
+
+@pytest.mark.parametrize(
+    "spec", [pod(cron_job()), final_job()["spec"]["template"]["spec"]], ids=["sweep", "final read"]
+)
+def test_the_arguments_of_a_pod_are_those_of_its_command(spec: Any) -> None:
+    name, *arguments = spec["containers"][0]["args"]
+    given = load(name).make_context(name, arguments).params
+    assert (given["tenant"], given["uid"], given["report_status"]) == (tenant().key, tenant().uid, True)
 
 
 def set_default(found: Any) -> None:

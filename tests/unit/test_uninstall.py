@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from humangov.api.spec import FINALIZER
-from humangov.cli import main
+from humangov.cli.main import main
 from humangov.cli.uninstall_check import answer, holding
 from humangov.kube import client
 
@@ -64,7 +64,7 @@ def check(monkeypatch: pytest.MonkeyPatch, found: list[Any] | client.KubeError, 
         return found
 
     monkeypatch.setattr(client.Kube, "list_resources", list_resources)
-    result = CliRunner().invoke(main.main, ["uninstall-check", *arguments], env={"HUMANGOV_NAMESPACE": "east west"})
+    result = CliRunner().invoke(main, ["uninstall-check", *arguments], env={"HUMANGOV_NAMESPACE": "east west"})
     assert asked == [("north",) if arguments else ("east", "west")]
     return result
 

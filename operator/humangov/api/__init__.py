@@ -1,0 +1,10 @@
+"""What a HumanGovState means. Pure: nothing here calls AWS or Kubernetes, and the import linter holds that.
+
+spec           a HumanGovState as frozen types: what people declare, and what its metadata and status decide
+fields         how an object of a manifest becomes such a type, and what is said of one that can't
+names          every AWS name and ARN that derives from it
+times          moments, as Kubernetes and receipts write them
+allowed_names  which names a namespace's HumanGovStates may use
+conflicts      which of two HumanGovStates that name the same is acted on
+conditions     what people see: findings → conditions, columns and events
+"""

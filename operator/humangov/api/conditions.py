@@ -102,7 +102,7 @@ def missing_since(previous: Mapping[str, Any], *, part: str, reason: str, now: d
 
     Unknown → False keeps the same reason but moves lastTransitionTime; what is False already has waited its time.
     """
-    condition = find(previous, part)
+    condition = find_condition(previous, part)
     if condition is None or condition["reason"] != reason:
         return now
     if condition["status"] == "False":
@@ -110,7 +110,7 @@ def missing_since(previous: Mapping[str, Any], *, part: str, reason: str, now: d
     return parse_time(condition["lastTransitionTime"]) or now
 
 
-def find(status: Mapping[str, Any], condition_type: str) -> Mapping[str, Any] | None:
+def find_condition(status: Mapping[str, Any], condition_type: str) -> Mapping[str, Any] | None:
     """One condition of a status by its type."""
     for condition in status.get("conditions") or ():
         if condition["type"] == condition_type:
@@ -120,7 +120,7 @@ def find(status: Mapping[str, Any], condition_type: str) -> Mapping[str, Any] | 
 
 def ready_generation(status: Mapping[str, Any]) -> int | None:
     """The generation at which a status says Ready; None if it does not."""
-    ready = find(status, "Ready")
+    ready = find_condition(status, "Ready")
     return int(ready["observedGeneration"]) if ready and ready["status"] == "True" else None
 
 
@@ -129,7 +129,7 @@ def steady(finding: Finding, *, previous: Mapping[str, Any], part: str, generati
 
     Else every throttled read would flap Ready, and Argo CD would refresh on each flap.
     """
-    condition = find(previous, part)
+    condition = find_condition(previous, part)
     if (
         finding.failed
         and finding.soon
@@ -215,7 +215,7 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bo
 
 
 def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
-    before, after = find(old, name), find(new, name)
+    before, after = find_condition(old, name), find_condition(new, name)
     if after is None or after["status"] == (before["status"] if before else "True"):
         return []
     if after["status"] == "Unknown":
@@ -225,7 +225,7 @@ def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> li
 
 
 def _of_ready(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool) -> list[Event]:
-    before, after = find(old, "Ready"), find(new, "Ready")
+    before, after = find_condition(old, "Ready"), find_condition(new, "Ready")
     if after is None:
         return []
     was = (before["status"], before["reason"]) if before else (None, None)
@@ -246,7 +246,7 @@ def _of_ready(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool
 
 
 def _stored(status: Mapping[str, Any], condition_type: str) -> Finding | None:
-    condition = find(status, condition_type)
+    condition = find_condition(status, condition_type)
     if condition is None:
         return None
     return Finding(status=condition["status"], reason=condition["reason"], message=condition["message"])
@@ -255,7 +255,7 @@ def _stored(status: Mapping[str, Any], condition_type: str) -> Finding | None:
 def _condition(
     previous: Mapping[str, Any], name: str, finding: Finding, *, generation: int, now: datetime
 ) -> dict[str, Any]:
-    before = find(previous, name)
+    before = find_condition(previous, name)
     unchanged = before is not None and before["status"] == finding.status
     return {
         "type": name,

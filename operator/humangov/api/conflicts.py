@@ -11,14 +11,14 @@ from humangov.api.spec import Tenant
 
 def refusal(tenant: Tenant, *, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
     """Why the tenant may not be acted on, or None."""
-    return not_allowed(tenant, allowed) or _claimed_by_older(tenant, allowed, others)
+    return not_allowed(tenant, allowed) or _claim_of_older(tenant, allowed, others)
 
 
-def _claimed_by_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
+def _claim_of_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
     for other in sorted(others, key=_seniority):
         if other.uid == tenant.uid or _seniority(other) > _seniority(tenant) or not_allowed(other, allowed):
             continue
-        what = shared(tenant, other)
+        what = conflict(tenant, other)
         if what:
             return Finding.needs_person(
                 "AlreadyClaimed",
@@ -28,8 +28,8 @@ def _claimed_by_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Te
     return None
 
 
-def shared(tenant: Tenant, other: Tenant) -> str | None:
-    """What two tenants may not both have, in words; None if nothing."""
+def conflict(tenant: Tenant, other: Tenant) -> str | None:
+    """What two tenants name and only one may have, in words; None if there is nothing."""
     if tenant.bucket.name == other.bucket.name:
         mine, theirs = tenant.bucket.key_prefix, other.bucket.key_prefix
         if mine.startswith(theirs) or theirs.startswith(mine):

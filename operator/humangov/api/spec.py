@@ -1,4 +1,4 @@
-"""A HumanGovState as frozen types, and every AWS name that derives from it.
+"""A HumanGovState as frozen types.
 
 The defaults here are those of crds/humangovstates.yaml; a test holds the two together. They matter where no API
 server has filled them in (`humangov plan -f`).
@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 from humangov.api.arns import parse_arn
+from humangov.api.fields import FieldError, Given, one_of, set_of, values
 from humangov.api.times import parse_time
 
 GROUP, VERSION, KIND, PLURAL = "humangov.io", "v1", "HumanGovState", "humangovstates"
@@ -29,16 +30,28 @@ class InvalidSpecError(Exception):
     """The manifest can't be used; the message says what is wrong, where, and what to do."""
 
 
+def seconds(duration: str, path: str) -> int:
+    """`90m`, `24h` or `2d` in seconds. Raises FieldError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", duration)
+    if not found:
+        raise FieldError(f"{path} must be a number with m, h or d, such as 24h, not {duration!r}")
+    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+
+
+def _strings(given: Mapping[Any, Any], _path: str) -> Mapping[str, str]:
+    return {str(name): str(value) for name, value in given.items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    name: str
-    file_attributes: tuple[str, ...] = ("pdf",)
-    file_names: str = "Unique"
+    name: Annotated[str, Given(required="the name of the tenant's table")]
+    file_attributes: Annotated[tuple[str, ...], set_of("strings")] = ("pdf",)
+    file_names: Annotated[str, one_of("Unique", "Shared")] = "Unique"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    name: str
+    name: Annotated[str, Given(required="the name of the tenant's bucket")]
     key_prefix: str = ""
 
 
@@ -79,7 +92,7 @@ class Failures:
 class Account:
     """As whom the operator and the tenant's sweep work on it; None: under their own roles.
 
-    `external_id` is sent with each role that is taken on.
+    `external_id` is sent with each role that is assumed.
     """
 
     role_arn: str | None = None
@@ -94,24 +107,18 @@ class Sweep:
     schedule: str = "17 3 * * *"
     time_zone: str = "Etc/UTC"
     suspend: bool = False
-    mode: str = "Report"
-    include: tuple[str, ...] = ("*.pdf",)
-    minimum_age_seconds: int = 24 * 3600
-    confirm_after_seconds: int = 20 * 3600
+    mode: Annotated[str, one_of("Report", "Delete")] = "Report"
+    include: Annotated[tuple[str, ...], set_of("patterns")] = ("*.pdf",)
+    minimum_age_seconds: Annotated[int, Given(name="minimumAge", kind=str, read=seconds)] = 24 * 3600
+    confirm_after_seconds: Annotated[int, Given(name="confirmAfter", kind=str, read=seconds)] = 20 * 3600
     maximum_orphan_percent: int = 20
     maximum_erasures: int = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tenant:
-    """One HumanGovState: its spec with defaults, and what of its metadata decides anything."""
+class Spec:
+    """What people declare, with defaults. Names that nobody gave are derived: `parse` says how."""
 
-    namespace: str
-    name: str
-    uid: str
-    generation: int
-    created: datetime
-    deleting: bool
     region: str
     table: Table
     bucket: Bucket
@@ -121,15 +128,29 @@ class Tenant:
     failures: Failures
     account: Account
     sweep: Sweep
-    tags: Mapping[str, str]
-    deletion_policy: str
-    adoption: str
-    suspend: bool
+    tags: Annotated[Mapping[str, str], Given(read=_strings)] = field(default_factory=dict)
+    deletion_policy: str = "Delete"
+    adoption: Annotated[str, one_of("Never", "IfUntagged")] = "Never"
+    suspend: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant(Spec):
+    """One HumanGovState: its spec, and what else of it decides anything.
+
+    files_shared         how many files the last sweep saw named by more than one record
+    recorded_account_id  the account in which the operator found itself when it first worked on the tenant
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    created: datetime
+    deleting: bool
     annotations: Mapping[str, str]
     files_shared: int
-    """How many files the last sweep saw named by more than one record."""
     recorded_account_id: str | None
-    """The account in which the operator found itself when it first worked on the tenant."""
 
     @property
     def account_id(self) -> str | None:
@@ -163,11 +184,39 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
     Raises InvalidSpecError. The API server has refused nearly all of what is refused here; this is for manifests that
     no API server has seen, and for objects stored under an older definition.
     """
+    _refuse_other_kinds(resource)
+    metadata = _metadata(resource)
+    spec, status = resource.get("spec"), resource.get("status") or {}
+    try:
+        declared = values(
+            Spec, spec, path="spec", of=KIND, derived=_derived(spec, name=metadata["name"], region=default_region)
+        )
+    except FieldError as error:
+        raise InvalidSpecError(str(error)) from error
+    return Tenant(
+        **declared,
+        namespace=metadata.get("namespace") or "default",
+        name=metadata["name"],
+        uid=metadata.get("uid") or "",
+        generation=int(metadata.get("generation") or 0),
+        created=parse_time(metadata.get("creationTimestamp")) or datetime.now(UTC),
+        deleting=bool(metadata.get("deletionTimestamp")),
+        annotations=_strings(metadata.get("annotations") or {}, "metadata.annotations"),
+        files_shared=_files_shared(status),
+        recorded_account_id=(status.get("aws") or {}).get("accountID"),
+    )
+
+
+def _refuse_other_kinds(resource: Mapping[str, Any]) -> None:
     if resource.get("kind") != KIND or resource.get("apiVersion") != f"{GROUP}/{VERSION}":
         raise InvalidSpecError(
             f"expected a {KIND} of {GROUP}/{VERSION}, got kind {resource.get('kind')!r} of "
             f"{resource.get('apiVersion')!r}"
         )
+
+
+def _metadata(resource: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With a name that can be a tenant's. Raises InvalidSpecError."""
     metadata = resource.get("metadata") or {}
     if not isinstance(metadata, Mapping):
         raise InvalidSpecError(f"metadata must be an object, not {type(metadata).__name__}")
@@ -177,127 +226,19 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
             f"metadata.name {name!r} must be 1 to 43 lower-case letters, digits or hyphens, without dots: "
             "the cleanup function is named after it"
         )
-    spec = _section(resource, "spec", _SPEC_FIELDS, where="")
-    table = _section(spec, "table", {"name": str, "fileAttributes": list, "fileNames": str})
-    bucket = _section(spec, "bucket", {"name": str, "keyPrefix": str})
-    function = _section(spec, "function", _FUNCTION_FIELDS)
-    for section, values in (("table", table), ("bucket", bucket)):
-        if not values.get("name"):
-            raise InvalidSpecError(f"spec.{section}.name is required: the name of the tenant's {section}")
-    file_attributes = table.get("fileAttributes") or ("pdf",)
-    if not all(isinstance(attribute, str) for attribute in file_attributes):
-        raise InvalidSpecError(f"spec.table.fileAttributes must be a list of strings, not {file_attributes!r}")
-    if table.get("fileNames") not in (None, "Unique", "Shared"):
-        raise InvalidSpecError(f"spec.table.fileNames must be Unique or Shared, not {table['fileNames']!r}")
-    if spec.get("adoption") not in (None, "Never", "IfUntagged"):
-        raise InvalidSpecError(f"spec.adoption must be Never or IfUntagged, not {spec['adoption']!r}")
-    tags = spec.get("tags") or {}
-    return Tenant(
-        namespace=metadata.get("namespace") or "default",
-        name=name,
-        uid=metadata.get("uid") or "",
-        generation=int(metadata.get("generation") or 0),
-        created=parse_time(metadata.get("creationTimestamp")) or datetime.now(UTC),
-        deleting=bool(metadata.get("deletionTimestamp")),
-        region=spec.get("region") or default_region,
-        table=Table(
-            name=table["name"],
-            # Sorted: the list is a set to the API server, and its order must not look like a change.
-            file_attributes=tuple(sorted(set(file_attributes))),
-            file_names=table.get("fileNames") or "Unique",
-        ),
-        bucket=Bucket(name=bucket["name"], key_prefix=bucket.get("keyPrefix") or ""),
-        function=Function(
-            **{"name": f"humangov-{name}-delete-file"} | _snake(function),
-        ),
-        trigger=Trigger(**_snake(_section(spec, "trigger", _TRIGGER_FIELDS))),
-        logs=Logs(**_snake(_section(spec, "logs", _LOGS_FIELDS))),
-        failures=Failures(bucket=_section(spec, "failures", {"bucket": str}).get("bucket") or bucket["name"]),
-        account=Account(**_snake(_section(spec, "account", _ACCOUNT_FIELDS))),
-        sweep=_sweep(spec),
-        tags={str(key): str(value) for key, value in tags.items()},
-        deletion_policy=spec.get("deletionPolicy") or "Delete",
-        adoption=spec.get("adoption") or "Never",
-        suspend=bool(spec.get("suspend", False)),
-        annotations={str(key): str(value) for key, value in (metadata.get("annotations") or {}).items()},
-        files_shared=_files_shared(resource),
-        recorded_account_id=((resource.get("status") or {}).get("aws") or {}).get("accountID"),
-    )
+    return metadata
 
 
-def seconds(duration: str, *, field: str) -> int:
-    """`90m`, `24h` or `2d` in seconds. Raises InvalidSpecError."""
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", duration)
-    if not found:
-        raise InvalidSpecError(f"{field} must be a number with m, h or d, such as 24h, not {duration!r}")
-    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
-
-
-def _sweep(spec: Mapping[str, Any]) -> Sweep:
-    given = dict(_snake(_section(spec, "sweep", _SWEEP_FIELDS)))
-    for name, path in (("minimum_age", "minimumAge"), ("confirm_after", "confirmAfter")):
-        if name in given:
-            given[f"{name}_seconds"] = seconds(given.pop(name), field=f"spec.sweep.{path}")
-    if "include" in given:
-        if not given["include"] or not all(isinstance(one, str) and one for one in given["include"]):
-            raise InvalidSpecError(f"spec.sweep.include must be a list of patterns, not {given['include']!r}")
-        given["include"] = tuple(sorted(set(given["include"])))
-    if given.get("mode", "Report") not in ("Report", "Delete"):
-        raise InvalidSpecError(f"spec.sweep.mode must be Report or Delete, not {given['mode']!r}")
-    return Sweep(**given)
-
-
-def _files_shared(resource: Mapping[str, Any]) -> int:
-    told = ((resource.get("status") or {}).get("sweep") or {}).get("filesShared")
-    return told if isinstance(told, int) else 0
-
-
-_SPEC_FIELDS: Mapping[str, type] = {
-    "region": str, "table": dict, "bucket": dict, "function": dict, "trigger": dict, "logs": dict,
-    "failures": dict, "account": dict, "sweep": dict, "tags": dict, "deletionPolicy": str, "adoption": str,
-    "suspend": bool,
-}  # fmt: skip
-_ACCOUNT_FIELDS: Mapping[str, type] = {"roleARN": str, "sweepRoleARN": str, "externalID": str}
-_FUNCTION_FIELDS: Mapping[str, type] = {
-    "name": str, "runtime": str, "architecture": str, "memoryMiB": int, "timeoutSeconds": int,
-    "reservedConcurrency": int,
-}  # fmt: skip
-_TRIGGER_FIELDS: Mapping[str, type] = {
-    "enabled": bool, "batchSize": int, "batchingWindowSeconds": int, "maximumRetryAttempts": int,
-    "maximumRecordAgeSeconds": int,
-}  # fmt: skip
-_SWEEP_FIELDS: Mapping[str, type] = {
-    "schedule": str, "timeZone": str, "suspend": bool, "mode": str, "include": list, "minimumAge": str,
-    "confirmAfter": str, "maximumOrphanPercent": int, "maximumErasures": int,
-}  # fmt: skip
-_LOGS_FIELDS: Mapping[str, type] = {"retentionDays": int, "onDelete": str, "kmsKeyARN": str}
-
-
-def _section(
-    parent: Mapping[str, Any], name: str, known: Mapping[str, type], *, where: str = "spec."
-) -> Mapping[str, Any]:
-    """One object of the spec; unknown fields and wrong types are refused with their path."""
-    section = parent.get(name)
-    if section is None:
-        section = {}
-    if not isinstance(section, Mapping):
-        raise InvalidSpecError(f"{where}{name} must be an object, not {type(section).__name__}")
-    path = f"{where}{name}"
-    for key, value in section.items():
-        if key not in known:
-            raise InvalidSpecError(f"{path}.{key} is not a field of {KIND}; {path} has {', '.join(known)}")
-        kind = known[key]
-        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
-            raise InvalidSpecError(
-                f"{path}.{key} must be of type {kind.__name__}, not {type(value).__name__}: {value!r}"
-            )
-    return section
-
-
-def _snake(section: Mapping[str, Any]) -> dict[str, Any]:
-    """API field names (memoryMiB, kmsKeyARN) → Python's (memory_mib, kms_key_arn); nulls are defaults."""
+def _derived(spec: Any, *, name: str, region: str) -> Mapping[str, Any]:
+    """What holds where a spec does not say it, laid out as the spec is."""
+    bucket = spec.get("bucket") if isinstance(spec, Mapping) else None
     return {
-        re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.replace("MiB", "Mib")).lower(): value
-        for key, value in section.items()
-        if value is not None
+        "region": region,
+        "function": {"name": f"humangov-{name}-delete-file"},
+        "failures": {"bucket": bucket.get("name") if isinstance(bucket, Mapping) else None},
     }
+
+
+def _files_shared(status: Mapping[str, Any]) -> int:
+    told = (status.get("sweep") or {}).get("filesShared")
+    return told if isinstance(told, int) else 0

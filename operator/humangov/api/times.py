@@ -1,14 +1,29 @@
-"""Moments as Kubernetes writes them: RFC 3339, in UTC, to the second. Pure."""
+"""Moments as Kubernetes and receipts write them: RFC 3339, in UTC. All are aware datetimes. Pure."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """A Kubernetes timestamp (RFC 3339) as an aware datetime."""
+    """RFC 3339, of any precision and zone, as an aware datetime; None for nothing. Raises ValueError."""
     return datetime.fromisoformat(text.replace("Z", "+00:00")) if text else None
 
 
 def timestamp(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A Time: `2026-03-01T12:00:00Z`. Conditions and metadata have these; what is below a second is cut off."""
+    return _utc(moment, "seconds")
+
+
+def timestamp_milliseconds(moment: datetime) -> str:
+    """`2026-03-01T12:00:00.123Z`, as receipts have it."""
+    return _utc(moment, "milliseconds")
+
+
+def micro_time(moment: datetime) -> str:
+    """A MicroTime: `2026-03-01T12:00:00.123456Z`. Leases and events have these, of six digits, never fewer."""
+    return _utc(moment, "microseconds")
+
+
+def _utc(moment: datetime, precision: str) -> str:
+    return moment.astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")

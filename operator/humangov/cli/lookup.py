@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import boto3
+import click
 
 from humangov.api.names import Names
-from humangov.api.spec import KIND, Tenant, parse
+from humangov.api.spec import KIND, InvalidSpecError, Tenant, parse
 from humangov.aws.identity import UnknownTenantError, names_of
-from humangov.kube import client
+from humangov.cli.manifests import read_manifests
+from humangov.cli.options import TenantOptions, sdk_region
+
+SessionOf = Callable[[Tenant], boto3.Session]
+
+
+def names(options: TenantOptions) -> Names:
+    """Of the cluster, or of --filename. Raises ClickException, with what is wrong and what to do."""
+    if options.filename is not None:
+        return names_of_file(options.filename, options)
+    namespace, name = which(options.tenant, options.namespace)
+    return _names_of_cluster(
+        namespace, name, default_region=sdk_region(options.region), cluster_name=options.cluster_name
+    )
+
+
+def names_of_file(filename: Path, options: TenantOptions, *, session_of: SessionOf | None = None) -> Names:
+    """session_of: as whom the tenant is worked on, whose account it is then; None: as the caller.
+
+    Raises ClickException.
+    """
+    if not options.cluster_name:
+        raise click.UsageError("--filename needs --cluster-name: receipts and tags hold the cluster's name")
+    try:
+        return _one_of(
+            read_manifests(filename), options.tenant, namespace=options.namespace,
+            default_region=sdk_region(options.region), cluster_name=options.cluster_name, session_of=session_of,
+        )  # fmt: skip
+    except (UnknownTenantError, InvalidSpecError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+def which(tenant: str | None, namespace: str | None) -> tuple[str, str]:
+    """Namespace and name of the TENANT; without a namespace it is the context's. Raises ClickException."""
+    from humangov.kube import client  # a second to load, which what reads a manifest need not wait
+
+    if tenant is None:
+        raise click.UsageError("which TENANT? NAME or NAMESPACE/NAME, or a manifest with --filename")
+    try:
+        return split(tenant, namespace=namespace, default=client.context_namespace())
+    except UnknownTenantError as error:
+        raise click.ClickException(str(error)) from error
 
 
 def split(name: str, *, namespace: str | None, default: str | None = None) -> tuple[str, str]:
@@ -23,43 +67,55 @@ def split(name: str, *, namespace: str | None, default: str | None = None) -> tu
     return before or namespace or default or "default", after
 
 
-async def of_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Names:
-    """The HumanGovState as the API server has it. Raises UnknownTenantError, KubeError, InvalidSpecError."""
-    api = client.Kube(identity="command line")
+def _names_of_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Names:
+    """As the API server has it. Raises ClickException."""
+    from humangov.kube import client
+
+    async def read() -> tuple[client.Resource, str]:
+        api = client.Kube(identity="command line")
+        try:
+            resource = await api.get(namespace, name)
+            if resource is None:
+                raise UnknownTenantError(f"there is no {KIND} {namespace}/{name} in this cluster")
+            recorded = (resource.get("status") or {}).get("aws") or {}
+            return resource, str(cluster_name or recorded.get("cluster") or await api.cluster_uid())
+        finally:
+            await api.close()
+
     try:
-        resource = await api.get(namespace, name)
-        if resource is None:
-            raise UnknownTenantError(f"there is no {KIND} {namespace}/{name} in this cluster")
-        recorded = (resource.get("status") or {}).get("aws")
-        cluster = cluster_name or (recorded or {}).get("cluster") or await api.cluster_uid()
-    finally:
-        await api.close()
-    return names_of(resource, default_region=default_region, cluster=str(cluster))
+        resource, cluster = asyncio.run(read())
+        return names_of(resource, default_region=default_region, cluster=cluster)
+    except (UnknownTenantError, InvalidSpecError, client.KubeError) as error:
+        raise click.ClickException(str(error)) from error
 
 
-def of_manifests(
+def _one_of(
     manifests: Sequence[Any],
     name: str | None,
     *,
     namespace: str | None,
     default_region: str | None,
     cluster_name: str,
-    session_of: Callable[[Tenant], boto3.Session] | None = None,
+    session_of: SessionOf | None,
 ) -> Names:
-    """The one of the manifests that is meant. session_of: whose account it is; None: the caller's.
-
-    Raises UnknownTenantError, InvalidSpecError.
-    """
+    """Of the one manifest that is meant. Raises UnknownTenantError, InvalidSpecError."""
     wanted = split(name, namespace=namespace) if name else None
-    found = []
-    for manifest in manifests:
-        if not isinstance(manifest, Mapping) or manifest.get("kind") != KIND:
-            continue
-        metadata = {"namespace": namespace or "default", **(manifest.get("metadata") or {})}
-        if wanted is None or (metadata["namespace"], metadata.get("name")) == wanted:
-            found.append({**manifest, "metadata": metadata})
+    found = [one for one in _states(manifests, namespace=namespace or "default") if wanted in (None, _key(one))]
     if len(found) != 1:
         what = "/".join(wanted) if wanted else f"one {KIND}"
         raise UnknownTenantError(f"the manifest holds {len(found)} of {what}, not one")
     session = session_of(parse(found[0], default_region=default_region or "us-east-1")) if session_of else None
     return names_of(found[0], default_region=default_region, cluster=cluster_name, session=session)
+
+
+def _states(manifests: Sequence[Any], *, namespace: str) -> list[Mapping[str, Any]]:
+    """The HumanGovStates among them, each with a namespace."""
+    return [
+        {**one, "metadata": {"namespace": namespace, **(one.get("metadata") or {})}}
+        for one in manifests
+        if isinstance(one, Mapping) and one.get("kind") == KIND
+    ]
+
+
+def _key(state: Mapping[str, Any]) -> tuple[Any, Any]:
+    return state["metadata"]["namespace"], state["metadata"].get("name")

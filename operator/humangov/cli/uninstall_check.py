@@ -1,13 +1,51 @@
-"""`humangov uninstall-check`: may the operator be taken away? Pure, but for the list that it is given."""
+"""`humangov uninstall-check`: may the operator be taken away?"""
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import click
+
 from humangov.api.spec import FINALIZER, PLURAL
+from humangov.cli import options
+from humangov.kube import client
 
 _SHOWN = 10
+
+
+@click.command("uninstall-check", context_settings=options.CONTEXT)
+@options.namespaces("Namespace to look at; may be given often (environment: separated by spaces).")
+@click.option("--undo", metavar="COMMAND", help="Command by which the operator is kept after all; shown to people.")
+def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
+    """Tell whether the operator may be uninstalled: not while HumanGovStates have AWS objects that only it removes.
+
+    Exit code 0: it may. 1: it may not, or that could not be told.
+    """
+    try:
+        held = holding(asyncio.run(_states(namespaces)))
+    except client.KubeError as error:
+        unknown = (
+            "whether HumanGovStates still need the operator is not known; to uninstall without knowing: --no-hooks"
+        )
+        raise click.ClickException(f"{error}; {unknown}") from error
+    click.echo(answer(held, namespaces=namespaces, undo=undo))
+    sys.exit(1 if held else 0)
+
+
+async def _states(namespaces: Sequence[str]) -> list[client.Resource]:
+    """Raises KubeError."""
+    api = client.Kube(identity="uninstall-check")
+    try:
+        return await api.list_resources(namespaces)
+    except client.KubeError as error:
+        if error.status == 404:  # without the definition there are none
+            return []
+        raise
+    finally:
+        await api.close()
 
 
 def holding(resources: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -34,7 +34,7 @@ from kopf._cogs.clients.watching import WatchingError
 
 from humangov import __version__, logs
 from humangov.api.conditions import OWN_CONDITIONS
-from humangov.api.conflicts import shared
+from humangov.api.conflicts import conflict
 from humangov.api.spec import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, SWEEP_ANNOTATION, VERSION
 from humangov.aws.clients import Clients
 from humangov.aws.sessions import Directory
@@ -496,7 +496,7 @@ def _contenders(store: Store, key: str) -> list[str]:
     """Tenants that may go ahead once this one is gone."""
     tenants = {tenant.key: tenant for tenant in store.tenants()}
     gone = tenants.pop(key, None)
-    return [other for other, tenant in tenants.items() if gone and shared(tenant, gone)]
+    return [other for other, tenant in tenants.items() if gone and conflict(tenant, gone)]
 
 
 @dataclass(frozen=True, kw_only=True)

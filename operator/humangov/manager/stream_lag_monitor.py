@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from humangov.api.conditions import DELIVERING, Finding, find
+from humangov.api.conditions import DELIVERING, Finding, find_condition
 from humangov.api.spec import Tenant
 from humangov.aws import stream_lag
 from humangov.aws.clients import Clients
@@ -85,7 +85,7 @@ async def look(operator: Operator, known: Delivery, *, ask_for_pass: Callable[[s
         )
         if verdict is not None:
             operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=verdict)
-            before = find(status, DELIVERING)
+            before = find_condition(status, DELIVERING)
             if (verdict.status, verdict.message) != ((before["status"], before["message"]) if before else ("True", "")):
                 await ask_for_pass(tenant.key)
         elif seen is not None and seen.iterator_age_seconds is not None:
@@ -101,7 +101,7 @@ def judge(seen: Delivered, status: Mapping[str, Any], *, record_age_limit_second
     """
     late, age = _late(status), seen.iterator_age_seconds
     if age is None:
-        trigger = find(status, "TriggerReady") or {}
+        trigger = find_condition(status, "TriggerReady") or {}
         well = trigger.get("reason") == "Enabled" and "PROBLEM" not in trigger.get("message", "")
         return _over() if late and well and not seen.throttles else None
     if age < (OVER_SECONDS if late else WAITING_SECONDS):
@@ -142,5 +142,5 @@ def _is_going(operator: Operator, tenant: Tenant) -> bool:
 
 
 def _late(status: Mapping[str, Any]) -> bool:
-    before = find(status, DELIVERING)
+    before = find_condition(status, DELIVERING)
     return before is not None and before["status"] == "False"

@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from humangov.api.times import timestamp_milliseconds
+
 PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
 """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
 
@@ -176,8 +178,7 @@ def _receipt(
 
 
 def _timestamp(milliseconds: int) -> str:
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return timestamp_milliseconds(datetime.fromtimestamp(milliseconds / 1000, UTC))
 
 
 def _milliseconds(at: datetime) -> int:

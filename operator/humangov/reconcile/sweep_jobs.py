@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from humangov.api.conditions import SWEEPING, Finding, find
+from humangov.api.conditions import SWEEPING, Finding, find_condition
 from humangov.api.names import Names
 from humangov.api.spec import FINALIZER, SWEEP_ANNOTATION, Tenant
 from humangov.api.times import parse_time
@@ -179,7 +179,7 @@ async def _start(operator: Operator, names: Names, asked: str, template: Resourc
 
 
 def _finding(this: Reconciliation, *, jobs: list[Resource] | None) -> Finding:
-    before = find(this.stored_status, SWEEPING)
+    before = find_condition(this.stored_status, SWEEPING)
     warned = before is not None and before["status"] == "False"
     return sweep_objects.finding(this.tenant, this.stored_status.get("sweep") or {}, jobs=jobs, warned=warned)
 

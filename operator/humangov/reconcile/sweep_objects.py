@@ -84,7 +84,7 @@ def final_read_job(
 ) -> dict[str, Any]:
     """The Job that reads the stream once more when the trigger is gone."""
     since = timestamp(deleted_at - FINAL_READ_REACHES_BACK)
-    arguments = ["redrive", tenant.key, "--uid", tenant.uid, "--from-stream", "--since", since, "--report-status"]
+    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--since", since, "--report-status"]
     spec = {
         "backoffLimit": 0,
         "activeDeadlineSeconds": FINAL_READ_DEADLINE_SECONDS,

@@ -1,0 +1,174 @@
+"""Options that commands share, and what their values mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import yaml
+
+from humangov.api.allowed_names import AllowedNames
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+_REGION_OF_THE_SDK = "the AWS SDK's: AWS_REGION, profile"
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Option = Callable[[Decorated], Decorated]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperatorOptions:
+    """How AWS objects are made, and how it is told: of `run` and `plan`."""
+
+    region: str | None
+    cluster_name: str | None
+    tags: tuple[str, ...]
+    permissions_boundary: str | None
+    log_format: str
+    log_level: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenantOptions:
+    """Which tenant, and where: of the commands that work on one. tenant: NAME or NAMESPACE/NAME."""
+
+    tenant: str | None
+    namespace: str | None
+    filename: Path | None
+    region: str | None
+    cluster_name: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodOptions:
+    """What the operator gives to the pods that it starts."""
+
+    uid: str | None
+    report_status: bool
+
+
+def all_of(*options: Option[Any]) -> Option[Any]:
+    """One decorator for several options, which help then lists in this order."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def region(help_text: str) -> Option[Any]:
+    return click.option(
+        "--region", envvar=["HUMANGOV_REGION", "AWS_REGION"], show_default=_REGION_OF_THE_SDK, help=help_text
+    )
+
+
+def cluster_name(help_text: str, *, default: str) -> Option[Any]:
+    return click.option("--cluster-name", envvar="HUMANGOV_CLUSTER_NAME", show_default=default, help=help_text)
+
+
+def namespaces(help_text: str) -> Option[Any]:
+    return click.option(
+        "--namespace", "namespaces", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all", help=help_text
+    )
+
+
+def as_json() -> Option[Any]:
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+
+
+operator_options = all_of(
+    region("AWS region of tenants that name none."),
+    cluster_name(
+        "Name of this cluster in the ownership tag humangov.io/tenant.", default="the UID of namespace kube-system"
+    ),
+    click.option(
+        "--tag", "tags", envvar="HUMANGOV_TAGS", multiple=True, metavar="KEY=VALUE",
+        help="A tag for every AWS object that is made; may be given often (environment: separated by spaces).",
+    ),
+    click.option(
+        "--permissions-boundary", envvar="HUMANGOV_PERMISSIONS_BOUNDARY", metavar="ARN",
+        help="Permissions boundary for every IAM role that is made.",
+    ),
+    click.option(
+        "--log-format", type=click.Choice(["json", "text"]), default="json", envvar="HUMANGOV_LOG_FORMAT",
+        help="Form of the log on standard error.",
+    ),
+    click.option(
+        "--log-level", type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
+        default="info", envvar="HUMANGOV_LOG_LEVEL", help="debug also shows every read of AWS.",
+    ),
+)  # fmt: skip
+
+_region_of_tenant = region("AWS region of a tenant that names none and was never provisioned.")
+_cluster_of_tenant = cluster_name(
+    "Name of the cluster in the ownership tag humangov.io/tenant.", default="what the tenant's status says"
+)
+_namespace_of_tenant = click.option(
+    "-n", "--namespace", show_default="the context's", help="Namespace of a TENANT that names none."
+)
+
+tenant_options = all_of(
+    click.argument("tenant", required=False),
+    _namespace_of_tenant,
+    click.option(
+        "-f", "--filename", "--file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+        help="Manifest that holds the HumanGovState, in place of the cluster (needs --cluster-name); "
+        "- for standard input.",
+    ),
+    _region_of_tenant,
+    _cluster_of_tenant,
+)  # fmt: skip
+
+tenant_of_cluster_options = all_of(
+    click.argument("tenant"), _namespace_of_tenant, _region_of_tenant, _cluster_of_tenant
+)
+
+pod_options = all_of(
+    click.option("--uid", help="Only if the HumanGovState has this UID; else it was made anew."),
+    click.option(
+        "--report-status", is_flag=True, help="Tell the result in the HumanGovState's status, as the pods do.",
+    ),
+)  # fmt: skip
+
+
+def sdk_region(given: str | None) -> str | None:
+    """The region that is given, else that of the SDK's own configuration, if it has one."""
+    if given:
+        return given
+    import boto3  # half a second, which a command with --region need not wait
+
+    found: str | None = boto3.Session().region_name
+    return found
+
+
+def required_region(given: str | None) -> str:
+    """Raises UsageError where there is none."""
+    found = sdk_region(given)
+    if not found:
+        raise click.UsageError("no AWS region: give --region, or set HUMANGOV_REGION or AWS_REGION")
+    return found
+
+
+def parse_tags(pairs: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE pairs. Raises UsageError."""
+    tags = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise click.UsageError(f"--tag {pair!r}: expected KEY=VALUE")
+        if key.startswith(("aws:", "humangov.io/")):
+            raise click.UsageError(f"--tag {pair!r}: keys beginning with aws: or humangov.io/ are reserved")
+        tags[key] = value
+    return tags
+
+
+def read_allowed_names(path: Path) -> AllowedNames:
+    """The file of --allowed-names. Raises UsageError."""
+    try:
+        return AllowedNames.parse(yaml.safe_load(path.read_text()))
+    except (OSError, yaml.YAMLError, ValueError) as error:
+        raise click.UsageError(f"--allowed-names {path}: {error}") from error

@@ -1,0 +1,100 @@
+"""`humangov receipts`: what was erased, when, and what proves it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from humangov import logs
+from humangov.aws.data_plane import connect
+from humangov.cli import lookup, options
+from humangov.cli.options import TenantOptions
+from humangov.proof import receipts
+from humangov.proof.receipts import Receipt
+
+_FORMS = {None: receipts.table_lines, "csv": receipts.csv_lines, "json": receipts.json_lines}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiptsOptions(TenantOptions):
+    """Which receipts, and in which form."""
+
+    log_group: str | None
+    since: str
+    until: str | None
+    record: str | None
+    key: str | None
+    form: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Where:
+    """A log group in a region, from a moment until another."""
+
+    group: str
+    region: str
+    since: datetime
+    until: datetime
+
+
+@click.command("receipts", context_settings=options.CONTEXT)
+@options.tenant_options
+@click.option("--log-group", help="The log group itself, where the HumanGovState is gone; needs no TENANT.")
+@click.option("--since", default="7d", metavar="TIME", help="From when on: 7d, 36h, 2026-01-31 or RFC 3339.")
+@click.option("--until", metavar="TIME", show_default="now", help="Until when, likewise.")
+@click.option(
+    "--record", metavar="ID", help="Only this record: a value of its primary key, or the key in DynamoDB JSON."
+)
+@click.option("--key", help="Only this object key.")
+@click.option("--csv", "form", flag_value="csv", help="Every field, for a spreadsheet.")
+@click.option("--json", "form", flag_value="json", help="Every field, a JSON object a line.")
+def command(**given: Any) -> None:
+    """Show what was erased, when, and what proves it: the receipts in the function's log group.
+
+    TENANT is NAME or NAMESPACE/NAME.
+
+    Exit code 0: there are some. 2: none. 1: they could not be read.
+    """
+    asked = ReceiptsOptions(**given)
+    logs.configure(log_format="text", level="warning")
+    where = _where(asked, now=datetime.now(UTC))
+    try:
+        found = _found(asked, where)
+        first = next(found, None)
+        for line in _FORMS[asked.form](found if first is None else chain([first], found)):
+            click.echo(line)
+    except (ClientError, BotoCoreError) as error:
+        raise click.ClickException(f"log group {where.group} in {where.region}: {error}") from error
+    if first is None:
+        click.echo(
+            f"No receipt in log group {where.group} from {where.since:%Y-%m-%d %H:%M} to {where.until:%Y-%m-%d %H:%M} "
+            "UTC. --since reaches further back, as far as the group keeps its lines",
+            err=True,
+        )
+    sys.exit(2 if first is None else 0)
+
+
+def _where(asked: ReceiptsOptions, *, now: datetime) -> _Where:
+    """Raises ClickException."""
+    try:
+        since = receipts.moment(asked.since, now=now)
+        until = receipts.moment(asked.until, now=now) if asked.until else now
+    except receipts.WhenError as error:
+        raise click.UsageError(str(error)) from error
+    if asked.log_group:
+        region = options.required_region(asked.region)
+        return _Where(group=asked.log_group, region=region, since=since, until=until)
+    names = lookup.names(asked)
+    return _Where(group=names.tenant.log_group_name, region=names.identity.region, since=since, until=until)
+
+
+def _found(asked: ReceiptsOptions, where: _Where) -> Iterator[Receipt]:
+    events = receipts.read(connect(region=where.region).logs, group=where.group, since=where.since, until=where.until)
+    return (one for one in receipts.joined(events) if receipts.wanted(one, record=asked.record, key=asked.key))
