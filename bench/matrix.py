@@ -22,7 +22,8 @@ from bench.rig import NotMeasuredError, Say
 from sandbox.demo.stage import sandbox_up
 from testing.reconciler import matrix
 from testing.reconciler.flows import FLOWS
-from testing.reconciler.world import Sdk, World
+from testing.reconciler.sdk import Sdk
+from testing.reconciler.world import World
 
 _HEADER = ("FLOW", "CALLS", "POINTS", "FAILED")
 _REPAIR = "drift"

@@ -23,8 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from testing.reconciler import snapshot
 from testing.reconciler.by_hand import TRUST
 from testing.reconciler.drifts import DRIFTS, GROUP, NAME, ROLE, Drift, function_arn, group_arn
+from testing.reconciler.line import Call, Fault, Killed
 from testing.reconciler.matrix import neutral
-from testing.reconciler.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
+from testing.reconciler.sdk import answer_lost, denied, error, throttled
+from testing.reconciler.world import World
 
 TABLE = "humangov-california-dynamodb"
 OTHER_TABLE, OTHER = "payroll", "payroll-cleanup"

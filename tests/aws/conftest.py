@@ -9,7 +9,8 @@ import pytest
 from humangov.bundle import Bundle, bundle
 
 from sandbox.handle import Sandbox
-from testing.reconciler.world import Sdk, World
+from testing.reconciler.sdk import Sdk
+from testing.reconciler.world import World
 
 
 @pytest.fixture(scope="session")

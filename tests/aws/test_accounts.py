@@ -21,7 +21,8 @@ from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.sessions import Directory
 
-from testing.reconciler.world import REGION, World
+from testing.reconciler.sdk import REGION
+from testing.reconciler.world import World
 
 OWN = "111111111111"
 ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"

@@ -25,7 +25,9 @@ from testing.reconciler.by_hand import (
     mapping_of,
     stream_arn,
 )
-from testing.reconciler.world import REGION, Fault, World, error, on
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import REGION, error
+from testing.reconciler.world import World
 
 
 def test_the_walkthroughs_function_and_trigger_are_taken_over_and_brought_in_step(world: World) -> None:

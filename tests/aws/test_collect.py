@@ -21,7 +21,9 @@ from humangov.manager.leak_monitor import Lookout
 from humangov.manager.leak_monitor import look as look_once
 
 from testing.reconciler import snapshot
-from testing.reconciler.world import CLUSTER, REGION, Call, Fault, Killed, World, denied, on, throttled
+from testing.reconciler.line import Call, Fault, Killed, on
+from testing.reconciler.sdk import REGION, denied, throttled
+from testing.reconciler.world import CLUSTER, World
 
 NAME = "humangov-california-delete-file"
 READS = [

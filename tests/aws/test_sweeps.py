@@ -12,7 +12,9 @@ from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
 from humangov.reconcile import sweep_objects
 
-from testing.reconciler.world import Fault, Killed, World, denied, on
+from testing.reconciler.line import Fault, Killed, on
+from testing.reconciler.sdk import denied
+from testing.reconciler.world import World
 
 TEMPLATE = {
     "metadata": {"labels": {"team": "records"}},

@@ -18,7 +18,9 @@ from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError
 
 from testing.reconciler import snapshot
-from testing.reconciler.world import Call, Fault, World, answer_lost, denied, error, on, throttled
+from testing.reconciler.line import Call, Fault, on
+from testing.reconciler.sdk import answer_lost, denied, error, throttled
+from testing.reconciler.world import World
 
 NAME = "humangov-california-delete-file"
 

@@ -25,7 +25,8 @@ from humangov.bundle import bundle
 from sandbox import emulator, ports
 from sandbox.paths import Layout
 from testing.live.waiting import wait_for
-from testing.reconciler.world import Sdk, World
+from testing.reconciler.sdk import Sdk
+from testing.reconciler.world import World
 from tests.deploy import iam
 
 ACCOUNT, REGION = emulator.ACCOUNT, emulator.REGION
