@@ -1,43 +1,33 @@
 """A tenant's world for whole reconciles: an API server in memory, emulated AWS, and faults between both.
 
 It ties the parts together, each in a module that says what real part it stands for: `clock`, `line` (faults and
-kills), `sdk` (the way into AWS), `kube` (the API server). It cannot show the watch, the queue and its workers, or
-leader election: a reconcile runs alone, in one thread, when a test says so.
+kills), `sdk` (the way into AWS), `kube` (the API server), `process` (the operator). A reconcile runs alone, in one
+thread, when a test says so.
 """
 
 from __future__ import annotations
 
-import asyncio
-import copy
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.conditions import find
 from humangov.api.names import Identity, Names
-from humangov.api.spec import Tenant, parse
-from humangov.aws.clients import Clients
+from humangov.api.spec import parse
 from humangov.bundle import Bundle
-from humangov.kube.client import KubeError
-from humangov.reconcile.cache import Store
 from humangov.reconcile.context import Operator
 from humangov.reconcile.outcome import Outcome
-from humangov.reconcile.reconciler import reconcile
 from humangov.reconcile.settings import Settings
 
 from testing.reconciler.clock import Clock
 from testing.reconciler.kube import FakeKube
 from testing.reconciler.line import Line
-from testing.reconciler.sdk import REGION, FaultyClients, Sdk
+from testing.reconciler.process import InThread, OperatorProcess, inline
+from testing.reconciler.sdk import REGION, Sdk
 
 CLUSTER = "test-cluster"
 NAMESPACE = "humangov"
-
-
-async def inline(call: Callable[[], Any]) -> Any:
-    """In place of threads: one order of calls, and a kill that ends everything."""
-    return call()
 
 
 class World:
@@ -48,7 +38,6 @@ class World:
         self.sdk, self.account, self.bundle = sdk, account, bundle
         self.clock = Clock()
         self.kube = FakeKube()
-        self.line = Line()
         self.settings = Settings(
             region=REGION,
             allowed=AllowedNames.only(NAMESPACE),
@@ -56,47 +45,36 @@ class World:
             permissions_boundary_arn=f"arn:aws:iam::{account}:policy/humangov-cleanup-boundary",
         )
         self.cluster = CLUSTER
-        self.in_thread: Callable[[Callable[[], Any]], Awaitable[Any]] = inline
+        self.in_thread: InThread = inline
         self.new_life()
 
     # the operator
 
     def new_life(self) -> None:
         """The process is started again: nothing is remembered but what AWS and Kubernetes hold."""
-        self.line = Line()
-        self.kube.line = self.line
-        self.clients: dict[str, FaultyClients] = {}
-        self.failing_since: dict[str, float] = {}
-        self.operator = Operator(
+        self.process = OperatorProcess(
             settings=self.settings,
             cluster=self.cluster,
             bundle=self.bundle,
             kube=self.kube,
-            store=Store(default_region=self.settings.region),
-            clients_for=self._clients_for,
+            sdk=self.sdk,
+            account=self.account,
+            clock=self.clock,
             in_thread=self.in_thread,
-            monotonic=self.clock.monotonic,
-            started_at=self.clock.monotonic(),
-            now=self.clock.now,
         )
+        self.kube.line = self.process.line
+
+    @property
+    def line(self) -> Line:
+        """Of the present life."""
+        return self.process.line
+
+    @property
+    def operator(self) -> Operator:
+        return self.process.operator
 
     def one_pass(self, key: str) -> Outcome:
-        """As the controller runs it: with what the watch has told, and with a fresh copy after a refusal."""
-        for known in list(self.operator.store):
-            if known not in self.kube.objects:
-                self.operator.store.drop(known)
-        for resource in self.kube.objects.values():
-            self.operator.store.put(copy.deepcopy(resource))
-        failing = self.clock.monotonic() - self.failing_since.get(key, self.clock.monotonic())
-        try:
-            outcome = asyncio.run(reconcile(self.operator, key, failing_seconds=failing))
-        except KubeError:
-            outcome = Outcome(failed=True, soon=True)
-        if outcome.failed:
-            self.failing_since.setdefault(key, self.clock.monotonic())
-        else:
-            self.failing_since.pop(key, None)
-        return outcome
+        return self.process.one_pass(key)
 
     def settle(self, key: str, *, passes: int = 12) -> Outcome:
         """Pass after pass, with time moved on as each asks for, until none is asked for. Fails after `passes`."""
@@ -200,9 +178,3 @@ class World:
             tags = dynamodb.list_tags_of_resource(ResourceArn=table["TableArn"])["Tags"]
             left += [f"tag {tag['Key']}" for tag in tags]
         return left
-
-    def _clients_for(self, tenant: Tenant) -> Clients:
-        region = tenant.region
-        if region not in self.clients:
-            self.clients[region] = FaultyClients(region=region, sdk=self.sdk, line=self.line, account=self.account)
-        return self.clients[region]

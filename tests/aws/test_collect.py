@@ -53,7 +53,7 @@ class FakeCluster:
 
 
 def door(world: World) -> Clients:
-    return world._clients_for(_Somewhere())  # type: ignore[arg-type] # of a tenant, it looks at the region alone
+    return world.process.clients_for(_Somewhere())  # type: ignore[arg-type] # of a tenant, it looks at the region alone
 
 
 class _Somewhere:
@@ -206,7 +206,7 @@ def look(world: World, lookout: Lookout) -> None:
     async def states(namespaces: Sequence[str]) -> list[Resource]:
         return FakeCluster(world).states(namespaces)
 
-    world.operator = replace(world.operator, settings=replace(world.settings, confirm_seconds=0))
+    world.process.operator = replace(world.operator, settings=replace(world.settings, confirm_seconds=0))
     asyncio.run(look_once(world.operator, lookout, of_region=lambda _: door(world), list_states=states))
 
 
