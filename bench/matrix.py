@@ -19,7 +19,7 @@ from humangov.bundle import Bundle, bundle
 
 from bench.measure import Report, Table
 from bench.rig import NotMeasuredError, Say
-from sandbox.demo.stage import sandbox_up
+from sandbox.session import sandbox_up
 from testing.reconciler import matrix
 from testing.reconciler.flows import FLOWS
 from testing.reconciler.sdk import Sdk

@@ -25,11 +25,11 @@ from botocore.config import Config
 
 from bench.measure import Phase, Write, writes_by
 from sandbox import emulator, local_operator, ports, probe
-from sandbox.demo.stage import sandbox_up
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.proxy import Layer
 from sandbox.recorder import Call, Recorder
+from sandbox.session import sandbox_up
 
 SERVICES = ("dynamodb", "s3", "lambda", "iam", "logs")
 RESOURCE = "humangovstates"

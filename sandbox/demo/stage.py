@@ -9,23 +9,40 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.config import Config
 
 import sandbox
-from sandbox import report
 from sandbox.demo import patience, people, world
 from sandbox.demo.kubectl import Kubectl, KubectlError
 from sandbox.demo.narration import Narrator
 from sandbox.demo.observing import Observer
-from sandbox.demo.operators import Operator
 from sandbox.demo.world import World
 from sandbox.handle import Sandbox
 
 NAMESPACE = "humangov"
 RESOURCE = "humangovstates"
 DEFINITION = "humangovstates.humangov.io"
+
+
+class Operator(Protocol):
+    """An operator of the story."""
+
+    def start(self, stage: Stage) -> str:
+        """Install and start it before the eyes of the audience; what was seen."""
+
+    def running(self) -> bool:
+        """Whether somebody is there to tear tenants down."""
+
+    def stop(self) -> None:
+        """End it, whatever state it is in."""
+
+    def remove(self, stage: Stage, /) -> list[str]:
+        """Take back what `start` made in the cluster, but for the definition; what went wrong, in words."""
+
+    def logs(self) -> list[str]:
+        """Where to look when something is not as expected."""
 
 
 @dataclass
@@ -57,17 +74,6 @@ class Stage:
     def logs(self) -> list[str]:
         """Where to look when something is not as expected."""
         return [*self.operator.logs(), f"{self.sandbox.logs}/"]
-
-
-@contextlib.contextmanager
-def sandbox_up(say: Callable[[str], None], *, node: bool = False) -> Iterator[tuple[Sandbox, bool]]:
-    """The sandbox, and whether it is ours: not up before, and stopped again at the end."""
-    ours = not any(row.condition != "stopped" for row in report.report().rows)
-    try:
-        yield sandbox.up(node=node, say=say), ours
-    finally:
-        if ours:
-            sandbox.down()
 
 
 MakeOperator = Callable[[Sandbox, str, str], Operator]
