@@ -6,7 +6,7 @@
     answers      what the function answered → from which record on the batch has failed; pure
     decisions    a failed batch → what is tried again, and what is given up; pure
     destination  the invocation record that Lambda writes to S3 for what was given up; pure
-    rights       what the function's role must allow before Lambda reads the stream or writes a failure
+    permissions  what the function's role must allow before Lambda reads the stream or writes a failure
     source       shards, lanes and the clock: what is called when
     functions    the function behind it: the zip under AWS's runtime client, or in this process
     tenant       a table, its stream and a bucket in memory, with faults

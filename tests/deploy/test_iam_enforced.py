@@ -24,10 +24,11 @@ from humangov.bundle import bundle
 
 from sandbox import emulator, ports
 from sandbox.paths import Layout
+from testing import iam
 from testing.live.waiting import wait_for
 from testing.reconciler.sdk import Sdk
 from testing.reconciler.world import World
-from tests.deploy import iam
+from tests.deploy import policies
 
 ACCOUNT, REGION = emulator.ACCOUNT, emulator.REGION
 ISSUER = f"oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"
@@ -102,7 +103,7 @@ def deploy(account: Principal) -> None:
     cloudformation = account.client("cloudformation")
     cloudformation.create_stack(
         StackName="humangov-operator",
-        TemplateBody=(iam.FOLDER / "cloudformation" / "humangov-operator.yaml").read_text(),
+        TemplateBody=(policies.FOLDER / "cloudformation" / "humangov-operator.yaml").read_text(),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
@@ -292,7 +293,7 @@ def role(root: Principal, name: str, *, policy: iam.Policy, boundary: str | None
 def world(root: Principal, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """An operator in California, under its policy."""
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
-    policy = as_far_as_judged(iam.filled(iam.OPERATOR, Partition="aws", Region=REGION, Account=ACCOUNT))
+    policy = as_far_as_judged(policies.filled(policies.OPERATOR, Partition="aws", Region=REGION, Account=ACCOUNT))
     with role(root, "operator", policy=policy) as who:
         world = World(sdk=Enforced(who), account=ACCOUNT, bundle=bundle())
         world.settings = replace(world.settings, permissions_boundary_arn=BOUNDARY)

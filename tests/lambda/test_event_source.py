@@ -429,7 +429,9 @@ def test_without_any_one_of_the_four_stream_rights_lambda_refuses_the_mapping(ac
         if isinstance(statement["Action"], list):
             statement["Action"] = [one for one in statement["Action"] if one != f"dynamodb:{action}"]
 
-    with pytest.raises(permissions.NoRightsError, match=f"Please ensure the role can perform .* Missing: {action}$"):
+    with pytest.raises(
+        permissions.NoPermissionError, match=f"Please ensure the role can perform .* Missing: {action}$"
+    ):
         permissions.check_stream(policy, stream_arn=the_stream())
 
 
@@ -437,7 +439,7 @@ def test_the_generated_role_cannot_read_another_tables_stream() -> None:
     another = the_stream().replace("table/", "table/another-")
 
     with pytest.raises(
-        permissions.NoRightsError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
+        permissions.NoPermissionError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
     ):
         permissions.check_stream(generated_policy(), stream_arn=another)
 
@@ -446,7 +448,7 @@ def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
     policy = generated_policy()
     policy["Statement"].append({"Effect": "Deny", "Action": "dynamodb:GetRecords", "Resource": "*"})
 
-    with pytest.raises(permissions.NoRightsError, match=r"Missing: GetRecords$"):
+    with pytest.raises(permissions.NoPermissionError, match=r"Missing: GetRecords$"):
         permissions.check_stream(policy, stream_arn=the_stream())
 
 
@@ -460,14 +462,14 @@ def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
 def test_a_destination_needs_the_right_to_write_and_to_list(statement: dict[str, str], missing: str) -> None:
     policy = {"Statement": [{"Effect": "Allow", **statement}]}
 
-    with pytest.raises(permissions.NoRightsError, match=missing):
+    with pytest.raises(permissions.NoPermissionError, match=missing):
         permissions.check_destination(policy, bucket="files", uuid="1")
 
 
 def test_the_generated_role_lets_lambda_write_failures_to_the_tenants_bucket_and_to_no_other() -> None:
     permissions.check_destination(generated_policy(), bucket=make.names().tenant.bucket.name, uuid="1")
 
-    with pytest.raises(permissions.NoRightsError):
+    with pytest.raises(permissions.NoPermissionError):
         permissions.check_destination(generated_policy(), bucket="another", uuid="1")
 
 
@@ -476,7 +478,7 @@ def test_without_either_statement_lambda_could_not_write_failures(sid: str) -> N
     policy = generated_policy()
     kept = [one for one in policy["Statement"] if one["Sid"] != sid]
 
-    with pytest.raises(permissions.NoRightsError):
+    with pytest.raises(permissions.NoPermissionError):
         permissions.check_destination(policy | {"Statement": kept}, bucket=make.names().tenant.bucket.name, uuid="1")
 
 
@@ -487,7 +489,7 @@ def test_failures_go_to_the_bucket_that_the_manifest_names_and_the_role_may_writ
 
     assert mapping.trigger(settings, stream_arn=the_stream()).failures_bucket == "all-failures"
     permissions.check_destination(policy, bucket="all-failures", uuid="1")
-    with pytest.raises(permissions.NoRightsError):
+    with pytest.raises(permissions.NoPermissionError):
         permissions.check_destination(policy, bucket=names.tenant.bucket.name, uuid="1")
 
 
