@@ -29,7 +29,7 @@ from humangov.sweep import engine, listing, snapshot
 from humangov.sweep.engine import Summary, Surroundings
 from humangov.sweep.progress import Steps
 
-from tests.unit import make
+from testing import samples
 
 HOUR, DAY = 3600.0, 86400.0
 START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -68,7 +68,7 @@ class World:
     honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
-    names: Names = field(default_factory=make.names)
+    names: Names = field(default_factory=samples.names)
     now: float = START
     versioning: str | None = None
     honours: bool | None = True

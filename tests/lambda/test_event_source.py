@@ -17,6 +17,7 @@ import pytest
 from humangov.aws import trigger as trigger_of
 from humangov.aws.policy import cleanup_policy
 
+from testing import samples
 from testing.event_source import destination, mapping, permissions
 from testing.event_source.answers import Answer, number_of
 from testing.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
@@ -26,7 +27,6 @@ from testing.event_source.source import SHARD, Clock, EventSource, ThrottledErro
 from testing.event_source.story import our_settings
 from testing.lambda_runtime.runtime_api import TIMED_OUT
 from testing.lambda_runtime.stream_events import Event, batch, employee, insert, modify, remove
-from tests.unit import make
 
 from .conftest import Answer as HttpAnswer
 from .conftest import Call, Fault, Forward, World, always, xml_error
@@ -411,11 +411,11 @@ def test_an_invocation_record_holds_the_event_that_a_redrive_sends() -> None:
 
 
 def generated_policy() -> dict[str, Any]:
-    return cleanup_policy(make.names(), table_key_arn=None)
+    return cleanup_policy(samples.names(), table_key_arn=None)
 
 
 def the_stream() -> str:
-    return f"{make.names().table_arn}/stream/2026-01-01T00:00:00.000"
+    return f"{samples.names().table_arn}/stream/2026-01-01T00:00:00.000"
 
 
 def test_the_generated_role_lets_lambda_read_the_stream() -> None:
@@ -467,7 +467,7 @@ def test_a_destination_needs_the_right_to_write_and_to_list(statement: dict[str,
 
 
 def test_the_generated_role_lets_lambda_write_failures_to_the_tenants_bucket_and_to_no_other() -> None:
-    permissions.check_destination(generated_policy(), bucket=make.names().tenant.bucket.name, uuid="1")
+    permissions.check_destination(generated_policy(), bucket=samples.names().tenant.bucket.name, uuid="1")
 
     with pytest.raises(permissions.NoPermissionError):
         permissions.check_destination(generated_policy(), bucket="another", uuid="1")
@@ -479,12 +479,12 @@ def test_without_either_statement_lambda_could_not_write_failures(sid: str) -> N
     kept = [one for one in policy["Statement"] if one["Sid"] != sid]
 
     with pytest.raises(permissions.NoPermissionError):
-        permissions.check_destination(policy | {"Statement": kept}, bucket=make.names().tenant.bucket.name, uuid="1")
+        permissions.check_destination(policy | {"Statement": kept}, bucket=samples.names().tenant.bucket.name, uuid="1")
 
 
 def test_failures_go_to_the_bucket_that_the_manifest_names_and_the_role_may_write_there_alone() -> None:
-    names = make.names(failures={"bucket": "all-failures"})
-    settings = trigger_of.desired(names, make.context(), table=None).configuration
+    names = samples.names(failures={"bucket": "all-failures"})
+    settings = trigger_of.desired(names, samples.context(), table=None).configuration
     policy = cleanup_policy(names, table_key_arn=None)
 
     assert mapping.trigger(settings, stream_arn=the_stream()).failures_bucket == "all-failures"

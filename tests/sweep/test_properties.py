@@ -21,8 +21,8 @@ from humangov.sweep.progress import FailedError, StoppedError
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from testing import samples
 from testing.sweep_world import DAY, HOUR, Killed, World
-from tests.unit import make
 
 KINDS = ("hire", "fire", "change", "move", "minutes")
 FAULTS = ("AccessDenied", "SlowDown", "InternalError", "lost", "killed before", "killed after")
@@ -73,7 +73,7 @@ def worlds(draw: some.DrawFn) -> World:
     prefix = draw(some.sampled_from(["", "california/", "x"]))
     spec: dict[str, Any] = {"sweep": {"mode": "Delete", "maximumOrphanPercent": draw(some.sampled_from([20, 60, 100]))}}
     world = World(
-        names=make.names(bucket={"name": "files", "keyPrefix": prefix}, **spec),
+        names=samples.names(bucket={"name": "files", "keyPrefix": prefix}, **spec),
         versioning=draw(some.sampled_from([None, None, "Enabled", "Suspended"])),
         honours=draw(some.sampled_from([True, True, False, None])),
         page=draw(some.sampled_from([2, 3, 5, 1000])),

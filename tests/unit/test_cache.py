@@ -7,7 +7,7 @@ from typing import Any
 from humangov.kube.client import Resource
 from humangov.reconcile.cache import Store, key_of
 
-from tests.unit.make import resource
+from testing.samples import resource
 
 
 def form(version: int, *, uid: str = "u", **spec: Any) -> Resource:

@@ -11,7 +11,7 @@ import pytest
 from humangov.api.spec import Tenant
 from humangov.reconcile import sweep_objects
 
-from tests.unit.make import NOW, OWNER, tenant
+from testing.samples import NOW, OWNER, tenant
 
 TEMPLATE = {
     "metadata": {"labels": {"team": "records", "humangov.io/name": "another"}},
