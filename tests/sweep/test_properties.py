@@ -22,7 +22,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from testing import samples
-from testing.sweep_world import DAY, HOUR, Killed, World
+from testing.sweep.tenant_data import DAY, HOUR
+from testing.sweep.world import Killed, World
 
 KINDS = ("hire", "fire", "change", "move", "minutes")
 FAULTS = ("AccessDenied", "SlowDown", "InternalError", "lost", "killed before", "killed after")

@@ -27,7 +27,9 @@ from humangov.sweep.safety_checks import Brake, Facts, brakes
 from humangov.sweep.scratch_db import Scratch
 
 from testing import samples
-from testing.sweep_world import DAY, HOUR, World, clients
+from testing.sweep.reply import Reply
+from testing.sweep.tenant_data import DAY, HOUR, TenantData
+from testing.sweep.world import World, clients
 
 FILES = 60
 
@@ -281,17 +283,17 @@ def without(name: str) -> Callable[[pytest.MonkeyPatch], None]:
 
 
 def _cut(world: World, drop: int = 0) -> None:
-    whole = world._Scan
+    whole = world.operations["Scan"]
 
-    def scan_reply(params: Any) -> Any:
-        reply = whole(params)
+    def cut(data: TenantData, params: Any) -> Reply:
+        reply = whole(data, params)
         if drop:
             reply.answer["Items"] = reply.answer["Items"][drop:]
         else:
             reply.answer.pop("LastEvaluatedKey", None)
         return reply
 
-    world._Scan = scan_reply  # type: ignore[method-assign]
+    world.operations["Scan"] = cut
 
 
 def _always_delete(patch: pytest.MonkeyPatch) -> None:
