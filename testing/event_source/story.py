@@ -15,10 +15,12 @@ from humangov.bundle import bundle
 
 from testing import samples
 from testing.event_source.answers import Answer
+from testing.event_source.clients import clients
+from testing.event_source.clock import StillClock
 from testing.event_source.decisions import Reading
 from testing.event_source.functions import InProcess
 from testing.event_source.mapping import trigger
-from testing.event_source.source import Clock, EventSource, redeliver
+from testing.event_source.source import EventSource, redeliver
 from testing.event_source.tenant import Faults, Tenant, no_faults
 
 BUCKET = "california-files"
@@ -98,7 +100,7 @@ class Story:
         versioning: str = "",
         keep_log: bool = False,
     ) -> None:
-        self.clock = Clock()
+        self.clock = StillClock()
         self.tenant = Tenant(
             self.clock,
             publish=lambda record, shard: self.source.put(record, shard=shard),
@@ -108,7 +110,7 @@ class Story:
             versioning=versioning,
         )
         self.function = InProcess(
-            code.directory, handler=code.handler, environment=code.environment, clients=self.tenant.clients,
+            code.directory, handler=code.handler, environment=code.environment, clients=clients(self.tenant),
             clock=self.clock, keep_log=keep_log,
         )  # fmt: skip
         self.source = EventSource(

@@ -20,10 +20,11 @@ from humangov.aws.policy import cleanup_policy
 from testing import samples
 from testing.event_source import destination, mapping, permissions
 from testing.event_source.answers import Answer, number_of
+from testing.event_source.clock import StillClock
 from testing.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
 from testing.event_source.functions import under_lambda
 from testing.event_source.mapping import trigger
-from testing.event_source.source import SHARD, Clock, EventSource, ThrottledError, redeliver
+from testing.event_source.source import SHARD, EventSource, ThrottledError, redeliver
 from testing.event_source.story import our_settings
 from testing.lambda_runtime.runtime_api import TIMED_OUT
 from testing.lambda_runtime.stream_events import Event, batch, employee, insert, modify, remove
@@ -41,7 +42,7 @@ Settings = Mapping[str, Any]
 class Function:
     """Remembers what it was sent, as record IDs, and answers as it is told."""
 
-    def __init__(self, answer: Callable[[list[str], Event], Answer], clock: Clock) -> None:
+    def __init__(self, answer: Callable[[list[str], Event], Answer], clock: StillClock) -> None:
         self._answer, self._clock = answer, clock
         self.sent: list[list[str]] = []
         self.times: list[float] = []
@@ -57,7 +58,7 @@ class Line:
     """An event source with a function of a few lines behind it."""
 
     def __init__(self, settings: Settings, answer: Callable[[list[str], Event], Answer], **more: Any) -> None:
-        self.clock = Clock()
+        self.clock = StillClock()
         self.begun = self.clock.now
         self.function = Function(answer, self.clock)
         self.stored: dict[str, bytes] = {}
@@ -503,7 +504,7 @@ class Tenant:
         self, world: World, *, settings: Settings | None = None, timeout_ms: int = 300_000, **more: Any
     ) -> None:
         self.world = world
-        self.clock = Clock(now=time.time())
+        self.clock = StillClock(now=time.time())
         self.invoke = under_lambda(world.function, timeout_ms=timeout_ms)
         self.source = EventSource(
             trigger(settings or our_settings(), stream_arn=STREAM),
