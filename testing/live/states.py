@@ -208,38 +208,6 @@ def brief(resource: Mapping[str, Any] | None) -> str:
     return f"{resource['metadata']['name']}{going}: {ready.get('status')} {ready.get('reason')}: {ready.get('message')}"
 
 
-def kstatus_problems(resource: Mapping[str, Any]) -> list[str]:
-    """Which rules of kstatus this moment of a resource breaks.
-
-    https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
-    """
-    conditions = (resource.get("status") or {}).get("conditions")
-    if not conditions:
-        return []
-    generation = resource["metadata"]["generation"]
-    problems = []
-    if not condition(resource, "Ready"):
-        problems.append("there are conditions, and Ready is not among them")
-    holds = {kind: condition(resource, kind).get("status") == "True" for kind in ("Ready", "Reconciling", "Stalled")}
-    if sum(holds.values()) > 1:
-        problems.append(f"more than one holds: {holds}")
-    if condition(resource, "Ready").get("status") == "False" and not holds["Stalled"]:
-        problems.append("Ready is False, but Stalled is not True")
-    observed = resource["status"].get("observedGeneration", 0)
-    problems += [
-        f"{one['type']} is about generation {one.get('observedGeneration')} of {generation}, status about {observed}"
-        for one in conditions
-        if one.get("observedGeneration", 0) > generation or one.get("observedGeneration", 0) != observed
-    ]
-    if observed > generation:
-        problems.append(f"observedGeneration {observed} is ahead of {generation}")
-    kinds = [one["type"] for one in conditions]
-    if len(set(kinds)) != len(kinds):
-        problems.append(f"a condition twice: {kinds}")
-    problems += [f"{one['type']} has no message" for one in conditions if not one["message"]]
-    return problems
-
-
 @dataclass(frozen=True)
 class Audit:
     """What one user did at the API server, by its audit log: `mark` now, `since` later."""

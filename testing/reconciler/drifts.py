@@ -12,6 +12,7 @@ from typing import Any
 from testing.reconciler import snapshot
 from testing.reconciler.world import World
 
+TABLE = "humangov-california-dynamodb"
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"
 GROUP = f"/aws/lambda/{NAME}"
