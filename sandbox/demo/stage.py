@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from botocore.config import Config
 
 import sandbox
+from sandbox import emulator
 from sandbox.demo import patience, people, world
 from sandbox.demo.kubectl import Kubectl, KubectlError
 from sandbox.demo.narration import Narrator
@@ -94,8 +95,8 @@ def opened(
         raise sandbox.SandboxError("The demo needs a cluster and an AWS; this sandbox was started without one of them.")
     run = secrets.token_hex(3)
     environment = running.environment()
-    if running.aws == "emulator":  # a 12-digit access key is an account of the emulated AWS
-        environment["AWS_ACCESS_KEY_ID"] = str(secrets.randbelow(9 * 10**11) + 10**11)
+    if running.aws == "emulator":
+        environment["AWS_ACCESS_KEY_ID"] = emulator.new_account()
     kubectl = Kubectl(program=str(running.kubectl), environment=environment, narrator=narrator)
     definition_is_new = not kubectl.run("get", "crd", DEFINITION, "--ignore-not-found", "-o", "name")
     clients, region = world.connect(running, environment=environment, config=patience.CONFIG if rough else Config())

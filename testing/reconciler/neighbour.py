@@ -7,7 +7,7 @@ from typing import Any
 from humangov.api.names import OWNER_TAG
 
 from testing.reconciler import snapshot
-from testing.reconciler.by_hand import TRUST
+from testing.reconciler.walkthrough import TRUST
 from testing.reconciler.world import World
 
 TABLE, FUNCTION = "payroll", "payroll-cleanup"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 
 import pytest
 from humangov.bundle import Bundle, bundle
 
+from sandbox import emulator
 from sandbox.handle import Sandbox
 from testing.reconciler.sdk import Sdk
 from testing.reconciler.world import World
@@ -30,7 +30,7 @@ def worlds(sdk: Sdk, code: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[
     """New worlds, one after the other: what was made last is the one in which the SDK's clients are."""
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return lambda: World(sdk=sdk, account=f"{secrets.randbelow(9 * 10**11) + 10**11}", bundle=code)
+    return lambda: World(sdk=sdk, account=emulator.new_account(), bundle=code)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import yaml
 
 from sandbox.recorder import Call, Recorder
 from testing.live.account import Account
-from testing.live.states import Cluster, States, condition
+from testing.live.cluster import Cluster
+from testing.live.states import States, condition
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from testing.live.states import Cluster, Resource, States, condition
+from testing.live.cluster import Cluster
+from testing.live.states import Resource, States, condition
 
 Change = Callable[[Resource], Any]
 

@@ -18,7 +18,8 @@ import yaml
 from sandbox.paths import REPOSITORY
 from testing import kstatus
 from testing.live.account import Account
-from testing.live.states import Cluster, Resource, States, condition, is_ready
+from testing.live.cluster import Cluster
+from testing.live.states import Resource, States, condition, is_ready
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator, World
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sandbox.paths import REPOSITORY
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 from tests.deploy.chart import NAMESPACE, Asked
 
 

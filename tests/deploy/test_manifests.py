@@ -24,7 +24,7 @@ from humangov.manager.manager import STOP_GRACE_SECONDS
 
 from deploy.render import INSTALL, rendered, variables
 from sandbox.paths import REPOSITORY
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 from tests.deploy.chart import Asked, environment, of_kind, one, render, sweep_template
 
 DEPLOY = REPOSITORY / "deploy"

@@ -31,7 +31,8 @@ from sandbox.handle import Sandbox
 from sandbox.paths import REPOSITORY, ROOT_VARIABLE
 from sandbox.serviceaccount import kubeconfig_for
 from testing.live.account import Account
-from testing.live.states import Cluster, States
+from testing.live.cluster import Cluster
+from testing.live.states import States
 from testing.live.waiting import wait_for
 from tests.deploy.chart import CHART, Document, Values, render, run_helm
 

@@ -19,7 +19,7 @@ from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder
 from testing import kstatus
 from testing.live.account import Account
-from testing.live.faults import AtWrite, Hang
+from testing.live.aws_faults import AtWrite, Hang
 from testing.live.states import FINALIZER, States
 from tests.conftest import Print, StartOperator
 

@@ -16,7 +16,8 @@ import yaml
 from sandbox.paths import BUILD, REPOSITORY
 from sandbox.recorder import Recorder
 from testing.live.account import Account
-from testing.live.states import Cluster, Resource
+from testing.live.cluster import Cluster
+from testing.live.states import Resource
 from testing.live.waiting import wait_for
 from tests.conftest import World
 

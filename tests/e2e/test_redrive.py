@@ -21,7 +21,8 @@ from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime import stream_events
 from testing.lambda_runtime.stream_events import employee
-from testing.live.states import Cluster, condition
+from testing.live.cluster import Cluster
+from testing.live.states import condition
 from testing.live.waiting import wait_for
 from tests.conftest import World
 
