@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,3 +46,13 @@ class Cluster:
         done = self.kubectl(*arguments, stdin=stdin)
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
         return done.stdout
+
+    @contextlib.contextmanager
+    def fresh_namespace(self, prefix: str) -> Iterator[str]:
+        """A namespace's name, beginning so. In the end its removal is asked for, not waited for."""
+        name = f"{prefix}-{secrets.token_hex(3)}"
+        self.told("create", "namespace", name)
+        try:
+            yield name
+        finally:
+            self.told("delete", "namespace", name, "--wait=false")

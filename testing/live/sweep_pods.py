@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from sandbox.paths import BUILD, REPOSITORY
+from sandbox.paths import REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
 from testing.live.cluster import Cluster
+from testing.live.command import run_humangov
 from testing.live.waiting import wait_for
 
 ACCOUNT = "humangov-operator-sweep"
@@ -60,15 +60,10 @@ class Pods:
         [container] = spec.containers
         own = {one.name: one.value or self._namespace for one in container.env}  # the one that has none: from the field
         own["TMPDIR"] = str(self._folder)
-        done = subprocess.run(
-            [sys.executable, "-m", "humangov.cli", *container.args],
-            env={
-                **self._cluster.sandbox.environment(), **own, **environment, "KUBECONFIG": str(kubeconfig),
-                "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-                "PATH": os.environ["PATH"],
-            },
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
+        here = self._cluster.sandbox.environment() | {"PATH": os.environ["PATH"]}
+        done = run_humangov(
+            *container.args, environment=here | own | dict(environment) | {"KUBECONFIG": str(kubeconfig)}
+        )
         phase = "Succeeded" if done.returncode == 0 else "Failed"
         state = {"terminated": {"exitCode": done.returncode, "reason": "Completed"}}
         statuses = [

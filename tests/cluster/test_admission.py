@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,14 +19,12 @@ from tests.conftest import StartOperator
 
 @contextlib.contextmanager
 def other_namespace(cluster: Cluster, prefix: str) -> Iterator[States]:
-    name = f"{prefix}-{secrets.token_hex(3)}"
-    cluster.told("create", "namespace", name)
-    states = States(cluster, name)
-    try:
-        yield states
-    finally:
-        states.abandon()
-        cluster.told("delete", "namespace", name, "--wait=false")
+    with cluster.fresh_namespace(prefix) as name:
+        states = States(cluster, name)
+        try:
+            yield states
+        finally:
+            states.abandon()
 
 
 @pytest.fixture

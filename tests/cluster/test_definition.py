@@ -20,10 +20,8 @@ Change = Callable[[Resource], Any]
 @pytest.fixture(scope="module")
 def states(cluster: Cluster) -> Iterator[States]:
     """A namespace without an operator: nothing but the API server answers."""
-    namespace = f"definition-{secrets.token_hex(3)}"
-    cluster.told("create", "namespace", namespace)
-    yield States(cluster, namespace)
-    cluster.told("delete", "namespace", namespace, "--wait=false")
+    with cluster.fresh_namespace("definition") as namespace:
+        yield States(cluster, namespace)
 
 
 @pytest.fixture
