@@ -27,7 +27,7 @@ class Call:
 
 @dataclass
 class Fault:
-    """What happens to calls that `hits` names. `times` None = to each of them."""
+    """What happens to calls that `hits` names. `times` None = to each of them. `met`: how often it has happened."""
 
     hits: Callable[[Call], bool]
     error: BaseException | None = None
@@ -35,6 +35,7 @@ class Fault:
     alter: Callable[[Any], Any] | None = None
     instead: Callable[[Call], Any] | None = None
     times: int | None = None
+    met: int = 0
 
 
 def on(*actions: str) -> Callable[[Call], bool]:
@@ -46,12 +47,27 @@ class Line:
 
     def __init__(self) -> None:
         self.calls: list[Call] = []
-        self.faults: list[Fault] = []
+        self._faults: list[Fault] = []
+        self._earlier_faults: list[Fault] = []
         self.kill_after_write: int | None = None
         self.kill_at: tuple[int, str] | None = None  # the number of a call, from 1, and "before" or "after" its effect
         self.dead = False
         self._writes = 0
         self._calls = 0
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The first that hits a call happens to it."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: list[Fault]) -> None:
+        self._earlier_faults += self._faults
+        self._faults = faults
+
+    def never_met(self) -> list[Fault]:
+        """Faults that no call met, of those that are set and of earlier ones."""
+        return [fault for fault in (*self._earlier_faults, *self._faults) if not fault.met]
 
     def pass_through(self, call: Call, do: Callable[[], Any]) -> Any:
         if self.dead:
@@ -60,8 +76,9 @@ class Line:
         self._calls += 1
         self._dies("before")
         fault = next((fault for fault in self.faults if fault.times != 0 and fault.hits(call)), None)
-        if fault is not None and fault.times is not None:
-            fault.times -= 1
+        if fault is not None:
+            fault.met += 1
+            fault.times = None if fault.times is None else fault.times - 1
         if fault is not None and fault.error is not None and not fault.after_effect:
             raise fault.error
         try:

@@ -22,7 +22,7 @@ from humangov.reconcile.settings import Settings
 
 from testing.reconciler.clock import Clock
 from testing.reconciler.kube import FakeKube
-from testing.reconciler.line import Line
+from testing.reconciler.line import Fault, Line
 from testing.reconciler.process import InThread, OperatorProcess, inline
 from testing.reconciler.sdk import REGION, Sdk
 
@@ -46,6 +46,7 @@ class World:
         )
         self.cluster = CLUSTER
         self.in_thread: InThread = inline
+        self.lives: list[OperatorProcess] = []
         self.new_life()
 
     # the operator
@@ -62,12 +63,17 @@ class World:
             clock=self.clock,
             in_thread=self.in_thread,
         )
+        self.lives.append(self.process)
         self.kube.line = self.process.line
 
     @property
     def line(self) -> Line:
         """Of the present life."""
         return self.process.line
+
+    def faults_never_met(self) -> list[Fault]:
+        """Of all lives. What a test says of them it has not shown."""
+        return [fault for life in self.lives for fault in life.line.never_met()]
 
     @property
     def operator(self) -> Operator:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from humangov.bundle import Bundle, bundle
@@ -34,5 +34,8 @@ def worlds(sdk: Sdk, code: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[
 
 
 @pytest.fixture
-def world(worlds: Callable[[], World]) -> World:
-    return worlds()
+def world(worlds: Callable[[], World]) -> Iterator[World]:
+    """Every fault that a test sets has to be met: one that no call meets would make a test that cannot fail."""
+    made = worlds()
+    yield made
+    assert made.faults_never_met() == []

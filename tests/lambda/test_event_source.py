@@ -621,6 +621,7 @@ def test_a_function_killed_at_its_deadline_is_started_anew_and_its_batch_comes_a
     first, *others = tenant.source.invocations
     assert world.function.starts == starts + 1
     assert first.answer == Answer(error="Unhandled")
+    assert others, "the batch is brought again"
     assert all(one.answer.result == {"batchItemFailures": []} for one in others)
     assert tenant.files == set()
 
