@@ -30,7 +30,7 @@ MODULES_ALLOWED: Mapping[str, str] = {
 FUNCTIONS_ALLOWED: Mapping[str, str] = {
     "humangov/api/spec.py: parse": REWRITTEN,
     "humangov/aws/function.py: plan": REWRITTEN,
-    "humangov/aws/policy.py: cleanup_policy": "one policy, statement by statement: it reads as the document that it makes",
+    "humangov/aws/policy.py: cleanup_policy": "one policy, statement by statement, as the document that it makes",
     "humangov/aws/role.py: plan": REWRITTEN,
     "humangov/cli/main.py: sweep_command": REWRITTEN,
     "humangov/manager/manager.py: _work": REWRITTEN,
