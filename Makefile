@@ -76,11 +76,11 @@ bench: setup ## Measure: make bench NAME=calls
 	@$(PY) -m bench $(NAME) $(ARGS)
 
 .PHONY: lint
-lint: setup ## Style, types, layers, stale files
+lint: setup ## Style, types, layers, stale files; needs no Go
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy --cache-dir $(HUMANGOV_CACHE)/mypy
-	@$(VENV)/bin/lint-imports --cache-dir $(BUILD)/import-linter
+	@$(VENV)/bin/lint-imports --no-logo --cache-dir $(BUILD)/import-linter
 	@$(PY) -m deploy.render --check
 
 .PHONY: format

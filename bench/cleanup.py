@@ -32,6 +32,7 @@ from sandbox.paths import Layout
 from sandbox.recorder import Recorder
 from testing.lambda_runtime.runtime_api import RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, remove
+from testing.zips import zipped
 
 RECORDS, MANY = 1000, 10_000
 INIT_REPEATS = 9
@@ -197,11 +198,8 @@ def _emulated(root: Path, *, say: Say) -> Iterator[Account]:
 
 def _function(endpoint: str, directory: Path, *, ours: bool) -> RunningFunction:
     directory.mkdir()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        archive.write(_THEIRS, _THEIRS.name)
     return RunningFunction(
-        bundle().zip if ours else packed.getvalue(),
+        bundle().zip if ours else zipped(_THEIRS.name, _THEIRS.read_text()),
         handler=bundle().handler if ours else WALKTHROUGH,
         environment=_environment(endpoint) | {"BUCKET": BUCKET},
         directory=directory,

@@ -7,7 +7,6 @@ MiniStack, the API server one in memory.
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -19,10 +18,12 @@ from humangov.bundle import Bundle, bundle
 
 from bench.measure import Report, Table
 from bench.rig import NotMeasuredError, Say
-from sandbox.demo.stage import sandbox_up
+from sandbox import emulator
+from sandbox.session import sandbox_up
 from testing.reconciler import matrix
 from testing.reconciler.flows import FLOWS
-from testing.reconciler.world import Sdk, World
+from testing.reconciler.sdk import Sdk
+from testing.reconciler.world import World
 
 _HEADER = ("FLOW", "CALLS", "POINTS", "FAILED")
 _REPAIR = "drift"
@@ -82,7 +83,7 @@ def _try(name: str, faults: bool, endpoint_url: str) -> _Tried:
 def _worlds(endpoint_url: str) -> Callable[[], World]:
     os.environ |= {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled", "AWS_EC2_METADATA_DISABLED": "true"}
     sdk, code = Sdk(endpoint_url), _code()
-    return lambda: World(sdk=sdk, account=f"{secrets.randbelow(9 * 10**11) + 10**11}", bundle=code)
+    return lambda: World(sdk=sdk, account=emulator.new_account(), bundle=code)
 
 
 @cache

@@ -25,11 +25,11 @@ from botocore.config import Config
 
 from bench.measure import Phase, Write, writes_by
 from sandbox import emulator, local_operator, ports, probe
-from sandbox.demo.stage import sandbox_up
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.proxy import Layer
 from sandbox.recorder import Call, Recorder
+from sandbox.session import sandbox_up
 
 SERVICES = ("dynamodb", "s3", "lambda", "iam", "logs")
 RESOURCE = "humangovstates"
@@ -272,7 +272,7 @@ def opened(*, say: Say, moto: bool = False, layers: Sequence[Layer] = ()) -> Ite
         endpoint_url = stack.enter_context(_moto_server()) if moto else running.aws_endpoint_url
         run = secrets.token_hex(3)
         namespace, folder = f"bench-{run}", running.root / f"bench-{run}"
-        account, by_hand_account = (str(secrets.randbelow(9 * 10**11) + 10**11) for _ in range(2))
+        account, by_hand_account = (emulator.new_account() for _ in range(2))
         local_operator.install(running, namespace=namespace)
         _wait_served(running, namespace=namespace)
         aws = clients(endpoint_url, account=account)

@@ -1,6 +1,7 @@
 """A sweep beside the bare listing and scan by the same client, and beside the usual script, which holds two sets.
 
-Against an endpoint that makes its pages on the fly, in a process of its own. Each measured in a new process, in turn.
+Against an endpoint that makes its pages on the fly, in a process of its own. Each (bench/sweep_programs.py) is
+measured in a new process, in turn.
 """
 
 from __future__ import annotations
@@ -27,53 +28,6 @@ SIZES = (10_000, 100_000, 1_000_000)
 TIME_RATIO, PEAK_MIB = 1.2, 200.0
 START_SECONDS = 20.0
 
-BARE = """
-import sys, time, boto3
-from humangov.sweep.clients import connect
-sdk = connect(region="us-east-1")
-started = time.perf_counter()
-files = sum(len(page.get("Contents", ())) for page in
-            sdk.patient_s3.get_paginator("list_objects_v2").paginate(Bucket="files"))
-records = sum(len(page["Items"]) for page in sdk.patient_dynamodb.get_paginator("scan").paginate(
-    TableName="humangov-california-dynamodb", ConsistentRead=True,
-    ProjectionExpression="#a", ExpressionAttributeNames={"#a": "pdf"}))
-"""
-SETS = """
-import sys, time, boto3
-from humangov.sweep.clients import connect
-sdk = connect(region="us-east-1")
-started = time.perf_counter()
-files = {one["Key"] for page in sdk.patient_s3.get_paginator("list_objects_v2").paginate(Bucket="files")
-         for one in page.get("Contents", ())}
-names = {item["pdf"]["S"] for page in sdk.patient_dynamodb.get_paginator("scan").paginate(
-    TableName="humangov-california-dynamodb", ConsistentRead=True,
-    ProjectionExpression="#a", ExpressionAttributeNames={"#a": "pdf"}) for item in page["Items"]}
-orphans = files - names
-"""
-OURS = """
-import sys, time
-from humangov.sweep import engine
-from humangov.sweep.clients import connect
-from humangov.tenant import Identity, Names, parse
-resource_ = {"apiVersion": "humangov.io/v1", "kind": "HumanGovState",
-             "metadata": {"name": "california", "namespace": "humangov", "uid": "1"},
-             "spec": {"table": {"name": "humangov-california-dynamodb"}, "bucket": {"name": "files"},
-                      "failures": {"bucket": "failures"}}}
-identity = Identity(account_id="123456789012", region="us-east-1", cluster="bench", partition="aws")
-names = Names(tenant=parse(resource_, default_region="us-east-1"), identity=identity)
-sdk = connect(region="us-east-1")
-started = time.perf_counter()
-summary = engine.begin(mode="Report", now=time.time())
-engine.sweep(sdk, names, summary, around=engine.Surroundings())
-assert (summary.listed, summary.orphans) == (int(sys.argv[1]), -(-int(sys.argv[1]) // int(sys.argv[2]))), summary
-"""
-END = """
-import json, re
-took = time.perf_counter() - started
-peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
-print(json.dumps({"seconds": took, "peak_mib": peak / 1024}))
-"""
-
 
 @dataclass(frozen=True)
 class Measured:
@@ -90,8 +44,8 @@ def run(*, say: Say, sizes: tuple[int, ...] = SIZES, repeats: int = 3) -> Report
         with _endpoint(size) as url:
             runs: dict[str, list[Measured]] = {"bare": [], "sets": [], "ours": []}
             for number in range(repeats if size <= 100_000 else max(1, repeats - 2)):
-                for name, code in (("bare", BARE), ("ours", OURS), ("sets", SETS)):
-                    runs[name].append(_measured(code, url, size))
+                for name in ("bare", "ours", "sets"):
+                    runs[name].append(_measured(name, url, size))
                     say(f"{name} {number + 1}: {runs[name][-1].seconds:.1f} s")
             found[size] = {name: _middle(several) for name, several in runs.items()}
     rows = [
@@ -133,10 +87,10 @@ def _middle(several: list[Measured]) -> Measured:
     return sorted(several, key=lambda one: one.seconds)[len(several) // 2]
 
 
-def _measured(code: str, url: str, size: int) -> Measured:
+def _measured(program: str, url: str, size: int) -> Measured:
     _asked(url)
     done = subprocess.run(
-        [sys.executable, "-c", code + END, str(size), str(ORPHAN_EVERY)],
+        [sys.executable, "-m", "bench.sweep_programs", program, str(size), str(ORPHAN_EVERY)],
         env=_environment(url), capture_output=True, text=True, check=False, cwd=REPOSITORY,
     )  # fmt: skip
     if done.returncode != 0:
@@ -149,7 +103,7 @@ def _environment(url: str) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
-        "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'operator'}", "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
         "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
     }  # fmt: skip
 

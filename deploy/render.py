@@ -2,9 +2,11 @@
 
 deploy/helm/…/files   the definition, as the chart carries it
 deploy/helm/…/README  its table of values (between two marks), from the comments in values.yaml
-deploy/install.yaml   from the chart and deploy/namespace.yaml
 docs/api.md           from the definition
 README.md             its table of settings (between two marks), from the command's own options
+deploy/install.yaml   from the chart and deploy/namespace.yaml, by helm
+
+`--check` needs no helm, which is built from Go: whether install.yaml is fresh is a test in tests/deploy.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ Schema = Mapping[str, Any]
 
 
 def rendered(repository: Path = REPOSITORY) -> dict[str, str]:
-    """Every derived file's path → what it ought to hold."""
+    """Every derived file's path → what it ought to hold. Raises SandboxError if there is no helm, ValueError."""
+    return {**rendered_without_helm(repository), INSTALL: install(repository)}
+
+
+def rendered_without_helm(repository: Path = REPOSITORY) -> dict[str, str]:
+    """Those that are made from their sources here. Raises ValueError for a source that can't be used."""
     definition = (repository / DEFINITION).read_text()
     head = f"# A copy of {DEFINITION}, made by `make manifests`: do not edit.\n"
     return {
@@ -55,16 +62,16 @@ def rendered(repository: Path = REPOSITORY) -> dict[str, str]:
             values_table((repository / VALUES).read_text()),
             marks=(VALUES_BEGIN, VALUES_END),
         ),
-        INSTALL: install((repository / NAMESPACE).read_text(), chart=repository / CHART, definition=definition),
         API: api_reference(yaml.safe_load(definition)),
         README: with_table((repository / README).read_text(), settings_table(), marks=(SETTINGS_BEGIN, SETTINGS_END)),
     }
 
 
-def install(namespace: str, *, chart: Path, definition: str) -> str:
+def install(repository: Path = REPOSITORY) -> str:
     """The whole installation as plain YAML: the chart with its default values, and a namespace for it.
 
-    Helm's hooks are left out: kubectl would run them as jobs. Raises ValueError if the chart can't be rendered.
+    Helm's hooks are left out: kubectl would run them as jobs. Raises SandboxError if there is no helm, ValueError if
+    the chart can't be rendered.
     """
     head = (
         f"# Made from {CHART} and {NAMESPACE} by `make manifests`: do not edit.\n"
@@ -72,12 +79,12 @@ def install(namespace: str, *, chart: Path, definition: str) -> str:
     )
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "chart"
-        shutil.copytree(chart, fresh)
-        (fresh / "files" / "humangovstates.yaml").write_text(definition)
+        shutil.copytree(repository / CHART, fresh)
+        (fresh / "files" / "humangovstates.yaml").write_text((repository / DEFINITION).read_text())
         done = helm.run(*TEMPLATE, str(fresh), say=_say)
     if done.returncode != 0:
         raise ValueError(f"{CHART} can't be rendered: {done.stderr.strip()}")
-    return f"{head}{_without_comment(namespace)}{done.stdout}"
+    return f"{head}{_without_comment((repository / NAMESPACE).read_text())}{done.stdout}"
 
 
 def api_reference(definition: Mapping[str, Any]) -> str:
@@ -150,10 +157,12 @@ def variables(option: click.Option) -> list[str]:
 def main() -> int:
     """Write or check; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.render", description="Make the derived files.")
-    parser.add_argument("--check", action="store_true", help="write nothing; exit code 1 names what is stale")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit code 1 names what is stale, but for install.yaml"
+    )
     check = parser.parse_args().check
     try:
-        fresh = rendered()
+        fresh = rendered_without_helm() if check else rendered()
     except (SandboxError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -7,6 +7,7 @@ signed for. Functions run as processes of its own Python, whatever runtime they 
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -59,3 +60,8 @@ def environment(layout: Layout, *, port: int) -> dict[str, str]:
 
 def ready(ports: Mapping[str, int]) -> bool:
     return probe.status(f"{address(ports)}/_ministack/health") == 200
+
+
+def new_account() -> str:
+    """The number of an account that nobody uses. As an access key of 12 digits it is all that one needs to be in it."""
+    return str(secrets.randbelow(9 * 10**11) + 10**11)

@@ -22,9 +22,11 @@ from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
 from sandbox.paths import Layout
 from sandbox.recorder import Recorder
-from testing.live import audit_permissions, aws_evidence
+from testing.live import aws_evidence, kube_evidence
 from testing.live.account import Account
-from testing.live.states import Audit, Cluster, States
+from testing.live.audit_log import Audit
+from testing.live.cluster import Cluster
+from testing.live.states import States
 
 MEASURED = "measured"
 Print = Callable[[str], None]
@@ -34,7 +36,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Once a run, in the process that starts the others; a run of tests/after is about the run before it."""
     config = session.config
     if not hasattr(config, "workerinput") and not all("after" in Path(path).parts for path in config.args):
-        audit_permissions.mark(Layout.of())
+        kube_evidence.mark(Layout.of())
         aws_evidence.forget()
 
 

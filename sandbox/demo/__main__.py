@@ -20,13 +20,14 @@ from sandbox.demo.kubectl import KubectlError
 from sandbox.demo.narration import Narrator, narrator
 from sandbox.demo.observing import NotObservedError
 from sandbox.demo.operators import Pod, Process
-from sandbox.demo.stage import MakeOperator, Stage, opened, sandbox_up
+from sandbox.demo.stage import MakeOperator, Stage, opened
 from sandbox.demo.story import STORY, Step
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.local_operator import OperatorError
 from sandbox.proxy import Proxy
 from sandbox.release import HelmError, Release, values_elsewhere, values_on_node
+from sandbox.session import sandbox_up
 from sandbox.weather import FORECASTS, Weather, layer
 from sandbox.weather.__main__ import USAGE, chosen
 

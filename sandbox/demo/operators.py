@@ -3,36 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Protocol
 
 from sandbox import local_operator
 from sandbox.demo.kubectl import KubectlError, shown
+from sandbox.demo.stage import Stage
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.release import HelmError, Release
 
-if TYPE_CHECKING:
-    from sandbox.demo.stage import Stage
-
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-
-
-class Operator(Protocol):
-    """An operator of the story."""
-
-    def start(self, stage: Stage) -> str:
-        """Install and start it before the eyes of the audience; what was seen."""
-
-    def running(self) -> bool:
-        """Whether somebody is there to tear tenants down."""
-
-    def stop(self) -> None:
-        """End it, whatever state it is in."""
-
-    def remove(self, stage: Stage, /) -> list[str]:
-        """Take back what `start` made in the cluster, but for the definition; what went wrong, in words."""
-
-    def logs(self) -> list[str]:
-        """Where to look when something is not as expected."""
 
 
 class Process:

@@ -9,23 +9,41 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from botocore.config import Config
 
 import sandbox
-from sandbox import report
+from sandbox import emulator
 from sandbox.demo import patience, people, world
 from sandbox.demo.kubectl import Kubectl, KubectlError
 from sandbox.demo.narration import Narrator
 from sandbox.demo.observing import Observer
-from sandbox.demo.operators import Operator
 from sandbox.demo.world import World
 from sandbox.handle import Sandbox
 
 NAMESPACE = "humangov"
 RESOURCE = "humangovstates"
 DEFINITION = "humangovstates.humangov.io"
+
+
+class Operator(Protocol):
+    """An operator of the story."""
+
+    def start(self, stage: Stage) -> str:
+        """Install and start it before the eyes of the audience; what was seen."""
+
+    def running(self) -> bool:
+        """Whether somebody is there to tear tenants down."""
+
+    def stop(self) -> None:
+        """End it, whatever state it is in."""
+
+    def remove(self, stage: Stage, /) -> list[str]:
+        """Take back what `start` made in the cluster, but for the definition; what went wrong, in words."""
+
+    def logs(self) -> list[str]:
+        """Where to look when something is not as expected."""
 
 
 @dataclass
@@ -59,17 +77,6 @@ class Stage:
         return [*self.operator.logs(), f"{self.sandbox.logs}/"]
 
 
-@contextlib.contextmanager
-def sandbox_up(say: Callable[[str], None], *, node: bool = False) -> Iterator[tuple[Sandbox, bool]]:
-    """The sandbox, and whether it is ours: not up before, and stopped again at the end."""
-    ours = not any(row.condition != "stopped" for row in report.report().rows)
-    try:
-        yield sandbox.up(node=node, say=say), ours
-    finally:
-        if ours:
-            sandbox.down()
-
-
 MakeOperator = Callable[[Sandbox, str, str], Operator]
 """An operator for a namespace and an AWS account of the sandbox."""
 
@@ -88,8 +95,8 @@ def opened(
         raise sandbox.SandboxError("The demo needs a cluster and an AWS; this sandbox was started without one of them.")
     run = secrets.token_hex(3)
     environment = running.environment()
-    if running.aws == "emulator":  # a 12-digit access key is an account of the emulated AWS
-        environment["AWS_ACCESS_KEY_ID"] = str(secrets.randbelow(9 * 10**11) + 10**11)
+    if running.aws == "emulator":
+        environment["AWS_ACCESS_KEY_ID"] = emulator.new_account()
     kubectl = Kubectl(program=str(running.kubectl), environment=environment, narrator=narrator)
     definition_is_new = not kubectl.run("get", "crd", DEFINITION, "--ignore-not-found", "-o", "name")
     clients, region = world.connect(running, environment=environment, config=patience.CONFIG if rough else Config())

@@ -1,7 +1,9 @@
 """A whole node on this machine: containerd and kubelet, so that pods run as they run anywhere.
 
-It needs root and Debian's packages. All of it lies in the sandbox's folder: containers, images, volumes, sockets. What
-the kernel holds for it (mounts, cgroups) is found by that folder's name, also after a crash.
+It exists because a control plane alone starts no pod: the image, the chart's security settings, probes, a sweep's Job
+and helm's hooks are shown only where something runs them. It needs root and Debian's packages. All of it lies in the
+sandbox's folder: containers, images, volumes, sockets. What the kernel holds for it (mounts, cgroups) is found by that
+folder's name, also after a crash.
 
 packages.py     what must be installed, and whether this machine can run a node at all
 cgroups.py      the node's own cgroup, under which every container runs

@@ -6,13 +6,16 @@
     answers      what the function answered → from which record on the batch has failed; pure
     decisions    a failed batch → what is tried again, and what is given up; pure
     destination  the invocation record that Lambda writes to S3 for what was given up; pure
-    rights       what the function's role must allow before Lambda reads the stream or writes a failure
-    source       shards, lanes and the clock: what is called when
+    permissions  what the function's role must allow before Lambda reads the stream or writes a failure
+    clock        the one clock of all that follows
+    source       shards and lanes: what is called when
     functions    the function behind it: the zip under AWS's runtime client, or in this process
-    tenant       a table, its stream and a bucket in memory, with faults
+    tenant       a table, its stream and a bucket in memory, with faults; and the application
+    clients      the SDK's two clients before that tenant
     story        all of it together: one tenant's life, step by step
     walkthrough_function   the function that HumanGov had before, to compare with
 
 The rules are those of https://docs.aws.amazon.com/lambda/latest/dg/with-ddb.html and its neighbours. What they leave
-open is a setting here, so that a test can hold for either: `decisions.Reading`, and the pauses between attempts.
+open is a setting here, so that a test can hold for either: `decisions.Reading`, and the pauses between attempts. What
+Lambda does beside its documentation can't be shown here.
 """

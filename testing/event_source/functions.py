@@ -16,8 +16,9 @@ from typing import Any, Self
 from unittest import mock
 
 from testing.event_source.answers import Answer
+from testing.event_source.clock import StillClock
 from testing.event_source.mapping import PAYLOAD_BYTES
-from testing.event_source.source import Clock, Invoke
+from testing.event_source.source import Invoke
 from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
 
 UNHANDLED = "Unhandled"
@@ -54,7 +55,7 @@ class InProcess:
         handler: str,
         environment: Mapping[str, str],
         clients: Mapping[str, Any],
-        clock: Clock,
+        clock: StillClock,
         timeout_seconds: float = 300.0,
         keep_log: bool = False,
     ) -> None:
@@ -98,7 +99,7 @@ class _Context:
 class _Time:
     """Module `time` on the test's clock."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: StillClock) -> None:
         self._clock = clock
 
     def time(self) -> float:

@@ -1,4 +1,4 @@
-"""Shards, lanes and the clock: which records are sent when, and what becomes of them.
+"""Shards and lanes: which records are sent when, and what becomes of them.
 
 Not shown: the polling of shards four times a second (a record is seen at once), and that the checkpoints of a shard's
 lanes depend on each other.
@@ -17,6 +17,7 @@ from typing import Any
 from testing.event_source import batches, decisions, destination
 from testing.event_source.answers import Answer, failed_from, number_of
 from testing.event_source.batches import Record
+from testing.event_source.clock import StillClock
 from testing.event_source.decisions import Attempt, GivenUp, Reading
 from testing.event_source.filters import passes
 from testing.event_source.mapping import PAYLOAD_BYTES, Trigger
@@ -31,16 +32,6 @@ class ThrottledError(Exception):
 
 Invoke = Callable[[Any], Answer]
 Deliver = Callable[[str, bytes], None]
-
-
-@dataclass
-class Clock:
-    """now: seconds since the epoch. Only its owner moves it."""
-
-    now: float = 1_800_000_000.0
-
-    def advance(self, seconds: float) -> None:
-        self.now += seconds
 
 
 def pause_seconds(failures: int) -> float:
@@ -96,7 +87,7 @@ class EventSource:
         self,
         trigger: Trigger,
         *,
-        clock: Clock,
+        clock: StillClock,
         invoke: Invoke,
         deliver: Deliver | None = None,
         reading: Reading = Reading.HALVES,

@@ -13,13 +13,15 @@ from typing import Any
 from humangov.aws import trigger as trigger_of
 from humangov.bundle import bundle
 
+from testing import samples
 from testing.event_source.answers import Answer
+from testing.event_source.clients import clients
+from testing.event_source.clock import StillClock
 from testing.event_source.decisions import Reading
 from testing.event_source.functions import InProcess
 from testing.event_source.mapping import trigger
-from testing.event_source.source import Clock, EventSource, redeliver
+from testing.event_source.source import EventSource, redeliver
 from testing.event_source.tenant import Faults, Tenant, no_faults
-from tests.unit import make
 
 BUCKET = "california-files"
 STREAM = "arn:aws:dynamodb:us-east-1:123456789012:table/california/stream/2026-01-01T00:00:00.000"
@@ -66,7 +68,7 @@ def walkthrough() -> Code:
 
 def our_settings() -> dict[str, Any]:
     """The mapping that the operator makes from a manifest without `trigger`, with failures going to the bucket."""
-    made = trigger_of.desired(make.names(), make.context(), table=None).configuration
+    made = trigger_of.desired(samples.names(), samples.context(), table=None).configuration
     return dict(made) | {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{BUCKET}"}}}
 
 
@@ -98,7 +100,7 @@ class Story:
         versioning: str = "",
         keep_log: bool = False,
     ) -> None:
-        self.clock = Clock()
+        self.clock = StillClock()
         self.tenant = Tenant(
             self.clock,
             publish=lambda record, shard: self.source.put(record, shard=shard),
@@ -108,7 +110,7 @@ class Story:
             versioning=versioning,
         )
         self.function = InProcess(
-            code.directory, handler=code.handler, environment=code.environment, clients=self.tenant.clients,
+            code.directory, handler=code.handler, environment=code.environment, clients=clients(self.tenant),
             clock=self.clock, keep_log=keep_log,
         )  # fmt: skip
         self.source = EventSource(

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from sandbox import emulator
 from testing.live.states import Resource
 
 REGION = "us-east-1"
@@ -27,10 +28,10 @@ def _session() -> boto3.Session:
 
 
 class Account:
-    """An AWS world of its own. In the emulator a 12-digit access key is the account."""
+    """An AWS world of its own."""
 
     def __init__(self, *, endpoint_url: str) -> None:
-        self.id = f"{secrets.randbelow(9 * 10**11) + 10**11}"
+        self.id = emulator.new_account()
         self.endpoint_url = endpoint_url
         self._suffix = secrets.token_hex(3)
         self._clients: dict[str, Any] = {}

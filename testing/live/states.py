@@ -3,57 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import yaml
-from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
-from sandbox.handle import Sandbox
+from testing.live.cluster import Cluster
 from testing.live.waiting import wait_for
 
 GROUP, VERSION, PLURAL = "humangov.io", "v1", "humangovstates"
 FINALIZER = "humangov.io/cleanup"
 Resource = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The API server as its administrator."""
-
-    sandbox: Sandbox
-    api: Any
-    """kubernetes.client.CustomObjectsApi"""
-
-    @classmethod
-    def of(cls, sandbox: Sandbox) -> Cluster:
-        untyped: Any = config
-        loaded = untyped.new_client_from_config(str(sandbox.kubeconfig))
-        return cls(sandbox=sandbox, api=client.CustomObjectsApi(loaded))
-
-    def kubectl(
-        self, *arguments: str, stdin: str | None = None, kubeconfig: Path | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """kubectl's answer, whatever it is; with `kubeconfig`, as whom it names."""
-        environment = self.sandbox.environment()
-        if kubeconfig is not None:
-            environment["KUBECONFIG"] = str(kubeconfig)
-        return subprocess.run(
-            [str(self.sandbox.kubectl), *arguments],
-            env=environment, input=stdin, capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    def told(self, *arguments: str, stdin: str | None = None) -> str:
-        """kubectl's output; fails if it fails."""
-        done = self.kubectl(*arguments, stdin=stdin)
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
 
 
 @dataclass(frozen=True)
@@ -206,76 +169,3 @@ def brief(resource: Mapping[str, Any] | None) -> str:
     ready = condition(resource, "Ready")
     going = " being deleted" if resource["metadata"].get("deletionTimestamp") else ""
     return f"{resource['metadata']['name']}{going}: {ready.get('status')} {ready.get('reason')}: {ready.get('message')}"
-
-
-def kstatus_problems(resource: Mapping[str, Any]) -> list[str]:
-    """Which rules of kstatus this moment of a resource breaks.
-
-    https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
-    """
-    conditions = (resource.get("status") or {}).get("conditions")
-    if not conditions:
-        return []
-    generation = resource["metadata"]["generation"]
-    problems = []
-    if not condition(resource, "Ready"):
-        problems.append("there are conditions, and Ready is not among them")
-    holds = {kind: condition(resource, kind).get("status") == "True" for kind in ("Ready", "Reconciling", "Stalled")}
-    if sum(holds.values()) > 1:
-        problems.append(f"more than one holds: {holds}")
-    if condition(resource, "Ready").get("status") == "False" and not holds["Stalled"]:
-        problems.append("Ready is False, but Stalled is not True")
-    observed = resource["status"].get("observedGeneration", 0)
-    problems += [
-        f"{one['type']} is about generation {one.get('observedGeneration')} of {generation}, status about {observed}"
-        for one in conditions
-        if one.get("observedGeneration", 0) > generation or one.get("observedGeneration", 0) != observed
-    ]
-    if observed > generation:
-        problems.append(f"observedGeneration {observed} is ahead of {generation}")
-    kinds = [one["type"] for one in conditions]
-    if len(set(kinds)) != len(kinds):
-        problems.append(f"a condition twice: {kinds}")
-    problems += [f"{one['type']} has no message" for one in conditions if not one["message"]]
-    return problems
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What one user did at the API server, by its audit log: `mark` now, `since` later."""
-
-    path: Path
-    user: str
-
-    def mark(self) -> int:
-        return self.path.stat().st_size
-
-    def since(self, mark: int) -> list[Mapping[str, Any]]:
-        """This user's requests after the mark, but for watches."""
-        with self.path.open("rb") as log:
-            log.seek(mark)
-            lines = log.read().splitlines()
-        return [
-            entry
-            for line in lines
-            if self.user.encode() in line
-            and (entry := json.loads(line))["user"]["username"] == self.user
-            and entry["verb"] != "watch"
-        ]
-
-    def writes_since(self, mark: int) -> list[str]:
-        """`patch humangovstates/status california`."""
-        return [f"{entry['verb']} {_what(entry)}" for entry in self.since(mark) if entry["verb"] not in ("get", "list")]
-
-    def states_written_since(self, mark: int) -> list[str]:
-        """The same without the lease, once there is any: the log's line comes after the answer that told us of it."""
-        return wait_for(
-            lambda: [write for write in self.writes_since(mark) if "leases" not in write],
-            what="the audit log tells of a write", seconds=10,
-        )  # fmt: skip
-
-
-def _what(entry: Mapping[str, Any]) -> str:
-    reference = entry.get("objectRef") or {}
-    subresource = f"/{reference['subresource']}" if reference.get("subresource") else ""
-    return f"{reference.get('resource')}{subresource} {reference.get('name', '')}".rstrip()

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from testing.reconciler import snapshot
 from testing.reconciler.world import World
+from testing.zips import zipped
 
+TABLE = "humangov-california-dynamodb"
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"
 GROUP = f"/aws/lambda/{NAME}"
+OTHER_CODE = zipped("cleanup/handler.py", "def handle(event, context): ...")
 OPEN_DOOR = json.dumps({
     "Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}],
 })  # fmt: skip
@@ -55,13 +56,6 @@ def mapping_uuid(world: World) -> str:
 
 def map_differently(**fields: Any) -> Callable[[World], Any]:
     return lambda world: awslambda(world).update_event_source_mapping(UUID=mapping_uuid(world), **fields)
-
-
-def other_code() -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("cleanup/handler.py", "def handle(event, context): ...")
-    return buffer.getvalue()
 
 
 def second_mapping(world: World) -> None:
@@ -110,7 +104,7 @@ DRIFTS = [
     Drift("the log group removed", lambda w: logs(w).delete_log_group(logGroupName=GROUP)),
     Drift("the log group's tag stripped", lambda w: logs(w).untag_resource(
         resourceArn=group_arn(w), tagKeys=["team"]), deep=True),
-    Drift("the code", lambda w: awslambda(w).update_function_code(FunctionName=NAME, ZipFile=other_code())),
+    Drift("the code", lambda w: awslambda(w).update_function_code(FunctionName=NAME, ZipFile=OTHER_CODE)),
     Drift("memory", configure(MemorySize=128)),
     Drift("time-out", configure(Timeout=3)),
     Drift("runtime", configure(Runtime="python3.12")),

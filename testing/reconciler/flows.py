@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from testing.reconciler.by_hand import adopting, by_hand
 from testing.reconciler.drifts import DRIFTS, Drift
+from testing.reconciler.walkthrough import adopting_manifest, set_up_by_hand
 from testing.reconciler.world import World
 
 _REFUSALS = frozenset({"denied", "unknown", "stale"})
@@ -58,8 +58,8 @@ def _deleted(world: World, *, policy: str) -> str:
 
 
 def _adopted(world: World) -> str:
-    by_hand(world)
-    return world.apply(adopting(world))
+    set_up_by_hand(world)
+    return world.apply(adopting_manifest(world))
 
 
 def _drifted(world: World, *, drift: Drift) -> str:

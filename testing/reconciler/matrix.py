@@ -17,7 +17,9 @@ from humangov.kube.client import KubeError
 
 from testing.reconciler import snapshot
 from testing.reconciler.flows import Flow
-from testing.reconciler.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
+from testing.reconciler.line import Call, Fault, Killed
+from testing.reconciler.sdk import answer_lost, denied, error, throttled
+from testing.reconciler.world import World
 
 Worlds = Callable[[], World]
 _PASSES = 40

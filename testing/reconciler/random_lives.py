@@ -20,16 +20,14 @@ from humangov.kube.client import KubeError
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from testing.reconciler import snapshot
-from testing.reconciler.by_hand import TRUST
-from testing.reconciler.drifts import DRIFTS, GROUP, NAME, ROLE, Drift, function_arn, group_arn
+from testing import kstatus
+from testing.reconciler import neighbour, ownership_tags, snapshot
+from testing.reconciler.drifts import DRIFTS, GROUP, NAME, ROLE, TABLE, Drift
+from testing.reconciler.line import Call, Fault, Killed
 from testing.reconciler.matrix import neutral
-from testing.reconciler.world import Call, Fault, Killed, World, answer_lost, denied, error, throttled
+from testing.reconciler.sdk import answer_lost, denied, error, throttled
+from testing.reconciler.world import World
 
-TABLE = "humangov-california-dynamodb"
-OTHER_TABLE, OTHER = "payroll", "payroll-cleanup"
-OTHERS = {OWNER_TAG: "other-cluster/humangov/payroll"}
-OWNER = "test-cluster/humangov/california"
 PASSES_TO_STEP = 30  # once the weather has cleared
 _AWS = sorted(action for action in ACTIONS if action != "sts:GetCallerIdentity")
 _KUBE = ["kube:apply_status", "kube:set_finalizer", "kube:read", "kube:post_event"]
@@ -81,8 +79,8 @@ class Life(RuleBasedStateMachine):
         world = self.world
         world.make_table()
         world.make_bucket()
-        _make_neighbour(world)
-        self.neighbour = _neighbour(world)
+        neighbour.make(world)
+        self.neighbour = neighbour.picture(world)
         self.key = world.apply(world.manifest(tags={"team": "records"}))
 
     # what people do
@@ -102,7 +100,7 @@ class Life(RuleBasedStateMachine):
         if self.key not in self.world.kube.objects:
             self._apply_anew()
         # A function that is somebody else's now goes on reading our stream, which therefore stays.
-        self.stream_is_theirs |= bool(_not_ours(self.world))
+        self.stream_is_theirs |= bool(ownership_tags.not_owned(self.world))
         self.world.delete(self.key)
         self.passes(3)
         if self.key not in self.world.kube.objects:
@@ -117,7 +115,7 @@ class Life(RuleBasedStateMachine):
 
     @happens(drift=st.sampled_from(DRIFTS))
     def changes_something_in_aws(self, drift: Drift) -> None:
-        _if_there(lambda: drift.by_hand(self.world))
+        ownership_tags.if_there(lambda: drift.by_hand(self.world))
 
     @happens(on_again=st.booleans())
     def turns_the_stream_off(self, on_again: bool) -> None:
@@ -133,11 +131,11 @@ class Life(RuleBasedStateMachine):
     @happens(kind=st.sampled_from(["function", "role", "log group", "trigger", "table"]))
     def strips_our_tags(self, kind: str) -> None:
         self.stream_is_theirs |= kind == "table"
-        _strip(self.world, kind)
+        ownership_tags.strip(self.world, kind)
 
     @happens()
     def somebody_else_takes_it(self) -> None:
-        _tag(self.world, OTHERS)
+        ownership_tags.put(self.world, neighbour.TAGS)
 
     @happens()
     def deletes_the_table(self) -> None:
@@ -184,13 +182,13 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def what_is_not_ours_is_untouched(self) -> None:
         if hasattr(self, "neighbour"):
-            assert _neighbour(self.world) == self.neighbour
+            assert neighbour.picture(self.world) == self.neighbour
 
     @invariant()
     def the_status_keeps_kstatus_rules(self) -> None:
         resource = self.world.kube.objects.get(self.key) if hasattr(self, "key") else None
-        if resource and resource.get("status"):
-            assert_kstatus(resource)
+        broken = kstatus.problems(resource) if resource else []
+        assert not broken, broken
 
     def teardown(self) -> None:
         """The weather clears. Then it ends in step, comes to rest, and can be deleted without a trace."""
@@ -216,12 +214,12 @@ class Life(RuleBasedStateMachine):
         current = [mapping for mapping in snapshot.mappings(world) if mapping["EventSourceArn"] == table["arn"]]
         assert len(current) == 1, "two mappings of one stream"
         assert _picture(world, table["arn"]) == self._undisturbed(), "in step, but not as an undisturbed run"
-        assert _neighbour(world) == self.neighbour, "the neighbour was touched"
+        assert neighbour.picture(world) == self.neighbour, "the neighbour was touched"
         world.delete(self.key)
         world.settle(self.key, passes=PASSES_TO_STEP)
         assert self.key not in world.kube.objects
         assert self._left() == [], "a deletion left something"
-        assert _neighbour(world) == self.neighbour, "the neighbour was touched by the deletion"
+        assert neighbour.picture(world) == self.neighbour, "the neighbour was touched by the deletion"
 
     # how
 
@@ -243,7 +241,11 @@ class Life(RuleBasedStateMachine):
             self.tally["passes"] = self.tally.get("passes", 0) + 1
             if self.key not in self.world.kube.objects:
                 return
-            theirs, held, line = _not_ours(self.world), self.suspended and not self._deleting(), self.world.line
+            theirs, held, line = (
+                ownership_tags.not_owned(self.world),
+                self.suspended and not self._deleting(),
+                self.world.line,
+            )
             before = len(line.calls)
             try:
                 outcome = self.world.one_pass(self.key)
@@ -260,7 +262,7 @@ class Life(RuleBasedStateMachine):
     def _people_mend(self) -> None:
         """What an operator must not do by itself: make the table, put back a mark that somebody took off."""
         _make_table(self.world)
-        _tag(self.world, {OWNER_TAG: OWNER})
+        ownership_tags.put(self.world, {OWNER_TAG: ownership_tags.OWNER})
         self._edit(lambda spec: spec.update(suspend=False))
         self.suspended = False
 
@@ -282,42 +284,15 @@ class Life(RuleBasedStateMachine):
         return self.undisturbed[known]
 
     def _left(self) -> list[str]:
-        left = [what for what in self.world.remains() if OTHER not in what]
-        of_the_neighbour = {f"mapping {mapping['UUID']}" for mapping in _mappings(self.world, OTHER)}
+        left = [what for what in self.world.remains() if neighbour.FUNCTION not in what]
+        of_the_neighbour = {f"mapping {mapping['UUID']}" for mapping in neighbour.mappings(self.world)}
         left = [what for what in left if what not in of_the_neighbour]
         # Whose mark was taken off the table, or who turned the stream on himself, has it stay on.
         return [what for what in left if not (self.stream_is_theirs and (what == "stream" or what.startswith("tag ")))]
 
 
-def assert_kstatus(resource: Mapping[str, Any]) -> None:
-    """https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md"""
-    status, generation = resource["status"], resource["metadata"]["generation"]
-    conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
-    assert len(conditions) == len(status.get("conditions", ())), "a condition twice"
-    assert status["observedGeneration"] <= generation
-    for condition in conditions.values():
-        assert condition["status"] in ("True", "False", "Unknown")
-        assert condition["reason"]
-        assert condition["lastTransitionTime"]
-        assert condition["observedGeneration"] <= status["observedGeneration"]
-    states = {kind: conditions[kind]["status"] for kind in ("Ready", "Reconciling", "Stalled") if kind in conditions}
-    assert len(states) == 3, states
-    assert (states["Reconciling"], states["Stalled"]) != ("True", "True"), states
-    if states["Ready"] == "True":
-        assert (states["Reconciling"], states["Stalled"]) == ("False", "False"), states
-    if states["Stalled"] == "True":
-        assert states["Ready"] == "False", states
-    if states["Ready"] == "Unknown":
-        assert states["Reconciling"] == "True", states
-
-
 def _on(action: str) -> Callable[[Call], bool]:
     return lambda call: call.action == action
-
-
-def _absent(failure: Exception) -> bool:
-    code = str(getattr(failure, "response", {}).get("Error", {}).get("Code"))
-    return "NotFound" in code or "NoSuch" in code or "AlreadyExists" in code or isinstance(failure, LookupError)
 
 
 def _make_table(world: World) -> None:
@@ -330,38 +305,6 @@ def _stream_is_on(world: World) -> bool:
         if table["name"] == TABLE:
             return bool((table["stream"] or {}).get("StreamEnabled"))
     return False
-
-
-def _make_neighbour(world: World) -> None:
-    """Somebody else's whole of the same kind: under our path, with marks of another cluster."""
-    world.make_table(OTHER_TABLE, view_type="NEW_AND_OLD_IMAGES")
-    iam, awslambda = world.sdk.client("iam"), world.sdk.client("lambda")
-    tags = [{"Key": key, "Value": value} for key, value in OTHERS.items()]
-    role = iam.create_role(RoleName=f"{OTHER}-us-east-1", Path="/humangov/", AssumeRolePolicyDocument=TRUST, Tags=tags)
-    world.sdk.client("logs").create_log_group(logGroupName=f"/aws/lambda/{OTHER}", tags=OTHERS)
-    awslambda.create_function(
-        FunctionName=OTHER, Runtime="python3.13", Role=role["Role"]["Arn"], Handler="a.b",
-        Code={"ZipFile": world.bundle.zip}, Tags=OTHERS,
-    )  # fmt: skip
-    stream = world.sdk.client("dynamodb").describe_table(TableName=OTHER_TABLE)["Table"]["LatestStreamArn"]
-    awslambda.create_event_source_mapping(
-        FunctionName=OTHER, EventSourceArn=stream, StartingPosition="LATEST", Tags=OTHERS
-    )
-
-
-def _neighbour(world: World) -> dict[str, list[Any]]:
-    found = snapshot.snapshot(world)
-    mine = {
-        kind: [thing for thing in things if OTHER in str(thing) or thing.get("name") == OTHER_TABLE]
-        for kind, things in found.items()
-    }
-    assert all(len(things) == 1 for things in mine.values()), mine
-    return mine
-
-
-def _mappings(world: World, function: str) -> list[dict[str, Any]]:
-    listed = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
-    return [mapping for mapping in listed if mapping["FunctionArn"].endswith(f":{function}")]
 
 
 def _picture(world: World, stream: str) -> str:
@@ -378,69 +321,8 @@ def _picture(world: World, stream: str) -> str:
     return neutral(world, {**found, "mappings": mappings})
 
 
-def _not_ours(world: World) -> set[str]:
-    """Names under which something is there that does not carry our mark."""
-    awslambda, logs = world.sdk.client("lambda"), world.sdk.client("logs")
-    marks: dict[str, Callable[[], Mapping[str, str]]] = {
-        NAME: lambda: awslambda.list_tags(Resource=function_arn(world))["Tags"],
-        GROUP: lambda: logs.list_tags_for_resource(resourceArn=group_arn(world))["tags"],
-        ROLE: lambda: {
-            tag["Key"]: tag["Value"] for tag in world.sdk.client("iam").get_role(RoleName=ROLE)["Role"].get("Tags", ())
-        },
-    }
-    found = set()
-    for name, tags in marks.items():
-        try:
-            if tags().get(OWNER_TAG) != OWNER:
-                found.add(name)
-        except Exception as missing:
-            if not _absent(missing):
-                raise
-    return found
-
-
 def _target(call: Call) -> str:
     """The name of the function, role or log group that a call is about; empty if about none."""
     names = ("FunctionName", "RoleName", "logGroupName", "Resource", "resourceArn")
     said = next((str(call.parameters[name]) for name in names if name in call.parameters), "")
     return said.removesuffix(":*").rpartition(":")[2] if said.startswith("arn:") else said
-
-
-def _tag(world: World, tags: Mapping[str, str]) -> None:
-    """On all of the tenant's that is there."""
-    pairs = [{"Key": key, "Value": value} for key, value in tags.items()]
-    for put in (
-        lambda: world.sdk.client("lambda").tag_resource(Resource=function_arn(world), Tags=dict(tags)),
-        lambda: world.sdk.client("iam").tag_role(RoleName=ROLE, Tags=pairs),
-        lambda: world.sdk.client("logs").tag_resource(resourceArn=group_arn(world), tags=dict(tags)),
-    ):
-        _if_there(put)
-
-
-def _strip(world: World, kind: str) -> None:
-    iam, awslambda = world.sdk.client("iam"), world.sdk.client("lambda")
-    match kind:
-        case "function":
-            _if_there(lambda: awslambda.untag_resource(Resource=function_arn(world), TagKeys=[OWNER_TAG]))
-        case "role":
-            _if_there(lambda: iam.untag_role(RoleName=ROLE, TagKeys=[OWNER_TAG]))
-        case "log group":
-            logs = world.sdk.client("logs")
-            _if_there(lambda: logs.untag_resource(resourceArn=group_arn(world), tagKeys=[OWNER_TAG]))
-        case "trigger":
-            for mapping in _mappings(world, NAME):
-                arn = snapshot.mapping_arn(world, mapping["UUID"])
-                awslambda.untag_resource(Resource=arn, TagKeys=[OWNER_TAG])
-        case "table":
-            arn = f"arn:aws:dynamodb:us-east-1:{world.account}:table/{TABLE}"
-            dynamodb = world.sdk.client("dynamodb")
-            keys = [OWNER_TAG, "humangov.io/stream", "humangov.io/stream-enabling"]
-            _if_there(lambda: dynamodb.untag_resource(ResourceArn=arn, TagKeys=keys))
-
-
-def _if_there(do: Callable[[], Any]) -> None:
-    try:
-        do()
-    except Exception as missing:
-        if not _absent(missing):
-            raise

@@ -51,6 +51,12 @@ def mappings(world: World) -> list[dict[str, Any]]:
     ]
 
 
+def mappings_of(world: World, function: str) -> list[dict[str, Any]]:
+    """As Lambda lists them."""
+    listed = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    return [mapping for mapping in listed if mapping["FunctionArn"].endswith(f":{function}")]
+
+
 def mapping_arn(world: World, uuid: str) -> str:
     return f"arn:aws:lambda:us-east-1:{world.account}:event-source-mapping:{uuid}"
 

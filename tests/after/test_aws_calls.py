@@ -12,16 +12,17 @@ from functools import cache
 
 import pytest
 
+from testing import iam
+from testing.iam import Policy
 from testing.live import aws_evidence
 from testing.live.aws_evidence import ACCOUNT, Asked
-from tests.deploy import iam
-from tests.deploy.iam import Policy
+from tests.deploy import policies
 
 NEEDS_NO_PERMISSION = {"sts:GetCallerIdentity"}
 # Names that tests give and that do not begin with humangov-. The README says what to do about such names.
 OTHER_FUNCTIONS = {"Erase", "HumanGovDeleteFile"}
 ROLES_OF = ("iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary")
-BOUNDARY = {"iam:PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/{iam.DEFAULTS['Boundary']}"}
+BOUNDARY = {"iam:PermissionsBoundary": f"arn:aws:iam::{ACCOUNT}:policy/{policies.DEFAULTS['Boundary']}"}
 NO_RUN = "there is no record of {}: run all tests, with `make test`"
 
 
@@ -38,14 +39,14 @@ def asked() -> list[Asked]:
 @cache
 def policy(region: str, functions: str) -> Policy:
     """As the README says to fill it in for one region."""
-    return iam.filled(iam.OPERATOR, Partition="aws", Region=region, Account=ACCOUNT, Functions=functions)
+    return policies.filled(policies.OPERATOR, Partition="aws", Region=region, Account=ACCOUNT, Functions=functions)
 
 
 def granting(one: Asked) -> list[str]:
     """Sids of the statements that allow the call."""
     about = f"{one.resource} {(one.context or {}).get('lambda:FunctionArn')}"
     other = next((name for name in OTHER_FUNCTIONS if re.search(rf"\b{name}\b", about)), None)
-    judge = policy(one.region, f"{other}*" if other else iam.DEFAULTS["Functions"])
+    judge = policy(one.region, f"{other}*" if other else policies.DEFAULTS["Functions"])
     if one.context is None:
         return iam.names(judge, one.action, one.resource)
     return [
@@ -74,7 +75,7 @@ def test_every_statement_was_needed_for_each_of_its_actions(asked: list[Asked]) 
     needed = {(sid, one.action) for one in asked for sid in granting(one)}
     granted = {
         (statement["Sid"], action)
-        for statement in iam.statements(policy("us-east-1", iam.DEFAULTS["Functions"]))
+        for statement in iam.statements(policy("us-east-1", policies.DEFAULTS["Functions"]))
         for action in iam.listed(statement["Action"])
     }
     assert granted - needed == set(), "to be taken out of the policy, unless only a part of the tests was run"

@@ -12,7 +12,7 @@ import pytest
 
 import sandbox as sandboxes
 from sandbox.paths import Layout
-from testing.live.audit_permissions import LACKING_PREFIX, LogError, Request, fits, lines_of_the_run, rendered, requests
+from testing.live.kube_evidence import LACKING_PREFIX, LogError, Request, fits, lines_of_the_run, rendered, requests
 
 # What every authenticated user may (ClusterRole system:discovery): ask what kinds there are.
 DISCOVERY = ("/api", "/apis", "/version")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from humangov.bundle import Bundle, bundle
 
+from sandbox import emulator
 from sandbox.handle import Sandbox
-from testing.reconciler.world import Sdk, World
+from testing.reconciler.sdk import Sdk
+from testing.reconciler.world import World
 
 
 @pytest.fixture(scope="session")
@@ -29,9 +30,12 @@ def worlds(sdk: Sdk, code: Bundle, monkeypatch: pytest.MonkeyPatch) -> Callable[
     """New worlds, one after the other: what was made last is the one in which the SDK's clients are."""
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return lambda: World(sdk=sdk, account=f"{secrets.randbelow(9 * 10**11) + 10**11}", bundle=code)
+    return lambda: World(sdk=sdk, account=emulator.new_account(), bundle=code)
 
 
 @pytest.fixture
-def world(worlds: Callable[[], World]) -> World:
-    return worlds()
+def world(worlds: Callable[[], World]) -> Iterator[World]:
+    """Every fault that a test sets has to be met: one that no call meets would make a test that cannot fail."""
+    made = worlds()
+    yield made
+    assert made.faults_never_met() == []

@@ -21,7 +21,8 @@ from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.sessions import Directory
 
-from testing.reconciler.world import REGION, World
+from testing.reconciler.sdk import REGION
+from testing.reconciler.world import World
 
 OWN = "111111111111"
 ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"
@@ -84,7 +85,7 @@ def test_a_tenant_is_kept_in_the_account_of_its_role_and_nothing_of_it_in_the_op
     world.make_table()
     world.make_bucket()
     directory = Directory(Clients)
-    world.operator = replace(world.operator, clients_for=directory.of_tenant)
+    world.process.operator = replace(world.operator, clients_for=directory.of_tenant)
     key = world.apply(world.manifest(account={"roleARN": ROLE.format(world.account), "externalID": "california-7f3a"}))
     world.settle(key, passes=200)  # these clients see the emulator's Pending, half a second long
     assert world.ready(key).startswith("True")
@@ -193,7 +194,7 @@ def test_a_role_in_another_account_than_before_stops_everything_before_the_first
     key = world.provisioned()
     world.kube.objects[key]["spec"]["account"] = {"roleARN": ROLE.format("222222222222")}
     world.kube.objects[key]["metadata"]["generation"] += 1
-    world.operator = replace(world.operator, clients_for=Directory(Clients).of_tenant)
+    world.process.operator = replace(world.operator, clients_for=Directory(Clients).of_tenant)
     world.one_pass(key)
     assert world.ready(key).startswith("False IdentityChanged"), world.ready(key)
     assert [call for call in world.line.calls if call.writes and not call.action.startswith("kube:")] == []

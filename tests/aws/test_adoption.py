@@ -11,33 +11,35 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from humangov.api.names import OWNER_TAG
 
 from testing.reconciler import snapshot
-from testing.reconciler.by_hand import (
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import REGION, error
+from testing.reconciler.walkthrough import (
     FULL_ACCESS,
     FUNCTION,
     GROUP,
-    MARK,
     OWNER,
     TRUST,
-    adopting,
-    by_hand,
+    adopting_manifest,
     mapping_of,
+    set_up_by_hand,
     stream_arn,
 )
-from testing.reconciler.world import REGION, Fault, World, error, on
+from testing.reconciler.world import World
 
 
 def test_the_walkthroughs_function_and_trigger_are_taken_over_and_brought_in_step(world: World) -> None:
-    uuid = by_hand(world)
+    uuid = set_up_by_hand(world)
     before = stream_arn(world)
-    key = world.apply(adopting(world))
+    key = world.apply(adopting_manifest(world))
     world.settle(key, passes=30)
     assert world.ready(key).startswith("True"), world.ready(key)
     lambda_ = world.sdk.client("lambda")
     found = lambda_.get_function(FunctionName=FUNCTION)
     assert found["Configuration"]["CodeSha256"] == world.bundle.code_sha256
-    assert found["Tags"][MARK] == OWNER
+    assert found["Tags"][OWNER_TAG] == OWNER
     assert found["Configuration"]["Role"] == f"arn:aws:iam::{world.account}:role/humangov/{FUNCTION}-{REGION}"
     # The same trigger goes on from where it is: nothing that it was about to see is lost or seen twice.
     [mapping] = lambda_.list_event_source_mappings(FunctionName=FUNCTION)["EventSourceMappings"]
@@ -59,8 +61,8 @@ def test_the_walkthroughs_function_and_trigger_are_taken_over_and_brought_in_ste
 
 
 def test_the_mark_is_the_first_write_to_what_is_taken_over(world: World) -> None:
-    by_hand(world)
-    world.settle(world.apply(adopting(world)), passes=30)
+    set_up_by_hand(world)
+    world.settle(world.apply(adopting_manifest(world)), passes=30)
     writes = [
         call.action for call in world.line.calls
         if call.writes and FUNCTION in json.dumps(call.parameters, default=str) and call.action.startswith("lambda:")
@@ -69,9 +71,9 @@ def test_the_mark_is_the_first_write_to_what_is_taken_over(world: World) -> None
 
 
 def test_without_adoption_it_is_left_alone_and_the_message_says_how_to_have_it_taken_over(world: World) -> None:
-    by_hand(world)
+    set_up_by_hand(world)
     before = snapshot.snapshot(world)
-    key = world.apply(adopting(world, adoption="Never"))
+    key = world.apply(adopting_manifest(world, adoption="Never"))
     world.one_pass(key)
     world.one_pass(key)
     assert world.ready(key).startswith("False NotOwned")
@@ -81,12 +83,12 @@ def test_without_adoption_it_is_left_alone_and_the_message_says_how_to_have_it_t
 
 def of_another(world: World) -> None:
     arn = f"arn:aws:lambda:{REGION}:{world.account}:function:{FUNCTION}"
-    world.sdk.client("lambda").tag_resource(Resource=arn, Tags={MARK: "other-cluster/humangov/california"})
+    world.sdk.client("lambda").tag_resource(Resource=arn, Tags={OWNER_TAG: "other-cluster/humangov/california"})
 
 
 def log_of_another(world: World) -> None:
     arn = f"arn:aws:logs:{REGION}:{world.account}:log-group:{GROUP}"
-    world.sdk.client("logs").tag_resource(resourceArn=arn, tags={MARK: "other-cluster/humangov/california"})
+    world.sdk.client("logs").tag_resource(resourceArn=arn, tags={OWNER_TAG: "other-cluster/humangov/california"})
 
 
 def role_elsewhere(world: World) -> None:
@@ -107,10 +109,10 @@ def second_source(world: World) -> None:
 def test_what_is_another_s_or_works_for_another_is_not_taken_over_and_nothing_is_written(
     world: World, spoil: Callable[[World], None], told: str
 ) -> None:
-    by_hand(world)
+    set_up_by_hand(world)
     spoil(world)
     before = snapshot.snapshot(world)
-    key = world.apply(adopting(world))
+    key = world.apply(adopting_manifest(world))
     for _ in range(3):
         world.one_pass(key)
     assert world.ready(key).startswith("False NotOwned"), world.ready(key)
@@ -120,13 +122,13 @@ def test_what_is_another_s_or_works_for_another_is_not_taken_over_and_nothing_is
 
 
 def test_a_container_image_is_not_taken_over(world: World) -> None:
-    by_hand(world)
+    set_up_by_hand(world)
 
     def as_image(answer: Any) -> Any:
         return {**answer, "Configuration": {**answer["Configuration"], "PackageType": "Image"}}
 
     world.line.faults = [Fault(on("lambda:GetFunction"), alter=as_image)]
-    key = world.apply(adopting(world))
+    key = world.apply(adopting_manifest(world))
     for _ in range(2):
         world.one_pass(key)
     assert world.ready(key).startswith("False NotOwned")
@@ -136,10 +138,10 @@ def test_a_container_image_is_not_taken_over(world: World) -> None:
 
 @pytest.mark.parametrize("unread", ["lambda:ListEventSourceMappings", "logs:ListTagsForResource", "iam:GetRole"])
 def test_while_a_read_fails_nothing_is_taken_for_nobodys(world: World, unread: str) -> None:
-    by_hand(world)
+    set_up_by_hand(world)
     before = snapshot.snapshot(world)
     world.line.faults = [Fault(on(unread), error=error("InternalFailure", "", status=500))]
-    key = world.apply(adopting(world))
+    key = world.apply(adopting_manifest(world))
     for _ in range(3):
         world.one_pass(key)
     after = snapshot.snapshot(world)
@@ -182,8 +184,8 @@ def test_without_adoption_what_was_retained_is_nobodys(world: World) -> None:
 
 
 def test_a_deletion_removes_what_was_taken_over_but_not_the_former_role_nor_the_stream_of_others(world: World) -> None:
-    by_hand(world)
-    key = world.apply(adopting(world))
+    set_up_by_hand(world)
+    key = world.apply(adopting_manifest(world))
     world.settle(key, passes=30)
     world.delete(key)
     world.settle(key, passes=30)

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from testing.reconciler.world import Fault, World, denied, error, on
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import denied, error
+from testing.reconciler.world import World
 
 ROLE = "humangov-california-delete-file-us-east-1"
 ANOTHER = "arn:aws:iam::aws:policy/AdministratorAccess"

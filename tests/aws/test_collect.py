@@ -22,7 +22,9 @@ from humangov.manager.leak_monitor import Lookout
 from humangov.manager.leak_monitor import look as look_once
 
 from testing.reconciler import snapshot
-from testing.reconciler.world import CLUSTER, REGION, Call, Fault, Killed, World, denied, on, throttled
+from testing.reconciler.line import Call, Fault, Killed, on
+from testing.reconciler.sdk import REGION, denied, throttled
+from testing.reconciler.world import CLUSTER, World
 
 NAME = "humangov-california-delete-file"
 READS = [
@@ -52,7 +54,7 @@ class FakeApiServer(remove.ApiServer):
 
 
 def door(world: World) -> Clients:
-    return world._clients_for(_Somewhere())  # type: ignore[arg-type] # of a tenant, it looks at the region alone
+    return world.process.clients_for(_Somewhere())  # type: ignore[arg-type] # of a tenant, it looks at the region alone
 
 
 class _Somewhere:
@@ -208,7 +210,7 @@ def look(world: World, lookout: Lookout) -> None:
     async def no_pause() -> None:
         """What a test changes, it changes before or after."""
 
-    world.operator = replace(world.operator, settings=world.settings)
+    world.process.operator = replace(world.operator, settings=world.settings)
     asyncio.run(look_once(world.operator, lookout, of_region=lambda _: door(world), list_states=states, pause=no_pause))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from testing.reconciler.world import Killed, World
+from testing.reconciler.line import Killed
+from testing.reconciler.world import World
 
 
 def test_killed_again_and_again_it_ends_well_all_the_same(world: World) -> None:

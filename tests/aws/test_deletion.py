@@ -17,7 +17,9 @@ from humangov.aws.actions import ACTIONS
 from humangov.reconcile.reconciler import reconcile
 
 from testing.reconciler import snapshot
-from testing.reconciler.world import CLUSTER, NAMESPACE, Call, Fault, Killed, World, denied, error, on, throttled
+from testing.reconciler.line import Call, Fault, Killed, on
+from testing.reconciler.sdk import denied, error, throttled
+from testing.reconciler.world import CLUSTER, NAMESPACE, World
 
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"

@@ -18,7 +18,9 @@ from humangov.manager import stream_lag_monitor
 from humangov.manager.stream_lag_monitor import Delivery, judge
 
 from testing.reconciler.drifts import NAME
-from testing.reconciler.world import CLUSTER, Fault, World, denied, on, throttled
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import denied, throttled
+from testing.reconciler.world import CLUSTER, World
 
 MINUTE, HOUR = 60.0, 3600.0
 READ = "cloudwatch:GetMetricData"

@@ -13,7 +13,9 @@ from humangov.api.spec import RECONCILE_ANNOTATION
 
 from testing.reconciler import snapshot
 from testing.reconciler.drifts import DRIFTS, Drift, configure
-from testing.reconciler.world import Fault, World, on, throttled
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import throttled
+from testing.reconciler.world import World
 
 SHALLOW = [drift for drift in DRIFTS if not drift.deep]
 DEEP = [drift for drift in DRIFTS if drift.deep]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from testing.reconciler.world import Fault, World, denied, error, on
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import denied, error
+from testing.reconciler.world import World
 
 WARNING, COUNT = "FailuresRedriven", "s3:ListBucket"
 

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from testing.reconciler import snapshot
-from testing.reconciler.world import Fault, World, on, throttled
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import throttled
+from testing.reconciler.world import World
 
 NAME = "humangov-california-delete-file"
 OWNER = {"humangov.io/tenant": "test-cluster/humangov/california"}

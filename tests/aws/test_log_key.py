@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from testing.reconciler.world import Call, Fault, World, on
+from testing.reconciler.line import Call, Fault, on
+from testing.reconciler.world import World
 
 KEYS = [f"arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-12345678{tail}" for tail in ("90ab", "90cd")]
 

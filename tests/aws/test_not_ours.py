@@ -15,7 +15,9 @@ from humangov.api.allowed_names import AllowedNames, Patterns
 from humangov.reconcile.outcome import Outcome
 
 from testing.reconciler import snapshot
-from testing.reconciler.world import CLUSTER, Fault, World, denied, error, on
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import denied, error
+from testing.reconciler.world import CLUSTER, World
 
 NAME = "humangov-california-delete-file"
 ROLE = f"{NAME}-us-east-1"

@@ -23,12 +23,12 @@ from humangov.cli.main import main
 from humangov.redrive.redrive import RefusedError, Summary, redrive
 from moto import mock_aws
 
+from testing import samples
 from testing.event_source import destination
 from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime import stream_events
 from testing.lambda_runtime.stream_events import employee
-from tests.unit import make
 
 REMOVED_AT = (datetime.now(UTC) + timedelta(hours=1)).timestamp()  # every file made in these tests is older
 
@@ -138,7 +138,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
                         ("AWS_DEFAULT_REGION", "us-east-1"), ("AWS_REGION", "us-east-1"),
                         ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")):  # fmt: skip
         monkeypatch.setenv(name, value)
-    names = make.names()
+    names = samples.names()
     with mock_aws():
         sdk("dynamodb").create_table(
             TableName=names.tenant.table.name, BillingMode="PAY_PER_REQUEST",
@@ -387,7 +387,7 @@ def test_a_dry_run_tells_and_changes_nothing(account: Account) -> None:
 @pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
 def test_where_the_manifest_has_stopped_all_erasing_it_refuses(account: Account, spec: dict[str, Any]) -> None:
     account.give_up(("1", "1.pdf"))
-    account.names = make.names(**spec)
+    account.names = samples.names(**spec)
 
     with pytest.raises(RefusedError, match=r"so nothing is erased\. Set it to (true|false) first"):
         account.run()
@@ -398,8 +398,8 @@ def test_where_the_manifest_has_stopped_all_erasing_it_refuses(account: Account,
 def test_where_file_names_are_shared_it_leaves_each_file_to_the_sweep(account: Account) -> None:
     account.upload("1.pdf")
     account.give_up(("1", "1.pdf"))
-    spec = make.resource()["spec"]
-    account.names = make.names(table={**spec["table"], "fileNames": "Shared"})
+    spec = samples.resource()["spec"]
+    account.names = samples.names(table={**spec["table"], "fileNames": "Shared"})
 
     assert account.run().outcomes == {"left to the sweep": 1}
     assert account.keys() == {"1.pdf"}
@@ -411,7 +411,7 @@ def test_where_file_names_are_shared_it_leaves_each_file_to_the_sweep(account: A
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "california.yaml"
-    path.write_text(yaml.safe_dump(dict(make.resource(metadata={}))))
+    path.write_text(yaml.safe_dump(dict(samples.resource(metadata={}))))
     return path
 
 
@@ -497,7 +497,7 @@ def test_what_is_wrong_is_said(account: Account, manifest: Path, arguments: tupl
 
 def test_another_accounts_credentials_touch_nothing(account: Account, manifest: Path) -> None:
     account.give_up(("1", "1.pdf"))
-    resource = dict(make.resource(metadata={}))
+    resource = dict(samples.resource(metadata={}))
     status = {"aws": {"accountID": "999999999999", "region": "us-east-1", "cluster": "cluster"}}
     manifest.write_text(yaml.safe_dump(resource | {"status": status}))
 

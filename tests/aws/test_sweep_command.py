@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from humangov.cli.main import main
 from moto import mock_aws
 
-from tests.unit import make
+from testing import samples
 
 BUCKET = "humangov-california-s3"
 
@@ -44,7 +44,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def sweep(folder: Path, *flags: str, **spec: Any) -> Result:
     path = folder / "california.yaml"
-    path.write_text(yaml.safe_dump(dict(make.resource(**spec))))
+    path.write_text(yaml.safe_dump(dict(samples.resource(**spec))))
     return CliRunner().invoke(main, ["sweep", "--file", str(path), "--cluster-name", "c", *flags])
 
 

@@ -12,7 +12,9 @@ from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
 from humangov.reconcile import sweep_objects
 
-from testing.reconciler.world import Fault, Killed, World, denied, on
+from testing.reconciler.line import Fault, Killed, on
+from testing.reconciler.sdk import denied
+from testing.reconciler.world import World
 
 TEMPLATE = {
     "metadata": {"labels": {"team": "records"}},
@@ -261,6 +263,7 @@ def test_what_is_let_go_is_swept_no_more(world: World) -> None:
     world.delete(key)
     world.settle(key)
     assert (world.kube.batch, world.kube.objects) == ({}, {})
+    assert world.event_reasons()[-1] == "Retained"
     assert "function humangov-california-delete-file" in world.remains()
 
 
@@ -284,17 +287,6 @@ def test_killed_after_any_write_the_end_is_the_same(world: World) -> None:
     if key in world.kube.objects:
         world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
-
-
-def test_who_is_let_go_leaves_no_cron_job_and_no_job(world: World) -> None:
-    key = with_sweeps(world).provisioned(deletionPolicy="Retain")
-    annotate(world, key, "1")
-    world.one_pass(key)
-    assert len(world.kube.batch) == 2
-    world.delete(key)
-    world.settle(key)
-    assert (world.kube.batch, world.kube.objects) == ({}, {})
-    assert world.event_reasons()[-1] == "Retained"
 
 
 def test_who_is_let_go_under_another_cluster_s_name_leaves_none_either(world: World) -> None:

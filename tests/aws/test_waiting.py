@@ -18,7 +18,9 @@ from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError
 
 from testing.reconciler import snapshot
-from testing.reconciler.world import Call, Fault, World, answer_lost, denied, error, on, throttled
+from testing.reconciler.line import Call, Fault, on
+from testing.reconciler.sdk import answer_lost, denied, error, throttled
+from testing.reconciler.world import World
 
 NAME = "humangov-california-delete-file"
 
@@ -132,15 +134,17 @@ def test_the_emergency_stop_works_while_other_reads_fail(world: World, action: s
     assert snapshot.mappings(world)[0]["State"] == "Disabled"
 
 
-@pytest.mark.parametrize("failure", [denied("x"), throttled()], ids=["denied", "slow"])
+@pytest.mark.parametrize("failure", [None, denied("x"), throttled()], ids=["no bucket", "denied", "slow"])
 def test_the_emergency_stop_works_while_the_bucket_or_the_role_is_gone_or_cannot_be_written(
-    world: World, failure: Exception
+    world: World, failure: Exception | None
 ) -> None:
     key = world.provisioned()
     world.sdk.client("iam").delete_role_policy(RoleName=f"{NAME}-us-east-1", PolicyName="humangov-cleanup")
-    world.sdk.client("s3").delete_bucket(Bucket=world.bucket)
+    if failure is None:
+        world.sdk.client("s3").delete_bucket(Bucket=world.bucket)
+    else:
+        world.line.faults = [Fault(on("iam:PutRolePolicy"), error=failure)]
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
-    world.line.faults = [Fault(on("iam:PutRolePolicy"), error=failure)]
     world.one_pass(key)
     assert snapshot.mappings(world)[0]["State"] == "Disabled"
 

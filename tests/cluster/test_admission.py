@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,21 +11,20 @@ import yaml
 
 from sandbox.recorder import Call, Recorder
 from testing.live.account import Account
-from testing.live.states import Cluster, States, condition
+from testing.live.cluster import Cluster
+from testing.live.states import States, condition
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
 
 
 @contextlib.contextmanager
 def other_namespace(cluster: Cluster, prefix: str) -> Iterator[States]:
-    name = f"{prefix}-{secrets.token_hex(3)}"
-    cluster.told("create", "namespace", name)
-    states = States(cluster, name)
-    try:
-        yield states
-    finally:
-        states.abandon()
-        cluster.told("delete", "namespace", name, "--wait=false")
+    with cluster.fresh_namespace(prefix) as name:
+        states = States(cluster, name)
+        try:
+            yield states
+        finally:
+            states.abandon()
 
 
 @pytest.fixture

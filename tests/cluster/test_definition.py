@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from testing.live.states import Cluster, Resource, States, condition
+from testing.live.cluster import Cluster
+from testing.live.states import Resource, States, condition
 
 Change = Callable[[Resource], Any]
 
@@ -19,10 +20,8 @@ Change = Callable[[Resource], Any]
 @pytest.fixture(scope="module")
 def states(cluster: Cluster) -> Iterator[States]:
     """A namespace without an operator: nothing but the API server answers."""
-    namespace = f"definition-{secrets.token_hex(3)}"
-    cluster.told("create", "namespace", namespace)
-    yield States(cluster, namespace)
-    cluster.told("delete", "namespace", namespace, "--wait=false")
+    with cluster.fresh_namespace("definition") as namespace:
+        yield States(cluster, namespace)
 
 
 @pytest.fixture

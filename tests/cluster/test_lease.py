@@ -18,7 +18,7 @@ from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NA
 
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.serviceaccount import kubeconfig_for
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 from testing.live.waiting import wait_for
 
 Lease = dict[str, Any]

@@ -20,10 +20,11 @@ from sandbox.local_operator import SERVICE_ACCOUNT, LocalOperator, OperatorError
 from sandbox.paths import REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
 from testing.live.account import Account
-from testing.live.audit_permissions import LACKING_PREFIX, Right, rendered
-from testing.live.states import FINALIZER, Cluster, States, brief, condition
-from testing.live.sweeps import ACCOUNT as SWEEPER
-from testing.live.sweeps import template
+from testing.live.cluster import Cluster
+from testing.live.kube_evidence import LACKING_PREFIX, Permission, rendered
+from testing.live.states import FINALIZER, States, brief, condition
+from testing.live.sweep_pods import ACCOUNT as SWEEPER
+from testing.live.sweep_pods import template
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator, bugs_told, installed
 
@@ -83,7 +84,7 @@ def granted(cluster: Cluster, untouched: str, account: str = SERVICE_ACCOUNT) ->
     return found
 
 
-def full_name(right: Right) -> str:
+def full_name(right: Permission) -> str:
     """`humangovstates.humangov.io/status`."""
     resource, slash, subresource = right.resource.partition("/")
     return f"{resource}.{right.group}{slash}{subresource}".replace(". ", " ").rstrip(".")
@@ -267,7 +268,7 @@ TAKEN_AWAY = [right for right in rendered() if right.group != "batch" or str(rig
 
 
 @pytest.mark.parametrize("right", TAKEN_AWAY, ids=str)
-def test_without_it_something_breaks_and_the_log_says_which_right_is_missing(right: Right, stage: Stage) -> None:
+def test_without_it_something_breaks_and_the_log_says_which_right_is_missing(right: Permission, stage: Stage) -> None:
     assert str(right) in BREAKS, "a new right: what breaks without it?"
     breaks, told = BREAKS[str(right)]
     take_away(stage.states, right)
@@ -291,7 +292,7 @@ def test_with_all_rights_a_state_of_which_no_status_tells_is_read_anew_and_let_g
     states.wait_gone("california")
 
 
-def take_away(states: States, right: Right) -> None:
+def take_away(states: States, right: Permission) -> None:
     """From the role of this namespace's operator; returns once the API server refuses it."""
     cluster, namespace = states.cluster, states.namespace
     name = SERVICE_ACCOUNT if right.role == "Role" else f"{SERVICE_ACCOUNT}-{namespace}"

@@ -16,8 +16,10 @@ import pytest
 import yaml
 
 from sandbox.paths import REPOSITORY
+from testing import kstatus
 from testing.live.account import Account
-from testing.live.states import Cluster, Resource, States, condition, is_ready, kstatus_problems
+from testing.live.cluster import Cluster
+from testing.live.states import Resource, States, condition, is_ready
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator, World
 
@@ -70,7 +72,7 @@ def test_every_version_of_a_state_from_apply_to_deletion_keeps_the_rules_of_ksta
     states.wait_gone(name)
     wait_for(lambda: versions(history)[-1][0] == "DELETED", what="the watch has seen the end")
     seen = versions(history)
-    assert [problem for _, version in seen for problem in kstatus_problems(version)] == []
+    assert [problem for _, version in seen for problem in kstatus.problems(version)] == []
     told = [condition(version, "Ready").get("reason") for _, version in seen]
     assert {"Suspended", "UpToDate", "TriggerDisabled", "NotOwned"} <= set(told)
     # Ready is never True for a generation that it is not about.

@@ -15,7 +15,7 @@ import yaml
 
 from sandbox import helm
 from sandbox.paths import REPOSITORY
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 
 CHART = REPOSITORY / "deploy" / "helm" / "humangov-operator"
 RELEASE = "humangov-operator"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from sandbox.paths import REPOSITORY
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 from tests.deploy.chart import NAMESPACE, Asked
 
 
@@ -27,7 +27,5 @@ def restricted(cluster: Cluster) -> Iterator[Asked]:
 @pytest.fixture(scope="module")
 def unrestricted(cluster: Cluster) -> Iterator[Asked]:
     """A namespace in which pods may use the node's network."""
-    name = f"{NAMESPACE}-{secrets.token_hex(3)}"
-    cluster.told("create", "namespace", name)
-    yield Asked(cluster, name)
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    with cluster.fresh_namespace(NAMESPACE) as name:
+        yield Asked(cluster, name)

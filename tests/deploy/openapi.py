@@ -9,7 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 
 KEEPS_UNKNOWN = "x-kubernetes-preserve-unknown-fields"
 NAMES_KINDS = "x-kubernetes-group-version-kind"

@@ -22,7 +22,7 @@ from humangov.manager.metrics import Metrics
 
 from deploy.render import values_table, variables
 from sandbox.paths import REPOSITORY
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 from tests.deploy.chart import (
     CHART,
     Asked,

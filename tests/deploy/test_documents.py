@@ -30,7 +30,7 @@ DOCUMENTS = sorted(
     [
         *(REPOSITORY / "docs").glob("*.md"),
         *(REPOSITORY / "deploy").rglob("*.md"),
-        *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")),
     ]
 )
 # A reason that is not written in the code, but taken from Lambda as it is: the states of a mapping that is on its way.
@@ -257,7 +257,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 @every_document
 def test_every_file_that_is_named_exists(path: Path) -> None:
-    top = "|".join(["operator", "deploy", "crds", "docs", "tests", "sandbox", "bench", "requirements"])
+    top = "|".join(["operator", "deploy", "crds", "docs", "tests", "testing", "sandbox", "bench", "requirements"])
     for name in re.findall(rf"(?<![\w./-])((?:{top})/[\w./-]*\w/?)(?![\w*<])", path.read_text()):
         if "<" not in name and "*" not in name:
             assert (REPOSITORY / name).exists(), name

@@ -24,9 +24,10 @@ from humangov.cleanup.references import FAILURES_PREFIX
 
 from sandbox import emulator
 from sandbox.paths import AWS_VENV
+from testing import iam
+from testing.iam import Context, Policy, allowed, listed, matches, trusted
 from testing.live.aws_evidence import KNOW_NO_RESOURCE
-from tests.deploy import iam
-from tests.deploy.iam import Context, Policy, allowed, listed, matches, trusted
+from tests.deploy import policies
 
 PARTITION, REGION, ACCOUNT, ELSEWHERE = "aws-us-gov", "us-gov-west-1", "123456789012", "999999999999"
 ISSUER = f"oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"
@@ -40,8 +41,8 @@ HANDED_OVER = {"iam:PassRole", "sts:AssumeRole"}
 CALLS = sorted((ACTIONS.keys() - NEEDS_NO_PERMISSION) | HANDED_OVER)
 MANAGED_POLICY_LIMIT = 6144  # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
-OPERATOR = iam.filled(iam.OPERATOR, **VALUES)
-BOUNDARY = iam.filled(iam.BOUNDARY, **VALUES)
+OPERATOR = policies.filled(policies.OPERATOR, **VALUES)
+BOUNDARY = policies.filled(policies.BOUNDARY, **VALUES)
 EVERYTHING: Policy = {"Statement": [{"Sid": "All", "Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
@@ -368,8 +369,8 @@ POD = {
     "aws:RequestTag/kubernetes-service-account": "humangov-operator",
 }  # fmt: skip
 EKS = {"Service": "pods.eks.amazonaws.com"}
-BY_TOKEN = iam.filled(iam.IRSA, **VALUES)
-BY_POD_IDENTITY = iam.filled(iam.POD_IDENTITY, **VALUES)
+BY_TOKEN = policies.filled(policies.IRSA, **VALUES)
+BY_POD_IDENTITY = policies.filled(policies.POD_IDENTITY, **VALUES)
 
 
 def test_by_irsa_the_operator_s_service_account_takes_the_role_on() -> None:
@@ -589,17 +590,17 @@ def test_no_action_has_a_wildcard_and_no_statement_repeats_one(policy: Policy) -
         assert named == sorted(set(named)), statement["Sid"]
 
 
-@pytest.mark.parametrize("path", [iam.OPERATOR, iam.BOUNDARY], ids=lambda path: str(path.stem))
+@pytest.mark.parametrize("path", [policies.OPERATOR, policies.BOUNDARY], ids=lambda path: str(path.stem))
 def test_the_policy_fits_into_one_managed_policy(path: Any) -> None:
     """In the partition, the region and with a boundary of the longest names."""
     longest = VALUES | {"Partition": "aws-us-gov", "Region": "ap-southeast-1", "Boundary": "x" * 64}
-    filled = iam.filled(path, **longest)
+    filled = policies.filled(path, **longest)
     assert len(json.dumps(filled, separators=(",", ":"))) <= MANAGED_POLICY_LIMIT
 
 
-@pytest.mark.parametrize("placeholder", sorted(iam.placeholders(iam.OPERATOR)))
+@pytest.mark.parametrize("placeholder", sorted(policies.placeholders(policies.OPERATOR)))
 def test_a_placeholder_that_is_left_in_grants_nothing(placeholder: str) -> None:
-    left = iam.filled(iam.OPERATOR, **VALUES | {placeholder: f"${{{placeholder}}}"})
+    left = policies.filled(policies.OPERATOR, **VALUES | {placeholder: f"${{{placeholder}}}"})
     hollow = [one for one in iam.statements(left) if f"${{{placeholder}}}" in json.dumps(one)]
     assert hollow
     for action in CALLS:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,11 +20,13 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from humangov.bundle import bundle
 
-from sandbox import emulator, ports
-from sandbox.paths import Layout
+from sandbox import emulator
+from testing import iam
+from testing.live.enforcing_aws import enforcing_aws
 from testing.live.waiting import wait_for
-from testing.reconciler.world import Sdk, World
-from tests.deploy import iam
+from testing.reconciler.sdk import Sdk
+from testing.reconciler.world import World
+from tests.deploy import policies
 
 ACCOUNT, REGION = emulator.ACCOUNT, emulator.REGION
 ISSUER = f"oidc.eks.{REGION}.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF"
@@ -66,33 +66,11 @@ class Principal:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Principal]:
     """An account of an AWS that enforces, in which our template was deployed and the application has its data."""
-    emulator.install(say=lambda _: None)
-    layout = Layout(root=tmp_path_factory.mktemp("enforcing"))
-    for folder in (layout.aws_data, layout.home, layout.temporary):
-        folder.mkdir(parents=True)
-    listening = ports.choose([emulator.PART])
-    log = layout.root / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            emulator.command(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=layout.root,
-            env={
-                "PATH": os.environ["PATH"], "HOME": str(layout.home), "TMPDIR": str(layout.temporary),
-                **emulator.environment(layout, port=listening[emulator.PART]), "AUTH": "true",
-            },
-        )  # fmt: skip
-    try:
-        wait_for(
-            lambda: process.poll() is not None or emulator.ready(listening), what="MiniStack answers", seconds=60.0,
-            seen=lambda: log.read_text()[-2000:],
-        )  # fmt: skip
-        assert process.poll() is None, log.read_text()
-        account = Principal(emulator.address(listening), ACCOUNT, emulator.SECRET)
+    with enforcing_aws(tmp_path_factory.mktemp("enforcing")) as url:
+        account = Principal(url, ACCOUNT, emulator.SECRET)
         deploy(account)
         furnish(account)
         yield account
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def deploy(account: Principal) -> None:
@@ -101,7 +79,7 @@ def deploy(account: Principal) -> None:
     cloudformation = account.client("cloudformation")
     cloudformation.create_stack(
         StackName="humangov-operator",
-        TemplateBody=(iam.FOLDER / "cloudformation" / "humangov-operator.yaml").read_text(),
+        TemplateBody=(policies.FOLDER / "cloudformation" / "humangov-operator.yaml").read_text(),
         Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
     )
@@ -291,7 +269,7 @@ def role(root: Principal, name: str, *, policy: iam.Policy, boundary: str | None
 def world(root: Principal, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """An operator in California, under its policy."""
     monkeypatch.setenv("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")
-    policy = as_far_as_judged(iam.filled(iam.OPERATOR, Partition="aws", Region=REGION, Account=ACCOUNT))
+    policy = as_far_as_judged(policies.filled(policies.OPERATOR, Partition="aws", Region=REGION, Account=ACCOUNT))
     with role(root, "operator", policy=policy) as who:
         world = World(sdk=Enforced(who), account=ACCOUNT, bundle=bundle())
         world.settings = replace(world.settings, permissions_boundary_arn=BOUNDARY)

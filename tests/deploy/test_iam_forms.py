@@ -25,15 +25,15 @@ from humangov.aws.policy import cleanup_policy, trust_policy
 
 from deploy.iam import render
 from sandbox.paths import REPOSITORY
-from tests.deploy import iam
-from tests.deploy.iam import Policy
+from testing.iam import Policy
+from tests.deploy import policies
 from tests.deploy.test_iam import KEY, NAMES, REGION, VALUES
 
-OF_THE_OPERATOR = [iam.OPERATOR, iam.BOUNDARY, iam.IRSA, iam.POD_IDENTITY]
-OF_THE_SWEEP = [iam.SWEEP, iam.SWEEP_IRSA, iam.SWEEP_POD_IDENTITY]
+OF_THE_OPERATOR = [policies.OPERATOR, policies.BOUNDARY, policies.IRSA, policies.POD_IDENTITY]
+OF_THE_SWEEP = [policies.SWEEP, policies.SWEEP_IRSA, policies.SWEEP_POD_IDENTITY]
 DOCUMENTS = [*OF_THE_OPERATOR, *OF_THE_SWEEP]
-README = iam.FOLDER / "README.md"
-TERRAFORM = iam.FOLDER / "terraform"
+README = policies.FOLDER / "README.md"
+TERRAFORM = policies.FOLDER / "terraform"
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.stem))
 
 
@@ -58,7 +58,7 @@ def test_the_readme_s_commands_fill_every_document_in() -> None:
     made = sorted(Path(done.stdout.strip()).iterdir())
     assert [path.name for path in made] == sorted(path.name for path in DOCUMENTS)
     for path in made:
-        assert json.loads(path.read_text()) == iam.filled(iam.FOLDER / path.name, **IN_THE_README)
+        assert json.loads(path.read_text()) == policies.filled(policies.FOLDER / path.name, **IN_THE_README)
         assert "${" not in path.read_text()
 
 
@@ -121,18 +121,23 @@ def text_of_the_module() -> str:
 def test_terraform_takes_the_documents_themselves_and_gives_each_placeholder_a_value() -> None:
     [local] = module()["locals"]
     given = {key for key in local["values"] if not key.startswith("__")}
-    assert given == set().union(*(iam.placeholders(path) for path in DOCUMENTS))
+    assert given == set().union(*(policies.placeholders(path) for path in DOCUMENTS))
     taken = re.findall(r'templatefile\("\$\{path\.module\}/\.\./([^"]+)", local\.values\)', text_of_the_module())
     trusts = re.findall(r'"([\w-]*trust-[\w-]+\.json)"', f"{local['trust']} {local['sweep_trust']}")
-    policies = [iam.BOUNDARY.name, iam.OPERATOR.name, iam.SWEEP.name]
-    assert sorted(taken) == ["${local.sweep_trust}", "${local.trust}", *policies]
-    assert sorted(trusts) == [iam.SWEEP_IRSA.name, iam.SWEEP_POD_IDENTITY.name, iam.IRSA.name, iam.POD_IDENTITY.name]
+    without_choice = [policies.BOUNDARY.name, policies.OPERATOR.name, policies.SWEEP.name]
+    assert sorted(taken) == ["${local.sweep_trust}", "${local.trust}", *without_choice]
+    assert sorted(trusts) == [
+        policies.SWEEP_IRSA.name,
+        policies.SWEEP_POD_IDENTITY.name,
+        policies.IRSA.name,
+        policies.POD_IDENTITY.name,
+    ]
 
 
 def test_terraform_s_defaults_are_the_readme_s() -> None:
     [local] = module()["locals"]
     variables = named("variable")
-    for placeholder, value in iam.DEFAULTS.items():
+    for placeholder, value in policies.DEFAULTS.items():
         name = local["values"][placeholder].removeprefix("${var.").removesuffix("}")
         assert variables[name]["default"].strip('"') == value
     assert "default" not in variables["region"]
@@ -189,28 +194,28 @@ def template() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("resource", "document", "path"),
     [
-        ("BoundaryPolicy", "PolicyDocument", iam.BOUNDARY),
-        ("OperatorPolicy", "PolicyDocument", iam.OPERATOR),
-        ("RoleByToken", "AssumeRolePolicyDocument", iam.IRSA),
-        ("RoleByPodIdentity", "AssumeRolePolicyDocument", iam.POD_IDENTITY),
-        ("SweepPolicy", "PolicyDocument", iam.SWEEP),
-        ("SweepRoleByToken", "AssumeRolePolicyDocument", iam.SWEEP_IRSA),
-        ("SweepRoleByPodIdentity", "AssumeRolePolicyDocument", iam.SWEEP_POD_IDENTITY),
+        ("BoundaryPolicy", "PolicyDocument", policies.BOUNDARY),
+        ("OperatorPolicy", "PolicyDocument", policies.OPERATOR),
+        ("RoleByToken", "AssumeRolePolicyDocument", policies.IRSA),
+        ("RoleByPodIdentity", "AssumeRolePolicyDocument", policies.POD_IDENTITY),
+        ("SweepPolicy", "PolicyDocument", policies.SWEEP),
+        ("SweepRoleByToken", "AssumeRolePolicyDocument", policies.SWEEP_IRSA),
+        ("SweepRoleByPodIdentity", "AssumeRolePolicyDocument", policies.SWEEP_POD_IDENTITY),
     ],
 )
 def test_the_template_s_documents_are_those_of_the_files(resource: str, document: str, path: Path) -> None:
     text = template()["Resources"][resource]["Properties"][document]
     pseudo = {"AWS::Partition": VALUES["Partition"], "AWS::AccountId": VALUES["Account"]}
-    for name, value in {**iam.DEFAULTS, **VALUES, **pseudo}.items():
+    for name, value in {**policies.DEFAULTS, **VALUES, **pseudo}.items():
         text = text.replace(f"${{{name}}}", value)
-    assert json.loads(text) == iam.filled(path, **VALUES)
+    assert json.loads(text) == policies.filled(path, **VALUES)
 
 
 def test_the_template_has_a_parameter_for_each_placeholder_with_the_readme_s_defaults() -> None:
     parameters = template()["Parameters"]
-    placeholders = set().union(*(iam.placeholders(path) for path in DOCUMENTS))
+    placeholders = set().union(*(policies.placeholders(path) for path in DOCUMENTS))
     assert placeholders - set(render.PSEUDO_PARAMETERS) <= set(parameters)
-    assert {name: parameters[name]["Default"] for name in iam.DEFAULTS} == iam.DEFAULTS
+    assert {name: parameters[name]["Default"] for name in policies.DEFAULTS} == policies.DEFAULTS
 
 
 def test_the_template_is_not_stale() -> None:
@@ -240,8 +245,8 @@ def told_of(policy: Policy, trust: Policy) -> list[str]:
     return [f"{found.rule.id} {found.message}" for found in lint(document, config=LINTED)]
 
 
-OPERATOR, BOUNDARY, BY_TOKEN, BY_POD_IDENTITY = (iam.filled(path, **VALUES) for path in OF_THE_OPERATOR)
-SWEEP, SWEEP_BY_TOKEN, SWEEP_BY_POD_IDENTITY = (iam.filled(path, **VALUES) for path in OF_THE_SWEEP)
+OPERATOR, BOUNDARY, BY_TOKEN, BY_POD_IDENTITY = (policies.filled(path, **VALUES) for path in OF_THE_OPERATOR)
+SWEEP, SWEEP_BY_TOKEN, SWEEP_BY_POD_IDENTITY = (policies.filled(path, **VALUES) for path in OF_THE_SWEEP)
 
 
 @pytest.mark.parametrize(

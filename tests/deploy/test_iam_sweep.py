@@ -10,8 +10,9 @@ import json
 
 import pytest
 
-from tests.deploy import iam
-from tests.deploy.iam import Context, Policy, allowed, listed, trusted
+from testing import iam
+from testing.iam import Context, Policy, allowed, listed, trusted
+from tests.deploy import policies
 from tests.deploy.test_iam import (
     ACCOUNT,
     CLUSTER,
@@ -33,7 +34,7 @@ from tests.deploy.test_iam import (
     services,
 )
 
-SWEEP = iam.filled(iam.SWEEP, **VALUES)
+SWEEP = policies.filled(policies.SWEEP, **VALUES)
 SEEN = {"s3:if-match": '"900150983cd24fb0d6963f7d28e17f72"'}
 LIST = f"{NAMES.bucket_arn}/.humangov/sweeps/2026-03-01T12-00-00Z-1.jsonl.gz"
 FAILED = f"{NAMES.bucket_arn}/aws/lambda/91eaeb7e/shardId-1/2026/03/01/x"
@@ -114,7 +115,9 @@ def test_the_operator_can_read_no_record_and_take_on_no_role(action: str) -> Non
 
 
 def test_the_sweep_s_role_is_taken_on_by_its_own_service_account_and_by_no_other() -> None:
-    irsa, pod_identity = (iam.filled(path, **VALUES) for path in (iam.SWEEP_IRSA, iam.SWEEP_POD_IDENTITY))
+    irsa, pod_identity = (
+        policies.filled(path, **VALUES) for path in (policies.SWEEP_IRSA, policies.SWEEP_POD_IDENTITY)
+    )
     federated = {"Federated": f"arn:{PARTITION}:iam::{ACCOUNT}:oidc-provider/{ISSUER}"}
     for account, expected in (("humangov-operator-sweep", True), ("humangov-operator", False)):
         by_token = {f"{ISSUER}:aud": "sts.amazonaws.com", f"{ISSUER}:sub": f"system:serviceaccount:humangov:{account}"}
@@ -169,9 +172,9 @@ def test_every_action_of_a_sweep_exists_in_aws_on_that_kind_of_resource() -> Non
                 assert any(fits(one, arn) for arn in formats), (action, formats)
 
 
-@pytest.mark.parametrize("placeholder", sorted(iam.placeholders(iam.SWEEP)))
+@pytest.mark.parametrize("placeholder", sorted(policies.placeholders(policies.SWEEP)))
 def test_a_placeholder_that_is_left_in_lets_a_sweep_do_nothing(placeholder: str) -> None:
-    left = iam.filled(iam.SWEEP, **VALUES | {placeholder: f"${{{placeholder}}}"})
+    left = policies.filled(policies.SWEEP, **VALUES | {placeholder: f"${{{placeholder}}}"})
     hollow = [one for one in iam.statements(left) if f"${{{placeholder}}}" in json.dumps(one)]
     assert hollow
     assert not any(iam.applies(one, *request) for one in hollow for request in NEEDED)

@@ -14,7 +14,6 @@ import secrets
 import shlex
 import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -31,7 +30,9 @@ from sandbox.handle import Sandbox
 from sandbox.paths import REPOSITORY, ROOT_VARIABLE
 from sandbox.serviceaccount import kubeconfig_for
 from testing.live.account import Account
-from testing.live.states import Cluster, States
+from testing.live.cluster import Cluster
+from testing.live.command import run_humangov
+from testing.live.states import States
 from testing.live.waiting import wait_for
 from tests.deploy.chart import CHART, Document, Values, render, run_helm
 
@@ -239,19 +240,17 @@ def test_a_second_release_in_the_cluster_leaves_to_the_first_what_there_is_once(
 @pytest.fixture
 def scoped(cluster: Cluster) -> Iterator[Release]:
     """A release that looks at its own namespace alone, and leaves the definition to the others."""
-    name = f"release-{secrets.token_hex(3)}"
-    cluster.told("create", "namespace", name)
-    made = Release(cluster, name, name)
-    made.install(
-        values={
-            "watchNamespaces": [name], "crds": {"install": False}, "rbac": {"aggregate": False},
-            "fullnameOverride": "humangov-operator", "clusterName": "a-cluster",
-        }
-    )  # fmt: skip
-    yield made
-    States(cluster, name).abandon()
-    made.helm("uninstall", "--no-hooks", "--ignore-not-found")
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    with cluster.fresh_namespace("release") as name:
+        made = Release(cluster, name, name)
+        made.install(
+            values={
+                "watchNamespaces": [name], "crds": {"install": False}, "rbac": {"aggregate": False},
+                "fullnameOverride": "humangov-operator", "clusterName": "a-cluster",
+            }
+        )  # fmt: skip
+        yield made
+        States(cluster, name).abandon()
+        made.helm("uninstall", "--no-hooks", "--ignore-not-found")
 
 
 class Kubelet:
@@ -280,15 +279,12 @@ class Kubelet:
             service_account=pod["spec"]["serviceAccountName"],
             path=self._folder / "kubeconfig",
         )
-        done = subprocess.run(
-            [sys.executable, "-m", "humangov.cli", *container["args"]],
-            env={
-                **{name: value for name, value in os.environ.items() if not name.startswith("HUMANGOV_")},
-                **{variable["name"]: variable["value"] for variable in container.get("env", ())},
-                "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator"),
-            },
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("HUMANGOV_")},
+            **{variable["name"]: variable["value"] for variable in container.get("env", ())},
+            "KUBECONFIG": str(kubeconfig),
+        }
+        done = run_humangov(*container["args"], environment=environment)
         self.printed = done.stdout + done.stderr
         phase = {"phase": "Failed" if done.returncode else "Succeeded"}
         self._release.cluster.told(
@@ -362,11 +358,8 @@ def test_the_check_tells_that_it_could_not_look(scoped: Release, tmp_path: Path)
     kubeconfig = kubeconfig_for(
         scoped.cluster.sandbox, namespace=scoped.namespace, service_account="default", path=tmp_path / "kubeconfig"
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "humangov.cli", "uninstall-check", "--namespace", scoped.namespace],
-        env={**os.environ, "KUBECONFIG": str(kubeconfig), "PYTHONPATH": str(REPOSITORY / "operator")},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    environment = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    done = run_humangov("uninstall-check", "--namespace", scoped.namespace, environment=environment)
     assert done.returncode == 1
     assert "is forbidden" in done.stderr
     assert "--no-hooks" in done.stderr

@@ -21,7 +21,8 @@ from sandbox.paths import REPOSITORY, ROOT_VARIABLE, Layout
 from sandbox.serviceaccount import kubeconfig_for
 from sandbox.state import load
 from testing.live.account import Account
-from testing.live.states import Cluster, States, is_ready
+from testing.live.cluster import Cluster
+from testing.live.states import States, is_ready
 from testing.live.waiting import wait_for
 from tests.conftest import Print
 

@@ -6,10 +6,9 @@ On the real API server and the emulated AWS (MiniStack).
 from __future__ import annotations
 
 import subprocess
-import sys
 
-from sandbox.paths import BUILD, REPOSITORY
 from testing.live.account import Account
+from testing.live.command import run_humangov
 from testing.live.states import States
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
@@ -19,17 +18,8 @@ CLUSTER = "collected"
 
 def collect(states: States, account: Account, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`humangov collect` with kubectl's rights and the account's."""
-    return subprocess.run(
-        [
-            sys.executable, "-m", "humangov.cli", "collect", "--cluster-name", CLUSTER, "-n", states.namespace,
-            *arguments,
-        ],
-        env={
-            **states.cluster.sandbox.environment(), **account.environment,
-            "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-        },
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    flags = ("--cluster-name", CLUSTER, "-n", states.namespace, *arguments)
+    return run_humangov("collect", *flags, environment={**states.cluster.sandbox.environment(), **account.environment})
 
 
 def reasons(states: States) -> list[str]:

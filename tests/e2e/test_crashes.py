@@ -17,9 +17,10 @@ import pytest
 
 from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder
+from testing import kstatus
 from testing.live.account import Account
-from testing.live.faults import AtWrite, Hang
-from testing.live.states import FINALIZER, States, kstatus_problems
+from testing.live.aws_faults import AtWrite, Hang
+from testing.live.states import FINALIZER, States
 from tests.conftest import Print, StartOperator
 
 TEN = [f"state-{number}" for number in range(10)]
@@ -88,7 +89,7 @@ def test_told_to_stop_it_ends_its_passes_and_leaves_no_half_status(
     assert running.process.wait(20) == 0
     measured(f"SIGTERM with passes under way → exit 0: {time.monotonic() - started:.1f} s")
     found = states.all()
-    assert [problem for one in found for problem in kstatus_problems(one)] == []
+    assert [problem for one in found for problem in kstatus.problems(one)] == []
     for one in found:
         if one.get("status"):
             assert one["status"].keys() >= {"aws", "conditions", "observedGeneration", "functionName"}
@@ -116,4 +117,4 @@ def test_told_to_stop_while_aws_does_not_answer_it_abandons_the_pass_and_exits_w
     measured(f"SIGTERM while AWS hangs → exit {code}: {took:.1f} s")
     assert code == 0
     assert took < 23, "20 s of grace, and a moment to end"
-    assert kstatus_problems(states.get("california") or {}) == []
+    assert kstatus.problems(states.get("california") or {}) == []

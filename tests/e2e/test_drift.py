@@ -6,9 +6,7 @@ is shown by tests/unit and tests/aws; here one change of each kind goes the whol
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 
 from testing.live.states import condition
 from testing.live.waiting import wait_for
+from testing.zips import zipped
 from tests.conftest import World
 
 Act = Callable[[World], Any]
@@ -44,10 +43,8 @@ def mapping(world: World) -> Mapping[str, Any]:
 
 
 def other_code(world: World) -> None:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("cleanup/handler.py", "def handle(event, context): return {}")
-    world.account.client("lambda").update_function_code(FunctionName=function_name(world), ZipFile=buffer.getvalue())
+    code = zipped("cleanup/handler.py", "def handle(event, context): return {}")
+    world.account.client("lambda").update_function_code(FunctionName=function_name(world), ZipFile=code)
 
 
 def policy(world: World) -> tuple[str, Any]:

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 from testing.live.account import OWNER_TAG, Account
-from testing.live.states import Cluster, States
+from testing.live.cluster import Cluster
+from testing.live.states import States
 from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator, World
 

@@ -10,7 +10,7 @@ import time
 
 from sandbox.recorder import Recorder
 from testing.live.account import Account
-from testing.live.faults import Refuse
+from testing.live.aws_faults import Refuse
 from testing.live.states import States, condition, is_ready
 from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator

@@ -14,7 +14,8 @@ from sandbox import local_operator
 from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder
 from testing.live.account import Account
-from testing.live.states import Cluster, States
+from testing.live.cluster import Cluster
+from testing.live.states import States
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
 

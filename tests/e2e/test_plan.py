@@ -6,17 +6,17 @@ On the real API server and the emulated AWS (MiniStack) behind the recording pro
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sandbox.paths import BUILD, REPOSITORY
 from sandbox.recorder import Recorder
 from testing.live.account import Account
-from testing.live.states import Cluster, Resource
+from testing.live.cluster import Cluster
+from testing.live.command import run_humangov
+from testing.live.states import Resource
 from testing.live.waiting import wait_for
 from tests.conftest import World
 
@@ -29,15 +29,7 @@ def plan(cluster: Cluster, tmp_path: Path) -> Plan:
         manifest = tmp_path / "manifest.yaml"
         manifest.write_text(text)
         environment = {**cluster.sandbox.environment(), **account.environment, **variables}
-        return subprocess.run(
-            [sys.executable, "-m", "humangov.cli", "plan", "-f", str(manifest)],
-            env={
-                **environment,
-                "PYTHONPATH": str(REPOSITORY / "operator"),
-                "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-            },
-            capture_output=True, text=True, check=False, cwd=tmp_path,
-        )  # fmt: skip
+        return run_humangov("plan", "-f", str(manifest), environment=environment, folder=tmp_path)
 
     return run
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
-from sandbox.paths import BUILD, REPOSITORY
 from testing.event_source import destination
 from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime import stream_events
 from testing.lambda_runtime.stream_events import employee
-from testing.live.states import Cluster, condition
+from testing.live.cluster import Cluster
+from testing.live.command import run_humangov
+from testing.live.states import condition
 from testing.live.waiting import wait_for
 from tests.conftest import World
 
@@ -32,17 +33,7 @@ Humangov = Callable[..., "subprocess.CompletedProcess[str]"]
 def humangov(cluster: Cluster, world: World) -> Humangov:
     """The CLI, with kubectl's rights and the account's."""
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "humangov.cli", *arguments],
-            env={
-                **cluster.sandbox.environment(), **world.account.environment,
-                "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-            },
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
-
-    return run
+    return partial(run_humangov, environment={**cluster.sandbox.environment(), **world.account.environment})
 
 
 def give_up(world: World, one: str, pdf: str) -> None:

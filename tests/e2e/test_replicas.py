@@ -32,8 +32,9 @@ from sandbox.local_operator import LocalOperator
 from sandbox.proxy import Handler, Layer, Request, Response
 from sandbox.recorder import Recorder
 from testing.live.account import Account
-from testing.live.faults import AtWrite
-from testing.live.states import Audit, States
+from testing.live.audit_log import Audit
+from testing.live.aws_faults import AtWrite
+from testing.live.states import States
 from testing.live.waiting import wait_for
 from tests.conftest import Print, bugs_told
 

@@ -9,8 +9,9 @@ import json
 from typing import Any
 
 from testing.live.account import Account
-from testing.live.states import Audit, States
-from testing.live.sweeps import ACCOUNT, template
+from testing.live.audit_log import Audit
+from testing.live.states import States
+from testing.live.sweep_pods import ACCOUNT, template
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
 

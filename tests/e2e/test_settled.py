@@ -18,7 +18,8 @@ from sandbox import ports
 from sandbox.local_operator import LocalOperator
 from sandbox.recorder import Recorder, by_operation
 from testing.live.account import Account
-from testing.live.states import Audit, States, condition
+from testing.live.audit_log import Audit
+from testing.live.states import States, condition
 from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator
 

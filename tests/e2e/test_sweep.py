@@ -17,8 +17,9 @@ import pytest
 
 from sandbox.proxy import Proxy
 from testing.live.account import Account
+from testing.live.aws_faults import LaterLayer
 from testing.live.states import States, condition
-from testing.live.sweeps import ACCOUNT, LaterLayer, Pods, template
+from testing.live.sweep_pods import ACCOUNT, Pods, template
 from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator
 

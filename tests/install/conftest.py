@@ -23,7 +23,9 @@ from sandbox.node import packages
 from sandbox.paths import BUILD, ROOT_VARIABLE, Layout
 from sandbox.release import NAME, Release, values_on_node
 from testing.live.account import Account
-from testing.live.states import Audit, Cluster, States
+from testing.live.audit_log import Audit
+from testing.live.cluster import Cluster
+from testing.live.states import States
 from testing.live.waiting import wait_for
 
 

@@ -22,7 +22,8 @@ from sandbox.handle import Sandbox
 from sandbox.paths import REPOSITORY
 from sandbox.release import Release
 from testing.live.account import Account
-from testing.live.states import Cluster, States
+from testing.live.cluster import Cluster
+from testing.live.states import States
 from testing.live.waiting import wait_for
 
 DOCUMENT = REPOSITORY / "docs" / "install.md"

@@ -16,7 +16,7 @@ from sandbox.images import Builder
 from sandbox.node import cgroups, containerd, kubelet, packages, remains
 from sandbox.paths import ROOT_VARIABLE, Layout
 from sandbox.state import load
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
 from testing.live.waiting import wait_for
 
 POD = """

@@ -20,7 +20,9 @@ from sandbox.proxy import Handler, Request, Response
 from sandbox.recorder import Recorder
 from sandbox.release import HelmError, Release, role_arn
 from testing.live.account import Account
-from testing.live.states import Audit, Cluster, States, condition
+from testing.live.audit_log import Audit
+from testing.live.cluster import Cluster
+from testing.live.states import States, condition
 from testing.live.waiting import wait_for
 from tests.conftest import Print
 from tests.install.conftest import Install, wait_erased, with_environment, with_values

@@ -18,7 +18,9 @@ from sandbox import local_operator
 from sandbox.handle import Sandbox
 from sandbox.release import CHART, NAME, HelmError, Release
 from testing.live.account import Account
-from testing.live.states import Audit, Cluster, States
+from testing.live.audit_log import Audit
+from testing.live.cluster import Cluster
+from testing.live.states import States
 from testing.live.waiting import wait_for
 from tests.install.conftest import Install, wait_erased, with_values
 

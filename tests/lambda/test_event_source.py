@@ -17,16 +17,17 @@ import pytest
 from humangov.aws import trigger as trigger_of
 from humangov.aws.policy import cleanup_policy
 
+from testing import samples
 from testing.event_source import destination, mapping, permissions
 from testing.event_source.answers import Answer, number_of
+from testing.event_source.clock import StillClock
 from testing.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
 from testing.event_source.functions import under_lambda
 from testing.event_source.mapping import trigger
-from testing.event_source.source import SHARD, Clock, EventSource, ThrottledError, redeliver
+from testing.event_source.source import SHARD, EventSource, ThrottledError, redeliver
 from testing.event_source.story import our_settings
 from testing.lambda_runtime.runtime_api import TIMED_OUT
 from testing.lambda_runtime.stream_events import Event, batch, employee, insert, modify, remove
-from tests.unit import make
 
 from .conftest import Answer as HttpAnswer
 from .conftest import Call, Fault, Forward, World, always, xml_error
@@ -41,7 +42,7 @@ Settings = Mapping[str, Any]
 class Function:
     """Remembers what it was sent, as record IDs, and answers as it is told."""
 
-    def __init__(self, answer: Callable[[list[str], Event], Answer], clock: Clock) -> None:
+    def __init__(self, answer: Callable[[list[str], Event], Answer], clock: StillClock) -> None:
         self._answer, self._clock = answer, clock
         self.sent: list[list[str]] = []
         self.times: list[float] = []
@@ -57,7 +58,7 @@ class Line:
     """An event source with a function of a few lines behind it."""
 
     def __init__(self, settings: Settings, answer: Callable[[list[str], Event], Answer], **more: Any) -> None:
-        self.clock = Clock()
+        self.clock = StillClock()
         self.begun = self.clock.now
         self.function = Function(answer, self.clock)
         self.stored: dict[str, bytes] = {}
@@ -411,11 +412,11 @@ def test_an_invocation_record_holds_the_event_that_a_redrive_sends() -> None:
 
 
 def generated_policy() -> dict[str, Any]:
-    return cleanup_policy(make.names(), table_key_arn=None)
+    return cleanup_policy(samples.names(), table_key_arn=None)
 
 
 def the_stream() -> str:
-    return f"{make.names().table_arn}/stream/2026-01-01T00:00:00.000"
+    return f"{samples.names().table_arn}/stream/2026-01-01T00:00:00.000"
 
 
 def test_the_generated_role_lets_lambda_read_the_stream() -> None:
@@ -429,7 +430,9 @@ def test_without_any_one_of_the_four_stream_rights_lambda_refuses_the_mapping(ac
         if isinstance(statement["Action"], list):
             statement["Action"] = [one for one in statement["Action"] if one != f"dynamodb:{action}"]
 
-    with pytest.raises(permissions.NoRightsError, match=f"Please ensure the role can perform .* Missing: {action}$"):
+    with pytest.raises(
+        permissions.NoPermissionError, match=f"Please ensure the role can perform .* Missing: {action}$"
+    ):
         permissions.check_stream(policy, stream_arn=the_stream())
 
 
@@ -437,7 +440,7 @@ def test_the_generated_role_cannot_read_another_tables_stream() -> None:
     another = the_stream().replace("table/", "table/another-")
 
     with pytest.raises(
-        permissions.NoRightsError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
+        permissions.NoPermissionError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
     ):
         permissions.check_stream(generated_policy(), stream_arn=another)
 
@@ -446,7 +449,7 @@ def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
     policy = generated_policy()
     policy["Statement"].append({"Effect": "Deny", "Action": "dynamodb:GetRecords", "Resource": "*"})
 
-    with pytest.raises(permissions.NoRightsError, match=r"Missing: GetRecords$"):
+    with pytest.raises(permissions.NoPermissionError, match=r"Missing: GetRecords$"):
         permissions.check_stream(policy, stream_arn=the_stream())
 
 
@@ -460,14 +463,14 @@ def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
 def test_a_destination_needs_the_right_to_write_and_to_list(statement: dict[str, str], missing: str) -> None:
     policy = {"Statement": [{"Effect": "Allow", **statement}]}
 
-    with pytest.raises(permissions.NoRightsError, match=missing):
+    with pytest.raises(permissions.NoPermissionError, match=missing):
         permissions.check_destination(policy, bucket="files", uuid="1")
 
 
 def test_the_generated_role_lets_lambda_write_failures_to_the_tenants_bucket_and_to_no_other() -> None:
-    permissions.check_destination(generated_policy(), bucket=make.names().tenant.bucket.name, uuid="1")
+    permissions.check_destination(generated_policy(), bucket=samples.names().tenant.bucket.name, uuid="1")
 
-    with pytest.raises(permissions.NoRightsError):
+    with pytest.raises(permissions.NoPermissionError):
         permissions.check_destination(generated_policy(), bucket="another", uuid="1")
 
 
@@ -476,18 +479,18 @@ def test_without_either_statement_lambda_could_not_write_failures(sid: str) -> N
     policy = generated_policy()
     kept = [one for one in policy["Statement"] if one["Sid"] != sid]
 
-    with pytest.raises(permissions.NoRightsError):
-        permissions.check_destination(policy | {"Statement": kept}, bucket=make.names().tenant.bucket.name, uuid="1")
+    with pytest.raises(permissions.NoPermissionError):
+        permissions.check_destination(policy | {"Statement": kept}, bucket=samples.names().tenant.bucket.name, uuid="1")
 
 
 def test_failures_go_to_the_bucket_that_the_manifest_names_and_the_role_may_write_there_alone() -> None:
-    names = make.names(failures={"bucket": "all-failures"})
-    settings = trigger_of.desired(names, make.context(), table=None).configuration
+    names = samples.names(failures={"bucket": "all-failures"})
+    settings = trigger_of.desired(names, samples.context(), table=None).configuration
     policy = cleanup_policy(names, table_key_arn=None)
 
     assert mapping.trigger(settings, stream_arn=the_stream()).failures_bucket == "all-failures"
     permissions.check_destination(policy, bucket="all-failures", uuid="1")
-    with pytest.raises(permissions.NoRightsError):
+    with pytest.raises(permissions.NoPermissionError):
         permissions.check_destination(policy, bucket=names.tenant.bucket.name, uuid="1")
 
 
@@ -501,7 +504,7 @@ class Tenant:
         self, world: World, *, settings: Settings | None = None, timeout_ms: int = 300_000, **more: Any
     ) -> None:
         self.world = world
-        self.clock = Clock(now=time.time())
+        self.clock = StillClock(now=time.time())
         self.invoke = under_lambda(world.function, timeout_ms=timeout_ms)
         self.source = EventSource(
             trigger(settings or our_settings(), stream_arn=STREAM),
@@ -618,6 +621,7 @@ def test_a_function_killed_at_its_deadline_is_started_anew_and_its_batch_comes_a
     first, *others = tenant.source.invocations
     assert world.function.starts == starts + 1
     assert first.answer == Answer(error="Unhandled")
+    assert others, "the batch is brought again"
     assert all(one.answer.result == {"batchItemFailures": []} for one in others)
     assert tenant.files == set()
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -29,14 +27,13 @@ from humangov.aws.receipt_log import NoReceiptError
 from humangov.bundle import bundle
 from humangov.redrive.redrive import Summary, redrive
 
-from sandbox import emulator, ports
-from sandbox.paths import Layout
+from sandbox import emulator
 from testing.event_source import destination
 from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, failures, remove
-from testing.live.waiting import wait_for
+from testing.live.enforcing_aws import enforcing_aws
 
 TABLE, BUCKET, PREFIX = "california", "california-files", "people/"
 LATE = 1200
@@ -98,22 +95,8 @@ class Enforcing:
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enforcing]:
-    emulator.install(say=lambda _: None)
-    layout = Layout(root=tmp_path_factory.mktemp("enforcing"))
-    for folder in (layout.aws_data, layout.home, layout.temporary):
-        folder.mkdir(parents=True)
-    listening = ports.choose([emulator.PART])
-    process = subprocess.Popen(
-        emulator.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        cwd=layout.root,
-        env={
-            "PATH": os.environ["PATH"], "HOME": str(layout.home), "TMPDIR": str(layout.temporary),
-            **emulator.environment(layout, port=listening[emulator.PART]), "AUTH": "true",
-        },
-    )  # fmt: skip
-    try:
-        wait_for(lambda: emulator.ready(listening), what="MiniStack answers", seconds=60.0)
-        account = Enforcing(emulator.address(listening), tmp_path_factory.mktemp("functions"))
+    with enforcing_aws(tmp_path_factory.mktemp("enforcing")) as url:
+        account = Enforcing(url, tmp_path_factory.mktemp("functions"))
         for state in ("california", "florida"):
             account.client("dynamodb").create_table(
                 TableName=state, BillingMode="PAY_PER_REQUEST",
@@ -122,9 +105,6 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enforcing]:
             )  # fmt: skip
             account.client("s3").create_bucket(Bucket=f"{state}-files", ObjectLockEnabledForBucket=True)
         yield account
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def folder(aws: Enforcing) -> Path:

@@ -13,7 +13,8 @@ from humangov.aws.data_plane import AwsClients
 from humangov.final_read.final_read import LastLook, last_look
 
 from testing.lambda_runtime.stream_events import employee
-from testing.sweep_world import START, World, clients
+from testing.sweep.tenant_data import START
+from testing.sweep.world import World, clients
 
 SINCE = datetime.fromtimestamp(START - 900, UTC)
 NOW = datetime.fromtimestamp(START - 60, UTC)

@@ -26,8 +26,10 @@ from humangov.sweep.progress import FailedError, StoppedError, s3_time
 from humangov.sweep.safety_checks import Brake, Facts, brakes
 from humangov.sweep.scratch_db import Scratch
 
-from testing.sweep_world import DAY, HOUR, World, clients
-from tests.unit import make
+from testing import samples
+from testing.sweep.reply import Reply
+from testing.sweep.tenant_data import DAY, HOUR, TenantData
+from testing.sweep.world import World, clients
 
 FILES = 60
 
@@ -35,7 +37,7 @@ FILES = 60
 def staffed(*, sweep: dict[str, Any] | None = None, prefix: str = "", **more: Any) -> World:
     """Sixty employees with a file each, three days old, and one orphan."""
     spec: dict[str, Any] = {"sweep": {"mode": "Delete", **(sweep or {})}}
-    world = World(names=make.names(bucket={"name": "files", "keyPrefix": prefix}, **spec), **more)
+    world = World(names=samples.names(bucket={"name": "files", "keyPrefix": prefix}, **spec), **more)
     for number in range(FILES):
         world.upload(f"{number}.pdf", age=3 * DAY)
         world.hire(str(number), f"{number}.pdf")
@@ -61,7 +63,7 @@ def half_invisible(world: World, share: float) -> None:
 
 def report_by_default() -> World:
     world = staffed()
-    world.names = make.names(bucket={"name": "files"})
+    world.names = samples.names(bucket={"name": "files"})
     half_invisible(world, 0.1)
     twice(world)
     return world
@@ -145,7 +147,7 @@ def too_many_orphans() -> World:
 
 def overlap() -> World:
     world = staffed()
-    other = make.names(of=make.tenant("florida", bucket={"name": "files", "keyPrefix": "florida/"}))
+    other = samples.names(of=samples.tenant("florida", bucket={"name": "files", "keyPrefix": "florida/"}))
     world.upload("florida/1.pdf", age=3 * DAY)
     world.needed.add("florida/1.pdf")
     ours, world.names = world.names, other
@@ -158,7 +160,7 @@ def overlap() -> World:
 
 def owner_claim() -> World:
     world = staffed(sweep={"maximumOrphanPercent": 100})
-    other = make.names(of=make.tenant("florida", bucket={"name": "files"}))
+    other = samples.names(of=samples.tenant("florida", bucket={"name": "files"}))
     with world.behind(clients()) as sdk:
         bucket_claim.claim(sdk.patient_s3, other, write=True)
     world.upload("florida.pdf", age=3 * DAY)
@@ -281,17 +283,17 @@ def without(name: str) -> Callable[[pytest.MonkeyPatch], None]:
 
 
 def _cut(world: World, drop: int = 0) -> None:
-    whole = world._Scan
+    whole = world.operations["Scan"]
 
-    def scan_reply(params: Any) -> Any:
-        reply = whole(params)
+    def cut(data: TenantData, params: Any) -> Reply:
+        reply = whole(data, params)
         if drop:
             reply.answer["Items"] = reply.answer["Items"][drop:]
         else:
             reply.answer.pop("LastEvaluatedKey", None)
         return reply
 
-    world._Scan = scan_reply  # type: ignore[method-assign]
+    world.operations["Scan"] = cut
 
 
 def _always_delete(patch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from humangov.api.spec import Tenant
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.make import tenant
+from testing.samples import tenant
 
 ANY = AllowedNames.only("humangov")
 TABLE = {"name": "the-table"}

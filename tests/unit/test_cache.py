@@ -8,7 +8,7 @@ from humangov.api.conditions import Finding
 from humangov.kube.client import Resource
 from humangov.reconcile.cache import ReconcilerMemory, Store, key_of
 
-from tests.unit.make import resource
+from testing.samples import resource
 
 
 def form(version: int, *, uid: str = "u", **spec: Any) -> Resource:

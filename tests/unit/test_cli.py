@@ -18,7 +18,7 @@ from humangov.manager.manager import RunSettings
 from humangov.reconcile.plan import PlanError
 from humangov.reconcile.settings import Settings
 
-from tests.unit.make import resource
+from testing.samples import resource
 
 Started = list[tuple[Settings, RunSettings]]
 

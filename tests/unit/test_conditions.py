@@ -22,7 +22,7 @@ from humangov.api.times import timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.make import NOW
+from testing.samples import NOW
 
 WORDS = st.sampled_from(["InStep", "Enabled", "Pending", "Retrying", "WaitingForParts", "AccessDenied"])
 TEXTS = st.sampled_from(["a", "b", "c"])

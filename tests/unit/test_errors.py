@@ -19,7 +19,7 @@ from humangov.aws import errors
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError, Meaning
 
-from tests.unit.make import NOW
+from testing.samples import NOW
 
 MAPPING_EXISTS = (
     'The event source arn (" arn:x ") and function (" f ") provided mapping already exists. Please update or delete '

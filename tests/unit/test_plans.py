@@ -23,7 +23,7 @@ from humangov.bundle import Bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.make import LABEL, MINE, NOW, OWNER, THEIRS, context, names
+from testing.samples import LABEL, MINE, NOW, OWNER, THEIRS, context, names
 
 CODE = Bundle(zip=b"zip", code_sha256="sha", handler="h.h")
 STREAM_ARN = f"arn:aws:dynamodb:us-east-1:123456789012:table/humangov-california-dynamodb/stream/{LABEL}"

@@ -14,7 +14,7 @@ from humangov.api.spec import InvalidSpecError, Tenant, parse, seconds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.make import names, resource, tenant
+from testing.samples import names, resource, tenant
 
 CRD = Path(__file__).parents[2] / "crds" / "humangovstates.yaml"
 

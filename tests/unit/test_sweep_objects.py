@@ -12,7 +12,7 @@ from humangov.api.spec import Tenant
 from humangov.cli.main import load
 from humangov.reconcile import sweep_objects
 
-from tests.unit.make import NOW, OWNER, tenant
+from testing.samples import NOW, OWNER, tenant
 
 TEMPLATE = {
     "metadata": {"labels": {"team": "records", "humangov.io/name": "another"}},

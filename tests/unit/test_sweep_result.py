@@ -16,7 +16,7 @@ from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import Kept
 from humangov.sweep.safety_checks import Brake
 
-from tests.unit import make
+from testing import samples
 
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 BRAKE = Brake(name="TooManyOrphans", message="30 of 100 files", approval=True)
@@ -55,7 +55,7 @@ def test_one_word_and_an_exit_code_for_what_became_of_it(of: Summary, word: str,
 
 def test_what_failed_is_told_as_such_whatever_was_found_and_old_numbers_stay() -> None:
     before = {"orphans": 7, "listed": 9}
-    fields = told.status(summary(), make.names(), word="Failed", trouble="no such table", now=NOW, before=before)
+    fields = told.status(summary(), samples.names(), word="Failed", trouble="no such table", now=NOW, before=before)
     assert (fields["result"], fields["message"], fields["orphans"], fields["listed"]) == (
         "Failed",
         "no such table",
@@ -67,7 +67,7 @@ def test_what_failed_is_told_as_such_whatever_was_found_and_old_numbers_stay() -
 
 def test_the_status_counts_what_is_left() -> None:
     found = summary(erased=erased(erased=20, absent=1, kept_newer=2, failed_SlowDown=7), confirmed=30)
-    fields = told.status(found, make.names(), word="Erased", trouble=None, now=NOW, before={})
+    fields = told.status(found, samples.names(), word="Erased", trouble=None, now=NOW, before={})
     assert {name: fields[name] for name in ("orphans", "erased", "kept", "failed", "listed", "live")} == {
         "orphans": 9, "erased": 20, "kept": 2, "failed": 7, "listed": 100, "live": 70,
     }  # fmt: skip
@@ -90,7 +90,7 @@ def test_the_next_run_is_told_in_utc_where_it_can_be_told(options: Sweep, expect
 def test_a_brake_says_how_a_person_lets_the_list_go() -> None:
     kept = Kept(key=".humangov/sweeps/x", sha256="ab" * 32, head=None)  # type: ignore[arg-type]
     found = summary(brakes=[BRAKE], manifest=kept)
-    message = told.message(found, make.names(), trouble=None)
+    message = told.message(found, samples.names(), trouble=None)
     assert "nothing was erased: 30 of 100 files" in message
     assert f"humangov.io/approve-sweep={'ab' * 32}" in message
 
@@ -100,7 +100,7 @@ def test_the_table_has_every_number_the_largest_and_where_the_list_is() -> None:
     largest = [Stored("big.pdf", '"1"', 2 * 2**20, int(NOW.timestamp()))]
     lines = told.lines(
         summary(manifest=kept, largest=largest, erased=erased(failed_SlowDown=3)),
-        make.names(),
+        samples.names(),
         word="Erased",
         trouble=None,
     )

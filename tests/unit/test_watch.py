@@ -31,7 +31,7 @@ from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.settings import Settings
 from kubernetes.aio.client.exceptions import ApiException
 
-from tests.unit.make import resource
+from testing.samples import resource
 
 KEY = "humangov/california"
 CLEANUP = "humangov.io/cleanup"

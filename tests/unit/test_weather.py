@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import io
 import itertools
 import json
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +20,7 @@ from sandbox.weather import FORECASTS, Forecast, Weather, under_boto3
 from sandbox.weather.calls import Call
 from sandbox.weather.in_process import _Raw
 from sandbox.weather.model import LOST, Decision, RecordingError
+from testing.zips import zipped
 
 STREAM = "arn:aws:dynamodb:us-east-1:1:table/t/stream/2026-11-23T00:00:00.000"
 FUNCTION = "arn:aws:lambda:us-east-1:1:function:f"
@@ -29,11 +28,8 @@ ROLE = "arn:aws:iam::1:role/humangov/r"
 STRICT = Forecast(name="strict", strict=True)
 
 
-def zipped() -> str:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr("index.py", "def handler(*_): ...")
-    return base64.b64encode(content.getvalue()).decode()
+def packed() -> str:
+    return base64.b64encode(zipped("index.py", "def handler(*_): ...")).decode()
 
 
 def call(operation: str, target: str = "t", *, account: str = "1", **parameters: Any) -> Call:
@@ -99,7 +95,7 @@ def test_a_recording_holds_what_depended_on_the_clock() -> None:
     young = Forecast(name="breezy", role_seconds=10, strict=True)
     under = weather(young, lines=lines)
     made(under, call("iam:CreateRole", "r"), at=0.0)
-    create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": zipped()})
+    create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": packed()})
     _, code, _ = refused(under, create, at=1.0)
     again = Weather.replay(lines)
     made(again, call("iam:CreateRole", "r"), at=0.0)
@@ -153,7 +149,7 @@ def test_only_the_answers_of_writes_are_lost() -> None:
 
 def test_lambda_cannot_assume_a_role_that_is_young_and_says_so_in_its_words() -> None:
     under = weather(Forecast(name="young", role_seconds=10, strict=True))
-    create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": zipped()})
+    create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": packed()})
     made(under, call("iam:CreateRole", "r"), at=100.0)
     text = "The role defined for the function cannot be assumed by Lambda."
     assert refused(under, create, at=104.9) == (400, "InvalidParameterValueException", text)
@@ -174,7 +170,7 @@ def test_a_mapping_waits_for_the_roles_policy() -> None:
 def test_a_function_is_pending_then_active_in_progress_then_successful_and_refuses_updates_meanwhile() -> None:
     under = weather(Forecast(name="slow", pending_seconds=10, updating_seconds=10, strict=True))
     active = {"FunctionName": "f", "State": "Active", "LastUpdateStatus": "Successful", "Role": ROLE}
-    create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": zipped()})
+    create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": packed()})
     assert made(under, create, active, at=0.0)["State"] == "Pending"
     look, update = call("lambda:GetFunction", "f"), call("lambda:UpdateFunctionConfiguration", "f", Timeout=3)
     pending = made(under, look, {"Configuration": active}, at=4.9)["Configuration"]
@@ -187,7 +183,7 @@ def test_a_function_is_pending_then_active_in_progress_then_successful_and_refus
     assert (
         made(under, call("lambda:GetFunctionConfiguration", "f"), active, at=21.0)["LastUpdateStatus"] == "InProgress"
     )
-    status, code, text = refused(under, call("lambda:UpdateFunctionCode", "f", ZipFile=zipped()), at=21.0)
+    status, code, text = refused(under, call("lambda:UpdateFunctionCode", "f", ZipFile=packed()), at=21.0)
     assert (status, code) == (409, "ResourceConflictException")
     assert text == "The operation cannot be performed at this time. An update is in progress for resource: f"
     made(under, call("lambda:DeleteFunction", "f"), at=21.0)
@@ -271,7 +267,7 @@ def test_what_aws_takes_passes_the_same_checks() -> None:
     under = weather(STRICT)
     for what in (
         call("logs:PutRetentionPolicy", retentionInDays=400),
-        call("lambda:UpdateFunctionCode", ZipFile=zipped()),
+        call("lambda:UpdateFunctionCode", ZipFile=packed()),
         call("s3:DeleteObjects", objects=1000),
     ):
         made(under, what, at=0.0)
@@ -361,7 +357,7 @@ def test_a_lost_answers_effect_takes_place() -> None:
 def test_an_altered_answer_is_one_that_boto3_reads() -> None:
     active = json.dumps({"FunctionName": "f", "State": "Active", "Role": ROLE}).encode()
     client, _, slept = under(Forecast(name="slow", pending_seconds=60, delay_ms=100), "lambda", body=active)
-    code = {"ZipFile": base64.b64decode(zipped())}
+    code = {"ZipFile": base64.b64decode(packed())}
     answer = client.create_function(FunctionName="f", Role=ROLE, Code=code, Runtime="python3.13", Handler="a.b")
     assert answer["State"] == "Pending"
     assert 0 < max(slept) <= 0.1

@@ -13,7 +13,7 @@ import yaml
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.paths import REPOSITORY, Layout
 
-# Namespaces in which tests take rights away, or ask for what the operator has no right to.
+# Namespaces in which tests take permissions away, or ask for what the operator may not do.
 LACKING_PREFIX = "lacking"
 
 Document = Mapping[str, Any]
@@ -24,7 +24,7 @@ class LogError(Exception):
 
 
 @dataclass(frozen=True, order=True)
-class Right:
+class Permission:
     """One verb on one resource, as one rule of a role grants it."""
 
     verb: str
@@ -42,8 +42,8 @@ class Right:
         return f"{self.verb} {self.resource}"
 
 
-def rights(documents: Iterable[Document]) -> list[Right]:
-    """Every right that a role bound to the operator's service account grants."""
+def permissions(documents: Iterable[Document]) -> list[Permission]:
+    """Every permission that a role bound to the operator's service account grants."""
     documents = list(documents)
     bound = {
         (document["roleRef"]["kind"], document["roleRef"]["name"])
@@ -52,7 +52,7 @@ def rights(documents: Iterable[Document]) -> list[Right]:
         and SERVICE_ACCOUNT in [subject["name"] for subject in document["subjects"]]
     }
     return [
-        Right(verb=verb, resource=resource, group=group, name=name, role=document["kind"], rule=number)
+        Permission(verb=verb, resource=resource, group=group, name=name, role=document["kind"], rule=number)
         for document in documents
         if (document["kind"], document["metadata"]["name"]) in bound
         for number, rule in enumerate(document["rules"])
@@ -63,9 +63,9 @@ def rights(documents: Iterable[Document]) -> list[Right]:
     ]
 
 
-def rendered() -> list[Right]:
+def rendered() -> list[Permission]:
     """Those of deploy/install.yaml, which is what local operators are given, too."""
-    return rights(filter(None, yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())))
+    return permissions(filter(None, yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())))
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,12 @@ class Request:
         return f"{self.verb} {self.url} by the operator of {self.own_namespace} (answer {self.code})"
 
 
-def fits(right: Right, request: Request) -> bool:
-    """Whether this right is what the request was let through by."""
+def fits(permission: Permission, request: Request) -> bool:
+    """Whether this permission is what the request was let through by."""
     return (
-        (right.verb, right.resource, right.group) == (request.verb, request.resource, request.group)
-        and right.name in ("", request.name)
-        and (right.role == "ClusterRole" or request.namespace == request.own_namespace)
+        (permission.verb, permission.resource, permission.group) == (request.verb, request.resource, request.group)
+        and permission.name in ("", request.name)
+        and (permission.role == "ClusterRole" or request.namespace == request.own_namespace)
     )
 
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import yaml
 from kubernetes import client
-from multidict import CIMultiDict
 
-from sandbox.paths import BUILD, REPOSITORY
-from sandbox.proxy import Handler, Layer, Request, Response
+from sandbox.paths import REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
-from testing.live.states import Cluster
+from testing.live.cluster import Cluster
+from testing.live.command import run_humangov
 from testing.live.waiting import wait_for
 
 ACCOUNT = "humangov-operator-sweep"
@@ -32,23 +28,6 @@ def template(cluster: Cluster, namespace: str) -> str:
     found["metadata"]["namespace"] = namespace
     cluster.told("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(found))
     return str(found["metadata"]["name"])
-
-
-class LaterLayer:
-    """S3's clock, so many seconds on: in the Date of its answers, as a client can see it."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    async def __call__(self, request: Request, handler: Handler) -> Response:
-        answer = await handler(request)
-        headers = CIMultiDict(answer.headers)
-        headers["Date"] = formatdate(time.time() + self.seconds, usegmt=True)
-        return Response(status=answer.status, headers=headers, body=answer.body)
-
-    @property
-    def layer(self) -> Layer:
-        return self
 
 
 class Pods:
@@ -81,15 +60,10 @@ class Pods:
         [container] = spec.containers
         own = {one.name: one.value or self._namespace for one in container.env}  # the one that has none: from the field
         own["TMPDIR"] = str(self._folder)
-        done = subprocess.run(
-            [sys.executable, "-m", "humangov.cli", *container.args],
-            env={
-                **self._cluster.sandbox.environment(), **own, **environment, "KUBECONFIG": str(kubeconfig),
-                "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-                "PATH": os.environ["PATH"],
-            },
-            capture_output=True, text=True, check=False, timeout=120,
-        )  # fmt: skip
+        here = self._cluster.sandbox.environment() | {"PATH": os.environ["PATH"]}
+        done = run_humangov(
+            *container.args, environment=here | own | dict(environment) | {"KUBECONFIG": str(kubeconfig)}
+        )
         phase = "Succeeded" if done.returncode == 0 else "Failed"
         state = {"terminated": {"exitCode": done.returncode, "reason": "Completed"}}
         statuses = [

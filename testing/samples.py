@@ -1,4 +1,4 @@
-"""Tenants, names and contexts for tests of decisions."""
+"""A sample tenant as each layer sees it: its manifest, its spec, its names, the context in which it is planned."""
 
 from __future__ import annotations
 

@@ -8,52 +8,14 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
-
-from sandbox.paths import REPOSITORY
 
 Policy = Mapping[str, Any]
 Statement = Mapping[str, Any]
 Context = Mapping[str, str]
-
-FOLDER = REPOSITORY / "deploy" / "iam"
-OPERATOR = FOLDER / "operator-policy.json"
-BOUNDARY = FOLDER / "boundary-policy.json"
-IRSA = FOLDER / "trust-irsa.json"
-POD_IDENTITY = FOLDER / "trust-pod-identity.json"
-SWEEP = FOLDER / "sweep-policy.json"
-SWEEP_IRSA = FOLDER / "sweep-trust-irsa.json"
-SWEEP_POD_IDENTITY = FOLDER / "sweep-trust-pod-identity.json"
-
-# What the README, Terraform and CloudFormation put in unless they are told otherwise.
-DEFAULTS = {
-    "Tables": "humangov-*",
-    "Buckets": "humangov-*",
-    "Functions": "humangov-*",
-    "TenantRoles": "humangov-tenant-*",
-    "Boundary": "humangov-cleanup-boundary",
-    "Namespace": "humangov",
-    "ServiceAccount": "humangov-operator",
-    "SweepServiceAccount": "humangov-operator-sweep",
-    "SweepRoles": "humangov-sweep-*",
-}
-
-
-def filled(path: Path, **values: str) -> Policy:
-    """A document of deploy/iam with these values in place of its placeholders, and the defaults for the rest."""
-    text = path.read_text()
-    for name, value in (DEFAULTS | values).items():
-        text = text.replace(f"${{{name}}}", value)
-    return dict(json.loads(text))
-
-
-def placeholders(path: Path) -> set[str]:
-    return set(re.findall(r"\$\{(\w+)\}", path.read_text()))
 
 
 def allowed(

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from sandbox.paths import Layout
-from testing.live.audit_permissions import LogError, Right, fits, lines_of_the_run, mark, requests, rights
+from testing.live.kube_evidence import LogError, Permission, fits, lines_of_the_run, mark, permissions, requests
 
 OPERATOR = "system:serviceaccount:humangov:humangov-operator"
-GET_LEASE = Right(
+GET_LEASE = Permission(
     verb="get", resource="leases", group="coordination.k8s.io", name="humangov-operator", role="Role", rule=0
 )
 
@@ -142,7 +142,7 @@ def test_only_roles_that_are_bound_to_the_operator_count() -> None:
         metadata, reference = {"name": name}, {"kind": kind, "name": name}
         return {"kind": f"{kind}Binding", "metadata": metadata, "roleRef": reference, "subjects": subjects}
 
-    found = rights(
+    found = permissions(
         [
             role("ClusterRole", "view"), role("Role", "ours"), role("ClusterRole", "theirs"),
             binding("Role", "ours", "humangov-operator"), binding("ClusterRole", "theirs", "other"),

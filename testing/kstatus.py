@@ -1,0 +1,50 @@
+"""kstatus's rules, as far as one moment of a resource can keep or break them.
+
+https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+SUMMARY = ("Ready", "Reconciling", "Stalled")
+_STATUSES = ("True", "False", "Unknown")
+
+
+def problems(resource: Mapping[str, Any]) -> list[str]:
+    """Which rules this moment of a resource breaks, in words. One without conditions breaks none."""
+    status = resource.get("status") or {}
+    conditions = status.get("conditions") or []
+    if not conditions:
+        return []
+    kinds = [one["type"] for one in conditions]
+    generation, observed = resource["metadata"]["generation"], status.get("observedGeneration", 0)
+    found = [] if len(set(kinds)) == len(kinds) else [f"a condition twice: {kinds}"]
+    if observed > generation:
+        found.append(f"observedGeneration {observed} is ahead of {generation}")
+    for condition in conditions:
+        found += _of_condition(condition, observed=observed)
+    return [*found, *_of_summary({one["type"]: one["status"] for one in conditions if one["type"] in SUMMARY})]
+
+
+def _of_condition(condition: Mapping[str, Any], *, observed: int) -> Iterator[str]:
+    kind, about = condition["type"], condition.get("observedGeneration", 0)
+    if condition["status"] not in _STATUSES:
+        yield f"{kind} is {condition['status']}"
+    if about != observed:
+        yield f"{kind} is about generation {about}, the status about {observed}"
+    yield from (
+        f"{kind} has no {field}" for field in ("reason", "message", "lastTransitionTime") if not condition[field]
+    )
+
+
+def _of_summary(states: Mapping[str, str]) -> Iterator[str]:
+    """Of Ready, Reconciling and Stalled: one of them holds, and only what is stalled has failed."""
+    if len(states) < len(SUMMARY):
+        yield f"not all of {', '.join(SUMMARY)} are there: {states}"
+        return
+    if sum(status == "True" for status in states.values()) != 1:
+        yield f"not one holds: {states}"
+    if (states["Ready"] == "False") != (states["Stalled"] == "True"):
+        yield f"Ready is False and Stalled True, or neither: {states}"

@@ -1,0 +1,91 @@
+"""One process of the operator, from its start to its end; what it remembers goes with it.
+
+In place of the manager: it hands a reconcile what the watch would have told, and counts how long a tenant has failed.
+It can't show the queue, workers beside each other, monitors or leader election: tests/unit and tests/e2e do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from humangov.api.spec import Tenant
+from humangov.aws.clients import Clients
+from humangov.bundle import Bundle
+from humangov.kube.client import KubeError
+from humangov.reconcile.cache import Store
+from humangov.reconcile.context import Operator
+from humangov.reconcile.outcome import Outcome
+from humangov.reconcile.reconciler import reconcile
+from humangov.reconcile.settings import Settings
+
+from testing.reconciler.clock import Clock
+from testing.reconciler.kube import FakeKube
+from testing.reconciler.line import Line
+from testing.reconciler.sdk import FaultyClients, Sdk
+
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+async def inline(call: Callable[[], Any]) -> Any:
+    """In place of threads: one order of calls, and a kill that ends everything."""
+    return call()
+
+
+class OperatorProcess:
+    """It remembers nothing of earlier ones: only AWS and Kubernetes do."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        cluster: str,
+        bundle: Bundle,
+        kube: FakeKube,
+        sdk: Sdk,
+        account: str,
+        clock: Clock,
+        in_thread: InThread,
+    ) -> None:
+        self.line = Line()
+        self._kube, self._sdk, self._account, self._clock = kube, sdk, account, clock
+        self._clients: dict[str, FaultyClients] = {}
+        self._failing_since: dict[str, float] = {}
+        self.operator = Operator(
+            settings=settings,
+            cluster=cluster,
+            bundle=bundle,
+            kube=kube,
+            store=Store(default_region=settings.region),
+            clients_for=self.clients_for,
+            in_thread=in_thread,
+            monotonic=clock.monotonic,
+            started_at=clock.monotonic(),
+            now=clock.now,
+        )
+
+    def one_pass(self, key: str) -> Outcome:
+        """As the manager runs it: with what the watch has told, and with a fresh copy after a refusal."""
+        for known in list(self.operator.store):
+            if known not in self._kube.objects:
+                self.operator.store.drop(known)
+        for resource in self._kube.objects.values():
+            self.operator.store.put(copy.deepcopy(resource))
+        failing = self._clock.monotonic() - self._failing_since.get(key, self._clock.monotonic())
+        try:
+            outcome = asyncio.run(reconcile(self.operator, key, failing_seconds=failing))
+        except KubeError:
+            outcome = Outcome(failed=True, soon=True)
+        if outcome.failed:
+            self._failing_since.setdefault(key, self._clock.monotonic())
+        else:
+            self._failing_since.pop(key, None)
+        return outcome
+
+    def clients_for(self, tenant: Tenant) -> Clients:
+        region = tenant.region
+        if region not in self._clients:
+            self._clients[region] = FaultyClients(region=region, sdk=self._sdk, line=self.line, account=self._account)
+        return self._clients[region]

@@ -1,0 +1,135 @@
+"""What one tenant has in S3, DynamoDB and CloudWatch Logs, in memory; and what the application and people do with it.
+
+It stands for the tenant's own account on S3's clock. It can't show what others in the account do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from humangov.api.names import Names
+
+from testing import samples
+
+HOUR, DAY = 3600.0, 86400.0
+START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+@dataclass(frozen=True)
+class ObjectVersion:
+    version_id: str
+    modified: float
+    body: bytes
+    is_marker: bool = False
+
+    @property
+    def etag(self) -> str:
+        return f'"{hashlib.md5(self.body, usedforsecurity=False).hexdigest()}"'
+
+
+@dataclass
+class TenantData:
+    """lost: files that went while a live record named them, or while they were needed: it must stay empty.
+
+    needed: files that somebody relies on although no record names them in a way that the sweep can see.
+    honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
+    """
+
+    names: Names = field(default_factory=samples.names)
+    now: float = START
+    versioning: str | None = None
+    honours: bool | None = True
+    page: int = 1000
+    table_id: str = "table-1"
+    table: dict[str, Any] = field(default_factory=dict)
+    records: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)
+    log: list[dict[str, Any]] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    needed: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._serial = 0
+
+    # The application, and people.
+
+    def upload(self, *names: str, body: bytes = b"%PDF", age: float = 0.0) -> None:
+        """age: seconds ago."""
+        for name in names:
+            self.put(self.names.tenant.bucket.key_prefix + name, body, at=self.now - age)
+
+    def hire(self, record: str, *names: str) -> None:
+        self.records[record] = names
+
+    def fire(self, record: str) -> None:
+        self.records.pop(record, None)
+
+    def remove(self, name: str) -> None:
+        """As a person does who deletes a file in the console."""
+        key = self.names.tenant.bucket.key_prefix + name
+        if self.versioning:
+            self.put_marker(key)
+        else:
+            self.objects.pop(key, None)
+
+    @property
+    def files(self) -> set[str]:
+        """Whatever is stored under the tenant's names, hidden or not."""
+        prefix = self.names.tenant.bucket.key_prefix
+        return {
+            key.removeprefix(prefix) for key, versions in self.objects.items() if versions and ".humangov/" not in key
+        }
+
+    @property
+    def live(self) -> set[str]:
+        return self.needed.union(*self.records.values())
+
+    @property
+    def missing(self) -> set[str]:
+        """Files that a record names, or somebody needs, and that are not there."""
+        prefix = self.names.tenant.bucket.key_prefix
+        return {name for name in self.live if self.current(prefix + name) is None}
+
+    def manifests(self) -> list[str]:
+        return sorted(key for key in self.objects if key.endswith(".jsonl.gz"))
+
+    def receipts(self) -> list[dict[str, Any]]:
+        return [line for line in self.log if "receipt" in line]
+
+    # What the services do with it.
+
+    def current(self, key: str) -> ObjectVersion | None:
+        versions = self.objects.get(key)
+        return versions[-1] if versions and not versions[-1].is_marker else None
+
+    def put(self, key: str, body: bytes, *, at: float) -> ObjectVersion:
+        one = ObjectVersion(self._id(), at, body)
+        self._add(key, one)
+        return one
+
+    def put_marker(self, key: str) -> str:
+        one = ObjectVersion(self._id(), self.now, b"", is_marker=True)
+        self._add(key, one)
+        return one.version_id
+
+    def _id(self) -> str:
+        self._serial += 1
+        return f"v{self._serial}" if self.versioning == "Enabled" else "null"
+
+    def _add(self, key: str, one: ObjectVersion) -> None:
+        versions = self.objects.setdefault(key, [])
+        versions[:] = [version for version in versions if version.version_id != one.version_id]
+        versions.append(one)
+
+    def erase(self, key: str, version_id: str) -> None:
+        versions = self.objects.get(key, [])
+        gone = [one for one in versions if one.version_id == version_id]
+        # What an older version held is not what the record names today.
+        if gone and gone[0] is self.current(key) and key.removeprefix(self.names.tenant.bucket.key_prefix) in self.live:
+            self.lost.append(key)
+        versions[:] = [one for one in versions if one.version_id != version_id]
+        if not versions:
+            self.objects.pop(key, None)
