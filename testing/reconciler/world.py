@@ -198,7 +198,7 @@ class FaultyClients(Clients):
 
 
 class FakeKube:
-    """An API server that keeps HumanGovStates, as far as a pass can tell (implements passes.KubeWriter)."""
+    """An API server that keeps HumanGovStates, as far as a pass can tell (implements context.KubeWriter)."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from humangov.kube.client import Kube, KubeError
+from humangov.kube.client import KubeError
+from humangov.kube.leases import Leases
 from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NAME, REQUEST_SECONDS, Election
 
 from sandbox.local_operator import SERVICE_ACCOUNT
@@ -32,19 +33,19 @@ def _as_the_operator(cluster: Cluster, namespace: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("KUBECONFIG", str(path))
 
 
-def told(story: Callable[[Kube], Awaitable[None]]) -> None:
+def told(story: Callable[[Leases], Awaitable[None]]) -> None:
     async def run() -> None:
-        kube = Kube(identity="test")
+        leases = Leases()
         try:
-            await story(kube)
+            await story(leases)
         finally:
-            await kube.close()
+            await leases.close()
 
     asyncio.run(run())
 
 
-def candidate(kube: Kube, namespace: str, identity: str) -> Election:
-    return Election(leases=kube, namespace=namespace, identity=identity, rng=random.Random(1))  # noqa: S311 - jitter
+def candidate(leases: Leases, namespace: str, identity: str) -> Election:
+    return Election(leases=leases, namespace=namespace, identity=identity, rng=random.Random(1))  # noqa: S311 - jitter
 
 
 def stored(cluster: Cluster, namespace: str) -> Lease:
@@ -57,9 +58,9 @@ async def until(condition: Callable[[], bool], *, what: str) -> None:
 
 
 def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluster, namespace: str) -> None:
-    async def story(kube: Kube) -> None:
+    async def story(leases: Leases) -> None:
         stop = asyncio.Event()
-        first, second = candidate(kube, namespace, "first"), candidate(kube, namespace, "second")
+        first, second = candidate(leases, namespace, "first"), candidate(leases, namespace, "second")
         assert await first.acquire(stop=stop)
         made = stored(cluster, namespace)["spec"]
         assert (made["holderIdentity"], made["leaseDurationSeconds"], made["leaseTransitions"]) == ("first", 15, 0)
@@ -83,7 +84,7 @@ def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluste
 
 
 def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> None:
-    async def story(kube: Kube) -> None:
+    async def story(leases: Leases) -> None:
         new = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -91,16 +92,16 @@ def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> N
             "spec": {"holderIdentity": "a"},
         }
         read = {"namespace": namespace, "name": NAME}
-        assert await kube.read_lease(**read, timeout_seconds=REQUEST_SECONDS) is None
-        made = await kube.write_lease(new, timeout_seconds=REQUEST_SECONDS)
+        assert await leases.read_lease(**read, timeout_seconds=REQUEST_SECONDS) is None
+        made = await leases.write_lease(new, timeout_seconds=REQUEST_SECONDS)
         with pytest.raises(KubeError) as error:
-            await kube.write_lease(new, timeout_seconds=REQUEST_SECONDS)
+            await leases.write_lease(new, timeout_seconds=REQUEST_SECONDS)
         assert error.value.status == 409, "it is there already"
-        await kube.write_lease({**made, "spec": {"holderIdentity": "b"}}, timeout_seconds=REQUEST_SECONDS)
+        await leases.write_lease({**made, "spec": {"holderIdentity": "b"}}, timeout_seconds=REQUEST_SECONDS)
         with pytest.raises(KubeError) as error:
-            await kube.write_lease({**made, "spec": {"holderIdentity": "c"}}, timeout_seconds=REQUEST_SECONDS)
+            await leases.write_lease({**made, "spec": {"holderIdentity": "c"}}, timeout_seconds=REQUEST_SECONDS)
         assert error.value.status == 409, "it was read before the last write"
-        found = await kube.read_lease(**read, timeout_seconds=REQUEST_SECONDS)
+        found = await leases.read_lease(**read, timeout_seconds=REQUEST_SECONDS)
         assert found is not None
         assert found["spec"]["holderIdentity"] == "b"
 
@@ -108,8 +109,8 @@ def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> N
 
 
 def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Cluster, namespace: str) -> None:
-    async def story(kube: Kube) -> None:
-        holder = candidate(kube, namespace, "holder")
+    async def story(leases: Leases) -> None:
+        holder = candidate(leases, namespace, "holder")
         assert await holder.acquire(stop=asyncio.Event())
         keeping = asyncio.create_task(holder.keep())
         cluster.told("annotate", "lease", NAME, "-n", namespace, "note=kept")
@@ -130,10 +131,10 @@ def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Clus
 
 
 def test_an_api_server_that_does_not_answer_is_waited_for_no_longer_than_said(namespace: str, tmp_path: Path) -> None:
-    async def story(kube: Kube) -> None:
+    async def story(leases: Leases) -> None:
         began = time.monotonic()
         with pytest.raises(KubeError) as error:
-            await kube.read_lease(namespace=namespace, name=NAME, timeout_seconds=0.5)
+            await leases.read_lease(namespace=namespace, name=NAME, timeout_seconds=0.5)
         assert error.value.status is None
         assert 0.4 < time.monotonic() - began < DURATION_SECONDS / 5
 

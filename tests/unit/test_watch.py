@@ -22,6 +22,8 @@ from humangov.aws.clients import ACTIONS, Clients
 from humangov.aws.errors import AwsError
 from humangov.kube import client
 from humangov.kube.client import Resource
+from humangov.kube.kube import Kube
+from humangov.kube.leases import Leases
 from humangov.manager import manager
 from humangov.manager.manager import RunSettings
 from humangov.manager.workqueue import Lane, Schedule, Workers
@@ -206,7 +208,7 @@ def test_the_watchs_patience_is_endless_and_can_be_asked_again() -> None:
         assert drawn[0] < 1
 
 
-class Api(client.Kube):
+class Api(Kube):
     """Kube whose `read` tells what there is now."""
 
     def __init__(self, now: Resource | client.KubeError | None) -> None:
@@ -271,12 +273,12 @@ def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFix
 def test_a_refusal_of_the_api_server_is_told_in_its_words(body: str | None, reason: str, told: str) -> None:
     refusal = ApiException(status=409, reason=reason)
     refusal.body = body
-    error = client.Kube(identity="test")._translated("writing", refusal)
+    error = client.translate("writing", refusal)
     assert (str(error), error.status) == (f"writing: {told}", 409)
 
 
 def test_an_api_server_that_cannot_be_reached_has_no_status() -> None:
-    error = client.Kube(identity="test")._translated("writing", TimeoutError("slow"))
+    error = client.translate("writing", TimeoutError("slow"))
     assert (str(error), error.status) == ("writing: TimeoutError: slow", None)
 
 
@@ -303,7 +305,7 @@ FORBIDDEN = 'leases is forbidden: User "{}" cannot get resource "leases" in API 
 def test_a_missing_right_is_told_with_where_it_stands(message: str, remedy: bool) -> None:
     refusal = ApiException(status=403, reason="Forbidden")
     refusal.body = json.dumps({"message": message})
-    told = str(client.Kube(identity="test")._translated("reading", refusal))
+    told = str(client.translate("reading", refusal))
     assert told.startswith(f"reading: {message}")
     assert ("the rights of deploy/install.yaml" in told) == remedy
 
@@ -376,16 +378,16 @@ EVENT = Event(kind="Normal", reason="r", message="m")
     ],
 )
 def test_without_the_lease_every_write_to_kubernetes_ends_the_process_before_it_is_made(
-    write: Callable[[client.Kube], Any], end: None, monkeypatch: pytest.MonkeyPatch
+    write: Callable[[Kube], Any], end: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no_client(self: client.Kube) -> object:
-        return object()  # a request would fail by it, and become a KubeError
+    async def no_client(self: Kube) -> object:
+        return object()  # a request would fail by it, and become a client.KubeError
 
-    monkeypatch.setattr(client.Kube, "_client", no_client)
+    monkeypatch.setattr(client.Client, "_client", no_client)
     with pytest.raises(Ended):
-        asyncio.run(write(client.Kube(identity="test", before_write=fence(Holding(holds=False)))))
+        asyncio.run(write(Kube(identity="test", before_write=fence(Holding(holds=False)))))
     with pytest.raises(client.KubeError):
-        asyncio.run(write(client.Kube(identity="test", before_write=fence(Holding(holds=True)))))
+        asyncio.run(write(Kube(identity="test", before_write=fence(Holding(holds=True)))))
 
 
 @pytest.mark.parametrize(
@@ -456,7 +458,7 @@ def test_who_is_told_to_stop_while_standing_by_ends_well(
 
 
 def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
-    class Refusing(client.Kube):
+    class Refusing(Kube):
         async def list_resources(self, namespaces: Any) -> list[Resource]:
             raise client.KubeError("listing", status=403, reason="forbidden")
 
@@ -465,7 +467,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
         warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with pytest.raises(client.KubeError):
             await manager._work(
-                operator, Refusing(identity=""), RUN_SETTINGS, manager._Life(holding),  # type: ignore[arg-type]
+                operator, Refusing(), RUN_SETTINGS, manager._Life(holding),  # type: ignore[arg-type]
                 lambda _: Clients(region="us-east-1"), lambda _, **__: None, warming=warming, stop=asyncio.Event(),
             )  # fmt: skip
 
@@ -475,7 +477,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
 
 
 def test_every_process_is_a_candidate_of_its_own() -> None:
-    leases = client.Kube(identity="")
+    leases = Leases()
     first, second = (manager._election(leases, RUN_SETTINGS) for _ in range(2))
     assert first is not None
     assert second is not None

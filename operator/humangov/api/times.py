@@ -1,8 +1,8 @@
-"""Moments as Kubernetes writes them: RFC 3339, in UTC, to the second. Pure."""
+"""Moments as Kubernetes writes them: RFC 3339, in UTC. Pure."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 def parse_time(text: str | None) -> datetime | None:
@@ -11,4 +11,10 @@ def parse_time(text: str | None) -> datetime | None:
 
 
 def timestamp(moment: datetime) -> str:
+    """The API's Time, to the second."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_time(moment: datetime) -> str:
+    """The API's MicroTime: it takes six digits, never fewer."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -10,7 +10,7 @@ import boto3
 from humangov.api.names import Names
 from humangov.api.spec import KIND, Tenant, parse
 from humangov.aws.identity import UnknownTenantError, names_of
-from humangov.kube import client
+from humangov.kube.tenants import Tenants, by_name
 
 
 def split(name: str, *, namespace: str | None, default: str | None = None) -> tuple[str, str]:
@@ -25,9 +25,9 @@ def split(name: str, *, namespace: str | None, default: str | None = None) -> tu
 
 async def of_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Names:
     """The HumanGovState as the API server has it. Raises UnknownTenantError, KubeError, InvalidSpecError."""
-    api = client.Kube(identity="command line")
+    api = Tenants()
     try:
-        resource = await api.get(namespace, name)
+        resource = await api.read(by_name(namespace, name))
         if resource is None:
             raise UnknownTenantError(f"there is no {KIND} {namespace}/{name} in this cluster")
         recorded = (resource.get("status") or {}).get("aws")

@@ -29,6 +29,7 @@ from humangov.aws.receipt_log import NoReceiptError
 from humangov.cli import lookup
 from humangov.cli import uninstall_check as uninstall
 from humangov.kube import client
+from humangov.kube.tenants import Tenants
 from humangov.leaks import remove
 from humangov.proof import receipts
 from humangov.reconcile.plan import PlanError, plan_manifest
@@ -741,7 +742,7 @@ def uninstall_check(*, namespaces: tuple[str, ...], undo: str | None) -> None:
 
 
 async def _held(namespaces: tuple[str, ...]) -> list[str]:
-    api = client.Kube(identity="uninstall-check")
+    api = Tenants()
     try:
         return uninstall.holding(await api.list_resources(namespaces))
     except client.KubeError as error:

@@ -20,6 +20,7 @@ from humangov.aws import removal
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
 from humangov.kube import client
+from humangov.kube.tenants import Tenants
 from humangov.leaks import find as finding_leaks
 from humangov.leaks import inventory
 from humangov.leaks.find import Remnant
@@ -93,7 +94,7 @@ class Cluster:
         return asyncio.run(self._states(namespaces))
 
     async def _uid(self, *, required: bool) -> str | None:
-        api = client.Kube(identity="command line")
+        api = Tenants()
         try:
             return await api.cluster_uid()
         except client.KubeError:
@@ -104,7 +105,7 @@ class Cluster:
             await api.close()
 
     async def _states(self, namespaces: Sequence[str]) -> list[client.Resource]:
-        api = client.Kube(identity="command line")
+        api = Tenants()
         try:
             return await api.list_resources(namespaces)
         except client.KubeError as error:

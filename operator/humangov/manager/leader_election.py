@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from humangov.api.times import micro_time
 from humangov.kube.client import KubeError, Resource
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ _NOT_TRIED = "it was not tried in time: was the process suspended?"
 
 
 class Leases(Protocol):
-    """What of the API server an election needs (kube.Kube; see there for errors)."""
+    """What of the API server an election needs (kube.leases.Leases; see there for errors)."""
 
     async def read_lease(self, *, namespace: str, name: str, timeout_seconds: float) -> Resource | None: ...
     async def write_lease(self, lease: Resource, *, timeout_seconds: float) -> Resource: ...
@@ -88,8 +89,8 @@ def claimed(lease: Resource | None, *, namespace: str, identity: str, at: dateti
             **spec,
             "holderIdentity": identity,
             "leaseDurationSeconds": DURATION_SECONDS,
-            "acquireTime": spec.get("acquireTime") if holder(lease) == identity else _micro_time(at),
-            "renewTime": _micro_time(at),
+            "acquireTime": spec.get("acquireTime") if holder(lease) == identity else micro_time(at),
+            "renewTime": micro_time(at),
             "leaseTransitions": transitions,
         },
     }
@@ -100,8 +101,8 @@ def given_back(lease: Resource, *, at: datetime) -> Resource:
     spec = {
         "holderIdentity": "",
         "leaseDurationSeconds": 1,
-        "acquireTime": _micro_time(at),
-        "renewTime": _micro_time(at),
+        "acquireTime": micro_time(at),
+        "renewTime": micro_time(at),
     }
     return {**lease, "spec": {**(lease.get("spec") or {}), **spec}}
 
@@ -237,8 +238,3 @@ class Election:
 
     def _patience(self, deadline: float) -> float:
         return max(_SHORTEST_ATTEMPT_SECONDS, min(REQUEST_SECONDS, deadline - self._clock()))
-
-
-def _micro_time(moment: datetime) -> str:
-    """The API's MicroTime takes six digits, never fewer."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -40,6 +40,8 @@ from humangov.aws.clients import Clients
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.kube import client
+from humangov.kube.kube import Kube
+from humangov.kube.leases import Leases
 from humangov.manager import health, stream_lag_monitor
 from humangov.manager.leader_election import Election
 from humangov.manager.leak_monitor import EVERY_SECONDS, Lookout, look
@@ -129,10 +131,10 @@ class _Life:
 async def _main(settings: Settings, run_settings: RunSettings, metrics: Metrics) -> int:
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    leases = client.Kube(identity="")  # with connections of its own: a renewal must not wait for passes
+    leases = Leases()  # with connections of its own: a renewal must not wait for passes
     election = _election(leases, run_settings)
     before_write = _fence(election)
-    api = client.Kube(identity=socket.gethostname(), before_write=before_write)
+    api = Kube(identity=socket.gethostname(), before_write=before_write)
     store = Store(default_region=settings.region)
     directory = Directory(partial(_Fenced, before_write=before_write, called=metrics.called), known=store.__iter__)
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
@@ -175,7 +177,7 @@ async def _main(settings: Settings, run_settings: RunSettings, metrics: Metrics)
 
 async def _work(
     operator: Operator,
-    api: client.Kube,
+    api: Kube,
     run_settings: RunSettings,
     life: _Life,
     of_region: Callable[[str], Clients],
@@ -265,7 +267,7 @@ def _end(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _election(leases: client.Kube, run_settings: RunSettings) -> Election | None:
+def _election(leases: Leases, run_settings: RunSettings) -> Election | None:
     if run_settings.lease_namespace is None:
         return None
     # A container that is restarted in its pod is another candidate: the lease of the one before may not be its own.
@@ -297,7 +299,7 @@ async def _hand_over(election: Election | None, keeping: asyncio.Task[str] | Non
         await election.give_back()
 
 
-async def _first_list(api: client.Kube, namespaces: Sequence[str], stop: asyncio.Event) -> list[client.Resource]:
+async def _first_list(api: Kube, namespaces: Sequence[str], stop: asyncio.Event) -> list[client.Resource]:
     """All resources. While there is no definition, as when it is replaced, there is nothing to do. Raises KubeError."""
     deadline, pauses = time.monotonic() + START_PATIENCE_SECONDS, iter(_EndlessBackoffs())
     while True:
@@ -379,7 +381,7 @@ async def _refresh(operator: Operator, key: str, error: client.KubeError) -> Non
         operator.store.put(fresh)
 
 
-async def _look_again(operator: Operator, workers: Workers, api: client.Kube, *, every_seconds: float) -> None:
+async def _look_again(operator: Operator, workers: Workers, api: Kube, *, every_seconds: float) -> None:
     """List everything from time to time, for a watch may miss two things.
 
     What was removed during a gap in it has no event of deletion. And after an upgrade of the definition it goes on for
@@ -400,7 +402,7 @@ async def _look_again(operator: Operator, workers: Workers, api: client.Kube, *,
             await workers.add(key, lane=Lane.SLOW)
 
 
-async def _look_out(operator: Operator, api: client.Kube, life: _Life, of_region: Callable[[str], Clients]) -> None:
+async def _look_out(operator: Operator, api: Kube, life: _Life, of_region: Callable[[str], Clients]) -> None:
     """For what is left of tenants that are gone. A mistake in it must not end what the others live by."""
     await life.watching.wait()
     while True:

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class KubeWriter(Protocol):
-    """What of the API server a pass needs (kube.Kube; see there for errors)."""
+    """What of the API server a pass needs (kube.kube.Kube; see there for errors)."""
 
     async def read(self, resource: Resource) -> Resource | None: ...
     async def set_finalizer(self, resource: Resource, *, present: bool) -> Resource | None: ...

@@ -17,7 +17,7 @@ from humangov.aws.errors import AwsError
 from humangov.aws.resources import BUCKET, STREAM, Unread
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
-from humangov.kube import client
+from humangov.kube.tenants import Tenants
 from humangov.reconcile.settings import Settings
 
 
@@ -40,7 +40,7 @@ async def plan_manifest(
     parse(manifest, default_region=settings.region)  # what is wrong with the manifest itself is said first
     cluster = cluster_name
     if not offline:
-        api = client.Kube(identity="plan")
+        api = Tenants()
         try:
             manifest = {**await api.dry_run(manifest)}
             cluster = cluster or await api.cluster_uid()
