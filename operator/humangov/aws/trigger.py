@@ -39,6 +39,14 @@ class MappingObserved:
     last_result: str
     tags: Mapping[str, str] | None = None
 
+    @property
+    def problem(self) -> str | None:
+        """What Lambda reports to be wrong with it; None if nothing is.
+
+        https://docs.aws.amazon.com/lambda/latest/api/API_EventSourceMappingConfiguration.html (LastProcessingResult)
+        """
+        return self.last_result if self.last_result.startswith("PROBLEM") else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
@@ -187,6 +195,12 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     )
 
 
+def problem(observed: Observed, desired: Desired) -> str | None:
+    """What Lambda reports to be wrong with the mapping of the table's present stream; None if nothing is."""
+    current = _current(observed, desired)
+    return current[0].problem if current else None
+
+
 def remove(clients: Clients, names: Names, *, function_is_ours: bool) -> list[MappingObserved]:
     """Delete the mappings that read a stream of this table; what the function still has is returned.
 
@@ -292,8 +306,8 @@ def _notes(observed: Observed, desired: Desired, current: MappingObserved) -> st
     foreign = [mapping.uuid for mapping in of_others(observed, desired)]
     if foreign:
         notes += f"; {', '.join(foreign)} calls the function from another source: not ours, left alone"
-    if current.last_result.startswith("PROBLEM"):
-        notes += f"; Lambda reports {current.last_result}"
+    if current.problem:
+        notes += f"; Lambda reports {current.problem}"
     return notes
 
 

@@ -40,6 +40,7 @@ class Memory:
     deep_failed: bool = False  # the last deep pass could not read or write something
     came_about: set[str] = field(default_factory=set)  # since the last pass that did not fail
     delivering: Finding | None = None  # what the last look at CloudWatch came to
+    trigger_problem: str | None = None  # what Lambda reported of the trigger when it was read last
     failures_counted: bool = False  # in this life, and none was left
     carried: Carried | None = None
     absent_since: float | None = None  # monotonic; when teardown first found everything gone

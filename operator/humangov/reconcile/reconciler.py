@@ -108,6 +108,8 @@ async def _bring_in_step(
         announced = resource is not before
         applied = await _apply(operator, clients, context, observed, desired, changes, findings, blocked=blocked)
     _conclude(operator, context, observed, findings, blocked=blocked)
+    if not isinstance(observed[TRIGGER], Unread):
+        memory.trigger_problem = trigger.problem(observed[TRIGGER], desired[TRIGGER])
     if patient:
         previous = resource.get("status") or {}
         findings = {
