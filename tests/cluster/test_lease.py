@@ -15,7 +15,13 @@ from typing import Any
 import pytest
 from humangov.kube.client import KubeError
 from humangov.kube.leases import Leases
-from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NAME, REQUEST_SECONDS, Election
+from humangov.manager.leader_election import (
+    DURATION_SECONDS,
+    LEASE_NAME,
+    REQUEST_SECONDS,
+    RETRY_PERIOD_SECONDS,
+    Election,
+)
 
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.serviceaccount import kubeconfig_for
@@ -49,7 +55,7 @@ def candidate(leases: Leases, namespace: str, identity: str) -> Election:
 
 
 def stored(cluster: Cluster, namespace: str) -> Lease:
-    return dict(json.loads(cluster.told("get", "lease", NAME, "-n", namespace, "-o", "json")))
+    return dict(json.loads(cluster.told("get", "lease", LEASE_NAME, "-n", namespace, "-o", "json")))
 
 
 async def until(condition: Callable[[], bool], *, what: str) -> None:
@@ -67,14 +73,14 @@ def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluste
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", made["renewTime"])
         keeping, waiting = asyncio.create_task(first.keep()), asyncio.create_task(second.acquire(stop=stop))
         await until(lambda: stored(cluster, namespace)["spec"]["renewTime"] > made["renewTime"], what="it is renewed")
-        await until(lambda: second.standing_by, what="the second stands by")
+        await until(lambda: second.standby, what="the second stands by")
         assert not waiting.done()
         keeping.cancel()
         await asyncio.wait({keeping})
         await first.give_back()
         given = time.monotonic()
         assert await waiting
-        assert time.monotonic() - given < 1.2 * EVERY_SECONDS + 0.5
+        assert time.monotonic() - given < 1.2 * RETRY_PERIOD_SECONDS + 0.5
         taken = stored(cluster, namespace)["spec"]
         assert (taken["holderIdentity"], taken["leaseTransitions"]) == ("second", 1)
         assert second.holds()
@@ -88,10 +94,10 @@ def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> N
         new = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": NAME, "namespace": namespace},
+            "metadata": {"name": LEASE_NAME, "namespace": namespace},
             "spec": {"holderIdentity": "a"},
         }
-        read = {"namespace": namespace, "name": NAME}
+        read = {"namespace": namespace, "name": LEASE_NAME}
         assert await leases.read_lease(**read, timeout_seconds=REQUEST_SECONDS) is None
         made = await leases.write_lease(new, timeout_seconds=REQUEST_SECONDS)
         with pytest.raises(KubeError) as error:
@@ -113,15 +119,16 @@ def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Clus
         holder = candidate(leases, namespace, "holder")
         assert await holder.acquire(stop=asyncio.Event())
         keeping = asyncio.create_task(holder.keep())
-        cluster.told("annotate", "lease", NAME, "-n", namespace, "note=kept")
+        cluster.told("annotate", "lease", LEASE_NAME, "-n", namespace, "note=kept")
         before = stored(cluster, namespace)
         await until(
             lambda: stored(cluster, namespace)["spec"]["renewTime"] > before["spec"]["renewTime"], what="it is renewed"
         )
         assert stored(cluster, namespace)["metadata"]["annotations"] == {"note": "kept"}
-        cluster.told("delete", "lease", NAME, "-n", namespace)
+        cluster.told("delete", "lease", LEASE_NAME, "-n", namespace)
         await until(
-            lambda: cluster.kubectl("get", "lease", NAME, "-n", namespace).returncode == 0, what="it is made again"
+            lambda: cluster.kubectl("get", "lease", LEASE_NAME, "-n", namespace).returncode == 0,
+            what="it is made again",
         )
         assert stored(cluster, namespace)["spec"]["holderIdentity"] == "holder"
         assert not keeping.done()
@@ -134,7 +141,7 @@ def test_an_api_server_that_does_not_answer_is_waited_for_no_longer_than_said(na
     async def story(leases: Leases) -> None:
         began = time.monotonic()
         with pytest.raises(KubeError) as error:
-            await leases.read_lease(namespace=namespace, name=NAME, timeout_seconds=0.5)
+            await leases.read_lease(namespace=namespace, name=LEASE_NAME, timeout_seconds=0.5)
         assert error.value.status is None
         assert 0.4 < time.monotonic() - began < DURATION_SECONDS / 5
 
