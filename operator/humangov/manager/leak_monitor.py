@@ -32,7 +32,7 @@ ListStates = Callable[[Sequence[str]], Awaitable[list[Resource]]]
 class LeakCheck:
     """What a check found: of how many tenants that are gone AWS has resources still; None: not known.
 
-    announced: their keys, as far as the last event names them.
+    announced: the keys of those that an event has told of.
     """
 
     leaked_tenants: int | None = None
