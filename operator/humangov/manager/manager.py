@@ -184,6 +184,7 @@ async def _work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
         on_event=partial(enqueue.on_event, leader.operator.store, workers),
         stop=watch_stop, ready=state.watching,
     )  # fmt: skip
+    # Begun in one go with the watch, without a wait between: with kopf end all tasks that are begun after it.
     beside = [
         asyncio.create_task(_started(leader)),
         *monitors.start(
