@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 FIELDS = ("tenant", "resource", "action", "duration_ms", "error", "changed")
 
 
-# Whose pass this is, `namespace/name`; every line written meanwhile, in its threads too, carries it.
+# Whose reconcile this is, `namespace/name`; every line written meanwhile, in its threads too, carries it.
 tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
 
 

@@ -18,8 +18,8 @@ from humangov.aws.errors import AwsError
 from humangov.aws.removal import Removed
 from humangov.kube.client import KubeError, Resource
 from humangov.leaks import remove
-from humangov.manager.leak_monitor import Lookout
-from humangov.manager.leak_monitor import look as look_once
+from humangov.manager import leak_monitor
+from humangov.manager.leak_monitor import LeakCheck
 
 from testing.reconciler import snapshot
 from testing.reconciler.line import Call, Fault, Killed, on
@@ -203,7 +203,7 @@ def test_a_throttled_step_is_taken_again(world: World) -> None:
 # The running operator
 
 
-def look(world: World, lookout: Lookout) -> None:
+def check(world: World, before: LeakCheck) -> LeakCheck:
     async def states(namespaces: Sequence[str]) -> list[Resource]:
         return await FakeApiServer(world).states(namespaces)
 
@@ -211,34 +211,35 @@ def look(world: World, lookout: Lookout) -> None:
         """What a test changes, it changes before or after."""
 
     world.process.operator = replace(world.operator, settings=world.settings)
-    asyncio.run(look_once(world.operator, lookout, of_region=lambda _: door(world), list_states=states, pause=no_pause))
+    return asyncio.run(
+        leak_monitor.check(world.operator, before, of_region=lambda _: door(world), list_states=states, pause=no_pause)
+    )
 
 
 def test_the_operator_tells_of_a_lost_tenant_once_and_removes_nothing(world: World) -> None:
-    lookout = Lookout()
     key = world.provisioned()
-    look(world, lookout)
-    assert (lookout.lost, world.event_reasons()) == (0, [])
+    checked = check(world, LeakCheck())
+    assert (checked.leaked_tenants, world.event_reasons()) == (0, [])
     lose(world, key)
     before = snapshot.snapshot(world)
     for _ in range(3):
-        look(world, lookout)
-    assert lookout.lost == 1
+        checked = check(world, checked)
+    assert checked.leaked_tenants == 1
     [event] = world.kube.events
     assert event.reason == "LeftoversFound"
     assert "humangov/california" in event.message
     assert f"humangov collect --cluster-name {CLUSTER}" in event.message
     assert snapshot.snapshot(world) == before
     remove_all(world)
-    look(world, lookout)
-    assert lookout.lost == 0
+    checked = check(world, checked)
+    assert checked.leaked_tenants == 0
 
 
 def test_a_look_that_finds_nothing_costs_two_calls_whatever_the_number_of_tenants(world: World) -> None:
     key = world.provisioned()
     world.one_pass(key)
     world.line.forget()
-    look(world, Lookout())
+    check(world, LeakCheck())
     assert world.line.reads() == ["tag:GetResources", "iam:ListRoles"]
 
 
@@ -251,9 +252,8 @@ def test_without_a_right_the_operator_says_so_and_takes_nothing_for_lost(
     if action.startswith("kube:"):
         refused = KubeError(action, status=403, reason="no")
     world.line.faults = [Fault(on(action), error=refused)]
-    lookout = Lookout(lost=1)
-    look(world, lookout)
-    assert lookout.lost is None
+    checked = check(world, LeakCheck(leaked_tenants=1))
+    assert checked.leaked_tenants is None
     assert world.kube.events == []
     assert "leftovers could not be looked for" in caplog.text
 
@@ -261,6 +261,5 @@ def test_without_a_right_the_operator_says_so_and_takes_nothing_for_lost(
 def test_of_namespaces_that_it_does_not_watch_the_operator_says_nothing(world: World) -> None:
     lose(world, world.provisioned())
     world.settings = replace(world.settings, namespaces=("elsewhere",))
-    lookout = Lookout()
-    look(world, lookout)
-    assert (lookout.lost, world.event_reasons()) == (0, [])
+    checked = check(world, LeakCheck())
+    assert (checked.leaked_tenants, world.event_reasons()) == (0, [])

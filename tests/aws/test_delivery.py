@@ -6,16 +6,18 @@ CloudWatch is emulated: what Lambda would tell it is put into it here.
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from humangov.api.conditions import Finding
 from humangov.aws import stream_lag as cloudwatch
 from humangov.aws.clients import Clients
-from humangov.aws.stream_lag import Delivered
+from humangov.aws.stream_lag import StreamLag
 from humangov.manager import stream_lag_monitor
-from humangov.manager.stream_lag_monitor import Delivery, judge
+from humangov.manager.stream_lag_monitor import LagCheck, judge
 
 from testing.reconciler.drifts import NAME
 from testing.reconciler.line import Fault, on
@@ -24,6 +26,7 @@ from testing.reconciler.world import CLUSTER, World
 
 MINUTE, HOUR = 60.0, 3600.0
 READ = "cloudwatch:GetMetricData"
+PROBLEM = "PROBLEM: Function call failed"
 
 
 def put(
@@ -44,17 +47,22 @@ def put(
     )
 
 
-def look(world: World, known: Delivery | None = None) -> list[str]:
-    """One look; of whom a pass was asked for, which then has it."""
+def check(world: World, before: LagCheck | None = None) -> tuple[LagCheck, list[str]]:
+    """One check; and for whom a reconcile was asked, who then has it."""
     asked: list[str] = []
 
     async def ask(key: str) -> None:
         asked.append(key)
 
-    asyncio.run(stream_lag_monitor.look(world.operator, known or Delivery(), ask_for_pass=ask))
+    found = asyncio.run(stream_lag_monitor.check(world.operator, before or LagCheck(), ask_for_reconcile=ask))
     for key in asked:
         world.one_pass(key)
-    return asked
+    return found, asked
+
+
+def look(world: World) -> list[str]:
+    """For whom a check asked for a reconcile."""
+    return check(world)[1]
 
 
 def told(world: World, key: str) -> Any:
@@ -64,15 +72,15 @@ def told(world: World, key: str) -> Any:
 def test_where_nothing_is_late_nothing_is_told_and_nothing_is_written(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 20 * MINUTE * 1000)
-    known = Delivery()
-    assert look(world, known) == []
+    found, asked = check(world)
+    assert asked == []
     for _ in range(7):
         world.one_pass(key)
     assert told(world, key) is None
     assert world.line.kube_writes() == []
-    [(whose, seen)] = known.delivered.items()
+    [(whose, lag)] = found.lags.items()
     assert whose == ("humangov", "california")
-    assert seen.iterator_age_seconds == 20 * MINUTE
+    assert lag.iterator_age_seconds == 20 * MINUTE
 
 
 def test_a_record_that_waits_is_warned_of_once_and_its_end_is_told(world: World) -> None:
@@ -111,6 +119,37 @@ def test_silence_ends_a_warning_only_where_nothing_was_refused(world: World) -> 
     assert told(world, key)["status"] == "True"
 
 
+def ail(world: World) -> None:
+    """From now on Lambda reports a problem of each trigger."""
+
+    def alter(answer: Any) -> Any:
+        mappings = [{**mapping, "LastProcessingResult": PROBLEM} for mapping in answer["EventSourceMappings"]]
+        return {**answer, "EventSourceMappings": mappings}
+
+    world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), alter=alter)]
+
+
+def test_silence_ends_no_warning_while_the_trigger_has_a_problem_or_was_not_read_yet(world: World) -> None:
+    key = world.provisioned()
+    put(world, "IteratorAge", 2 * HOUR * 1000)
+    look(world)
+    world.clock.forward(HOUR)
+    ail(world)
+    world.one_pass(key)
+    assert look(world) == []
+    world.new_life()
+    ail(world)
+    world.operator.store.put(copy.deepcopy(world.kube.objects[key]))  # as the first list does
+    assert look(world) == []
+    world.one_pass(key)
+    assert look(world) == []
+    assert told(world, key)["status"] == "False"
+    world.line.faults = []
+    world.one_pass(key)
+    assert look(world) == [key]
+    assert told(world, key)["status"] == "True"
+
+
 def test_of_who_is_being_deleted_nothing_is_asked(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 2 * HOUR * 1000)
@@ -126,9 +165,8 @@ def test_what_the_function_could_not_handle_is_counted(world: World) -> None:
     world.provisioned()
     owner = f"{CLUSTER}/humangov/california"
     put(world, "failed", 3, namespace="HumanGov", of=("tenant", owner))
-    known = Delivery()
-    look(world, known)
-    assert known.delivered["humangov", "california"].failed_records == 3
+    found, _ = check(world)
+    assert found.lags["humangov", "california"].failed_records == 3
 
 
 def test_the_warning_outlives_the_operator_and_a_failed_read_changes_nothing(
@@ -141,14 +179,15 @@ def test_the_warning_outlives_the_operator_and_a_failed_read_changes_nothing(
     world.new_life()
     world.one_pass(key)
     world.line.forget()
-    known = Delivery()
+    known = LagCheck()
     for failure in (denied(READ), denied(READ), throttled()):
         world.line.faults = [Fault(on(READ), error=failure)]
-        assert look(world, known) == []
+        known, asked = check(world, known)
+        assert asked == []
     world.one_pass(key)
     assert told(world, key)["status"] == "False"
     assert world.line.kube_writes() == []
-    assert known.delivered == {}
+    assert known.lags == {}
     assert caplog.text.count("how late records are could not be asked") == 1
 
 
@@ -158,10 +197,9 @@ def test_all_tenants_of_an_account_are_asked_for_in_one_call(world: World) -> No
         world.make_table(f"humangov-{name}-dynamodb")
         world.settle(world.apply(world.manifest(name, bucket={"name": world.bucket, "keyPrefix": f"{name}/"})))
     world.line.forget()
-    known = Delivery()
-    look(world, known)
+    found, _ = check(world)
     assert world.line.reads() == [READ]
-    assert sorted(known.delivered) == [("humangov", name) for name in ("california", "florida", "ohio")]
+    assert sorted(found.lags) == [("humangov", name) for name in ("california", "florida", "ohio")]
 
 
 class Pages:
@@ -180,11 +218,11 @@ class Pages:
 
 def test_above_500_metrics_it_is_another_call() -> None:
     pages = Pages()
-    asked = [cloudwatch.Asked(function=f"f{number}", owner=f"o{number}") for number in range(300)]
+    asked = [cloudwatch.LagQuery(function=f"f{number}", owner=f"o{number}") for number in range(300)]
     found = cloudwatch.read(pages, asked, now=datetime.now(UTC))  # type: ignore[arg-type]
     assert pages.asked == [500, 100]
     assert len(found) == 300
-    assert found["f1"] == Delivered(iterator_age_seconds=0.002, failed_records=3.0)
+    assert found["f1"] == StreamLag(iterator_age_seconds=0.002, failed_records=3.0)
 
 
 def test_a_warning_that_no_pass_has_told_yet_is_not_told_when_it_is_over(world: World) -> None:
@@ -194,7 +232,7 @@ def test_a_warning_that_no_pass_has_told_yet_is_not_told_when_it_is_over(world: 
     async def busy(_: str) -> None:
         """No worker comes to it before the next look."""
 
-    asyncio.run(stream_lag_monitor.look(world.operator, Delivery(), ask_for_pass=busy))
+    asyncio.run(stream_lag_monitor.check(world.operator, LagCheck(), ask_for_reconcile=busy))
     world.clock.forward(20 * MINUTE)
     put(world, "IteratorAge", 1000)
     assert look(world) == []
@@ -222,13 +260,13 @@ class Unanswered:
     ],
 )  # fmt: skip
 def test_a_metric_that_cloudwatch_could_not_read_is_not_silence(statuses: tuple[str, ...], told: bool) -> None:
-    asked = [cloudwatch.Asked(function="f", owner="o", throttles=True)]
+    asked = [cloudwatch.LagQuery(function="f", owner="o", throttles=True)]
     found = cloudwatch.read(Unanswered(*statuses), asked, now=datetime.now(UTC))  # type: ignore[arg-type]
     assert ("f" in found) is told
 
 
 def test_a_lateness_that_was_read_is_told_whatever_else_could_not_be_read() -> None:
-    asked = [cloudwatch.Asked(function="f", owner="o", throttles=True)]
+    asked = [cloudwatch.LagQuery(function="f", owner="o", throttles=True)]
 
     class Partly(Unanswered):
         def pages(self, *_: str, **parameters: Any) -> list[Any]:
@@ -250,22 +288,30 @@ def test_a_warning_stays_where_cloudwatch_answers_without_having_read(
     pages = Unanswered("InternalError").pages
     monkeypatch.setattr(Clients, "pages", lambda _, *args, **parameters: pages(*args, **parameters))
     world.clock.forward(HOUR)
-    known = Delivery()
-    assert look(world, known) == []
+    found, asked = check(world)
+    assert asked == []
     assert told(world, key)["status"] == "False"
-    assert known.delivered == {}
+    assert found.lags == {}
 
 
 # The verdict
 
 LATE = {"conditions": [{"type": "Delivering", "status": "False", "reason": "RecordsWaiting", "message": ""}]}
 ON = {"type": "TriggerReady", "status": "True", "reason": "Enabled", "message": ""}
-AILING = {**ON, "message": "trigger x; Lambda reports PROBLEM: Function call failed"}
 OFF = {**ON, "reason": "Disabled"}
 
 
-def verdict(age: float | None, status: Any = None, *, limit: float = 12 * HOUR, **seen: Any) -> str | None:
-    found = judge(Delivered(iterator_age_seconds=age, **seen), status or {}, record_age_limit_seconds=limit)
+def judged(
+    age: float | None, status: Any = None, *, limit: float = 12 * HOUR, problem: str | None = None, **lag: Any
+) -> Finding | None:
+    return judge(
+        StreamLag(iterator_age_seconds=age, **lag), status or {}, trigger_problem=problem,
+        record_age_limit_seconds=limit,
+    )  # fmt: skip
+
+
+def verdict(age: float | None, status: Any = None, **of: Any) -> str | None:
+    found = judged(age, status, **of)
     return found.reason if found else None
 
 
@@ -285,7 +331,7 @@ def test_half_an_hour_is_late_and_three_quarters_of_what_lambda_waits_is_urgent(
 def test_where_lambda_never_gives_up_half_a_day_is_urgent() -> None:
     assert verdict(11 * HOUR, limit=-1) == "RecordsWaiting"
     assert verdict(12 * HOUR, limit=-1) == "RecordsExpiring"
-    found = judge(Delivered(iterator_age_seconds=12 * HOUR), {}, record_age_limit_seconds=-1)
+    found = judged(12 * HOUR, limit=-1)
     assert found is not None
     assert "redrive" not in found.message
     assert "in less than 12 h" in found.message
@@ -296,14 +342,19 @@ def test_what_swings_about_the_limit_is_told_once() -> None:
     assert verdict(15 * MINUTE - 1, LATE) == "RecordsHandled"
 
 
-@pytest.mark.parametrize(("trigger", "wanted"), [(ON, "RecordsHandled"), (AILING, None), (OFF, None), (None, None)])
-def test_silence_is_the_end_only_where_the_trigger_is_on_and_well(trigger: Any, wanted: str | None) -> None:
+@pytest.mark.parametrize(
+    ("trigger", "problem", "wanted"),
+    [(ON, None, "RecordsHandled"), (ON, PROBLEM, None), (OFF, None, None), (None, None, None)],
+)
+def test_silence_is_the_end_only_where_the_trigger_is_on_and_well(
+    trigger: Any, problem: str | None, wanted: str | None
+) -> None:
     status = {"conditions": [*LATE["conditions"], *([trigger] if trigger else [])]}
-    assert verdict(None, status) == wanted
-    assert verdict(None, status, throttles=1.0) is None
+    assert verdict(None, status, problem=problem) == wanted
+    assert verdict(None, status, problem=problem, throttles=1.0) is None
 
 
 def test_the_message_grows_in_steps_and_not_by_the_minute() -> None:
     ages = [minutes * MINUTE for minutes in range(30, 24 * 60, 5)]
-    messages = [judge(Delivered(iterator_age_seconds=age), {}, record_age_limit_seconds=-1) for age in ages]
+    messages = [judged(age, limit=-1) for age in ages]
     assert len({one.message for one in messages if one}) == 14

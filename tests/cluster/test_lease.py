@@ -13,8 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from humangov.kube.client import Kube, KubeError
-from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NAME, REQUEST_SECONDS, Election
+from humangov.kube.client import KubeError
+from humangov.kube.leases import Leases
+from humangov.manager.leader_election import (
+    DURATION_SECONDS,
+    LEASE_NAME,
+    REQUEST_SECONDS,
+    RETRY_PERIOD_SECONDS,
+    Election,
+)
 
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.serviceaccount import kubeconfig_for
@@ -32,23 +39,23 @@ def _as_the_operator(cluster: Cluster, namespace: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("KUBECONFIG", str(path))
 
 
-def told(story: Callable[[Kube], Awaitable[None]]) -> None:
+def told(story: Callable[[Leases], Awaitable[None]]) -> None:
     async def run() -> None:
-        kube = Kube(identity="test")
+        leases = Leases()
         try:
-            await story(kube)
+            await story(leases)
         finally:
-            await kube.close()
+            await leases.close()
 
     asyncio.run(run())
 
 
-def candidate(kube: Kube, namespace: str, identity: str) -> Election:
-    return Election(leases=kube, namespace=namespace, identity=identity, rng=random.Random(1))  # noqa: S311 - jitter
+def candidate(leases: Leases, namespace: str, identity: str) -> Election:
+    return Election(leases=leases, namespace=namespace, identity=identity, rng=random.Random(1))  # noqa: S311 - jitter
 
 
 def stored(cluster: Cluster, namespace: str) -> Lease:
-    return dict(json.loads(cluster.told("get", "lease", NAME, "-n", namespace, "-o", "json")))
+    return dict(json.loads(cluster.told("get", "lease", LEASE_NAME, "-n", namespace, "-o", "json")))
 
 
 async def until(condition: Callable[[], bool], *, what: str) -> None:
@@ -57,23 +64,23 @@ async def until(condition: Callable[[], bool], *, what: str) -> None:
 
 
 def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluster, namespace: str) -> None:
-    async def story(kube: Kube) -> None:
+    async def story(leases: Leases) -> None:
         stop = asyncio.Event()
-        first, second = candidate(kube, namespace, "first"), candidate(kube, namespace, "second")
+        first, second = candidate(leases, namespace, "first"), candidate(leases, namespace, "second")
         assert await first.acquire(stop=stop)
         made = stored(cluster, namespace)["spec"]
         assert (made["holderIdentity"], made["leaseDurationSeconds"], made["leaseTransitions"]) == ("first", 15, 0)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", made["renewTime"])
         keeping, waiting = asyncio.create_task(first.keep()), asyncio.create_task(second.acquire(stop=stop))
         await until(lambda: stored(cluster, namespace)["spec"]["renewTime"] > made["renewTime"], what="it is renewed")
-        await until(lambda: second.standing_by, what="the second stands by")
+        await until(lambda: second.standby, what="the second stands by")
         assert not waiting.done()
         keeping.cancel()
         await asyncio.wait({keeping})
         await first.give_back()
         given = time.monotonic()
         assert await waiting
-        assert time.monotonic() - given < 1.2 * EVERY_SECONDS + 0.5
+        assert time.monotonic() - given < 1.2 * RETRY_PERIOD_SECONDS + 0.5
         taken = stored(cluster, namespace)["spec"]
         assert (taken["holderIdentity"], taken["leaseTransitions"]) == ("second", 1)
         assert second.holds()
@@ -83,24 +90,24 @@ def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluste
 
 
 def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> None:
-    async def story(kube: Kube) -> None:
+    async def story(leases: Leases) -> None:
         new = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": NAME, "namespace": namespace},
+            "metadata": {"name": LEASE_NAME, "namespace": namespace},
             "spec": {"holderIdentity": "a"},
         }
-        read = {"namespace": namespace, "name": NAME}
-        assert await kube.read_lease(**read, timeout_seconds=REQUEST_SECONDS) is None
-        made = await kube.write_lease(new, timeout_seconds=REQUEST_SECONDS)
+        read = {"namespace": namespace, "name": LEASE_NAME}
+        assert await leases.read_lease(**read, timeout_seconds=REQUEST_SECONDS) is None
+        made = await leases.write_lease(new, timeout_seconds=REQUEST_SECONDS)
         with pytest.raises(KubeError) as error:
-            await kube.write_lease(new, timeout_seconds=REQUEST_SECONDS)
+            await leases.write_lease(new, timeout_seconds=REQUEST_SECONDS)
         assert error.value.status == 409, "it is there already"
-        await kube.write_lease({**made, "spec": {"holderIdentity": "b"}}, timeout_seconds=REQUEST_SECONDS)
+        await leases.write_lease({**made, "spec": {"holderIdentity": "b"}}, timeout_seconds=REQUEST_SECONDS)
         with pytest.raises(KubeError) as error:
-            await kube.write_lease({**made, "spec": {"holderIdentity": "c"}}, timeout_seconds=REQUEST_SECONDS)
+            await leases.write_lease({**made, "spec": {"holderIdentity": "c"}}, timeout_seconds=REQUEST_SECONDS)
         assert error.value.status == 409, "it was read before the last write"
-        found = await kube.read_lease(**read, timeout_seconds=REQUEST_SECONDS)
+        found = await leases.read_lease(**read, timeout_seconds=REQUEST_SECONDS)
         assert found is not None
         assert found["spec"]["holderIdentity"] == "b"
 
@@ -108,19 +115,20 @@ def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> N
 
 
 def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Cluster, namespace: str) -> None:
-    async def story(kube: Kube) -> None:
-        holder = candidate(kube, namespace, "holder")
+    async def story(leases: Leases) -> None:
+        holder = candidate(leases, namespace, "holder")
         assert await holder.acquire(stop=asyncio.Event())
         keeping = asyncio.create_task(holder.keep())
-        cluster.told("annotate", "lease", NAME, "-n", namespace, "note=kept")
+        cluster.told("annotate", "lease", LEASE_NAME, "-n", namespace, "note=kept")
         before = stored(cluster, namespace)
         await until(
             lambda: stored(cluster, namespace)["spec"]["renewTime"] > before["spec"]["renewTime"], what="it is renewed"
         )
         assert stored(cluster, namespace)["metadata"]["annotations"] == {"note": "kept"}
-        cluster.told("delete", "lease", NAME, "-n", namespace)
+        cluster.told("delete", "lease", LEASE_NAME, "-n", namespace)
         await until(
-            lambda: cluster.kubectl("get", "lease", NAME, "-n", namespace).returncode == 0, what="it is made again"
+            lambda: cluster.kubectl("get", "lease", LEASE_NAME, "-n", namespace).returncode == 0,
+            what="it is made again",
         )
         assert stored(cluster, namespace)["spec"]["holderIdentity"] == "holder"
         assert not keeping.done()
@@ -130,10 +138,10 @@ def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Clus
 
 
 def test_an_api_server_that_does_not_answer_is_waited_for_no_longer_than_said(namespace: str, tmp_path: Path) -> None:
-    async def story(kube: Kube) -> None:
+    async def story(leases: Leases) -> None:
         began = time.monotonic()
         with pytest.raises(KubeError) as error:
-            await kube.read_lease(namespace=namespace, name=NAME, timeout_seconds=0.5)
+            await leases.read_lease(namespace=namespace, name=LEASE_NAME, timeout_seconds=0.5)
         assert error.value.status is None
         assert 0.4 < time.monotonic() - began < DURATION_SECONDS / 5
 

@@ -17,9 +17,9 @@ import yaml
 from humangov.api.conditions import PARTS
 from humangov.api.spec import parse
 from humangov.aws.clients import Called
-from humangov.aws.stream_lag import Delivered
+from humangov.aws.stream_lag import StreamLag
 from humangov.cli.main import COMMANDS, load
-from humangov.manager.metrics import Metrics, Standing
+from humangov.manager.metrics import Gauges, Metrics
 
 from deploy.render import variables
 from sandbox.paths import REPOSITORY
@@ -143,13 +143,13 @@ def told_metrics() -> dict[str, tuple[str, set[str]]]:
     """Type and labels of all that is ours in the registry, once each of them has something to tell."""
     told = Metrics(
         version="1",
-        standing=lambda: Standing(
-            tenants={("Ready", "True", "UpToDate"): 1}, lost_tenants=0,
-            delivered={("a", "b"): Delivered(iterator_age_seconds=1, failed_records=0)},
+        gauges=lambda: Gauges(
+            tenants={("Ready", "True", "UpToDate"): 1}, leaked_tenants=0,
+            stream_lags={("a", "b"): StreamLag(iterator_age_seconds=1, failed_records=0)},
         ),
     )  # fmt: skip
     told.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
-    told.passed("settled", seconds=1)
+    told.reconciled("settled", seconds=1)
     told.became_ready(1)
     found = {}
     for family in told.registry.collect():

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
-from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, NAME
+from humangov.manager.leader_election import DURATION_SECONDS, LEASE_NAME, RETRY_PERIOD_SECONDS
 
 from sandbox import local_operator, ports
 from sandbox.handle import Sandbox
@@ -40,7 +40,7 @@ from tests.conftest import Print, bugs_told
 
 TEN = [f"state-{number}" for number in range(10)]
 WORKS, STANDS_BY = b"watching humangovstates", b"waiting for the lease"
-LOOK_SECONDS = 1.2 * EVERY_SECONDS  # between two looks of one that stands by
+LOOK_SECONDS = 1.2 * RETRY_PERIOD_SECONDS  # between two looks of one that stands by
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ def test_a_leader_that_was_killed_in_the_midst_of_its_work_is_succeeded_by_one_o
     [third] = [one for one in followers if one is not second]
     assert turns_of_writing(audit) == [leader.token, second.token]
     holder = states.cluster.told(
-        "get", "lease", NAME, "-n", states.namespace, "-o", "jsonpath={.spec.holderIdentity}"
+        "get", "lease", LEASE_NAME, "-n", states.namespace, "-o", "jsonpath={.spec.holderIdentity}"
     )  # fmt: skip
     wait_for(lambda: f"held by {holder}" in third.log(), what="the third waits for the second", seen=third.log)
     assert third.recorder.calls == []
@@ -271,12 +271,19 @@ def test_a_leader_whose_lease_was_taken_ends_at_once_and_the_next_waits_for_who_
 ) -> None:
     leader = replica(until=WORKS)
     states.cluster.told(
-        "patch", "lease", NAME, "-n", states.namespace, "--type=merge", "-p", '{"spec":{"holderIdentity":"somebody"}}'
+        "patch",
+        "lease",
+        LEASE_NAME,
+        "-n",
+        states.namespace,
+        "--type=merge",
+        "-p",
+        '{"spec":{"holderIdentity":"somebody"}}',
     )
     taken = time.monotonic()
     assert leader.running.process.wait(10) == 1
     assert time.monotonic() - taken < LOOK_SECONDS + 2
-    assert f"the lease {NAME} was taken by somebody; the process ends" in leader.log().splitlines()[-1]
+    assert f"the lease {LEASE_NAME} was taken by somebody; the process ends" in leader.log().splitlines()[-1]
     follower = replica()
     assert "held by somebody" in follower.log()
     took = follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + 2)

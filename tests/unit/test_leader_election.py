@@ -17,7 +17,13 @@ from click.testing import CliRunner
 from humangov.cli.main import main
 from humangov.kube.client import KubeError, Resource
 from humangov.manager import leader_election
-from humangov.manager.leader_election import DURATION_SECONDS, EVERY_SECONDS, RENEW_WITHIN_SECONDS, Election, Sighting
+from humangov.manager.leader_election import (
+    DURATION_SECONDS,
+    RENEW_WITHIN_SECONDS,
+    RETRY_PERIOD_SECONDS,
+    Election,
+    Sighting,
+)
 from humangov.manager.manager import RunSettings
 from humangov.reconcile.settings import Settings
 
@@ -68,7 +74,7 @@ class ApiServer:
 
     def put(self, **spec: Any) -> None:
         """What somebody else writes, over whatever is there."""
-        before = self.lease or {"metadata": {"name": leader_election.NAME, "namespace": NAMESPACE}, "spec": {}}
+        before = self.lease or {"metadata": {"name": leader_election.LEASE_NAME, "namespace": NAMESPACE}, "spec": {}}
         self._store({**before, "spec": {**before["spec"], **spec}})
 
     def touch(self) -> None:
@@ -111,7 +117,7 @@ class Line:
         self.refusal: KubeError | None = None
 
     async def read_lease(self, *, namespace: str, name: str, timeout_seconds: float) -> Resource | None:
-        assert (namespace, name) == (NAMESPACE, leader_election.NAME)
+        assert (namespace, name) == (NAMESPACE, leader_election.LEASE_NAME)
         found: Resource | None = await self._asked(self._server.read, timeout_seconds)
         return found
 
@@ -201,7 +207,8 @@ def test_a_renewal_is_one_request_every_two_seconds() -> None:
         assert set(server.requests) == {"update"}
         assert 28 <= len(server.requests) <= 30
         assert (
-            candidate.election.seconds_left() > DURATION_SECONDS - leader_election.MARGIN_SECONDS - EVERY_SECONDS - 0.1
+            candidate.election.seconds_left()
+            > DURATION_SECONDS - leader_election.MARGIN_SECONDS - RETRY_PERIOD_SECONDS - 0.1
         )
         assert not keeping.done()
 
@@ -216,7 +223,7 @@ def test_who_waits_says_once_for_whom(caplog: pytest.LogCaptureFixture) -> None:
             acquiring = other.acquire()
             await time.pass_by(300)
         assert not acquiring.done()
-        assert other.election.standing_by
+        assert other.election.standby
         assert not other.election.holds()
         assert first.election.holds()
         assert [record.getMessage() for record in caplog.records] == [
@@ -237,7 +244,7 @@ def test_who_was_killed_is_succeeded_as_soon_as_the_lease_was_seen_to_run_out(se
         renewed_at = server.written_at
         await time.pass_by(30, until=acquiring)
         assert server.spec["holderIdentity"] == "b"
-        seen_within = 1.2 * EVERY_SECONDS + 4 * other.line.latency
+        seen_within = 1.2 * RETRY_PERIOD_SECONDS + 4 * other.line.latency
         assert DURATION_SECONDS <= time.now - renewed_at <= DURATION_SECONDS + seen_within
         assert server.spec["leaseTransitions"] == 1
 
@@ -255,7 +262,7 @@ def test_the_lease_counts_from_when_it_was_asked_for() -> None:
             DURATION_SECONDS - leader_election.MARGIN_SECONDS - took
         )
         keeping = candidate.keep()
-        await time.pass_by(EVERY_SECONDS + 2.0)
+        await time.pass_by(RETRY_PERIOD_SECONDS + 2.0)
         assert server.requests[-1] == "update"
         assert candidate.election.seconds_left() == pytest.approx(
             DURATION_SECONDS - leader_election.MARGIN_SECONDS - 2.0
@@ -275,7 +282,7 @@ def test_who_gives_the_lease_back_is_succeeded_at_the_next_look() -> None:
         began = time.now
         await time.pass_by(30, until=acquiring)
         assert giving.done()
-        assert time.now - began <= 1.2 * EVERY_SECONDS + 0.1
+        assert time.now - began <= 1.2 * RETRY_PERIOD_SECONDS + 0.1
         assert not candidate.election.holds()
 
     told(story)
@@ -319,7 +326,7 @@ def test_who_cannot_renew_is_told_so_in_time_to_end_before_another_begins(how: s
             candidate.line.latency = 2.0 if how == "refused slowly" else 0.01
         began = time.now
         await time.pass_by(60, until=keeping)
-        assert RENEW_WITHIN_SECONDS - EVERY_SECONDS <= time.now - began <= RENEW_WITHIN_SECONDS + 0.1
+        assert RENEW_WITHIN_SECONDS - RETRY_PERIOD_SECONDS <= time.now - began <= RENEW_WITHIN_SECONDS + 0.1
         why = "TimeoutError" if how == "cut" else "forbidden"
         assert re.fullmatch(
             rf"the lease humangov-operator could not be renewed for 10 s \(.*{why}.*\)", keeping.result()
@@ -355,9 +362,9 @@ def test_a_short_interruption_costs_nothing() -> None:
         acquiring = Candidate("b", server).acquire()
         for _ in range(20):
             candidate.line.cut = True
-            await time.pass_by(RENEW_WITHIN_SECONDS - EVERY_SECONDS - 1)
+            await time.pass_by(RENEW_WITHIN_SECONDS - RETRY_PERIOD_SECONDS - 1)
             candidate.line.cut = False
-            await time.pass_by(leader_election.REQUEST_SECONDS + EVERY_SECONDS)
+            await time.pass_by(leader_election.REQUEST_SECONDS + RETRY_PERIOD_SECONDS)
         assert not keeping.done()
         assert not acquiring.done()
         assert server.spec["leaseTransitions"] == 0
@@ -385,7 +392,7 @@ def test_a_lease_that_was_taken_from_outside_ends_it_at_the_next_renewal() -> No
         server.put(holderIdentity="someone")
         began = time.now
         await time.pass_by(30, until=keeping)
-        assert time.now - began <= EVERY_SECONDS + 0.1
+        assert time.now - began <= RETRY_PERIOD_SECONDS + 0.1
         assert keeping.result() == "the lease humangov-operator was taken by someone"
         assert not candidate.election.holds()
         assert server.spec["holderIdentity"] == "someone"
@@ -425,7 +432,7 @@ def test_trouble_is_told_once_a_minute_and_never_ends_the_waiting(caplog: pytest
             "reading the lease: forbidden; without the lease nothing is done; tried again"
         }
         assert candidate.election.trouble == "reading the lease: forbidden"
-        assert not candidate.election.standing_by, "who can't look can't take over"
+        assert not candidate.election.standby, "who can't look can't take over"
         candidate.line.refusal = None
         await time.pass_by(5, until=acquiring)
         assert acquiring.result() is True
@@ -457,7 +464,7 @@ def test_who_is_told_to_stop_while_waiting_does_not_take_it() -> None:
         began = time.now
         await time.pass_by(60, until=acquiring)
         assert acquiring.result() is False
-        assert time.now - began <= 1.2 * EVERY_SECONDS + 0.1
+        assert time.now - began <= 1.2 * RETRY_PERIOD_SECONDS + 0.1
 
     told(story)
 
@@ -566,7 +573,7 @@ def test_only_a_change_of_the_lease_itself_counts_as_a_renewal() -> None:
 def test_a_claim_keeps_what_is_not_ours_and_counts_changes_of_hands() -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     theirs: Resource = {
-        "metadata": {"name": leader_election.NAME, "resourceVersion": "7", "labels": {"a": "b"}},
+        "metadata": {"name": leader_election.LEASE_NAME, "resourceVersion": "7", "labels": {"a": "b"}},
         "spec": {"holderIdentity": "other", "leaseTransitions": 4, "strategy": "S", "acquireTime": "before"},
     }
     taken = leader_election.claimed(theirs, namespace=NAMESPACE, identity="me", at=noon)

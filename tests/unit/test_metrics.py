@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from humangov.aws.clients import Called
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.stream_lag import Delivered
-from humangov.manager.metrics import Metrics, Standing
+from humangov.aws.stream_lag import StreamLag
+from humangov.manager.metrics import Gauges, Metrics
 from prometheus_client.parser import text_string_to_metric_families
 
 LABELS = {"service": "lambda", "operation": "GetFunction"}
@@ -50,10 +50,10 @@ def test_how_things_stand_is_asked_at_each_scrape() -> None:
     metrics = Metrics(version="1.2.3")
     assert value(metrics, "humangov_leader") == 0
     assert value(metrics, "humangov_leftover_tenants") is None  # not known is not none
-    metrics.standing = lambda: Standing(
-        leading=True, waiting=3, running=2, longest_wait_seconds=1.5, lost_tenants=0,
+    metrics.gauges = lambda: Gauges(
+        leading=True, waiting=3, running=2, longest_wait_seconds=1.5, leaked_tenants=0,
         tenants={("Ready", "True", "UpToDate"): 49, ("Ready", "False", "AccessDenied"): 1},
-        delivered={("humangov", "ohio"): Delivered(iterator_age_seconds=12.0)},
+        stream_lags={("humangov", "ohio"): StreamLag(iterator_age_seconds=12.0)},
     )  # fmt: skip
     assert value(metrics, "humangov_leader") == 1
     assert value(metrics, "humangov_queue_waiting") == 3
@@ -68,8 +68,8 @@ def test_how_things_stand_is_asked_at_each_scrape() -> None:
 
 def test_passes_and_times_to_ready_are_counted() -> None:
     metrics = Metrics(version="1")
-    metrics.passed("settled", seconds=0.2)
-    metrics.passed("retried", seconds=2.0)
+    metrics.reconciled("settled", seconds=0.2)
+    metrics.reconciled("retried", seconds=2.0)
     metrics.became_ready(0.7)
     assert value(metrics, "humangov_passes_total", outcome="settled") == 1
     assert value(metrics, "humangov_passes_total", outcome="retried") == 1

@@ -22,12 +22,8 @@ ADVICE = "Take a function, or a module, out of it for each idea (tests/unit/test
 
 # Place → why it may be larger. Each is to go; one that is within the limits may not stand here.
 REWRITTEN = "is being rewritten, in another branch"
-MODULES_ALLOWED: Mapping[str, str] = {
-    "humangov/kube/client.py": REWRITTEN,
-    "humangov/manager/manager.py": REWRITTEN,
-}
+MODULES_ALLOWED: Mapping[str, str] = {}
 FUNCTIONS_ALLOWED: Mapping[str, str] = {
-    "humangov/manager/manager.py: _work": REWRITTEN,
     "humangov/sweep/result.py: lines": REWRITTEN,
     "humangov/sweep/snapshot.py: scan": REWRITTEN,
 }

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from humangov.kube.client import load_configuration
-from humangov.manager import manager
+from humangov.manager import watch
 from kubernetes.aio import client
 
 from sandbox.pki import create_authority
@@ -46,7 +46,7 @@ def python_3_13(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("python_3_13")
 def test_the_watch_trusts_an_authority_without_key_identifier_and_still_verifies() -> None:
-    context = asyncio.run(manager._connection()).as_ssl_context()
+    context = asyncio.run(watch.connection()).as_ssl_context()
     assert not context.verify_flags & STRICT
     assert context.check_hostname
     assert context.verify_mode == ssl.CERT_REQUIRED

@@ -11,6 +11,7 @@ from humangov.api.spec import FINALIZER
 from humangov.cli.main import main
 from humangov.cli.uninstall_check import answer, holding
 from humangov.kube import client
+from humangov.kube.tenants import Tenants
 
 
 def state(name: str, *finalizers: str, namespace: str = "humangov") -> dict[str, Any]:
@@ -57,13 +58,13 @@ def test_the_way_back_is_said_if_there_is_one() -> None:
 def check(monkeypatch: pytest.MonkeyPatch, found: list[Any] | client.KubeError, *arguments: str) -> Result:
     asked: list[Sequence[str]] = []
 
-    async def list_resources(_: client.Kube, namespaces: Sequence[str]) -> list[Any]:
+    async def list_resources(_: Tenants, namespaces: Sequence[str]) -> list[Any]:
         asked.append(namespaces)
         if isinstance(found, client.KubeError):
             raise found
         return found
 
-    monkeypatch.setattr(client.Kube, "list_resources", list_resources)
+    monkeypatch.setattr(Tenants, "list_resources", list_resources)
     result = CliRunner().invoke(main, ["uninstall-check", *arguments], env={"HUMANGOV_NAMESPACE": "east west"})
     assert asked == [("north",) if arguments else ("east", "west")]
     return result

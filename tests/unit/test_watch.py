@@ -23,8 +23,11 @@ from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.kube import client
 from humangov.kube.client import Resource
-from humangov.manager import manager
+from humangov.kube.kube import Kube
+from humangov.kube.leases import Leases
+from humangov.manager import enqueue, fence, manager, monitors, reconciliations, watch
 from humangov.manager.manager import RunSettings
+from humangov.manager.process_state import ProcessState
 from humangov.manager.workqueue import Lane, Schedule, Workers
 from humangov.reconcile.cache import Store
 from humangov.reconcile.outcome import Outcome
@@ -57,11 +60,11 @@ def form(version: int, **metadata: Any) -> Resource:
     ],
 )
 def test_only_what_decides_something_asks_for_a_pass(change: dict[str, Any], asks: bool) -> None:
-    assert manager._asks_for_pass(form(1), form(2, **change)) == asks
+    assert enqueue.asks_for_reconcile(form(1), form(2, **change)) == asks
 
 
 def test_a_finalizer_that_was_taken_off_asks_for_a_pass() -> None:
-    assert manager._asks_for_pass(form(1, finalizers=[CLEANUP]), form(2, finalizers=["other"]))
+    assert enqueue.asks_for_reconcile(form(1, finalizers=[CLEANUP]), form(2, finalizers=["other"]))
 
 
 class Watched:
@@ -79,7 +82,7 @@ class Watched:
                 raise AssertionError
 
             workers = Workers(schedule=self.schedule, run=never, count=2, clock=lambda: 0.0)
-            await manager._on_event(self.store, workers, kind, one)
+            await enqueue.on_event(self.store, workers, kind, one)
 
         asyncio.run(story())
         taken = []
@@ -117,11 +120,11 @@ def test_a_change_that_came_in_the_answer_of_our_own_write_gets_a_pass_of_its_ow
         watched.store.put(theirs)  # as the API server answers our status write
         return Outcome()
 
-    monkeypatch.setattr(manager, "reconcile", pass_that_writes)
+    monkeypatch.setattr(reconciliations, "reconcile", pass_that_writes)
     watched.schedule.add(KEY, now=0, lane=Lane.SLOW)
     assert watched.schedule.take(now=0) == KEY
     operator: Any = SimpleNamespace(store=watched.store)
-    outcome = asyncio.run(manager._pass(operator, watched.schedule, lambda _, **__: None)(KEY))
+    outcome = asyncio.run(reconciliations.runner(operator, watched.schedule, count=lambda *_, **__: None)(KEY))
     watched.schedule.done(KEY, outcome, now=0)
     assert watched.schedule.take(now=0, lanes=(Lane.FAST,)) == KEY
     watched.schedule.done(KEY, Outcome(), now=0)
@@ -148,17 +151,12 @@ def listed(watched: Watched, *resources: Resource) -> list[str]:
 
         class Api:
             async def list_resources(self, _: object) -> list[Resource]:
-                done.set()
                 return list(resources)
 
-        done = asyncio.Event()
         workers = Workers(schedule=watched.schedule, run=never, count=2, clock=lambda: 0.0)
         operator: Any = SimpleNamespace(store=watched.store, settings=SimpleNamespace(namespaces=[]))
         api: Any = Api()
-        looking = asyncio.create_task(manager._look_again(operator, workers, api, every_seconds=0))
-        await done.wait()
-        looking.cancel()
-        await asyncio.wait({looking})
+        await monitors.relist(operator, api, workers, again_seconds=0)
 
     asyncio.run(story())
     due = []
@@ -200,14 +198,14 @@ def test_the_late_end_of_a_namesake_is_no_news() -> None:
 
 
 def test_the_watchs_patience_is_endless_and_can_be_asked_again() -> None:
-    backoffs = manager._EndlessBackoffs()
+    backoffs = watch.EndlessBackoffs()
     for _ in range(2):
         drawn = list(itertools.islice(backoffs, 200))
         assert all(0 < wait <= 18 for wait in drawn)
         assert drawn[0] < 1
 
 
-class Api(client.Kube):
+class Api(Kube):
     """Kube whose `read` tells what there is now."""
 
     def __init__(self, now: Resource | client.KubeError | None) -> None:
@@ -229,7 +227,7 @@ def test_a_conflict_or_an_absence_makes_the_copy_fresh(status: int, now: Resourc
 
     Operator.store.put(form(1))
     error = client.KubeError("x", status=status, reason="y")
-    asyncio.run(manager._refresh(Operator, KEY, error))  # type: ignore[arg-type]
+    asyncio.run(reconciliations.refresh(Operator, KEY, error))  # type: ignore[arg-type]
     assert Operator.store.get(KEY) == now
 
 
@@ -241,7 +239,7 @@ def test_another_refusal_does_not(status: int | None) -> None:
 
     Operator.store.put(form(1))
     asyncio.run(
-        manager._refresh(Operator, KEY, client.KubeError("x", status=status, reason="y"))  # type: ignore[arg-type]
+        reconciliations.refresh(Operator, KEY, client.KubeError("x", status=status, reason="y"))  # type: ignore[arg-type]
     )
     assert Operator.store.get(KEY) == form(1)
 
@@ -253,7 +251,7 @@ def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFix
 
     Operator.store.put(form(1))
     asyncio.run(
-        manager._refresh(Operator, KEY, client.KubeError("x", status=409, reason="y"))  # type: ignore[arg-type]
+        reconciliations.refresh(Operator, KEY, client.KubeError("x", status=409, reason="y"))  # type: ignore[arg-type]
     )
     assert "reading: forbidden" in caplog.text
     assert Operator.store.get(KEY) == form(1)
@@ -272,12 +270,12 @@ def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFix
 def test_a_refusal_of_the_api_server_is_told_in_its_words(body: str | None, reason: str, told: str) -> None:
     refusal = ApiException(status=409, reason=reason)
     refusal.body = body
-    error = client.Kube(identity="test")._translated("writing", refusal)
+    error = client.translate("writing", refusal)
     assert (str(error), error.status) == (f"writing: {told}", 409)
 
 
 def test_an_api_server_that_cannot_be_reached_has_no_status() -> None:
-    error = client.Kube(identity="test")._translated("writing", TimeoutError("slow"))
+    error = client.translate("writing", TimeoutError("slow"))
     assert (str(error), error.status) == ("writing: TimeoutError: slow", None)
 
 
@@ -304,7 +302,7 @@ FORBIDDEN = 'leases is forbidden: User "{}" cannot get resource "leases" in API 
 def test_a_missing_right_is_told_with_where_it_stands(message: str, remedy: bool) -> None:
     refusal = ApiException(status=403, reason="Forbidden")
     refusal.body = json.dumps({"message": message})
-    told = str(client.Kube(identity="test")._translated("reading", refusal))
+    told = str(client.translate("reading", refusal))
     assert told.startswith(f"reading: {message}")
     assert ("the rights of deploy/install.yaml" in told) == remedy
 
@@ -318,14 +316,14 @@ def end(monkeypatch: pytest.MonkeyPatch) -> None:
     def ended(code: int) -> None:
         raise Ended(code)
 
-    monkeypatch.setattr(manager, "_end", ended)
+    monkeypatch.setattr(fence, "end_process", ended)
 
 
 class Holding:
     """An election, as far as the controller looks at it."""
 
     def __init__(self, *, holds: bool = True) -> None:
-        self.standing_by, self.trouble = False, None
+        self.standby, self.trouble = False, None
         self.given_back = False
         self._holds = holds
 
@@ -340,8 +338,8 @@ class Holding:
         self.given_back = True
 
 
-def fence(holding: Holding | None) -> Callable[[], None]:
-    return manager._fence(holding)  # type: ignore[arg-type]
+def fenced(holding: Holding | None) -> Callable[[], None]:
+    return fence.fence(holding)  # type: ignore[arg-type]
 
 
 def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_sent(
@@ -350,8 +348,8 @@ def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_sent
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody is there
-    holding, alone = (manager._Fenced(region="us-east-1", before_write=fence(one)) for one in (Holding(), None))
-    lost = manager._Fenced(region="us-east-1", before_write=fence(Holding(holds=False)))
+    holding, alone = (fence.FencedClients(region="us-east-1", before_write=fenced(one)) for one in (Holding(), None))
+    lost = fence.FencedClients(region="us-east-1", before_write=fenced(Holding(holds=False)))
     role = {"action": "iam:DeleteRole", "target": "x", "RoleName": "x"}
     with pytest.raises(Ended):
         lost.call(**role)
@@ -365,6 +363,7 @@ def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_sent
 
 
 EVENT = Event(kind="Normal", reason="r", message="m")
+JOB = {"metadata": {"namespace": "humangov", "name": "x", "uid": "u", "labels": {}, "annotations": {}}, "spec": {}}
 
 
 @pytest.mark.parametrize(
@@ -374,23 +373,30 @@ EVENT = Event(kind="Normal", reason="r", message="m")
         lambda api: api.set_finalizer(form(1), present=False),
         lambda api: api.apply_status(form(1), {}),
         lambda api: api.post_event(form(1), EVENT),
+        lambda api: api.create_object("jobs", JOB),
+        lambda api: api.replace_object("cronjobs", JOB, JOB),
+        lambda api: api.delete_object("jobs", "humangov", "x"),
     ],
 )
 def test_without_the_lease_every_write_to_kubernetes_ends_the_process_before_it_is_made(
-    write: Callable[[client.Kube], Any], end: None, monkeypatch: pytest.MonkeyPatch
+    write: Callable[[Kube], Any], end: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no_client(self: client.Kube) -> object:
-        return object()  # a request would fail by it, and become a KubeError
+    async def no_client(self: Kube) -> object:
+        return object()  # a request would fail by it, and become a client.KubeError
 
-    monkeypatch.setattr(client.Kube, "_client", no_client)
+    monkeypatch.setattr(client.Client, "_client", no_client)
     with pytest.raises(Ended):
-        asyncio.run(write(client.Kube(identity="test", before_write=fence(Holding(holds=False)))))
+        asyncio.run(write(Kube(identity="test", before_write=fenced(Holding(holds=False)))))
     with pytest.raises(client.KubeError):
-        asyncio.run(write(client.Kube(identity="test", before_write=fence(Holding(holds=True)))))
+        asyncio.run(write(Kube(identity="test", before_write=fenced(Holding(holds=True)))))
+
+
+def state_of(election: Any) -> ProcessState:
+    return ProcessState(election=election, store=Store(default_region="us-east-1"))
 
 
 @pytest.mark.parametrize(
-    ("standing_by", "trouble", "ready", "told"),
+    ("standby", "trouble", "ready", "told"),
     [
         (False, None, False, None),
         (True, None, True, "standing by"),
@@ -398,22 +404,22 @@ def test_without_the_lease_every_write_to_kubernetes_ends_the_process_before_it_
     ],
 )
 def test_a_candidate_is_alive_and_ready_if_it_could_take_over(
-    standing_by: bool, trouble: str | None, ready: bool, told: str | None
+    standby: bool, trouble: str | None, ready: bool, told: str | None
 ) -> None:
-    election: Any = SimpleNamespace(standing_by=standing_by, trouble=trouble)
-    health = manager._Life(election).health()
-    assert (health.ready, health.problem, health.told) == (ready, None, told)
+    election: Any = SimpleNamespace(standby=standby, trouble=trouble)
+    health = state_of(election).health()
+    assert (health.ready, health.problem, health.activity) == (ready, None, told)
 
 
 def test_without_an_election_nothing_is_ready_before_it_works() -> None:
-    life = manager._Life(None)
-    assert not life.health().ready
-    life.workers = Workers(
+    state = state_of(None)
+    assert not state.health().ready
+    state.workers = Workers(
         schedule=Schedule(resync_seconds=600), run=lambda _: asyncio.sleep(0, Outcome()), count=2, clock=lambda: 0.0
     )
-    assert not life.health().ready
-    life.watching.set()
-    assert life.health().ready
+    assert not state.health().ready
+    state.watching.set()
+    assert state.health().ready
 
 
 RUN_SETTINGS = RunSettings(
@@ -432,8 +438,8 @@ def test_a_new_leader_s_time_at_work_begins_when_it_has_the_lease(monkeypatch: p
             acquired_at.append(time.monotonic())
             return True
 
-    async def work(operator: Any, *_: Any, **__: Any) -> int:
-        assert operator.started_at >= acquired_at[0]
+    async def work(leader: manager.Leader, **_: Any) -> int:
+        assert leader.operator.started_at >= acquired_at[0]
         return 7
 
     monkeypatch.setattr(manager, "_election", lambda *_: Waiting())
@@ -457,18 +463,19 @@ def test_who_is_told_to_stop_while_standing_by_ends_well(
 
 
 def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
-    class Refusing(client.Kube):
+    class Refusing(Kube):
         async def list_resources(self, namespaces: Any) -> list[Resource]:
             raise client.KubeError("listing", status=403, reason="forbidden")
 
     async def story() -> None:
         operator: Any = SimpleNamespace(store=Store(default_region="us-east-1"), settings=SETTINGS)
         warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        leader = manager.Leader(
+            operator=operator, kube=Refusing(), run_settings=RUN_SETTINGS, state=state_of(holding),
+            of_region=lambda _: Clients(region="us-east-1"), count=lambda *_, **__: None, stop=asyncio.Event(),
+        )  # fmt: skip
         with pytest.raises(client.KubeError):
-            await manager._work(
-                operator, Refusing(identity=""), RUN_SETTINGS, manager._Life(holding),  # type: ignore[arg-type]
-                lambda _: Clients(region="us-east-1"), lambda _, **__: None, warming=warming, stop=asyncio.Event(),
-            )  # fmt: skip
+            await manager._work(leader, warming=warming)
 
     holding = Holding()
     asyncio.run(story())
@@ -476,7 +483,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
 
 
 def test_every_process_is_a_candidate_of_its_own() -> None:
-    leases = client.Kube(identity="")
+    leases = Leases()
     first, second = (manager._election(leases, RUN_SETTINGS) for _ in range(2))
     assert first is not None
     assert second is not None

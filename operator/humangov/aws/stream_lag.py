@@ -1,4 +1,4 @@
-"""What CloudWatch says of functions: one bulk call for all of them, up to 500 metrics each.
+"""How far the functions are behind their streams, as CloudWatch says: one bulk call for all, up to 500 metrics each.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,12 +17,12 @@ from humangov.cleanup.embedded_metrics import DIMENSION, NAMESPACE
 
 WINDOW = timedelta(minutes=15)
 _PERIOD_SECONDS = 300
-_QUERIES_A_CALL = 500
+_METRICS_A_CALL = 500
 _LAMBDA = "AWS/Lambda"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class LagQuery:
     """A function, and the ownership tag's value by which it counts what it could not handle.
 
     throttles: whether to ask for them as well; each metric costs.
@@ -33,7 +34,7 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Delivered:
+class StreamLag:
     """What CloudWatch says of one HumanGovState's function. None: it does not say."""
 
     iterator_age_seconds: float | None = None
@@ -43,59 +44,80 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True)
 class _Metric:
-    of: str  # the function
-    field: str  # of Delivered
-    query: dict[str, Any]
+    function: str
+    field: str  # of StreamLag
+    stat: Mapping[str, Any]
 
 
-def read(clients: Clients, asked: Sequence[Asked], *, now: datetime) -> dict[str, Delivered]:
-    """By function, but for those whose lateness CloudWatch could not read: that is not silence. Raises AwsError."""
-    fields: dict[str, dict[str, float]] = {one.function: {} for one in asked}
-    unread: set[str] = set()
-    for metrics in _batched([metric for one in asked for metric in _metrics(one)]):
-        by_id = {f"m{number}": metric for number, metric in enumerate(metrics)}
-        queries = [{"Id": name, "MetricStat": metric.query} for name, metric in by_id.items()]
-        answers = clients.pages(
-            "cloudwatch:GetMetricData", "MetricDataResults", token=("NextToken", "NextToken"),
-            target=f"{len(asked)} functions", MetricDataQueries=queries, StartTime=now - WINDOW, EndTime=now,
-            ScanBy="TimestampDescending",
-        )  # fmt: skip
-        # It answers the call, and says of each metric by itself whether that could be read; of several pages, the last.
-        complete = {answer["Id"] for answer in {one["Id"]: one for one in answers}.values() if _is_complete(answer)}
-        unread |= {
-            metric.of for name, metric in by_id.items() if name not in complete and metric.field != "failed_records"
-        }
-        for answer in answers:
-            values, metric = answer.get("Values") or (), by_id[answer["Id"]]
-            if values:  # a metric may go on in the next page: the newest value came first
-                found = fields[metric.of]
-                if metric.field == "iterator_age_seconds":
-                    found.setdefault(metric.field, values[0] / 1000)
-                else:
-                    found[metric.field] = found.get(metric.field, 0.0) + sum(values)
-    return {
-        function: Delivered(**found)
-        for function, found in fields.items()
-        if function not in unread or "iterator_age_seconds" in found
-    }
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """Values of one metric, newest first. complete: whether CloudWatch could read it."""
+
+    metric: _Metric
+    values: Sequence[float]
+    complete: bool
 
 
-def _is_complete(answer: Mapping[str, Any]) -> bool:
-    return bool(answer.get("StatusCode") == "Complete")
+def read(clients: Clients, queries: Sequence[LagQuery], *, now: datetime) -> dict[str, StreamLag]:
+    """By function, but for those whose lag CloudWatch could not read: that is not silence. Raises AwsError."""
+    answers: dict[str, list[_Answer]] = defaultdict(list)
+    for metrics in _batched([metric for query in queries for metric in _metrics(query)]):
+        for answer in _ask(clients, metrics, target=f"{len(queries)} functions", now=now):
+            answers[answer.metric.function].append(answer)
+    lags = {function: _lag(of_function) for function, of_function in answers.items()}
+    return {function: lag for function, lag in lags.items() if lag is not None}
 
 
-def _metrics(asked: Asked) -> Iterator[_Metric]:
-    wanted = [
-        ("iterator_age_seconds", _LAMBDA, "IteratorAge", "FunctionName", asked.function, "Maximum"),
-        ("failed_records", NAMESPACE, "failed", DIMENSION, asked.owner, "Sum"),
+def _ask(clients: Clients, metrics: Sequence[_Metric], *, target: str, now: datetime) -> list[_Answer]:
+    """One call of several pages. It answers the call, and says of each metric by itself whether that could be read."""
+    by_id = {f"m{number}": metric for number, metric in enumerate(metrics)}
+    pages = clients.pages(
+        "cloudwatch:GetMetricData", "MetricDataResults", token=("NextToken", "NextToken"), target=target,
+        MetricDataQueries=[{"Id": name, "MetricStat": metric.stat} for name, metric in by_id.items()],
+        StartTime=now - WINDOW, EndTime=now, ScanBy="TimestampDescending",
+    )  # fmt: skip
+    values: dict[str, list[float]] = defaultdict(list)  # a metric may go on in the next page
+    status: dict[str, str | None] = {}
+    for page in pages:
+        values[page["Id"]] += page.get("Values") or ()
+        status[page["Id"]] = page.get("StatusCode")
+    return [
+        _Answer(metric=metric, values=values[name], complete=status.get(name) == "Complete")
+        for name, metric in by_id.items()
     ]
-    if asked.throttles:
-        wanted.append(("throttles", _LAMBDA, "Throttles", "FunctionName", asked.function, "Sum"))
-    for field, namespace, name, dimension, value, stat in wanted:
-        metric = {"Namespace": namespace, "MetricName": name, "Dimensions": [{"Name": dimension, "Value": value}]}
-        yield _Metric(of=asked.function, field=field, query={"Metric": metric, "Period": _PERIOD_SECONDS, "Stat": stat})
+
+
+def _lag(answers: Sequence[_Answer]) -> StreamLag | None:
+    """Of one function; None where its lag could not be read. Pure."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for answer in answers:
+        values[answer.metric.field] += answer.values
+    ages, throttles, failed = (values[field] for field in ("iterator_age_seconds", "throttles", "failed_records"))
+    if not ages and any(not answer.complete and answer.metric.field != "failed_records" for answer in answers):
+        return None
+    return StreamLag(
+        iterator_age_seconds=ages[0] / 1000 if ages else None,
+        throttles=sum(throttles) if throttles else None,
+        failed_records=sum(failed) if failed else None,
+    )
+
+
+def _metrics(query: LagQuery) -> Iterator[_Metric]:
+    yield _metric(query, "iterator_age_seconds", _LAMBDA, "IteratorAge", ("FunctionName", query.function), "Maximum")
+    yield _metric(query, "failed_records", NAMESPACE, "failed", (DIMENSION, query.owner), "Sum")
+    if query.throttles:
+        yield _metric(query, "throttles", _LAMBDA, "Throttles", ("FunctionName", query.function), "Sum")
+
+
+def _metric(
+    query: LagQuery, field: str, namespace: str, name: str, dimension: tuple[str, str], statistic: str
+) -> _Metric:
+    key, value = dimension
+    metric = {"Namespace": namespace, "MetricName": name, "Dimensions": [{"Name": key, "Value": value}]}
+    stat = {"Metric": metric, "Period": _PERIOD_SECONDS, "Stat": statistic}
+    return _Metric(function=query.function, field=field, stat=stat)
 
 
 def _batched(metrics: Sequence[_Metric]) -> Iterator[Sequence[_Metric]]:
-    for begin in range(0, len(metrics), _QUERIES_A_CALL):
-        yield metrics[begin : begin + _QUERIES_A_CALL]
+    for begin in range(0, len(metrics), _METRICS_A_CALL):
+        yield metrics[begin : begin + _METRICS_A_CALL]

@@ -69,12 +69,13 @@ def split(name: str, *, namespace: str | None, default: str | None = None) -> tu
 
 def _names_of_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Names:
     """As the API server has it. Raises ClickException."""
-    from humangov.kube import client
+    from humangov.kube.client import KubeError, Resource
+    from humangov.kube.tenants import Tenants, by_name
 
-    async def read() -> tuple[client.Resource, str]:
-        api = client.Kube(identity="command line")
+    async def read() -> tuple[Resource, str]:
+        api = Tenants()
         try:
-            resource = await api.get(namespace, name)
+            resource = await api.read(by_name(namespace, name))
             if resource is None:
                 raise UnknownTenantError(f"there is no {KIND} {namespace}/{name} in this cluster")
             recorded = (resource.get("status") or {}).get("aws") or {}
@@ -85,7 +86,7 @@ def _names_of_cluster(namespace: str, name: str, *, default_region: str | None, 
     try:
         resource, cluster = asyncio.run(read())
         return names_of(resource, default_region=default_region, cluster=cluster)
-    except (UnknownTenantError, InvalidSpecError, client.KubeError) as error:
+    except (UnknownTenantError, InvalidSpecError, KubeError) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -12,6 +12,7 @@ import click
 from humangov.api.spec import FINALIZER, PLURAL
 from humangov.cli import options
 from humangov.kube import client
+from humangov.kube.tenants import Tenants
 
 _SHOWN = 10
 
@@ -37,7 +38,7 @@ def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
 
 async def _states(namespaces: Sequence[str]) -> list[client.Resource]:
     """Raises KubeError."""
-    api = client.Kube(identity="uninstall-check")
+    api = Tenants()
     try:
         return await api.list_resources(namespaces)
     except client.KubeError as error:

@@ -21,6 +21,7 @@ from humangov.aws.clients import Clients
 from humangov.aws.errors import Meaning
 from humangov.aws.removal import Removal, Removed
 from humangov.kube import client
+from humangov.kube.tenants import Tenants
 from humangov.leaks import inventory
 from humangov.leaks.find import Leaked, LeakedNames, Living, find, keys_of, leaked_names, role_names
 from humangov.leaks.inventory import FUNCTION, LOG_GROUP, TABLE
@@ -73,7 +74,7 @@ class ApiServer:
 
         Raises KubeError.
         """
-        api = client.Kube(identity="command line")
+        api = Tenants()
         try:
             own = await api.cluster_uid()
         except client.KubeError:
@@ -86,7 +87,7 @@ class ApiServer:
 
     async def states(self, namespaces: Sequence[str]) -> list[client.Resource]:
         """Every HumanGovState of these namespaces (none named: of all). Raises KubeError, UncertainLeakError."""
-        api = client.Kube(identity="command line")
+        api = Tenants()
         try:
             return await api.list_resources(namespaces)
         except client.KubeError as error:

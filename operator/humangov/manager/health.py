@@ -9,17 +9,17 @@ from aiohttp import web
 
 from humangov.manager.metrics import CONTENT_TYPE, Metrics
 
-LONGEST_RUN_SECONDS = 300.0  # a pass takes seconds; each of its calls has a time-out
-LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is ill passes are slow, but they end
+LONGEST_RUN_SECONDS = 300.0  # a reconcile takes seconds; each of its calls has a time-out
+LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is ill reconciles are slow, but they end
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """`ready`: it works, or can take over. `problem`: why the process should be restarted. `told`: what it is doing."""
+    """ready: it works, or can take over. problem: why the process should be restarted. activity: what it is doing."""
 
     ready: bool
     problem: str | None
-    told: str | None = None
+    activity: str | None = None
 
 
 def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool, died: bool) -> Health:
@@ -34,10 +34,10 @@ def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool,
     return Health(ready=ready, problem=problem)
 
 
-def judge_candidate(*, standing_by: bool, trouble: str | None) -> Health:
-    """What the probes answer before the process works: who stands by can take over, who is in trouble can't. Pure."""
-    told = f"not working: {trouble}" if trouble else "standing by" if standing_by else None
-    return Health(ready=standing_by and not trouble, problem=None, told=told)
+def judge_candidate(*, standby: bool, trouble: str | None) -> Health:
+    """What the probes answer before the process works: a standby can take over, who is in trouble can't. Pure."""
+    activity = f"not working: {trouble}" if trouble else "standing by" if standby else None
+    return Health(ready=standby and not trouble, problem=None, activity=activity)
 
 
 async def serve(health: Callable[[], Health], metrics: Metrics, *, host: str, port: int) -> web.AppRunner:
@@ -49,8 +49,8 @@ async def serve(health: Callable[[], Health], metrics: Metrics, *, host: str, po
 
     async def readyz(_: web.Request) -> web.Response:
         now = health()
-        told = now.told or ("ok" if now.ready else "not watching yet")
-        return web.Response(status=200 if now.ready else 503, text=f"{told}\n")
+        answer = now.activity or ("ok" if now.ready else "not watching yet")
+        return web.Response(status=200 if now.ready else 503, text=f"{answer}\n")
 
     async def scraped(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})

@@ -1,4 +1,4 @@
-"""Leader election: of several operators the one that holds the Lease works, the others stand by.
+"""Leader election: of several operators the one that holds the Lease, the leader, works; the others are standbys.
 
 As client-go does it (https://pkg.go.dev/k8s.io/client-go/tools/leaderelection), with the same durations. The election
 that comes with `kubernetes.aio` goes by the wall clock, gives its calls no time limit and never hands the lease back.
@@ -19,15 +19,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+from humangov.api.times import micro_time
 from humangov.kube.client import KubeError, Resource
 
 logger = logging.getLogger(__name__)
 
-NAME = "humangov-operator"
+LEASE_NAME = "humangov-operator"
 DURATION_SECONDS = 15  # for which others leave a lease alone
 RENEW_WITHIN_SECONDS = 10.0  # of the last renewal, or nothing new is begun
 MARGIN_SECONDS = 1.0  # a holder is done this long before the lease runs out, so that what is on its way arrives
-EVERY_SECONDS = 2.0
+RETRY_PERIOD_SECONDS = 2.0
 REQUEST_SECONDS = 5.0  # two attempts fit into RENEW_WITHIN_SECONDS
 _SHORTEST_ATTEMPT_SECONDS = 0.5
 _REPEAT_TROUBLE_SECONDS = 60.0
@@ -35,7 +36,7 @@ _NOT_TRIED = "it was not tried in time: was the process suspended?"
 
 
 class Leases(Protocol):
-    """What of the API server an election needs (kube.Kube; see there for errors)."""
+    """What of the API server an election needs (kube.leases.Leases; see there for errors)."""
 
     async def read_lease(self, *, namespace: str, name: str, timeout_seconds: float) -> Resource | None: ...
     async def write_lease(self, lease: Resource, *, timeout_seconds: float) -> Resource: ...
@@ -76,7 +77,7 @@ def claimed(lease: Resource | None, *, namespace: str, identity: str, at: dateti
         lease = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": NAME, "namespace": namespace},
+            "metadata": {"name": LEASE_NAME, "namespace": namespace},
         }
         transitions = 0
     else:
@@ -88,8 +89,8 @@ def claimed(lease: Resource | None, *, namespace: str, identity: str, at: dateti
             **spec,
             "holderIdentity": identity,
             "leaseDurationSeconds": DURATION_SECONDS,
-            "acquireTime": spec.get("acquireTime") if holder(lease) == identity else _micro_time(at),
-            "renewTime": _micro_time(at),
+            "acquireTime": spec.get("acquireTime") if holder(lease) == identity else micro_time(at),
+            "renewTime": micro_time(at),
             "leaseTransitions": transitions,
         },
     }
@@ -100,8 +101,8 @@ def given_back(lease: Resource, *, at: datetime) -> Resource:
     spec = {
         "holderIdentity": "",
         "leaseDurationSeconds": 1,
-        "acquireTime": _micro_time(at),
-        "renewTime": _micro_time(at),
+        "acquireTime": micro_time(at),
+        "renewTime": micro_time(at),
     }
     return {**lease, "spec": {**(lease.get("spec") or {}), **spec}}
 
@@ -121,7 +122,7 @@ class Election:
     ) -> None:
         """`identity` must be no other process's, not even one of the same pod."""
         self.identity = identity
-        self.standing_by = False
+        self.standby = False
         self.trouble: str | None = None  # why the lease could not be asked for
         self._leases = leases
         self._namespace = namespace
@@ -142,30 +143,30 @@ class Election:
 
     async def acquire(self, *, stop: asyncio.Event) -> bool:
         """Wait until the lease is ours, whatever happens; False if told to stop before."""
-        told, told_at = "", -math.inf
+        logged, logged_at = "", -math.inf
         while not stop.is_set():
             try:
                 other = await self._take(self._clock() + 2 * REQUEST_SECONDS)
             except KubeError as error:
                 if error.status != 409:  # else somebody was faster
-                    self.standing_by, self.trouble = False, str(error)
-                    if self.trouble != told or self._clock() - told_at >= _REPEAT_TROUBLE_SECONDS:
+                    self.standby, self.trouble = False, str(error)
+                    if self.trouble != logged or self._clock() - logged_at >= _REPEAT_TROUBLE_SECONDS:
                         logger.warning("%s; without the lease nothing is done; tried again", self.trouble)
-                        told, told_at = self.trouble, self._clock()
+                        logged, logged_at = self.trouble, self._clock()
             else:
                 if other is None:
-                    self.standing_by, self.trouble = False, None
-                    logger.info("holding the lease %s as %s", NAME, self.identity)
+                    self.standby, self.trouble = False, None
+                    logger.info("holding the lease %s as %s", LEASE_NAME, self.identity)
                     return True
-                self.standing_by, self.trouble = True, None
-                if told != other:
-                    logger.info("waiting for the lease %s, held by %s", NAME, other)
-                    told = other
-            await self._sleep(self._until_next_look())
+                self.standby, self.trouble = True, None
+                if logged != other:
+                    logger.info("waiting for the lease %s, held by %s", LEASE_NAME, other)
+                    logged = other
+            await self._sleep(self._until_next_try())
         return False
 
-    def _until_next_look(self) -> float:
-        wait = EVERY_SECONDS * self._rng.uniform(0.8, 1.2)
+    def _until_next_try(self) -> float:
+        wait = RETRY_PERIOD_SECONDS * self._rng.uniform(0.8, 1.2)
         left = runs_out(self._seen) - self._clock() if self._seen is not None else 0.0
         return min(wait, left) if left > 0 else wait
 
@@ -174,9 +175,9 @@ class Election:
         problem = _NOT_TRIED
         while True:
             deadline = self._renewed_at + RENEW_WITHIN_SECONDS
-            await self._sleep(min(EVERY_SECONDS, max(0.0, deadline - self._clock())))
+            await self._sleep(min(RETRY_PERIOD_SECONDS, max(0.0, deadline - self._clock())))
             if deadline - self._clock() < _SHORTEST_ATTEMPT_SECONDS:
-                return f"the lease {NAME} could not be renewed for {RENEW_WITHIN_SECONDS:.0f} s ({problem})"
+                return f"the lease {LEASE_NAME} could not be renewed for {RENEW_WITHIN_SECONDS:.0f} s ({problem})"
             try:
                 other = await self._renew(deadline)
             except KubeError as error:
@@ -185,7 +186,7 @@ class Election:
                 continue
             if other is not None:
                 self._renewed_at = -math.inf
-                return f"the lease {NAME} was taken by {other}"
+                return f"the lease {LEASE_NAME} was taken by {other}"
             problem = _NOT_TRIED
 
     async def give_back(self) -> None:
@@ -196,7 +197,7 @@ class Election:
         try:
             # Read anew: a renewal that was cut short may have arrived.
             lease = await self._leases.read_lease(
-                namespace=self._namespace, name=NAME, timeout_seconds=REQUEST_SECONDS / 2
+                namespace=self._namespace, name=LEASE_NAME, timeout_seconds=REQUEST_SECONDS / 2
             )
             if lease is not None and holder(lease) == self.identity:
                 await self._leases.write_lease(
@@ -221,7 +222,7 @@ class Election:
         """Look at the lease and take it if that may be; else who has it. Raises KubeError."""
         began = self._clock()
         lease = await self._leases.read_lease(
-            namespace=self._namespace, name=NAME, timeout_seconds=self._patience(deadline)
+            namespace=self._namespace, name=LEASE_NAME, timeout_seconds=self._patience(deadline)
         )
         if lease is not None:
             self._seen = sighting(lease, before=self._seen, now=self._clock())
@@ -237,8 +238,3 @@ class Election:
 
     def _patience(self, deadline: float) -> float:
         return max(_SHORTEST_ATTEMPT_SECONDS, min(REQUEST_SECONDS, deadline - self._clock()))
-
-
-def _micro_time(moment: datetime) -> str:
-    """The API's MicroTime takes six digits, never fewer."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

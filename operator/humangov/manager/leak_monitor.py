@@ -1,7 +1,7 @@
-"""The running operator looks for leftovers at its start and about once an hour, and tells; it removes none.
+"""Whether AWS has resources of tenants that are gone: an event tells of them, and nothing is removed.
 
-What a look asks of AWS for each region: one page of the tagging API for 100 marked objects, one page of roles for 100
-roles under our path, and each role that is no living tenant's. The API server is asked only when something was found.
+What a check asks of AWS for each region: one page of the tagging API for 100 tagged resources, one page of roles for
+100 roles under our path, and each role that is no living tenant's. The API server is asked only if something is found.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 
 from humangov.api.conditions import Event
@@ -18,61 +18,61 @@ from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError, Resource
 from humangov.leaks.find import Living, find, keys_of
-from humangov.manager.leader_election import NAME
+from humangov.manager.leader_election import LEASE_NAME
 from humangov.reconcile.context import Operator, post_event
 
 logger = logging.getLogger(__name__)
 
-EVERY_SECONDS = 3600.0
 CONFIRM_AFTER_SECONDS = 2.0
 _NAMED = 5
 ListStates = Callable[[Sequence[str]], Awaitable[list[Resource]]]
 
 
-@dataclass
-class Lookout:
-    """What the last look came to: how many lost tenants have objects in AWS still; None: not known."""
+@dataclass(frozen=True, kw_only=True)
+class LeakCheck:
+    """What a check found: of how many tenants that are gone AWS has resources still; None: not known.
 
-    lost: int | None = None
-    told: set[str] = field(default_factory=set)
+    announced: the keys of those that an event has told of.
+    """
+
+    leaked_tenants: int | None = None
+    announced: frozenset[str] = frozenset()
 
 
 async def _pause() -> None:
     await asyncio.sleep(CONFIRM_AFTER_SECONDS)
 
 
-async def look(
+async def check(
     operator: Operator,
-    lookout: Lookout,
+    before: LeakCheck,
     *,
     of_region: Callable[[str], Clients],
     list_states: ListStates,
     pause: Callable[[], Awaitable[None]] = _pause,
-) -> None:
-    """One look in every region in use; a Warning about those that are new. A right that is missing is logged."""
+) -> LeakCheck:
+    """Every region in use, once; a Warning about tenants that are new. A missing permission is logged."""
     try:
         regions = {operator.settings.region, *(tenant.region for tenant in operator.store.tenants())}
-        lost: set[str] = set()
+        leaked: set[str] = set()
         for region in sorted(regions):
-            lost |= await _look_in(operator, of_region(region), list_states=list_states, pause=pause)
+            leaked |= await _check_region(operator, of_region(region), list_states=list_states, pause=pause)
     except AwsError as error:
         logger.warning("leftovers could not be looked for: %s", finding_of_error(error).message)
-        lookout.lost = None
-        return
+        return replace(before, leaked_tenants=None)
     except KubeError as error:
         logger.warning("leftovers could not be looked for: %s", error)
-        lookout.lost = None
-        return
-    new = lost - lookout.told
-    lookout.lost, lookout.told = len(lost), lost
+        return replace(before, leaked_tenants=None)
+    new = leaked - before.announced
     if new:
         event = found_event(new, cluster=operator.cluster)
         logger.warning("%s: %s", event.reason, event.message)
         await post_event(operator, _lease(operator.settings.own_namespace), event)
+    return LeakCheck(leaked_tenants=len(leaked), announced=frozenset(leaked))
 
 
-def found_event(lost: Collection[str], *, cluster: str) -> Event:
-    names = sorted(lost)
+def found_event(leaked: Collection[str], *, cluster: str) -> Event:
+    names = sorted(leaked)
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return Event(
         kind="Warning",
@@ -83,10 +83,10 @@ def found_event(lost: Collection[str], *, cluster: str) -> Event:
     )
 
 
-async def _look_in(
+async def _check_region(
     operator: Operator, clients: Clients, *, list_states: ListStates, pause: Callable[[], Awaitable[None]]
 ) -> set[str]:
-    """Keys of the lost tenants. Raises AwsError, KubeError."""
+    """Keys of the tenants with leaked resources. Raises AwsError, KubeError."""
     namespaces = operator.settings.namespaces
 
     async def list_living() -> set[str]:
@@ -109,5 +109,5 @@ def _lease(namespace: str) -> Resource:
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",
-        "metadata": {"namespace": namespace, "name": NAME},
+        "metadata": {"namespace": namespace, "name": LEASE_NAME},
     }

@@ -1,65 +1,51 @@
-"""kopf in front of the queue: settings, election, login, event → queue, probes, shutdown.
-
-kopf owns the watch and its reconnects. Its handlers for changes are not used: they keep state on the resource. The one
-low-level handler here puts a key on the queue.
-"""
+"""The process: leader election, then watch, workers and monitors, until it is told to stop or cannot go on."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import json
 import logging
-import os
 import random
 import secrets
 import signal
 import socket
-import ssl
-import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn
 
-import kopf
-from kopf._cogs.clients.errors import APIError
-from kopf._cogs.clients.watching import WatchingError
+from aiohttp import web
 
-from humangov import __version__, logs
-from humangov.api.conditions import OWN_CONDITIONS
-from humangov.api.conflicts import conflict
-from humangov.api.spec import FINALIZER, GROUP, PLURAL, RECONCILE_ANNOTATION, SWEEP_ANNOTATION, VERSION
+from humangov import __version__
+from humangov.api.spec import PLURAL
 from humangov.aws.clients import Clients
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
-from humangov.kube import client
-from humangov.manager import health, stream_lag_monitor
+from humangov.kube.client import KubeError, Resource
+from humangov.kube.kube import Kube
+from humangov.kube.leases import Leases
+from humangov.manager import enqueue, health, monitors, watch
+from humangov.manager.fence import FencedClients, end_process, fence
 from humangov.manager.leader_election import Election
-from humangov.manager.leak_monitor import EVERY_SECONDS, Lookout, look
-from humangov.manager.metrics import Metrics, Standing
-from humangov.manager.stream_lag_monitor import Delivery
+from humangov.manager.metrics import Metrics
+from humangov.manager.process_state import ProcessState
+from humangov.manager.reconciliations import CountReconcile, runner
 from humangov.manager.workqueue import Lane, Schedule, Workers
-from humangov.reconcile.cache import Store, key_of
+from humangov.reconcile.cache import Store
 from humangov.reconcile.context import Operator
-from humangov.reconcile.outcome import Outcome
-from humangov.reconcile.reconciler import reconcile
 from humangov.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-Passed = Callable[..., None]  # Metrics.passed
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process is to end
 START_PATIENCE_SECONDS = 60.0  # with an API server that is ill at the start
-_AGAIN = -1  # instead of an exit code: the same process begins anew
 _LONG_LIFE_SECONDS = 60.0
-_AWS_THREADS_PER_WORKER = 6  # a pass reads six parts at once
+_AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
+
+ExitCode = int | None  # None: the process does not end, everything in it begins anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,198 +60,263 @@ class RunSettings:
     lease_namespace: str | None  # None: no election, for there is no other operator
 
 
+@dataclass(frozen=True, kw_only=True)
+class Leader:
+    """What the one that works has to work with."""
+
+    operator: Operator
+    kube: Kube
+    run_settings: RunSettings
+    state: ProcessState
+    of_region: Callable[[str], Clients]
+    count: CountReconcile
+    stop: asyncio.Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Hold:
+    """Our hold on the lease while we work."""
+
+    election: Election
+    renewing: asyncio.Task[str]  # ends, with the reason, when the hold is lost
+
+    async def hand_over(self) -> None:
+        """Give the lease back, now that nothing is written any more."""
+        self.renewing.cancel()
+        await asyncio.wait({self.renewing})
+        await self.election.give_back()
+
+
 def run(settings: Settings, run_settings: RunSettings) -> int:
     """Run until told to stop; the exit code. Raises KubeError if the cluster can't be reached at the start."""
-    pauses, metrics = iter(_EndlessBackoffs()), Metrics(version=__version__)
+    pauses, metrics = iter(watch.EndlessBackoffs()), Metrics(version=__version__)
     while True:
         begun = time.monotonic()
-        code = asyncio.run(_main(settings, run_settings, metrics))
-        if code != _AGAIN:
+        code = asyncio.run(_live(settings, run_settings, metrics))
+        if code is not None:
             return code
         if time.monotonic() - begun > _LONG_LIFE_SECONDS:
-            pauses = iter(_EndlessBackoffs())
+            pauses = iter(watch.EndlessBackoffs())
         time.sleep(next(pauses))
 
 
-@dataclass
-class _Life:
-    """How far this process has come, as its probes see it."""
-
-    election: Election | None
-    watching: asyncio.Event = field(default_factory=asyncio.Event)
-    workers: Workers | None = None  # None: not at work yet
-    lookout: Lookout = field(default_factory=Lookout)
-    delivery: Delivery = field(default_factory=Delivery)
-    store: Store | None = None
-
-    def standing(self) -> Standing:
-        now, schedule = time.monotonic(), self.workers.schedule if self.workers is not None else None
-        if schedule is None or self.store is None:
-            return Standing()
-        return Standing(
-            leading=True,
-            waiting=schedule.waiting(now=now),
-            running=len(schedule.running()),
-            longest_wait_seconds=max(0.0, schedule.longest_wait_seconds(now=now)),
-            tenants=_by_condition(self.store),
-            lost_tenants=self.lookout.lost,
-            delivered=self.delivery.delivered,
-        )
-
-    def health(self) -> health.Health:
-        if self.workers is None:
-            return health.judge_candidate(
-                standing_by=self.election is not None and self.election.standing_by,
-                trouble=self.election.trouble if self.election is not None else None,
-            )
-        return health.judge(
-            longest_run_seconds=self.workers.schedule.longest_run_seconds(now=time.monotonic()),
-            standstill_seconds=self.workers.schedule.standstill_seconds(now=time.monotonic()),
-            ready=self.watching.is_set(),
-            died=self.workers.died(),
-        )
-
-
-async def _main(settings: Settings, run_settings: RunSettings, metrics: Metrics) -> int:
+async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics) -> ExitCode:
+    """From the first connection to the last: stand by until the lease is ours, then work."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
-    leases = client.Kube(identity="")  # with connections of its own: a renewal must not wait for passes
+    leases = Leases()  # with connections of their own: a renewal must not wait for reconciles
     election = _election(leases, run_settings)
-    before_write = _fence(election)
-    api = client.Kube(identity=socket.gethostname(), before_write=before_write)
+    before_write = fence(election)
+    kube = Kube(identity=socket.gethostname(), before_write=before_write)
     store = Store(default_region=settings.region)
-    directory = Directory(partial(_Fenced, before_write=before_write, called=metrics.called), known=store.__iter__)
+    directory = Directory(
+        partial(FencedClients, before_write=before_write, called=metrics.called), known=store.__iter__
+    )
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
-    life, runner, code = _Life(election, store=store), None, 0
-    metrics.standing = life.standing
+    state = ProcessState(election=election, store=store)
+    metrics.gauges = state.gauges
+    probes: web.AppRunner | None = None
+    code: ExitCode = 0
     try:
         if run_settings.probe_port is not None:
-            runner = await health.serve(
-                life.health, metrics, host=run_settings.probe_host, port=run_settings.probe_port
+            probes = await health.serve(
+                state.health, metrics, host=run_settings.probe_host, port=run_settings.probe_port
             )
-        cluster = run_settings.cluster_name or await api.cluster_uid()
+        cluster = run_settings.cluster_name or await kube.cluster_uid()
         warming = asyncio.get_running_loop().run_in_executor(None, directory.of_region(settings.region).warm)
         if election is not None and not await election.acquire(stop=stop):
             logger.info("stopped")
             return 0
-        operator = Operator(
-            settings=settings,
-            cluster=cluster,
-            bundle=bundle(),
-            kube=api,
-            store=store,
-            clients_for=directory.of_tenant,
-            in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call),
-            monotonic=time.monotonic,
-            started_at=time.monotonic(),
-            became_ready=metrics.became_ready,
-        )
-        code = await _work(
-            operator, api, run_settings, life, directory.of_region, metrics.passed, warming=warming, stop=stop
-        )
+        operator = _operator(settings, cluster, kube, store, directory, executor, metrics)
+        leader = Leader(
+            operator=operator, kube=kube, run_settings=run_settings, state=state, of_region=directory.of_region,
+            count=metrics.reconciled, stop=stop,
+        )  # fmt: skip
+        code = await _work(leader, warming=warming)
         return code
     finally:
-        if runner is not None:
-            await runner.cleanup()
+        if probes is not None:
+            await probes.cleanup()
         await leases.close()
-        await api.close()
+        await kube.close()
         # What is still being asked of AWS must not come into the next round.
-        executor.shutdown(wait=code == _AGAIN, cancel_futures=True)
+        executor.shutdown(wait=code is None, cancel_futures=True)
 
 
-async def _work(
-    operator: Operator,
-    api: client.Kube,
-    run_settings: RunSettings,
-    life: _Life,
-    of_region: Callable[[str], Clients],
-    passed: Passed,
-    *,
-    warming: asyncio.Future[None],
-    stop: asyncio.Event,
-) -> int:
-    election, watching = life.election, life.watching
-    keeping = asyncio.create_task(election.keep()) if election is not None else None
+def _operator(
+    settings: Settings,
+    cluster: str,
+    kube: Kube,
+    store: Store,
+    directory: Directory,
+    executor: ThreadPoolExecutor,
+    metrics: Metrics,
+) -> Operator:
+    return Operator(
+        settings=settings,
+        cluster=cluster,
+        bundle=bundle(),
+        kube=kube,
+        store=store,
+        clients_for=directory.of_tenant,
+        in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call),
+        monotonic=time.monotonic,
+        started_at=time.monotonic(),
+        became_ready=metrics.became_ready,
+    )
+
+
+async def _work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
+    """What the leader does, until it is told to stop, loses the lease, or the watch ends. Raises KubeError."""
+    state, stop = leader.state, leader.stop
+    hold = _hold(state.election)
     try:
-        # All are known before the first pass: who is the older of two must not depend on the order of events.
-        for resource in await _first_list(api, operator.settings.namespaces, stop):
-            operator.store.put(resource)
-        await api.require_watch(operator.settings.namespaces)
-    except client.KubeError:
-        await _hand_over(election, keeping)
+        await _fill_cache(leader)
+    except KubeError:
+        if hold is not None:
+            await hold.hand_over()
         raise
     await warming
-    schedule = Schedule(resync_seconds=run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
+    workers = await _start_workers(leader)
+    watch_stop = asyncio.Event()
+    watching = watch.start(
+        namespaces=leader.operator.settings.namespaces,
+        on_event=partial(enqueue.on_event, leader.operator.store, workers),
+        stop=watch_stop, ready=state.watching,
+    )  # fmt: skip
+    # Begun in one go with the watch, without a wait between: with kopf end all tasks that are begun after it.
+    beside = [
+        asyncio.create_task(_started(leader)),
+        *monitors.start(
+            leader.operator, leader.kube, workers, state,
+            of_region=leader.of_region, resync_seconds=leader.run_settings.resync_seconds,
+        ),
+    ]  # fmt: skip
+    await _first_end(watching, stop, hold)
+    if hold is not None and hold.renewing.done():
+        await _end_without_lease(hold, workers)
+    code = 0 if stop.is_set() or not watching.done() else _code_of_watch(watching)
+    abandoned = await _stop_working(workers, hold, watching, watch_stop, beside)
+    if abandoned:
+        end_process(1 if code is None else code)
+    return code
+
+
+def _hold(election: Election | None) -> _Hold | None:
+    return _Hold(election=election, renewing=asyncio.create_task(election.keep())) if election is not None else None
+
+
+async def _fill_cache(leader: Leader) -> None:
+    """All are known before the first reconcile: who is the older of two must not depend on the order of events.
+
+    And it is known that they may be watched. Raises KubeError.
+    """
+    for resource in await _first_list(leader):
+        leader.operator.store.put(resource)
+    await leader.kube.require_watch(leader.operator.settings.namespaces)
+
+
+async def _first_list(leader: Leader) -> list[Resource]:
+    """All resources. While there is no definition, as when it is replaced, there is nothing to do. Raises KubeError."""
+    deadline, pauses = time.monotonic() + START_PATIENCE_SECONDS, iter(watch.EndlessBackoffs())
+    while True:
+        try:
+            return await leader.kube.list_resources(leader.operator.settings.namespaces)
+        except KubeError as error:
+            ailing = error.status is not None and (error.status == 429 or error.status >= 500)
+            passing = error.status == 404 or (ailing and time.monotonic() < deadline)
+            if not passing or leader.stop.is_set():
+                raise
+            remedy = " The definition is not there: kubectl apply --server-side -f crds/"
+            logger.warning("%s; tried again.%s", error, remedy if error.status == 404 else "")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(leader.stop.wait(), timeout=next(pauses))
+
+
+async def _start_workers(leader: Leader) -> Workers:
+    """With every tenant that is known on their queue."""
+    schedule = Schedule(resync_seconds=leader.run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
     workers = Workers(
-        schedule=schedule, run=_pass(operator, schedule, passed), count=run_settings.workers, clock=time.monotonic
+        schedule=schedule,
+        run=runner(leader.operator, schedule, count=leader.count),
+        count=leader.run_settings.workers,
+        clock=time.monotonic,
     )
     workers.start()
-    life.workers = workers
-    for key in operator.store:
+    leader.state.workers = workers
+    for key in leader.operator.store:
         await workers.add(key, lane=Lane.SLOW)
-    watch_stop = asyncio.Event()
-    watch = asyncio.create_task(
-        kopf.operator(
-            registry=_registry(operator, workers),
-            settings=_kopf_settings(),
-            standalone=True,
-            clusterwide=not operator.settings.namespaces,
-            namespaces=operator.settings.namespaces,
-            stop_flag=watch_stop,
-            ready_flag=watching,
-            # Else kopf looks for the user's name, and the image's user has none.
-            identity=socket.gethostname(),  # type: ignore[arg-type] # the type is not public
-        ),
-        name="watch",
-    )
-    starting = asyncio.create_task(_started(operator, run_settings, stop, watching))
-    pruning = asyncio.create_task(_look_again(operator, workers, api, every_seconds=run_settings.resync_seconds))
-    looking_out = asyncio.create_task(_look_out(operator, api, life, of_region))
-    delivering = asyncio.create_task(_look_at_delivery(operator, workers, life))
+    return workers
+
+
+async def _started(leader: Leader) -> None:
+    """Take the signals over before and after kopf does, which would answer one by cancelling reconciles in mid-call."""
+    _stop_on_signals(leader.stop)
+    await leader.state.watching.wait()
+    _stop_on_signals(leader.stop)
+    settings, run_settings = leader.operator.settings, leader.run_settings
+    logger.info(
+        "watching %s in %s; cluster %s, region %s, resync every %.0f s, %d workers",
+        PLURAL, ", ".join(settings.namespaces) or "all namespaces", leader.operator.cluster, settings.region,
+        run_settings.resync_seconds, run_settings.workers,
+    )  # fmt: skip
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+
+
+async def _first_end(watching: asyncio.Task[None], stop: asyncio.Event, hold: _Hold | None) -> None:
+    """Wait for whatever comes first: the watch ends, the process is told to stop, the lease is lost."""
     stopped = asyncio.create_task(stop.wait())
-    ends: set[asyncio.Task[Any]] = {watch, stopped} | ({keeping} if keeping is not None else set())
+    ends: set[asyncio.Task[Any]] = {watching, stopped} | ({hold.renewing} if hold is not None else set())
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    if election is not None and keeping is not None and keeping.done():
-        why = keeping.result() if not keeping.cancelled() and not keeping.exception() else _why(keeping)
-        logger.error("%s; the process ends, so that one operator works and no more", why)
-        await workers.stop(grace_seconds=election.seconds_left())
-        _end(1)
-    code = 0
-    if watch.done() and not stop.is_set():
-        # With kopf all tasks end that were begun after it, so nothing goes on as it was.
-        again = not watch.cancelled() and _passes(watch.exception())
-        what = "everything begins anew" if again else "the process ends too, to be restarted"
-        logger.error("the watch has ended: %s; %s", _why(watch), what)
-        code = _AGAIN if again else 1
+    stopped.cancel()
+
+
+async def _end_without_lease(hold: _Hold, workers: Workers) -> NoReturn:
+    """The process ends while nobody else can hold the lease yet."""
+    renewing = hold.renewing
+    why = renewing.result() if not renewing.cancelled() and not renewing.exception() else _why(renewing)
+    logger.error("%s; the process ends, so that one operator works and no more", why)
+    await workers.stop(grace_seconds=hold.election.seconds_left())
+    end_process(1)
+
+
+def _code_of_watch(watching: asyncio.Task[None]) -> ExitCode:
+    """What follows from the end of the watch, with which all tasks ended that were begun after it."""
+    again = not watching.cancelled() and watch.begins_anew(watching.exception())
+    what = "everything begins anew" if again else "the process ends too, to be restarted"
+    logger.error("the watch has ended: %s; %s", _why(watching), what)
+    return None if again else 1
+
+
+async def _stop_working(
+    workers: Workers,
+    hold: _Hold | None,
+    watching: asyncio.Task[None],
+    watch_stop: asyncio.Event,
+    beside: Collection[asyncio.Task[None]],
+) -> list[str]:
+    """Let reconciles end, then give the lease back and stop the rest; the keys whose reconciles were abandoned."""
     started = time.monotonic()
     abandoned = await workers.stop(grace_seconds=STOP_GRACE_SECONDS)
     if abandoned:
         logger.warning(
             "stopped with passes under way over %s; they are repeated at the next start", ", ".join(abandoned)
         )
-    else:
-        await _hand_over(election, keeping)
+    elif hold is not None:
+        await hold.hand_over()
     watch_stop.set()
-    stopped.cancel()
-    starting.cancel()
-    pruning.cancel()
-    looking_out.cancel()
-    delivering.cancel()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait({watch}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
+    for task in beside:
+        task.cancel()
+    await asyncio.wait({watching}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
     logger.info("stopped")
-    if abandoned:
-        _end(1 if code == _AGAIN else code)
-    return code
+    return abandoned
 
 
-def _end(code: int) -> NoReturn:
-    """End the process now. A thread may sit in a call for its whole time-out, and the interpreter would wait for it."""
-    sys.stderr.flush()
-    os._exit(code)
-
-
-def _election(leases: client.Kube, run_settings: RunSettings) -> Election | None:
+def _election(leases: Leases, run_settings: RunSettings) -> Election | None:
     if run_settings.lease_namespace is None:
         return None
     # A container that is restarted in its pod is another candidate: the lease of the one before may not be its own.
@@ -278,319 +329,6 @@ def _election(leases: client.Kube, run_settings: RunSettings) -> Election | None
     )
 
 
-def _fence(election: Election | None) -> Callable[[], None]:
-    """What comes before every write, in whatever thread. AWS takes writes from two operators as readily as from one."""
-
-    def before_write() -> None:
-        if election is not None and not election.holds():
-            logger.error("the lease has run out unnoticed, as in a process that was suspended; the process ends")
-            _end(1)
-
-    return before_write
-
-
-async def _hand_over(election: Election | None, keeping: asyncio.Task[str] | None) -> None:
-    """Give the lease back, now that nothing is written any more."""
-    if election is not None and keeping is not None:
-        keeping.cancel()
-        await asyncio.wait({keeping})
-        await election.give_back()
-
-
-async def _first_list(api: client.Kube, namespaces: Sequence[str], stop: asyncio.Event) -> list[client.Resource]:
-    """All resources. While there is no definition, as when it is replaced, there is nothing to do. Raises KubeError."""
-    deadline, pauses = time.monotonic() + START_PATIENCE_SECONDS, iter(_EndlessBackoffs())
-    while True:
-        try:
-            return await api.list_resources(namespaces)
-        except client.KubeError as error:
-            ailing = error.status is not None and (error.status == 429 or error.status >= 500)
-            passing = error.status == 404 or (ailing and time.monotonic() < deadline)
-            if not passing or stop.is_set():
-                raise
-            remedy = " The definition is not there: kubectl apply --server-side -f crds/"
-            logger.warning("%s; tried again.%s", error, remedy if error.status == 404 else "")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), timeout=next(pauses))
-
-
-def _by_condition(store: Store) -> Counter[tuple[str, str, str]]:
-    """How many states say what: by type, status and reason of each condition of ours; others write beside them."""
-    resources = [resource for key in store if (resource := store.get(key)) is not None]
-    return Counter(
-        (condition["type"], condition["status"], condition["reason"])
-        for resource in resources
-        for condition in (resource.get("status") or {}).get("conditions") or ()
-        if condition["type"] in OWN_CONDITIONS
-    )
-
-
-def _pass(operator: Operator, schedule: Schedule, passed: Passed) -> Callable[[str], Any]:
-    async def run_pass(key: str) -> Outcome:
-        logs.tenant.set(key)
-        started, worked_on, came_to = time.monotonic(), operator.store.get(key), "bug"
-        try:
-            outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
-        except client.KubeError as error:
-            logger.warning("%s; tried again", error)
-            await _refresh(operator, key, error)
-            outcome = Outcome(failed=True, soon=True)
-            came_to = "kubernetes_failed"
-        except asyncio.CancelledError:
-            came_to = "abandoned"
-            raise
-        else:
-            came_to = _came_to(outcome)
-        finally:
-            seconds = time.monotonic() - started
-            passed(came_to, seconds=seconds)
-            logger.debug("pass ended", extra={"action": "reconcile", "duration_ms": round(seconds * 1000, 1)})
-        newest = operator.store.get(key)
-        if worked_on is not None and newest is not None and _trigger_of(worked_on) != _trigger_of(newest):
-            # Somebody's change came to us in the answer of our own write; its event will then look like nothing new.
-            schedule.add(key, now=time.monotonic(), lane=Lane.FAST)
-        return outcome
-
-    return run_pass
-
-
-def _came_to(outcome: Outcome) -> str:
-    """A word for metrics."""
-    if outcome.forget:
-        return "gone"
-    if outcome.failed:
-        return "retried" if outcome.soon else "needs_person"
-    return "settled" if outcome.after is None else "waiting"
-
-
-async def _refresh(operator: Operator, key: str, error: client.KubeError) -> None:
-    """A conflict or an absence says that our copy is old."""
-    resource = operator.store.get(key)
-    if error.status not in (404, 409) or resource is None:
-        return
-    try:
-        fresh = await operator.kube.read(resource)
-    except client.KubeError as unread:
-        logger.warning("%s; the next pass goes by the old copy", unread)
-        return
-    if fresh is None:
-        operator.store.drop(key)
-    else:
-        operator.store.put(fresh)
-
-
-async def _look_again(operator: Operator, workers: Workers, api: client.Kube, *, every_seconds: float) -> None:
-    """List everything from time to time, for a watch may miss two things.
-
-    What was removed during a gap in it has no event of deletion. And after an upgrade of the definition it goes on for
-    minutes with the old one: a new field is cut out of what it brings.
-    """
-    while True:
-        await asyncio.sleep(every_seconds)
-        known = set(operator.store)  # before the list: what appears after it is not missing
-        try:
-            listed = await api.list_resources(operator.settings.namespaces)
-        except client.KubeError as error:
-            logger.warning("%s; tried again in %.0f s", error, every_seconds)
-            continue
-        for resource in listed:
-            await _seen(operator.store, workers, resource)
-        for key in known - {key_of(resource) for resource in listed}:
-            operator.store.drop(key)
-            await workers.add(key, lane=Lane.SLOW)
-
-
-async def _look_out(operator: Operator, api: client.Kube, life: _Life, of_region: Callable[[str], Clients]) -> None:
-    """For what is left of tenants that are gone. A mistake in it must not end what the others live by."""
-    await life.watching.wait()
-    while True:
-        try:
-            await look(operator, life.lookout, of_region=of_region, list_states=api.list_resources)
-        except Exception:
-            logger.exception("leftovers could not be looked for")
-        await asyncio.sleep(EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-
-
-async def _look_at_delivery(operator: Operator, workers: Workers, life: _Life) -> None:
-    """Whether records reach the functions in time. A mistake in it must not end what the others live by."""
-    await life.watching.wait()
-    while True:
-        await asyncio.sleep(stream_lag_monitor.EVERY_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - jitter
-        try:
-            await stream_lag_monitor.look(operator, life.delivery, ask_for_pass=partial(workers.add, lane=Lane.SLOW))
-        except Exception:
-            logger.exception("how late records are could not be asked")
-
-
-def _registry(operator: Operator, workers: Workers) -> kopf.OperatorRegistry:
-    registry = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=registry, errors=kopf.ErrorsMode.TEMPORARY)
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return await _connection()
-
-    @kopf.on.event(GROUP, VERSION, PLURAL, registry=registry)
-    async def on_event(event: Any, body: kopf.Body, **_: Any) -> None:
-        await _on_event(operator.store, workers, str(event["type"]), dict(body))
-
-    return registry
-
-
-async def _on_event(store: Store, workers: Workers, kind: str, resource: client.Resource) -> None:
-    """Put the key on the queue if somebody changed what decides anything; our own writes come back here too."""
-    key = key_of(resource)
-    known = store.get(key)
-    if kind == "DELETED":
-        if known is not None and known["metadata"]["uid"] != resource["metadata"]["uid"]:
-            return  # of a namesake that came before
-        freed = _contenders(store, key)
-        store.drop(key)
-        await workers.add(key, lane=Lane.FAST)
-        for other in freed:
-            await workers.add(other, lane=Lane.FAST)
-        return
-    if known is not None and _same_moment(known, resource):
-        return  # ours came with an answer, which is never cut by an older definition
-    await _seen(store, workers, resource)
-
-
-async def _seen(store: Store, workers: Workers, resource: client.Resource) -> None:
-    """Keep it, and put its key on the queue if that is news which asks for a pass."""
-    key = key_of(resource)
-    known = store.get(key)
-    store.put(resource)
-    newest = store.get(key)
-    if known is None or newest is None or _asks_for_pass(known, newest):
-        await workers.add(key, lane=Lane.FAST)
-
-
-def _asks_for_pass(known: client.Resource, newest: client.Resource) -> bool:
-    # That our finalizer appears is our own doing: its event may come before the answer of the write.
-    lost = _has_finalizer(known) and not _has_finalizer(newest)
-    return lost or _trigger_of(known) != _trigger_of(newest)
-
-
-def _same_moment(known: client.Resource, newest: client.Resource) -> bool:
-    return all(known["metadata"].get(name) == newest["metadata"].get(name) for name in ("uid", "resourceVersion"))
-
-
-def _has_finalizer(resource: client.Resource) -> bool:
-    return FINALIZER in (resource["metadata"].get("finalizers") or ())
-
-
-def _trigger_of(resource: client.Resource) -> tuple[Any, ...]:
-    """What of a resource asks for a pass at once when it changes."""
-    metadata = resource["metadata"]
-    return (
-        metadata.get("uid"),
-        metadata.get("generation"),
-        resource.get("spec"),  # the generation alone does not tell a form from which an older definition cut a field
-        metadata.get("deletionTimestamp"),
-        *((metadata.get("annotations") or {}).get(name) for name in (RECONCILE_ANNOTATION, SWEEP_ANNOTATION)),
-        # The sweep's own word, which goes into a condition.
-        *((resource.get("status") or {}).get("sweep", {}).get(name) for name in ("run", "result", "filesShared")),
-    )
-
-
-def _contenders(store: Store, key: str) -> list[str]:
-    """Tenants that may go ahead once this one is gone."""
-    tenants = {tenant.key: tenant for tenant in store.tenants()}
-    gone = tenants.pop(key, None)
-    return [other for other, tenant in tenants.items() if gone and conflict(tenant, gone)]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Connection(kopf.ConnectionInfo):
-    """kopf's, but as lenient about an authority's form as `kube.load_configuration`."""
-
-    def as_ssl_context(self) -> ssl.SSLContext:
-        context = super().as_ssl_context()
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        return context
-
-
-async def _connection() -> kopf.ConnectionInfo:
-    """kopf's credentials from the same source as ours, to be asked for again before a mounted token expires."""
-    configuration = await client.load_configuration()
-    scheme, _, token = str(configuration.api_key.get("BearerToken", "")).rpartition(" ")
-    return _Connection(
-        server=configuration.host,
-        ca_path=configuration.ssl_ca_cert,
-        insecure=not configuration.verify_ssl,
-        certificate_path=configuration.cert_file,
-        private_key_path=configuration.key_file,
-        scheme=scheme or ("Bearer" if token else None),
-        token=token or None,
-        expiration=datetime.now(UTC) + timedelta(seconds=client.CREDENTIALS_LAST_SECONDS) if token else None,
-    )
-
-
-class _EndlessBackoffs:
-    """Re-iterable and endless: with a finite sequence an API server that is ill for a minute ends the process."""
-
-    def __iter__(self) -> Iterator[float]:
-        for attempt in itertools.count():
-            yield min(15.0, 0.5 * 2.0 ** min(attempt, 10)) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
-
-
-def _kopf_settings() -> kopf.OperatorSettings:
-    settings = kopf.OperatorSettings()
-    settings.scanning.disabled = True  # needs no right to watch definitions and namespaces
-    settings.posting.enabled = False  # events are ours
-    settings.networking.error_backoffs = _EndlessBackoffs()
-    settings.networking.request_timeout = 30
-    settings.networking.connect_timeout = 5
-    settings.watching.connect_timeout = 5
-    settings.watching.server_timeout = 300
-    settings.watching.client_timeout = 330
-    return settings
-
-
-def _passes(error: BaseException | None) -> bool:
-    """Kopf takes for its end what an API server says in passing.
-
-    That is a line that a dying proxy cut (JSONDecodeError), an error amid the stream (WatchingError), a resource
-    version that is too old (410), or a definition that is being replaced (404). Of rights it is to be believed.
-    """
-    if isinstance(error, APIError):
-        return error.status in (404, 410)
-    return isinstance(error, json.JSONDecodeError | WatchingError)
-
-
-async def _started(operator: Operator, run_settings: RunSettings, stop: asyncio.Event, watching: asyncio.Event) -> None:
-    """Take the signals over before and after kopf does, which would answer one by cancelling passes in mid-call."""
-    _stop_on_signals(stop)
-    await watching.wait()
-    _stop_on_signals(stop)
-    logger.info(
-        "watching %s in %s; cluster %s, region %s, resync every %.0f s, %d workers",
-        PLURAL, ", ".join(operator.settings.namespaces) or "all namespaces", operator.cluster,
-        operator.settings.region, run_settings.resync_seconds, run_settings.workers,
-    )  # fmt: skip
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
 def _why(task: asyncio.Task[Any]) -> str:
     error = None if task.cancelled() else task.exception()
     return f"{type(error).__name__}: {error}" if error else "no error was given"
-
-
-class _Fenced(Clients):
-    """AWS, out of reach of a process that may have lost the lease."""
-
-    def __init__(self, *, before_write: Callable[[], None], **of: Any) -> None:
-        super().__init__(**of)
-        self._before_write = before_write
-
-    def _client(self, service: str, *, writes: bool) -> Any:
-        client = super()._client(service, writes=writes)
-        if writes:  # at the last moment, when the request is made and signed
-            client.meta.events.register_last("before-send", self._asked, unique_id="lease")
-        return client
-
-    def _asked(self, **_: Any) -> None:
-        self._before_write()

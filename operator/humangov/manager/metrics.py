@@ -1,4 +1,4 @@
-"""What Prometheus is told: counters and durations as they happen, and how things stand, asked for at each scrape.
+"""What Prometheus is told: counters and durations as they happen, and gauges, asked for at each scrape.
 
 Labels are words of AWS, of Kubernetes and of this operator, whose number is bounded; the one per HumanGovState are its
 namespace and name. https://prometheus.io/docs/practices/naming/
@@ -14,32 +14,32 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from humangov.aws.clients import Called
-from humangov.aws.stream_lag import Delivered
+from humangov.aws.stream_lag import StreamLag
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _CALL_BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
-_PASS_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+_RECONCILE_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 _READY_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """How things stand now. `tenants`: by type, status and reason of a condition. `lost_tenants`: None if not known."""
+class Gauges:
+    """How things are now. `tenants`: by type, status and reason of a condition. `leaked_tenants`: None if not known."""
 
     leading: bool = False
     waiting: int = 0
     running: int = 0
     longest_wait_seconds: float = 0.0
     tenants: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
-    lost_tenants: int | None = None
-    delivered: Mapping[tuple[str, str], Delivered] = field(default_factory=dict)
+    leaked_tenants: int | None = None
+    stream_lags: Mapping[tuple[str, str], StreamLag] = field(default_factory=dict)
 
 
 class Metrics:
-    """Of one process. Safe to use from several threads; `standing` is called by whoever scrapes."""
+    """Of one process. Safe to use from several threads; `gauges` is called by whoever scrapes."""
 
-    def __init__(self, *, version: str, standing: Callable[[], Standing] = Standing) -> None:
-        self.standing = standing
+    def __init__(self, *, version: str, gauges: Callable[[], Gauges] = Gauges) -> None:
+        self.gauges = gauges
         self.registry = CollectorRegistry(auto_describe=False)
         operation = ("service", "operation")
         self._calls = Counter("humangov_aws_calls", "Calls of AWS.", operation, registry=self.registry)
@@ -54,19 +54,22 @@ class Metrics:
             "humangov_aws_call_duration_seconds", "How long calls of AWS took, the SDK's own retries included.",
             operation, buckets=_CALL_BUCKETS, registry=self.registry,
         )  # fmt: skip
-        self._passes = Counter(
+        self._reconciles = Counter(
             "humangov_passes", "Passes over a HumanGovState, by what they came to.", ("outcome",),
             registry=self.registry,
         )  # fmt: skip
-        self._pass_seconds = Histogram(
-            "humangov_pass_duration_seconds", "How long passes took.", buckets=_PASS_BUCKETS, registry=self.registry
+        self._reconcile_seconds = Histogram(
+            "humangov_pass_duration_seconds",
+            "How long passes took.",
+            buckets=_RECONCILE_BUCKETS,
+            registry=self.registry,
         )
         self._ready_seconds = Histogram(
             "humangov_ready_duration_seconds", "From the first sight of a generation until it was Ready.",
             buckets=_READY_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self._version = version
-        self.registry.register(_Standing(self))
+        self.registry.register(_GaugeCollector(self))
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
@@ -80,9 +83,9 @@ class Metrics:
         if call.throttled:
             self._throttles.labels(*labels).inc()
 
-    def passed(self, outcome: str, *, seconds: float) -> None:
-        self._passes.labels(outcome).inc()
-        self._pass_seconds.observe(seconds)
+    def reconciled(self, result: str, *, seconds: float) -> None:
+        self._reconciles.labels(result).inc()
+        self._reconcile_seconds.observe(seconds)
 
     def became_ready(self, seconds: float) -> None:
         self._ready_seconds.observe(seconds)
@@ -91,12 +94,12 @@ class Metrics:
         """The text that Prometheus reads, of CONTENT_TYPE."""
         return generate_latest(self.registry)
 
-    def standing_families(self) -> Iterator[Metric]:
-        now = self.standing()
+    def gauge_families(self) -> Iterator[Metric]:
+        now = self.gauges()
         build = GaugeMetricFamily("humangov_build_info", "1; the version is a label.", labels=("version",))
         build.add_metric((self._version,), 1)
         yield build
-        for name, told, value in (
+        for name, description, value in (
             ("leader", "1 in the process that works, 0 where it waits for the Lease.", now.leading),
             ("queue_waiting", "HumanGovStates that are due and wait for a worker.", now.waiting),
             ("queue_running", "HumanGovStates that a pass is under way over.", now.running),
@@ -106,29 +109,29 @@ class Metrics:
                 now.longest_wait_seconds,
             ),
         ):
-            yield GaugeMetricFamily(f"humangov_{name}", told, value=float(value))
+            yield GaugeMetricFamily(f"humangov_{name}", description, value=float(value))
         tenants = GaugeMetricFamily(
             "humangov_tenants", "HumanGovStates by condition.", labels=("condition", "status", "reason")
         )
         for condition, number in sorted(now.tenants.items()):
             tenants.add_metric(condition, number)
         yield tenants
-        left = GaugeMetricFamily("humangov_leftover_tenants", "HumanGovStates that are gone and have objects in AWS.")
-        if now.lost_tenants is not None:
-            left.add_metric((), now.lost_tenants)
-        yield left
-        yield from _delivered(now.delivered)
+        leaked = GaugeMetricFamily("humangov_leftover_tenants", "HumanGovStates that are gone and have objects in AWS.")
+        if now.leaked_tenants is not None:
+            leaked.add_metric((), now.leaked_tenants)
+        yield leaked
+        yield from _stream_lags(now.stream_lags)
 
 
-class _Standing:
+class _GaugeCollector:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
-        return self._metrics.standing_families()
+        return self._metrics.gauge_families()
 
 
-def _delivered(found: Mapping[tuple[str, str], Delivered]) -> Iterator[Metric]:
+def _stream_lags(lags: Mapping[tuple[str, str], StreamLag]) -> Iterator[Metric]:
     age = GaugeMetricFamily(
         "humangov_iterator_age_seconds", "Age of the last record that the function was given, as CloudWatch says.",
         labels=("namespace", "name"),
@@ -137,9 +140,9 @@ def _delivered(found: Mapping[tuple[str, str], Delivered]) -> Iterator[Metric]:
         "humangov_failed_records", "Records that the function could not handle in the last quarter of an hour.",
         labels=("namespace", "name"),
     )  # fmt: skip
-    for key, delivered in sorted(found.items()):
-        if delivered.iterator_age_seconds is not None:
-            age.add_metric(key, delivered.iterator_age_seconds)
-        if delivered.failed_records is not None:
-            failed.add_metric(key, delivered.failed_records)
+    for key, lag in sorted(lags.items()):
+        if lag.iterator_age_seconds is not None:
+            age.add_metric(key, lag.iterator_age_seconds)
+        if lag.failed_records is not None:
+            failed.add_metric(key, lag.failed_records)
     yield from (age, failed)

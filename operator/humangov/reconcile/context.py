@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 120.0  # a transient failure of a settled tenant is shown aft
 
 
 class KubeWriter(Protocol):
-    """What of the API server a reconciliation needs (kube.client.Kube; see there for errors)."""
+    """What of the API server a reconciliation needs (kube.kube.Kube; see there for errors)."""
 
     async def read(self, resource: Resource) -> Resource | None: ...
     async def set_finalizer(self, resource: Resource, *, present: bool) -> Resource | None: ...

@@ -17,7 +17,7 @@ from humangov.aws.errors import AwsError
 from humangov.aws.resources import BUCKET, STREAM, Observations, Unread
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
-from humangov.kube import client
+from humangov.kube.tenants import Tenants
 from humangov.reconcile.settings import Settings
 
 
@@ -69,7 +69,7 @@ async def _completed(
     parse(manifest, default_region=settings.region)  # what is wrong with the manifest itself is said first
     if offline:
         return manifest, str(cluster_name)
-    api = client.Kube(identity="plan")
+    api = Tenants()
     try:
         stored = await api.dry_run(manifest)
         return stored, cluster_name or await api.cluster_uid()

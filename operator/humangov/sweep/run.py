@@ -27,6 +27,7 @@ from humangov.aws.sessions import session_for
 from humangov.final_read import final_read
 from humangov.final_read.final_read import LastLook
 from humangov.kube import client
+from humangov.kube.tenants import Tenants, by_name
 from humangov.sweep import engine
 from humangov.sweep import result as told
 from humangov.sweep.bucket_claim import ClaimedError
@@ -77,7 +78,7 @@ class Cluster:
         self._namespace, self._name, self._uid = namespace, name, uid
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes", daemon=True)
-        self._api = client.Kube(identity="sweep")
+        self._api = Tenants()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -93,7 +94,7 @@ class Cluster:
 
     def read(self) -> client.Resource:
         """Raises NotNowError if it is gone, or another has its name; KubeError."""
-        found = self._wait(self._api.get(self._namespace, self._name))
+        found = self._wait(self._api.read(by_name(self._namespace, self._name)))
         if found is None:
             raise NotNowError(f"there is no {KIND} {self._namespace}/{self._name} in this cluster")
         if self._uid is not None and found["metadata"]["uid"] != self._uid:

@@ -1,0 +1,52 @@
+"""Events: news for people about an object, as `kubectl describe` shows them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+
+from kubernetes.aio.client import CustomObjectsApi
+
+from humangov.api.conditions import Event
+from humangov.api.spec import GROUP, KIND, VERSION
+from humangov.api.times import micro_time
+from humangov.kube.client import Client, Resource, described
+
+_NOTE_LIMIT = 1024  # the API's
+_INSTANCE_LIMIT = 128  # the API's
+
+
+class Events(Client):
+    """Events of what this process does, under its identity. Belongs to one event loop."""
+
+    async def post_event(self, resource: Resource, event: Event) -> None:
+        """Tell people of a transition of an object. One that does not say its kind is a HumanGovState.
+
+        Raises KubeError.
+        """
+        metadata = resource["metadata"]
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{metadata['name']}.{time.time_ns():x}{secrets.token_hex(2)}",
+                "namespace": metadata["namespace"],
+            },
+            "eventTime": micro_time(datetime.now(UTC)),
+            "type": event.kind,
+            "reason": event.reason,
+            "action": "Reconcile",
+            "note": event.message[:_NOTE_LIMIT],
+            "regarding": {
+                "apiVersion": resource.get("apiVersion", f"{GROUP}/{VERSION}"),
+                "kind": resource.get("kind", KIND),
+                **{name: metadata[name] for name in ("namespace", "name", "uid") if name in metadata},
+            },
+            "reportingController": f"{GROUP}/operator",
+            "reportingInstance": self._identity[:_INSTANCE_LIMIT],
+        }
+        await self._call(
+            f"posting an event for {described(resource)}", CustomObjectsApi.create_namespaced_custom_object,
+            "events.k8s.io", "v1", metadata["namespace"], "events", body, writes=True,
+        )  # fmt: skip

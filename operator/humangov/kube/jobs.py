@@ -1,0 +1,61 @@
+"""CronJobs and Jobs, as a tenant's sweeps run by them."""
+
+from __future__ import annotations
+
+from kubernetes.aio.client import CustomObjectsApi
+
+from humangov.kube.client import FIELD_MANAGER, Client, Resource
+
+_BATCH = ("batch", "v1")
+
+
+class Jobs(Client):
+    """CronJobs and Jobs; `plural` says which. Belongs to one event loop."""
+
+    async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None:
+        """A CronJob or Job; None if there is none. Raises KubeError."""
+        found = await self._call(
+            f"reading {plural} {namespace}/{name}", CustomObjectsApi.get_namespaced_custom_object,
+            *_BATCH, namespace, plural, name, none_if=404,
+        )  # fmt: skip
+        return dict(found) if found is not None else None
+
+    async def list_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
+        """Raises KubeError."""
+        answer = await self._call(
+            f"listing jobs in {namespace}", CustomObjectsApi.list_namespaced_custom_object,
+            *_BATCH, namespace, "jobs", label_selector=label_selector,
+        )  # fmt: skip
+        return list(answer["items"])
+
+    async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None:
+        """Bring a CronJob in step: its spec as a whole, of labels and annotations ours. Raises KubeError.
+
+        An apply would leave in the spec's lists what others have put there, and what we ourselves made it with.
+        """
+        namespace, name = desired["metadata"]["namespace"], desired["metadata"]["name"]
+        changes = [{"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]}]
+        for field in ("labels", "annotations"):
+            merged = {**(found["metadata"].get(field) or {}), **desired["metadata"][field]}
+            changes.append({"op": "add", "path": f"/metadata/{field}", "value": merged})
+        changes.append({"op": "replace", "path": "/spec", "value": desired["spec"]})
+        await self._call(
+            f"writing {plural} {namespace}/{name}", CustomObjectsApi.patch_namespaced_custom_object,
+            *_BATCH, namespace, plural, name, changes,
+            writes=True, field_manager=FIELD_MANAGER, _content_type="application/json-patch+json",
+        )  # fmt: skip
+
+    async def create_object(self, plural: str, document: Resource) -> None:
+        """Make a CronJob or Job; it is all right if it is there. Raises KubeError."""
+        namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
+        await self._call(
+            f"making {plural} {namespace}/{name}", CustomObjectsApi.create_namespaced_custom_object,
+            *_BATCH, namespace, plural, dict(document), writes=True, none_if=409, field_manager=FIELD_MANAGER,
+        )  # fmt: skip
+
+    async def delete_object(self, plural: str, namespace: str, name: str) -> None:
+        """Remove a CronJob or Job, and then its pods; it is all right if it is gone. Raises KubeError."""
+        await self._call(
+            f"removing {plural} {namespace}/{name}", CustomObjectsApi.delete_namespaced_custom_object,
+            *_BATCH, namespace, plural, name, writes=True, none_if=404, propagation_policy="Background",
+        )  # fmt: skip

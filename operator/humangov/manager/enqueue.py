@@ -1,0 +1,73 @@
+"""Which news of a HumanGovState puts its key on the queue: event or list → cache → queue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from humangov.api.conflicts import conflict
+from humangov.api.spec import FINALIZER, RECONCILE_ANNOTATION, SWEEP_ANNOTATION
+from humangov.kube.client import Resource
+from humangov.manager.workqueue import Lane, Workers
+from humangov.reconcile.cache import Store, key_of
+
+
+async def on_event(store: Store, workers: Workers, kind: str, resource: Resource) -> None:
+    """Put the key on the queue if somebody changed what decides anything; our own writes come back here too."""
+    key = key_of(resource)
+    known = store.get(key)
+    if kind == "DELETED":
+        if known is not None and known["metadata"]["uid"] != resource["metadata"]["uid"]:
+            return  # of a namesake that came before
+        freed = _contenders(store, key)
+        store.drop(key)
+        for one in (key, *freed):
+            await workers.add(one, lane=Lane.FAST)
+        return
+    if known is not None and _same_moment(known, resource):
+        return  # ours came with an answer, which is never cut by an older definition
+    await on_sight(store, workers, resource)
+
+
+async def on_sight(store: Store, workers: Workers, resource: Resource) -> None:
+    """Keep it, and put its key on the queue if that is news which asks for a reconcile."""
+    key = key_of(resource)
+    known = store.get(key)
+    store.put(resource)
+    newest = store.get(key)
+    if known is None or newest is None or asks_for_reconcile(known, newest):
+        await workers.add(key, lane=Lane.FAST)
+
+
+def asks_for_reconcile(known: Resource, newest: Resource) -> bool:
+    # That our finalizer appears is our own doing: its event may come before the answer of the write.
+    lost = _has_finalizer(known) and not _has_finalizer(newest)
+    return lost or decisive(known) != decisive(newest)
+
+
+def decisive(resource: Resource) -> tuple[Any, ...]:
+    """What of a resource asks for a reconcile at once when it changes."""
+    metadata = resource["metadata"]
+    return (
+        metadata.get("uid"),
+        metadata.get("generation"),
+        resource.get("spec"),  # the generation alone does not tell a form from which an older definition cut a field
+        metadata.get("deletionTimestamp"),
+        *((metadata.get("annotations") or {}).get(name) for name in (RECONCILE_ANNOTATION, SWEEP_ANNOTATION)),
+        # The sweep's own word, which goes into a condition.
+        *((resource.get("status") or {}).get("sweep", {}).get(name) for name in ("run", "result", "filesShared")),
+    )
+
+
+def _same_moment(known: Resource, newest: Resource) -> bool:
+    return all(known["metadata"].get(name) == newest["metadata"].get(name) for name in ("uid", "resourceVersion"))
+
+
+def _has_finalizer(resource: Resource) -> bool:
+    return FINALIZER in (resource["metadata"].get("finalizers") or ())
+
+
+def _contenders(store: Store, key: str) -> list[str]:
+    """Tenants that may go ahead once this one is gone."""
+    tenants = {tenant.key: tenant for tenant in store.tenants()}
+    gone = tenants.pop(key, None)
+    return [other for other, tenant in tenants.items() if gone and conflict(tenant, gone)]

@@ -1,0 +1,107 @@
+"""What is done every so often beside the queue: everything is listed, leaks and stream lag are checked."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from humangov.aws.clients import Clients
+from humangov.kube.client import KubeError
+from humangov.kube.tenants import Tenants
+from humangov.manager import enqueue, leak_monitor, stream_lag_monitor
+from humangov.manager.process_state import ProcessState
+from humangov.manager.workqueue import Lane, Workers
+from humangov.reconcile.cache import key_of
+from humangov.reconcile.context import Operator
+
+logger = logging.getLogger(__name__)
+
+LEAKS_SECONDS = 3600.0
+STREAM_LAG_SECONDS = 300.0
+
+
+def start(
+    operator: Operator,
+    kube: Tenants,
+    workers: Workers,
+    state: ProcessState,
+    *,
+    of_region: Callable[[str], Clients],
+    resync_seconds: float,
+) -> list[asyncio.Task[None]]:
+    """Every monitor as a task of its own; what it finds goes into the state."""
+
+    async def check_leaks() -> None:
+        state.leaks = await leak_monitor.check(
+            operator, state.leaks, of_region=of_region, list_states=kube.list_resources
+        )
+
+    async def check_stream_lag() -> None:
+        state.stream_lags = await stream_lag_monitor.check(
+            operator, state.stream_lags, ask_for_reconcile=partial(workers.add, lane=Lane.SLOW)
+        )
+
+    monitors = (
+        every(
+            resync_seconds, partial(relist, operator, kube, workers, again_seconds=resync_seconds),
+            trouble="what the watch has missed could not be looked for",
+        ),
+        every(
+            LEAKS_SECONDS, check_leaks, trouble="leftovers could not be looked for", after=state.watching, at_once=True
+        ),
+        every(
+            STREAM_LAG_SECONDS, check_stream_lag, trouble="how late records are could not be asked",
+            after=state.watching,
+        ),
+    )  # fmt: skip
+    return [asyncio.create_task(monitor) for monitor in monitors]
+
+
+async def every(
+    seconds: float,
+    do: Callable[[], Awaitable[None]],
+    *,
+    trouble: str,
+    after: asyncio.Event | None = None,
+    at_once: bool = False,
+) -> None:
+    """Do it for ever, about every so many seconds. A mistake in it must not end what the others live by: it is logged.
+
+    trouble: what is then said. after: nothing is done before this. at_once: the first time without waiting.
+    """
+    if after is not None:
+        await after.wait()
+    if not at_once:
+        await _pause(seconds)
+    while True:
+        try:
+            await do()
+        except Exception:
+            logger.exception(trouble)
+        await _pause(seconds)
+
+
+async def relist(operator: Operator, kube: Tenants, workers: Workers, *, again_seconds: float) -> None:
+    """List everything, for a watch may miss two things.
+
+    What was removed during a gap in it has no event of deletion. And after an upgrade of the definition it goes on for
+    minutes with the old one: a new field is cut out of what it brings.
+    """
+    known = set(operator.store)  # before the list: what appears after it is not missing
+    try:
+        listed = await kube.list_resources(operator.settings.namespaces)
+    except KubeError as error:
+        logger.warning("%s; tried again in %.0f s", error, again_seconds)
+        return
+    for resource in listed:
+        await enqueue.on_sight(operator.store, workers, resource)
+    for key in known - {key_of(resource) for resource in listed}:
+        operator.store.drop(key)
+        await workers.add(key, lane=Lane.SLOW)
+
+
+async def _pause(seconds: float) -> None:
+    await asyncio.sleep(seconds * random.uniform(0.9, 1.1))  # noqa: S311 - jitter

@@ -1,0 +1,68 @@
+"""How far this process has come, as its probes and its metrics see it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from humangov.api.conditions import OWN_CONDITIONS
+from humangov.manager.health import Health, judge, judge_candidate
+from humangov.manager.leader_election import Election
+from humangov.manager.leak_monitor import LeakCheck
+from humangov.manager.metrics import Gauges
+from humangov.manager.stream_lag_monitor import LagCheck
+from humangov.manager.workqueue import Workers
+from humangov.reconcile.cache import Store
+
+
+@dataclass
+class ProcessState:
+    """Of one process, kept by the manager. election: None where there is no other operator."""
+
+    election: Election | None
+    store: Store
+    watching: asyncio.Event = field(default_factory=asyncio.Event)
+    workers: Workers | None = None  # None: not at work yet
+    leaks: LeakCheck = field(default_factory=LeakCheck)
+    stream_lags: LagCheck = field(default_factory=LagCheck)
+
+    def gauges(self) -> Gauges:
+        if self.workers is None:
+            return Gauges()
+        now, schedule = time.monotonic(), self.workers.schedule
+        return Gauges(
+            leading=True,
+            waiting=schedule.waiting(now=now),
+            running=len(schedule.running()),
+            longest_wait_seconds=max(0.0, schedule.longest_wait_seconds(now=now)),
+            tenants=_by_condition(self.store),
+            leaked_tenants=self.leaks.leaked_tenants,
+            stream_lags=self.stream_lags.lags,
+        )
+
+    def health(self) -> Health:
+        if self.workers is None:
+            return judge_candidate(
+                standby=self.election is not None and self.election.standby,
+                trouble=self.election.trouble if self.election is not None else None,
+            )
+        now, schedule = time.monotonic(), self.workers.schedule
+        return judge(
+            longest_run_seconds=schedule.longest_run_seconds(now=now),
+            standstill_seconds=schedule.standstill_seconds(now=now),
+            ready=self.watching.is_set(),
+            died=self.workers.died(),
+        )
+
+
+def _by_condition(store: Store) -> Counter[tuple[str, str, str]]:
+    """How many states say what: by type, status and reason of each condition of ours; others write beside them."""
+    resources = [resource for key in store if (resource := store.get(key)) is not None]
+    return Counter(
+        (condition["type"], condition["status"], condition["reason"])
+        for resource in resources
+        for condition in (resource.get("status") or {}).get("conditions") or ()
+        if condition["type"] in OWN_CONDITIONS
+    )

@@ -1,0 +1,83 @@
+"""What the queue runs for a key: one reconcile, its result counted, refusals of the API server tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from humangov import logs
+from humangov.kube.client import KubeError
+from humangov.manager.enqueue import decisive
+from humangov.manager.workqueue import Lane, Schedule
+from humangov.reconcile.context import Operator
+from humangov.reconcile.outcome import Outcome
+from humangov.reconcile.reconciler import reconcile
+
+logger = logging.getLogger(__name__)
+
+
+class CountReconcile(Protocol):
+    """Metrics.reconciled."""
+
+    def __call__(self, result: str, *, seconds: float) -> None: ...
+
+
+def runner(
+    operator: Operator, schedule: Schedule, *, count: CountReconcile
+) -> Callable[[str], Coroutine[Any, Any, Outcome]]:
+    """What `Workers` run for each key."""
+
+    async def run(key: str) -> Outcome:
+        logs.tenant.set(key)
+        started, before = time.monotonic(), operator.store.get(key)
+        result = "bug"
+        try:
+            outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
+            result = _result(outcome)
+        except KubeError as error:
+            logger.warning("%s; tried again", error)
+            await refresh(operator, key, error)
+            outcome = Outcome(failed=True, soon=True)
+            result = "kubernetes_failed"
+        except asyncio.CancelledError:
+            result = "abandoned"
+            raise
+        finally:
+            seconds = time.monotonic() - started
+            count(result, seconds=seconds)
+            logger.debug("pass ended", extra={"action": "reconcile", "duration_ms": round(seconds * 1000, 1)})
+        newest = operator.store.get(key)
+        if before is not None and newest is not None and decisive(before) != decisive(newest):
+            # Somebody's change came to us in the answer of our own write; its event will then look like nothing new.
+            schedule.add(key, now=time.monotonic(), lane=Lane.FAST)
+        return outcome
+
+    return run
+
+
+async def refresh(operator: Operator, key: str, error: KubeError) -> None:
+    """A conflict or an absence says that our copy is old."""
+    resource = operator.store.get(key)
+    if error.status not in (404, 409) or resource is None:
+        return
+    try:
+        fresh = await operator.kube.read(resource)
+    except KubeError as unread:
+        logger.warning("%s; the next pass goes by the old copy", unread)
+        return
+    if fresh is None:
+        operator.store.drop(key)
+    else:
+        operator.store.put(fresh)
+
+
+def _result(outcome: Outcome) -> str:
+    """A word for metrics."""
+    if outcome.forget:
+        return "gone"
+    if outcome.failed:
+        return "retried" if outcome.soon else "needs_person"
+    return "settled" if outcome.after is None else "waiting"

@@ -1,0 +1,75 @@
+"""What the watch takes from kopf's inside, which no promise of kopf's covers, is there. Runs on nothing."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import humangov
+import kopf
+import pytest
+
+WATCH = Path(humangov.__file__).parent / "manager" / "watch.py"
+
+
+def private_imports() -> list[tuple[str, str]]:
+    """(module, name) of all that manager/watch.py imports from modules of kopf that are not public."""
+    found = [
+        (node.module or "", alias.name)
+        for node in ast.walk(ast.parse(WATCH.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    ]
+    return [(module, name) for module, name in found if module.startswith("kopf._")]
+
+
+def require(module: str, name: str) -> Any:
+    """Fails with a sentence where this kopf has no such thing."""
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        pytest.fail(
+            f"kopf {version()} has no {name} in {module}, by which manager/watch.py tells whether the watch's end is "
+            "one that begins anew. Find what this version raises there, and change watch.begins_anew; or stay with the "
+            "version before (requirements/run.in)"
+        )
+
+
+def version() -> str:
+    from importlib.metadata import version
+
+    return version("kopf")
+
+
+def test_kopf_has_inside_what_the_watch_takes_from_there() -> None:
+    taken = private_imports()
+    assert {name for _, name in taken} == {"APIError", "WatchingError"}
+    for module, name in taken:
+        assert issubclass(require(module, name), Exception)
+    assert require("kopf._cogs.clients.errors", "APIError")(status=410, headers={}).status == 410
+
+
+@pytest.mark.parametrize("gone", ["module", "name"])
+def test_a_kopf_without_it_is_told_of_in_a_sentence(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, name = private_imports()[-1]
+    if gone == "module":
+        monkeypatch.setitem(sys.modules, module, None)
+    else:
+        monkeypatch.delattr(f"{module}.{name}")
+    with pytest.raises(pytest.fail.Exception, match=r"kopf 1\.\S+ has no WatchingError .* change watch\.begins_anew"):
+        require(module, name)
+
+
+def test_kopf_knows_every_setting_that_the_watch_makes() -> None:
+    """They are attributes: one that a version no longer knows would be set, and nothing would come of it."""
+    from humangov.manager import watch
+
+    made = watch.settings()
+    for group in dataclasses.fields(kopf.OperatorSettings):
+        settings = getattr(made, group.name)
+        unknown = set(vars(settings)) - {one.name for one in dataclasses.fields(settings)}
+        assert not unknown, f"kopf {version()} has no settings.{group.name}.{'/'.join(sorted(unknown))}"
