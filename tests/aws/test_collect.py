@@ -20,8 +20,9 @@ from humangov.leaks import remove
 from humangov.manager.leak_monitor import Lookout
 from humangov.manager.leak_monitor import look as look_once
 
+from testing.killed import Killed
 from testing.reconciler import snapshot
-from testing.reconciler.line import Call, Fault, Killed, on
+from testing.reconciler.line import Call, Fault, on
 from testing.reconciler.sdk import REGION, denied, throttled
 from testing.reconciler.world import CLUSTER, World
 
