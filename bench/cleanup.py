@@ -30,6 +30,7 @@ from bench.rig import NotMeasuredError, Say
 from sandbox import emulator, ports
 from sandbox.paths import Layout
 from sandbox.recorder import Recorder
+from testing.event_source.story import WALKTHROUGH_FUNCTION
 from testing.lambda_runtime.runtime_api import RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, remove
 from testing.zips import zipped
@@ -38,8 +39,7 @@ RECORDS, MANY = 1000, 10_000
 INIT_REPEATS = 9
 PATIENCE_SECONDS = 60.0
 TABLE, BUCKET = "california", "california-files"
-_THEIRS = Path(__file__).parent.parent / "tests" / "event_source" / "walkthrough_function.py"
-WALKTHROUGH = "walkthrough_function.lambda_handler"
+WALKTHROUGH = f"{WALKTHROUGH_FUNCTION.stem}.lambda_handler"
 
 _NOTES = (
     "Calls are counted by a proxy before the emulated AWS; seconds and memory are measured without it.",
@@ -199,7 +199,7 @@ def _emulated(root: Path, *, say: Say) -> Iterator[BenchAccount]:
 def _function(endpoint: str, directory: Path, *, ours: bool) -> RunningFunction:
     directory.mkdir()
     return RunningFunction(
-        bundle().zip if ours else zipped(_THEIRS.name, _THEIRS.read_text()),
+        bundle().zip if ours else zipped(WALKTHROUGH_FUNCTION.name, WALKTHROUGH_FUNCTION.read_text()),
         handler=bundle().handler if ours else WALKTHROUGH,
         environment=_environment(endpoint) | {"BUCKET": BUCKET},
         directory=directory,
