@@ -30,6 +30,7 @@ from bench.rig import NotMeasuredError, Say
 from sandbox import emulator, ports
 from sandbox.paths import Layout
 from sandbox.recorder import Recorder
+from testing.event_source.story import WALKTHROUGH_FUNCTION
 from testing.lambda_runtime.runtime_api import RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, remove
 from testing.zips import zipped
@@ -38,8 +39,7 @@ RECORDS, MANY = 1000, 10_000
 INIT_REPEATS = 9
 PATIENCE_SECONDS = 60.0
 TABLE, BUCKET = "california", "california-files"
-_THEIRS = Path(__file__).parent.parent / "tests" / "event_source" / "walkthrough_function.py"
-WALKTHROUGH = "walkthrough_function.lambda_handler"
+WALKTHROUGH = f"{WALKTHROUGH_FUNCTION.stem}.lambda_handler"
 
 _NOTES = (
     "Calls are counted by a proxy before the emulated AWS; seconds and memory are measured without it.",
@@ -53,7 +53,7 @@ _OURS = "import cleanup.handler"
 
 
 @dataclass(frozen=True)
-class Account:
+class BenchAccount:
     endpoint: str
 
     def client(self, service: str) -> Any:
@@ -167,7 +167,7 @@ def _of(calls: Counter[str], service: str) -> int:
 
 
 @contextmanager
-def _emulated(root: Path, *, say: Say) -> Iterator[Account]:
+def _emulated(root: Path, *, say: Say) -> Iterator[BenchAccount]:
     """An emulated AWS of one's own, as long as the context."""
     emulator.install(say=say)
     layout = Layout(root=root / "aws")
@@ -190,7 +190,7 @@ def _emulated(root: Path, *, say: Say) -> Iterator[Account]:
             if process.poll() is not None or time.monotonic() > until:
                 raise NotMeasuredError("the emulated AWS did not start")
             time.sleep(0.1)
-        yield Account(emulator.address(listening))
+        yield BenchAccount(emulator.address(listening))
     finally:
         process.terminate()
         process.wait()
@@ -199,7 +199,7 @@ def _emulated(root: Path, *, say: Say) -> Iterator[Account]:
 def _function(endpoint: str, directory: Path, *, ours: bool) -> RunningFunction:
     directory.mkdir()
     return RunningFunction(
-        bundle().zip if ours else zipped(_THEIRS.name, _THEIRS.read_text()),
+        bundle().zip if ours else zipped(WALKTHROUGH_FUNCTION.name, WALKTHROUGH_FUNCTION.read_text()),
         handler=bundle().handler if ours else WALKTHROUGH,
         environment=_environment(endpoint) | {"BUCKET": BUCKET},
         directory=directory,
@@ -222,7 +222,7 @@ def _removals(number: int) -> Any:
     return batch(*(remove(employee(f"{one}", f"{one:05}.pdf"), table=TABLE) for one in range(number)))
 
 
-def _with_files(account: Account) -> Any:
+def _with_files(account: BenchAccount) -> Any:
     """An event of removals, each with its file in the bucket."""
     s3 = account.client("s3")
     for one in range(RECORDS):
@@ -230,7 +230,7 @@ def _with_files(account: Account) -> Any:
     return _removals(RECORDS)
 
 
-def _calls(account: Account, directory: Path, *, ours: bool) -> Counter[str]:
+def _calls(account: BenchAccount, directory: Path, *, ours: bool) -> Counter[str]:
     event = _with_files(account)
     with Recorder(account.endpoint) as recorder, _function(recorder.url, directory, ours=ours) as function:
         function.invoke(event)
@@ -238,7 +238,7 @@ def _calls(account: Account, directory: Path, *, ours: bool) -> Counter[str]:
         return Counter(f"{call.service}:{call.name}" for call in recorder.calls)
 
 
-def _timed(account: Account, function: RunningFunction) -> float:
+def _timed(account: BenchAccount, function: RunningFunction) -> float:
     event = _with_files(account)
     started = time.perf_counter()
     function.invoke(event)
@@ -247,7 +247,7 @@ def _timed(account: Account, function: RunningFunction) -> float:
     return seconds
 
 
-def _peak_mib(account: Account, directory: Path) -> float:
+def _peak_mib(account: BenchAccount, directory: Path) -> float:
     # Without files: S3 answers alike, and the function does the same.
     event = _removals(MANY)
     with _function(account.endpoint, directory, ours=True) as function:
@@ -261,7 +261,7 @@ def _peak_mib(account: Account, directory: Path) -> float:
     return int(found[1]) / 1024
 
 
-def _require_empty(account: Account) -> None:
+def _require_empty(account: BenchAccount) -> None:
     left = account.client("s3").list_objects_v2(Bucket=BUCKET).get("KeyCount", 0)
     if left:
         raise NotMeasuredError(f"{left} files were not erased")

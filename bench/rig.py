@@ -28,7 +28,7 @@ from sandbox import emulator, local_operator, ports, probe
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.proxy import Layer
-from sandbox.recorder import Call, Recorder
+from sandbox.recorder import RecordedCall, Recorder
 from sandbox.session import sandbox_up
 
 SERVICES = ("dynamodb", "s3", "lambda", "iam", "logs")
@@ -44,7 +44,7 @@ class NotMeasuredError(Exception):
 
 
 @dataclass(frozen=True)
-class Sighting:
+class WatchedChange:
     """A change of a HumanGovState as a watch brought it. `at`: monotonic seconds."""
 
     at: float
@@ -67,7 +67,7 @@ class Watcher:
             "-o", f'jsonpath={line}{{"\\n"}}',
         ]  # fmt: skip
         self._environment = sandbox.environment()
-        self._sightings: list[Sighting] = []
+        self._sightings: list[WatchedChange] = []
         self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
@@ -88,7 +88,7 @@ class Watcher:
     def wait(
         self,
         names: Sequence[str],
-        seen: Callable[[Sighting], bool],
+        seen: Callable[[WatchedChange], bool],
         *,
         since: float,
         what: str,
@@ -122,13 +122,13 @@ class Watcher:
                     self._changed.notify_all()
 
 
-def parse_sighting(line: str, *, at: float) -> Sighting | None:
+def parse_sighting(line: str, *, at: float) -> WatchedChange | None:
     """One line of the watch: type, name, generation, the generation that Ready is about, and its status."""
     cells = line.rstrip("\n").split(_SEPARATOR)
     if len(cells) != 5 or cells[0] not in ("ADDED", "MODIFIED", "DELETED"):
         return None
     kind, name, generation, observed, status = cells
-    return Sighting(at=at, kind=kind, name=name, ready=status == "True" and observed == generation)
+    return WatchedChange(at=at, kind=kind, name=name, ready=status == "True" and observed == generation)
 
 
 @dataclass
@@ -311,7 +311,7 @@ def _moto_server() -> Iterator[str]:
             process.terminate()
 
 
-def phase_of(calls: Iterable[Call], *, kube_writes: Iterable[Write]) -> Phase:
+def phase_of(calls: Iterable[RecordedCall], *, kube_writes: Iterable[Write]) -> Phase:
     found = list(calls)
     return Phase(
         reads=Counter(str(call.operation) for call in found if not call.writes),

@@ -30,7 +30,7 @@ START_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredProgram:
     seconds: float
     peak_mib: float
     requests: int
@@ -38,11 +38,11 @@ class Measured:
 
 def run(*, say: Say, sizes: tuple[int, ...] = SIZES, repeats: int = 3) -> Report:
     """Raises NotMeasuredError."""
-    found: dict[int, dict[str, Measured]] = {}
+    found: dict[int, dict[str, MeasuredProgram]] = {}
     for size in sizes:
         say(f"{size:,} files and records")
         with _endpoint(size) as url:
-            runs: dict[str, list[Measured]] = {"bare": [], "sets": [], "ours": []}
+            runs: dict[str, list[MeasuredProgram]] = {"bare": [], "sets": [], "ours": []}
             for number in range(repeats if size <= 100_000 else max(1, repeats - 2)):
                 for name in ("bare", "ours", "sets"):
                     runs[name].append(_measured(name, url, size))
@@ -83,11 +83,11 @@ def run(*, say: Say, sizes: tuple[int, ...] = SIZES, repeats: int = 3) -> Report
     )
 
 
-def _middle(several: list[Measured]) -> Measured:
+def _middle(several: list[MeasuredProgram]) -> MeasuredProgram:
     return sorted(several, key=lambda one: one.seconds)[len(several) // 2]
 
 
-def _measured(program: str, url: str, size: int) -> Measured:
+def _measured(program: str, url: str, size: int) -> MeasuredProgram:
     _asked(url)
     done = subprocess.run(
         [sys.executable, "-m", "bench.sweep_programs", program, str(size), str(ORPHAN_EVERY)],
@@ -96,7 +96,7 @@ def _measured(program: str, url: str, size: int) -> Measured:
     if done.returncode != 0:
         raise NotMeasuredError(f"a run failed: {done.stderr[-1000:]}")
     told = json.loads(done.stdout)
-    return Measured(seconds=told["seconds"], peak_mib=told["peak_mib"], requests=sum(_asked(url).values()))
+    return MeasuredProgram(seconds=told["seconds"], peak_mib=told["peak_mib"], requests=sum(_asked(url).values()))
 
 
 def _environment(url: str) -> dict[str, str]:

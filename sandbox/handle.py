@@ -11,7 +11,7 @@ from pathlib import Path
 from sandbox import emulator
 from sandbox.choices import OWN_ENDPOINT_VARIABLE, OWN_KUBECONFIG_VARIABLE
 from sandbox.paths import BIN, Layout
-from sandbox.state import AwsSource, KubernetesSource, State
+from sandbox.state import AwsSource, KubernetesSource, SandboxState
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Sandbox:
         }
 
 
-def of(layout: Layout, state: State) -> Sandbox:
+def of(layout: Layout, state: SandboxState) -> Sandbox:
     return Sandbox(
         root=layout.root,
         kubernetes=state.kubernetes,

@@ -15,7 +15,7 @@ from sandbox.errors import PartStoppedError, SandboxError
 from sandbox.handle import Sandbox
 from sandbox.node import cgroups, containerd, kubelet, packages, register, remains
 from sandbox.paths import Layout
-from sandbox.state import Part, State, load, locked, save
+from sandbox.state import Part, SandboxState, load, locked, save
 
 Say = Callable[[str], None]
 # A cold machine under load took 9 s; more than this is a fault.
@@ -33,7 +33,7 @@ def silent(_: str) -> None:
 
 
 @dataclass(frozen=True)
-class Program:
+class Startable:
     """How one part is started, and how it shows that it works."""
 
     name: str
@@ -121,12 +121,12 @@ def programs_of(
     *,
     known_ports: Mapping[str, int],
     path: str,
-) -> dict[str, Program]:
+) -> dict[str, Startable]:
     """Every part that `choice` asks for, in the order in which they need each other."""
-    result: list[Program] = []
+    result: list[Startable] = []
     if choice.aws == "emulator":
         result.append(
-            Program(
+            Startable(
                 name=emulator.PART,
                 command=emulator.command(),
                 environment=_environment(layout, path) | emulator.environment(layout, port=known_ports[emulator.PART]),
@@ -138,7 +138,7 @@ def programs_of(
         identities = cluster.existing_identities(layout.certificates)
         commands = cluster.commands(programs, layout, ports=known_ports, identities=identities)
         result += [
-            Program(
+            Startable(
                 name=name,
                 command=commands[name],
                 environment=_environment(layout, path),
@@ -162,7 +162,7 @@ def _node_programs(
     identities: cluster.Identities,
     known_ports: Mapping[str, int],
     path: str,
-) -> list[Program]:
+) -> list[Startable]:
     environment = _environment(layout, os.pathsep.join([path, packages.PATH]))
     ready: Mapping[str, Callable[[], bool]] = {
         containerd.PART: lambda: containerd.ready(layout),
@@ -176,7 +176,9 @@ def _node_programs(
         **{name: cluster.address(name, known_ports) for name in (cluster.SCHEDULER, kubelet.PART)},
     }
     return [
-        Program(name=name, command=commands[name], environment=environment, address=addresses[name], ready=ready[name])
+        Startable(
+            name=name, command=commands[name], environment=environment, address=addresses[name], ready=ready[name]
+        )
         for name in cluster.NODE_PARTS
     ]
 
@@ -195,7 +197,7 @@ def _bring_up(
     kubectl: str | None,
     environ: Mapping[str, str],
     say: Say,
-) -> State:
+) -> SandboxState:
     state = load(layout.state)
     living = {name for name, part in state.parts.items() if processes.alive(part.process)}
     if not living:
@@ -252,16 +254,16 @@ def _bring_up(
 
 def _start(
     layout: Layout,
-    state: State,
-    missing: list[Program],
+    state: SandboxState,
+    missing: list[Startable],
     *,
     known: Mapping[str, int],
     stop_on_failure: bool,
     say: Say,
-) -> State:
+) -> SandboxState:
     """Start all of `missing`, what asks the API server last: controllers wait for it for ten seconds only."""
     begun = time.monotonic()
-    started: list[Program] = []
+    started: list[Startable] = []
     try:
         for group in (
             [program for program in missing if program.name not in _ASKERS],
@@ -300,7 +302,7 @@ def _start(
     return state
 
 
-def _wait(layout: Layout, state: State, part: str, ready: Callable[[], bool]) -> None:
+def _wait(layout: Layout, state: SandboxState, part: str, ready: Callable[[], bool]) -> None:
     """Until `ready`; raises PartStoppedError as soon as any part has ended, or after READY_SECONDS."""
     deadline = time.monotonic() + READY_SECONDS
     while not ready():
@@ -317,7 +319,7 @@ def _stopped(layout: Layout, part: str, *, what: str = "stopped while it was bei
     return PartStoppedError(part=part, what=what, log_file=log, log=processes.tail(log))
 
 
-def _not_answering(living: list[Program]) -> list[str]:
+def _not_answering(living: list[Startable]) -> list[str]:
     deadline = time.monotonic() + ANSWER_SECONDS
     pending = [program for program in living if not program.ready()]
     while pending and time.monotonic() < deadline:
@@ -335,7 +337,7 @@ def _kubectl(choice: Choice, programs: build.Programs | None, *, say: Say, envir
     return found or str(build.locate(say=say, environ=environ).kubectl)
 
 
-def _described(state: State, layout: Layout, choice: Choice, *, kubectl: str | None) -> State:
+def _described(state: SandboxState, layout: Layout, choice: Choice, *, kubectl: str | None) -> SandboxState:
     """What `state` says about the sandbox's sides. A side that is not asked for now stays as it is."""
     if choice.kubernetes != "none":
         own = str(layout.kubeconfig)
@@ -372,7 +374,7 @@ def _forget_data(layout: Layout) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _stop_strays(layout: Layout, state: State, living: set[str]) -> None:
+def _stop_strays(layout: Layout, state: SandboxState, living: set[str]) -> None:
     """What a killed `up` started and could not note down, and what a dead part left behind."""
     sessions = {state.parts[name].process.pid for name in living}
     strays = [
@@ -383,7 +385,7 @@ def _stop_strays(layout: Layout, state: State, living: set[str]) -> None:
     _end(strays)
 
 
-def _stop_parts(state: State, names: set[str]) -> None:
+def _stop_parts(state: SandboxState, names: set[str]) -> None:
     _end([process for name in names for process in processes.in_session(state.parts[name].process.pid)])
 
 
@@ -402,7 +404,7 @@ def _stop_everything(layout: Layout, say: Say) -> None:
     _end([*([etcd] if etcd else []), *processes.marked(layout.root)])
 
 
-def _stop_node(layout: Layout, state: State) -> None:
+def _stop_node(layout: Layout, state: SandboxState) -> None:
     """kubelet, then every container, then what held them; at last what the kernel keeps of it. Raises SandboxError.
 
     A shim ends when containerd tells it to, and here nobody is to start anything any more: it is killed.

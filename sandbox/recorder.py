@@ -33,7 +33,7 @@ READS = (
 
 
 @dataclass(frozen=True)
-class Call:
+class RecordedCall:
     """One call, as the client saw it. `status` 0: it got no whole answer (who hung up does not show)."""
 
     operation: Operation
@@ -68,7 +68,7 @@ class Recorder:
     """A proxy that remembers. Safe to read while calls go on."""
 
     def __init__(self, upstream: str, *, layers: Sequence[Layer] = ()) -> None:
-        self._calls: list[Call] = []
+        self._calls: list[RecordedCall] = []
         self._lock = threading.Lock()
         # Outermost: what it counts is what the client made and got, whatever a layer below does.
         self._proxy = Proxy(upstream, layers=[self._record, *layers])
@@ -78,12 +78,12 @@ class Recorder:
         return self._proxy.url
 
     @property
-    def calls(self) -> list[Call]:
+    def calls(self) -> list[RecordedCall]:
         """All that were answered so far, in the order of their ends."""
         with self._lock:
             return list(self._calls)
 
-    def clear(self) -> list[Call]:
+    def clear(self) -> list[RecordedCall]:
         """Forget all calls and return them: what was made since the last time."""
         with self._lock:
             gone, self._calls = self._calls, []
@@ -101,7 +101,7 @@ class Recorder:
     async def _record(self, request: Request, forward: Handler) -> Response:
         started, clock = time.time(), time.monotonic()
         scope = request.scope
-        call = Call(
+        call = RecordedCall(
             operation=request.operation,
             access_key=scope.access_key if scope else "",
             region=scope.region if scope else "",
@@ -177,6 +177,6 @@ def error_code(status: int, kind: str, body: bytes) -> str:
     return match.group(1).decode() if match else ""
 
 
-def by_operation(calls: Iterable[Call]) -> dict[str, int]:
+def by_operation(calls: Iterable[RecordedCall]) -> dict[str, int]:
     """`{"lambda:GetFunction": 3, …}`, the most frequent first."""
     return dict(Counter(str(call.operation) for call in calls).most_common())

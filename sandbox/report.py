@@ -12,7 +12,7 @@ from sandbox.errors import quoted_log
 from sandbox.node import containerd, kubelet
 from sandbox.paths import Layout
 from sandbox.ports import HOST
-from sandbox.state import State, load
+from sandbox.state import SandboxState, load
 
 Condition = Literal["ready", "not answering", "stopped"]
 
@@ -29,7 +29,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class StatusReport:
     up: bool
     rows: Sequence[Row]
     notes: Sequence[str]
@@ -40,7 +40,7 @@ class Report:
         return self.up and all(row.condition == "ready" for row in self.rows)
 
 
-def report(*, environ: Mapping[str, str] = os.environ) -> Report:
+def report(*, environ: Mapping[str, str] = os.environ) -> StatusReport:
     layout = Layout.of(environ)
     state = load(layout.state)
     rows = [_row(layout, state, name) for name in state.parts]
@@ -55,7 +55,7 @@ def report(*, environ: Mapping[str, str] = os.environ) -> Report:
         if row.condition != "ready":
             log = layout.log(row.part)
             notes.append(f"{row.part} is {row.condition}. {quoted_log(log, processes.tail(log))}")
-    return Report(up=state.up, rows=rows, notes=notes)
+    return StatusReport(up=state.up, rows=rows, notes=notes)
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -76,7 +76,7 @@ def _mebibytes(row: Row) -> str:
     return f"{row.memory_bytes / 2**20:.0f} MiB" if row.condition != "stopped" else "-"
 
 
-def _row(layout: Layout, state: State, name: str) -> Row:
+def _row(layout: Layout, state: SandboxState, name: str) -> Row:
     part = state.parts[name]
     lives = processes.alive(part.process)
     return Row(
@@ -88,7 +88,7 @@ def _row(layout: Layout, state: State, name: str) -> Row:
     )
 
 
-def _answers(layout: Layout, state: State, name: str) -> bool:
+def _answers(layout: Layout, state: SandboxState, name: str) -> bool:
     if name == emulator.PART:
         return emulator.ready(state.ports)
     if name == containerd.PART:

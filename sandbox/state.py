@@ -28,7 +28,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class State:
+class SandboxState:
     """`parts` should be alive. `ports` outlives `down`, so that a shell's variables stay right."""
 
     parts: Mapping[str, Part] = field(default_factory=dict)
@@ -43,21 +43,21 @@ class State:
     def up(self) -> bool:
         return self.kubernetes != "none" or self.aws != "none"
 
-    def with_part(self, name: str, part: Part) -> State:
+    def with_part(self, name: str, part: Part) -> SandboxState:
         return replace(self, parts={**self.parts, name: part})
 
-    def without_parts(self, *names: str) -> State:
+    def without_parts(self, *names: str) -> SandboxState:
         return replace(self, parts={name: part for name, part in self.parts.items() if name not in names})
 
-    def stopped(self) -> State:
-        return State(ports=self.ports)
+    def stopped(self) -> SandboxState:
+        return SandboxState(ports=self.ports)
 
 
-def encode(state: State) -> str:
+def encode(state: SandboxState) -> str:
     return json.dumps({"version": 1, **asdict(state)}, indent=2) + "\n"
 
 
-def decode(text: str) -> State:
+def decode(text: str) -> SandboxState:
     """Raises ValueError, KeyError or TypeError if the text is not a state of this version."""
     read: dict[str, Any] = json.loads(text)
     if read.pop("version") != 1:
@@ -66,20 +66,20 @@ def decode(text: str) -> State:
         name: Part(process=Process(**part["process"]), address=part["address"])
         for name, part in read.pop("parts").items()
     }
-    return State(parts=parts, **read)
+    return SandboxState(parts=parts, **read)
 
 
-def load(path: Path) -> State:
+def load(path: Path) -> SandboxState:
     """An empty state if there is none. One that cannot be read counts as none: the mark finds processes."""
     try:
         return decode(path.read_text())
     except FileNotFoundError:
-        return State()
+        return SandboxState()
     except (ValueError, KeyError, TypeError, AttributeError):
-        return State()
+        return SandboxState()
 
 
-def save(path: Path, state: State) -> None:
+def save(path: Path, state: SandboxState) -> None:
     """Replace the file in one step: a reader sees the old state or the new one, never half of one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")

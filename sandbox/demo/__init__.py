@@ -7,7 +7,7 @@ observing.py   waiting until something is seen, with a deadline
 patience.py    how people get along in bad weather
 kubectl.py     the real kubectl, shown as it is run
 people.py      states, employees and their PDFs
-world.py       the AWS side: tables, buckets, records, files, and everything that may be left behind
+aws_side.py    the AWS side: tables, buckets, records, files, and everything that may be left behind
 stage.py       sets up, and cleans up whatever happens; what an operator of the story has to do
 operators.py   the operator as a local process, or in a pod
 story.py       the steps, in order

@@ -19,7 +19,7 @@ from sandbox.demo.in_pods import STORY_IN_PODS
 from sandbox.demo.kubectl import KubectlError
 from sandbox.demo.narration import Narrator, narrator
 from sandbox.demo.observing import NotObservedError
-from sandbox.demo.operators import Pod, Process
+from sandbox.demo.operators import AsProcess, InPod
 from sandbox.demo.stage import MakeOperator, Stage, opened
 from sandbox.demo.story import STORY, Step
 from sandbox.errors import SandboxError
@@ -107,12 +107,12 @@ class Opening:
             opened(self.told, running, ours=ours, make_operator=make_operator, rough=rough)
         )
         where = running.aws_endpoint_url or "the real account of your credentials"
-        self.told.say(f"AWS: {where}, region {self._stage.world.region}")
+        self.told.say(f"AWS: {where}, region {self._stage.aws.region}")
         return self._stage
 
     def _cluster(self) -> str:
         running, ours = self.stack.enter_context(sandbox_up(self.told.progress))
-        stage = self.open(running, ours=ours, make_operator=lambda *_: Process())
+        stage = self.open(running, ours=ours, make_operator=lambda *_: AsProcess())
         stage.kubectl.show("version")
         return "both answer; " + ("they were started for this demo" if ours else "they were up, and stay up")
 
@@ -133,7 +133,7 @@ class InWeather(Opening):
         # Below the stage: when that is cleared, what the weather was is told before the proxy goes.
         self.stack.callback(self._tell)
         stage = self.open(
-            replace(running, aws_endpoint_url=proxy.url), ours=ours, make_operator=lambda *_: Process(), rough=True
+            replace(running, aws_endpoint_url=proxy.url), ours=ours, make_operator=lambda *_: AsProcess(), rough=True
         )
         stage.kubectl.show("version")
         return f"both answer; the AWS through {forecast} weather: make demo WEATHER={forecast} SEED={seed} has it again"
@@ -166,8 +166,8 @@ class WithNode(Opening):
     def _image(self) -> str:
         image = delivery.deliver(self._running, say=self.told.progress)
 
-        def operator(running: Sandbox, namespace: str, account: str) -> Pod:
-            return Pod(release_of(running, namespace=namespace, image=image, account=account))
+        def operator(running: Sandbox, namespace: str, account: str) -> InPod:
+            return InPod(release_of(running, namespace=namespace, image=image, account=account))
 
         stage = self.open(self._running, ours=False, make_operator=operator)
         stage.kubectl.show("get", "nodes", "-o", "wide")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from sandbox.demo.operators import Pod
+from sandbox.demo.operators import InPod
 from sandbox.demo.stage import DEFINITION, RESOURCE, Stage
 from sandbox.demo.story import STORY, Step, nothing_is_left, the_receipt
 from sandbox.release import HelmError, Release
@@ -20,7 +20,7 @@ def the_log(stage: Stage) -> str:
     errors = [entry["message"] for entry in entries if entry["level"] == "error"]
     stage.observer.require(bool(entries) and not errors, expected="a log without errors", seen=errors or "no log")
     tenants = {entry["tenant"] for entry in entries if entry.get("tenant")}
-    due = {f"{stage.namespace}/{state.manifest['metadata']['name']}" for state in stage.world.states}
+    due = {f"{stage.namespace}/{state.manifest['metadata']['name']}" for state in stage.aws.states}
     stage.observer.require(tenants >= due, expected=f"lines about {sorted(due)}", seen=sorted(tenants))
     return f"{len(entries)} lines of JSON that name each tenant, and no error"
 
@@ -60,7 +60,7 @@ def helm_uninstall(stage: Stage) -> str:
 
 
 def _release(stage: Stage) -> Release:
-    if not isinstance(stage.operator, Pod):
+    if not isinstance(stage.operator, InPod):
         raise TypeError("this is told of an operator in a pod")
     return stage.operator.release
 

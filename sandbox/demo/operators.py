@@ -13,7 +13,7 @@ from sandbox.release import HelmError, Release
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
-class Process:
+class AsProcess:
     """A local process under its own service account."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ class Process:
             stage.sandbox,
             namespace=namespace,
             folder=stage.folder,
-            arguments=["--region", stage.world.region],
+            arguments=["--region", stage.aws.region],
             environment={name: stage.environment[name] for name in _CREDENTIALS if name in stage.environment},
         )
         stage.narrator.command(shown(*self._command()))
@@ -72,7 +72,7 @@ class Process:
         return ["humangov", *typed[typed.index("run") :]]
 
 
-class Pod:
+class InPod:
     """The chart, installed by helm."""
 
     def __init__(self, release: Release) -> None:

@@ -15,11 +15,11 @@ from botocore.config import Config
 
 import sandbox
 from sandbox import emulator
-from sandbox.demo import patience, people, world
+from sandbox.demo import aws_side, patience, people
+from sandbox.demo.aws_side import AwsSide
 from sandbox.demo.kubectl import Kubectl, KubectlError
 from sandbox.demo.narration import Narrator
 from sandbox.demo.observing import Observer
-from sandbox.demo.world import World
 from sandbox.handle import Sandbox
 
 NAMESPACE = "humangov"
@@ -27,7 +27,7 @@ RESOURCE = "humangovstates"
 DEFINITION = "humangovstates.humangov.io"
 
 
-class Operator(Protocol):
+class StoryOperator(Protocol):
     """An operator of the story."""
 
     def start(self, stage: Stage) -> str:
@@ -57,10 +57,10 @@ class Stage:
     manifests: str
     """What `kubectl apply -f` takes, relative to the repository where it lies there."""
     folder: Path
-    world: World
+    aws: AwsSide
     kubectl: Kubectl
     observer: Observer
-    operator: Operator
+    operator: StoryOperator
     stops_cluster: bool
     """Whether the cluster ends with the demo, so that nothing in it needs removing."""
     stops_aws: bool
@@ -69,7 +69,7 @@ class Stage:
     def by_hand(self, service: str, method: str, **parameters: Any) -> float:
         """Show and make a call of AWS; the monotonic time in seconds at which its answer was there."""
         self.narrator.by_hand(service, method, parameters)
-        getattr(self.world.clients[service], method)(**parameters)
+        getattr(self.aws.clients[service], method)(**parameters)
         return time.monotonic()
 
     def logs(self) -> list[str]:
@@ -77,7 +77,7 @@ class Stage:
         return [*self.operator.logs(), f"{self.sandbox.logs}/"]
 
 
-MakeOperator = Callable[[Sandbox, str, str], Operator]
+MakeOperator = Callable[[Sandbox, str, str], StoryOperator]
 """An operator for a namespace and an AWS account of the sandbox."""
 
 
@@ -99,12 +99,12 @@ def opened(
         environment["AWS_ACCESS_KEY_ID"] = emulator.new_account()
     kubectl = Kubectl(program=str(running.kubectl), environment=environment, narrator=narrator)
     definition_is_new = not kubectl.run("get", "crd", DEFINITION, "--ignore-not-found", "-o", "name")
-    clients, region = world.connect(running, environment=environment, config=patience.CONFIG if rough else Config())
+    clients, region = aws_side.connect(running, environment=environment, config=patience.CONFIG if rough else Config())
     if rough:
         patience.learn(clients)
     namespace = _claim_namespace(kubectl, run=run)
     suffix = f"-{run}"
-    if running.aws == "emulator" and not world.taken(clients, people.states(namespace=namespace, suffix="")):
+    if running.aws == "emulator" and not aws_side.taken(clients, people.states(namespace=namespace, suffix="")):
         suffix = ""
     stage = Stage(
         narrator=narrator,
@@ -113,7 +113,7 @@ def opened(
         namespace=namespace,
         manifests="deploy/examples/",
         folder=running.root / f"demo-{run}",
-        world=World(
+        aws=AwsSide(
             clients=clients, region=region, states=people.states(namespace=namespace, suffix=suffix), suffix=suffix
         ),
         kubectl=kubectl,
@@ -128,7 +128,7 @@ def opened(
         removes_definition=definition_is_new and running.kubernetes == "user",
     )
     if namespace != NAMESPACE or suffix:
-        people.write(stage.world.states, stage.folder / "manifests")
+        people.write(stage.aws.states, stage.folder / "manifests")
         stage.manifests = str(stage.folder / "manifests")
     ended_well = False
     try:
@@ -153,9 +153,9 @@ def clear(stage: Stage) -> list[str]:
         if not stage.stops_cluster:
             problems += _remove_installation(stage)
         if not stage.stops_aws:
-            problems += stage.world.remove()
+            problems += stage.aws.remove()
     finally:
-        stage.world.close()
+        stage.aws.close()
     return problems
 
 
@@ -176,7 +176,7 @@ def _remove_resources(stage: Stage) -> list[str]:
         with contextlib.suppress(KubectlError):
             kubectl.run("delete", "-n", namespace, "--wait=false", name)
             kubectl.run("patch", "-n", namespace, name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    remains = [f"{kind}: {', '.join(names)}" for kind, names in stage.world.inventory().items() if names]
+    remains = [f"{kind}: {', '.join(names)}" for kind, names in stage.aws.inventory().items() if names]
     return [f"let go without being torn down: {', '.join(left)}; left in AWS: {'; '.join(remains) or 'nothing'}"]
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.demo.aws_side import log_group
 from sandbox.demo.kubectl import shown
 from sandbox.demo.narration import table_lines
 from sandbox.demo.people import Employee, State
 from sandbox.demo.stage import RESOURCE, Stage
-from sandbox.demo.world import log_group
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.paths import REPOSITORY
 
@@ -28,38 +28,38 @@ class Step:
 
 
 def tables_and_buckets(stage: Stage) -> str:
-    world = stage.world
+    aws = stage.aws
     stage.narrator.say(
         "HumanGov keeps personnel records for US states. Each state has a DynamoDB table of employees, and an S3 "
         "bucket with a PDF for each of them, which the record's attribute `pdf` names. The application uploads the "
         "file first, then writes the record."
     )
-    for state in world.states:
-        world.create(state)
-    account = world.clients["sts"].get_caller_identity()["Account"]
-    stage.narrator.say(f"In AWS account {account}, region {world.region}:")
+    for state in aws.states:
+        aws.create(state)
+    account = aws.clients["sts"].get_caller_identity()["Account"]
+    stage.narrator.say(f"In AWS account {account}, region {aws.region}:")
     stage.narrator.output("\n".join(_holdings(stage)))
-    for state in world.states:
+    for state in aws.states:
         _files_are_as_expected(stage, state)
         employees = {employee.id for employee in state.employees}
         stage.observer.require(
-            world.record_ids(state) == employees, expected=f"{len(employees)} records in {state.table}", seen="others"
+            aws.record_ids(state) == employees, expected=f"{len(employees)} records in {state.table}", seen="others"
         )
-    files = sum(map(len, world.files_due.values()))
-    return f"{len(world.states)} tables, {len(world.states)} buckets, {files} employees with {files} PDFs"
+    files = sum(map(len, aws.files_due.values()))
+    return f"{len(aws.states)} tables, {len(aws.states)} buckets, {files} employees with {files} PDFs"
 
 
 def the_bug(stage: Stage) -> str:
-    state = stage.world.state("california")
+    state = stage.aws.state("california")
     gone = state.employees[0]
     stage.narrator.say(f"{gone.name} leaves. The application deletes the record, and that is all it does:")
     _dismiss(stage, state, gone)
-    stage.world.files_due[state.name].add(gone.pdf)  # nobody erases it
+    stage.aws.files_due[state.name].add(gone.pdf)  # nobody erases it
     stage.observer.stays(
-        lambda: stage.world.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
+        lambda: stage.aws.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
     )
     stage.observer.require(
-        gone.id not in stage.world.record_ids(state), expected=f"no record {gone.id} in {state.table}", seen="it"
+        gone.id not in stage.aws.record_ids(state), expected=f"no record {gone.id} in {state.table}", seen="it"
     )
     stage.narrator.output("\n".join(_listing(stage, state, marked=gone.pdf, mark="<- nobody's: an orphan")))
     stage.narrator.say("No record names that file any more: an orphan, and a breach of contract.")
@@ -77,7 +77,7 @@ def the_operator(stage: Stage) -> str:
 
 
 def one_manifest_a_state(stage: Stage) -> str:
-    first = stage.world.states[0]
+    first = stage.aws.states[0]
     stage.narrator.say("One manifest a state; this is all of California's:")
     path = f"{stage.manifests.rstrip('/')}/{first.name}.yaml"
     stage.narrator.command(f"cat {path}")
@@ -90,12 +90,12 @@ def one_manifest_a_state(stage: Stage) -> str:
     )  # fmt: skip
     seconds = time.monotonic() - begun
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
-    for state in stage.world.states:
+    for state in stage.aws.states:
         _in_step(stage, state)
-    found = stage.world.inventory()
+    found = stage.aws.inventory()
     stage.narrator.say("What is in AWS now:")
     stage.narrator.output("\n".join(_inventory_lines(found)))
-    each = len(stage.world.states)
+    each = len(stage.aws.states)
     for kind in found:
         stage.observer.require(len(found[kind]) == each, expected=f"{each} {kind}", seen=found[kind])
     return (
@@ -104,7 +104,7 @@ def one_manifest_a_state(stage: Stage) -> str:
 
 
 def a_file_is_erased(stage: Stage) -> str:
-    state = stage.world.state("california")
+    state = stage.aws.state("california")
     gone = state.employees[1]
     stage.narrator.say(f"{gone.name} leaves as well; the application does what it always did:")
     milliseconds = _dismiss_and_see_erased(stage, state, gone)
@@ -117,12 +117,12 @@ def a_file_is_erased(stage: Stage) -> str:
 
 
 def the_receipt(stage: Stage) -> str:
-    state = stage.world.state("california")
+    state = stage.aws.state("california")
     gone = state.employees[1]
     name = log_group(state)
     stage.narrator.by_hand("logs", "filter_log_events", {"logGroupName": name})
     lines = stage.observer.until(
-        lambda: stage.world.receipts(state, gone),
+        lambda: stage.aws.receipts(state, gone),
         lambda found: {line["receipt"] for line in found} == {"intent", "outcome"},
         expected=f"an intent and an outcome for {gone.pdf} in log group {name}",
     )
@@ -135,15 +135,15 @@ def the_receipt(stage: Stage) -> str:
 
 
 def nothing_else_was_touched(stage: Stage) -> str:
-    for state in stage.world.states:
+    for state in stage.aws.states:
         _files_are_as_expected(stage, state)
     stage.narrator.output("\n".join(_holdings(stage)))
-    files = sum(map(len, stage.world.files_due.values()))
+    files = sum(map(len, stage.aws.files_due.values()))
     return f"the other {files} PDFs are all there"
 
 
 def a_record_that_came_back(stage: Stage) -> str:
-    state = stage.world.state("florida")
+    state = stage.aws.state("florida")
     back, gone = state.employees[0], state.employees[1]
     stage.narrator.say(
         "A record is deleted and written again before its event is handled: an import, or a mistake undone. The file "
@@ -160,30 +160,30 @@ def a_record_that_came_back(stage: Stage) -> str:
     _switch(stage, state, enabled=True)
     _erased(stage, state, gone)
     outcomes = stage.observer.until(
-        lambda: stage.world.outcomes(state, back), lambda found: bool(found), expected=f"an outcome for {back.pdf}"
+        lambda: stage.aws.outcomes(state, back), lambda found: bool(found), expected=f"an outcome for {back.pdf}"
     )
     stage.observer.require(outcomes == ["kept: live"], expected="one outcome, kept: live", seen=outcomes)
     _files_are_as_expected(stage, state)
-    stage.narrator.output(json.dumps(stage.world.receipts(state, back)[-1]))
+    stage.narrator.output(json.dumps(stage.aws.receipts(state, back)[-1]))
     stage.narrator.say("Before it erases a file, the function reads the record again: this one names the file still.")
     return f"{back.pdf} is kept (receipt: kept: live), {gone.pdf} is erased"
 
 
 def drift(stage: Stage) -> str:
-    state = stage.world.state("california")
-    gone, world = state.employees[2], stage.world
+    state = stage.aws.state("california")
+    gone, aws = state.employees[2], stage.aws
     stage.narrator.say("Somebody tidies up by hand, in the console:")
-    uuid = world.mappings(state)[0]["UUID"]
+    uuid = aws.mappings(state)[0]["UUID"]
     stage.by_hand("logs", "delete_log_group", logGroupName=log_group(state))
     stage.by_hand("lambda", "update_function_configuration", FunctionName=state.function, Timeout=3)
     stage.by_hand("lambda", "update_event_source_mapping", UUID=uuid, Enabled=False)
     stage.observer.until(
-        lambda: (world.log_group_retention_days(state), world.timeout_seconds(state), world.trigger_states(state)),
+        lambda: (aws.log_group_retention_days(state), aws.timeout_seconds(state), aws.trigger_states(state)),
         lambda found: found == (None, 3, ["Disabled"]),
         expected="no log group, a time-out of 3 s, and a disabled trigger",
     )
     stage.observer.until(
-        lambda: world.function_is_settled(state), lambda settled: settled, expected="the function's update to end"
+        lambda: aws.function_is_settled(state), lambda settled: settled, expected="the function's update to end"
     )
     stage.narrator.say(
         "The operator looks again every 10 minutes and would find it then. An annotation makes it look at once:"
@@ -193,7 +193,7 @@ def drift(stage: Stage) -> str:
     begun = time.monotonic()
     stage.kubectl.show("annotate", "-n", stage.namespace, RESOURCE, name, f"{RECONCILE}={token}", "--overwrite")
     stage.observer.until(
-        lambda: (world.log_group_retention_days(state), world.timeout_seconds(state), world.trigger_states(state)),
+        lambda: (aws.log_group_retention_days(state), aws.timeout_seconds(state), aws.trigger_states(state)),
         lambda found: found == (RETENTION_DAYS, TIMEOUT_SECONDS, ["Enabled"]),
         expected=f"the log group ({RETENTION_DAYS} days), the time-out ({TIMEOUT_SECONDS} s) and the trigger put back",
     )
@@ -217,7 +217,7 @@ def drift(stage: Stage) -> str:
 
 
 def the_emergency_stop(stage: Stage) -> str:
-    state = stage.world.state("staging")
+    state = stage.aws.state("staging")
     gone = state.employees[0]
     stage.narrator.say(
         "Something is wrong in Staging and nothing must be erased until it is understood: the emergency stop."
@@ -225,15 +225,15 @@ def the_emergency_stop(stage: Stage) -> str:
     _switch(stage, state, enabled=False)
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
     _dismiss(stage, state, gone)
-    stage.world.files_due[state.name].add(gone.pdf)
+    stage.aws.files_due[state.name].add(gone.pdf)
     stage.observer.stays(
-        lambda: stage.world.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
+        lambda: stage.aws.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
     )
     stage.narrator.say(
         f"{gone.pdf} stays. The stream keeps the event for 24 hours: switched on again within that time, nothing is "
         "lost."
     )
-    stage.world.files_due[state.name].discard(gone.pdf)
+    stage.aws.files_due[state.name].discard(gone.pdf)
     _switch(stage, state, enabled=True)
     _erased(stage, state, gone)
     _files_are_as_expected(stage, state)
@@ -241,8 +241,8 @@ def the_emergency_stop(stage: Stage) -> str:
 
 
 def nothing_is_left(stage: Stage) -> str:
-    world, narrator = stage.world, stage.narrator
-    records = {state.name: world.record_ids(state) for state in world.states}
+    aws, narrator = stage.aws, stage.narrator
+    records = {state.name: aws.record_ids(state) for state in aws.states}
     begun = time.monotonic()
     stage.kubectl.show("delete", "-f", stage.manifests, f"--timeout={stage.observer.seconds:.0f}s")
     seconds = time.monotonic() - begun
@@ -250,16 +250,16 @@ def nothing_is_left(stage: Stage) -> str:
     left = stage.kubectl.run("get", RESOURCE, "-n", stage.namespace, "-o", "name")
     narrator.output(left or f"No resources found in {stage.namespace} namespace.")
     stage.observer.require(not left, expected="no HumanGovState", seen=left)
-    found = world.inventory()
+    found = aws.inventory()
     narrator.say("What is in AWS now, of everything that the operator makes:")
     narrator.output("\n".join(_inventory_lines(found)))
     stage.observer.require(not any(found.values()), expected="nothing in AWS", seen=found)
     narrator.say("And what it never touches:")
     narrator.output("\n".join(_holdings(stage)))
-    for state in world.states:
+    for state in aws.states:
         _files_are_as_expected(stage, state)
         stage.observer.require(
-            world.record_ids(state) == records[state.name], expected=f"the same records in {state.table}", seen="others"
+            aws.record_ids(state) == records[state.name], expected=f"the same records in {state.table}", seen="others"
         )
     return f"gone after {seconds:.1f} s: no role, function, trigger, log group, stream or tag is left"
 
@@ -281,14 +281,14 @@ STORY: Sequence[Step] = (
 
 def _dismiss(stage: Stage, state: State, employee: Employee) -> float:
     """Delete the record, as the application does; when the answer was there (monotonic seconds)."""
-    stage.world.files_due[state.name].discard(employee.pdf)
+    stage.aws.files_due[state.name].discard(employee.pdf)
     return stage.by_hand("dynamodb", "delete_item", TableName=state.table, Key={"id": {"S": employee.id}})
 
 
 def _erased(stage: Stage, state: State, employee: Employee) -> float:
     """See the file gone; when (monotonic seconds)."""
     stage.observer.until(
-        lambda: stage.world.files(state),
+        lambda: stage.aws.files(state),
         lambda files: employee.pdf not in files,
         expected=f"{employee.pdf} erased from {state.bucket}",
         every=0.01,
@@ -305,7 +305,7 @@ def _dismiss_and_see_erased(stage: Stage, state: State, employee: Employee) -> i
 
 
 def _files_are_as_expected(stage: Stage, state: State) -> None:
-    due, files = stage.world.files_due[state.name], stage.world.files(state)
+    due, files = stage.aws.files_due[state.name], stage.aws.files(state)
     stage.observer.require(files == due, expected=f"in {state.bucket} exactly {sorted(due)}", seen=sorted(files))
 
 
@@ -316,7 +316,7 @@ def _switch(stage: Stage, state: State, *, enabled: bool) -> None:
     stage.kubectl.show("patch", "-n", stage.namespace, RESOURCE, name, "--type=merge", "-p", patch)
     wanted = "Enabled" if enabled else "Disabled"
     stage.observer.until(
-        lambda: stage.world.trigger_states(state), lambda found: found == [wanted], expected=f"one trigger, {wanted}"
+        lambda: stage.aws.trigger_states(state), lambda found: found == [wanted], expected=f"one trigger, {wanted}"
     )
     stage.observer.until(
         lambda: _condition(stage, state, "TriggerReady").get("reason"),
@@ -327,14 +327,14 @@ def _switch(stage: Stage, state: State, *, enabled: bool) -> None:
 
 def _in_step(stage: Stage, state: State) -> None:
     """Ready, and every object in AWS as declared."""
-    world = stage.world
+    aws = stage.aws
     stage.observer.until(
         lambda: _condition(stage, state, "Ready").get("status"), lambda found: found == "True", expected="Ready: True"
     )
     stage.observer.until(
         lambda: (
-            world.stream_enabled(state), world.log_group_retention_days(state), world.timeout_seconds(state),
-            world.trigger_states(state),
+            aws.stream_enabled(state), aws.log_group_retention_days(state), aws.timeout_seconds(state),
+            aws.trigger_states(state),
         ),
         lambda found: found == (True, RETENTION_DAYS, TIMEOUT_SECONDS, ["Enabled"]),
         expected=f"{state.name}: stream on, log group {RETENTION_DAYS} days, time-out {TIMEOUT_SECONDS} s, trigger on",
@@ -364,17 +364,17 @@ def _events(stage: Stage, state: State, *, reason: str) -> list[str]:
 
 def _holdings(stage: Stage) -> list[str]:
     """What the application has in each state."""
-    world = stage.world
+    aws = stage.aws
     rows = [
-        (state.name, state.table, len(world.record_ids(state)), state.bucket, len(world.files(state)))
-        for state in world.states
+        (state.name, state.table, len(aws.record_ids(state)), state.bucket, len(aws.files(state)))
+        for state in aws.states
     ]
     return table_lines(("STATE", "TABLE", "RECORDS", "BUCKET", "PDFS"), rows)
 
 
 def _listing(stage: Stage, state: State, *, marked: str = "", mark: str = "") -> list[str]:
     """s3://bucket/key for each file."""
-    files = sorted(stage.world.files(state))
+    files = sorted(stage.aws.files(state))
     return [f"s3://{state.bucket}/{key}{f'   {mark}' if key == marked else ''}" for key in files]
 
 

@@ -28,13 +28,13 @@ class Refusal:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class ErrorAnswer:
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
 
 
-def answer(operation: Operation, refusal: Refusal) -> Answer:
+def answer(operation: Operation, refusal: Refusal) -> ErrorAnswer:
     """`refusal` as the service of `operation` writes it."""
     protocol = _protocol(operation.service)
     code, text = escape(refusal.code), escape(refusal.text)
@@ -62,7 +62,7 @@ def answer(operation: Operation, refusal: Refusal) -> Answer:
         version = "1.0" if operation.service.startswith("dynamodb") else "1.1"
         headers["Content-Type"] = f"application/x-amz-json-{version}"
         body = json.dumps({"__type": f"com.amazonaws.{operation.service}#{refusal.code}", "message": refusal.text})
-    return Answer(status=refusal.status, headers=headers, body=body.encode())
+    return ErrorAnswer(status=refusal.status, headers=headers, body=body.encode())
 
 
 @functools.cache

@@ -28,7 +28,7 @@ _NAMES = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Call:
+class WeatherCall:
     """`parameters` are those of the body, the query and the path, as far as they are known; not the S3 object's."""
 
     operation: Operation
@@ -48,11 +48,11 @@ def needs_body(operation: Operation) -> bool:
     return operation.service != "s3" or operation.name == "DeleteObjects"
 
 
-def read(*, operation: Operation, url: str, headers: Mapping[str, str], body: bytes) -> Call:
+def read(*, operation: Operation, url: str, headers: Mapping[str, str], body: bytes) -> WeatherCall:
     """`url` is the request target, as it was sent; `body` may be empty unless `needs_body`."""
     scope = operations.scope(headers, url)
     parameters = _parameters(operation, url, body)
-    return Call(
+    return WeatherCall(
         operation=operation,
         target=_target(parameters),
         account=scope.access_key if scope else "",

@@ -15,7 +15,7 @@ from botocore.httpsession import URLLib3Session
 from sandbox import operations
 from sandbox.weather import calls, objects
 from sandbox.weather.answers import answer
-from sandbox.weather.calls import Call
+from sandbox.weather.calls import WeatherCall
 from sandbox.weather.model import HANGS, LOST, LOST_FAILED, RESET, Decision, Weather
 
 Send = Callable[[Any], AWSResponse]
@@ -57,7 +57,7 @@ def under_boto3(
     events.register("before-send", before_send)
 
 
-def _read(request: Any) -> Call:
+def _read(request: Any) -> WeatherCall:
     parts = urlsplit(request.url)
     url = f"{parts.path}?{parts.query}" if parts.query else parts.path
     headers = {name: _text(value) for name, value in request.headers.items()}
@@ -68,7 +68,7 @@ def _read(request: Any) -> Call:
 
 
 def _answered(
-    weather: Weather, call: Call, decision: Decision, response: AWSResponse, *, at: Callable[[], float]
+    weather: Weather, call: WeatherCall, decision: Decision, response: AWSResponse, *, at: Callable[[], float]
 ) -> AWSResponse:
     if not (decision.shown or decision.does in LOST or objects.learns_from(call)):
         return response
@@ -76,7 +76,7 @@ def _answered(
     return response if body == response.content else _made(response.url, status, response.headers, body)
 
 
-def _refused(request: Any, call: Call, decision: Decision) -> AWSResponse:
+def _refused(request: Any, call: WeatherCall, decision: Decision) -> AWSResponse:
     assert decision.refusal is not None
     told = answer(call.operation, decision.refusal)
     return _made(request.url, told.status, told.headers, told.body)

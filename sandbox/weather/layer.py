@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 from sandbox.proxy import Handler, HungUpError, Layer, Request, Response
 from sandbox.weather import calls, objects
 from sandbox.weather.answers import answer
-from sandbox.weather.calls import Call
+from sandbox.weather.calls import WeatherCall
 from sandbox.weather.model import HANGS, LOST, LOST_FAILED, RESET, Decision, Weather
 
 # They are about the body as it was.
@@ -51,7 +51,9 @@ def layer(weather: Weather) -> Layer:
     return handle
 
 
-async def _answered(weather: Weather, call: Call, decision: Decision, request: Request, forward: Handler) -> Response:
+async def _answered(
+    weather: Weather, call: WeatherCall, decision: Decision, request: Request, forward: Handler
+) -> Response:
     whole = decision.shown or decision.does in LOST or objects.learns_from(call)
     if not whole:
         return await forward(request)
@@ -67,7 +69,7 @@ async def _answered(weather: Weather, call: Call, decision: Decision, request: R
     return Response(status=status, headers=headers, body=changed)
 
 
-def _refused(call: Call, decision: Decision) -> Response:
+def _refused(call: WeatherCall, decision: Decision) -> Response:
     assert decision.refusal is not None
     told = answer(call.operation, decision.refusal)
     return Response(status=told.status, headers=CIMultiDict(told.headers), body=told.body)

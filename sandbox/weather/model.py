@@ -17,7 +17,7 @@ from typing import Any
 
 from sandbox.weather import refusals
 from sandbox.weather.answers import Refusal
-from sandbox.weather.calls import Call
+from sandbox.weather.calls import WeatherCall
 from sandbox.weather.forecasts import FORECASTS, Forecast, unknown
 from sandbox.weather.objects import Objects
 
@@ -93,7 +93,7 @@ class Weather:
             raise RecordingError(f"This is no recording of weather: {error!r}") from error
         return cls(forecast=forecast, seed=seed, note=note, recorded=recorded)
 
-    def decide(self, call: Call, *, at: float) -> Decision:
+    def decide(self, call: WeatherCall, *, at: float) -> Decision:
         """What happens to this call, which is counted and noted."""
         with self._lock:
             account = self._accounts.setdefault(call.account, len(self._accounts))
@@ -109,7 +109,9 @@ class Weather:
                 self._note(json.dumps(_noted(self._number, key, decision)))
             return decision
 
-    def answered(self, call: Call, decision: Decision, *, status: int, body: bytes, at: float) -> tuple[int, bytes]:
+    def answered(
+        self, call: WeatherCall, decision: Decision, *, status: int, body: bytes, at: float
+    ) -> tuple[int, bytes]:
         """The emulator's answer as AWS would give it. To be told of every call that took place."""
         with self._lock:
             return self._objects[call.account].answered(
@@ -123,7 +125,7 @@ class Weather:
         self.beyond += found is None
         return found
 
-    def _decided(self, call: Call, objects: Objects, *, target: str, turn: int, at: float) -> Decision:
+    def _decided(self, call: WeatherCall, objects: Objects, *, target: str, turn: int, at: float) -> Decision:
         forecast = self.forecast
         dice = self._dice(call, target=target, turn=turn)
         delay_ms = round(dice.random() * forecast.delay_ms)
@@ -145,12 +147,12 @@ class Weather:
                 return Decision(does=does, kind=kind, delay_ms=delay_ms, refusal=refusal, shown=shown, share=share)
         return Decision(delay_ms=delay_ms, shown=shown, share=share)
 
-    def _trouble(self, call: Call, *, target: str, turn: int) -> str:
+    def _trouble(self, call: WeatherCall, *, target: str, turn: int) -> str:
         """What befalls this turn and passes by itself; empty for nothing, and after IN_A_ROW troubles."""
         thrown = [self._thrown(call, target=target, turn=one) for one in range(max(1, turn - IN_A_ROW), turn + 1)]
         return "" if len(thrown) > IN_A_ROW and all(thrown) else thrown[-1]
 
-    def _thrown(self, call: Call, *, target: str, turn: int) -> str:
+    def _thrown(self, call: WeatherCall, *, target: str, turn: int) -> str:
         dice = self._dice(call, target=f"{target}/trouble", turn=turn)
         left = dice.random()
         for kind, share in self.forecast.troubles.items():
@@ -161,11 +163,11 @@ class Weather:
             left -= share
         return ""
 
-    def _dice(self, call: Call, *, target: str, turn: int) -> random.Random:
+    def _dice(self, call: WeatherCall, *, target: str, turn: int) -> random.Random:
         return random.Random(f"{self.seed}/{call.operation}/{target}/{turn}")  # noqa: S311 - weather, no secret
 
 
-def _told(kind: str, call: Call, dice: random.Random) -> Refusal:
+def _told(kind: str, call: WeatherCall, dice: random.Random) -> Refusal:
     match kind:
         case "throttled":
             return refusals.throttled(call)

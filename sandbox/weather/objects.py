@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.weather.answers import Refusal
-from sandbox.weather.calls import Call, function_name
+from sandbox.weather.calls import WeatherCall, function_name
 from sandbox.weather.forecasts import Forecast
 from sandbox.weather.refusals import in_use
 
@@ -60,12 +60,12 @@ class Objects:
     _counted: Counter[str] = field(default_factory=Counter)
     _streams: dict[str, bool] = field(default_factory=dict)
 
-    def target(self, call: Call) -> str:
+    def target(self, call: WeatherCall) -> str:
         """The call's target, under a name that a second run gives it as well."""
         mapping = self._mappings.get(call.target)
         return mapping.name if mapping else call.target
 
-    def refusal(self, call: Call, *, at: float) -> Refusal | None:
+    def refusal(self, call: WeatherCall, *, at: float) -> Refusal | None:
         """What AWS refuses in the state that the objects are in."""
         match str(call.operation):
             case "lambda:CreateFunction" | "lambda:UpdateFunctionConfiguration":
@@ -85,7 +85,7 @@ class Objects:
                 return self._stream(call)
         return None
 
-    def shown(self, call: Call, *, at: float) -> dict[str, str]:
+    def shown(self, call: WeatherCall, *, at: float) -> dict[str, str]:
         """What is to be shown in the answer: an object's name (ITSELF for the one asked for) → its state."""
         match str(call.operation):
             case "lambda:CreateFunction" if self.forecast.pending_seconds:
@@ -117,7 +117,7 @@ class Objects:
         return {}
 
     def answered(
-        self, call: Call, *, status: int, body: bytes, shown: Mapping[str, str], share: float, at: float
+        self, call: WeatherCall, *, status: int, body: bytes, shown: Mapping[str, str], share: float, at: float
     ) -> tuple[int, bytes]:
         """Learn from the emulator's answer, and show it as AWS would. `share` of the longest seconds are taken."""
         ghost = self._ghost(call, status=status, shown=shown)
@@ -131,7 +131,7 @@ class Objects:
             return status, body
         return status, json.dumps(self._changed(call, answer, shown)).encode()
 
-    def _busy_function(self, call: Call, *, at: float) -> Refusal | None:
+    def _busy_function(self, call: WeatherCall, *, at: float) -> Refusal | None:
         function = self._functions.get(function_name(call.target))
         if function is None or str(call.operation) not in _UPDATES:
             return None
@@ -144,7 +144,7 @@ class Objects:
         text = f"The operation cannot be performed at this time. {why}"
         return Refusal(status=409, code="ResourceConflictException", text=text)
 
-    def _duplicate(self, call: Call) -> Refusal | None:
+    def _duplicate(self, call: WeatherCall) -> Refusal | None:
         function = function_name(str(call.parameters.get("FunctionName") or ""))
         source = call.parameters.get("EventSourceArn")
         for uuid, mapping in self._mappings.items():
@@ -160,7 +160,7 @@ class Objects:
                 )
         return None
 
-    def _powerless(self, call: Call, *, at: float) -> Refusal | None:
+    def _powerless(self, call: WeatherCall, *, at: float) -> Refusal | None:
         function = self._functions.get(function_name(str(call.parameters.get("FunctionName") or "")))
         if function is None or at >= self._policies.get(function.role, 0.0):
             return None
@@ -169,28 +169,28 @@ class Objects:
             "GetRecords, GetShardIterator, DescribeStream, and ListStreams Actions on your stream in IAM."
         )
 
-    def _stream(self, call: Call) -> Refusal | None:
+    def _stream(self, call: WeatherCall) -> Refusal | None:
         wanted = (call.parameters.get("StreamSpecification") or {}).get("StreamEnabled")
         if wanted is None or self._streams.get(call.target) is not wanted:
             return None
         text = "Table already has an enabled stream" if wanted else "Table has no stream to disable"
         return Refusal(status=400, code="ValidationException", text=f"{text}: TableName: {call.target}")
 
-    def _updating(self, call: Call) -> str:
+    def _updating(self, call: WeatherCall) -> str:
         mapping = self._mappings.get(call.target)
         wanted = call.parameters.get("Enabled")
         if mapping is None or wanted is None or (mapping.document.get("State") in _ON) is wanted:
             return "Updating"
         return "Enabling" if wanted else "Disabling"
 
-    def _ghost(self, call: Call, *, status: int, shown: Mapping[str, str]) -> dict[str, Any] | None:
+    def _ghost(self, call: WeatherCall, *, status: int, shown: Mapping[str, str]) -> dict[str, Any] | None:
         """A mapping that the emulator has forgotten at once, while AWS still deletes it."""
         if status != 404 or str(call.operation) != "lambda:GetEventSourceMapping" or ITSELF not in shown:
             return None
         mapping = self._mappings.get(call.target)
         return {**mapping.document, "State": shown[ITSELF]} if mapping else None
 
-    def _learn(self, call: Call, answer: dict[str, Any], *, share: float, at: float) -> None:
+    def _learn(self, call: WeatherCall, answer: dict[str, Any], *, share: float, at: float) -> None:
         forecast, target = self.forecast, function_name(call.target)
         self._forget(at=at)
         match str(call.operation):
@@ -250,7 +250,7 @@ class Objects:
         mapping = self._known(document)
         mapping.state, mapping.until = state, until
 
-    def _changed(self, call: Call, answer: dict[str, Any], shown: Mapping[str, str]) -> dict[str, Any]:
+    def _changed(self, call: WeatherCall, answer: dict[str, Any], shown: Mapping[str, str]) -> dict[str, Any]:
         match call.operation.name:
             case "ListEventSourceMappings":
                 listed = answer.get("EventSourceMappings") or []
@@ -273,12 +273,12 @@ class Objects:
         return {**document, "State": state} if state else document
 
 
-def learns_from(call: Call) -> bool:
+def learns_from(call: WeatherCall) -> bool:
     """Whether the answer to this call is read; any other may be passed on as it comes."""
     return str(call.operation) in _LEARNED_FROM
 
 
-def _listed(document: Mapping[str, Any], call: Call) -> bool:
+def _listed(document: Mapping[str, Any], call: WeatherCall) -> bool:
     """Whether a listing's filters let this mapping through."""
     function, source = call.parameters.get("FunctionName"), call.parameters.get("EventSourceArn")
     of = function_name(str(document.get("FunctionArn") or ""))

@@ -8,7 +8,7 @@ import io
 import zipfile
 
 from sandbox.weather.answers import Refusal
-from sandbox.weather.calls import Call
+from sandbox.weather.calls import WeatherCall
 
 # https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 RETENTION_DAYS = (
@@ -92,15 +92,15 @@ _ACTIONS = {
 }
 
 
-def throttled(call: Call) -> Refusal:
+def throttled(call: WeatherCall) -> Refusal:
     return _THROTTLED.get(call.operation.service, _THROTTLED_ELSEWHERE)
 
 
-def failed(call: Call) -> Refusal:
+def failed(call: WeatherCall) -> Refusal:
     return _FAILED.get(call.operation.service, _FAILED_ELSEWHERE)
 
 
-def denied(call: Call) -> Refusal:
+def denied(call: WeatherCall) -> Refusal:
     """With the action that was missing, as IAM names it."""
     service = call.operation.service.replace("dynamodbstreams", "dynamodb")
     action = f"{service}:{call.operation.name}"
@@ -117,7 +117,7 @@ def denied(call: Call) -> Refusal:
     )
 
 
-def busy(call: Call) -> list[Refusal]:
+def busy(call: WeatherCall) -> list[Refusal]:
     """What the operation may be refused with for a while; none where AWS names nothing."""
     return [
         Refusal(status=one.status, code=one.code, text=one.text.format(target=call.target))
@@ -125,7 +125,7 @@ def busy(call: Call) -> list[Refusal]:
     ]
 
 
-def never(call: Call) -> Refusal | None:
+def never(call: WeatherCall) -> Refusal | None:
     """What AWS refuses whenever it is asked, whatever it holds; the emulator lets most of it through."""
     match str(call.operation):
         case "logs:PutRetentionPolicy":

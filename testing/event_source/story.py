@@ -24,6 +24,7 @@ from testing.event_source.source import EventSource, redeliver
 from testing.event_source.tenant import Faults, Tenant, no_faults
 
 BUCKET = "california-files"
+WALKTHROUGH_FUNCTION = Path(__file__).with_name("walkthrough_function.py")
 STREAM = "arn:aws:dynamodb:us-east-1:123456789012:table/california/stream/2026-01-01T00:00:00.000"
 Step = tuple[Any, ...]
 """`hire ID FILES`, `edit ID FILES` (replaces its files), `shed ID` (one file fewer), `fire ID`, `return ID` (a removed
@@ -63,7 +64,7 @@ def ours(directory: Path) -> Code:
 
 def walkthrough() -> Code:
     """The function that HumanGov had before."""
-    return Code(Path(__file__).parent, "walkthrough_function.lambda_handler", {"BUCKET": BUCKET})
+    return Code(WALKTHROUGH_FUNCTION.parent, f"{WALKTHROUGH_FUNCTION.stem}.lambda_handler", {"BUCKET": BUCKET})
 
 
 def our_settings() -> dict[str, Any]:

@@ -41,7 +41,7 @@ Client = Callable[[str], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class JudgedCall:
     """One call, as AWS judges it."""
 
     action: str
@@ -63,10 +63,10 @@ def forget() -> None:
     shutil.rmtree(folder(), ignore_errors=True)
 
 
-def found() -> list[Asked]:
+def found() -> list[JudgedCall]:
     """What was written down by all processes of the run."""
     lines = {line for path in folder().glob("*.jsonl") for line in path.read_text().splitlines()}
-    return [Asked(**json.loads(line)) for line in sorted(lines)]
+    return [JudgedCall(**json.loads(line)) for line in sorted(lines)]
 
 
 class Evidence:
@@ -84,9 +84,9 @@ class Evidence:
         place = Place(account=account, region=region)
         resource, context = place.judged(action, parameters, client)
         told = place.resource_of(action, target)
-        self._write(Asked(action=action, resource=resource, context=context, region=region, told=told), account)
+        self._write(JudgedCall(action=action, resource=resource, context=context, region=region, told=told), account)
         for implied, on, under in place.implied(action, parameters, resource):
-            self._write(Asked(action=implied, resource=on, context=under, region=region, told=on), account)
+            self._write(JudgedCall(action=implied, resource=on, context=under, region=region, told=on), account)
 
     def note_logs(self, paths: Iterable[Path]) -> None:
         """What these logs of operators tell."""
@@ -94,10 +94,10 @@ class Evidence:
             for action, target in calls_in(path.read_text(errors="replace").splitlines()):
                 place = Place(account=ACCOUNT, region=REGION)
                 resource = place.resource_of(action, re.sub(r":\d{12}:", f":{ACCOUNT}:", target))
-                asked = Asked(action=action, resource=resource, context=None, region=REGION, told=resource)
+                asked = JudgedCall(action=action, resource=resource, context=None, region=REGION, told=resource)
                 self._write(asked, ACCOUNT)
 
-    def _write(self, asked: Asked, account: str) -> None:
+    def _write(self, asked: JudgedCall, account: str) -> None:
         line = json.dumps(asdict(asked), sort_keys=True).replace(account, ACCOUNT)
         with self._lock:
             if line not in self._written:

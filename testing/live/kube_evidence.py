@@ -69,7 +69,7 @@ def rendered() -> list[Permission]:
 
 
 @dataclass(frozen=True)
-class Request:
+class KubeRequest:
     """What a service account of the operator asked of the API server."""
 
     verb: str
@@ -93,7 +93,7 @@ class Request:
         return f"{self.verb} {self.url} by the operator of {self.own_namespace} (answer {self.code})"
 
 
-def fits(permission: Permission, request: Request) -> bool:
+def fits(permission: Permission, request: KubeRequest) -> bool:
     """Whether this permission is what the request was let through by."""
     return (
         (permission.verb, permission.resource, permission.group) == (request.verb, request.resource, request.group)
@@ -102,7 +102,7 @@ def fits(permission: Permission, request: Request) -> bool:
     )
 
 
-def requests(lines: Iterable[str]) -> Iterator[Request]:
+def requests(lines: Iterable[str]) -> Iterator[KubeRequest]:
     """Those of every operator's service account, whose name is the same in every namespace. Raises LogError."""
     suffix = f":{SERVICE_ACCOUNT}"
     for line in lines:
@@ -116,7 +116,7 @@ def requests(lines: Iterable[str]) -> Iterator[Request]:
         if not user.startswith("system:serviceaccount:") or not user.endswith(suffix):
             continue
         about, answer = entry.get("objectRef") or {}, entry.get("responseStatus") or {}
-        yield Request(
+        yield KubeRequest(
             verb=entry["verb"],
             resource="/".join(filter(None, (about.get("resource"), about.get("subresource")))),
             group=about.get("apiGroup", ""),

@@ -24,7 +24,7 @@ from testing.reconciler.line import Call, Line
 
 
 class FakeKube:
-    """An API server that keeps HumanGovStates, as far as a pass can tell (implements passes.KubeWriter)."""
+    """An API server that keeps HumanGovStates, as far as a reconcile can tell (what `reconcile.context` asks of it)."""
 
     def __init__(self) -> None:
         self.objects: dict[str, dict[str, Any]] = {}

@@ -11,9 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-
-class Killed(BaseException):
-    """The operator's process has ended: nothing that it calls afterwards has any effect."""
+from testing.killed import Killed
 
 
 @dataclass(frozen=True)

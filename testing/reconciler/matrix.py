@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from humangov.kube.client import KubeError
 
+from testing.killed import Killed
 from testing.reconciler import snapshot
 from testing.reconciler.flows import Flow
-from testing.reconciler.line import Call, Fault, Killed
+from testing.reconciler.line import Call, Fault
 from testing.reconciler.sdk import answer_lost, denied, error, throttled
 from testing.reconciler.world import World
 

@@ -21,9 +21,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from testing import kstatus
+from testing.killed import Killed
 from testing.reconciler import neighbour, ownership_tags, snapshot
 from testing.reconciler.drifts import DRIFTS, GROUP, NAME, ROLE, TABLE, Drift
-from testing.reconciler.line import Call, Fault, Killed
+from testing.reconciler.line import Call, Fault
 from testing.reconciler.matrix import neutral
 from testing.reconciler.sdk import answer_lost, denied, error, throttled
 from testing.reconciler.world import World

@@ -23,6 +23,7 @@ from humangov.sweep import engine, listing, snapshot
 from humangov.sweep.engine import Summary, Surroundings
 from humangov.sweep.progress import Steps
 
+from testing.killed import Killed
 from testing.sweep import dynamodb, logs, s3
 from testing.sweep.reply import Reply, refusal
 from testing.sweep.tenant_data import TenantData
@@ -45,16 +46,12 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 
 
-class Killed(BaseException):
-    """The process has ended."""
-
-
 Faults = Callable[[str], str | None]
 """Operation → None, a code with which it is refused, `lost` (done, no answer), `killed before` or `killed after`."""
 
 
 @dataclass
-class World(TenantData):
+class SweepWorld(TenantData):
     """faults: what becomes of each call. meanwhile: runs before it. calls: how often each operation was asked for.
 
     operations: what answers each; a test may put another answer in its place.

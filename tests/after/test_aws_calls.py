@@ -15,7 +15,7 @@ import pytest
 from testing import iam
 from testing.iam import Policy
 from testing.live import aws_evidence
-from testing.live.aws_evidence import ACCOUNT, Asked
+from testing.live.aws_evidence import ACCOUNT, JudgedCall
 from tests.deploy import policies
 
 NEEDS_NO_PERMISSION = {"sts:GetCallerIdentity"}
@@ -27,7 +27,7 @@ NO_RUN = "there is no record of {}: run all tests, with `make test`"
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[Asked]:
+def asked() -> list[JudgedCall]:
     every = [one for one in aws_evidence.found() if one.action not in NEEDS_NO_PERMISSION]
     if not any(one.context is not None for one in every):
         pytest.fail(NO_RUN.format("AWS calls of tests/aws"), pytrace=False)
@@ -42,7 +42,7 @@ def policy(region: str, functions: str) -> Policy:
     return policies.filled(policies.OPERATOR, Partition="aws", Region=region, Account=ACCOUNT, Functions=functions)
 
 
-def granting(one: Asked) -> list[str]:
+def granting(one: JudgedCall) -> list[str]:
     """Sids of the statements that allow the call."""
     about = f"{one.resource} {(one.context or {}).get('lambda:FunctionArn')}"
     other = next((name for name in OTHER_FUNCTIONS if re.search(rf"\b{name}\b", about)), None)
@@ -56,22 +56,22 @@ def granting(one: Asked) -> list[str]:
     ]
 
 
-def without_the_boundary(one: Asked) -> bool:
+def without_the_boundary(one: JudgedCall) -> bool:
     """Some tests run an operator without the boundary, or with another: for its roles the policy is to refuse it."""
     return one.action in ROLES_OF and one.context is not None and not BOUNDARY.items() <= one.context.items()
 
 
-def test_every_call_is_one_that_the_policy_allows(asked: list[Asked]) -> None:
+def test_every_call_is_one_that_the_policy_allows(asked: list[JudgedCall]) -> None:
     assert [one for one in asked if not granting(one) and not without_the_boundary(one)] == []
 
 
-def test_every_role_without_the_boundary_is_one_that_the_policy_refuses(asked: list[Asked]) -> None:
+def test_every_role_without_the_boundary_is_one_that_the_policy_refuses(asked: list[JudgedCall]) -> None:
     unbounded = [one for one in asked if without_the_boundary(one)]
     assert unbounded
     assert [one for one in unbounded if granting(one)] == []
 
 
-def test_every_statement_was_needed_for_each_of_its_actions(asked: list[Asked]) -> None:
+def test_every_statement_was_needed_for_each_of_its_actions(asked: list[JudgedCall]) -> None:
     needed = {(sid, one.action) for one in asked for sid in granting(one)}
     granted = {
         (statement["Sid"], action)
@@ -81,7 +81,7 @@ def test_every_statement_was_needed_for_each_of_its_actions(asked: list[Asked]) 
     assert granted - needed == set(), "to be taken out of the policy, unless only a part of the tests was run"
 
 
-def test_the_operator_s_log_tells_what_was_asked(asked: list[Asked]) -> None:
+def test_the_operator_s_log_tells_what_was_asked(asked: list[JudgedCall]) -> None:
     """The calls of processes are known by it alone. It names a role without its path."""
     assert [one for one in asked if last(one.told) != last(one.resource)] == []
 

@@ -12,14 +12,14 @@ import pytest
 
 import sandbox as sandboxes
 from sandbox.paths import Layout
-from testing.live.kube_evidence import LACKING_PREFIX, LogError, Request, fits, lines_of_the_run, rendered, requests
+from testing.live.kube_evidence import LACKING_PREFIX, KubeRequest, LogError, fits, lines_of_the_run, rendered, requests
 
 # What every authenticated user may (ClusterRole system:discovery): ask what kinds there are.
 DISCOVERY = ("/api", "/apis", "/version")
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[Request]:
+def asked() -> list[KubeRequest]:
     running = sandboxes.current()
     if running is not None and running.audit_log is None:
         pytest.skip("only the sandbox's own API server keeps an audit log that can be read")
@@ -33,14 +33,14 @@ def asked() -> list[Request]:
     return counted
 
 
-def test_nothing_was_refused(asked: list[Request]) -> None:
+def test_nothing_was_refused(asked: list[KubeRequest]) -> None:
     assert [str(request) for request in asked if request.refused] == []
     # A namespace that is going takes no new event, whatever the rights.
     others = [request for request in asked if request.code == 403 and not request.refused]
     assert [str(request) for request in others if "being terminated" not in request.message] == []
 
 
-def test_every_request_was_granted_by_a_rule_of_ours(asked: list[Request]) -> None:
+def test_every_request_was_granted_by_a_rule_of_ours(asked: list[KubeRequest]) -> None:
     rights = rendered()
     strays = [
         str(request) for request in asked
@@ -50,7 +50,7 @@ def test_every_request_was_granted_by_a_rule_of_ours(asked: list[Request]) -> No
     assert strays == []
 
 
-def test_every_rule_was_used_in_each_of_its_verbs(asked: list[Request]) -> None:
+def test_every_rule_was_used_in_each_of_its_verbs(asked: list[KubeRequest]) -> None:
     answered = {request for request in asked if request.code < 400}
     unused = [str(right) for right in rendered() if not any(fits(right, request) for request in answered)]
     assert unused == [], "to be taken out of the chart, unless only a part of the tests was run"

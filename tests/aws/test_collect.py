@@ -21,8 +21,9 @@ from humangov.leaks import remove
 from humangov.manager import leak_monitor
 from humangov.manager.leak_monitor import LeakCheck
 
+from testing.killed import Killed
 from testing.reconciler import snapshot
-from testing.reconciler.line import Call, Fault, Killed, on
+from testing.reconciler.line import Call, Fault, on
 from testing.reconciler.sdk import REGION, denied, throttled
 from testing.reconciler.world import CLUSTER, World
 

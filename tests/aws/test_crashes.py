@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from testing.reconciler.line import Killed
+from testing.killed import Killed
 from testing.reconciler.world import World
 
 

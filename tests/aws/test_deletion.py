@@ -16,8 +16,9 @@ from humangov.api.spec import FINALIZER
 from humangov.aws.actions import ACTIONS
 from humangov.reconcile.reconciler import reconcile
 
+from testing.killed import Killed
 from testing.reconciler import snapshot
-from testing.reconciler.line import Call, Fault, Killed, on
+from testing.reconciler.line import Call, Fault, on
 from testing.reconciler.sdk import denied, error, throttled
 from testing.reconciler.world import CLUSTER, NAMESPACE, World
 

@@ -12,7 +12,8 @@ from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
 from humangov.reconcile import sweep_objects
 
-from testing.reconciler.line import Fault, Killed, on
+from testing.killed import Killed
+from testing.reconciler.line import Fault, on
 from testing.reconciler.sdk import denied
 from testing.reconciler.world import World
 

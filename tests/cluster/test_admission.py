@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sandbox.recorder import Call, Recorder
+from sandbox.recorder import RecordedCall, Recorder
 from testing.live.account import Account
 from testing.live.cluster import Cluster
 from testing.live.states import States, condition
@@ -33,7 +33,7 @@ def florida(cluster: Cluster) -> Iterator[States]:
         yield states
 
 
-def asked_for_a_state(recorder: Recorder) -> list[Call]:
+def asked_for_a_state(recorder: Recorder) -> list[RecordedCall]:
     """What was asked of AWS, but for the look at the operator's start for what is left of states that are gone."""
     of_all = {"sts:GetCallerIdentity", "resourcegroupstaggingapi:GetResources", "iam:ListRoles"}
     return [call for call in recorder.calls if str(call.operation) not in of_all]

@@ -14,7 +14,7 @@ from humangov.final_read.final_read import LastLook, last_look
 
 from testing.lambda_runtime.stream_events import employee
 from testing.sweep.tenant_data import START
-from testing.sweep.world import World, clients
+from testing.sweep.world import SweepWorld, clients
 
 SINCE = datetime.fromtimestamp(START - 900, UTC)
 NOW = datetime.fromtimestamp(START - 60, UTC)
@@ -64,7 +64,7 @@ def removal(one: str, name: str, *, at: datetime = NOW) -> dict[str, Any]:
     return {"eventID": f"event-{one}", "eventName": "REMOVE", "dynamodb": change}
 
 
-def look(world: World, streams: Streams, **more: Any) -> LastLook:
+def look(world: SweepWorld, streams: Streams, **more: Any) -> LastLook:
     world.table = {
         "LatestStreamArn": f"{world.names.table_arn}/stream/2026-03-01T00:00:00.000",
         "StreamSpecification": {"StreamEnabled": True},
@@ -75,7 +75,7 @@ def look(world: World, streams: Streams, **more: Any) -> LastLook:
 
 
 def test_what_was_deleted_just_before_is_erased_and_a_live_file_stays() -> None:
-    world = World()
+    world = SweepWorld()
     world.upload("1.pdf", "2.pdf", age=3600)
     world.hire("2", "2.pdf")
     found = look(world, Streams({"a": (None, False, [removal("1", "1.pdf"), removal("2", "2.pdf")])}))
@@ -85,7 +85,7 @@ def test_what_was_deleted_just_before_is_erased_and_a_live_file_stays() -> None:
 
 
 def test_records_from_before_are_passed_over_and_shards_that_hold_only_such_are_not_read() -> None:
-    world = World()
+    world = SweepWorld()
     world.upload("1.pdf", "2.pdf", "3.pdf", age=3600)
     streams = Streams(
         {
@@ -101,7 +101,7 @@ def test_records_from_before_are_passed_over_and_shards_that_hold_only_such_are_
 
 
 def test_every_shard_is_read_to_its_end_a_page_at_a_time() -> None:
-    world = World()
+    world = SweepWorld()
     removals = [removal(f"{number}", f"{number}.pdf") for number in range(11)]
     world.upload(*(f"{number}.pdf" for number in range(11)), age=3600)
     found = look(world, Streams({"a": (None, True, removals[:6]), "b": (None, False, removals[6:])}))
@@ -110,7 +110,7 @@ def test_every_shard_is_read_to_its_end_a_page_at_a_time() -> None:
 
 @pytest.mark.parametrize(("code", "unread"), [("AccessDeniedException", 1), ("TrimmedDataAccessException", 0)])
 def test_a_shard_that_cannot_be_read_is_counted_unless_it_is_no_more(code: str, unread: int) -> None:
-    world = World()
+    world = SweepWorld()
     world.upload("1.pdf", age=3600)
     found = look(
         world, Streams({"a": (None, True, []), "b": (None, False, [removal("1", "1.pdf")])}, fails={"a": code})
@@ -119,7 +119,7 @@ def test_a_shard_that_cannot_be_read_is_counted_unless_it_is_no_more(code: str, 
 
 
 def test_after_two_minutes_it_ends_and_counts_what_it_has_not_read() -> None:
-    world = World()
+    world = SweepWorld()
 
     def slow(_operation: str) -> None:
         world.now += 121
@@ -134,7 +134,7 @@ def test_after_two_minutes_it_ends_and_counts_what_it_has_not_read() -> None:
 
 
 def test_a_table_without_a_stream_has_nothing_to_look_at() -> None:
-    world = World()
+    world = SweepWorld()
     with world.behind(clients()) as sdk:
         found = last_look(sdk, world.names, since=SINCE, now=lambda: world.now)
     assert (found.records, found.complete) == (0, True)

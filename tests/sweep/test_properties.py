@@ -20,8 +20,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from testing import samples
+from testing.killed import Killed
 from testing.sweep.tenant_data import DAY, HOUR
-from testing.sweep.world import Killed, World
+from testing.sweep.world import SweepWorld
 
 KINDS = ("hire", "fire", "change", "move", "minutes")
 FAULTS = ("AccessDenied", "SlowDown", "InternalError", "lost", "killed before", "killed after")
@@ -31,7 +32,7 @@ ENDINGS = (ClientError, BotoCoreError, Killed, FailedError, StoppedError, Claime
 class Application:
     """Acts at given calls of the sweep, one step of one action at a time."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SweepWorld) -> None:
         self.world, self.number, self.moved = world, 0, set[str]()
         self.uploaded: list[tuple[str, str]] = []  # record, file: not yet written
 
@@ -67,10 +68,10 @@ class Application:
 
 
 @some.composite
-def worlds(draw: some.DrawFn) -> World:
+def worlds(draw: some.DrawFn) -> SweepWorld:
     prefix = draw(some.sampled_from(["", "california/", "x"]))
     spec: dict[str, Any] = {"sweep": {"mode": "Delete", "maximumOrphanPercent": draw(some.sampled_from([20, 60, 100]))}}
-    world = World(
+    world = SweepWorld(
         names=samples.names(bucket={"name": "files", "keyPrefix": prefix}, **spec),
         versioning=draw(some.sampled_from([None, None, "Enabled", "Suspended"])),
         honours=draw(some.sampled_from([True, True, False, None])),
@@ -99,7 +100,7 @@ def test_no_live_file_is_ever_erased_and_two_sweeps_later_only_live_files_are_th
 
     @settings(max_examples=80, deadline=None)
     @given(world=worlds(), sweeps=some.lists(some.tuples(gaps, actions, faults), min_size=1, max_size=4))
-    def live(world: World, sweeps: list[tuple[float, Any, dict[int, str]]]) -> None:
+    def live(world: SweepWorld, sweeps: list[tuple[float, Any, dict[int, str]]]) -> None:
         _sweep_while_all_goes_on(world, sweeps)
         before = world.files
         first = world.sweep(after=15 * DAY)  # nothing that was seen meanwhile counts any more
@@ -119,7 +120,7 @@ def test_no_live_file_is_ever_erased_and_two_sweeps_later_only_live_files_are_th
     assert tried["held"] > 5, tried
 
 
-def _sweep_while_all_goes_on(world: World, sweeps: list[tuple[float, Any, dict[int, str]]]) -> None:
+def _sweep_while_all_goes_on(world: SweepWorld, sweeps: list[tuple[float, Any, dict[int, str]]]) -> None:
     application = Application(world)
     for gap, planned, wrong in sweeps:
         application.moved = set()

@@ -29,15 +29,15 @@ from humangov.sweep.scratch_db import Scratch
 from testing import samples
 from testing.sweep.reply import Reply
 from testing.sweep.tenant_data import DAY, HOUR, TenantData
-from testing.sweep.world import World, clients
+from testing.sweep.world import SweepWorld, clients
 
 FILES = 60
 
 
-def staffed(*, sweep: dict[str, Any] | None = None, prefix: str = "", **more: Any) -> World:
+def staffed(*, sweep: dict[str, Any] | None = None, prefix: str = "", **more: Any) -> SweepWorld:
     """Sixty employees with a file each, three days old, and one orphan."""
     spec: dict[str, Any] = {"sweep": {"mode": "Delete", **(sweep or {})}}
-    world = World(names=samples.names(bucket={"name": "files", "keyPrefix": prefix}, **spec), **more)
+    world = SweepWorld(names=samples.names(bucket={"name": "files", "keyPrefix": prefix}, **spec), **more)
     for number in range(FILES):
         world.upload(f"{number}.pdf", age=3 * DAY)
         world.hire(str(number), f"{number}.pdf")
@@ -45,7 +45,7 @@ def staffed(*, sweep: dict[str, Any] | None = None, prefix: str = "", **more: An
     return world
 
 
-def twice(world: World, *, apart: float = DAY, mode: str | None = None, **more: Any) -> None:
+def twice(world: SweepWorld, *, apart: float = DAY, mode: str | None = None, **more: Any) -> None:
     """Two sweeps. What stops one of them is what is tested."""
     for number in range(2):
         try:
@@ -54,14 +54,14 @@ def twice(world: World, *, apart: float = DAY, mode: str | None = None, **more: 
             continue
 
 
-def half_invisible(world: World, share: float) -> None:
+def half_invisible(world: SweepWorld, share: float) -> None:
     """An application that was changed: of the last records the file's name stands where the sweep does not look."""
     for number in range(round(FILES * (1 - share)), FILES):
         world.fire(str(number))
         world.needed.add(f"{number}.pdf")
 
 
-def report_by_default() -> World:
+def report_by_default() -> SweepWorld:
     world = staffed()
     world.names = samples.names(bucket={"name": "files"})
     half_invisible(world, 0.1)
@@ -69,7 +69,7 @@ def report_by_default() -> World:
     return world
 
 
-def include() -> World:
+def include() -> SweepWorld:
     world = staffed()
     world.upload("form.docx", age=3 * DAY)
     world.needed.add("form.docx")
@@ -77,7 +77,7 @@ def include() -> World:
     return world
 
 
-def nothing_named() -> World:
+def nothing_named() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
     for number in range(FILES):  # the records hold whole addresses
         world.needed.add(f"{number}.pdf")
@@ -87,7 +87,7 @@ def nothing_named() -> World:
     return world
 
 
-def shrunken_scan() -> World:
+def shrunken_scan() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
     world.page = 5
     _cut(world)  # every scan ends after its first page, and does not say that there is more
@@ -95,14 +95,14 @@ def shrunken_scan() -> World:
     return world
 
 
-def uncounted_page() -> World:
+def uncounted_page() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
     _cut(world, drop=5)  # every page lacks records that it counts
     twice(world)
     return world
 
 
-def failed_page() -> World:
+def failed_page() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
     world.page = FILES * 2 // 3
     seen = {"Scan": 0}
@@ -118,7 +118,7 @@ def failed_page() -> World:
     return world
 
 
-def table_changed() -> World:
+def table_changed() -> SweepWorld:
     world = staffed()
     world.fire("7")
     world.sweep("Delete")
@@ -128,7 +128,7 @@ def table_changed() -> World:
     return world
 
 
-def restored() -> World:
+def restored() -> SweepWorld:
     world = staffed()
     at = datetime.fromtimestamp(world.now - HOUR, UTC)
     world.table = {"RestoreSummary": {"RestoreDateTime": at, "RestoreInProgress": False}}
@@ -138,14 +138,14 @@ def restored() -> World:
     return world
 
 
-def too_many_orphans() -> World:
+def too_many_orphans() -> SweepWorld:
     world = staffed()
     half_invisible(world, 0.3)
     twice(world)
     return world
 
 
-def overlap() -> World:
+def overlap() -> SweepWorld:
     world = staffed()
     other = samples.names(of=samples.tenant("florida", bucket={"name": "files", "keyPrefix": "florida/"}))
     world.upload("florida/1.pdf", age=3 * DAY)
@@ -158,7 +158,7 @@ def overlap() -> World:
     return world
 
 
-def owner_claim() -> World:
+def owner_claim() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
     other = samples.names(of=samples.tenant("florida", bucket={"name": "files"}))
     with world.behind(clients()) as sdk:
@@ -169,7 +169,7 @@ def owner_claim() -> World:
     return world
 
 
-def two_sightings() -> World:
+def two_sightings() -> SweepWorld:
     world = staffed()
     world.fire("7")
     world.sweep("Delete")  # the record is written two days after the file
@@ -178,7 +178,7 @@ def two_sightings() -> World:
     return world
 
 
-def second_scan() -> World:
+def second_scan() -> SweepWorld:
     world = staffed()
     world.page = 10
     scans = {"number": 0}
@@ -196,7 +196,7 @@ def second_scan() -> World:
     return world
 
 
-def written_again(**more: Any) -> World:
+def written_again(**more: Any) -> SweepWorld:
     """After the second scan somebody writes a file under the orphan's name, and its record."""
     world = staffed(**more)
 
@@ -210,7 +210,7 @@ def written_again(**more: Any) -> World:
     return world
 
 
-def cap() -> World:
+def cap() -> SweepWorld:
     world = staffed(sweep={"maximumErasures": 1})
     half_invisible(world, 0.1)
     world.needed -= {"54.pdf"}
@@ -221,7 +221,7 @@ def cap() -> World:
     return world
 
 
-def stop_switch() -> World:
+def stop_switch() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
     for number in range(2 * erasure.BATCH):
         world.upload(f"draft-{number:04}.pdf", age=4 * DAY - number)
@@ -231,7 +231,7 @@ def stop_switch() -> World:
     return world
 
 
-def within_fifteen_minutes() -> World:
+def within_fifteen_minutes() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
     for number in range(2 * erasure.BATCH):
         world.upload(f"draft-{number:04}.pdf", age=4 * DAY - number)
@@ -246,7 +246,7 @@ def within_fifteen_minutes() -> World:
     return world
 
 
-def s3s_clock() -> World:
+def s3s_clock() -> SweepWorld:
     world = staffed(sweep={"confirmAfter": "10h"})
     world.upload("fresh.pdf")
     world.needed.add("fresh.pdf")  # its record comes tomorrow morning
@@ -254,7 +254,7 @@ def s3s_clock() -> World:
     return world
 
 
-def minimum_age() -> World:
+def minimum_age() -> SweepWorld:
     world = staffed(sweep={"confirmAfter": "10h"})
     world.upload("fresh.pdf")
     world.needed.add("fresh.pdf")
@@ -262,7 +262,7 @@ def minimum_age() -> World:
     return world
 
 
-def only_what_was_approved() -> World:
+def only_what_was_approved() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 1})
     world.upload("draft.pdf")  # too young to be on the list that a person approves
     world.needed.add("draft.pdf")
@@ -282,7 +282,7 @@ def without(name: str) -> Callable[[pytest.MonkeyPatch], None]:
     return lambda patch: patch.setattr(engine, "brakes", unbraked)
 
 
-def _cut(world: World, drop: int = 0) -> None:
+def _cut(world: SweepWorld, drop: int = 0) -> None:
     whole = world.operations["Scan"]
 
     def cut(data: TenantData, params: Any) -> Reply:
@@ -410,7 +410,7 @@ def _everything_is_approved(patch: pytest.MonkeyPatch) -> None:
 class Case:
     """happens: the story; its world at the end. taken_out: the rule, out of the code."""
 
-    happens: Callable[[], World]
+    happens: Callable[[], SweepWorld]
     taken_out: Callable[[pytest.MonkeyPatch], None]
 
 

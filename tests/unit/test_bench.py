@@ -11,7 +11,7 @@ import pytest
 from bench import calls, failing, rig, storm
 from bench.measure import Phase, percentile, spread, spread_row, table_lines, typical, whole, writes_by
 from sandbox.operations import Operation
-from sandbox.recorder import Call
+from sandbox.recorder import RecordedCall
 
 OPERATOR = "system:serviceaccount:bench-1:humangov-operator"
 
@@ -29,8 +29,8 @@ def audit_line(verb: str, *, user: str = OPERATOR, code: int = 200, **event: Any
     )
 
 
-def call(name: str, *, started: float = 0.0) -> Call:
-    return Call(
+def call(name: str, *, started: float = 0.0) -> RecordedCall:
+    return RecordedCall(
         operation=Operation("lambda", name), access_key="1", region="us-east-1", method="GET", url="/", status=200,
         error="", started=started, duration_seconds=0.01,
     )  # fmt: skip
@@ -101,7 +101,9 @@ def test_the_typical_phase_is_one_that_happened() -> None:
 
 def test_a_watch_line_says_ready_only_of_the_present_generation() -> None:
     line = "MODIFIED|one|2|{}|True\n"
-    assert rig.parse_sighting(line.format(2), at=1.0) == rig.Sighting(at=1.0, kind="MODIFIED", name="one", ready=True)
+    assert rig.parse_sighting(line.format(2), at=1.0) == rig.WatchedChange(
+        at=1.0, kind="MODIFIED", name="one", ready=True
+    )
     old = rig.parse_sighting(line.format(1), at=1.0)
     assert old is not None
     assert not old.ready

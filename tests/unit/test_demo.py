@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from sandbox.demo import __main__ as program
-from sandbox.demo import people, world
+from sandbox.demo import aws_side, people
 from sandbox.demo.kubectl import KubectlError, shown
 from sandbox.demo.narration import Narrator, Told, summary_lines, wants_color
 from sandbox.demo.observing import NotObservedError, Observer
@@ -177,10 +177,13 @@ def test_the_pdfs_are_pdfs() -> None:
 
 
 def test_receipts_are_told_from_lambdas_own_lines() -> None:
-    assert world._receipt("START RequestId: 1 Version: $LATEST") is None
-    assert world._receipt('"a string"') is None
-    assert world._receipt(json.dumps({"level": "INFO", "message": "batch"})) is None
-    assert world._receipt(json.dumps({"receipt": "outcome", "key": "a.pdf"})) == {"receipt": "outcome", "key": "a.pdf"}
+    assert aws_side._receipt("START RequestId: 1 Version: $LATEST") is None
+    assert aws_side._receipt('"a string"') is None
+    assert aws_side._receipt(json.dumps({"level": "INFO", "message": "batch"})) is None
+    assert aws_side._receipt(json.dumps({"receipt": "outcome", "key": "a.pdf"})) == {
+        "receipt": "outcome",
+        "key": "a.pdf",
+    }
 
 
 def test_the_story_is_the_issues_story() -> None:
@@ -195,11 +198,11 @@ class _Stage:
         def show(self, *_: str) -> str:
             return ""
 
-    class World:
+    class AwsSide:
         region = "us-east-1"
 
     kubectl = Kubectl()
-    world = World()
+    aws = AwsSide()
 
     def logs(self) -> list[str]:
         return ["/logs/operator.log"]

@@ -29,7 +29,7 @@ from sandbox.processes import Process
 from sandbox.proxy import Handler, Request, Response
 from sandbox.recorder import Recorder, by_operation, error_code
 from sandbox.serviceaccount import render
-from sandbox.state import Part, State, decode, encode, load, locked, save
+from sandbox.state import Part, SandboxState, decode, encode, load, locked, save
 
 
 def signed(service: str, region: str = "us-east-1", **headers: str) -> dict[str, str]:
@@ -331,7 +331,7 @@ def test_a_process_that_is_not_ours_is_never_signalled() -> None:
 
 def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     part = Part(process=Process(pid=7, started=8, boot="b"), address="https://127.0.0.1:1")
-    state = State(parts={"etcd": part}, ports={"etcd": 1}, kubernetes="sandbox", kubeconfig="/k", aws="emulator")
+    state = SandboxState(parts={"etcd": part}, ports={"etcd": 1}, kubernetes="sandbox", kubeconfig="/k", aws="emulator")
     path = tmp_path / "state.json"
     save(path, state)
     assert load(path) == state
@@ -344,7 +344,7 @@ def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_a_state_that_cannot_be_read_counts_as_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(text)
-    assert load(path) == State()
+    assert load(path) == SandboxState()
 
 
 def test_the_lock_is_held_by_one_and_says_who_waits(tmp_path: Path) -> None:
@@ -633,9 +633,9 @@ def test_a_service_accounts_kubeconfig_names_a_token_file_and_no_certificate() -
 def test_status_is_healthy_only_if_every_part_is_ready() -> None:
     ready = report.Row("etcd", 1, "https://127.0.0.1:1", "ready", 3 * 2**20)
     stopped = report.Row("aws", 2, "http://127.0.0.1:2", "stopped", 0)
-    assert report.Report(up=True, rows=[ready], notes=[]).healthy
-    assert not report.Report(up=True, rows=[ready, stopped], notes=[]).healthy
-    assert not report.Report(up=False, rows=[], notes=[]).healthy
+    assert report.StatusReport(up=True, rows=[ready], notes=[]).healthy
+    assert not report.StatusReport(up=True, rows=[ready, stopped], notes=[]).healthy
+    assert not report.StatusReport(up=False, rows=[], notes=[]).healthy
     lines = report.table([ready, stopped]).splitlines()
     assert lines[0].split() == ["PART", "PID", "ADDRESS", "STATE", "MEMORY"]
     assert lines[1].split() == ["etcd", "1", "https://127.0.0.1:1", "ready", "3", "MiB"]

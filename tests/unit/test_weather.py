@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutE
 
 from sandbox.operations import Operation
 from sandbox.weather import FORECASTS, Forecast, Weather, under_boto3
-from sandbox.weather.calls import Call
+from sandbox.weather.calls import WeatherCall
 from sandbox.weather.in_process import _Raw
 from sandbox.weather.model import LOST, Decision, RecordingError
 from testing.zips import zipped
@@ -32,16 +32,16 @@ def packed() -> str:
     return base64.b64encode(zipped("index.py", "def handler(*_): ...")).decode()
 
 
-def call(operation: str, target: str = "t", *, account: str = "1", **parameters: Any) -> Call:
+def call(operation: str, target: str = "t", *, account: str = "1", **parameters: Any) -> WeatherCall:
     service, name = operation.split(":")
-    return Call(operation=Operation(service, name), target=target, account=account, parameters=parameters)
+    return WeatherCall(operation=Operation(service, name), target=target, account=account, parameters=parameters)
 
 
 def weather(forecast: Forecast, *, seed: int = 7, lines: list[str] | None = None) -> Weather:
     return Weather(forecast=forecast, seed=seed, note=None if lines is None else lines.append)
 
 
-def made(under: Weather, what: Call, answer: object = None, *, at: float) -> dict[str, Any]:
+def made(under: Weather, what: WeatherCall, answer: object = None, *, at: float) -> dict[str, Any]:
     """The call passes and AWS answers `answer`; what the client gets."""
     decision = under.decide(what, at=at)
     assert decision.takes_place, decision
@@ -49,7 +49,7 @@ def made(under: Weather, what: Call, answer: object = None, *, at: float) -> dic
     return dict(json.loads(body))
 
 
-def refused(under: Weather, what: Call, *, at: float) -> tuple[int, str, str]:
+def refused(under: Weather, what: WeatherCall, *, at: float) -> tuple[int, str, str]:
     decision = under.decide(what, at=at)
     assert decision.refusal is not None, decision
     return decision.refusal.status, decision.refusal.code, decision.refusal.text
@@ -67,7 +67,7 @@ MIXED = [
 
 
 def test_the_same_seed_gives_each_call_the_same_weather_in_whatever_order_calls_come() -> None:
-    def lived(order: list[Call], seed: int) -> dict[tuple[str, str], list[tuple[object, ...]]]:
+    def lived(order: list[WeatherCall], seed: int) -> dict[tuple[str, str], list[tuple[object, ...]]]:
         under, found = weather(FORECASTS["stormy"], seed=seed), dict[tuple[str, str], list[tuple[object, ...]]]()
         for one in order:
             found.setdefault((str(one.operation), one.target), []).append(does(under.decide(one, at=0.0)))
@@ -257,7 +257,7 @@ def test_an_enabled_stream_is_not_enabled_again_and_none_that_is_off_disabled() 
         (call("s3:DeleteObjects", objects=1001), "MalformedXML"),
     ],
 )
-def test_what_aws_never_takes_is_refused_however_often_it_is_asked(what: Call, code: str) -> None:
+def test_what_aws_never_takes_is_refused_however_often_it_is_asked(what: WeatherCall, code: str) -> None:
     under = weather(FORECASTS["stormy"])
     assert all(refused(under, what, at=0.0)[1].startswith(code) for _ in range(5))
     assert weather(FORECASTS["calm"]).decide(what, at=0.0).does == "passes"

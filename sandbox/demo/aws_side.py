@@ -18,7 +18,7 @@ SERVICES = ("dynamodb", "s3", "lambda", "iam", "logs", "sts")
 
 
 @dataclass
-class World:
+class AwsSide:
     """Tables, buckets, records and files of all states in one account and region.
 
     `files_due` is what the story expects in each state's bucket: what is seen there must be exactly that.
