@@ -17,6 +17,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from humangov.cleanup.error_codes import THROTTLED
+
 
 class Meaning(Enum):
     """What to do about an error."""
@@ -54,12 +56,6 @@ _CREDENTIALS = "Look at the operator's credentials (the secret, the service acco
 _KEY = "Look at the KMS key: it may be disabled, or its policy may forbid it"
 _SPEC = "Mend the value of the spec that AWS names"
 
-# https://github.com/boto/botocore/blob/develop/botocore/retries/standard.py
-_THROTTLED = (
-    "Throttl.*|TooManyRequests.*|RequestLimitExceeded|ProvisionedThroughputExceeded.*|SlowDown|RequestThrottled.*"
-    "|PriorRequestNotComplete|BandwidthLimitExceeded|EC2Throttled.*"
-)
-
 # First match wins. Texts are AWS's own: the botocore models, the service guides, and the retry tables of Terraform's
 # AWS provider, ACK and Crossplane.
 _RULES = (
@@ -86,7 +82,7 @@ _RULES = (
     # gone
     _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
     # throttled or ailing
-    _Rule(_THROTTLED, r"", Meaning.RETRY_SOON),
+    _Rule(THROTTLED, r"", Meaning.RETRY_SOON),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
     _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("RequestTimeout.*|RequestTimeTooSkewed", r"", Meaning.RETRY_SOON),
@@ -143,7 +139,7 @@ class AwsError(Exception):
 
     @property
     def throttled(self) -> bool:
-        return re.fullmatch(_THROTTLED, self.code) is not None
+        return re.fullmatch(THROTTLED, self.code) is not None
 
 
 def meaning_of(code: str, text: str) -> Meaning:

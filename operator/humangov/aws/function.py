@@ -92,7 +92,7 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
 
 
 def environment(names: Names) -> dict[str, str]:
-    """What the cleanup code is told of the tenant (cleanup/settings.py), wherever it runs."""
+    """What the cleanup code is told of the tenant (cleanup/environment.py), wherever it runs."""
     tenant = names.tenant
     variables = {
         "HUMANGOV_TENANT": names.owner,
