@@ -29,7 +29,7 @@ START_SECONDS = 20.0
 
 BARE = """
 import sys, time, boto3
-from humangov.sweep.clients import connect
+from humangov.aws.data_plane import connect
 sdk = connect(region="us-east-1")
 started = time.perf_counter()
 files = sum(len(page.get("Contents", ())) for page in
@@ -40,7 +40,7 @@ records = sum(len(page["Items"]) for page in sdk.patient_dynamodb.get_paginator(
 """
 SETS = """
 import sys, time, boto3
-from humangov.sweep.clients import connect
+from humangov.aws.data_plane import connect
 sdk = connect(region="us-east-1")
 started = time.perf_counter()
 files = {one["Key"] for page in sdk.patient_s3.get_paginator("list_objects_v2").paginate(Bucket="files")
@@ -52,9 +52,11 @@ orphans = files - names
 """
 OURS = """
 import sys, time
+from humangov.api.names import Identity, Names
+from humangov.api.spec import parse
+from humangov.aws.data_plane import connect
 from humangov.sweep import engine
-from humangov.sweep.clients import connect
-from humangov.tenant import Identity, Names, parse
+from humangov.sweep.result import begin
 resource_ = {"apiVersion": "humangov.io/v1", "kind": "HumanGovState",
              "metadata": {"name": "california", "namespace": "humangov", "uid": "1"},
              "spec": {"table": {"name": "humangov-california-dynamodb"}, "bucket": {"name": "files"},
@@ -63,9 +65,9 @@ identity = Identity(account_id="123456789012", region="us-east-1", cluster="benc
 names = Names(tenant=parse(resource_, default_region="us-east-1"), identity=identity)
 sdk = connect(region="us-east-1")
 started = time.perf_counter()
-summary = engine.begin(mode="Report", now=time.time())
-engine.sweep(sdk, names, summary, around=engine.Surroundings())
-assert (summary.listed, summary.orphans) == (int(sys.argv[1]), -(-int(sys.argv[1]) // int(sys.argv[2]))), summary
+for result in engine.sweep(sdk, names, begin(mode="Report", now=time.time()), around=engine.Surroundings()):
+    pass
+assert (result.listed, result.orphans) == (int(sys.argv[1]), -(-int(sys.argv[1]) // int(sys.argv[2]))), result
 """
 END = """
 import json, re

@@ -25,9 +25,10 @@ from botocore.exceptions import EndpointConnectionError
 from botocore.response import StreamingBody
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients, connect
-from humangov.sweep import engine, listing, snapshot
-from humangov.sweep.engine import Summary, Surroundings
+from humangov.sweep import engine, listing, result, snapshot
+from humangov.sweep.engine import Surroundings
 from humangov.sweep.progress import Steps
+from humangov.sweep.result import SweepResult
 
 from tests.unit import make
 
@@ -65,6 +66,7 @@ class World:
     """lost: files that went while a live record named them, or while they were needed: it must stay empty.
 
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
+    reached: as far as the last sweep came.
     honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
@@ -83,6 +85,7 @@ class World:
     calls: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     needed: set[str] = field(default_factory=set)
+    reached: SweepResult | None = None
     date: Callable[[float], str | None] = lambda now: datetime.fromtimestamp(now, UTC).strftime(
         "%a, %d %b %Y %H:%M:%S GMT"
     )
@@ -140,17 +143,17 @@ class World:
 
     def sweep(
         self,
-        mode: str = engine.DELETE,
+        mode: str = result.DELETE,
         *,
         after: float = 0.0,
         approved: str | None = None,
         may_erase: Callable[[], str | None] = lambda: None,
         why_stop: Callable[[], str | None] = lambda: None,
         dry_run: bool = False,
-    ) -> Summary:
+    ) -> SweepResult:
         """One run, `after` seconds from now."""
         self.now += after
-        summary = engine.begin(mode=mode, dry_run=dry_run, now=self.now)
+        self.reached = result.begin(mode=mode, dry_run=dry_run, now=self.now)
         around = Surroundings(
             steps=Steps(why_stop=why_stop), may_erase=may_erase, approved=approved, now=lambda: self.now,
             pause=lambda _seconds: None,
@@ -160,8 +163,9 @@ class World:
             patch.setattr(listing, "_TRIED_PAGES", 1)
             patch.setattr(listing, "workers_that_pay", lambda **_measured: 4)
             patch.setattr(snapshot, "_FEW_RECORDS", 4)
-            engine.sweep(sdk, self.names, summary, around=around)
-        return summary
+            for reached in engine.sweep(sdk, self.names, self.reached, around=around):
+                self.reached = reached
+        return self.reached
 
     @contextmanager
     def behind(self, sdk: AwsClients) -> Iterator[AwsClients]:

@@ -22,23 +22,26 @@ from humangov.api.allowed_names import AllowedNames
 from humangov.api.names import Names
 from humangov.api.spec import InvalidSpecError
 from humangov.aws.clients import Clients
-from humangov.aws.data_plane import connect
+from humangov.aws.data_plane import connect, sweep_session
 from humangov.aws.errors import AwsError
 from humangov.aws.identity import UnknownTenantError
 from humangov.aws.receipt_log import NoReceiptError
 from humangov.cli import lookup
 from humangov.cli import uninstall_check as uninstall
+from humangov.final_read import cluster as final_read
 from humangov.kube import client
+from humangov.kube.blocking import TenantGoneError, TenantInCluster
 from humangov.leaks import remove
-from humangov.proof import receipts
+from humangov.proof import receipt_table, receipts
 from humangov.reconcile.plan import PlanError, plan_manifest
 from humangov.reconcile.settings import Settings
 from humangov.redrive import output
 from humangov.redrive.redrive import RefusedError
 from humangov.redrive.redrive import redrive as run_redrive
-from humangov.sweep import result as sweep_told
-from humangov.sweep import run as sweeper
+from humangov.sweep import output as sweep_output
+from humangov.sweep.cluster import sweep_tenant_in_cluster
 from humangov.sweep.progress import Progress
+from humangov.sweep.run import NotNowError, SweepOptions, sweep_tenant_of_manifest
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
 
@@ -325,7 +328,7 @@ def sweep_command(
         allowed = AllowedNames.only(operator_namespace)
     place = region or boto3.Session().region_name
     with _stopping() as stopped_by:
-        asked = sweeper.Asked(
+        options = SweepOptions(
             mode=mode.capitalize() if mode else None,
             dry_run=dry_run,
             approved=approve,
@@ -335,18 +338,18 @@ def sweep_command(
         try:
             if filename is None:
                 where, name = _which(tenant, namespace)
-                with sweeper.Cluster(namespace=where, name=name, uid=uid) as cluster:
-                    done = sweeper.of_cluster(
-                        cluster, asked, default_region=place, cluster_name=cluster_name, allowed=allowed,
+                with TenantInCluster(namespace=where, name=name, uid=uid, identity="sweep") as cluster:
+                    done = sweep_tenant_in_cluster(
+                        cluster, options, default_region=place, cluster_name=cluster_name, allowed=allowed,
                         namespaces=watched, report_status=report_status,
                     )  # fmt: skip
             else:
-                done = sweeper.of_manifest(
+                done = sweep_tenant_of_manifest(
                     _manifest_names(filename, tenant, namespace=namespace, region=place, cluster_name=cluster_name,
                                     as_sweep=True),
-                    asked,
+                    options,
                 )  # fmt: skip
-        except sweeper.NotNowError as error:
+        except NotNowError as error:
             click.echo(str(error), err=True)
             sys.exit(0 if report_status else 1)
         except (UnknownTenantError, InvalidSpecError, client.KubeError) as error:
@@ -355,12 +358,12 @@ def sweep_command(
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", nl=False, err=True)
     if as_json:
-        fields = sweep_told.as_json(
-            done.summary, done.names, word=done.word, trouble=done.trouble, now=done.ended
+        fields = sweep_output.as_json(
+            done.result, done.names, word=done.word, trouble=done.trouble, now=done.ended
         )  # fmt: skip
         click.echo(json.dumps(fields | {"note": done.note}))
     else:
-        lines = sweep_told.lines(done.summary, done.names, word=done.word, trouble=done.trouble)
+        lines = sweep_output.lines(done.result, done.names, word=done.word, trouble=done.trouble)
         click.echo("\n".join([*lines, *([done.note] if done.note else [])]))
     if number is not None:
         sys.exit(128 + number)
@@ -422,7 +425,7 @@ def redrive(
     """
     logs.configure(log_format="text", level="warning")
     if from_stream:
-        _last_look(
+        _final_read(
             tenant, namespace=namespace, region=region, cluster_name=cluster_name, since=since, uid=uid,
             report_status=report_status, as_json=as_json,
         )  # fmt: skip
@@ -447,7 +450,7 @@ def redrive(
     sys.exit(2 if summary.left else 0)
 
 
-def _last_look(
+def _final_read(
     tenant: str | None,
     *,
     namespace: str | None,
@@ -466,17 +469,19 @@ def _last_look(
     place = region or boto3.Session().region_name
     with _stopping() as stopped_by:
         try:
-            with sweeper.Cluster(namespace=where, name=name, uid=uid) as cluster:
-                found = sweeper.last_look(
+            with TenantInCluster(namespace=where, name=name, uid=uid, identity="sweep") as cluster:
+                found = final_read.read_stream_in_cluster(
                     cluster, since=from_when, default_region=place, cluster_name=cluster_name,
                     report_status=report_status, stop=lambda: stopped_by() is not None,
                 )  # fmt: skip
-        except (sweeper.NotNowError, UnknownTenantError, InvalidSpecError, client.KubeError, NoReceiptError) as error:
+        except (
+            RefusedError, TenantGoneError, UnknownTenantError, InvalidSpecError, client.KubeError, NoReceiptError,
+        ) as error:  # fmt: skip
             raise click.ClickException(str(error)) from error
         except (ClientError, BotoCoreError) as error:
             raise click.ClickException(f"{error}. What was done is done") from error
         number = stopped_by()
-    fields = sweeper.last_look_fields(found, now=datetime.now(UTC))
+    fields = final_read.status_fields(found, now=datetime.now(UTC))
     click.echo(json.dumps(fields) if as_json else fields["message"])
     sys.exit(128 + number if number is not None else 0 if found.complete else 2)
 
@@ -534,7 +539,7 @@ def receipts_command(
                 found += 1
                 yield one
 
-    lines = {None: receipts.table_lines, "csv": receipts.csv_lines, "json": receipts.json_lines}[form]
+    lines = {None: receipt_table.table_lines, "csv": receipt_table.csv_lines, "json": receipt_table.json_lines}[form]
     try:
         for line in lines(of_interest()):
             click.echo(line)
@@ -586,7 +591,7 @@ def _manifest_names(
         raise click.UsageError("--filename needs --cluster-name: receipts and tags hold the cluster's name")
     return lookup.of_manifests(
         _manifests(filename), tenant, namespace=namespace, default_region=region, cluster_name=cluster_name,
-        session_of=sweeper.session_of if as_sweep else None,
+        session_of=sweep_session if as_sweep else None,
     )  # fmt: skip
 
 
