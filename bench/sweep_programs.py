@@ -47,6 +47,7 @@ def ours() -> Program:
     from humangov.api.names import Identity, Names
     from humangov.api.spec import parse
     from humangov.sweep import engine
+    from humangov.sweep.result import REPORT, begin
 
     resource = {
         "apiVersion": "humangov.io/v1",
@@ -59,9 +60,10 @@ def ours() -> Program:
     files, orphan_every = int(sys.argv[2]), int(sys.argv[3])
 
     def run(sdk: AwsClients) -> None:
-        summary = engine.begin(mode=engine.REPORT, now=time.time())
-        engine.sweep(sdk, names, summary, around=engine.Surroundings())
-        assert (summary.listed, summary.orphans) == (files, -(-files // orphan_every)), summary
+        result = begin(mode=REPORT, now=time.time())
+        for reached in engine.sweep(sdk, names, result, around=engine.Surroundings()):
+            result = reached
+        assert (result.listed, result.orphans) == (files, -(-files // orphan_every)), result
 
     return run
 

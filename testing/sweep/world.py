@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from humangov.aws.data_plane import AwsClients, connect
-from humangov.sweep import engine, listing, snapshot
-from humangov.sweep.engine import Summary, Surroundings
+from humangov.sweep import engine, listing, result, snapshot
+from humangov.sweep.engine import Surroundings
 from humangov.sweep.progress import Steps
+from humangov.sweep.result import SweepResult
 
 from testing.killed import Killed
 from testing.sweep import dynamodb, logs, s3
@@ -54,10 +55,11 @@ Faults = Callable[[str], str | None]
 class SweepWorld(TenantData):
     """faults: what becomes of each call. meanwhile: runs before it. calls: how often each operation was asked for.
 
-    operations: what answers each; a test may put another answer in its place.
+    operations: what answers each; a test may put another answer in its place. reached: as far as the last sweep came.
     """
 
     faults: Faults = lambda _operation: None
+    reached: SweepResult | None = None
     meanwhile: Callable[[str], None] = lambda _operation: None
     calls: Counter[str] = field(default_factory=Counter)
     operations: dict[str, Operation] = field(default_factory=lambda: dict(OPERATIONS))
@@ -71,17 +73,17 @@ class SweepWorld(TenantData):
 
     def sweep(
         self,
-        mode: str = engine.DELETE,
+        mode: str = result.DELETE,
         *,
         after: float = 0.0,
         approved: str | None = None,
         may_erase: Callable[[], str | None] = lambda: None,
         why_stop: Callable[[], str | None] = lambda: None,
         dry_run: bool = False,
-    ) -> Summary:
+    ) -> SweepResult:
         """One run, `after` seconds from now."""
         self.now += after
-        summary = engine.begin(mode=mode, dry_run=dry_run, now=self.now)
+        self.reached = result.begin(mode=mode, dry_run=dry_run, now=self.now)
         around = Surroundings(
             steps=Steps(why_stop=why_stop), may_erase=may_erase, approved=approved, now=lambda: self.now,
             pause=lambda _seconds: None,
@@ -91,8 +93,9 @@ class SweepWorld(TenantData):
             patch.setattr(listing, "_TRIED_PAGES", 1)
             patch.setattr(listing, "workers_that_pay", lambda **_measured: 4)
             patch.setattr(snapshot, "_FEW_RECORDS", 4)
-            engine.sweep(sdk, self.names, summary, around=around)
-        return summary
+            for reached in engine.sweep(sdk, self.names, self.reached, around=around):
+                self.reached = reached
+        return self.reached
 
     @contextmanager
     def behind(self, sdk: AwsClients) -> Iterator[AwsClients]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -19,8 +19,11 @@ from click.testing import CliRunner
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients, connect
 from humangov.aws.receipt_log import NoReceiptError
+from humangov.cleanup.outcomes import FileOutcome
+from humangov.cleanup.receipt_lines import spell
 from humangov.cli.main import main
-from humangov.redrive.redrive import RefusedError, Summary, redrive
+from humangov.redrive.redrive import RefusedError, redrive
+from humangov.redrive.result import RedriveResult
 from moto import mock_aws
 
 from testing import samples
@@ -120,7 +123,7 @@ class Account:
     def waiting(self) -> set[str]:
         return self.keys() - self.files
 
-    def run(self, **more: Any) -> Summary:
+    def run(self, **more: Any) -> RedriveResult:
         options: dict[str, Any] = {"dry_run": False, "stop": lambda: False, "progress": lambda _line: None} | more
         return redrive(self.clients, self.names, **options)
 
@@ -152,6 +155,10 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
         found.leave()
 
 
+def spelled(outcomes: Mapping[FileOutcome, int]) -> dict[str, int]:
+    return {spell(outcome): number for outcome, number in outcomes.items()}
+
+
 def versioned(account: Account) -> None:
     sdk("s3").put_bucket_versioning(
         Bucket=account.bucket, VersioningConfiguration={"Status": "Enabled"}
@@ -166,7 +173,7 @@ def test_the_files_of_what_was_given_up_are_erased_with_receipts_and_the_record_
 
     assert account.keys() == {"other.pdf"}
     assert (summary.ours, summary.records, summary.removed, summary.left) == (1, 2, 1, 0)
-    assert summary.outcomes == {"erased": 2}
+    assert spelled(summary.outcomes) == {"erased": 2}
     assert [(one["receipt"], one["key"]) for one in account.receipts()] == [
         ("intent", "1.pdf"), ("intent", "2.pdf"), ("outcome", "1.pdf"), ("outcome", "2.pdf"),
     ]  # fmt: skip
@@ -181,7 +188,7 @@ def test_a_file_that_a_live_record_names_stays(account: Account) -> None:
     summary = account.run()
 
     assert account.keys() == {"1.pdf"}
-    assert summary.outcomes == {"kept: live": 1, "erased": 1}
+    assert spelled(summary.outcomes) == {"kept: live": 1, "erased": 1}
     assert summary.left == 0
 
 
@@ -189,7 +196,7 @@ def test_a_file_written_since_the_removal_stays(account: Account) -> None:
     account.upload("1.pdf")
     account.give_up(("1", "1.pdf"), at=datetime.now(UTC).timestamp() - 3600)
 
-    assert account.run().outcomes == {"kept: newer": 1}
+    assert spelled(account.run().outcomes) == {"kept: newer": 1}
     assert account.files == {"1.pdf"}
 
 
@@ -259,7 +266,9 @@ def test_what_fails_again_stays_whole_and_goes_with_the_next_run(account: Accoun
     summary = account.run()
 
     assert account.files == {"1.pdf", "2.pdf"}
-    assert summary.failed == {key: ["failed: ResourceNotFoundException"]}
+    assert {one: [*map(spell, why)] for one, why in summary.failed.items()} == {
+        key: ["failed: ResourceNotFoundException"]
+    }
     assert (summary.removed, summary.left) == (0, 1)
 
     account.before = lambda _operation, _parameters: None
@@ -301,7 +310,7 @@ def test_a_record_that_s3_keeps_is_told_of_and_handled_again_without_harm(accoun
     for outcome in ("erased", "absent"):
         summary = account.run()
         assert summary.kept == {key: "AccessDenied"}
-        assert (summary.outcomes, summary.left) == ({outcome: 1}, 1)
+        assert (spelled(summary.outcomes), summary.left) == ({outcome: 1}, 1)
 
 
 def test_killed_after_any_call_the_next_run_ends_alike(account: Account) -> None:
@@ -401,7 +410,7 @@ def test_where_file_names_are_shared_it_leaves_each_file_to_the_sweep(account: A
     spec = samples.resource()["spec"]
     account.names = samples.names(table={**spec["table"], "fileNames": "Shared"})
 
-    assert account.run().outcomes == {"left to the sweep": 1}
+    assert spelled(account.run().outcomes) == {"left to the sweep": 1}
     assert account.keys() == {"1.pdf"}
 
 

@@ -25,7 +25,9 @@ from humangov.aws.data_plane import AwsClients
 from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.aws.receipt_log import NoReceiptError
 from humangov.bundle import bundle
-from humangov.redrive.redrive import Summary, redrive
+from humangov.cleanup.outcomes import ERASED
+from humangov.redrive.redrive import redrive
+from humangov.redrive.result import RedriveResult
 
 from sandbox import emulator
 from testing.event_source import destination
@@ -264,7 +266,7 @@ def redriving_policy() -> dict[str, Any]:
     return policy() | {"Statement": [one for one in policy()["Statement"] if one["Sid"] in of_function] + statements}
 
 
-def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> Summary:
+def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
     session = aws.session(document)
     s3 = aws.client("s3", session)
     dynamodb = aws.client("dynamodb", session)
@@ -299,7 +301,7 @@ def test_a_redrive_works_with_exactly_the_rights_that_the_documents_name(aws: En
 
     summary = run_redrive(aws, redriving_policy())
 
-    assert (summary.outcomes, summary.removed, summary.left) == ({"erased": 1}, 1, 0)
+    assert (summary.outcomes, summary.removed, summary.left) == ({ERASED: 1}, 1, 0)
 
 
 @pytest.mark.parametrize(

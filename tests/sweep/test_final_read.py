@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from humangov.aws.data_plane import AwsClients
-from humangov.final_read.final_read import LastLook, last_look
+from humangov.final_read.final_read import FinalRead, read_stream
 
 from testing.lambda_runtime.stream_events import employee
 from testing.sweep.tenant_data import START
@@ -64,14 +64,14 @@ def removal(one: str, name: str, *, at: datetime = NOW) -> dict[str, Any]:
     return {"eventID": f"event-{one}", "eventName": "REMOVE", "dynamodb": change}
 
 
-def look(world: SweepWorld, streams: Streams, **more: Any) -> LastLook:
+def look(world: SweepWorld, streams: Streams, **more: Any) -> FinalRead:
     world.table = {
         "LatestStreamArn": f"{world.names.table_arn}/stream/2026-03-01T00:00:00.000",
         "StreamSpecification": {"StreamEnabled": True},
     }
     with world.behind(clients()) as sdk:
         real: AwsClients = replace(sdk, streams=streams)
-        return last_look(real, world.names, since=SINCE, now=lambda: world.now, pause=lambda _seconds: None, **more)
+        return read_stream(real, world.names, since=SINCE, now=lambda: world.now, pause=lambda _seconds: None, **more)
 
 
 def test_what_was_deleted_just_before_is_erased_and_a_live_file_stays() -> None:
@@ -136,5 +136,5 @@ def test_after_two_minutes_it_ends_and_counts_what_it_has_not_read() -> None:
 def test_a_table_without_a_stream_has_nothing_to_look_at() -> None:
     world = SweepWorld()
     with world.behind(clients()) as sdk:
-        found = last_look(sdk, world.names, since=SINCE, now=lambda: world.now)
+        found = read_stream(sdk, world.names, since=SINCE, now=lambda: world.now)
     assert (found.records, found.complete) == (0, True)

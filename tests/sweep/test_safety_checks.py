@@ -18,12 +18,22 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from humangov.api.names import Names
-from humangov.cleanup.receipt_lines import Result
+from humangov.cleanup.outcomes import ERASED, FileResult
 from humangov.cleanup.versions import list_versions
-from humangov.sweep import bucket_claim, engine, erasure, orphan_list, snapshot
-from humangov.sweep.listing import Stored, Version
+from humangov.sweep import (
+    bucket_claim,
+    earlier_lists,
+    engine,
+    erasure,
+    named_files,
+    orphan_list,
+    result,
+    snapshot,
+    stored_files,
+)
+from humangov.sweep.listing import Stored, StoredVersion
 from humangov.sweep.progress import FailedError, StoppedError, s3_time
-from humangov.sweep.safety_checks import Brake, Facts, brakes
+from humangov.sweep.safety_checks import Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Scratch
 
 from testing import samples
@@ -269,17 +279,17 @@ def only_what_was_approved() -> SweepWorld:
     for number in range(3):
         world.upload(f"old-{number}.pdf", age=3 * DAY)
     first = world.sweep("Delete")
-    assert first.manifest is not None
+    assert first.orphan_list is not None
     world.sweep("Delete", after=2 * DAY)
-    world.sweep("Delete", after=2 * DAY, approved=first.manifest.sha256)
+    world.sweep("Delete", after=2 * DAY, approved=first.orphan_list.sha256)
     return world
 
 
 def without(name: str) -> Callable[[pytest.MonkeyPatch], None]:
-    def unbraked(facts: Facts) -> list[Brake]:
-        return [brake for brake in brakes(facts) if brake.name != name]
+    def unchecked(facts: Facts) -> list[SafetyCheck]:
+        return [check for check in failed_checks(facts) if check.name != name]
 
-    return lambda patch: patch.setattr(engine, "brakes", unbraked)
+    return lambda patch: patch.setattr(engine, "failed_checks", unchecked)
 
 
 def _cut(world: SweepWorld, drop: int = 0) -> None:
@@ -297,12 +307,12 @@ def _cut(world: SweepWorld, drop: int = 0) -> None:
 
 
 def _always_delete(patch: pytest.MonkeyPatch) -> None:
-    begin = engine.begin
-    patch.setattr(engine, "begin", lambda **more: begin(**{**more, "mode": engine.DELETE}))
+    begin = result.begin
+    patch.setattr(result, "begin", lambda **more: begin(**{**more, "mode": result.DELETE}))
 
 
 def _all_names(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(engine, "translate", lambda _pattern: "(?s:.*)")
+    patch.setattr(stored_files, "translate", lambda _pattern: "(?s:.*)")
 
 
 def _counts_are_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -320,7 +330,7 @@ def _an_error_is_the_end(patch: pytest.MonkeyPatch) -> None:
         except Exception:
             return FILES
 
-    patch.setattr(engine, "scan", forgiving)
+    patch.setattr(named_files, "scan", forgiving)
 
 
 def _any_table(patch: pytest.MonkeyPatch) -> None:
@@ -338,14 +348,14 @@ def _nobodys_claim(patch: pytest.MonkeyPatch) -> None:
 
 
 def _one_sighting(patch: pytest.MonkeyPatch) -> None:
-    earlier = engine._earlier
+    compare = earlier_lists.compare
 
-    def every_orphan(clients: Any, names: Names, scratch: Any, around: Any, **more: Any) -> Any:
-        found = earlier(clients, names, scratch, around, **more)
+    def every_orphan(clients: Any, names: Names, scratch: Any, **more: Any) -> Any:
+        found = compare(clients, names, scratch, **more)
         scratch.sighted(0, list(scratch.orphans()))
         return replace(found, compared=1)
 
-    patch.setattr(engine, "_earlier", every_orphan)
+    patch.setattr(earlier_lists, "compare", every_orphan)
 
 
 def _one_scan(patch: pytest.MonkeyPatch) -> None:
@@ -353,9 +363,9 @@ def _one_scan(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_condition(patch: pytest.MonkeyPatch) -> None:
-    def delete(one: Stored, *, names: Names, calls: Any, conditional: bool) -> Result:
+    def delete(one: Stored, *, names: Names, calls: Any, conditional: bool) -> FileResult:
         calls.s3.delete_object(Bucket=names.tenant.bucket.name, Key=one.key)
-        return Result("erased")
+        return FileResult(ERASED)
 
     patch.setattr(erasure, "_one", delete)
 
@@ -367,7 +377,7 @@ def _whatever_is_there(patch: pytest.MonkeyPatch) -> None:
         now = []
         for one in batch:
             listed = list_versions(calls, bucket=names.tenant.bucket.name, key=one.key)
-            versions = (Version(v.version_id, int(v.modified.timestamp()), v.is_marker, 0) for v in listed)
+            versions = (StoredVersion(v.version_id, int(v.modified.timestamp()), v.is_marker, 0) for v in listed)
             now.append(one._replace(versions=tuple(versions)))
         return whole(now, names=names, calls=calls, pool=pool)
 
@@ -397,8 +407,8 @@ def _our_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_age(patch: pytest.MonkeyPatch) -> None:
-    whole = engine._list
-    patch.setattr(engine, "_list", lambda *args, began, **more: whole(*args, began=began + 2 * DAY, **more))
+    whole = stored_files.list_stored
+    patch.setattr(stored_files, "list_stored", lambda *args, began, **more: whole(*args, began=began + 2 * DAY, **more))
 
 
 def _everything_is_approved(patch: pytest.MonkeyPatch) -> None:

@@ -16,14 +16,15 @@ from botocore.exceptions import ClientError
 from humangov.cleanup import guard
 from humangov.cleanup.batch import deadline, run
 from humangov.cleanup.calls import Calls, Line
-from humangov.cleanup.environment import Settings
+from humangov.cleanup.environment import FunctionSettings
+from humangov.cleanup.log_lines import batch_line
 from humangov.cleanup.records import read_change
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testing.lambda_runtime.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
 
-SETTINGS = Settings(tenant="uid/humangov/california", table="california", bucket="files")
+SETTINGS = FunctionSettings(tenant="uid/humangov/california", table="california", bucket="files")
 
 
 def never() -> bool:
@@ -82,7 +83,9 @@ class Cloud:
             now=lambda: 1.0,
             write=self.log.extend,
         )
-        return run(batch(*records), settings=SETTINGS, calls=calls)
+        result = run(batch(*records), settings=SETTINGS, calls=calls)
+        self.log.append(batch_line(result, settings=SETTINGS))
+        return result.answer
 
     def _begin(self, operation: str) -> None:
         self.requests.append(operation)
@@ -133,10 +136,10 @@ def test_an_unexpected_error_while_files_are_checked_fails_their_records_and_goe
     cloud = Cloud(files={f"{one}.pdf" for one in range(1001)})
     verdict = guard.verdict
 
-    def buggy(stake: Any, **more: Any) -> Any:
-        if stake.key == "7.pdf":
+    def buggy(file: Any, **more: Any) -> Any:
+        if file.key == "7.pdf":
             raise KeyError("Secret Name")
-        return verdict(stake, **more)
+        return verdict(file, **more)
 
     monkeypatch.setattr(guard, "verdict", buggy)
 

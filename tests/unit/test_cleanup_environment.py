@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from humangov.cleanup.environment import Settings, SettingsError, read_settings
+from humangov.cleanup.environment import FunctionSettings, SettingsError, read_settings
 
 REQUIRED = {
     "HUMANGOV_TENANT": "uid/humangov/california",
@@ -13,7 +13,7 @@ REQUIRED = {
 
 
 def test_what_is_not_set_has_humangovs_defaults() -> None:
-    assert read_settings(REQUIRED) == Settings(
+    assert read_settings(REQUIRED) == FunctionSettings(
         tenant="uid/humangov/california",
         table="humangov-california-dynamodb",
         bucket="humangov-california-s3-zsmb",

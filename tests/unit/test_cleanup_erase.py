@@ -11,6 +11,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from humangov.cleanup.calls import Calls, Line
 from humangov.cleanup.erase import erase
+from humangov.cleanup.receipt_lines import spell
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,8 +56,9 @@ class Bucket:
             now=lambda: 0.0,
             write=self.log.extend,
         )
-        outcomes, marked = erase(calls, bucket="b", keys=keys)
-        return {key: result.outcome for key, result in outcomes.items()} | dict.fromkeys(marked, "versions remain")
+        results, marked = erase(calls, bucket="b", keys=keys)
+        outcomes = {key: spell(result.outcome) for key, result in results.items()}
+        return outcomes | dict.fromkeys(marked, "versions remain")
 
 
 def test_no_keys_cost_no_call() -> None:

@@ -10,19 +10,25 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from humangov.cleanup.calls import Calls, Line
-from humangov.cleanup.environment import Settings
+from humangov.cleanup.environment import FunctionSettings
 from humangov.cleanup.guard import Sight, age_verdict, is_late, look, verdict, written_before
-from humangov.cleanup.records import RecordKey, Stake, read_change, record_id
+from humangov.cleanup.outcomes import FileOutcome
+from humangov.cleanup.receipt_lines import spell
+from humangov.cleanup.records import FreedFile, RecordKey, read_change, record_id
 from humangov.cleanup.versions import Version
 
 from testing.lambda_runtime.stream_events import employee, remove
 
-SETTINGS = Settings(tenant="t", table="california", bucket="b")
+SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
 
 
-def stake(key: str, *, age_seconds: float = 1) -> Stake:
+def file(key: str, *, age_seconds: float = 1) -> FreedFile:
     change = read_change(remove(employee("7", key), age_seconds=age_seconds), settings=SETTINGS)
-    return Stake(key, (change,))
+    return FreedFile(key, (change,))
+
+
+def spelled(outcome: FileOutcome | None) -> str | None:
+    return None if outcome is None else spell(outcome)
 
 
 @dataclass
@@ -86,7 +92,7 @@ def test_a_thousand_records_are_read_a_hundred_at_a_time_each_once() -> None:
 
 def test_a_file_attribute_that_is_also_the_key_is_asked_for_once() -> None:
     answers = Answers(table())
-    settings = Settings(tenant="t", table="california", bucket="b", file_attributes=("id", "a.b", "name"))
+    settings = FunctionSettings(tenant="t", table="california", bucket="b", file_attributes=("id", "a.b", "name"))
 
     look(answers.calls, settings=settings, record_keys=[key("1")])
 
@@ -184,7 +190,7 @@ def test_keys_of_another_shape_are_asked_for_in_a_call_of_their_own() -> None:
 def test_a_file_goes_only_if_every_record_that_could_name_it_was_read_and_does_not(
     sight: Sight, outcome: str | None
 ) -> None:
-    assert verdict(stake("a.pdf"), record_ids=["1", "2"], sight=sight) == outcome
+    assert spelled(verdict(file("a.pdf"), record_ids=["1", "2"], sight=sight)) == outcome
 
 
 @pytest.mark.parametrize(("age_seconds", "late"), [(0, False), (900, False), (901, True), (-30, False), (None, True)])
@@ -236,9 +242,9 @@ def version(seconds: float, *, is_marker: bool = False) -> Version:
     ],
 )
 def test_a_files_age_speaks_against_its_erasure(versions: tuple[Version, ...], late: bool, outcome: str | None) -> None:
-    assert age_verdict(versions, removed_at=NOON.timestamp(), late=late) == outcome
+    assert spelled(age_verdict(versions, removed_at=NOON.timestamp(), late=late)) == outcome
 
 
 def test_without_a_removal_date_a_file_that_is_there_stays() -> None:
-    assert age_verdict((version(-9),), removed_at=None, late=True) == "kept: undated"
-    assert age_verdict((), removed_at=None, late=True) == "absent"
+    assert spelled(age_verdict((version(-9),), removed_at=None, late=True)) == "kept: undated"
+    assert spelled(age_verdict((), removed_at=None, late=True)) == "absent"

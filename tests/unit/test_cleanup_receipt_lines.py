@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from humangov.cleanup import receipt_lines
-from humangov.cleanup.environment import Settings
+from humangov.cleanup import outcomes, receipt_lines
+from humangov.cleanup.environment import FunctionSettings
+from humangov.cleanup.outcomes import FileOutcome, FileResult
 from humangov.cleanup.records import read_change
 
 from testing.lambda_runtime.stream_events import employee, modify, number_of, remove
 
-SETTINGS = Settings(tenant="uid/ns/california", table="california", bucket="files")
+SETTINGS = FunctionSettings(tenant="uid/ns/california", table="california", bucket="files")
 
 
 def test_intent_and_outcome_join_and_hold_nothing_but_whose_file_went_when() -> None:
@@ -17,9 +18,9 @@ def test_intent_and_outcome_join_and_hold_nothing_but_whose_file_went_when() -> 
     record["dynamodb"]["ApproximateCreationDateTime"] = 1767225600
     change = read_change(record, settings=SETTINGS)
 
-    before = receipt_lines.intent(change, "cv.pdf", settings=SETTINGS)
-    after = receipt_lines.outcome(
-        change, "cv.pdf", receipt_lines.Result(receipt_lines.ERASED, 2), settings=SETTINGS, at=1767225600.25
+    before = receipt_lines.intent_line(change, "cv.pdf", settings=SETTINGS)
+    after = receipt_lines.outcome_line(
+        change, "cv.pdf", FileResult(outcomes.ERASED, 2), settings=SETTINGS, at=1767225600.25
     )
 
     assert before == {
@@ -43,53 +44,67 @@ def test_intent_and_outcome_join_and_hold_nothing_but_whose_file_went_when() -> 
     }
 
 
-@pytest.mark.parametrize(
-    "result",
-    [
-        receipt_lines.ABSENT,
-        receipt_lines.KEPT_LIVE,
-        receipt_lines.KEPT_NEWER,
-        receipt_lines.KEPT_RESERVED,
-        receipt_lines.KEPT_UNDATED,
-        receipt_lines.LEFT_TO_SWEEP,
-        receipt_lines.RETAINED_HOLD,
-        receipt_lines.RETAINED_MFA,
-        receipt_lines.retained_until(2.0),
-        receipt_lines.failed("AccessDenied"),
-    ],
-)
-def test_what_was_not_erased_has_no_time_of_erasure(result: str) -> None:
+NOT_ERASED = {
+    "absent": outcomes.ABSENT,
+    "kept: live": outcomes.KEPT_LIVE,
+    "kept: newer": outcomes.KEPT_NEWER,
+    "kept: reserved": outcomes.KEPT_RESERVED,
+    "kept: undated": outcomes.KEPT_UNDATED,
+    "left to the sweep": outcomes.LEFT_TO_SWEEP,
+    "retained: legal hold": outcomes.RETAINED_HOLD,
+    "retained: MFA delete": outcomes.RETAINED_MFA,
+    "retained until 1970-01-01T00:00:02.000Z": outcomes.retained_until(2.0),
+    "failed: AccessDenied": outcomes.failed("AccessDenied"),
+}
+
+
+@pytest.mark.parametrize("text", NOT_ERASED)
+def test_what_was_not_erased_has_no_time_of_erasure(text: str) -> None:
     change = read_change(modify(employee("7", "a"), employee("7", "b")), settings=SETTINGS)
 
-    line = receipt_lines.outcome(change, "a", receipt_lines.Result(result), settings=SETTINGS, at=1.0)
+    line = receipt_lines.outcome_line(change, "a", FileResult(NOT_ERASED[text]), settings=SETTINGS, at=1.0)
 
-    assert (line["outcome"], line["erased_at"]) == (result, None)
+    assert (line["outcome"], line["erased_at"]) == (text, None)
 
 
 def test_only_failures_are_brought_again() -> None:
-    assert receipt_lines.is_failure(receipt_lines.failed("Throttled"))
-    assert not receipt_lines.is_failure(receipt_lines.KEPT_LIVE)
-    assert not receipt_lines.is_failure(receipt_lines.retained_until(2.0))
+    assert outcomes.failed("Throttled").is_failure
+    assert not outcomes.KEPT_LIVE.is_failure
+    assert not outcomes.retained_until(2.0).is_failure
 
 
 @pytest.mark.parametrize(
     ("outcome", "kind", "counted_as"),
     [
-        (receipt_lines.ERASED, "erased", "erased"),
-        (receipt_lines.ABSENT, "absent", "absent"),
-        (receipt_lines.KEPT_NEWER, "kept", "kept: newer"),
-        (receipt_lines.LEFT_TO_SWEEP, "kept", "left to the sweep"),
-        (receipt_lines.RETAINED_HOLD, "retained", "retained: legal hold"),
-        ("retained until 1970-01-01T00:00:02.000Z", "retained", "retained until"),
-        (receipt_lines.failed("SlowDown"), "failed", "failed: SlowDown"),
+        (outcomes.ERASED, "erased", "erased"),
+        (outcomes.ABSENT, "absent", "absent"),
+        (outcomes.KEPT_NEWER, "kept", "kept: newer"),
+        (outcomes.LEFT_TO_SWEEP, "kept", "left to the sweep"),
+        (outcomes.RETAINED_HOLD, "retained", "retained: legal hold"),
+        (outcomes.retained_until(2.0), "retained", "retained until"),
+        (outcomes.failed("SlowDown"), "failed", "failed: SlowDown"),
     ],
 )
-def test_every_outcome_is_counted_as_one_of_a_few(outcome: str, kind: str, counted_as: str) -> None:
-    assert (receipt_lines.kind(outcome), receipt_lines.counted_as(outcome)) == (kind, counted_as)
+def test_every_outcome_is_counted_as_one_of_a_few(outcome: FileOutcome, kind: str, counted_as: str) -> None:
+    assert (outcome.kind, receipt_lines.spell(outcome.undated)) == (kind, counted_as)
+
+
+@pytest.mark.parametrize("text", [*NOT_ERASED, "erased", "retained until", "failed: a: b"])
+def test_what_a_stored_receipt_says_is_read_as_it_was_spelled(text: str) -> None:
+    outcome = receipt_lines.parse(text)
+
+    assert outcome is not None
+    assert receipt_lines.spell(outcome) == text
+    assert text not in NOT_ERASED or outcome == NOT_ERASED[text]
+
+
+@pytest.mark.parametrize("text", ["", "unknown: cut off", "lost", "retained until tomorrow", "eraseds"])
+def test_what_no_receipt_says_is_no_outcome(text: str) -> None:
+    assert receipt_lines.parse(text) is None
 
 
 def test_a_date_of_retention_is_told_in_utc() -> None:
-    assert receipt_lines.retained_until(2.0) == "retained until 1970-01-01T00:00:02.000Z"
+    assert receipt_lines.spell(outcomes.retained_until(2.0)) == "retained until 1970-01-01T00:00:02.000Z"
 
 
 def test_an_unknown_time_stays_unknown() -> None:

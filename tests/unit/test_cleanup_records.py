@@ -5,16 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from humangov.cleanup.environment import Settings
-from humangov.cleanup.records import Change, MalformedError, read_change, record_id, sequence_number, stakes
+from humangov.cleanup.environment import FunctionSettings
+from humangov.cleanup.records import (
+    MalformedError,
+    RecordChange,
+    freed_files,
+    read_change,
+    record_id,
+    sequence_number,
+)
 
 from testing.lambda_runtime.stream_events import Event, employee, insert, modify, number_of, remove
 
-SETTINGS = Settings(tenant="t", table="california", bucket="b")
+SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
 
 
-def read(record: Any, **more: Any) -> Change:
-    return read_change(record, settings=Settings(tenant="t", table="california", bucket="b", **more))
+def read(record: Any, **more: Any) -> RecordChange:
+    return read_change(record, settings=FunctionSettings(tenant="t", table="california", bucket="b", **more))
 
 
 A, B = {"S": "a.pdf"}, {"S": "b.pdf"}
@@ -195,10 +202,10 @@ def test_a_file_that_several_records_freed_is_at_stake_once_with_the_latest_remo
         read(remove(employee("9", "a.pdf"), age_seconds=10)),
     ]
 
-    first, second = stakes(changes)
+    first, second = freed_files(changes)
 
     assert [first.key, second.key] == ["a.pdf", "b.pdf"]
-    assert [claim.sequence_number for claim in first.claims] == [changes[0].sequence_number, changes[2].sequence_number]
+    assert [one.sequence_number for one in first.freed_by] == [changes[0].sequence_number, changes[2].sequence_number]
     assert first.removed_at == changes[2].removed_at
 
 

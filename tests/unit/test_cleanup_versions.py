@@ -16,16 +16,17 @@ import pytest
 from botocore.exceptions import ClientError
 from humangov.cleanup.batch import run
 from humangov.cleanup.calls import Calls, Line
-from humangov.cleanup.environment import Settings
+from humangov.cleanup.environment import FunctionSettings
 from humangov.cleanup.erase import erase_versions
-from humangov.cleanup.receipt_lines import Result
+from humangov.cleanup.outcomes import FileResult
+from humangov.cleanup.receipt_lines import parse, spell
 from humangov.cleanup.versions import Version, hold, list_versions
 from hypothesis import given
 from hypothesis import strategies as st
 
 from testing.lambda_runtime.stream_events import batch, employee, failures, remove
 
-SETTINGS = Settings(tenant="t", table="california", bucket="b")
+SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -127,7 +128,7 @@ class Bucket:
     def left(self, key: str) -> list[str]:
         return [one.version_id for one in self.keys.get(key, [])]
 
-    def erase(self, *keys: str) -> dict[str, Result]:
+    def erase(self, *keys: str) -> dict[str, FileResult]:
         seen = {key: list_versions(self.calls(), bucket="b", key=key) for key in keys}
         return erase_versions(self.calls(), bucket="b", seen=seen)
 
@@ -135,11 +136,18 @@ class Bucket:
         records = [remove(employee(key, key)) for key in keys]
         for record in records:
             record["dynamodb"]["ApproximateCreationDateTime"] = NOW.timestamp() - 60
-        return run(batch(*records), settings=SETTINGS, calls=self.calls(known=known))
+        return run(batch(*records), settings=SETTINGS, calls=self.calls(known=known)).answer
 
     @property
     def outcomes(self) -> dict[str, str]:
         return {str(line["key"]): str(line["outcome"]) for line in self.log if line.get("receipt") == "outcome"}
+
+
+def result(text: str, versions: int) -> FileResult:
+    outcome = parse(text)
+    assert outcome is not None
+    assert spell(outcome) == text
+    return FileResult(outcome, versions)
 
 
 @given(
@@ -168,6 +176,14 @@ def test_a_listing_that_does_not_say_where_it_goes_on_is_no_listing(monkeypatch:
         list_versions(bucket.calls(), bucket="b", key="a")
 
 
+def test_a_listing_that_says_the_same_place_twice_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = Bucket()
+    monkeypatch.setattr(bucket, "list_object_versions", lambda **_: {"IsTruncated": True, "NextKeyMarker": "a"})
+
+    with pytest.raises(ValueError, match="does not go on"):
+        list_versions(bucket.calls(), bucket="b", key="a")
+
+
 def test_many_keys_versions_go_a_thousand_a_call() -> None:
     bucket = Bucket()
     keys = [f"{one:03}" for one in range(300)]
@@ -176,7 +192,7 @@ def test_many_keys_versions_go_a_thousand_a_call() -> None:
 
     outcomes = bucket.erase(*keys)
 
-    assert outcomes == dict.fromkeys(keys, Result("erased", 5))
+    assert outcomes == dict.fromkeys(keys, result("erased", 5))
     assert [len(one) for one in bucket.deletions] == [1000, 500]
 
 
@@ -198,18 +214,18 @@ UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("locks", "outcome"),
     [
-        pytest.param([UNTIL], Result("retained until 2027-01-01T00:00:00.000Z", 1), id="a date"),
+        pytest.param([UNTIL], result("retained until 2027-01-01T00:00:00.000Z", 1), id="a date"),
         pytest.param(
-            [UNTIL, UNTIL + timedelta(days=1)], Result("retained until 2027-01-02T00:00:00.000Z", 0), id="the later"
+            [UNTIL, UNTIL + timedelta(days=1)], result("retained until 2027-01-02T00:00:00.000Z", 0), id="the later"
         ),
-        pytest.param(["ON"], Result("retained: legal hold", 1), id="a hold"),
-        pytest.param([UNTIL, "ON"], Result("retained: legal hold", 0), id="a hold outlasts a date"),
-        pytest.param([NOW], Result("failed: AccessDenied", 1), id="a date that is over"),
-        pytest.param(["OFF"], Result("failed: AccessDenied", 1), id="no lock: a right is missing"),
-        pytest.param([UNTIL, "OFF"], Result("failed: AccessDenied", 0), id="what a retry may cure decides"),
+        pytest.param(["ON"], result("retained: legal hold", 1), id="a hold"),
+        pytest.param([UNTIL, "ON"], result("retained: legal hold", 0), id="a hold outlasts a date"),
+        pytest.param([NOW], result("failed: AccessDenied", 1), id="a date that is over"),
+        pytest.param(["OFF"], result("failed: AccessDenied", 1), id="no lock: a right is missing"),
+        pytest.param([UNTIL, "OFF"], result("failed: AccessDenied", 0), id="what a retry may cure decides"),
     ],
 )
-def test_what_is_retained_is_told_with_its_reason(locks: list[datetime | str], outcome: Result) -> None:
+def test_what_is_retained_is_told_with_its_reason(locks: list[datetime | str], outcome: FileResult) -> None:
     bucket = Bucket()
     names = [bucket.put("a"), bucket.put("a")]
     bucket.held = {("a", name): lock for name, lock in zip(names, locks, strict=False)}
@@ -236,7 +252,7 @@ def test_a_lock_that_cannot_be_read_is_a_failure() -> None:
 
     bucket.get_object_retention = denied  # type: ignore[method-assign]
 
-    assert hold(bucket.calls(), bucket="b", key="a", version_id="1") == "failed: AccessDenied"
+    assert hold(bucket.calls(), bucket="b", key="a", version_id="1") == parse("failed: AccessDenied")
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from humangov.aws.identity import UnknownTenantError
-from humangov.aws.receipt_log import BYTES_PER_CALL, BYTES_PER_EVENT, EVENTS_PER_CALL, NoReceiptError, Receipts, parts
+from humangov.aws.receipt_log import BYTES_PER_CALL, BYTES_PER_EVENT, EVENTS_PER_CALL, NoReceiptError, ReceiptLog, parts
 from humangov.cli import lookup
 from humangov.kube import client
-from humangov.proof import receipts
+from humangov.proof import receipt_table, receipts
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -89,7 +89,7 @@ def test_a_key_is_found_whole() -> None:
 
 def test_the_csv_is_read_back_as_it_was_and_no_cell_of_it_is_a_formula() -> None:
     keys = ['=HYPERLINK("x")', "a,b.pdf", 'say "hi".pdf', "line\nbreak.pdf", "+1", "-1", "@x", "plain.pdf"]
-    text = "\r\n".join(receipts.csv_lines(receipts.joined([outcome(key=key) for key in keys])))
+    text = "\r\n".join(receipt_table.csv_lines(receipts.joined([outcome(key=key) for key in keys])))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["key"].removeprefix("'") for row in rows] == keys
     assert not any(row["key"].startswith(("=", "+", "-", "@")) for row in rows)
@@ -99,7 +99,7 @@ def test_the_csv_is_read_back_as_it_was_and_no_cell_of_it_is_a_formula() -> None
 
 def test_the_table_ends_with_totals_and_a_key_cannot_write_to_the_terminal() -> None:
     retained = [outcome(f"retained until 203{year}-01-01T00:00:00.000Z", event_id=f"r{year}") for year in (0, 1)]
-    lines = list(receipts.table_lines(receipts.joined([outcome(key="\x1b[31mred.pdf"), *retained])))
+    lines = list(receipt_table.table_lines(receipts.joined([outcome(key="\x1b[31mred.pdf"), *retained])))
     assert lines[0].split() == ["DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD"]
     assert "\x1b" not in "".join(lines)
     assert lines[-1] == "3 receipts: 2 retained, 1 erased"
@@ -170,8 +170,8 @@ def refusal(code: str, status: int = 400) -> ClientError:
     return ClientError(answer, "PutLogEvents")
 
 
-def log(fake: FakeLogs) -> Receipts:
-    return Receipts(fake, log_group="g", now=lambda: NOW.timestamp(), pause=lambda _: None, prefix="redrive")
+def log(fake: FakeLogs) -> ReceiptLog:
+    return ReceiptLog(fake, log_group="g", now=lambda: NOW.timestamp(), pause=lambda _: None, prefix="redrive")
 
 
 @pytest.mark.parametrize("passing", [refusal("ThrottlingException"), refusal("InternalFailure", 500), OSError("reset")])

@@ -1,13 +1,19 @@
-"""The SDK's clients that runs here use, with their time-outs."""
+"""A tenant's records, files and receipts: whoever runs here reads and erases them with these clients, as this role."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import boto3
 from botocore.config import Config
+
+from humangov.api.names import Names
+from humangov.api.spec import Tenant, parse
+from humangov.aws.identity import names_of
+from humangov.aws.sessions import session_for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,3 +52,37 @@ def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
         patient_s3=client("s3", attempts=6, **path),
         logs=client("logs", attempts=1),
     )
+
+
+def connect_as_sweep(names: Names) -> AwsClients:
+    """In the tenant's account and region, as whom it is swept. Raises what the SDK raises."""
+    return connect(region=names.identity.region, session=sweep_session(names.tenant))
+
+
+def sweep_session(tenant: Tenant) -> boto3.Session:
+    """As whom a tenant is swept, and its stream read a last time: spec.account.sweepRoleARN, else whoever runs this."""
+    return session_for(
+        role_arn=tenant.account.sweep_role_arn,
+        external_id=tenant.account.external_id,
+        session_name=f"humangov-sweep-{tenant.name}",
+        region=tenant.region,
+    )
+
+
+def names_as_swept(
+    resource: Mapping[str, Any],
+    *,
+    default_region: str | None,
+    cluster_name: str | None,
+    cluster_uid: Callable[[], str],
+) -> Names:
+    """Every AWS name of the tenant, in the account in which it is swept.
+
+    cluster_name: as --cluster-name says it; None: as the status says it, else what `cluster_uid` answers. Raises
+    UnknownTenantError, InvalidSpecError, and what `cluster_uid` raises.
+    """
+    recorded = (resource.get("status") or {}).get("aws") or {}
+    cluster = cluster_name or recorded.get("cluster") or cluster_uid()
+    tenant = parse(resource, default_region=recorded.get("region") or default_region or "us-east-1")
+    session = sweep_session(tenant)
+    return names_of(resource, default_region=default_region, cluster=str(cluster), session=session)

@@ -16,6 +16,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
+from humangov.cleanup.error_codes import THROTTLED
+
 
 class Meaning(Enum):
     """What to do about an error."""
@@ -54,12 +56,6 @@ _KEY = "Look at the KMS key: it may be disabled, or its policy may forbid it"
 _SPEC = "Mend the value of the spec that AWS names"
 _BOUNDARY = "Make the policy that --permissions-boundary names, or name another"
 
-# https://github.com/boto/botocore/blob/develop/botocore/retries/standard.py
-_THROTTLED = (
-    "Throttl.*|TooManyRequests.*|RequestLimitExceeded|ProvisionedThroughputExceeded.*|SlowDown|RequestThrottled.*"
-    "|PriorRequestNotComplete|BandwidthLimitExceeded|EC2Throttled.*"
-)
-
 _DENIAL = "AccessDenied|Unauthorized|NotAuthorized|Forbidden|403"  # how such a code begins
 _NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
@@ -90,7 +86,7 @@ _RULES = (
     _Rule("NoSuchEntity(Exception)?", r"Scope ARN", Meaning.PERSON, _BOUNDARY),
     _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
     # throttled or ailing
-    _Rule(_THROTTLED, r"", Meaning.RETRY_SOON),
+    _Rule(THROTTLED, r"", Meaning.RETRY_SOON),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
     _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("RequestTimeout.*|RequestTimeTooSkewed", r"", Meaning.RETRY_SOON),
@@ -146,7 +142,7 @@ class AwsError(Exception):
 
     @property
     def throttled(self) -> bool:
-        return re.fullmatch(_THROTTLED, self.code) is not None
+        return re.fullmatch(THROTTLED, self.code) is not None
 
     @property
     def denied(self) -> bool:

@@ -7,9 +7,11 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from humangov.cleanup.calls import Line, error_code, error_text
+from humangov.cleanup.error_codes import is_transient
+from humangov.cleanup.retry import retry
 
 EVENTS_PER_CALL = 10_000
 BYTES_PER_CALL = 1_048_576
@@ -23,12 +25,9 @@ WITHIN_SECONDS = 5.0
 """No further attempt begins later: whatever is erased was read live shortly before its line is written."""
 
 _LASTING_STATUS = range(400, 500)
-_PASSING = (
-    "ThrottlingException",
-    "ServiceUnavailableException",
-    "TooManyRequestsException",
-    "OperationAbortedException",
-)
+_BUSY = ("ServiceUnavailableException", "OperationAbortedException")
+"""What only CloudWatch Logs says of a moment, whatever the status."""
+
 _REJECTED = ("tooNewLogEventStartIndex", "tooOldLogEventEndIndex", "expiredLogEventEndIndex")
 
 
@@ -36,7 +35,7 @@ class NoReceiptError(Exception):
     """A line could not be stored; the message says why and what to do."""
 
 
-class Receipts:
+class ReceiptLog:
     """One log stream for one run. Safe to use from several threads.
 
     After a line was lost nothing more is taken: what the lost line was to announce must not happen later either.
@@ -77,7 +76,7 @@ class Receipts:
 
     def _open(self) -> None:
         if not self._opened:
-            self._attempt("CreateLogStream", lambda: self._create())
+            self._attempt("CreateLogStream", self._create)
             self._opened = True
 
     def _create(self) -> Any:
@@ -99,18 +98,15 @@ class Receipts:
             )
 
     def _attempt(self, action: str, call: Callable[[], Any]) -> Any:
-        started = self._now()
-        for pause_seconds in (*PAUSES_SECONDS, None):
-            try:
-                return call()
-            except Exception as error:
-                late = self._now() - started > WITHIN_SECONDS
-                if pause_seconds is None or late or not _may_pass(error):
-                    self._fail(action, _reason(error, self._where["logGroupName"]), error)
-                self._pause(pause_seconds or 0.0)
-        raise AssertionError("not reached")
+        try:
+            return retry(
+                call, passes=_may_pass, pauses_seconds=PAUSES_SECONDS,
+                pause=self._pause, now=self._now, within_seconds=WITHIN_SECONDS,
+            )  # fmt: skip
+        except Exception as error:
+            self._fail(action, _reason(error, self._where["logGroupName"]), error)
 
-    def _fail(self, action: str, reason: str, error: Exception | None = None) -> None:
+    def _fail(self, action: str, reason: str, error: Exception | None = None) -> NoReturn:
         self._lost = NoReceiptError(f"logs:{action}: {reason}")
         raise self._lost from error
 
@@ -131,9 +127,11 @@ def parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _may_pass(error: Exception) -> bool:
+    # More passes here than in cleanup/calls.py: a receipt is lost for good, and nothing is erased meanwhile.
     answer = getattr(error, "response", None)
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(answer, dict) else 0
-    return status not in _LASTING_STATUS or error_code(error) in _PASSING
+    code = error_code(error)
+    return status not in _LASTING_STATUS or is_transient(code) or code in _BUSY
 
 
 def _reason(error: Exception, log_group: str) -> str:

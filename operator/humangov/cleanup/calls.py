@@ -9,6 +9,9 @@ from typing import Any, Protocol
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError
 
+from .error_codes import is_transient
+from .retry import retry
+
 Line = Mapping[str, Any]
 """One line of the log, a JSON object."""
 
@@ -18,24 +21,6 @@ PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
 ATTEMPTS = 3
 RETRY_WITHIN_SECONDS = 1.0
 """No further attempt begins later than this after the first: whatever is erased was read live shortly before."""
-
-_PASSING_CODES = frozenset(
-    (
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestTimeout",
-        "RequestTimeoutException",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "Throttling",
-        "ThrottlingException",
-        "ThrottledException",
-        "TooManyRequestsException",
-    )
-)
-"""What AWS says with a status below 500 and may not say again."""
 
 
 class OutOfTimeError(Exception):
@@ -94,17 +79,10 @@ class Calls:
         """
         if self.out_of_time():
             raise OutOfTimeError
-        started = self.now()
-        for pause_seconds in PAUSES_SECONDS[: ATTEMPTS - 1]:
-            try:
-                return method(**request)
-            except Exception as error:
-                if not _may_pass(error):
-                    raise
-                self.pause(pause_seconds)
-                if self.now() - started > RETRY_WITHIN_SECONDS or self.out_of_time():
-                    raise
-        return method(**request)
+        return retry(
+            lambda: method(**request), passes=_may_pass, pauses_seconds=PAUSES_SECONDS[: ATTEMPTS - 1],
+            pause=self.pause, now=self.now, within_seconds=RETRY_WITHIN_SECONDS, stop=self.out_of_time,
+        )  # fmt: skip
 
     def failed(self, action: str, error: Exception) -> str:
         """Logs a failed call and returns its code: AWS's own, or the exception's name.
@@ -113,29 +91,28 @@ class Calls:
         """
         if isinstance(error, OutOfTimeError):
             return OUT_OF_TIME
-        code = error_code(error)
-        text = error_text(error)
-        self.write([{"level": "ERROR", "message": f"{action} failed", "code": code, "text": text}])
-        return code
+        line = {"level": "ERROR", "message": f"{action} failed", "code": error_code(error), "text": error_text(error)}
+        self.write([line])
+        return error_code(error)
 
 
 def error_code(error: Exception) -> str:
     """AWS's code, or the exception's name."""
-    return str(_response(error).get("Error", {}).get("Code") or type(error).__name__)
+    return str(_answer(error, "Error").get("Code") or type(error).__name__)
 
 
 def error_text(error: Exception) -> str:
     """What AWS said, at most 400 characters; empty if nothing."""
-    return str(_response(error).get("Error", {}).get("Message", ""))[:400]
+    return str(_answer(error, "Error").get("Message", ""))[:400]
 
 
 def _may_pass(error: Exception) -> bool:
     if isinstance(error, HTTPClientError | NoConnectionError):
         return True
-    status = _response(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status >= 500 or status == 429 or _response(error).get("Error", {}).get("Code") in _PASSING_CODES
+    status = _answer(error, "ResponseMetadata").get("HTTPStatusCode", 0)
+    return status >= 500 or status == 429 or is_transient(str(_answer(error, "Error").get("Code", "")))
 
 
-def _response(error: Exception) -> Mapping[str, Any]:
+def _answer(error: Exception, part: str) -> Mapping[str, Any]:
     answer = getattr(error, "response", None)
-    return answer if isinstance(answer, Mapping) else {}
+    return answer.get(part, {}) if isinstance(answer, Mapping) else {}

@@ -12,7 +12,7 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Settings:
+class FunctionSettings:
     """Whose files are erased, and where they lie.
 
     tenant            as in the tag `humangov.io/tenant`: <cluster>/<namespace>/<name>
@@ -29,9 +29,9 @@ class Settings:
     shared: bool = False
 
 
-def read_settings(environment: Mapping[str, str]) -> Settings:
+def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
     """Settings from HUMANGOV_*. Raises SettingsError for what is missing or unreadable."""
-    return Settings(
+    return FunctionSettings(
         tenant=_required(environment, "HUMANGOV_TENANT", "whose files these are"),
         table=_required(environment, "HUMANGOV_TABLE", "the table whose deleted records' files are erased"),
         bucket=_required(environment, "HUMANGOV_BUCKET", "the bucket that holds the files"),

@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import inf
 from typing import Any, NamedTuple
 
 from .calls import Calls, error_text
-from .receipt_lines import ERASED, RETAINED_HOLD, RETAINED_MFA, RETAINED_UNTIL, Result, failed, is_failure
+from .outcomes import ERASED, RETAINED_MFA, FileOutcome, FileResult, failed
 from .versions import NULL, Versions, hold
 
 KEYS_PER_CALL = 1000
@@ -48,26 +49,36 @@ class Answer(NamedTuple):
     marker: str | None = None
 
 
-def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> tuple[dict[str, Result], dict[str, str]]:
-    """The outcome for each key; and, where versions remain, as this bucket keeps them, key → undone.
+class Deletion(NamedTuple):
+    """results: of each key that is settled. marked: of the others, as this bucket keeps versions, and they remain.
 
-    undone: empty, or why the marker that S3 wrote is still there. S3 answers alike for a file that it deleted and
-    for one that was gone before: `erased` means that nothing is left under this key, not that this call removed it.
+    marked has for each of these keys why the marker that S3 wrote is still there: AWS's code, or empty if it is gone.
+    """
+
+    results: dict[str, FileResult]
+    marked: dict[str, str]
+
+
+def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Deletion:
+    """The keys themselves, in a bucket that is believed to keep no versions.
+
+    S3 answers alike for a file that it deleted and for one that was gone before: `erased` means that nothing is left
+    under this key, not that this call removed it.
     """
     answers = _delete(calls, bucket=bucket, targets=[Target(key) for key in dict.fromkeys(keys)])
-    outcomes = {
-        target.key: Result(failed(answer.error) if answer.error else ERASED)
+    results = {
+        target.key: FileResult(failed(answer.error) if answer.error else ERASED)
         for target, answer in answers.items()
         if answer.error or answer.marker is None
     }
-    marked = {target.key: answer.marker for target, answer in answers.items() if target.key not in outcomes}
+    marked = {target.key: answer.marker for target, answer in answers.items() if target.key not in results}
     # A marker could hide what was written since the guard's read. The null one hides nothing: it replaced it.
     ours = [Target(key, marker) for key, marker in marked.items() if marker and marker != NULL]
     undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=ours).items()}
-    return outcomes, dict.fromkeys(marked, "") | undone
+    return Deletion(results, dict.fromkeys(marked, "") | undone)
 
 
-def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, Result]:
+def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, FileResult]:
     """The outcome for each key of which exactly these versions are to go.
 
     The oldest first and markers last, and those only where every version went: interrupted or refused anywhere,
@@ -95,19 +106,16 @@ def _targets(seen: Mapping[str, Versions], *, is_marker: bool) -> list[Target]:
     ]
 
 
-def _result(calls: Calls, *, bucket: str, answers: Sequence[tuple[Target, Answer]]) -> Result:
+def _result(calls: Calls, *, bucket: str, answers: Sequence[tuple[Target, Answer]]) -> FileResult:
     erased = sum(not answer.error for _, answer in answers)
     reasons = {_reason(calls, bucket=bucket, target=target, answer=one) for target, one in answers if one.error}
     if not reasons:
-        return Result(ERASED, erased)
+        return FileResult(ERASED, erased)
     # What a retry may cure decides, then what no date ends, then the latest date.
-    failures = sorted(filter(is_failure, reasons))
-    lasting = [one for one in (RETAINED_MFA, RETAINED_HOLD) if one in reasons]
-    dates = sorted((one for one in reasons if one.startswith(RETAINED_UNTIL)), reverse=True)
-    return Result([*failures, *lasting, *dates][0], erased)
+    return FileResult(min(reasons, key=lambda one: (not one.is_failure, -(one.until or inf), one.detail)), erased)
 
 
-def _reason(calls: Calls, *, bucket: str, target: Target, answer: Answer) -> str:
+def _reason(calls: Calls, *, bucket: str, target: Target, answer: Answer) -> FileOutcome:
     if answer.error != _DENIED or _NO_RIGHT in answer.text or target.version_id is None:
         return failed(answer.error)
     if answer.text.lower().startswith(_MFA):

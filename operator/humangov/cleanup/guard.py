@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from .calls import PAUSES_SECONDS, Calls
-from .environment import Settings
-from .receipt_lines import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, failed
-from .records import RecordKey, Stake, record_id
+from .environment import FunctionSettings
+from .outcomes import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, FileOutcome, failed
+from .records import FreedFile, RecordKey, record_id
 from .references import Image, mentioned, object_key
 from .versions import Versions
 
@@ -35,7 +35,7 @@ class Sight:
     unread: Mapping[str, str]
 
 
-def look(calls: Calls, *, settings: Settings, record_keys: Iterable[RecordKey]) -> Sight:
+def look(calls: Calls, *, settings: FunctionSettings, record_keys: Iterable[RecordKey]) -> Sight:
     """Reads each record once, consistently, and of it only its key and the attributes that name files."""
     names: set[str] = set()
     unread: dict[str, str] = {}
@@ -48,9 +48,9 @@ def look(calls: Calls, *, settings: Settings, record_keys: Iterable[RecordKey]) 
     return Sight(frozenset(names), unread)
 
 
-def verdict(stake: Stake, *, record_ids: Iterable[str], sight: Sight) -> str | None:
+def verdict(file: FreedFile, *, record_ids: Iterable[str], sight: Sight) -> FileOutcome | None:
     """The outcome that forbids the erasure, or None. record_ids: whichever records freed or named it."""
-    if stake.key in sight.names:
+    if file.key in sight.names:
         return KEPT_LIVE
     unknown = [sight.unread[one] for one in record_ids if one in sight.unread]
     return failed(unknown[0]) if unknown else None
@@ -74,7 +74,7 @@ def written_after(last_modified: datetime, removed_at: float) -> bool:
     return math.floor(last_modified.timestamp()) > math.floor(removed_at)
 
 
-def age_verdict(versions: Versions, *, removed_at: float | None, late: bool) -> str | None:
+def age_verdict(versions: Versions, *, removed_at: float | None, late: bool) -> FileOutcome | None:
     """The outcome that forbids the erasure of these versions of a file, or None.
 
     A tie speaks for the erasure of a fresh event, as a file can be removed in the second in which it was written,
@@ -90,7 +90,9 @@ def age_verdict(versions: Versions, *, removed_at: float | None, late: bool) -> 
     return KEPT_NEWER if any(written_after(date, removed_at) for date in dates) else None
 
 
-def _read(calls: Calls, *, settings: Settings, keys: Mapping[str, RecordKey]) -> tuple[list[Image], dict[str, str]]:
+def _read(
+    calls: Calls, *, settings: FunctionSettings, keys: Mapping[str, RecordKey]
+) -> tuple[list[Image], dict[str, str]]:
     """The items found, and record id → reason for those of which nothing is known. Absent is the rest."""
     items: list[Image] = []
     for pause_seconds in (*PAUSES_SECONDS, None):
@@ -108,7 +110,7 @@ def _read(calls: Calls, *, settings: Settings, keys: Mapping[str, RecordKey]) ->
     return items, dict.fromkeys(keys, "Throttled")
 
 
-def _request(keys: Mapping[str, RecordKey], settings: Settings) -> dict[str, Any]:
+def _request(keys: Mapping[str, RecordKey], settings: FunctionSettings) -> dict[str, Any]:
     # A file may be named by a key attribute: a path given twice is refused.
     attributes = dict.fromkeys(itertools.chain(*keys.values(), settings.file_attributes))
     names = {f"#a{index}": name for index, name in enumerate(attributes)}

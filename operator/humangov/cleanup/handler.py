@@ -16,6 +16,7 @@ from botocore.config import Config
 from .batch import deadline, run
 from .calls import Calls, Line, error_code, error_text
 from .environment import read_settings
+from .log_lines import batch_line
 
 
 def _config(**more: Any) -> Config:
@@ -77,4 +78,6 @@ def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
         write=_write,
         keeps_versions=_keeps_versions,
     )
-    return run(event, settings=SETTINGS, calls=calls)
+    result = run(event, settings=SETTINGS, calls=calls)
+    _write([batch_line(result, settings=SETTINGS)])
+    return result.answer

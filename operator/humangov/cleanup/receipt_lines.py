@@ -1,4 +1,4 @@
-"""The lines of proof: what was about to be erased, then what became of it. Pure.
+"""The lines of proof: what was about to be erased, then what became of it; and an outcome's text. Pure.
 
 A file that is erased has two lines, joined by event ID and key: `intent`, flushed before the call, and
 `outcome`. A file that stays has its outcome alone. An intent without an outcome is an invocation that was cut
@@ -8,71 +8,54 @@ off: its redelivery leaves another pair.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import get_args
 
 from .calls import Line
-from .environment import Settings
-from .records import Change
-
-ERASED = "erased"
-ABSENT = "absent"
-KEPT_LIVE = "kept: live"
-KEPT_NEWER = "kept: newer"
-KEPT_RESERVED = "kept: reserved"
-KEPT_UNDATED = "kept: undated"
-LEFT_TO_SWEEP = "left to the sweep"
-RETAINED_HOLD = "retained: legal hold"
-RETAINED_MFA = "retained: MFA delete"
-RETAINED_UNTIL = "retained until "
+from .environment import FunctionSettings
+from .outcomes import ERASED, LEFT_TO_SWEEP, RETAINED_UNTIL, FileOutcome, FileResult, OutcomeKind, retained_until
+from .records import RecordChange
 
 
-class Result(NamedTuple):
-    """What became of one file.
-
-    outcome    one of the above, or failed
-    versions   how many versions and markers were erased; None where S3 does not say: a bucket that keeps none
-               answers alike for a file and for none
-    """
-
-    outcome: str
-    versions: int | None = None
-
-
-def failed(code: str) -> str:
-    return f"failed: {code}"
-
-
-def retained_until(seconds: float) -> str:
-    return f"{RETAINED_UNTIL}{timestamp(seconds)}"
-
-
-def is_failure(outcome: str) -> bool:
-    """Whether Lambda has to bring the record again."""
-    return outcome.startswith("failed: ")
-
-
-def kind(outcome: str) -> str:
-    """What the outcome is counted as: erased, absent, kept, retained or failed."""
+def spell(outcome: FileOutcome) -> str:
+    """As receipts, summaries and people have it: `erased`, `kept: live`, `retained until <time>`, `failed: <code>`."""
     if outcome == LEFT_TO_SWEEP:
-        return "kept"
-    return outcome.split(":")[0].split(" ")[0]
+        return outcome.detail
+    if outcome.undated == RETAINED_UNTIL:
+        date = timestamp(outcome.until)
+        return f"{outcome.kind} {outcome.detail}" + (f" {date}" if date else "")
+    return f"{outcome.kind}: {outcome.detail}" if outcome.detail else outcome.kind
 
 
-def counted_as(outcome: str) -> str:
-    """The outcome without its date, for the batch's summary."""
-    return RETAINED_UNTIL.strip() if outcome.startswith(RETAINED_UNTIL) else outcome
+def parse(text: str) -> FileOutcome | None:
+    """What `spell` wrote into a stored receipt; None if it did not write this."""
+    for outcome in (LEFT_TO_SWEEP, RETAINED_UNTIL):
+        if text == spell(outcome):
+            return outcome
+    if text.startswith(dated := f"{spell(RETAINED_UNTIL)} "):
+        try:
+            return retained_until(datetime.fromisoformat(text.removeprefix(dated)).timestamp())
+        except ValueError:
+            return None
+    kind, _, detail = text.partition(": ")
+    kinds: dict[str, OutcomeKind] = {one: one for one in get_args(OutcomeKind)}
+    return FileOutcome(kinds[kind], detail) if kind in kinds else None
 
 
-def intent(change: Change, key: str, *, settings: Settings) -> Line:
+def intent_line(change: RecordChange, key: str, *, settings: FunctionSettings) -> Line:
     return {"receipt": "intent", **_what(change, key, settings)}
 
 
-def outcome(change: Change, key: str, result: Result, *, settings: Settings, at: float) -> Line:
+def outcome_line(
+    change: RecordChange, key: str, result: FileResult, *, settings: FunctionSettings, at: float
+) -> Line:  # fmt: skip
     """at: when S3's answer was here, seconds since the epoch."""
+    return {"receipt": "outcome", **_what(change, key, settings), **result_fields(result, at=at)}
+
+
+def result_fields(result: FileResult, *, at: float) -> Line:
+    """What a line of kind `outcome` has and one of kind `intent` has not."""
     return {
-        "receipt": "outcome",
-        **_what(change, key, settings),
-        "outcome": result.outcome,
+        "outcome": spell(result.outcome),
         "versions_erased": result.versions,
         "erased_at": timestamp(at) if result.outcome == ERASED else None,
     }
@@ -85,7 +68,7 @@ def timestamp(seconds: float | None) -> str | None:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _what(change: Change, key: str, settings: Settings) -> dict[str, object]:
+def _what(change: RecordChange, key: str, settings: FunctionSettings) -> dict[str, object]:
     return {
         "tenant": settings.tenant,
         "bucket": settings.bucket,

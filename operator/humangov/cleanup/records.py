@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from .environment import Settings
-from .references import Image, file_names, impossible, mentioned, object_key
-
-Names = tuple[str, ...]
+from .environment import FunctionSettings
+from .references import FileNames, Image, file_names, impossible, mentioned, object_key
 
 RecordKey = Mapping[str, Mapping[str, str]]
 """A primary key in DynamoDB JSON, B in base64: {"id": {"S": "7"}}."""
@@ -30,7 +28,7 @@ class MalformedError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RecordChange:
     """What one stream record says about files.
 
     removed_at   seconds since the epoch, rounded down by DynamoDB; None if the record does not say
@@ -56,19 +54,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Stake:
-    """One file that may have to go, and every record of the batch that freed it."""
+class FreedFile:
+    """One file that may have to go, and every change of the batch that freed it."""
 
     key: str
-    claims: tuple[Change, ...]
+    freed_by: tuple[RecordChange, ...]
 
     @property
     def removed_at(self) -> float | None:
         """The latest removal: whoever freed the file last decides how old the file must be."""
-        return max((claim.removed_at for claim in self.claims if claim.removed_at is not None), default=None)
+        return max((one.removed_at for one in self.freed_by if one.removed_at is not None), default=None)
 
 
-def read_change(record: Any, *, settings: Settings) -> Change:
+def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
     """Raises MalformedError for what no retry can cure; an attribute that names no file is a problem."""
     if not isinstance(record, Mapping) or not isinstance(record.get("dynamodb"), Mapping):
         raise MalformedError("not a DynamoDB stream record")
@@ -90,7 +88,7 @@ def read_change(record: Any, *, settings: Settings) -> Change:
         )
     frees, problems = _freed(event_name, old or {}, new or {}, settings)
     now_named = mentioned(new or {}, attributes=settings.file_attributes)
-    return Change(
+    return RecordChange(
         sequence_number=sequence_number(record),
         event_id=str(record.get("eventID", "")),
         event_name=event_name,
@@ -115,34 +113,26 @@ def record_id(key: RecordKey) -> str:
     return json.dumps(key, sort_keys=True)
 
 
-def stakes(changes: Iterable[Change]) -> list[Stake]:
+def freed_files(changes: Iterable[RecordChange]) -> list[FreedFile]:
     """Each freed file once, in the order of the batch."""
-    claims: dict[str, list[Change]] = {}
+    freed_by: dict[str, list[RecordChange]] = {}
     for change in changes:
         for key in change.frees:
-            claims.setdefault(key, []).append(change)
-    return [Stake(key, tuple(of_key)) for key, of_key in claims.items()]
+            freed_by.setdefault(key, []).append(change)
+    return [FreedFile(key, tuple(of_key)) for key, of_key in freed_by.items()]
 
 
-def _freed(event_name: str, old: Image, new: Image, settings: Settings) -> tuple[Names, Names]:
+def _freed(event_name: str, old: Image, new: Image, settings: FunctionSettings) -> FileNames:
     attributes = settings.file_attributes
     if event_name == "INSERT":
-        return (), ()
+        return FileNames((), ())
     if event_name == "MODIFY":
         attributes = tuple(name for name in attributes if name in old and old[name] != new.get(name))
     kept = mentioned(new, attributes=settings.file_attributes)
     names, problems = file_names(old, attributes=attributes)
-    frees: list[str] = []
-    reasons = list(problems)
-    for name in names:
-        key = object_key(name, key_prefix=settings.key_prefix)
-        if name in kept:
-            continue
-        if reason := impossible(key):
-            reasons.append(f"a file's name {reason}")
-        else:
-            frees.append(key)
-    return tuple(frees), tuple(reasons)
+    keys = [object_key(name, key_prefix=settings.key_prefix) for name in names if name not in kept]
+    reasons = [f"a file's name {reason}" for key in keys if (reason := impossible(key))]
+    return FileNames(tuple(key for key in keys if not impossible(key)), (*problems, *reasons))
 
 
 def _image(change: Mapping[str, Any], name: str) -> Image | None:
@@ -166,19 +156,18 @@ def _record_key(key: Any) -> RecordKey:
 
 def _is_key_value(value: Any) -> bool:
     # One key that DynamoDB refuses would fail the other 99 of its call.
-    match value:
-        case {"S": str() as text}:
-            return len(value) == 1 and text != ""
-        case {"N": str() as number}:
-            try:
-                return len(value) == 1 and Decimal(number).is_finite()
-            except InvalidOperation:
-                return False
-        case {"B": str() as binary}:
-            try:
-                return len(value) == 1 and base64.b64decode(binary, validate=True) != b""
-            except ValueError:
-                return False
+    if not isinstance(value, Mapping) or len(value) != 1:
+        return False
+    try:
+        match value:
+            case {"S": str() as text}:
+                return text != ""
+            case {"N": str() as number}:
+                return Decimal(number).is_finite()
+            case {"B": str() as binary}:
+                return base64.b64decode(binary, validate=True) != b""
+    except (InvalidOperation, ValueError):
+        pass
     return False
 
 

@@ -1,14 +1,15 @@
-"""The versions of a file: listed, and why S3 does not let one go."""
+"""The versions of a file: listed, and why S3 does not let one go; and the one walk through pages of versions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from .calls import Calls, error_code
-from .receipt_lines import RETAINED_HOLD, failed, retained_until
+from .outcomes import RETAINED_HOLD, FileOutcome, failed, retained_until
 
 NULL = "null"
 """The version ID of whatever was written while the bucket kept no versions."""
@@ -19,8 +20,7 @@ _NOT_LOCKED = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFound
 """What S3 says of a version without a lock, and of a bucket without Object Lock."""
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """One version or delete marker of a key; modified: cut to the second by S3."""
 
     version_id: str
@@ -31,13 +31,54 @@ class Version:
 Versions = tuple[Version, ...]
 
 
+class ListedVersion(NamedTuple):
+    """An entry of a listing. size: bytes, 0 of a marker."""
+
+    key: str
+    version: Version
+    is_latest: bool
+    size: int
+
+
+def version_pages(
+    list_page: Callable[..., Mapping[str, Any]],
+    where: Mapping[str, str],
+    *,
+    after: str = "",
+    sizes: tuple[int | None, int | None] = (None, None),
+) -> Iterator[tuple[list[ListedVersion], bool]]:
+    """Every page of ListObjectVersions, and whether more follow. where: Bucket, Prefix and the like.
+
+    A page is in the order of the keys' bytes; of one key, versions before markers, each the newest first. after: the
+    key after which it begins; sizes: of the first page and of further ones. Raises what `list_page` raises, and
+    ValueError for an answer that does not say where it goes on, once that is asked for.
+    https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
+    """
+    markers: Mapping[str, str] = {"KeyMarker": after} if after else {}
+    for size in itertools.chain(sizes[:1], itertools.repeat(sizes[-1])):
+        answer = list_page(**where, **({"MaxKeys": size} if size else {}), **markers)
+        more = bool(answer.get("IsTruncated"))
+        yield _entries(answer), more
+        if not more:
+            return
+        markers, before = _following(answer), markers
+        if markers == before:
+            raise ValueError("truncated, and does not go on")
+
+
 def list_versions(calls: Calls, *, bucket: str, key: str) -> Versions:
     """Every version and marker of exactly this key; () means that S3 holds nothing under it.
 
     The listing is by prefix and in the order of the keys' bytes: the key itself comes first, `a.pdf.bak` after
-    it. Raises what the call raises, and ValueError for an answer that does not say where it goes on.
+    it. Raises as `version_pages` does.
     """
-    return tuple(_listed(calls, bucket=bucket, key=key))
+    list_page = partial(calls.attempt, calls.s3.list_object_versions)
+    found: list[Version] = []
+    for page, _ in version_pages(list_page, {"Bucket": bucket, "Prefix": key}, sizes=(FIRST_PAGE, FURTHER_PAGES)):
+        found += [one.version for one in page if one.key == key]
+        if any(one.key != key for one in page):
+            break
+    return tuple(found)
 
 
 def keeps_versions(versions: Versions) -> bool:
@@ -45,7 +86,7 @@ def keeps_versions(versions: Versions) -> bool:
     return any(one.is_marker or one.version_id != NULL for one in versions)
 
 
-def hold(calls: Calls, *, bucket: str, key: str, version_id: str) -> str | None:
+def hold(calls: Calls, *, bucket: str, key: str, version_id: str) -> FileOutcome | None:
     """The outcome if Object Lock keeps this version now, None if it does not. Never bypasses governance.
 
     Without the right to ask, or without an answer, the outcome is a failure: the version's erasure is then
@@ -64,22 +105,23 @@ def hold(calls: Calls, *, bucket: str, key: str, version_id: str) -> str | None:
     return retained_until(until.timestamp())
 
 
-def _listed(calls: Calls, *, bucket: str, key: str) -> Iterator[Version]:
-    page: dict[str, Any] = {"MaxKeys": FIRST_PAGE}
-    while True:
-        answer = calls.attempt(calls.s3.list_object_versions, Bucket=bucket, Prefix=key, **page)
-        versions, markers = answer.get("Versions", ()), answer.get("DeleteMarkers", ())
-        for listed, is_marker in ((versions, False), (markers, True)):
-            for one in listed:
-                if one["Key"] == key:
-                    yield Version(one["VersionId"], one["LastModified"], is_marker)
-        if not answer.get("IsTruncated") or any(one["Key"] != key for one in (*versions, *markers)):
-            return
-        if not answer.get("NextKeyMarker"):
-            raise ValueError("a truncated listing without its end")
-        page = {"MaxKeys": FURTHER_PAGES, "KeyMarker": answer["NextKeyMarker"]}
-        if answer.get("NextVersionIdMarker"):
-            page["VersionIdMarker"] = answer["NextVersionIdMarker"]
+def _entries(answer: Mapping[str, Any]) -> list[ListedVersion]:
+    found = [
+        ListedVersion(
+            one["Key"], Version(one["VersionId"], one["LastModified"], is_marker),
+            bool(one.get("IsLatest")), int(one.get("Size", 0)),
+        )
+        for name, is_marker in (("Versions", False), ("DeleteMarkers", True))
+        for one in answer.get(name) or ()
+    ]  # fmt: skip
+    return sorted(found, key=lambda one: one.key.encode())
+
+
+def _following(answer: Mapping[str, Any]) -> dict[str, str]:
+    if not answer.get("NextKeyMarker"):
+        raise ValueError("truncated, and NextKeyMarker is missing")
+    version = answer.get("NextVersionIdMarker")
+    return {"KeyMarker": answer["NextKeyMarker"], **({"VersionIdMarker": version} if version else {})}
 
 
 def _lock(calls: Calls, method: Any, name: str, which: Mapping[str, str]) -> Mapping[str, Any]:

@@ -19,10 +19,12 @@ from humangov.aws.receipt_log import NoReceiptError
 from humangov.cli import lookup, options
 from humangov.cli.options import PodOptions
 from humangov.cli.signals import exit_code, stopping
-from humangov.final_read.final_read import LastLook
-from humangov.kube import client
+from humangov.final_read.cluster import read_stream_in_cluster, status_fields
+from humangov.final_read.final_read import FinalRead
+from humangov.kube.blocking import TenantGoneError, TenantInCluster
+from humangov.kube.client import KubeError
 from humangov.proof import receipts
-from humangov.sweep import run as sweeper
+from humangov.redrive.redrive import RefusedError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,21 +61,21 @@ def command(**given: Any) -> None:
     with stopping() as stopped_by:
         found = _read(asked, since=since, stop=lambda: stopped_by() is not None)
         number = stopped_by()
-    fields = sweeper.last_look_fields(found, now=datetime.now(UTC))
+    fields = status_fields(found, now=datetime.now(UTC))
     click.echo(json.dumps(fields) if asked.as_json else fields["message"])
     sys.exit(exit_code(number, otherwise=0 if found.complete else 2))
 
 
-def _read(asked: FinalReadOptions, *, since: datetime, stop: Callable[[], bool]) -> LastLook:
+def _read(asked: FinalReadOptions, *, since: datetime, stop: Callable[[], bool]) -> FinalRead:
     """Raises ClickException."""
     namespace, name = lookup.which(asked.tenant, asked.namespace)
     try:
-        with sweeper.Cluster(namespace=namespace, name=name, uid=asked.uid) as cluster:
-            return sweeper.last_look(
+        with TenantInCluster(namespace=namespace, name=name, uid=asked.uid) as cluster:
+            return read_stream_in_cluster(
                 cluster, since=since, default_region=options.sdk_region(asked.region),
                 cluster_name=asked.cluster_name, report_status=asked.report_status, stop=stop,
             )  # fmt: skip
-    except (sweeper.NotNowError, UnknownTenantError, InvalidSpecError, client.KubeError, NoReceiptError) as error:
+    except (RefusedError, TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, NoReceiptError) as error:
         raise click.ClickException(str(error)) from error
     except (ClientError, BotoCoreError) as error:
         raise click.ClickException(f"{error}. What was done is done") from error

@@ -16,10 +16,10 @@ from humangov import logs
 from humangov.aws.data_plane import connect
 from humangov.cli import lookup, options
 from humangov.cli.options import TenantOptions
-from humangov.proof import receipts
+from humangov.proof import receipt_table, receipts
 from humangov.proof.receipts import Receipt
 
-_FORMS = {None: receipts.table_lines, "csv": receipts.csv_lines, "json": receipts.json_lines}
+_FORMS = {None: receipt_table.table_lines, "csv": receipt_table.csv_lines, "json": receipt_table.json_lines}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from humangov.cli import lookup, options
 from humangov.cli.options import TenantOptions
 from humangov.cli.signals import exit_code, stopping
 from humangov.redrive import output
-from humangov.redrive.redrive import RefusedError, Summary, redrive
+from humangov.redrive.redrive import RefusedError, redrive
+from humangov.redrive.result import RedriveResult
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ def command(**given: Any) -> None:
     sys.exit(exit_code(number, otherwise=2 if summary.left else 0))
 
 
-def _redrive(names: Names, *, dry_run: bool, stop: Callable[[], bool]) -> Summary:
+def _redrive(names: Names, *, dry_run: bool, stop: Callable[[], bool]) -> RedriveResult:
     """Raises ClickException."""
     try:
         return redrive(

@@ -15,14 +15,17 @@ import click
 from humangov import logs
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.spec import InvalidSpecError
+from humangov.aws.data_plane import sweep_session
 from humangov.aws.identity import UnknownTenantError
 from humangov.cli import lookup, options
 from humangov.cli.options import PodOptions, TenantOptions
 from humangov.cli.signals import exit_code, stopping
-from humangov.kube import client
-from humangov.sweep import result
-from humangov.sweep import run as sweeper
+from humangov.kube.blocking import TenantInCluster
+from humangov.kube.client import KubeError
+from humangov.sweep import output
+from humangov.sweep.cluster import sweep_tenant_in_cluster
 from humangov.sweep.progress import Progress
+from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, sweep_tenant_of_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,24 +83,24 @@ def command(**given: Any) -> None:
     logs.configure(log_format="text", level="warning")
     with stopping() as stopped_by:
         try:
-            done = _sweep(asked, stopped_by)
-        except sweeper.NotNowError as error:
+            ended = _sweep(asked, stopped_by)
+        except NotNowError as error:
             click.echo(str(error), err=True)
             sys.exit(0 if asked.report_status else 1)
-        except (UnknownTenantError, InvalidSpecError, client.KubeError) as error:
+        except (UnknownTenantError, InvalidSpecError, KubeError) as error:
             raise click.ClickException(str(error)) from error
         number = stopped_by()
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", nl=False, err=True)
-    click.echo(_json(done) if asked.as_json else _lines(done))
-    left_is_told = done.exit_code == 2 and asked.report_status
-    sys.exit(exit_code(number, otherwise=0 if left_is_told else done.exit_code))
+    click.echo(_json(ended) if asked.as_json else _lines(ended))
+    left_is_told = ended.exit_code == 2 and asked.report_status
+    sys.exit(exit_code(number, otherwise=0 if left_is_told else ended.exit_code))
 
 
-def _sweep(asked: SweepOptions, stopped_by: Callable[[], int | None]) -> sweeper.Done:
+def _sweep(asked: SweepOptions, stopped_by: Callable[[], int | None]) -> EndedSweep:
     """Raises NotNowError, UnknownTenantError, InvalidSpecError, KubeError, ClickException."""
     allowed = _allowed(asked)
-    how = sweeper.Asked(
+    request = SweepRequest(
         mode=asked.mode.capitalize() if asked.mode else None,
         dry_run=asked.dry_run,
         approved=asked.approve,
@@ -105,11 +108,11 @@ def _sweep(asked: SweepOptions, stopped_by: Callable[[], int | None]) -> sweeper
         progress=_show_progress,
     )
     if asked.filename is not None:
-        return sweeper.of_manifest(lookup.names_of_file(asked.filename, asked, session_of=sweeper.session_of), how)
+        return sweep_tenant_of_manifest(lookup.names_of_file(asked.filename, asked, session_of=sweep_session), request)
     namespace, name = lookup.which(asked.tenant, asked.namespace)
-    with sweeper.Cluster(namespace=namespace, name=name, uid=asked.uid) as cluster:
-        return sweeper.of_cluster(
-            cluster, how, default_region=options.sdk_region(asked.region), cluster_name=asked.cluster_name,
+    with TenantInCluster(namespace=namespace, name=name, uid=asked.uid) as cluster:
+        return sweep_tenant_in_cluster(
+            cluster, request, default_region=options.sdk_region(asked.region), cluster_name=asked.cluster_name,
             allowed=allowed, namespaces=asked.watched, report_status=asked.report_status,
         )  # fmt: skip
 
@@ -121,14 +124,14 @@ def _allowed(asked: SweepOptions) -> AllowedNames | None:
     return AllowedNames.only(asked.operator_namespace) if asked.operator_namespace else None
 
 
-def _json(done: sweeper.Done) -> str:
-    fields = result.as_json(done.summary, done.names, word=done.word, trouble=done.trouble, now=done.ended)
-    return json.dumps(fields | {"note": done.note})
+def _json(ended: EndedSweep) -> str:
+    fields = output.as_json(ended.result, ended.names, word=ended.word, trouble=ended.trouble, now=ended.ended)
+    return json.dumps(fields | {"note": ended.note})
 
 
-def _lines(done: sweeper.Done) -> str:
-    lines = result.lines(done.summary, done.names, word=done.word, trouble=done.trouble)
-    return "\n".join([*lines, *([done.note] if done.note else [])])
+def _lines(ended: EndedSweep) -> str:
+    lines = output.lines(ended.result, ended.names, word=ended.word, trouble=ended.trouble)
+    return "\n".join([*lines, *([ended.note] if ended.note else [])])
 
 
 def _show_progress(progress: Progress) -> None:

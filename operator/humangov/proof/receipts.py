@@ -1,28 +1,24 @@
-"""`humangov receipts`: what was erased, when, and what proves it, read back from the function's log group.
+"""What was erased, when, and what proves it, read back from the function's log group.
 
-A receipt is two lines, `intent` and `outcome`, joined by event ID and key (cleanup/receipts.py writes them).
+A receipt is two lines, `intent` and `outcome`, joined by event ID and key (cleanup/receipt_lines.py writes them).
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from humangov.api.times import timestamp_milliseconds
+from humangov.cleanup.receipt_lines import timestamp
 
 PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
 """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
 
 CUT_OFF = "unknown: cut off"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class WhenError(ValueError):
@@ -108,44 +104,6 @@ def wanted(receipt: Receipt, *, record: str | None, key: str | None) -> bool:
     return record in values or whole == receipt.record_key
 
 
-def csv_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
-    """RFC 4180 with a header. A cell that a spreadsheet would take for a formula begins with an apostrophe."""
-    yield _csv_line([one.name for one in fields(Receipt)])
-    for receipt in receipts:
-        row = asdict(receipt) | {"record_key": json.dumps(receipt.record_key, ensure_ascii=False)}
-        yield _csv_line(["" if value is None else _harmless(str(value)) for value in row.values()])
-
-
-def json_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
-    for receipt in receipts:
-        yield json.dumps(asdict(receipt), ensure_ascii=False)
-
-
-def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
-    """For people, with a total by outcome at the end."""
-    header = ("DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD")
-    rows, totals = [header], Counter[str]()
-    for one in receipts:
-        totals[one.outcome.split(" until ")[0]] += 1
-        versions = "-" if one.versions_erased is None else str(one.versions_erased)
-        rows.append(
-            (
-                _short(one.deleted_at),
-                _short(one.erased_at),
-                one.outcome,
-                versions,
-                _shown(one.key),
-                _named(one.record_key),
-            )
-        )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-    told = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
-    yield ""
-    yield f"{sum(totals.values()):,} receipts: {told}"
-
-
 def _line(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     message = str(event["message"])
     try:
@@ -171,39 +129,11 @@ def _receipt(
         event_id=str(line.get("event_id")),
         sequence_number=str(line.get("sequence_number")),
         tenant=str(line.get("tenant")),
-        intended_at=_timestamp(intended["timestamp"]) if intended else None,
-        logged_at=_timestamp(event["timestamp"]),
+        intended_at=timestamp(intended["timestamp"] / 1000) if intended else None,
+        logged_at=str(timestamp(event["timestamp"] / 1000)),
         log_stream=str(event.get("logStreamName")),
     )
 
 
-def _timestamp(milliseconds: int) -> str:
-    return timestamp_milliseconds(datetime.fromtimestamp(milliseconds / 1000, UTC))
-
-
 def _milliseconds(at: datetime) -> int:
     return max(0, round(at.timestamp() * 1000))
-
-
-def _csv_line(cells: Iterable[str]) -> str:
-    written = io.StringIO()
-    csv.writer(written).writerow(cells)
-    return written.getvalue().removesuffix("\r\n")
-
-
-def _harmless(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
-
-
-def _short(timestamp: str | None) -> str:
-    return timestamp[:19].replace("T", " ") if timestamp else "-"
-
-
-def _shown(text: str) -> str:
-    """A key may hold anything, control characters for terminals too."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
-def _named(record_key: Mapping[str, Any]) -> str:
-    parts = (f"{name}={next(iter(value.values()), '')}" for name, value in record_key.items())
-    return _shown(" ".join(parts))

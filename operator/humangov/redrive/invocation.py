@@ -20,14 +20,10 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """condition: Lambda's word for why it gave up. event: what the function is sent."""
+    """condition: Lambda's word for why it gave up. records: of the stream, as the function was sent them."""
 
     condition: str
     records: Sequence[Any]
-
-    @property
-    def event(self) -> dict[str, Any]:
-        return {"Records": list(self.records)}
 
 
 def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation | None:
@@ -36,15 +32,19 @@ def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation | None
     Raises UnreadableError.
     """
     record = _json(body, "the object is not JSON")
-    context = record.get("requestContext") if isinstance(record, Mapping) else None
-    arn = context.get("functionArn") if isinstance(context, Mapping) else None
-    if not isinstance(record, Mapping) or not isinstance(context, Mapping) or not isinstance(arn, str):
+    context = _part(record, "requestContext")
+    arn = context.get("functionArn")
+    if not isinstance(arn, str):
         raise UnreadableError("it is not an invocation record")
-    batch = record.get("DDBStreamBatchInfo")
-    stream_arn = batch.get("streamArn") if isinstance(batch, Mapping) else None
+    stream_arn = _part(record, "DDBStreamBatchInfo").get("streamArn")
     if not _is_function(arn, function_arn) or not _is_stream(stream_arn, table_arn):
         return None
-    payload = record.get("payload")
+    records = _records(record.get("payload"), stream_arn=stream_arn)
+    return Invocation(condition=str(context.get("condition") or "unknown"), records=records)
+
+
+def _records(payload: Any, *, stream_arn: Any) -> Sequence[Any]:
+    """The stream records of the event. Raises UnreadableError."""
     if not isinstance(payload, str):
         raise UnreadableError("it has no payload")
     event = _json(payload, "its payload is not JSON")
@@ -54,7 +54,13 @@ def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation | None
         raise UnreadableError("its payload is not an event with records")
     if not all(isinstance(one, Mapping) and one.get("eventSourceARN") == stream_arn for one in records):
         raise UnreadableError("its payload is not of the stream that the record names")
-    return Invocation(condition=str(context.get("condition") or "unknown"), records=records)
+    return records
+
+
+def _part(record: Any, name: str) -> Mapping[str, Any]:
+    """An object within the record; empty if there is none."""
+    part = record.get(name) if isinstance(record, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def _json(text: bytes | str, reason: str) -> Any:

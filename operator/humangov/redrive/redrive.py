@@ -11,63 +11,26 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
 
 from humangov.api.names import Names
 from humangov.api.spec import Tenant
-from humangov.aws import function
 from humangov.aws.data_plane import AwsClients
-from humangov.aws.receipt_log import Receipts
-from humangov.cleanup import batch
-from humangov.cleanup.calls import Calls, Line
-from humangov.cleanup.environment import read_settings
-from humangov.cleanup.receipt_lines import is_failure
-from humangov.redrive import invocation
-from humangov.redrive.failure_bucket import Waiting, body, remove, waiting
+from humangov.aws.receipt_log import ReceiptLog
+from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
+from humangov.redrive import failure_bucket, invocation
+from humangov.redrive.failure_bucket import Waiting
+from humangov.redrive.handling import handle_here
 from humangov.redrive.invocation import Invocation, UnreadableError
+from humangov.redrive.result import RedriveResult
 
 _PROGRESS_EVERY_SECONDS = 5.0
 
 
 class RefusedError(Exception):
     """Nothing may be erased for this tenant now; the message says why and what to do."""
-
-
-@dataclass
-class Summary:
-    """What a run has found and done. Counts of invocation records, if nothing else is said.
-
-    by_condition, by_mapping  of ours: Lambda's word for why it gave up; the UUID of the mapping that wrote it
-    records     stream records in ours
-    outcomes    of files: outcome → how many
-    malformed   stream records that no retry can cure: let through, as the function does
-    failed      left whole, as some of its stream records failed: key → why
-    unreadable  left, whoever it is of: key → why
-    kept        handled, but S3 does not let go of it: key → why
-    """
-
-    found: int = 0
-    not_ours: int = 0
-    ours: int = 0
-    by_condition: Counter[str] = field(default_factory=Counter)
-    by_mapping: Counter[str] = field(default_factory=Counter)
-    oldest: datetime | None = None
-    records: int = 0
-    outcomes: Counter[str] = field(default_factory=Counter)
-    malformed: int = 0
-    removed: int = 0
-    failed: dict[str, list[str]] = field(default_factory=dict)
-    unreadable: dict[str, str] = field(default_factory=dict)
-    kept: dict[str, str] = field(default_factory=dict)
-    stopped: bool = False
-    log_stream: str | None = None
-
-    @property
-    def left(self) -> int:
-        """Of ours, and of what may be ours."""
-        return self.ours - self.removed + len(self.unreadable)
 
 
 def redrive(
@@ -79,41 +42,38 @@ def redrive(
     progress: Callable[[str], None] = lambda _line: None,
     now: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
-) -> Summary:
+) -> RedriveResult:
     """One run. stop: asked before each call that begins anything.
 
     Raises RefusedError, NoReceiptError, and ClientError or BotoCoreError where the bucket of failures can't be read.
     """
     if not dry_run:
         _refuse(names.tenant)
-    summary = Summary()
-    receipts = Receipts(
+    bucket, owner = names.tenant.failures.bucket, names.identity.account_id
+    receipts = ReceiptLog(
         clients.logs, log_group=names.tenant.log_group_name, now=now, pause=pause, prefix="redrive"
     )  # fmt: skip
-    place = {"bucket": names.tenant.failures.bucket, "owner": names.identity.account_id}
-    told_at = now()
-    for one in waiting(clients.patient_s3, **place):
+    result = RedriveResult()
+    shown_at = now()
+    for one in failure_bucket.waiting(clients.patient_s3, bucket=bucket, owner=owner):
         if stop():
             break
-        summary.found += 1
-        invocation = _read(clients, one, names, summary, place)
-        if invocation is not None and not dry_run:
+        read = _read(clients, one, names)
+        result += read.counted
+        if read.invocation is not None and not dry_run:
             receipts.open()
-            summary.log_stream = receipts.stream_name
-            again = _handle(invocation, clients, names, summary, receipts=receipts, stop=stop, now=now, pause=pause)
+            handled = handle_here(
+                read.invocation.records, clients=clients, names=names, receipts=receipts, stop=stop, now=now,
+                pause=pause,
+            )  # fmt: skip
+            result += replace(_counted(handled), log_stream=receipts.stream_name)
             if stop():
                 break
-            if again:
-                summary.failed[one.key] = again
-            elif reason := remove(clients.patient_s3, one, **place):
-                summary.kept[one.key] = reason
-            else:
-                summary.removed += 1
-        if now() - told_at >= _PROGRESS_EVERY_SECONDS:
-            told_at = now()
-            progress(f"{summary.found:,} invocation records looked at, {summary.removed:,} removed")
-    summary.stopped = stop()
-    return summary
+            result += _failed(one, handled) or _removed(clients, one, bucket=bucket, owner=owner)
+        if now() - shown_at >= _PROGRESS_EVERY_SECONDS:
+            shown_at = now()
+            progress(f"{result.found:,} invocation records looked at, {result.removed:,} removed")
+    return replace(result, stopped=stop())
 
 
 def _refuse(tenant: Tenant) -> None:
@@ -128,61 +88,50 @@ def _refuse(tenant: Tenant) -> None:
         raise RefusedError(f"{tenant.key}: spec.suspend is true, so nothing is erased. Set it to false first")
 
 
-def _read(
-    clients: AwsClients, one: Waiting, names: Names, summary: Summary, place: Mapping[str, str]
-) -> Invocation | None:
-    """The invocation if it is ours, counted."""
+class _Read(NamedTuple):
+    """What one record holds, and how it counts. invocation: if it is ours."""
+
+    counted: RedriveResult
+    invocation: Invocation | None = None
+
+
+def _read(clients: AwsClients, one: Waiting, names: Names) -> _Read:
+    found = RedriveResult(found=1)
+    bucket, owner = names.tenant.failures.bucket, names.identity.account_id
     try:
-        stored = body(clients.patient_s3, one, bucket=place["bucket"], owner=place["owner"])
+        stored = failure_bucket.body(clients.patient_s3, one, bucket=bucket, owner=owner)
         if stored is None:
-            return None
-        found = invocation.read(stored, function_arn=names.function_arn, table_arn=names.table_arn)
+            return _Read(found)
+        ours = invocation.read(stored, function_arn=names.function_arn, table_arn=names.table_arn)
     except UnreadableError as error:
-        summary.unreadable[one.key] = str(error)
-        return None
-    if found is None:
-        summary.not_ours += 1
-        return None
-    summary.ours += 1
-    summary.by_condition[found.condition] += 1
-    summary.by_mapping[one.mapping] += 1
-    summary.oldest = min(filter(None, (summary.oldest, one.written)))
-    summary.records += len(found.records)
-    return found
-
-
-def _handle(
-    invocation: Invocation,
-    clients: AwsClients,
-    names: Names,
-    summary: Summary,
-    *,
-    receipts: Receipts,
-    stop: Callable[[], bool],
-    now: Callable[[], float],
-    pause: Callable[[float], None],
-) -> list[str]:
-    """What the function does with this event. Returns why some of its records failed; empty if none did."""
-    files: Counter[str] = Counter()
-
-    def write(lines: Iterable[Line]) -> None:
-        told = list(lines)
-        receipts.write(told)
-        for line in told:
-            if line.get("message") == "batch":
-                files.update(line["files"])
-                summary.malformed += line["malformed"]
-
-    calls = Calls(
-        dynamodb=clients.dynamodb,
-        s3=clients.s3,
-        out_of_time=stop,
-        pause=pause,
-        now=now,
-        write=write,
-        keeps_versions=lambda: True,  # every file is erased by exactly the versions that were listed
+        return _Read(replace(found, unreadable={one.key: str(error)}))
+    if ours is None:
+        return _Read(replace(found, not_ours=1))
+    counted = replace(
+        found,
+        ours=1,
+        by_condition=Counter({ours.condition: 1}),
+        by_mapping=Counter({one.mapping: 1}),
+        oldest=one.written,
+        records=len(ours.records),
     )
-    answer = batch.run(invocation.event, settings=read_settings(function.environment(names)), calls=calls)
-    summary.outcomes.update({name: number for name, number in files.items() if not is_failure(name)})
-    failed = sorted(filter(is_failure, files))
-    return (failed or ["failed: see the log"]) if answer["batchItemFailures"] else []
+    return _Read(counted, ours)
+
+
+def _counted(handled: BatchResult) -> RedriveResult:
+    outcomes = {outcome: number for outcome, number in handled.outcomes.items() if not outcome.is_failure}
+    return RedriveResult(outcomes=Counter(outcomes), malformed=handled.malformed)
+
+
+def _failed(one: Waiting, handled: BatchResult) -> RedriveResult | None:
+    """None if all of its stream records were handled."""
+    if not handled.hand_back:
+        return None
+    reasons: list[FileOutcome] = [outcome for outcome in handled.outcomes if outcome.is_failure]
+    reasons.sort(key=lambda outcome: outcome.detail)
+    return RedriveResult(failed={one.key: reasons or [failed("see the log")]})
+
+
+def _removed(clients: AwsClients, one: Waiting, *, bucket: str, owner: str) -> RedriveResult:
+    reason = failure_bucket.remove(clients.patient_s3, one, bucket=bucket, owner=owner)
+    return RedriveResult(kept={one.key: reason}) if reason else RedriveResult(removed=1)

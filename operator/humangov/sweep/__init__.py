@@ -1,21 +1,21 @@
-"""What no event will bring again.
+"""What no event will bring again: files that no record names, found and erased.
 
-clients   the SDK's clients that runs here use, and as whom
-engine    one sweep: listing, scan, join, brakes, second scan, erasure
-listing   the bucket, several ranges of keys at once
-scan      the table, consistently, at a share of its capacity
-scratch   what was seen, in a file: joined there, so that memory stays bounded
-brakes    why nothing is to be erased; pure
-claim     who sweeps these files, written into the bucket once
-shared    files that more than one record names
-manifest  what each sweep saw, kept in the bucket for people and for the next
-erasure   exactly what was seen goes, and nothing newer
-summary   what people, scripts and the status are told of a sweep; pure
-work      what these share: how a run is stopped, S3's time, progress
-redrive   the function's failed invocations, through its own code; then away with their records
-failures  what Lambda wrote about an invocation that it gave up; pure
-waiting   those invocation records in the bucket: listed, read, removed
-end       the last look at the stream of a tenant that is being deleted
-receipts  the lines of proof into the function's log, before the erasure that they announce
-told      what a person or a script is told of a redrive; pure
+run            a sweep of one tenant: may it be, in which mode, what became of it
+cluster        the same of a HumanGovState of the cluster, and its status
+stop           whether it may go on
+engine         the run itself: list → read → join → compare → check → write the list → read again → erase
+stored_files   what is stored: keys that may be orphans by their name and age
+listing        the bucket, several ranges of keys at once
+named_files    what is named: every key that a record mentions
+snapshot       the table, read consistently, at a share of its capacity
+scratch_db     both, in a file: joined there, so that memory stays bounded
+shared_files   files that more than one record names
+orphan_list    what each sweep saw, kept in the bucket for people and for the next
+earlier_lists  which of today's orphans earlier sweeps saw
+safety_checks  why nothing is to be erased: a list of functions; pure
+bucket_claim   who sweeps these files, written into the bucket once
+erasure        exactly what was seen goes, and nothing newer
+progress       what these share: how a run is stopped, S3's time, how far it is
+result         what a sweep has found and done; pure
+status, output that, for the HumanGovState's status, and for a person or a script; pure
 """

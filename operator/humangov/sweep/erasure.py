@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -18,11 +18,11 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
-from humangov.aws.receipt_log import Receipts
-from humangov.cleanup import receipt_lines as words
+from humangov.aws.receipt_log import ReceiptLog
+from humangov.cleanup import receipt_lines
 from humangov.cleanup.calls import Calls, Line, error_code
 from humangov.cleanup.erase import erase_versions
-from humangov.cleanup.receipt_lines import Result
+from humangov.cleanup.outcomes import ABSENT, ERASED, KEPT_NEWER, FileOutcome, FileResult, OutcomeKind, failed
 from humangov.cleanup.versions import NULL, Version, list_versions
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import FOLDER
@@ -39,77 +39,79 @@ _GONE = ("NoSuchKey", "404", "NoSuchVersion")
 _UNKNOWN = ("NotImplemented", "501")
 
 
-@dataclass
-class Erased:
-    """What became of the files: outcome → how many, as in the receipts.
+@dataclass(frozen=True, kw_only=True)
+class ErasureResult:
+    """What became of the files: outcome → how many.
 
     unfinished   why it ended before its end
     conditional  whether this S3 heeds the condition of a delete
     """
 
-    outcomes: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[FileOutcome] = field(default_factory=Counter)
     erased_bytes: int = 0
     unfinished: str | None = None
     conditional: bool = True
 
-    def count(self, kind: str) -> int:
-        return sum(number for outcome, number in self.outcomes.items() if words.kind(outcome) == kind)
+    def count(self, kind: OutcomeKind) -> int:
+        return sum(number for outcome, number in self.outcomes.items() if outcome.kind == kind)
 
 
 def erase(
-    doomed: Sequence[Stored],
+    confirmed: Sequence[Stored],
     *,
     names: Names,
     run: str,
-    manifest: str,
+    listed_in: str,
     versioned: bool,
     calls: Calls,
     patient_s3: Any,
-    receipts: Receipts,
+    receipts: ReceiptLog,
     steps: Steps,
     may_go_on: Callable[[], str | None],
-) -> Erased:
-    """Erases them a batch at a time, a receipt before and after each.
+) -> ErasureResult:
+    """Erases them a batch at a time, a receipt before and after each. listed_in: the orphan list's key.
 
     may_go_on: asked before every batch; the reason to stop there, or None. Raises NoReceiptError.
     """
-    done = Erased()
-    if doomed and not versioned:
-        done.conditional = _honours_conditions(patient_s3, names, run)
+    conditional = versioned or not confirmed or _honours_conditions(patient_s3, names, run)
+    result = ErasureResult(conditional=conditional)
     started = calls.now()
-    steps.begin("erasing", total=len(doomed))
+    steps.begin("erasing", total=len(confirmed))
+    line = partial(_line, names=names, run=run, listed_in=listed_in)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
-        for first in range(0, len(doomed), BATCH):
+        for first in range(0, len(confirmed), BATCH):
             late = calls.now() - started > WITHIN_SECONDS
-            done.unfinished = may_go_on() or (_LATE if late else None)
-            if done.unfinished is not None:
-                break
-            batch = doomed[first : first + BATCH]
-            line = partial(_line, names=names, run=run, manifest=manifest)
+            if (reason := may_go_on() or (_LATE if late else None)) is not None:
+                return replace(result, unfinished=reason)
+            batch = confirmed[first : first + BATCH]
             receipts.write(line(one, "intent") for one in batch)
             if versioned:
                 results = _versions(batch, names=names, calls=calls, pool=pool)
             else:
-                one_by_one = partial(_one, names=names, calls=calls, conditional=done.conditional)
-                results = list(pool.map(one_by_one, batch))
+                results = list(pool.map(partial(_one, names=names, calls=calls, conditional=conditional), batch))
             at = calls.now()
             receipts.write(
-                line(one, "outcome", result=result, at=at) for one, result in zip(batch, results, strict=True)
+                {**line(one, "outcome"), **receipt_lines.result_fields(of_one, at=at)}
+                for one, of_one in zip(batch, results, strict=True)
             )
-            for one, result in zip(batch, results, strict=True):
-                done.outcomes[words.counted_as(result.outcome)] += 1
-                done.erased_bytes += one.size if result.outcome == words.ERASED else 0
+            result = _with_batch(result, batch, results)
             steps.add(len(batch))
-            if _VERSIONS_NOW in (result.outcome for result in results):
-                done.unfinished = "the bucket keeps versions since a moment ago; the next sweep lists them"
-                break
-    return done
+            if any(of_one.outcome == _VERSIONS_NOW for of_one in results):
+                return replace(result, unfinished=_VERSIONS_SINCE)
+    return result
 
 
-_VERSIONS_NOW = words.failed("VersioningChanged")
+_VERSIONS_NOW = failed("VersioningChanged")
+_VERSIONS_SINCE = "the bucket keeps versions since a moment ago; the next sweep lists them"
 
 
-def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> Result:
+def _with_batch(result: ErasureResult, batch: Sequence[Stored], results: Sequence[FileResult]) -> ErasureResult:
+    erased = sum(one.size for one, of_one in zip(batch, results, strict=True) if of_one.outcome == ERASED)
+    outcomes = result.outcomes + Counter(of_one.outcome.undated for of_one in results)
+    return replace(result, outcomes=outcomes, erased_bytes=result.erased_bytes + erased)
+
+
+def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileResult:
     """One object, if it is still what was seen."""
     where = {
         "Bucket": names.tenant.bucket.name, "Key": one.key, "ExpectedBucketOwner": names.identity.account_id,
@@ -122,22 +124,22 @@ def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> Resul
     except ClientError as error:
         code = error_code(error)
         if code in _CHANGED:
-            return Result(words.KEPT_NEWER)
-        return Result(words.ABSENT if code in _GONE else words.failed(calls.failed("DeleteObject", error)))
+            return FileResult(KEPT_NEWER)
+        return FileResult(ABSENT if code in _GONE else failed(calls.failed("DeleteObject", error)))
     except Exception as error:
-        return Result(words.failed(calls.failed("DeleteObject", error)))
+        return FileResult(failed(calls.failed("DeleteObject", error)))
     # A marker hides the file and erases nothing.
-    return Result(_VERSIONS_NOW if answer.get("DeleteMarker") else words.ERASED)
+    return FileResult(_VERSIONS_NOW if answer.get("DeleteMarker") else ERASED)
 
 
-def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: ThreadPoolExecutor) -> list[Result]:
+def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: ThreadPoolExecutor) -> list[FileResult]:
     bucket = names.tenant.bucket.name
-    outcomes: dict[str, Result] = {}
+    outcomes: dict[str, FileResult] = {}
     # `null` names whatever was last written without a version: it may be another object by now.
     asked = [one for one in batch if any(version.version_id == NULL for version in one.versions)]
     for one, changed in zip(asked, pool.map(partial(_has_changed, bucket=bucket, calls=calls), asked), strict=True):
         if changed is not None:
-            outcomes[one.key] = Result(changed)
+            outcomes[one.key] = FileResult(changed)
     seen = {
         one.key: tuple(
             Version(version.version_id, datetime.fromtimestamp(version.modified, UTC), version.is_marker)
@@ -149,16 +151,16 @@ def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: Thre
     return [outcomes[one.key] for one in batch]
 
 
-def _has_changed(one: Stored, *, bucket: str, calls: Calls) -> str | None:
+def _has_changed(one: Stored, *, bucket: str, calls: Calls) -> FileOutcome | None:
     """The outcome if S3 holds anything else under the key than what was seen."""
     try:
         present = list_versions(calls, bucket=bucket, key=one.key)
     except Exception as error:
-        return words.failed(calls.failed("ListObjectVersions", error))
+        return failed(calls.failed("ListObjectVersions", error))
     now = {(version.version_id, int(version.modified.timestamp()), version.is_marker) for version in present}
     if not now:
-        return words.ABSENT
-    return None if now == {version[:3] for version in one.versions} else words.KEPT_NEWER
+        return ABSENT
+    return None if now == {version[:3] for version in one.versions} else KEPT_NEWER
 
 
 def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
@@ -181,10 +183,8 @@ def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
     return False
 
 
-def _line(
-    one: Stored, kind: str, *, names: Names, run: str, manifest: str, result: Result | None = None, at: float = 0.0
-) -> Line:
-    line = {
+def _line(one: Stored, kind: str, *, names: Names, run: str, listed_in: str) -> Line:
+    return {
         "receipt": kind,
         "tenant": names.owner,
         "bucket": names.tenant.bucket.name,
@@ -195,14 +195,7 @@ def _line(
         "event": "SWEEP",
         "expired": False,
         "deleted_at": None,
-        "manifest": manifest,
-    }
-    if result is None:
-        return line
-    return line | {
-        "outcome": result.outcome,
-        "versions_erased": result.versions,
-        "erased_at": words.timestamp(at) if result.outcome == words.ERASED else None,
+        "manifest": listed_in,
     }
 
 

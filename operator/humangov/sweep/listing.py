@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
+from humangov.cleanup.versions import ListedVersion, version_pages
 from humangov.sweep.progress import FailedError, Steps
 
 WORKERS = 8
@@ -24,7 +25,7 @@ _DIGITS = 6
 _HIGHEST = "\U0010ffff"
 
 
-class Version(NamedTuple):
+class StoredVersion(NamedTuple):
     """modified: seconds since the epoch."""
 
     version_id: str
@@ -45,7 +46,7 @@ class Stored(NamedTuple):
     etag: str
     size: int
     modified: int
-    versions: tuple[Version, ...] = ()
+    versions: tuple[StoredVersion, ...] = ()
 
 
 Sink = Callable[[Sequence[Stored]], None]
@@ -141,18 +142,14 @@ class _Listing:
             pages = self._versions(after) if self._versioned else self._objects(after)
             began, began_cpu = time.monotonic(), time.thread_time()
             for page, more in pages:
-                keys = [one.key for one in page]
-                if keys != sorted(set(keys)) or (keys and keys[0] <= after):
-                    raise FailedError("S3 lists keys out of their order, so the listing can't be relied on")
-                inside = page if end is None or not page or keys[-1] <= end else [one for one in page if one.key <= end]
+                _require_order(page, after=after)
+                inside = _up_to(page, end)
                 if more and page and self._shared is None and self._workers > 1:
-                    self._shared = self._begin_of_all(keys[-1])
+                    self._shared = self._begin_of_all(page[-1].key)
                 with self._lock:
                     if self._failed.is_set():
                         return
-                    self._steps.check()
-                    self._sink(inside)
-                    self._steps.add(len(inside))
+                    self._take(inside)
                     if not more or len(inside) < len(page):
                         return
                     self._measure(time.monotonic() - began, time.thread_time() - began_cpu)
@@ -163,6 +160,11 @@ class _Listing:
         finally:
             with self._lock:
                 self._active -= 1
+
+    def _take(self, page: Sequence[Stored]) -> None:
+        self._steps.check()
+        self._sink(page)
+        self._steps.add(len(page))
 
     def _measure(self, seconds: float, cpu_seconds: float) -> None:
         if self._active == 1 and self._tried[0] < _TRIED_PAGES:
@@ -204,20 +206,27 @@ class _Listing:
             request = {**self._where, "ContinuationToken": _following(answer, "NextContinuationToken")}
 
     def _versions(self, after: str) -> Iterator[tuple[list[Stored], bool]]:
-        request: dict[str, Any] = {**self._where, **({"KeyMarker": after} if after else {})}
-        held: dict[str, list[Version]] = {}  # the page's last key: its further versions may be on the next
-        while True:
-            answer = self._s3.list_object_versions(**request)
-            more = bool(answer.get("IsTruncated"))
-            for key, versions in _by_key(answer).items():
-                held.setdefault(key, []).extend(versions)
-            ready = list(held)[: -1 if more else None]
-            yield [_stored(key, held.pop(key)) for key in ready], more
-            if not more:
-                return
-            request = {**self._where, "KeyMarker": _following(answer, "NextKeyMarker")}
-            if answer.get("NextVersionIdMarker"):
-                request["VersionIdMarker"] = answer["NextVersionIdMarker"]
+        held: dict[str, list[StoredVersion]] = {}  # the page's last key: its further versions may be on the next
+        try:
+            for entries, more in version_pages(self._s3.list_object_versions, self._where, after=after):
+                for entry in entries:
+                    held.setdefault(entry.key, []).append(_version(entry))
+                ready = list(held)[: -1 if more else None]
+                yield [_stored(key, held.pop(key)) for key in ready], more
+        except ValueError as error:
+            raise FailedError(f"S3 says that its listing goes on and not where ({error})") from error
+
+
+def _require_order(page: Sequence[Stored], *, after: str) -> None:
+    """Raises FailedError."""
+    keys = [one.key for one in page]
+    if keys != sorted(set(keys)) or (keys and keys[0] <= after):
+        raise FailedError("S3 lists keys out of their order, so the listing can't be relied on")
+
+
+def _up_to(page: Sequence[Stored], end: str | None) -> Sequence[Stored]:
+    """end: inclusive."""
+    return page if end is None or not page or page[-1].key <= end else [one for one in page if one.key <= end]
 
 
 def _following(answer: Mapping[str, Any], name: str) -> str:
@@ -227,18 +236,12 @@ def _following(answer: Mapping[str, Any], name: str) -> str:
     return str(token)
 
 
-def _by_key(answer: Mapping[str, Any]) -> dict[str, list[Version]]:
-    """The page's keys in their order."""
-    found: dict[str, list[Version]] = {}
-    for name, is_marker in (("Versions", False), ("DeleteMarkers", True)):
-        for one in answer.get(name) or ():
-            found.setdefault(one["Key"], []).append(
-                Version(one["VersionId"], int(one["LastModified"].timestamp()), is_marker, int(one.get("Size", 0)))
-            )
-    return {key: found[key] for key in sorted(found)}
+def _version(entry: ListedVersion) -> StoredVersion:
+    version = entry.version
+    return StoredVersion(version.version_id, int(version.modified.timestamp()), version.is_marker, entry.size)
 
 
-def _stored(key: str, versions: list[Version]) -> Stored:
+def _stored(key: str, versions: list[StoredVersion]) -> Stored:
     return Stored(
         key,
         "",

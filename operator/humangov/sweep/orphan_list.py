@@ -18,7 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError
 
 from humangov.api.names import Names
-from humangov.sweep.listing import Stored, Version
+from humangov.sweep.listing import Stored, StoredVersion
 from humangov.sweep.progress import FailedError
 
 FOLDER = ".humangov/sweeps/"
@@ -26,13 +26,15 @@ KEPT_DAYS = 14
 """How old a sighting may be to count."""
 
 _FORM = 1
+_STORED_AS = {"failed_checks": "brakes"}
+"""Names that the form keeps, where they are others here."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class OrphanListHead:
     """What the list is about. Times: S3's, seconds since the epoch; the sighting was over at `at`.
 
-    sighting: whether it counts as one. It does not where a brake says that the scan can't be believed.
+    sighting: whether it counts as one. It does not where a safety check says that the scan can't be believed.
     """
 
     tenant: str
@@ -52,29 +54,29 @@ class Head:
     orphans: int
     orphan_bytes: int
     shared: tuple[str, ...]
-    brakes: tuple[str, ...]
+    failed_checks: tuple[str, ...]
     sighting: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kept:
-    """A manifest in the bucket. sha256: of the object as it is stored, in hex."""
+class OrphanList:
+    """One in the bucket. sha256: of the object as it is stored, in hex."""
 
     key: str
     sha256: str
-    head: Head
+    head: OrphanListHead
 
 
-def key_of(head: Head) -> str:
+def key_of(head: OrphanListHead) -> str:
     moment = datetime.fromtimestamp(head.at, UTC)
     return f"{head.key_prefix}{FOLDER}{moment:%Y-%m-%dT%H-%M-%SZ}-{head.run}.jsonl.gz"
 
 
-def write(s3: Any, head: Head, orphans: Iterable[Stored], *, owner: str, folder: Path) -> Kept:
+def write(s3: Any, head: OrphanListHead, orphans: Iterable[Stored], *, owner: str, folder: Path) -> OrphanList:
     """Puts it into the bucket, never over another. owner: the bucket's account. Raises what the SDK raises."""
-    path = folder / "manifest.jsonl.gz"
+    path = folder / "orphans.jsonl.gz"
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
-        packed.write(_line({"manifest": _FORM, **asdict(head)}))
+        packed.write(_line({"manifest": _FORM, **_stored(head)}))
         number = 0
         for one in orphans:
             packed.write(_line(_entry(one)))
@@ -87,13 +89,13 @@ def write(s3: Any, head: Head, orphans: Iterable[Stored], *, owner: str, folder:
             Bucket=head.bucket, Key=key_of(head), Body=file, ContentType="application/gzip",
             IfNoneMatch="*", ExpectedBucketOwner=owner,
         )  # fmt: skip
-    return Kept(key=key_of(head), sha256=digest, head=head)
+    return OrphanList(key=key_of(head), sha256=digest, head=head)
 
 
-def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tuple[Kept, Path]]:
-    """The manifests of this tenant that count yet, the youngest first, each with the file that it was read into.
+def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tuple[OrphanList, Path]]:
+    """The orphan lists of this tenant that count yet, the youngest first, each with the file that it was read into.
 
-    What is no manifest of ours, or not whole, is passed over. Raises what the SDK raises, and FailedError.
+    What is no list of ours, or not whole, is passed over. Raises what the SDK raises, and FailedError.
     """
     bucket, owner = names.tenant.bucket.name, names.identity.account_id
     since = datetime.fromtimestamp(now - KEPT_DAYS * 86400, UTC)
@@ -107,18 +109,18 @@ def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tupl
         digest = _fetch(s3, path, bucket=bucket, key=key, owner=owner)
         head = _head(path)
         if head and head.tenant == names.owner and head.bucket == bucket and since.timestamp() <= head.at <= now:
-            yield Kept(key=key, sha256=digest, head=head), path
+            yield OrphanList(key=key, sha256=digest, head=head), path
         else:
             path.unlink()
 
 
 def read(path: Path) -> Iterator[Stored]:
-    """The orphans in a manifest that `earlier` has fetched."""
+    """The orphans in a list that `earlier` has fetched."""
     for line in _lines(path):
         if "key" in line:
             yield Stored(
                 line["key"], line["etag"], line["size"], line["modified"],
-                tuple(Version(*one) for one in line.get("versions") or ()),
+                tuple(StoredVersion(*one) for one in line.get("versions") or ()),
             )  # fmt: skip
 
 
@@ -135,8 +137,12 @@ def _fetch(s3: Any, path: Path, *, bucket: str, key: str, owner: str) -> str:
     return digest.hexdigest()
 
 
-def _head(path: Path) -> Head | None:
-    """Of a manifest that is whole."""
+def _stored(head: OrphanListHead) -> dict[str, Any]:
+    return {_STORED_AS.get(name, name): value for name, value in asdict(head).items()}
+
+
+def _head(path: Path) -> OrphanListHead | None:
+    """Of a list that is whole."""
     first: Mapping[str, Any] | None = None
     number, last = -1, {}
     try:
@@ -145,9 +151,9 @@ def _head(path: Path) -> Head | None:
             number += 1
         if first is None or first.get("manifest") != _FORM or last.get("end") != number - 1:
             return None
-        values = {name: first[name] for name in Head.__dataclass_fields__}
-        lists = {name: tuple(values[name]) for name in ("include", "shared", "brakes")}
-        return Head(**{**values, **lists})
+        values = {name: first[_STORED_AS.get(name, name)] for name in OrphanListHead.__dataclass_fields__}
+        lists = {name: tuple(values[name]) for name in ("include", "shared", "failed_checks")}
+        return OrphanListHead(**{**values, **lists})
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

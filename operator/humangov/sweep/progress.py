@@ -1,4 +1,4 @@
-"""What the parts of a sweep share: how one is stopped, what time it is at S3, and how it tells how far it is."""
+"""What the parts of a sweep share: how one is stopped, what time it is at S3, and how it shows how far it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-_TOLD_EVERY_SECONDS = 2.0
+_SHOWN_EVERY_SECONDS = 2.0
 
 
 class StoppedError(Exception):
@@ -37,18 +37,18 @@ class Progress:
 
 @dataclass
 class Steps:
-    """Told from any thread. why_stop: the reason to end, or None; asked often, so it answers at once.
+    """Counted from any thread. why_stop: the reason to end, or None; asked often, so it answers at once.
 
-    told: takes a Progress, at most one every two seconds.
+    show: takes a Progress, at most one every two seconds.
     """
 
     why_stop: Callable[[], str | None] = lambda: None
-    told: Callable[[Progress], None] = lambda _progress: None
+    show: Callable[[Progress], None] = lambda _progress: None
     clock: Callable[[], float] = time.monotonic
     _stage: str = ""
     _total: int | None = None
     _since: float = 0.0
-    _told_at: float = 0.0
+    _shown_at: float = 0.0
     _done: int = field(default=0)
 
     def check(self) -> None:
@@ -59,16 +59,16 @@ class Steps:
     def begin(self, stage: str, *, total: int | None = None) -> None:
         self.check()
         self._stage, self._total, self._done = stage, total, 0
-        self._since = self._told_at = self.clock()
+        self._since = self._shown_at = self.clock()
 
     def add(self, number: int) -> None:
         """Count more of the stage's things. Called under the caller's lock."""
         self._done += number
         now = self.clock()
-        if now - self._told_at >= _TOLD_EVERY_SECONDS:
-            self._told_at = now
+        if now - self._shown_at >= _SHOWN_EVERY_SECONDS:
+            self._shown_at = now
             rate = self._done / max(now - self._since, 1e-9)
-            self.told(Progress(stage=self._stage, done=self._done, total=self._total, per_second=rate))
+            self.show(Progress(stage=self._stage, done=self._done, total=self._total, per_second=rate))
 
 
 def s3_time(answer: Mapping[str, Any]) -> float:

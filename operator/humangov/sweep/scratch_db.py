@@ -1,7 +1,7 @@
 """Where a sweep keeps what it has seen: a SQLite file that is gone with the process, so memory stays bounded.
 
 Keys are compared as the bytes that S3 and DynamoDB hold. Nothing here is needed after the run: what the next one
-relies on is in the manifests.
+relies on is in the orphan lists.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from humangov.sweep.listing import Stored, Version
+from humangov.sweep.listing import Stored, StoredVersion
 
 APPROVED = -1
-"""The manifest that a person has approved, beside its number as an earlier one."""
+"""The orphan list that a person has approved, beside its number as an earlier one."""
 
 _CACHE_KIB = 16 * 1024
 _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
     versions TEXT NOT NULL);
 CREATE TABLE named (key BLOB NOT NULL);
-CREATE TABLE sighted (manifest INTEGER NOT NULL, key BLOB NOT NULL);
+CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE confirmed (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
@@ -96,23 +96,23 @@ class Scratch:
     def forget_names(self) -> None:
         self._db.execute("DROP TABLE named")
 
-    def sighted(self, manifest: int, seen: Iterable[Stored]) -> None:
+    def sighted(self, number: int, seen: Iterable[Stored]) -> None:
         """What an earlier sweep called an orphan, of those that are orphans now: the same object, the same versions.
 
-        manifest: 0, 1, 2… or APPROVED.
+        number: of that orphan list: 0, 1, 2… or APPROVED.
         """
         self._db.executemany(
             "INSERT INTO sighted SELECT ?, key FROM orphan "
             "WHERE key = ? AND etag = ? AND size = ? AND modified = ? AND versions = ?",
-            ((manifest, *_row(one)) for one in seen),
+            ((number, *_row(one)) for one in seen),
         )
 
-    def confirm(self, manifests: int, *, approved_only: bool) -> int:
-        """Keeps as confirmed the orphans that every one of so many manifests has; returns their number."""
+    def confirm(self, lists: int, *, approved_only: bool) -> int:
+        """Keeps as confirmed the orphans that every one of so many lists has; returns their number."""
         self._db.execute(
             "INSERT INTO confirmed SELECT key FROM sighted GROUP BY key "
-            "HAVING count(DISTINCT CASE WHEN manifest >= 0 THEN manifest END) = ? AND (? OR min(manifest) = ?)",
-            (manifests, not approved_only, APPROVED),
+            "HAVING count(DISTINCT CASE WHEN list >= 0 THEN list END) = ? AND (? OR min(list) = ?)",
+            (lists, not approved_only, APPROVED),
         )
         return self.confirmed_number()
 
@@ -148,5 +148,5 @@ def _row(one: Stored) -> tuple[bytes, str, int, int, str]:
 
 def _stored(row: Sequence[Any]) -> Stored:
     key, etag, size, modified, versions = row
-    several = tuple(Version(*one) for one in json.loads(versions)) if versions else ()
+    several = tuple(StoredVersion(*one) for one in json.loads(versions)) if versions else ()
     return Stored(key.decode(), etag, size, modified, several)

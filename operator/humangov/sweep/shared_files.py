@@ -9,14 +9,15 @@ from typing import Any
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.references import mentioned, object_key
+from humangov.cleanup.retry import retry
 from humangov.sweep.progress import FailedError
-from humangov.sweep.snapshot import Item, Table
+from humangov.sweep.snapshot import Item, TableDescription
 
 MOST = 100
 """More need not be named: one is enough to stop."""
 
 _RECORDS_OF_ONE = 20
-_ATTEMPTS = 5
+_PAUSES_SECONDS = (0.1, 0.2, 0.4, 0.8)
 
 
 def really_shared(
@@ -24,7 +25,7 @@ def really_shared(
     names: Names,
     suspected: Sequence[bytes],
     *,
-    table: Table,
+    table: TableDescription,
     scan: Callable[[Callable[[Sequence[Item]], None], Sequence[str]], int],
     pause: Callable[[float], None],
 ) -> tuple[str, ...]:
@@ -53,6 +54,10 @@ def really_shared(
     )
 
 
+class _UnprocessedError(Exception):
+    """DynamoDB answered without a part of what it was asked for."""
+
+
 def _keys(item: Item, names: Names) -> set[str]:
     found = mentioned(item, attributes=names.tenant.table.file_attributes)
     return {object_key(name, key_prefix=names.tenant.bucket.key_prefix) for name in found}
@@ -63,11 +68,22 @@ def _naming_now(
 ) -> int:
     """How many of the records name it, read in one consistent call."""
     table = names.tenant.table.name
-    for attempt in range(_ATTEMPTS):
+
+    def read() -> Sequence[Item]:
         answer = clients.patient_dynamodb.batch_get_item(
             RequestItems={table: {"Keys": list(records), "ConsistentRead": True}}
         )
-        if not answer.get("UnprocessedKeys"):
-            return sum(key in _keys(item, names) for item in answer["Responses"].get(table, ()))
-        pause(0.1 * 2**attempt)
-    raise FailedError("DynamoDB did not read two records that seem to name one file: too busy. Swept at the next run")
+        if answer.get("UnprocessedKeys"):
+            raise _UnprocessedError
+        items: Sequence[Item] = answer["Responses"].get(table, ())
+        return items
+
+    try:
+        items = retry(
+            read, passes=lambda error: isinstance(error, _UnprocessedError), pauses_seconds=_PAUSES_SECONDS, pause=pause
+        )
+    except _UnprocessedError:
+        raise FailedError(
+            "DynamoDB did not read two records that seem to name one file: too busy. Swept at the next run"
+        ) from None
+    return sum(key in _keys(item, names) for item in items)

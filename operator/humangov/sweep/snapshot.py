@@ -10,7 +10,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,7 +34,7 @@ Sink = Callable[[Sequence[Item]], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class TableDescription:
     """As DescribeTable tells it. records, item_bytes: about, hours old. read_units: a second, of the whole table."""
 
     table_id: str
@@ -47,14 +47,14 @@ class Table:
     key_attributes: tuple[str, ...]
 
 
-def describe(dynamodb: Any, names: Names) -> Table:
+def describe(dynamodb: Any, names: Names) -> TableDescription:
     """Raises FailedError if it is not the tenant's table, and what the SDK raises."""
     table = dynamodb.describe_table(TableName=names.tenant.table.name)["Table"]
     if table.get("TableArn") != names.table_arn:
         raise FailedError(f"the table that answers is {table.get('TableArn')}, not {names.table_arn}")
     records, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))
     restore = table.get("RestoreSummary") or {}
-    return Table(
+    return TableDescription(
         table_id=str(table.get("TableId", "")),
         status=str(table.get("TableStatus", "")),
         records=records,
@@ -97,7 +97,7 @@ class Pace:
 def scan(
     dynamodb: Any,
     *,
-    table: Table,
+    table: TableDescription,
     name: str,
     attributes: Iterable[str],
     sink: Sink,
@@ -111,59 +111,91 @@ def scan(
     """
     units = max(1.0, table.read_units * SHARE)
     segments = 1 if table.records < _FEW_RECORDS else _SEGMENTS
+    request = _request(name, attributes, limit=_page(units, table, segments))
+    pace = Pace(units, clock=clock, pause=pause)
+    taking = _Taking(sink, steps)
+
+    def read(place: Mapping[str, int]) -> int:
+        return _read_segment(dynamodb, {**request, **place}, taking=taking, pace=pace)
+
+    if segments == 1:
+        return read({})
+    with ThreadPoolExecutor(segments, thread_name_prefix="scan") as pool:
+        places = [{"TotalSegments": segments, "Segment": number} for number in range(segments)]
+        return _sum([pool.submit(read, place) for place in places])
+
+
+class _OtherFailedError(Exception):
+    """Another segment failed, so this one was given up."""
+
+
+class _Taking:
+    """Hands pages to the sink, one thread at a time, until a segment has failed."""
+
+    def __init__(self, sink: Sink, steps: Steps) -> None:
+        self._sink, self._steps = sink, steps
+        self._lock, self._failed = threading.Lock(), threading.Event()
+
+    def take(self, items: Sequence[Item]) -> None:
+        """Raises StoppedError, _OtherFailedError."""
+        with self._lock:
+            self._steps.check()
+            if self._failed.is_set():
+                raise _OtherFailedError
+            self._sink(items)
+            self._steps.add(len(items))
+
+    def give_up(self) -> None:
+        self._failed.set()
+
+
+def _read_segment(dynamodb: Any, request: dict[str, Any], *, taking: _Taking, pace: Pace) -> int:
+    """Returns the number of its records."""
+    number = 0
+    try:
+        while True:
+            answer = dynamodb.scan(**request)
+            items = _items(answer)
+            taking.take(items)
+            number += len(items)
+            if not answer.get("LastEvaluatedKey"):
+                return number
+            request = {**request, "ExclusiveStartKey": answer["LastEvaluatedKey"]}
+            pace.used(float((answer.get("ConsumedCapacity") or {}).get("CapacityUnits", 0.0)))
+    except BaseException:
+        taking.give_up()
+        raise
+
+
+def _items(answer: Mapping[str, Any]) -> Sequence[Item]:
+    """Raises FailedError."""
+    items = answer.get("Items")
+    if not isinstance(items, list) or len(items) != answer.get("Count", len(items)):
+        raise FailedError("DynamoDB's page of the scan does not hold the records that it counts")
+    return items
+
+
+def _sum(segments: Sequence[Future[int]]) -> int:
+    """Raises the error of the segment that failed first, not of one that was given up for it."""
+    errors = [error for one in segments if (error := one.exception()) is not None]
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, _OtherFailedError))
+    return sum(one.result() for one in segments)
+
+
+def _request(name: str, attributes: Iterable[str], *, limit: int | None) -> dict[str, Any]:
     projected = {f"#a{index}": attribute for index, attribute in enumerate(dict.fromkeys(attributes))}
-    request: dict[str, Any] = {
+    return {
         "TableName": name,
         "ConsistentRead": True,
         "ReturnConsumedCapacity": "TOTAL",
         "ProjectionExpression": ", ".join(projected),
         "ExpressionAttributeNames": projected,
+        **({"Limit": limit} if limit else {}),
     }
-    if limit := _page(units, table, segments):
-        request["Limit"] = limit
-    if segments > 1:
-        request["TotalSegments"] = segments
-    pace = Pace(units, clock=clock, pause=pause)
-    lock, failed = threading.Lock(), threading.Event()
-
-    def read(segment: int) -> int:
-        try:
-            return _segment(request | ({"Segment": segment} if segments > 1 else {}))
-        except BaseException:
-            failed.set()
-            raise
-
-    def _segment(asked: dict[str, Any]) -> int:
-        number = 0
-        while True:
-            answer = dynamodb.scan(**asked)
-            items = answer.get("Items")
-            if not isinstance(items, list) or len(items) != answer.get("Count", len(items)):
-                raise FailedError("DynamoDB's page of the scan does not hold the records that it counts")
-            with lock:
-                steps.check()
-                if failed.is_set():
-                    raise FailedError("another part of the scan failed")
-                sink(items)
-                steps.add(len(items))
-            number += len(items)
-            if not answer.get("LastEvaluatedKey"):
-                return number
-            asked = {**asked, "ExclusiveStartKey": answer["LastEvaluatedKey"]}
-            pace.used(float((answer.get("ConsumedCapacity") or {}).get("CapacityUnits", 0.0)))
-
-    if segments == 1:
-        return read(0)
-    with ThreadPoolExecutor(segments, thread_name_prefix="scan") as pool:
-        futures = [pool.submit(read, segment) for segment in range(segments)]
-        errors = [error for one in futures if (error := one.exception()) is not None]
-        first = [error for error in errors if str(error) != "another part of the scan failed"]
-        if errors:
-            raise (first or errors)[0]
-        return sum(one.result() for one in futures)
 
 
-def _page(units: float, table: Table, segments: int) -> int | None:
+def _page(units: float, table: TableDescription, segments: int) -> int | None:
     """How many records a page may have, where a whole megabyte would take more than a second's share."""
     if units * _BYTES_PER_UNIT >= segments * 1_048_576:
         return None

@@ -1,0 +1,60 @@
+"""The lines of the log that are no proof: a batch's summary, a record that was let through, an error of ours. Pure."""
+
+from __future__ import annotations
+
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from .calls import Line
+from .embedded_metrics import metrics
+from .environment import FunctionSettings
+from .outcomes import BatchResult
+from .receipt_lines import spell
+
+
+def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
+    """files: outcome → number. max_latency_ms: from the removal, known to the second, to the erasure."""
+    kinds: Counter[str] = Counter()
+    for outcome, number in result.outcomes.items():
+        kinds[outcome.kind] += number
+    counts = {kind: kinds[kind] for kind in ("erased", "kept", "retained")}
+    counts |= {"malformed": result.malformed, "failed": result.failed}
+    return {
+        "level": "INFO",
+        "message": "batch",
+        "tenant": settings.tenant,
+        "records": result.records,
+        "files": {spell(outcome): number for outcome, number in result.outcomes.items()},
+        "unhandled": result.unhandled,
+        "max_latency_ms": max(result.latencies_ms, default=None),
+        "duration_ms": round((result.ended - result.started) * 1000),
+        **metrics(counts, latencies_ms=result.latencies_ms, at=result.ended),
+    }
+
+
+def malformed_line(reason: str, number: str, event_id: Any, *, settings: FunctionSettings, **more: Any) -> Line:
+    return {
+        "level": "WARN",
+        "message": "malformed record let through",
+        "tenant": settings.tenant,
+        "reason": reason,
+        "event_id": event_id,
+        "sequence_number": number,
+        **more,
+    }
+
+
+def bug_line(error: Exception, numbers: Sequence[str], *, settings: FunctionSettings) -> Line:
+    """An error of ours. Only its kind and place: its text could quote a record. numbers: the records' in doubt."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return {
+        "level": "ERROR",
+        "message": "unexpected error, the records will be retried",
+        "tenant": settings.tenant,
+        "error": type(error).__name__,
+        "place": [f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno}" for frame in frames],
+        "sequence_numbers": list(numbers)[:10],
+        "records": len(numbers),
+    }

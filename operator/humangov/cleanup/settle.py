@@ -1,0 +1,160 @@
+"""Freed files, settled: each is checked against the bucket and the live table, and erased if nothing speaks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from . import guard, receipt_lines
+from .calls import Calls
+from .environment import FunctionSettings
+from .erase import Deletion, erase, erase_versions
+from .log_lines import bug_line
+from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, FileOutcome, FileResult, failed
+from .records import FreedFile, RecordChange, RecordKey
+from .references import is_reserved
+from .versions import Versions, keeps_versions, list_versions
+
+LISTINGS_AT_ONCE = 16
+
+Results = dict[str, FileResult]
+Namers = Mapping[str, Mapping[str, RecordKey]]
+"""A file's key → every record that freed it or was given it: record id → primary key."""
+
+
+def settle(
+    files: Sequence[FreedFile], *, changes: Iterable[RecordChange], settings: FunctionSettings, calls: Calls
+) -> Results:
+    """Each file's result; where the bucket turns out to keep versions, at a second attempt.
+
+    files: as many as one DeleteObjects takes. changes: the whole batch's, as any may tell who names a file.
+    """
+    kept = {file.key: FileResult(why) for file in files if (why := _kept_unseen(file.key, settings))}
+    left = _without(files, kept)
+    if not left:
+        return kept
+    namers = _namers(changes, {file.key for file in left})
+    attempt = partial(_attempt, namers=namers, settings=settings, calls=calls)
+    first = attempt(left, by_version=calls.keeps_versions(), announced=())
+    results = kept | first.results
+    if not first.marked:
+        return results
+    marked = [file for file in left if file.key in first.marked]
+    second = attempt(marked, by_version=True, announced=first.marked)
+    return results | {key: _unless_hidden(result, first.marked[key]) for key, result in second.results.items()}
+
+
+def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
+    """Why it stays, whatever table and bucket hold."""
+    if is_reserved(key, key_prefix=settings.key_prefix):
+        return KEPT_RESERVED
+    return LEFT_TO_SWEEP if settings.shared else None
+
+
+def _namers(changes: Iterable[RecordChange], keys: set[str]) -> Namers:
+    namers: dict[str, dict[str, RecordKey]] = {key: {} for key in keys}
+    for change in changes:
+        # It was given a file that another freed: moved to a new id.
+        for key in keys.intersection(change.frees) | (keys & change.names):
+            namers[key][change.record_id] = change.record_key
+    return namers
+
+
+def _unless_hidden(result: FileResult, error: str) -> FileResult:
+    """error: why the marker of the first attempt is still there. It hides what is kept."""
+    hidden = error and result.outcome.kind == "kept"
+    return FileResult(failed(error)) if hidden else result
+
+
+def _attempt(
+    files: Sequence[FreedFile],
+    *,
+    by_version: bool,
+    announced: Collection[str],
+    namers: Namers,
+    settings: FunctionSettings,
+    calls: Calls,
+) -> Deletion:
+    """Checks and erases these files; an error of ours fails all of them. announced: keys whose intents are written."""
+    try:
+        return _check_and_erase(
+            files, by_version=by_version, announced=announced, namers=namers, settings=settings, calls=calls
+        )
+    except Exception as error:
+        numbers = [change.sequence_number for file in files for change in file.freed_by]
+        calls.write([bug_line(error, numbers, settings=settings)])
+        return Deletion({file.key: FileResult(failed(type(error).__name__)) for file in files}, {})
+
+
+def _check_and_erase(
+    files: Sequence[FreedFile],
+    *,
+    by_version: bool,
+    announced: Collection[str],
+    namers: Namers,
+    settings: FunctionSettings,
+    calls: Calls,
+) -> Deletion:
+    """Versions are listed before the live read, and only those go: what is written later is out of reach.
+
+    The live read comes last: what it cannot see is a record written in the milliseconds before the erasure.
+    """
+    kept, seen = _by_age(files, by_version=by_version, settings=settings, calls=calls)
+    undecided = _without(files, kept)
+    kept |= _by_live_read(undecided, namers=namers, settings=settings, calls=calls)
+    to_erase = _without(undecided, kept)
+    calls.write(
+        receipt_lines.intent_line(change, file.key, settings=settings)
+        for file in to_erase if file.key not in announced for change in file.freed_by
+    )  # fmt: skip
+    versions = {file.key: seen[file.key] for file in to_erase if file.key in seen}
+    by_versions = erase_versions(calls, bucket=settings.bucket, seen=versions) if versions else {}
+    whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in to_erase if file.key not in seen])
+    return Deletion(kept | by_versions | whole.results, whole.marked)
+
+
+def _by_age(
+    files: Sequence[FreedFile], *, by_version: bool, settings: FunctionSettings, calls: Calls
+) -> tuple[Results, dict[str, Versions]]:
+    """What a listing alone decides; and of the others the versions, where the file is to go by version.
+
+    Listed are the files of late events, and all if they go by version.
+    """
+    now = calls.now()
+    late = {file.key: guard.is_late(file.removed_at, now=now) for file in files}
+    asked = [file for file in files if by_version or late[file.key]]
+    kept: Results = {}
+    seen: dict[str, Versions] = {}
+    with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
+        listings = pool.map(partial(_list, calls, settings.bucket), asked) if asked else ()
+        for file, listed in zip(asked, listings, strict=True):
+            if isinstance(listed, FileOutcome):
+                kept[file.key] = FileResult(listed)
+            elif why := guard.age_verdict(listed, removed_at=file.removed_at, late=late[file.key]):
+                kept[file.key] = FileResult(why)
+            elif by_version or keeps_versions(listed):
+                seen[file.key] = listed
+    return kept, seen
+
+
+def _list(calls: Calls, bucket: str, file: FreedFile) -> Versions | FileOutcome:
+    """What S3 holds of the file, or the outcome if that cannot be known."""
+    try:
+        return list_versions(calls, bucket=bucket, key=file.key)
+    except Exception as error:
+        return failed(calls.failed("ListObjectVersions", error))
+
+
+def _by_live_read(
+    files: Sequence[FreedFile], *, namers: Namers, settings: FunctionSettings, calls: Calls
+) -> Results:  # fmt: skip
+    """The files that a live record names, and those of which that is not known."""
+    record_keys = [key for file in files for key in namers[file.key].values()]
+    sight = guard.look(calls, settings=settings, record_keys=record_keys)
+    verdicts = {file.key: guard.verdict(file, record_ids=namers[file.key], sight=sight) for file in files}
+    return {key: FileResult(why) for key, why in verdicts.items() if why}
+
+
+def _without(files: Iterable[FreedFile], results: Results) -> list[FreedFile]:
+    return [file for file in files if file.key not in results]

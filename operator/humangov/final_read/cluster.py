@@ -1,0 +1,57 @@
+"""The final read of a HumanGovState that is being deleted, and what its status says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from humangov.api.times import timestamp
+from humangov.aws.data_plane import connect_as_sweep, names_as_swept
+from humangov.final_read.final_read import FinalRead, read_stream
+from humangov.kube.blocking import TenantInCluster
+from humangov.redrive.redrive import RefusedError
+
+FIELD_MANAGER = "humangov-sweep-end"
+
+
+def read_stream_in_cluster(
+    cluster: TenantInCluster,
+    *,
+    since: datetime,
+    default_region: str | None,
+    cluster_name: str | None,
+    report_status: bool,
+    stop: Callable[[], bool],
+) -> FinalRead:
+    """The stream of a tenant of the cluster, read a last time; its status tells of it if `report_status`.
+
+    Raises RefusedError, TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, and as `read_stream` does.
+    """
+    resource = cluster.read()
+    names = names_as_swept(
+        resource, default_region=default_region, cluster_name=cluster_name, cluster_uid=cluster.cluster_uid
+    )  # fmt: skip
+    if not names.tenant.trigger.enabled:
+        raise RefusedError(f"{names.tenant.key}: spec.trigger.enabled is false, so nothing is erased")
+    found = read_stream(connect_as_sweep(names), names, since=since, stop=stop)
+    if report_status:
+        fields = status_fields(found, now=datetime.now(UTC))
+        cluster.apply_status(resource, {"finalRead": fields}, manager=FIELD_MANAGER)
+    return found
+
+
+def status_fields(found: FinalRead, *, now: datetime) -> dict[str, Any]:
+    """status.finalRead. now: in UTC."""
+    unread = f"; {found.unread:,} of its shards were not read to their end" if found.unread else ""
+    failed = f"; {found.failed:,} of them failed" if found.failed else ""
+    return {
+        "at": timestamp(now),
+        "records": found.records,
+        "erased": found.erased,
+        "failed": found.failed,
+        "notRead": -1 if found.unread else 0,
+        "complete": found.complete,
+        "message": f"{found.records:,} late records of the stream were looked at, {found.erased:,} files erased"
+        f"{failed}{unread}",
+    }

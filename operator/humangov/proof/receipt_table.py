@@ -1,0 +1,84 @@
+"""Receipts for people, as a table, and for spreadsheets and scripts. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+from humangov.cleanup.receipt_lines import parse
+from humangov.proof.receipts import Receipt
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def csv_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
+    """RFC 4180 with a header. A cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    yield _csv_line([one.name for one in fields(Receipt)])
+    for receipt in receipts:
+        row = asdict(receipt) | {"record_key": json.dumps(receipt.record_key, ensure_ascii=False)}
+        yield _csv_line(["" if value is None else _harmless(str(value)) for value in row.values()])
+
+
+def json_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
+    for receipt in receipts:
+        yield json.dumps(asdict(receipt), ensure_ascii=False)
+
+
+def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
+    """For people, with a total by outcome at the end."""
+    header = ("DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD")
+    rows, totals = [header], Counter[str]()
+    for one in receipts:
+        totals[_counted_as(one.outcome)] += 1
+        versions = "-" if one.versions_erased is None else str(one.versions_erased)
+        rows.append(
+            (
+                _short(one.deleted_at),
+                _short(one.erased_at),
+                one.outcome,
+                versions,
+                _shown(one.key),
+                _named(one.record_key),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    counted = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
+    yield ""
+    yield f"{sum(totals.values()):,} receipts: {counted}"
+
+
+def _csv_line(cells: Iterable[str]) -> str:
+    written = io.StringIO()
+    csv.writer(written).writerow(cells)
+    return written.getvalue().removesuffix("\r\n")
+
+
+def _counted_as(text: str) -> str:
+    """Without the date until which a file is retained."""
+    outcome = parse(text)
+    return outcome.kind if outcome is not None and outcome.until is not None else text
+
+
+def _harmless(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+
+
+def _short(moment: str | None) -> str:
+    return moment[:19].replace("T", " ") if moment else "-"
+
+
+def _shown(text: str) -> str:
+    """A key may hold anything, control characters for terminals too."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _named(record_key: Mapping[str, Any]) -> str:
+    parts = (f"{name}={next(iter(value.values()), '')}" for name, value in record_key.items())
+    return _shown(" ".join(parts))

@@ -1,0 +1,45 @@
+"""The function's own code over an event, in this process: same guards, same receipts, in the same log group."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from humangov.api.names import Names
+from humangov.aws import function
+from humangov.aws.data_plane import AwsClients
+from humangov.aws.receipt_log import ReceiptLog
+from humangov.cleanup import batch
+from humangov.cleanup.calls import Calls
+from humangov.cleanup.environment import read_settings
+from humangov.cleanup.log_lines import batch_line
+from humangov.cleanup.outcomes import BatchResult
+
+
+def handle_here(
+    records: Sequence[Any],
+    *,
+    clients: AwsClients,
+    names: Names,
+    receipts: ReceiptLog,
+    stop: Callable[[], bool],
+    now: Callable[[], float],
+    pause: Callable[[float], None],
+) -> BatchResult:
+    """What the function would do with an event of these stream records, done here.
+
+    stop: asked before each attempt of a call; after it, nothing is begun. Raises NoReceiptError.
+    """
+    settings = read_settings(function.environment(names))
+    calls = Calls(
+        dynamodb=clients.dynamodb,
+        s3=clients.s3,
+        out_of_time=stop,
+        pause=pause,
+        now=now,
+        write=receipts.write,
+        keeps_versions=lambda: True,  # every file is erased by exactly the versions that were listed
+    )
+    result = batch.run({"Records": list(records)}, settings=settings, calls=calls)
+    receipts.write([batch_line(result, settings=settings)])
+    return result

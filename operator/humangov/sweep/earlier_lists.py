@@ -1,0 +1,67 @@
+"""The orphan lists of earlier sweeps: which of today's orphans they have, and what they saw of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients
+from humangov.sweep import orphan_list
+from humangov.sweep.orphan_list import OrphanList
+from humangov.sweep.progress import Steps
+from humangov.sweep.scratch_db import APPROVED, Scratch
+
+
+@dataclass(frozen=True, kw_only=True)
+class EarlierLists:
+    """The youngest first. What they have of today's orphans is in the scratch file.
+
+    approved  a person has let one of them go
+    compared  how many lists an orphan must be in to be confirmed; 0: none is old enough
+    """
+
+    lists: Sequence[OrphanList]
+    approved: bool
+    compared: int
+
+    @property
+    def last_table_id(self) -> str | None:
+        return self.lists[0].head.table_id if self.lists else None
+
+    def most_records(self, table_id: str) -> int:
+        """That a sweep of this table saw."""
+        return max((one.head.records for one in self.lists if one.head.table_id == table_id), default=0)
+
+
+def compare(
+    clients: AwsClients,
+    names: Names,
+    scratch: Scratch,
+    *,
+    steps: Steps,
+    approved_sha256: str | None,
+    table_id: str,
+    began: float,
+) -> EarlierLists:
+    """An orphan is confirmed by the youngest sweep that is old enough, and by every one since.
+
+    began: when this sweep did, by S3's clock. Raises StoppedError, and as `orphan_list.earlier` does.
+    """
+    lists: list[OrphanList] = []
+    approved, old_enough, compared = False, False, 0
+    for one, path in orphan_list.earlier(clients.patient_s3, names, now=began, folder=scratch.folder):
+        steps.check()
+        lists.append(one)
+        of_this_table = one.head.table_id == table_id
+        is_approved = of_this_table and one.sha256 == approved_sha256
+        if is_approved:
+            approved = True
+            scratch.sighted(APPROVED, orphan_list.read(path))
+        # What a person has looked at counts, however doubtful the scan was.
+        if of_this_table and (one.head.sighting or is_approved) and not old_enough:
+            scratch.sighted(compared, orphan_list.read(path))
+            compared += 1
+            old_enough = began - one.head.at >= names.tenant.sweep.confirm_after_seconds
+        path.unlink()
+    return EarlierLists(lists=lists, approved=approved, compared=compared if old_enough else 0)

@@ -1,0 +1,63 @@
+"""What is named: every object key that a record of the table mentions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients
+from humangov.cleanup.references import MAXIMUM_KEY_BYTES, mentioned, object_key
+from humangov.sweep.progress import FailedError, Steps
+from humangov.sweep.snapshot import Item, Sink, TableDescription, describe, scan
+
+
+def read_table(
+    clients: AwsClients,
+    names: Names,
+    sink: Sink,
+    more: Sequence[str] = (),
+    *,
+    table: TableDescription,
+    steps: Steps,
+    pause: Callable[[float], None],
+) -> int:
+    """Hands every record's attributes that name files to `sink`, a page at a time; returns the records' number.
+
+    more: attributes beside those. Raises as `scan` does.
+    """
+    return scan(
+        clients.patient_dynamodb, table=table, name=names.tenant.table.name,
+        attributes=[*names.tenant.table.file_attributes, *more], sink=sink, steps=steps, pause=pause,
+    )  # fmt: skip
+
+
+def named_keys(items: Sequence[Item], names: Names) -> list[bytes]:
+    """What these records name: each key once a record."""
+    return [key for item in items for key in keys_of(item, names)]
+
+
+def keys_of(item: Item, names: Names) -> Iterator[bytes]:
+    """Every object key that a record mentions, once; generous, as what is named is kept."""
+    prefix = names.tenant.bucket.key_prefix
+    for name in mentioned(item, attributes=names.tenant.table.file_attributes):
+        with suppress(UnicodeEncodeError):  # no key of S3's
+            key = object_key(name, key_prefix=prefix).encode()
+            if len(key) <= MAXIMUM_KEY_BYTES:
+                yield key
+
+
+def ready_table(clients: AwsClients, names: Names) -> TableDescription:
+    """Raises FailedError if it can't be read now, or is not the tenant's; and what the SDK raises."""
+    table = describe(clients.patient_dynamodb, names)
+    if table.status != "ACTIVE" or table.restoring:
+        state = "being restored" if table.restoring else table.status
+        raise FailedError(f"the table is {state}, not ACTIVE: swept again at the next run")
+    return table
+
+
+def require_same_table(clients: AwsClients, names: Names, *, table: TableDescription) -> None:
+    """Raises FailedError if the table that was read is no more, and as `ready_table` does."""
+    after = describe(clients.patient_dynamodb, names)
+    if table.table_id != after.table_id or after.status != "ACTIVE":
+        raise FailedError("the table was removed or made anew while it was read; nothing is concluded from that")

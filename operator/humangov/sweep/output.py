@@ -1,0 +1,122 @@
+"""A sweep's result for a person or a script. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from humangov.api.names import Names
+from humangov.cleanup.outcomes import FileOutcome
+from humangov.cleanup.receipt_lines import spell
+from humangov.sweep.result import DELETE, SweepResult
+from humangov.sweep.status import place_of_list, status_fields
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+_SHOWN_SHARED = 10
+
+
+def lines(result: SweepResult, names: Names, *, word: str, trouble: str | None) -> list[str]:
+    """The table for people, the ten largest, and where the orphan list is."""
+    tenant = names.tenant
+    prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
+    head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
+    if trouble is not None:
+        return [head, trouble]
+    return [head, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
+
+
+def as_json(
+    result: SweepResult, names: Names, *, word: str, trouble: str | None, now: datetime
+) -> dict[str, Any]:  # fmt: skip
+    """status.sweep's fields, and more. now: in UTC."""
+    return {
+        "tenant": names.owner,
+        "bucket": names.tenant.bucket.name,
+        "dryRun": result.dry_run,
+        **status_fields(result, names, word=word, trouble=trouble, now=now, before={}),
+        "brakes": [{"name": check.name, "message": check.message} for check in result.failed_checks],
+        "approved": result.approved,
+        "outcomes": {spell(outcome): number for outcome, number in result.erased.outcomes.items()},
+        "unfinished": result.erased.unfinished,
+        "shared": list(result.shared),
+        "largest": [{"key": one.key, "bytes": one.size, "modified": one.modified} for one in result.largest],
+        "logStream": result.log_stream,
+    }
+
+
+def size(number: float) -> str:
+    """Bytes for people: 1.5 MiB."""
+    for unit in _UNITS[:-1]:
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} {_UNITS[-1]}"
+
+
+def _deletes(result: SweepResult) -> bool:
+    return result.mode == DELETE and not result.dry_run
+
+
+def _table(result: SweepResult, names: Names) -> list[str]:
+    options, erased = names.tenant.sweep, result.erased
+    rows = [
+        ("listed", result.listed, f"files of {', '.join(options.include)}"),
+        ("too young", result.too_young, f"younger than {timedelta(seconds=options.minimum_age_seconds)}"),
+        ("live", result.live, f"named by one of {result.records:,} records"),
+        ("orphans", result.orphans, f"named by none, {size(result.orphan_bytes)}"),
+        ("confirmed", result.confirmed, "seen so by an earlier sweep, long enough ago"),
+    ]
+    if _deletes(result):
+        rows += [
+            ("erased", erased.count("erased"), size(erased.erased_bytes)),
+            ("retained", erased.count("retained"), "S3 keeps them: Object Lock or MFA delete"),
+            ("kept", erased.count("kept") + result.spared, "named or changed meanwhile"),
+            ("failed", erased.count("failed"), _reasons(erased.outcomes)),
+        ]
+    width = max(len(name) for name, _, _ in rows)
+    return [f"  {name.ljust(width)}  {number:>11,}  {note}".rstrip() for name, number, note in rows]
+
+
+def _reasons(outcomes: Mapping[FileOutcome, int]) -> str:
+    return ", ".join(f"{one.detail}: {number:,}" for one, number in outcomes.items() if one.is_failure)
+
+
+def _details(result: SweepResult) -> list[str]:
+    shown = []
+    if result.redriven is not None and result.redriven.found:
+        shown.append(f"redriven first: {result.redriven.removed:,} of {result.redriven.ours:,} failed invocations")
+    if result.largest:
+        shown.append("the largest orphans:")
+    shown += [
+        f"  {size(one.size):>10}  {datetime.fromtimestamp(one.modified, UTC):%Y-%m-%d}  {one.key}"
+        for one in result.largest
+    ]
+    return shown + [f"named by more than one record: {key}" for key in result.shared[:_SHOWN_SHARED]]
+
+
+def _remarks(result: SweepResult) -> list[str]:
+    would = "nothing was erased" if _deletes(result) else "in mode Delete it would refuse"
+    shown = [f"{would}: {check.message}" for check in result.failed_checks]
+    if result.approved:
+        shown.append("a person has let this list go: it was erased in spite of a brake, and nothing beside it")
+    if result.erased.unfinished:
+        shown.append(f"unfinished: {result.erased.unfinished}")
+    if not result.erased.conditional:
+        shown.append("this S3 ignores the condition of a delete: each file was looked at just before instead")
+    if result.mode == DELETE and result.orphans and not result.confirmed:
+        shown.append(
+            "an orphan is erased once two sweeps have seen it, spec.sweep.confirmAfter apart: sweep again then"
+        )
+    return shown
+
+
+def _places(result: SweepResult, names: Names) -> list[str]:
+    shown = []
+    if result.log_stream:
+        shown.append(f"receipts: log group {names.tenant.log_group_name}, stream {result.log_stream}")
+    if result.orphan_list:
+        shown.append(f"manifest: {place_of_list(result, names)} (sha256 {result.orphan_list.sha256})")
+    if result.dry_run:
+        shown.append("nothing was written: this was a dry run")
+    return shown

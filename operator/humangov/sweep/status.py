@@ -1,0 +1,101 @@
+"""A sweep's result as the HumanGovState's status has it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from humangov.api.names import Names
+from humangov.api.spec import APPROVE_ANNOTATION, Sweep
+from humangov.api.times import timestamp
+from humangov.sweep.result import DELETE, ERASED, REFUSED, REPORTED, RUNNING, SweepResult
+from humangov.sweep.safety_checks import SafetyCheck
+
+
+def status_fields(
+    result: SweepResult, names: Names, *, word: str, trouble: str | None, now: datetime, before: Mapping[str, Any]
+) -> dict[str, Any]:
+    """status.sweep. trouble: why it failed or was stopped. now: in UTC. before: what stands there.
+
+    Numbers that stand there stay until there are new ones.
+    """
+    fields: dict[str, Any] = {
+        **before,
+        "run": result.run,
+        "startedAt": timestamp(result.started),
+        "mode": result.mode,
+        "result": word,
+        "message": "under way" if word == RUNNING else message(result, names, trouble=trouble),
+        "nextRun": next_run(names.tenant.sweep, now=now),
+    }
+    if word != RUNNING:
+        fields["finishedAt"] = timestamp(now)
+    if word in (REPORTED, ERASED, REFUSED) or result.orphan_list:
+        fields |= _numbers(result)
+    if result.orphan_list:
+        fields |= {"manifest": place_of_list(result, names), "manifestSHA256": result.orphan_list.sha256}
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def message(result: SweepResult, names: Names, *, trouble: str | None) -> str:
+    """A sentence or two for `kubectl describe`."""
+    if trouble is not None:
+        return trouble
+    parts = [f"{result.orphans:,} of {result.listed:,} files are named by no record"]
+    if result.mode == DELETE:
+        parts.append(f"{result.confirmed:,} of them were seen so by an earlier sweep too")
+        parts.append(f"{result.erased.count('erased'):,} were erased")
+    for check in result.failed_checks:
+        parts += _of_check(check, result, names)
+    if result.erased.unfinished:
+        parts.append(f"unfinished: {result.erased.unfinished}")
+    return "; ".join(parts)
+
+
+def place_of_list(result: SweepResult, names: Names) -> str | None:
+    """Where the orphan list is."""
+    return f"s3://{names.tenant.bucket.name}/{result.orphan_list.key}" if result.orphan_list else None
+
+
+def next_run(options: Sweep, *, now: datetime) -> str | None:
+    """When the CronJob starts the next one; None if it does not, or that can't be told."""
+    if options.suspend:
+        return None
+    try:
+        following = next(CronSim(options.schedule, now.astimezone(ZoneInfo(options.time_zone))))
+    except (CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError):
+        return None
+    return timestamp(following.astimezone(UTC))
+
+
+def _of_check(check: SafetyCheck, result: SweepResult, names: Names) -> list[str]:
+    prevented = "nothing was erased" if result.mode == DELETE else "in mode Delete nothing would be"
+    parts = [f"{prevented}: {check.message}"]
+    if check.approval and result.orphan_list:
+        parts.append(
+            f"to let this list go: kubectl annotate humangovstate --namespace {names.tenant.namespace} "
+            f"{names.tenant.name} {APPROVE_ANNOTATION}={result.orphan_list.sha256} --overwrite"
+        )
+    return parts
+
+
+def _numbers(result: SweepResult) -> dict[str, int]:
+    erased = result.erased
+    return {
+        "records": result.records,
+        "listed": result.listed,
+        "tooYoung": result.too_young,
+        "live": result.live,
+        "orphans": result.left,
+        "orphanBytes": result.orphan_bytes - erased.erased_bytes,
+        "confirmed": result.confirmed,
+        "erased": erased.count("erased"),
+        "retained": erased.count("retained"),
+        "kept": erased.count("kept") + result.spared,
+        "failed": erased.count("failed"),
+        "filesShared": len(result.shared),
+    }

@@ -1,0 +1,63 @@
+"""What is stored: of the bucket's keys, those that may be orphans by their name and age."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import translate
+
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients
+from humangov.cleanup.references import reserved_prefixes
+from humangov.sweep import bucket_claim
+from humangov.sweep.listing import Stored, list_bucket
+from humangov.sweep.progress import Steps
+from humangov.sweep.scratch_db import Scratch
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFiles:
+    """listed: of spec.sweep.include; too_young: of those. strangers: other tenants' claims on these files."""
+
+    listed: int
+    too_young: int
+    strangers: Sequence[str]
+
+
+def list_stored(
+    clients: AwsClients, names: Names, scratch: Scratch, *, began: float, versioned: bool, steps: Steps
+) -> StoredFiles:
+    """Lists the bucket; what may be an orphan goes into `scratch`.
+
+    began: by S3's clock, before the listing; seconds since the epoch. Raises as `list_bucket` does.
+    """
+    bucket, options = names.tenant.bucket, names.tenant.sweep
+    oldest_young = began - options.minimum_age_seconds
+    included = re.compile("|".join(translate(pattern) for pattern in options.include))
+    length, ours, reserved = len(bucket.key_prefix), bucket_claim.key_of(names), reserved_prefixes(bucket.key_prefix)
+    listed = too_young = 0
+    strangers: list[str] = []
+
+    def sink(page: Sequence[Stored]) -> None:
+        nonlocal listed, too_young
+        old = []
+        for one in page:
+            if one.key.startswith(reserved):
+                continue
+            if one.key.endswith(bucket_claim.PLACE) and one.key != ours:
+                strangers.append(one.key)
+            elif included.match(one.key, length):
+                listed += 1
+                if one.modified > oldest_young:
+                    too_young += 1
+                else:
+                    old.append(one)
+        scratch.store(old)
+
+    steps.begin("listing")
+    list_bucket(
+        clients.patient_s3, bucket=bucket.name, owner=names.identity.account_id, prefix=bucket.key_prefix,
+        versioned=versioned, sink=sink, steps=steps,
+    )  # fmt: skip
+    return StoredFiles(listed=listed, too_young=too_young, strangers=strangers)

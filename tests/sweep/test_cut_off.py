@@ -1,0 +1,102 @@
+"""A sweep that ends before its end: what it knew by then is told, and of a scan it is told what failed first."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+from humangov.sweep import status
+from humangov.sweep.progress import FailedError, StoppedError
+
+from testing import samples
+from testing.sweep.tenant_data import DAY, TenantData
+from testing.sweep.world import SweepWorld
+
+BEFORE = {"orphans": 7, "listed": 9}
+
+
+def world_with_an_orphan() -> SweepWorld:
+    world = SweepWorld(
+        names=samples.names(bucket={"name": "files"}, sweep={"mode": "Delete", "maximumOrphanPercent": 60})
+    )
+    for number in range(9):
+        world.upload(f"{number}.pdf", age=3 * DAY)
+        world.hire(str(number), f"{number}.pdf")
+    world.upload("orphan.pdf", age=3 * DAY)
+    return world
+
+
+def status_of(world: SweepWorld) -> dict[str, Any]:
+    assert world.reached is not None
+    now = datetime.fromtimestamp(world.now, UTC)
+    return status.status_fields(
+        world.reached, world.names, word="Failed", trouble="it failed", now=now, before=BEFORE
+    )  # fmt: skip
+
+
+def test_cut_off_once_its_list_is_kept_a_sweep_tells_what_it_has_found_and_where_the_list_is() -> None:
+    world = world_with_an_orphan()
+    world.sweep()
+    scans = {"number": 0}
+
+    def fault(operation: str) -> str | None:
+        scans["number"] += operation == "Scan"
+        return "InternalServerError" if operation == "Scan" and scans["number"] > 4 else None
+
+    world.faults = fault
+    with pytest.raises(ClientError, match="InternalServerError"):
+        world.sweep(after=DAY)
+    fields = status_of(world)
+    assert (fields["listed"], fields["records"], fields["orphans"], fields["confirmed"]) == (10, 9, 1, 1)
+    assert fields["manifest"] == f"s3://files/{world.manifests()[-1]}"
+    assert (fields["erased"], "orphan.pdf" in world.files) == (0, True)
+
+
+def test_cut_off_before_that_it_leaves_the_numbers_that_stand_there() -> None:
+    world = world_with_an_orphan()
+    world.faults = lambda operation: "AccessDenied" if operation == "PutObject" and world.calls["Scan"] else None
+    with pytest.raises(ClientError, match="AccessDenied"):
+        world.sweep()
+    assert {name: status_of(world)[name] for name in BEFORE} == BEFORE
+    assert "manifest" not in status_of(world)
+
+
+def test_of_several_segments_the_error_is_of_the_one_that_failed_and_not_of_those_given_up_for_it() -> None:
+    for failing in range(1, 5):
+        world = world_with_an_orphan()
+        scans = {"number": 0}
+
+        def fault(operation: str, failing: int = failing, scans: dict[str, int] = scans) -> str | None:
+            scans["number"] += operation == "Scan"
+            return "InternalServerError" if operation == "Scan" and scans["number"] == failing else None
+
+        world.faults = fault
+        world.page = 1
+        with pytest.raises(ClientError, match="InternalServerError"):
+            world.sweep()
+
+
+@pytest.mark.parametrize("reason", ["signal 15", "spec.suspend was set to true"])
+def test_told_to_stop_while_it_reads_it_says_why_and_erases_nothing(reason: str) -> None:
+    world = world_with_an_orphan()
+    world.sweep()
+    with pytest.raises(StoppedError, match=reason):
+        world.sweep(after=DAY, why_stop=lambda: reason if world.calls["Scan"] > 8 else None)
+    assert "orphan.pdf" in world.files
+
+
+def test_a_listing_that_does_not_say_where_it_goes_on_ends_the_sweep() -> None:
+    world = world_with_an_orphan()
+    world.versioning, world.page = "Enabled", 3
+    whole = world.operations["ListObjectVersions"]
+
+    def cut(data: TenantData, params: Any) -> Any:
+        reply = whole(data, params)
+        reply.answer.pop("NextKeyMarker", None)
+        return reply
+
+    world.operations["ListObjectVersions"] = cut
+    with pytest.raises(FailedError, match="goes on and not where"):
+        world.sweep()
