@@ -67,7 +67,7 @@ def run(*, say: Say, sizes: tuple[int, ...] = SIZES, repeats: int = 3) -> Report
     }
     largest = found[max(found)]["ours"]
     return Report(
-        tables=[Table("A sweep in mode Report", ("FILES", "WHAT", "SECONDS", "RATIO", "PEAK MIB", "REQUESTS"), rows)],
+        tables=[Table("A sweep in mode Detect", ("FILES", "WHAT", "SECONDS", "RATIO", "PEAK MIB", "REQUESTS"), rows)],
         notes=(
             "bare: the listing and the scan by the SDK's paginators, one after the other, nothing kept.",
             "sets: the usual script, which holds all keys and all names in two Python sets; it decides nothing else.",

@@ -47,7 +47,7 @@ def ours() -> Program:
     from humangov.api.names import Identity, Names
     from humangov.api.spec import parse
     from humangov.sweep import engine
-    from humangov.sweep.result import REPORT, begin
+    from humangov.sweep.result import DETECT, begin
 
     resource = {
         "apiVersion": "humangov.io/v1",
@@ -60,7 +60,7 @@ def ours() -> Program:
     files, orphan_every = int(sys.argv[2]), int(sys.argv[3])
 
     def run(sdk: AwsClients) -> None:
-        result = begin(mode=REPORT, now=time.time())
+        result = begin(mode=DETECT, now=time.time())
         for reached in engine.sweep(sdk, names, result, around=engine.Surroundings()):
             result = reached
         assert (result.listed, result.orphans) == (files, -(-files // orphan_every)), result

@@ -204,10 +204,10 @@ def drift(stage: Stage) -> str:
         expected=f"the annotation's value {token} echoed in status.lastHandledReconcile",
     )
     stage.observer.until(
-        lambda: _events(stage, state, reason="DriftRepaired"), lambda found: bool(found), expected="DriftRepaired"
+        lambda: _events(stage, state, reason="DriftCorrected"), lambda found: bool(found), expected="DriftCorrected"
     )
     stage.kubectl.show(
-        "get", "events", "-n", stage.namespace, "--field-selector=reason=DriftRepaired",
+        "get", "events", "-n", stage.namespace, "--field-selector=reason=DriftCorrected",
         "-o=custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message",
     )  # fmt: skip
     _in_step(stage, state)

@@ -93,7 +93,7 @@ class TenantData:
         prefix = self.names.tenant.bucket.key_prefix
         return {name for name in self.live if self.current(prefix + name) is None}
 
-    def manifests(self) -> list[str]:
+    def orphan_lists(self) -> list[str]:
         return sorted(key for key in self.objects if key.endswith(".jsonl.gz"))
 
     def receipts(self) -> list[dict[str, Any]]:

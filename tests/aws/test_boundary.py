@@ -75,7 +75,7 @@ def test_a_boundary_that_does_not_exist_needs_a_person(world: World) -> None:
     for _ in range(3):
         world.one_pass(key)
     told = world.condition(key, "RoleReady")
-    assert (told["status"], told["reason"]) == ("False", "Refused")
+    assert (told["status"], told["reason"]) == ("False", "TerminalError")
     assert f"{text}. Make the policy that --permissions-boundary names" in told["message"]
     assert world.condition(key, "Stalled")["status"] == "True"
 

@@ -448,7 +448,7 @@ def test_another_source_of_our_function_is_a_persons_business_at_deletion(world:
     )
     world.delete(key)
     world.one_pass(key)
-    assert world.ready(key).startswith("False ForeignTrigger")
+    assert world.ready(key).startswith("False UnownedTrigger")
     assert finalized(world, key)
     assert "lambda:DeleteFunction" not in world.line.writes()
 

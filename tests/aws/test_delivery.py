@@ -66,7 +66,7 @@ def look(world: World) -> list[str]:
 
 
 def told(world: World, key: str) -> Any:
-    return next((one for one in world.status(key)["conditions"] if one["type"] == "Delivering"), None)
+    return next((one for one in world.status(key)["conditions"] if one["type"] == "RecordsDelivered"), None)
 
 
 def test_where_nothing_is_late_nothing_is_told_and_nothing_is_written(world: World) -> None:
@@ -88,7 +88,7 @@ def test_a_record_that_waits_is_warned_of_once_and_its_end_is_told(world: World)
     put(world, "IteratorAge", 40 * MINUTE * 1000)
     assert look(world) == [key]
     condition = told(world, key)
-    assert (condition["status"], condition["reason"]) == ("False", "RecordsWaiting")
+    assert (condition["status"], condition["reason"]) == ("False", "StreamLagging")
     assert "over 30 min old" in condition["message"]
     assert "log group" in condition["message"]
     assert world.ready(key).startswith("True")
@@ -101,8 +101,8 @@ def test_a_record_that_waits_is_warned_of_once_and_its_end_is_told(world: World)
     world.clock.forward(20 * MINUTE)
     put(world, "IteratorAge", 5 * MINUTE * 1000)
     assert look(world) == [key]
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "RecordsHandled")
-    assert world.event_reasons() == ["RecordsWaiting", "RecordsHandled"]
+    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "StreamCaughtUp")
+    assert world.event_reasons() == ["StreamLagging", "StreamCaughtUp"]
     assert [event.kind for event in world.kube.events] == ["Warning", "Normal"]
 
 
@@ -296,7 +296,7 @@ def test_a_warning_stays_where_cloudwatch_answers_without_having_read(
 
 # The verdict
 
-LATE = {"conditions": [{"type": "Delivering", "status": "False", "reason": "RecordsWaiting", "message": ""}]}
+LATE = {"conditions": [{"type": "RecordsDelivered", "status": "False", "reason": "StreamLagging", "message": ""}]}
 ON = {"type": "TriggerReady", "status": "True", "reason": "Enabled", "message": ""}
 OFF = {**ON, "reason": "Disabled"}
 
@@ -318,7 +318,7 @@ def verdict(age: float | None, status: Any = None, **of: Any) -> str | None:
 @pytest.mark.parametrize(
     ("age", "wanted"),
     [
-        (None, None), (0, None), (30 * MINUTE - 1, None), (30 * MINUTE, "RecordsWaiting"), (8 * HOUR, "RecordsWaiting"),
+        (None, None), (0, None), (30 * MINUTE - 1, None), (30 * MINUTE, "StreamLagging"), (8 * HOUR, "StreamLagging"),
         (10 * HOUR, "RecordsExpiring"), (23.5 * HOUR, "RecordsExpiring"), (40 * HOUR, "RecordsExpiring"),
     ],
 )  # fmt: skip
@@ -329,7 +329,7 @@ def test_half_an_hour_is_late_and_three_quarters_of_what_lambda_waits_is_urgent(
 
 
 def test_where_lambda_never_gives_up_half_a_day_is_urgent() -> None:
-    assert verdict(11 * HOUR, limit=-1) == "RecordsWaiting"
+    assert verdict(11 * HOUR, limit=-1) == "StreamLagging"
     assert verdict(12 * HOUR, limit=-1) == "RecordsExpiring"
     found = judged(12 * HOUR, limit=-1)
     assert found is not None
@@ -338,13 +338,13 @@ def test_where_lambda_never_gives_up_half_a_day_is_urgent() -> None:
 
 
 def test_what_swings_about_the_limit_is_told_once() -> None:
-    assert verdict(20 * MINUTE, LATE) == "RecordsWaiting"
-    assert verdict(15 * MINUTE - 1, LATE) == "RecordsHandled"
+    assert verdict(20 * MINUTE, LATE) == "StreamLagging"
+    assert verdict(15 * MINUTE - 1, LATE) == "StreamCaughtUp"
 
 
 @pytest.mark.parametrize(
     ("trigger", "problem", "wanted"),
-    [(ON, None, "RecordsHandled"), (ON, PROBLEM, None), (OFF, None, None), (None, None, None)],
+    [(ON, None, "StreamCaughtUp"), (ON, PROBLEM, None), (OFF, None, None), (None, None, None)],
 )
 def test_silence_is_the_end_only_where_the_trigger_is_on_and_well(
     trigger: Any, problem: str | None, wanted: str | None

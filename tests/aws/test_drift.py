@@ -37,8 +37,8 @@ def drifted(world: World, drift: Drift) -> tuple[str, dict[str, Any]]:
 
 def assert_settled_again(world: World, key: str) -> None:
     world.settle(key)
-    assert world.event_reasons().count("DriftRepaired") == 1, world.kube.events
-    assert world.ready(key).startswith("True UpToDate")
+    assert world.event_reasons().count("DriftCorrected") == 1, world.kube.events
+    assert world.ready(key).startswith("True InSync")
     world.line.forget()
     world.one_pass(key)
     assert world.line.writes() + world.line.kube_writes() == []
@@ -148,7 +148,7 @@ def test_a_failure_that_lasts_is_shown_and_recovers_by_itself(world: World) -> N
     for _ in range(5):
         world.one_pass(key)
         world.clock.forward(60)
-    assert world.ready(key).startswith("Unknown Retrying")
+    assert world.ready(key).startswith("Unknown TransientError")
     assert "iam:GetRole" in world.ready(key)
     told = len(world.kube.events)
     world.one_pass(key)

@@ -8,7 +8,7 @@ from testing.reconciler.line import Fault, on
 from testing.reconciler.sdk import denied, error
 from testing.reconciler.world import World
 
-WARNING, COUNT = "FailuresRedriven", "s3:ListBucket"
+WARNING, COUNT = "FailuresHandled", "s3:ListBucket"
 
 
 def give_up(world: World, number: int = 1, *, uuid: str = "") -> None:
@@ -45,11 +45,11 @@ def test_what_was_given_up_is_a_warning_that_says_what_to_run_and_ready_stays_tr
     world.one_pass(key)
 
     condition = told(world, key)
-    assert (condition["status"], condition["reason"]) == ("False", "NotRedriven")
+    assert (condition["status"], condition["reason"]) == ("False", "RedriveNeeded")
     assert condition["message"].startswith(f"3 failed invocations under aws/lambda/ in bucket {world.bucket}: files")
     assert condition["message"].endswith("run: humangov redrive --namespace humangov california")
     assert world.ready(key).startswith("True")
-    assert [event.kind for event in world.kube.events if event.reason == "NotRedriven"] == ["Warning"]
+    assert [event.kind for event in world.kube.events if event.reason == "RedriveNeeded"] == ["Warning"]
 
 
 def test_the_warning_stands_without_further_writes_and_ends_at_the_next_pass_after_the_redrive(world: World) -> None:
@@ -65,8 +65,8 @@ def test_the_warning_stands_without_further_writes_and_ends_at_the_next_pass_aft
     clear(world)
     world.one_pass(key)
 
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "NoneLeft")
-    assert world.event_reasons()[-1] == "NoneLeft"
+    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "NoFailedInvocations")
+    assert world.event_reasons()[-1] == "NoFailedInvocations"
 
 
 def test_the_warning_outlives_the_operator(world: World) -> None:

@@ -29,7 +29,7 @@ def test_the_first_apply_makes_exactly_the_five_things(world: World) -> None:
     world.make_bucket()
     key = world.apply(world.manifest(tags={"team": "records"}))
     world.settle(key)
-    assert world.ready(key).startswith("True UpToDate")
+    assert world.ready(key).startswith("True InSync")
     tags = OWNER | {"team": "records"}
 
     [table] = snapshot.tables(world)
@@ -102,7 +102,7 @@ def test_the_first_apply_costs_at_most_20_aws_calls_and_5_kubernetes_writes(worl
     aws = world.line.reads() + world.line.writes()
     assert len(aws) <= 20, aws
     assert len(world.line.kube_writes()) <= 5, world.line.kube_writes()
-    assert world.event_reasons() == ["UpToDate"]
+    assert world.event_reasons() == ["InSync"]
 
 
 def test_a_settled_pass_makes_no_write_anywhere(world: World) -> None:
@@ -200,7 +200,7 @@ def test_a_changed_spec_is_brought_to_aws_and_told_once(world: World) -> None:
     assert snapshot.functions(world)[0]["MemorySize"] == 1024
     assert snapshot.log_groups(world)[0]["retention"] == 30
     assert snapshot.mappings(world)[0]["BatchSize"] == 5
-    assert world.event_reasons() in (["Updated"], ["Updated", "UpToDate"])
+    assert world.event_reasons() in (["Updated"], ["Updated", "InSync"])
     assert world.condition(key, "Ready")["observedGeneration"] == 2
     world.line.forget()
     world.one_pass(key)
@@ -223,7 +223,7 @@ def test_a_stream_that_does_not_show_old_images_is_a_persons_business_and_never_
     before = snapshot.tables(world)
     key = world.apply()
     world.one_pass(key)
-    assert world.ready(key).startswith("False UnusableViewType")
+    assert world.ready(key).startswith("False UnsupportedViewType")
     assert snapshot.tables(world) == before
     assert snapshot.mappings(world) == []
 

@@ -255,7 +255,7 @@ def test_the_younger_of_two_with_one_table_waits_and_goes_on_when_the_older_is_g
     younger = world.kube.apply(world.manifest("copy", table=table), created=world.clock.now())
     before = snapshot.snapshot(world)
     world.one_pass(younger)
-    assert world.ready(younger).startswith("False AlreadyClaimed")
+    assert world.ready(younger).startswith("False Conflict")
     assert "humangov/california" in world.ready(younger)
     assert snapshot.snapshot(world) == before
     world.delete(older)

@@ -61,7 +61,7 @@ def test_without_a_template_there_is_no_cron_job_and_no_word_of_sweeps(world: Wo
     key = world.provisioned()
     world.one_pass(key)
     assert world.kube.batch == {}
-    assert "Sweeping" not in [one["type"] for one in world.status(key)["conditions"]]
+    assert "SweepSucceeded" not in [one["type"] for one in world.status(key)["conditions"]]
 
 
 def test_a_ready_tenant_has_its_cron_job_and_a_settled_one_gets_no_write(world: World) -> None:
@@ -73,7 +73,7 @@ def test_a_ready_tenant_has_its_cron_job_and_a_settled_one_gets_no_write(world: 
     [container] = spec["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     uid = world.kube.objects[key]["metadata"]["uid"]
     assert container["args"] == ["sweep", key, "--uid", uid, "--report-status"]
-    assert world.condition(key, "Sweeping")["reason"] == "NotYet"
+    assert world.condition(key, "SweepSucceeded")["reason"] == "NotStarted"
     for _ in range(7):
         world.one_pass(key)
     assert world.line.kube_writes() == []
@@ -103,7 +103,7 @@ def test_suspending_the_tenant_pauses_its_sweeps(world: World) -> None:
     world.one_pass(key)
     assert cron_job(world, key)["spec"]["suspend"] is True
     assert jobs(world) == []
-    assert "paused by spec.suspend" in world.condition(key, "Sweeping")["message"]
+    assert "paused by spec.suspend" in world.condition(key, "SweepSucceeded")["message"]
 
 
 def test_a_cron_job_of_this_name_that_is_not_ours_is_not_touched(world: World) -> None:
@@ -112,7 +112,7 @@ def test_a_cron_job_of_this_name_that_is_not_ours_is_not_touched(world: World) -
     cron_job(world, key)["spec"]["schedule"] = "0 0 * * *"
     world.one_pass(key)
     assert cron_job(world, key)["spec"]["schedule"] == "0 0 * * *"
-    assert world.condition(key, "Sweeping")["reason"] == "NotOwned"
+    assert world.condition(key, "SweepSucceeded")["reason"] == "NotOwned"
     world.delete(key)
     world.settle(key)
     assert [plural for plural, _ in world.kube.batch] == [CRON_JOB]
@@ -123,15 +123,15 @@ def test_a_cron_job_that_cannot_be_made_is_a_warning_and_ready_stays_true(world:
         Fault(hits=on("kube:create cronjobs"), error=KubeError("writing", status=403, reason="forbidden"))
     )
     key = world.provisioned()
-    assert world.condition(key, "Sweeping")["reason"] == "NotScheduled"
+    assert world.condition(key, "SweepSucceeded")["reason"] == "SchedulingFailed"
     assert world.ready(key).startswith("True")
 
 
 def test_without_its_template_nothing_is_scheduled_and_the_condition_names_it(world: World) -> None:
     with_sweeps(world).kube.templates.clear()
     key = world.provisioned()
-    condition = world.condition(key, "Sweeping")
-    assert condition["reason"] == "NotScheduled"
+    condition = world.condition(key, "SweepSucceeded")
+    assert condition["reason"] == "SchedulingFailed"
     assert "operators/template: --sweep-template is not there" in condition["message"]
     assert world.ready(key).startswith("True")
 
@@ -170,15 +170,18 @@ def test_killed_between_the_job_and_its_echo_there_is_still_one(world: World) ->
 
 def test_the_condition_tells_what_the_last_sweep_came_to_with_an_event_when_that_turns(world: World) -> None:
     key = with_sweeps(world).provisioned()
-    tell(world, key, result="Refused", message="3,000 of 4,000 files", manifest="s3://b/k")
+    tell(world, key, result="SafetyCheckFailed", message="3,000 of 4,000 files", orphanList="s3://b/k")
     world.one_pass(key)
-    condition = world.condition(key, "Sweeping")
-    assert (condition["status"], condition["reason"]) == ("False", "BrakeHeld")
-    assert condition["message"] == "3,000 of 4,000 files; manifest: s3://b/k"
+    condition = world.condition(key, "SweepSucceeded")
+    assert (condition["status"], condition["reason"]) == ("False", "SafetyCheckFailed")
+    assert condition["message"] == "3,000 of 4,000 files; orphan list: s3://b/k"
     tell(world, key, result="Erased", message="done")
     world.one_pass(key)
     world.one_pass(key)
-    assert [(one.kind, one.reason) for one in world.kube.events] == [("Warning", "BrakeHeld"), ("Normal", "Erased")]
+    assert [(one.kind, one.reason) for one in world.kube.events] == [
+        ("Warning", "SafetyCheckFailed"),
+        ("Normal", "Erased"),
+    ]
     assert world.ready(key).startswith("True")
 
 
@@ -188,21 +191,21 @@ def test_a_sweep_that_ended_without_a_word_has_failed(world: World) -> None:
     world.one_pass(key)
     tell(world, key, result="Running", startedAt="2026-03-01T00:00:00Z")
     world.one_pass(key)
-    assert world.condition(key, "Sweeping")["reason"] == "Running"
+    assert world.condition(key, "SweepSucceeded")["reason"] == "Running"
     finish(world, jobs(world)[0], "Failed")
     world.one_pass(key)
-    assert world.condition(key, "Sweeping")["reason"] == "SweepFailed"
+    assert world.condition(key, "SweepSucceeded")["reason"] == "SweepFailed"
 
 
 def test_files_that_several_records_name_turn_the_trigger_off_until_a_sweep_sees_none(world: World) -> None:
     key = with_sweeps(world).provisioned()
-    tell(world, key, result="Refused", filesShared=2, message="2 files")
+    tell(world, key, result="SafetyCheckFailed", filesShared=2, message="2 files")
     for _ in range(3):
         world.one_pass(key)
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     assert mapping["State"] == "Disabled"
     assert world.ready(key).startswith("False FilesShared: 2 files are named by more than one record")
-    tell(world, key, result="Reported", filesShared=0, message="none")
+    tell(world, key, result="Detected", filesShared=0, message="none")
     world.settle(key)
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     assert mapping["State"] == "Enabled"
@@ -350,10 +353,10 @@ def test_a_job_that_was_made_before_its_echo_is_echoed_while_it_runs(world: Worl
 def test_that_the_next_sweep_begins_does_not_take_a_warning_back(world: World) -> None:
     key = with_sweeps(world).provisioned()
     began = timestamp(world.clock.now())
-    for told in ("Refused", "Running", "Refused", "Running", "Reported", "Running", "Reported"):
+    for told in ("SafetyCheckFailed", "Running", "SafetyCheckFailed", "Running", "Detected", "Running", "Detected"):
         tell(world, key, result=told, startedAt=began, message="")
         world.one_pass(key)
-    assert world.event_reasons() == ["BrakeHeld", "Reported"]
+    assert world.event_reasons() == ["SafetyCheckFailed", "Detected"]
 
 
 def test_what_the_api_server_refused_for_a_moment_is_tried_again_soon(world: World) -> None:
@@ -361,7 +364,7 @@ def test_what_the_api_server_refused_for_a_moment_is_tried_again_soon(world: Wor
         Fault(hits=on("kube:create cronjobs"), error=KubeError("writing", status=503, reason="busy"), times=1)
     )
     key = world.provisioned()
-    assert world.condition(key, "Sweeping")["reason"] == "NotYet"
+    assert world.condition(key, "SweepSucceeded")["reason"] == "NotStarted"
 
 
 def test_a_last_look_that_could_not_even_begin_is_said(world: World) -> None:

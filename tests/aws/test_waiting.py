@@ -253,11 +253,11 @@ def test_a_role_that_lambda_does_not_know_yet_is_waited_for_and_after_minutes_a_
     world.line.faults = [Fault(on(action), error=error("InvalidParameterValueException", text))]
     outcome = world.one_pass(key)
     assert (outcome.failed, outcome.soon) == (True, True)
-    assert world.ready(key).startswith("Unknown WaitingForRole")
+    assert world.ready(key).startswith("Unknown RolePropagating")
     assert world.kube.events == []
     world.clock.forward(301)
     world.one_pass(key)
-    assert world.ready(key).startswith("False RoleRefused")
+    assert world.ready(key).startswith("False RoleNotAssumable")
     assert text in world.ready(key)
     world.line.faults = []
     world.settle(key)
@@ -300,7 +300,7 @@ def test_a_pending_function_is_waited_for_without_sleeping_and_gets_its_trigger_
     world.line.faults = []
     world.settle(key)
     assert world.ready(key).startswith("True")
-    assert world.event_reasons() == ["UpToDate"]
+    assert world.event_reasons() == ["InSync"]
 
 
 def test_a_function_stuck_pending_can_be_deleted(world: World) -> None:

@@ -108,7 +108,7 @@ def test_of_two_that_name_one_bucket_the_older_wins_and_the_younger_names_it(
             "florida", table={"name": account.table_name("florida")}, bucket={"name": account.bucket_name("california")}
         )
     )
-    said = states.wait_reason("florida", "AlreadyClaimed")
+    said = states.wait_reason("florida", "Conflict")
     assert f"HumanGovState {states.namespace}/california is older and names the same files" in said["message"]
     assert [function["FunctionName"] for function in account.functions()] == ["humangov-california-delete-file"]
     # The older one's end frees what it held, without anybody's doing.

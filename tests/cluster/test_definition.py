@@ -57,7 +57,7 @@ def named(name: str) -> Change:
     return lambda manifest: manifest["metadata"].update(name=name)
 
 
-REFUSED: Mapping[str, tuple[Change, str]] = {
+SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     # Where Kubernetes has words of its own they name the field and the limit.
     "no table": (drop("table"), "spec.table: Required value"),
     "no table name": (drop("table", "name"), "spec.table.name: Required value"),
@@ -110,9 +110,9 @@ REFUSED: Mapping[str, tuple[Change, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", REFUSED)
+@pytest.mark.parametrize("case", SAFETY_CHECK_FAILED)
 def test_kubectl_apply_refuses_a_bad_manifest_and_says_why(states: States, name: str, case: str) -> None:
-    change, sentence = REFUSED[case]
+    change, sentence = SAFETY_CHECK_FAILED[case]
     manifest = minimal(states, name)
     change(manifest)
     said = states.apply_refused(manifest)
@@ -192,7 +192,7 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
         "logs": {"retentionDays": 400, "onDelete": "Delete"},
         "failures": {},
         "sweep": {
-            "schedule": "17 3 * * *", "timeZone": "Etc/UTC", "suspend": False, "mode": "Report", "include": ["*.pdf"],
+            "schedule": "17 3 * * *", "timeZone": "Etc/UTC", "suspend": False, "mode": "Detect", "include": ["*.pdf"],
             "minimumAge": "24h", "confirmAfter": "20h", "maximumOrphanPercent": 20, "maximumErasures": 10000,
         },
         "adoption": "Never",
@@ -216,7 +216,7 @@ STATUS: dict[str, Any] = {
             "type": kind, "status": status, "reason": reason, "message": "as it is",
             "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": 1,
         }
-        for kind, status, reason in (("Ready", "True", "UpToDate"), ("TriggerReady", "True", "Enabled"))
+        for kind, status, reason in (("Ready", "True", "InSync"), ("TriggerReady", "True", "Enabled"))
     ],
 }  # fmt: skip
 
@@ -233,7 +233,7 @@ def test_kubectl_get_shows_what_matters_and_o_wide_the_names(states: States, nam
     with_status(states, name)
     header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace).splitlines()
     assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
-    assert row.split()[:4] == [name, "True", "UpToDate", "Enabled"]
+    assert row.split()[:4] == [name, "True", "InSync", "Enabled"]
     header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
     wide = ["TABLE", "BUCKET", "FUNCTION", "REGION"]
     assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
@@ -299,11 +299,11 @@ def test_two_managers_share_the_conditions_of_one_status(states: States, name: s
         )  # fmt: skip
 
     write("humangov-operator", "Ready", "True")
-    write("humangov-sweep", "Sweeping", "True")
+    write("humangov-sweep", "SweepSucceeded", "True")
     write("humangov-operator", "Ready", "False")
     found = states.get(name)
     assert condition(found, "Ready")["status"] == "False"
-    assert condition(found, "Sweeping")["status"] == "True"
+    assert condition(found, "SweepSucceeded")["status"] == "True"
 
 
 def test_every_field_has_a_description_that_is_a_sentence(cluster: Cluster) -> None:

@@ -228,7 +228,7 @@ def sweeps_are_missing(stage: Stage, told: str) -> None:
     states.wait_ready("california")
     stage.wait_told(told)
     wait_for(
-        lambda: condition(states.get("california"), "Sweeping")["reason"] == "NotScheduled",
+        lambda: condition(states.get("california"), "SweepSucceeded")["reason"] == "SchedulingFailed",
         what="the condition says so",
     )
 

@@ -74,7 +74,7 @@ def test_every_version_of_a_state_from_apply_to_deletion_keeps_the_rules_of_ksta
     seen = versions(history)
     assert [problem for _, version in seen for problem in kstatus.problems(version)] == []
     told = [condition(version, "Ready").get("reason") for _, version in seen]
-    assert {"Suspended", "UpToDate", "TriggerDisabled", "NotOwned"} <= set(told)
+    assert {"Suspended", "InSync", "TriggerDisabled", "NotOwned"} <= set(told)
     # Ready is never True for a generation that it is not about.
     assert all(
         condition(version, "Ready")["observedGeneration"] == version["metadata"]["generation"]
@@ -91,7 +91,7 @@ def test_the_columns_follow_the_life_of_a_state(world: World) -> None:
     def row(*flags: str) -> list[str]:
         return states.cluster.told("get", "hgs", name, "-n", states.namespace, "--no-headers", *flags).split()
 
-    assert row()[:4] == [name, "True", "UpToDate", "Enabled"]
+    assert row()[:4] == [name, "True", "InSync", "Enabled"]
     assert row("-o", "wide")[4:8] == [
         world.account.table_name(name), world.account.bucket_name(name), f"humangov-{name}-delete-file", "us-east-1",
     ]  # fmt: skip

@@ -22,8 +22,8 @@ STATES = REPOSITORY / "deploy" / "examples"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "resource.customizations.health.humangov.io_HumanGovState"
 
-IN_STEP = {part: Finding.in_step("InStep", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
-UP_TO_DATE = Finding.in_step("UpToDate", "every AWS object is as declared")
+IN_STEP = {part: Finding.in_step("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
+UP_TO_DATE = Finding.in_step("InSync", "every AWS object is as declared")
 
 
 class Health(NamedTuple):
@@ -78,18 +78,18 @@ def test_an_old_stall_says_nothing_about_a_new_generation() -> None:
 
 def test_while_parts_are_on_their_way_it_progresses_and_says_with_what() -> None:
     findings = IN_STEP | {"FunctionReady": Finding.waiting("Pending", "Lambda is setting up function x")}
-    ready = summary(findings, ready_reason="UpToDate", ready_message="")
+    ready = summary(findings, ready_reason="InSync", ready_message="")
     assert health_of(state(status(ready, findings))) == Health("Progressing", "Lambda is setting up function x")
 
 
 def test_ready_is_healthy() -> None:
-    ready = summary(IN_STEP, ready_reason="UpToDate", ready_message="every AWS object is as declared")
+    ready = summary(IN_STEP, ready_reason="InSync", ready_message="every AWS object is as declared")
     assert health_of(state(status(ready, IN_STEP))) == Health("Healthy", "every AWS object is as declared")
 
 
 def test_stalled_is_degraded_and_says_why() -> None:
     findings = IN_STEP | {"RoleReady": Finding.needs_person("AccessDenied", "AWS refuses iam:CreateRole; grant it")}
-    ready = summary(findings, ready_reason="UpToDate", ready_message="")
+    ready = summary(findings, ready_reason="InSync", ready_message="")
     assert health_of(state(status(ready, findings))) == Health("Degraded", "AWS refuses iam:CreateRole; grant it")
 
 
@@ -120,7 +120,7 @@ def test_while_it_is_deleted_it_progresses_and_says_what_it_waits_for() -> None:
 
 
 def test_a_deletion_that_needs_a_person_is_degraded() -> None:
-    stuck = status(Finding.needs_person("ForeignTrigger", "another mapping calls the function"), generation=3)
+    stuck = status(Finding.needs_person("UnownedTrigger", "another mapping calls the function"), generation=3)
     assert health_of(state(stuck, generation=3, deleting=True)).status == "Degraded"
 
 

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from humangov import __version__
 from humangov.api.allowed_names import AllowedNames
-from humangov.api.conditions import DELIVERING, FAILURES_REDRIVEN
+from humangov.api.conditions import FAILURES_HANDLED, RECORDS_DELIVERED
 from humangov.cli.main import load
 from humangov.manager.metrics import Metrics
 
@@ -739,7 +739,12 @@ def test_every_metric_that_an_alert_asks_for_is_told_and_every_reason_is_one_of_
     alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
     expressions = " ".join(alert["expr"] for alert in alerts)
     assert set(re.findall(r"humangov_\w+", expressions)) <= told_metrics()
-    assert set(re.findall(r'condition="(\w+)"', expressions)) <= {"Ready", "Stalled", DELIVERING, FAILURES_REDRIVEN}
+    assert set(re.findall(r'condition="(\w+)"', expressions)) <= {
+        "Ready",
+        "Stalled",
+        RECORDS_DELIVERED,
+        FAILURES_HANDLED,
+    }
     assert set(re.findall(r'reason!?="(\w+)"', expressions)) == {"RecordsExpiring", "Suspended"}
     for alert in alerts:
         assert alert["labels"]["severity"] in ("critical", "warning")

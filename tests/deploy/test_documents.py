@@ -135,7 +135,9 @@ def test_every_event_is_explained() -> None:
 
 
 def test_every_metric_is_explained_with_its_type_and_labels() -> None:
-    explained = {name.strip("`"): (kind, quoted(labels)) for name, kind, labels, _ in table(OPERATIONS, "What is told")}
+    explained = {
+        name.strip("`"): (kind, quoted(labels)) for name, kind, labels, _ in table(OPERATIONS, "Metrics reference")
+    }
     assert explained == told_metrics()
 
 
@@ -144,7 +146,7 @@ def told_metrics() -> dict[str, tuple[str, set[str]]]:
     told = Metrics(
         version="1",
         gauges=lambda: Gauges(
-            tenants={("Ready", "True", "UpToDate"): 1}, leaked_tenants=0,
+            tenants={("Ready", "True", "InSync"): 1}, leaked_tenants=0,
             stream_lags={("a", "b"): StreamLag(iterator_age_seconds=1, failed_records=0)},
         ),
     )  # fmt: skip

@@ -157,7 +157,7 @@ def test_what_was_changed_by_hand_is_put_back_and_told(ready: World, kind: str) 
     ready.states.wait_ready(ready.state)
     wait_for(lambda: _look(look, ready) == before, what="it is as before", seen=lambda: (_look(look, ready), before))
     events = wait_for(
-        lambda: [event for event in ready.states.events(ready.state) if event["reason"] == "DriftRepaired"],
+        lambda: [event for event in ready.states.events(ready.state) if event["reason"] == "DriftCorrected"],
         what="an event tells of the repair",
     )
     assert events[0]["note"].startswith("changed from outside and put back: ")

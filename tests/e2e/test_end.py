@@ -88,7 +88,7 @@ def test_retain_lets_a_state_go_whose_deletion_is_stuck(world: World) -> None:
         EventSourceArn=account.table(f"{state}-x")["LatestStreamArn"],
     )  # fmt: skip
     states.delete(state)
-    said = states.wait_reason(state, "ForeignTrigger")
+    said = states.wait_reason(state, "UnownedTrigger")
     assert said["status"] == "False"
     assert "set deletionPolicy: Retain" in said["message"]
     states.respec(state, deletionPolicy="Retain")

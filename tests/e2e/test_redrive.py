@@ -69,16 +69,16 @@ def test_what_the_function_could_not_handle_is_warned_of_redriven_and_proved(wor
     give_up(world, "employee-7", "orphan.pdf")
 
     states.reconcile(state, "1")
-    warned = condition(states.get(state), "FailuresRedriven")
-    assert (warned["status"], warned["reason"]) == ("False", "NotRedriven")
+    warned = condition(states.get(state), "FailuresHandled")
+    assert (warned["status"], warned["reason"]) == ("False", "RedriveNeeded")
     told = humangov("redrive", "-n", states.namespace, state)
 
     assert (told.returncode, told.stderr) == (0, ""), told
     assert "file erased" in told.stdout
     assert account.files(state) == {live}
     states.reconcile(state, "2")
-    assert condition(states.get(state), "FailuresRedriven")["status"] == "True"
-    assert "NotRedriven" in {event["reason"] for event in states.events(state)}
+    assert condition(states.get(state), "FailuresHandled")["status"] == "True"
+    assert "RedriveNeeded" in {event["reason"] for event in states.events(state)}
 
     account.dismiss(state, "employee-1")
     wait_for(lambda: not account.has_file(state, live), what="the live file's record is deleted, and it goes")

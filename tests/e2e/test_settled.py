@@ -63,10 +63,10 @@ def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes
     assert audit.writes_since(mark) == []
     measured(f"a settled resync, a pass: {len(calls) / looked:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
     assert len(calls) / looked <= 8, by_operation(calls)
-    assert condition(states.get("florida"), "Sweeping")["reason"] == "Idle"
+    assert condition(states.get("florida"), "SweepSucceeded")["reason"] == "Idle"
     told = scraped(address)
-    assert told['humangov_tenants{condition="Ready",reason="UpToDate",status="True"}'] == 3
-    assert told['humangov_passes_total{outcome="settled"}'] >= sum((passes(running) - before).values())
+    assert told['humangov_tenants{condition="Ready",reason="InSync",status="True"}'] == 3
+    assert told['humangov_reconcile_total{outcome="settled"}'] >= sum((passes(running) - before).values())
     assert told['humangov_aws_calls_total{operation="GetFunction",service="lambda"}'] >= looked
     assert told["humangov_ready_duration_seconds_count"] == 3
     assert told["humangov_leader"] == 1
@@ -97,7 +97,7 @@ def scraped(address: str) -> dict[str, float]:
 def another_managers_condition(states: States, name: str) -> None:
     """What the sweep will write beside the operator's conditions: it must stay, and must not look like a difference."""
     one = {
-        "type": "Sweeping", "status": "False", "reason": "Idle", "message": "no sweep runs",
+        "type": "SweepSucceeded", "status": "False", "reason": "Idle", "message": "no sweep runs",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }  # fmt: skip
     states.cluster.api.patch_namespaced_custom_object_status(

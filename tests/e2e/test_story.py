@@ -96,7 +96,7 @@ def test_after_an_emergency_stop_nothing_is_erased_until_it_is_lifted_and_then_n
     account.record(state, "employee-1", pdf="1.pdf")
     assert account.files(state) == before
     states.respec(state, trigger={"enabled": True})
-    states.wait_reason(state, "UpToDate")
+    states.wait_reason(state, "InSync")
     wait_erased(ready, "0.pdf")
     wait_for(lambda: "1.pdf" in outcomes(ready), what="the re-created record's file was decided upon")
     assert outcomes(ready)["1.pdf"] == "kept: live"

@@ -88,11 +88,11 @@ def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_t
     assert [done.returncode for done in first] == [0, 0, 0], first[0].stderr
     for state in STATES:
         fields = told(state)
-        assert (fields["result"], fields["listed"], fields["live"]) == ("Reported", FILES, FILES - ORPHANS)
+        assert (fields["result"], fields["listed"], fields["live"]) == ("Detected", FILES, FILES - ORPHANS)
         assert (fields["orphans"], fields["confirmed"], fields["erased"]) == (ORPHANS, 0, 0)
         assert files(account, state) == made[state][0] | made[state][1]
         wait_for(
-            lambda state=state: condition(states.get(state), "Sweeping")["reason"] == "Reported",  # type: ignore[misc]
+            lambda state=state: condition(states.get(state), "SweepSucceeded")["reason"] == "Detected",  # type: ignore[misc]
             what="the operator tells of it",
         )
     row = states.cluster.told("get", "hgs", "texas", "-n", states.namespace).splitlines()

@@ -138,7 +138,7 @@ def test_by_helm(shell: Shell, release: Release, account: Account) -> None:
     printed = {command: shell.run(command) for section in SECTIONS for command in commands(section)}
     table = printed["kubectl get humangovstates -n humangov"]
     assert [line.split()[:3] for line in table.splitlines()[1:]] == [
-        [name, "True", "UpToDate"] for name in ("california", "florida", "staging")
+        [name, "True", "InSync"] for name in ("california", "florida", "staging")
     ]
     assert "watching humangovstates" in printed["kubectl logs -n humangov deployment/humangov-operator"]
     assert "Events:" in printed["kubectl describe humangovstates -n humangov california"]

@@ -31,10 +31,10 @@ def test_a_sweep_and_the_last_look_at_the_stream_run_in_pods_of_their_own(
     measured(f"annotation → a sweep's result in the status, in a pod: {time.monotonic() - began:.1f} s")
     found = told()
     # Files of a minute ago are none that a sweep would judge.
-    assert (found["result"], found["listed"], found["tooYoung"], found["orphans"]) == ("Reported", 2, 2, 0)
+    assert (found["result"], found["listed"], found["tooYoung"], found["orphans"]) == ("Detected", 2, 2, 0)
     assert found["nextRun"].endswith("-01-01T00:00:00Z")
     wait_for(
-        lambda: condition(states.get("california"), "Sweeping")["reason"] == "Reported",
+        lambda: condition(states.get("california"), "SweepSucceeded")["reason"] == "Detected",
         what="the condition tells of it",
     )
     began = time.monotonic()

@@ -50,7 +50,7 @@ def test_cut_off_once_its_list_is_kept_a_sweep_tells_what_it_has_found_and_where
         world.sweep(after=DAY)
     fields = status_of(world)
     assert (fields["listed"], fields["records"], fields["orphans"], fields["confirmed"]) == (10, 9, 1, 1)
-    assert fields["manifest"] == f"s3://files/{world.manifests()[-1]}"
+    assert fields["orphanList"] == f"s3://files/{world.orphan_lists()[-1]}"
     assert (fields["erased"], "orphan.pdf" in world.files) == (0, True)
 
 
@@ -60,7 +60,7 @@ def test_cut_off_before_that_it_leaves_the_numbers_that_stand_there() -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         world.sweep()
     assert {name: status_of(world)[name] for name in BEFORE} == BEFORE
-    assert "manifest" not in status_of(world)
+    assert "orphanList" not in status_of(world)
 
 
 def test_of_several_segments_the_error_is_of_the_one_that_failed_and_not_of_those_given_up_for_it() -> None:

@@ -101,7 +101,7 @@ def test_the_older_of_two_goes_on_and_the_younger_names_it() -> None:
     assert refused(older, [younger]) is None
     finding = refused(younger, [older])
     assert finding is not None
-    assert finding.reason == "AlreadyClaimed"
+    assert finding.reason == "Conflict"
     assert "humangov/a" in finding.message
     assert "table the-table" in finding.message
 

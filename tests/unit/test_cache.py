@@ -91,6 +91,6 @@ def test_what_was_learnt_of_a_namesake_that_came_before_is_not_remembered_of_the
 def test_each_writer_of_a_memory_replaces_its_own_part_alone() -> None:
     of = store(form(10))
     of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
-    of.remember(KEY, uid="u", stream_lag=Finding.warning("RecordsWaiting", "late"))
+    of.remember(KEY, uid="u", stream_lag=Finding.warning("StreamLagging", "late"))
     assert of.memory(KEY).reconciler.reconciliations == 5
     assert of.memory(KEY).stream_lag is not None

@@ -91,7 +91,7 @@ print(*(name for name in ("boto3", "kopf", "kubernetes") if name in sys.modules)
     ("arguments", "loaded"),
     [
         (["--help"], ""), (["--version"], ""), (["receipts", "--help"], "boto3"), (["redrive", "--help"], "boto3"),
-        (["uninstall-check", "--help"], "kubernetes"), (["collect", "--help"], "boto3 kubernetes"),
+        (["uninstall-check", "--help"], "kubernetes"), (["leaks", "--help"], "boto3 kubernetes"),
     ],
 )  # fmt: skip
 def test_a_command_loads_only_what_it_needs(arguments: list[str], loaded: str) -> None:

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from testing.samples import NOW
 
-WORDS = st.sampled_from(["InStep", "Enabled", "Pending", "Retrying", "WaitingForParts", "AccessDenied"])
+WORDS = st.sampled_from(["InSync", "Enabled", "Pending", "TransientError", "DependencyNotReady", "AccessDenied"])
 TEXTS = st.sampled_from(["a", "b", "c"])
 
 
@@ -49,7 +49,7 @@ GENERATIONS = st.integers(1, 3)
 def composed(
     previous: Mapping[str, Any], findings: Mapping[str, Finding], *, generation: int = 1, now: datetime = NOW
 ) -> dict[str, Any]:
-    ready = summary(findings, ready_reason="UpToDate", ready_message="fine")
+    ready = summary(findings, ready_reason="InSync", ready_message="fine")
     return compose(
         previous, generation=generation, ready=ready, findings=findings, now=now, fields={"functionName": "f"}
     )
@@ -118,7 +118,7 @@ def test_there_is_at_most_one_event_a_transition_and_none_without(
 
 @given(findings=FINDINGS)
 def test_ready_says_everything_that_stalls_once(findings: dict[str, Finding]) -> None:
-    ready = summary(findings, ready_reason="UpToDate", ready_message="fine")
+    ready = summary(findings, ready_reason="InSync", ready_message="fine")
     stalled = [finding for finding in findings.values() if finding.stalled]
     if stalled:
         assert ready.status == "False"
@@ -129,7 +129,7 @@ def test_ready_says_everything_that_stalls_once(findings: dict[str, Finding]) ->
 def test_a_cause_is_told_before_what_waits_for_it() -> None:
     ready = summary(
         {
-            "StreamReady": Finding.waiting("WaitingForParts", "later", for_others=True),
+            "StreamReady": Finding.waiting("DependencyNotReady", "later", for_others=True),
             "FunctionReady": Finding.waiting("Pending", "first"),
         },
         ready_reason="x",
@@ -146,7 +146,7 @@ def test_fields_without_a_value_are_left_out() -> None:
 
 
 def test_an_endless_message_is_cut() -> None:
-    status = composed({}, {"RoleReady": Finding.needs_person("Refused", "x" * 100_000)})
+    status = composed({}, {"RoleReady": Finding.needs_person("TerminalError", "x" * 100_000)})
     assert all(len(condition["message"]) <= 4000 for condition in status["conditions"])
 
 
@@ -154,13 +154,13 @@ def shown(finding: Finding, *, generation: int = 1, now: datetime = NOW) -> dict
     return composed({}, {"RoleReady": finding}, generation=generation, now=now)
 
 
-PASSING = Finding.progressing("Retrying", "throttled", soon=True)
+PASSING = Finding.progressing("TransientError", "throttled", soon=True)
 
 
 def test_a_passing_failure_of_what_was_in_step_is_not_shown_but_is_a_failed_try() -> None:
-    previous = shown(Finding.in_step("InStep", "fine"))
+    previous = shown(Finding.in_step("InSync", "fine"))
     kept = steady(PASSING, previous=previous, part="RoleReady", generation=1)
-    assert (kept.status, kept.reason, kept.message, kept.failed, kept.soon) == ("True", "InStep", "fine", True, True)
+    assert (kept.status, kept.reason, kept.message, kept.failed, kept.soon) == ("True", "InSync", "fine", True, True)
     assert composed(previous, {"RoleReady": kept}) == previous
 
 
@@ -168,11 +168,11 @@ def test_a_passing_failure_of_what_was_in_step_is_not_shown_but_is_a_failed_try(
     ("finding", "previous", "generation"),
     [
         (PASSING, {}, 1),
-        (PASSING, shown(Finding.in_step("InStep", "fine")), 2),
+        (PASSING, shown(Finding.in_step("InSync", "fine")), 2),
         (PASSING, shown(Finding.waiting("Pending", "x")), 1),
-        (Finding.needs_person("AccessDenied", "x"), shown(Finding.in_step("InStep", "fine")), 1),
-        (Finding.progressing("Retrying", "?", soon=False), shown(Finding.in_step("InStep", "fine")), 1),
-        (Finding.waiting("Pending", "x"), shown(Finding.in_step("InStep", "fine")), 1),
+        (Finding.needs_person("AccessDenied", "x"), shown(Finding.in_step("InSync", "fine")), 1),
+        (Finding.progressing("TransientError", "?", soon=False), shown(Finding.in_step("InSync", "fine")), 1),
+        (Finding.waiting("Pending", "x"), shown(Finding.in_step("InSync", "fine")), 1),
     ],
 )
 def test_everything_else_is_shown_at_once(finding: Finding, previous: dict[str, Any], generation: int) -> None:

@@ -156,9 +156,9 @@ def failed(code: str, text: str) -> AwsError:
 def test_a_young_role_is_waited_for_and_an_old_one_is_a_persons_business(text: str) -> None:
     error = failed("InvalidParameterValueException", text)
     young = finding_of_error(error, role_created=NOW - timedelta(seconds=299), now=NOW)
-    assert (young.reason, young.status, young.failed, young.soon) == ("WaitingForRole", "Unknown", True, True)
+    assert (young.reason, young.status, young.failed, young.soon) == ("RolePropagating", "Unknown", True, True)
     old = finding_of_error(error, role_created=NOW - timedelta(seconds=301), now=NOW)
-    assert (old.reason, old.stalled) == ("RoleRefused", True)
+    assert (old.reason, old.stalled) == ("RoleNotAssumable", True)
     assert text[:30] in old.message
 
 

@@ -49,18 +49,18 @@ def test_what_counts_as_throttled(code: str, throttled: bool) -> None:
 def test_how_things_stand_is_asked_at_each_scrape() -> None:
     metrics = Metrics(version="1.2.3")
     assert value(metrics, "humangov_leader") == 0
-    assert value(metrics, "humangov_leftover_tenants") is None  # not known is not none
+    assert value(metrics, "humangov_leaked_tenants") is None  # not known is not none
     metrics.gauges = lambda: Gauges(
         leading=True, waiting=3, running=2, longest_wait_seconds=1.5, leaked_tenants=0,
-        tenants={("Ready", "True", "UpToDate"): 49, ("Ready", "False", "AccessDenied"): 1},
+        tenants={("Ready", "True", "InSync"): 49, ("Ready", "False", "AccessDenied"): 1},
         stream_lags={("humangov", "ohio"): StreamLag(iterator_age_seconds=12.0)},
     )  # fmt: skip
     assert value(metrics, "humangov_leader") == 1
-    assert value(metrics, "humangov_queue_waiting") == 3
-    assert value(metrics, "humangov_queue_running") == 2
-    assert value(metrics, "humangov_queue_longest_wait_seconds") == 1.5
+    assert value(metrics, "humangov_workqueue_depth") == 3
+    assert value(metrics, "humangov_workqueue_running") == 2
+    assert value(metrics, "humangov_workqueue_longest_wait_seconds") == 1.5
     assert value(metrics, "humangov_tenants", condition="Ready", status="False", reason="AccessDenied") == 1
-    assert value(metrics, "humangov_leftover_tenants") == 0
+    assert value(metrics, "humangov_leaked_tenants") == 0
     assert value(metrics, "humangov_iterator_age_seconds", namespace="humangov", name="ohio") == 12
     assert value(metrics, "humangov_failed_records", namespace="humangov", name="ohio") is None
     assert value(metrics, "humangov_build_info", version="1.2.3") == 1
@@ -71,8 +71,8 @@ def test_passes_and_times_to_ready_are_counted() -> None:
     metrics.reconciled("settled", seconds=0.2)
     metrics.reconciled("retried", seconds=2.0)
     metrics.became_ready(0.7)
-    assert value(metrics, "humangov_passes_total", outcome="settled") == 1
-    assert value(metrics, "humangov_passes_total", outcome="retried") == 1
+    assert value(metrics, "humangov_reconcile_total", outcome="settled") == 1
+    assert value(metrics, "humangov_reconcile_total", outcome="retried") == 1
     assert value(metrics, "humangov_pass_duration_seconds_count") == 2
     assert value(metrics, "humangov_ready_duration_seconds_bucket", le="1.0") == 1
     assert value(metrics, "humangov_ready_duration_seconds_bucket", le="0.5") == 0

@@ -157,8 +157,8 @@ def test_only_a_stream_with_our_mark_and_no_other_reader_may_be_disabled(
         (TABLE, "True", "Enabled"),
         (replace(TABLE, stream_status=None), "True", "Enabled"),
         (replace(TABLE, view_type="OLD_IMAGE"), "True", "OldImagesOnly"),
-        (replace(TABLE, view_type="KEYS_ONLY"), "False", "UnusableViewType"),
-        (replace(TABLE, view_type="NEW_IMAGE"), "False", "UnusableViewType"),
+        (replace(TABLE, view_type="KEYS_ONLY"), "False", "UnsupportedViewType"),
+        (replace(TABLE, view_type="NEW_IMAGE"), "False", "UnsupportedViewType"),
     ],
 )
 def test_what_is_told_of_the_stream(observed: stream.Observed | None, status: str, reason: str) -> None:
@@ -413,8 +413,8 @@ def test_a_function_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) 
 @pytest.mark.parametrize(
     ("drift", "status", "reason"),
     [
-        ({}, "True", "InStep"),
-        ({"tags": None}, "Unknown", "TagsUnknown"),
+        ({}, "True", "InSync"),
+        ({"tags": None}, "Unknown", "TagsUnavailable"),
         ({"state": "Pending"}, "Unknown", "Pending"),
         ({"update_status": "InProgress"}, "Unknown", "Updating"),
         ({"state": "Failed"}, "False", "FunctionFailed"),
@@ -540,13 +540,13 @@ def test_a_mapping_of_another_source_is_left_alone_and_told(source: str) -> None
 @pytest.mark.parametrize(
     ("mappings", "enabled", "status", "reason"),
     [
-        ((), True, "Unknown", "Missing"),
+        ((), True, "Unknown", "NotFound"),
         ((mapping(),), True, "True", "Enabled"),
         ((mapping(state="Disabled"),), False, "True", "Disabled"),
         ((mapping(state="Disabled"),), True, "Unknown", "Updating"),
         ((mapping(),), False, "Unknown", "Updating"),
         ((mapping(state="Creating"),), True, "Unknown", "Creating"),
-        ((mapping("old", source=OLD_ARN),), True, "Unknown", "Missing"),
+        ((mapping("old", source=OLD_ARN),), True, "Unknown", "NotFound"),
     ],
 )
 def test_what_is_told_of_the_trigger(
@@ -569,10 +569,10 @@ def test_what_lambda_says_of_its_last_try_is_told() -> None:
     ("observed", "status", "reason"),
     [
         (None, "Unknown", "BucketNotFound"),
-        (bucket.Observed(region="us-east-1", versioning=None), "True", "Found"),
+        (bucket.Observed(region="us-east-1", versioning=None), "True", "Available"),
         (bucket.Observed(region="us-east-1", versioning="Enabled"), "True", "Versioned"),
         (bucket.Observed(region="us-east-1", versioning="Suspended"), "True", "Versioned"),
-        (bucket.Observed(region="eu-west-1", versioning=None), "False", "BucketInOtherRegion"),
+        (bucket.Observed(region="eu-west-1", versioning=None), "False", "RegionMismatch"),
     ],
 )
 def test_what_is_told_of_the_bucket(observed: bucket.Observed | None, status: str, reason: str) -> None:

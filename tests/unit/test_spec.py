@@ -144,7 +144,7 @@ def test_the_order_of_file_attributes_is_no_difference() -> None:
         ({"table": {"name": "t-x", "fileAttributes": []}}, "spec.table.fileAttributes must be a list of strings"),
         ({"table": {"name": "t-x", "fileNames": "Some"}}, "spec.table.fileNames must be Unique or Shared, not 'Some'"),
         ({"adoption": ""}, "spec.adoption must be Never or IfUntagged, not ''"),
-        ({"sweep": {"mode": "Maybe"}}, "spec.sweep.mode must be Report or Delete, not 'Maybe'"),
+        ({"sweep": {"mode": "Maybe"}}, "spec.sweep.mode must be Detect or Delete, not 'Maybe'"),
         ({"sweep": {"include": []}}, "spec.sweep.include must be a list of patterns"),
         ({"sweep": {"minimumAge": "1y"}}, "spec.sweep.minimumAge must be a number with m, h or d, such as 24h"),
         ({"sweep": {"minimumAge": 5}}, "spec.sweep.minimumAge must be of type str, not int: 5"),

@@ -145,14 +145,14 @@ def test_a_job_is_over_when_it_says_so_and_the_last_look_after_150_s_whatever_it
 
 
 TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
-    ({}, None, False, ("Unknown", "NotYet")),
+    ({}, None, False, ("Unknown", "NotStarted")),
     ({"result": "Running"}, None, False, ("True", "Running")),
     ({"result": "Running"}, None, True, ("False", "Running")),
     ({"result": "Running"}, [], False, ("False", "SweepFailed")),
     ({"result": "Running"}, [{"status": {}}], False, ("True", "Running")),
-    ({"result": "Reported"}, None, True, ("True", "Reported")),
+    ({"result": "Detected"}, None, True, ("True", "Detected")),
     ({"result": "Erased"}, None, False, ("True", "Erased")),
-    ({"result": "Refused"}, None, False, ("False", "BrakeHeld")),
+    ({"result": "SafetyCheckFailed"}, None, False, ("False", "SafetyCheckFailed")),
     ({"result": "Stopped"}, None, False, ("False", "Stopped")),
     ({"result": "Failed"}, None, False, ("False", "SweepFailed")),
 ]

@@ -14,7 +14,7 @@ from humangov.sweep import output, status
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList
-from humangov.sweep.result import DELETE, REPORT, SweepResult, begin, exit_code, word_for
+from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code, word_for
 from humangov.sweep.safety_checks import SafetyCheck
 
 from testing import samples
@@ -36,14 +36,14 @@ def erased(**outcomes: int) -> ErasureResult:
 @pytest.mark.parametrize(
     ("of", "word", "code"),
     [
-        (result(REPORT), "Reported", 2),
-        (result(REPORT, orphans=0), "Reported", 0),
-        (result(), "Reported", 2),
+        (result(DETECT), "Detected", 2),
+        (result(DETECT, orphans=0), "Detected", 0),
+        (result(), "Detected", 2),
         (result(erased=erased(erased=30)), "Erased", 0),
         (result(erased=erased(erased=29, failed_SlowDown=1)), "Erased", 2),
-        (result(failed_checks=[CHECK]), "Refused", 3),
-        (result(REPORT, failed_checks=[CHECK]), "Reported", 2),
-        (result(dry_run=True, failed_checks=[CHECK]), "Reported", 2),
+        (result(failed_checks=[CHECK]), "SafetyCheckFailed", 3),
+        (result(DETECT, failed_checks=[CHECK]), "Detected", 2),
+        (result(dry_run=True, failed_checks=[CHECK]), "Detected", 2),
         (result(erased=ErasureResult(unfinished="stopped")), "Stopped", 2),
     ],
 )

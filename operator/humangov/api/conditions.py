@@ -16,12 +16,12 @@ from humangov.api.times import parse_time, timestamp
 # Parts in the order in which they are told.
 PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
 # A warning beside them, there from the first failure on. It says nothing of the parts: Ready does not depend on it.
-FAILURES_REDRIVEN = "FailuresRedriven"
+FAILURES_HANDLED = "FailuresHandled"
 # What the last sweep came to; there where sweeps are.
-SWEEPING = "Sweeping"
+SWEEP_SUCCEEDED = "SweepSucceeded"
 # Whether records of removals reach the function in time; there from the first time on that they did not.
-DELIVERING = "Delivering"
-_WARNINGS = (FAILURES_REDRIVEN, DELIVERING, SWEEPING)
+RECORDS_DELIVERED = "RecordsDelivered"
+_WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
 OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
 _OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
@@ -178,14 +178,14 @@ def compose(
     for part in PARTS:
         if part in findings:
             conditions[part] = findings[part]
-    for name in (FAILURES_REDRIVEN, DELIVERING):
+    for name in (FAILURES_HANDLED, RECORDS_DELIVERED):
         warned = _stored(previous, name)
         warning = findings.get(name, warned)
         if warning and (warned or warning.status != "True"):
             conditions[name] = warning
-    swept = findings.get(SWEEPING, _stored(previous, SWEEPING))
+    swept = findings.get(SWEEP_SUCCEEDED, _stored(previous, SWEEP_SUCCEEDED))
     if swept:
-        conditions[SWEEPING] = swept
+        conditions[SWEEP_SUCCEEDED] = swept
     return {
         **{key: value for key, value in fields.items() if value is not None},
         "observedGeneration": generation,

@@ -107,7 +107,7 @@ class Sweep:
     schedule: str = "17 3 * * *"
     time_zone: str = "Etc/UTC"
     suspend: bool = False
-    mode: Annotated[str, one_of("Report", "Delete")] = "Report"
+    mode: Annotated[str, one_of("Detect", "Delete")] = "Detect"
     include: Annotated[tuple[str, ...], set_of("patterns")] = ("*.pdf",)
     minimum_age_seconds: Annotated[int, Given(name="minimumAge", kind=str, read=seconds)] = 24 * 3600
     confirm_after_seconds: Annotated[int, Given(name="confirmAfter", kind=str, read=seconds)] = 20 * 3600

@@ -37,7 +37,7 @@ def finding(observed: Observed | None, names: Names) -> Finding:
         return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id} yet")
     if observed.region != names.identity.region:
         return Finding.needs_person(
-            "BucketInOtherRegion",
+            "RegionMismatch",
             f"bucket {name} is in {observed.region}, the table in {names.identity.region}: set spec.region to where "
             "both are, in a new HumanGovState",
         )
@@ -47,7 +47,7 @@ def finding(observed: Observed | None, names: Names) -> Finding:
             f"bucket {name} keeps versions ({observed.versioning}): all versions of a deleted record's file are "
             "erased, but for those that Object Lock retains",
         )
-    return Finding.in_step("Found", f"bucket {name} is there")
+    return Finding.in_step("Available", f"bucket {name} is there")
 
 
 def _region(location: str | None) -> str:

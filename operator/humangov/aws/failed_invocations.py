@@ -62,12 +62,12 @@ def finding(observed: Observed | None, names: Names, *, mappings: Collection[str
             "in spec.failures.bucket",
         )
     if not observed.number:
-        return Finding.in_step("NoneLeft", f"no failed invocation waits in bucket {bucket}")
+        return Finding.in_step("NoFailedInvocations", f"no failed invocation waits in bucket {bucket}")
     others = sum(number for uuid, number in observed.by_mapping.items() if uuid not in mappings)
     number = f"{observed.number:,}{' or more' if observed.more else ''}"
     whose = f", {others:,} of them by mappings that this function no longer has or never had" if others else ""
     return Finding.warning(
-        "NotRedriven",
+        "RedriveNeeded",
         f"{number} failed invocation{'s' * (number != '1')} under {FAILURES_PREFIX} in bucket {bucket}{whose}: files "
         f"of deleted records may still be there. The function's log {tenant.log_group_name} says why; when that is "
         f"mended, run: humangov redrive --namespace {tenant.namespace} {tenant.name}",

@@ -158,9 +158,9 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     """What to tell people of the function."""
     name = desired.names.tenant.function.name
     if observed is None:
-        return Finding.waiting("Missing", f"function {name} is not there")
+        return Finding.waiting("NotFound", f"function {name} is not there")
     if observed.tags is None:
-        return Finding.progressing("TagsUnknown", f"Lambda could not tell the tags of function {name}", soon=True)
+        return Finding.progressing("TagsUnavailable", f"Lambda could not tell the tags of function {name}", soon=True)
     if observed.state == "Failed" or observed.update_status == "Failed":
         reason = observed.update_reason if observed.update_status == "Failed" else observed.state_reason
         return Finding.needs_person("FunctionFailed", f"Lambda could not set up function {name}: {reason}")
@@ -170,7 +170,7 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         return Finding.waiting("Updating", f"Lambda is updating function {name}", look_again_seconds=0.6)
     former = observed.tags.get(FORMER_ROLE_TAG)
     note = f"; {_of_the_former_role(former)}, and the function's tag {FORMER_ROLE_TAG}" if former else ""
-    return Finding.in_step("InStep", f"function {name} is {observed.state} with the operator's code{note}")
+    return Finding.in_step("InSync", f"function {name} is {observed.state} with the operator's code{note}")
 
 
 def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:

@@ -87,8 +87,8 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     """What to tell people of the log group."""
     name = desired.names.tenant.log_group_name
     if observed is None:
-        return Finding.waiting("Missing", f"log group {name} is not there")
-    return Finding.in_step("InStep", f"log group {name} keeps receipts {desired.retention_days} days")
+        return Finding.waiting("NotFound", f"log group {name} is not there")
+    return Finding.in_step("InSync", f"log group {name} keeps receipts {desired.retention_days} days")
 
 
 def remove(clients: Clients, names: Names) -> bool:

@@ -189,7 +189,7 @@ def _remove(what: str, gone: Callable[[], bool], done: Removed) -> Removed:
 def _foreign_trigger(foreign: list[MappingObserved], names: Names) -> Finding:
     whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
     return Finding.needs_person(
-        "ForeignTrigger",
+        "UnownedTrigger",
         f"{whose} also calls function {names.tenant.function.name} and is not ours. Delete that event source mapping, "
         "or set deletionPolicy: Retain",
     )

@@ -9,7 +9,7 @@ from functools import partial
 from types import ModuleType
 from typing import Any, TypeVar
 
-from humangov.api.conditions import FAILURES_REDRIVEN, PARTS, Finding
+from humangov.api.conditions import FAILURES_HANDLED, PARTS, Finding
 from humangov.api.names import Names
 from humangov.aws import bucket, failed_invocations, function, log_group, role, stream, trigger
 from humangov.aws.change import Change, Context
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 InThread = Callable[[Callable[[], Result]], Awaitable[Result]]
 
 STREAM, ROLE, LOG_GROUP, FUNCTION, TRIGGER, BUCKET = PARTS
-FAILURES = FAILURES_REDRIVEN
+FAILURES = FAILURES_HANDLED
 
 # The parts of a stage do not depend on each other; a stage waits for the one before.
 STAGES: tuple[tuple[str, ...], ...] = ((STREAM, ROLE, LOG_GROUP), (FUNCTION,), (TRIGGER,))

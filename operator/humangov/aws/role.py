@@ -140,9 +140,9 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     """What to tell people of the role."""
     name = desired.names.tenant.role_name
     if observed is None:
-        return Finding.waiting("Missing", f"role {name} is not there")
+        return Finding.waiting("NotFound", f"role {name} is not there")
     return Finding.in_step(
-        "InStep", f"role {ROLE_PATH}{name} grants the function its tenant's table, bucket and log only"
+        "InSync", f"role {ROLE_PATH}{name} grants the function its tenant's table, bucket and log only"
     )
 
 

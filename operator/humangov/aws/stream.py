@@ -153,7 +153,7 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         )
     if observed.view_type != VIEW_TYPE:
         return Finding.needs_person(
-            "UnusableViewType",
+            "UnsupportedViewType",
             f"the stream of table {desired.table} was enabled by someone else with {observed.view_type}, which does "
             f"not show what a removed record named. Disable it (or enable it with {VIEW_TYPE}); it is not touched: "
             "its other readers would lose records",

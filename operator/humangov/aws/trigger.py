@@ -123,7 +123,7 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     """What to tell people of the trigger."""
     current = _current(observed, desired)
     if not current:
-        return Finding.waiting("Missing", "the trigger is not there", look_again_seconds=1)
+        return Finding.waiting("NotFound", "the trigger is not there", look_again_seconds=1)
     mapping = current[0]
     if mapping.state not in SETTLED:
         return Finding.waiting(mapping.state, f"trigger {mapping.uuid} is {mapping.state}", look_again_seconds=1)

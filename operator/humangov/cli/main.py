@@ -14,7 +14,7 @@ from humangov.cli.options import CONTEXT
 
 # The first sentence of each command's help, so that the list of commands loads none of them; a test compares them.
 _SUMMARIES = {
-    "collect": "Find what AWS still has of tenants whose HumanGovState is gone, and with --delete remove it.",
+    "leaks": "Find what AWS still has of tenants whose HumanGovState is gone, and with --delete remove it.",
     "plan": "Show what the operator would change in AWS for a manifest.",
     "receipts": "Show what was erased, when, and what proves it: the receipts in the function's log group.",
     "redrive": "Handle what the cleanup function could not: the failed invocations under aws/lambda/ in the bucket of "

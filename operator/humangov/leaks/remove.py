@@ -1,4 +1,4 @@
-"""`humangov collect`: leaked AWS resources are shown, and with --delete removed.
+"""`humangov leaks`: leaked AWS resources are shown, and with --delete removed.
 
 The API server is asked before AWS, after it, and once more before each tenant's removal. Whatever can't be read ends
 the command: a failed read is never an absence.
@@ -40,14 +40,14 @@ class LeakSearch:
 
     cluster             its name in the ownership tags; None: its own
     key                 `namespace/name`; None: of all tenants
-    definition_is_gone  and every HumanGovState with it
+    crd_removed  and every HumanGovState with it
     """
 
     cluster: str | None
     region: str
     namespaces: tuple[str, ...] = ()
     key: str | None = None
-    definition_is_gone: bool = False
+    crd_removed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,11 +93,11 @@ class ApiServer:
         except client.KubeError as error:
             if error.status != 404:
                 raise
-            if self._search.definition_is_gone:
+            if self._search.crd_removed:
                 return []
             raise UncertainLeakError(
                 f"this cluster has no definition of {KIND}, so whose AWS objects are left over can't be told. If it "
-                "was removed, and every HumanGovState with it, say --definition-is-gone"
+                "was removed, and every HumanGovState with it, say --crd-removed"
             ) from error
         finally:
             await api.close()
@@ -250,7 +250,7 @@ def _remove(
         if done.error is not None:
             if done.error.meaning is not Meaning.RETRY_SOON or time.monotonic() > deadline:
                 raise done.error
-            waiting = Finding.progressing("Retrying", str(done.error), soon=True)
+            waiting = Finding.progressing("TransientError", str(done.error), soon=True)
         if waiting is None:
             return Removed(gone=gone, stays=done.stays)
         if waiting.stalled or stop() or time.monotonic() > deadline:

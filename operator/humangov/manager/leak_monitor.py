@@ -76,9 +76,9 @@ def found_event(leaked: Collection[str], *, cluster: str) -> Event:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return Event(
         kind="Warning",
-        reason="LeftoversFound",
+        reason="LeakedResourcesFound",
         message=f"AWS has objects of HumanGovStates that are gone: {', '.join(names[:_NAMED])}{more}. Their functions "
-        f"go on, cared for by nobody. `humangov collect --cluster-name {cluster}` shows what there is; with --delete "
+        f"go on, cared for by nobody. `humangov leaks --cluster-name {cluster}` shows what there is; with --delete "
         "it removes it. Or apply the HumanGovState again: it takes them over",
     )
 

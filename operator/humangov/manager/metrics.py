@@ -55,11 +55,11 @@ class Metrics:
             operation, buckets=_CALL_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self._reconciles = Counter(
-            "humangov_passes", "Passes over a HumanGovState, by what they came to.", ("outcome",),
+            "humangov_reconcile", "Passes over a HumanGovState, by what they came to.", ("outcome",),
             registry=self.registry,
         )  # fmt: skip
         self._reconcile_seconds = Histogram(
-            "humangov_pass_duration_seconds",
+            "humangov_reconcile_duration_seconds",
             "How long passes took.",
             buckets=_RECONCILE_BUCKETS,
             registry=self.registry,
@@ -116,7 +116,7 @@ class Metrics:
         for condition, number in sorted(now.tenants.items()):
             tenants.add_metric(condition, number)
         yield tenants
-        leaked = GaugeMetricFamily("humangov_leftover_tenants", "HumanGovStates that are gone and have objects in AWS.")
+        leaked = GaugeMetricFamily("humangov_leaked_tenants", "HumanGovStates that are gone and have objects in AWS.")
         if now.leaked_tenants is not None:
             leaked.add_metric((), now.leaked_tenants)
         yield leaked

@@ -1,7 +1,7 @@
 """Whether records of removals reach the functions in time: asked every few minutes, for all HumanGovStates at once.
 
-A stream forgets a record after 24 hours. The condition Delivering says so long before, and goes when it is over; where
-nothing was ever late it does not exist, so that a settled world is not written to.
+A stream loses a record after 24 hours. The condition RecordsDelivered warns long before. It exists only where records were
+once late, so a settled tenant is not written to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from humangov.api.conditions import DELIVERING, Finding, find_condition
+from humangov.api.conditions import RECORDS_DELIVERED, Finding, find_condition
 from humangov.api.spec import Tenant
 from humangov.aws import stream_lag
 from humangov.aws.clients import Clients
@@ -112,7 +112,7 @@ def _leave_verdict(operator: Operator, tenant: Tenant, lag: StreamLag) -> bool:
             operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=None)
         return False
     operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=verdict)
-    before = find_condition(status, DELIVERING)
+    before = find_condition(status, RECORDS_DELIVERED)
     shown = (before["status"], before["message"]) if before else ("True", "")
     return (verdict.status, verdict.message) != shown
 
@@ -139,7 +139,7 @@ def judge(
             f"Lambda gives up what is older than {_time(record_age_limit_seconds)} and puts it into the bucket of "
             "failures, where `humangov redrive` finds it; "
         )
-    reason = "RecordsWaiting"
+    reason = "StreamLagging"
     if step >= limit:
         reason = "RecordsExpiring"
     return Finding.warning(
@@ -151,7 +151,7 @@ def judge(
 
 
 def _over() -> Finding:
-    return Finding.in_step("RecordsHandled", "records of removals are handled in time")
+    return Finding.in_step("StreamCaughtUp", "records of removals are handled in time")
 
 
 def _time(seconds: float) -> str:
@@ -167,5 +167,5 @@ def _is_going(operator: Operator, tenant: Tenant) -> bool:
 
 
 def _is_late(status: Mapping[str, Any]) -> bool:
-    before = find_condition(status, DELIVERING)
+    before = find_condition(status, RECORDS_DELIVERED)
     return before is not None and before["status"] == "False"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from humangov.api.conditions import DELIVERING, Finding, steady, summary
+from humangov.api.conditions import RECORDS_DELIVERED, Finding, steady, summary
 from humangov.api.spec import SWEEP_ANNOTATION, Tenant
 from humangov.aws import failed_invocations, resources, trigger
 from humangov.aws.change import Change
@@ -26,7 +26,7 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stre
         ready = _files_shared(this.tenant)
     failures = _failed_invocations(this, applied.observed)
     findings |= {FAILURES: failures} if failures else {}
-    findings |= {DELIVERING: stream_lag} if stream_lag else {}
+    findings |= {RECORDS_DELIVERED: stream_lag} if stream_lag else {}
     failed = any(finding.failed for finding in findings.values())
     return Conclusion(
         ready=ready,
@@ -94,7 +94,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         return Finding.waiting("Suspended", f"suspended: not done is {changes}")
     if held:  # what it waits for says when the next reconciliation is due
         what = f"not done yet: {changes};" if finding.status == "True" else f"{finding.message} and"
-        return Finding.waiting("WaitingForParts", f"{what} waits for other parts", for_others=True)
+        return Finding.waiting("DependencyNotReady", f"{what} waits for other parts", for_others=True)
     if finding.status == "True":
         return Finding.waiting("Updating", changes, look_again_seconds=1)
     return finding
@@ -158,7 +158,7 @@ def _ready_words(tenant: Tenant) -> dict[str, str]:
             "records 24 hours; set spec.trigger.enabled: true within that time and nothing is lost"
         )
     else:
-        reason, message = "UpToDate", "every AWS object is as declared; files of deleted records are erased"
+        reason, message = "InSync", "every AWS object is as declared; files of deleted records are erased"
     return {"ready_reason": reason, "ready_message": message}
 
 

@@ -155,7 +155,7 @@ def _event_of_changes(was_ready: int | None, generation: int, changes: Sequence[
         return []
     text = "; ".join(f"{change.resource}: {change.summary}" for change in changes)
     if was_ready == generation:
-        return [Event(kind="Normal", reason="DriftRepaired", message=f"changed from outside and put back: {text}")]
+        return [Event(kind="Normal", reason="DriftCorrected", message=f"changed from outside and put back: {text}")]
     return [Event(kind="Normal", reason="Updated", message=text)]
 
 

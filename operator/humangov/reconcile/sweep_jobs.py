@@ -1,6 +1,6 @@
 """A tenant's sweeps in the cluster: the CronJob kept as declared, a Job on demand, the Job of the final stream read.
 
-Whatever fails here is a warning in condition Sweeping; the tenant's AWS objects do not wait for it.
+Whatever fails here is a warning in condition SweepSucceeded; the tenant's AWS objects do not wait for it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from humangov.api.conditions import SWEEPING, Finding, find_condition
+from humangov.api.conditions import SWEEP_SUCCEEDED, Finding, find_condition
 from humangov.api.names import Names
 from humangov.api.spec import FINALIZER, SWEEP_ANNOTATION, Tenant
 from humangov.api.times import parse_time
@@ -27,13 +27,13 @@ _JOB_SHOWS_AFTER_SECONDS = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Sweeps:
-    """finding: of condition Sweeping, None if there is nothing to tell. handled: the annotation's value acted upon."""
+    """finding: of condition SweepSucceeded, or None. handled: the annotation's value that was acted upon."""
 
     finding: Finding | None = None
     handled: str | None = None
 
     def added_to(self, conclusion: Conclusion) -> Conclusion:
-        findings = {**conclusion.findings, **({SWEEPING: self.finding} if self.finding else {})}
+        findings = {**conclusion.findings, **({SWEEP_SUCCEEDED: self.finding} if self.finding else {})}
         return replace(conclusion, findings=findings, handled_sweep=self.handled)
 
 
@@ -179,14 +179,14 @@ async def _start(operator: Operator, names: Names, asked: str, template: Resourc
 
 
 def _finding(this: Reconciliation, *, jobs: list[Resource] | None) -> Finding:
-    before = find_condition(this.stored_status, SWEEPING)
+    before = find_condition(this.stored_status, SWEEP_SUCCEEDED)
     warned = before is not None and before["status"] == "False"
     return sweep_objects.finding(this.tenant, this.stored_status.get("sweep") or {}, jobs=jobs, warned=warned)
 
 
 def _not_scheduled(error: KubeError) -> Finding:
     transient = error.status is None or error.status in (409, 429) or error.status >= 500
-    warning = Finding.warning("NotScheduled", f"the sweep's CronJob: {error}")
+    warning = Finding.warning("SchedulingFailed", f"the sweep's CronJob: {error}")
     return replace(warning, look_again_seconds=_TRY_AGAIN_SECONDS if transient else None)
 
 

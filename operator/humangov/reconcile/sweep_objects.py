@@ -140,7 +140,7 @@ def is_overdue(job: Document, *, now: datetime) -> bool:
 
 
 def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None, warned: bool = False) -> Finding:
-    """Condition Sweeping.
+    """Condition SweepSucceeded.
 
     swept   status.sweep, as the last sweep wrote it
     jobs    the tenant's, where it was worth asking
@@ -150,7 +150,7 @@ def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None,
     match swept.get("result"):
         case None:
             first = f"the first sweep comes by the schedule {tenant.sweep.schedule} ({tenant.sweep.time_zone})"
-            return Finding.waiting("NotYet", f"{first}, or at once: {_at_once(tenant)}{paused}")
+            return Finding.waiting("NotStarted", f"{first}, or at once: {_at_once(tenant)}{paused}")
         case "Running" if jobs is not None and not any(is_active(job) for job in jobs):
             return Finding.warning(
                 "SweepFailed",
@@ -163,20 +163,20 @@ def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None,
             )
             return replace(running, status="False") if warned else running  # a beginning takes no warning back
         case result:
-            where = f"; manifest: {swept['manifest']}" if swept.get("manifest") else ""
+            where = f"; orphan list: {swept['orphanList']}" if swept.get("orphanList") else ""
             return _ended(str(result), f"{swept.get('message') or ''}{where}{paused}")
 
 
 def _ended(result: str, text: str) -> Finding:
     match result:
-        case "Reported":
-            return Finding.in_step("Reported", text)
+        case "Detected":
+            return Finding.in_step("Detected", text)
         case "Erased":
             return Finding.in_step("Erased", text)
         case "Stopped":
             return Finding.warning("Stopped", text)
-        case "Refused":
-            return Finding.warning("BrakeHeld", text)
+        case "SafetyCheckFailed":
+            return Finding.warning("SafetyCheckFailed", text)
         case _:
             return Finding.warning("SweepFailed", text)
 

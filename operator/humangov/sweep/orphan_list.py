@@ -26,7 +26,7 @@ KEPT_DAYS = 14
 """How old a sighting may be to count."""
 
 _FORM = 1
-_STORED_AS = {"failed_checks": "brakes"}
+_STORED_AS = {"failed_checks": "safetyChecks"}
 """Names that the form keeps, where they are others here."""
 
 
@@ -76,7 +76,7 @@ def write(s3: Any, head: OrphanListHead, orphans: Iterable[Stored], *, owner: st
     """Puts it into the bucket, never over another. owner: the bucket's account. Raises what the SDK raises."""
     path = folder / "orphans.jsonl.gz"
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
-        packed.write(_line({"manifest": _FORM, **_stored(head)}))
+        packed.write(_line({"orphanList": _FORM, **_stored(head)}))
         number = 0
         for one in orphans:
             packed.write(_line(_entry(one)))
@@ -149,7 +149,7 @@ def _head(path: Path) -> OrphanListHead | None:
         for last in _lines(path):
             first = first or last
             number += 1
-        if first is None or first.get("manifest") != _FORM or last.get("end") != number - 1:
+        if first is None or first.get("orphanList") != _FORM or last.get("end") != number - 1:
             return None
         values = {name: first[_STORED_AS.get(name, name)] for name in OrphanListHead.__dataclass_fields__}
         lists = {name: tuple(values[name]) for name in ("include", "shared", "failed_checks")}

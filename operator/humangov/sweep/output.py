@@ -35,7 +35,7 @@ def as_json(
         "bucket": names.tenant.bucket.name,
         "dryRun": result.dry_run,
         **status_fields(result, names, word=word, trouble=trouble, now=now, before={}),
-        "brakes": [{"name": check.name, "message": check.message} for check in result.failed_checks],
+        "safetyChecks": [{"name": check.name, "message": check.message} for check in result.failed_checks],
         "approved": result.approved,
         "outcomes": {spell(outcome): number for outcome, number in result.erased.outcomes.items()},
         "unfinished": result.erased.unfinished,
@@ -116,7 +116,7 @@ def _places(result: SweepResult, names: Names) -> list[str]:
     if result.log_stream:
         shown.append(f"receipts: log group {names.tenant.log_group_name}, stream {result.log_stream}")
     if result.orphan_list:
-        shown.append(f"manifest: {place_of_list(result, names)} (sha256 {result.orphan_list.sha256})")
+        shown.append(f"orphan list: {place_of_list(result, names)} (sha256 {result.orphan_list.sha256})")
     if result.dry_run:
         shown.append("nothing was written: this was a dry run")
     return shown

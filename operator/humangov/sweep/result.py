@@ -13,9 +13,9 @@ from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList
 from humangov.sweep.safety_checks import SafetyCheck
 
-REPORT, DELETE = "Report", "Delete"
-RUNNING, REPORTED, ERASED, STOPPED, REFUSED, FAILED = (
-    "Running", "Reported", "Erased", "Stopped", "Refused", "Failed",
+DETECT, DELETE = "Detect", "Delete"
+RUNNING, DETECTED, ERASED, STOPPED, SAFETY_CHECK_FAILED, FAILED = (
+    "Running", "Detected", "Erased", "Stopped", "SafetyCheckFailed", "Failed",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ class SweepResult:
     confirmed      of those, seen so by an earlier sweep long enough ago
     spared         confirmed, and named after all when the table was read again
     shared         keys that several records name, though each should be named by one
-    failed_checks  why nothing was erased; in mode Report: why nothing would be
+    failed_checks  why nothing was erased; in mode Detect: why nothing would be
     approved       a person has let the orphan list go, in spite of a check that failed
     orphan_list    as it is kept in the bucket
     """
@@ -75,16 +75,16 @@ def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
     if stopped or (result.erased.unfinished and not result.erased.outcomes):
         return STOPPED
     if result.mode != DELETE or result.dry_run:
-        return REPORTED
+        return DETECTED
     if result.failed_checks:
-        return REFUSED
-    return ERASED if result.erased.outcomes else REPORTED
+        return SAFETY_CHECK_FAILED
+    return ERASED if result.erased.outcomes else DETECTED
 
 
 def exit_code(result: SweepResult, *, word: str) -> int:
     """0: nothing is left to do. 2: orphans are left. 3: a safety check failed. 1: the sweep failed."""
     if word == FAILED:
         return 1
-    if word == REFUSED:
+    if word == SAFETY_CHECK_FAILED:
         return 3
     return 2 if result.left or word == STOPPED else 0

@@ -19,7 +19,7 @@ from humangov.sweep import engine
 from humangov.sweep.bucket_claim import ClaimedError
 from humangov.sweep.engine import Surroundings
 from humangov.sweep.progress import FailedError, Progress, Steps, StoppedError
-from humangov.sweep.result import DELETE, REPORT, SweepResult, begin, exit_code, word_for
+from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code, word_for
 
 
 class NotNowError(Exception):
@@ -57,7 +57,7 @@ class EndedSweep:
 
 
 class BegunSweep(NamedTuple):
-    """note: why its mode is Report in place of Delete."""
+    """note: why its mode is Detect in place of Delete."""
 
     result: SweepResult
     note: str | None
@@ -107,11 +107,11 @@ def _mode(tenant: Tenant, wanted: str | None) -> tuple[str, str | None]:
     """The mode, and why it is Report in place of Delete."""
     mode = wanted or tenant.sweep.mode
     if mode != DELETE:
-        return REPORT, None
+        return DETECT, None
     if not tenant.trigger.enabled:
-        return REPORT, "spec.trigger.enabled is false, the emergency stop: this sweep only reported"
+        return DETECT, "spec.trigger.enabled is false, the emergency stop: this sweep only reported"
     if tenant.annotations.get(STOP_ANNOTATION):
-        return REPORT, f"annotation {STOP_ANNOTATION} is set: this sweep only reported"
+        return DETECT, f"annotation {STOP_ANNOTATION} is set: this sweep only reported"
     return DELETE, None
 
 

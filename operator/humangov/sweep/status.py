@@ -12,7 +12,7 @@ from cronsim import CronSim, CronSimError
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Sweep
 from humangov.api.times import timestamp
-from humangov.sweep.result import DELETE, ERASED, REFUSED, REPORTED, RUNNING, SweepResult
+from humangov.sweep.result import DELETE, DETECTED, ERASED, RUNNING, SAFETY_CHECK_FAILED, SweepResult
 from humangov.sweep.safety_checks import SafetyCheck
 
 
@@ -34,10 +34,10 @@ def status_fields(
     }
     if word != RUNNING:
         fields["finishedAt"] = timestamp(now)
-    if word in (REPORTED, ERASED, REFUSED) or result.orphan_list:
+    if word in (DETECTED, ERASED, SAFETY_CHECK_FAILED) or result.orphan_list:
         fields |= _numbers(result)
     if result.orphan_list:
-        fields |= {"manifest": place_of_list(result, names), "manifestSHA256": result.orphan_list.sha256}
+        fields |= {"orphanList": place_of_list(result, names), "orphanListSHA256": result.orphan_list.sha256}
     return {name: value for name, value in fields.items() if value is not None}
 
 

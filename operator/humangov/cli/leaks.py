@@ -1,4 +1,4 @@
-"""`humangov collect`: what AWS still has of tenants whose HumanGovState is gone."""
+"""`humangov leaks`: what AWS still has of tenants whose HumanGovState is gone."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from humangov.leaks import remove
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectOptions:
+class LeaksOptions:
     """Whose AWS objects are looked for, and what is done to them."""
 
     tenant: str | None
     namespaces: tuple[str, ...]
     delete: bool
     delete_logs: bool
-    definition_is_gone: bool
+    crd_removed: bool
     trust_cluster_name: bool
     region: str | None
     cluster_name: str | None
 
 
-@click.command("collect", context_settings=options.CONTEXT)
+@click.command("leaks", context_settings=options.CONTEXT)
 @click.argument("tenant", required=False)
 @click.option(
     "-n", "--namespace", "namespaces", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
@@ -44,7 +44,7 @@ class CollectOptions:
     help="With --delete: remove log groups too. They hold the receipts; else they only lose the operator's mark.",
 )  # fmt: skip
 @click.option(
-    "--definition-is-gone", is_flag=True,
+    "--crd-removed", is_flag=True,
     help="The definition was removed from the cluster, and every HumanGovState with it.",
 )  # fmt: skip
 @click.option(
@@ -66,14 +66,14 @@ def command(**given: Any) -> None:
 
     Exit code 0: nothing is left over. 2: something is. 1: it could not be told or done. 130, 143: stopped.
     """
-    asked = CollectOptions(**given)
+    asked = LeaksOptions(**given)
     logs.configure(log_format="text", level="error")
     if asked.delete_logs and not asked.delete:
         raise click.UsageError("--delete-logs needs --delete")
     wanted = _wanted(asked)
     with stopping() as stopped_by:
         try:
-            left = _collect(wanted, asked, stop=lambda: stopped_by() is not None)
+            left = _leaks(wanted, asked, stop=lambda: stopped_by() is not None)
         except (remove.UncertainLeakError, client.KubeError) as error:
             raise click.ClickException(str(error)) from error
         except AwsError as error:
@@ -83,7 +83,7 @@ def command(**given: Any) -> None:
     sys.exit(exit_code(number, otherwise=2 if left else 0))
 
 
-def _wanted(asked: CollectOptions) -> remove.LeakSearch:
+def _wanted(asked: LeaksOptions) -> remove.LeakSearch:
     """What is looked for. Raises ClickException."""
     region, key, namespaces = options.required_region(asked.region), None, asked.namespaces
     if asked.tenant is not None:
@@ -93,11 +93,11 @@ def _wanted(asked: CollectOptions) -> remove.LeakSearch:
         key, namespaces = f"{namespace}/{name}", (namespace,)
     return remove.LeakSearch(
         cluster=asked.cluster_name, region=region, namespaces=namespaces, key=key,
-        definition_is_gone=asked.definition_is_gone,
+        crd_removed=asked.crd_removed,
     )  # fmt: skip
 
 
-def _collect(wanted: remove.LeakSearch, asked: CollectOptions, *, stop: Callable[[], bool]) -> bool:
+def _leaks(wanted: remove.LeakSearch, asked: LeaksOptions, *, stop: Callable[[], bool]) -> bool:
     """Whether something is left over. Raises KubeError, AwsError, UncertainLeakError."""
     api_server, clients, keep_logs = remove.ApiServer(wanted), Clients(region=wanted.region), not asked.delete_logs
     found = remove.search_leaks(api_server, clients, wanted)

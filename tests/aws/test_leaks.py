@@ -68,7 +68,7 @@ def find(world: World, **asked: Any) -> remove.FoundLeaks:
 
 
 def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[str, Removed]:
-    """As `humangov collect --delete` does it."""
+    """As `humangov leaks --delete` does it."""
     found = find(world, **asked)
     one = partial(remove.remove, FakeApiServer(world), door(world), found, keep_logs=keep_logs)
     return {key: one(key, sleep=world.clock.forward, now=world.clock.now) for key in found.leaked}
@@ -227,9 +227,9 @@ def test_the_operator_tells_of_a_lost_tenant_once_and_removes_nothing(world: Wor
         checked = check(world, checked)
     assert checked.leaked_tenants == 1
     [event] = world.kube.events
-    assert event.reason == "LeftoversFound"
+    assert event.reason == "LeakedResourcesFound"
     assert "humangov/california" in event.message
-    assert f"humangov collect --cluster-name {CLUSTER}" in event.message
+    assert f"humangov leaks --cluster-name {CLUSTER}" in event.message
     assert snapshot.snapshot(world) == before
     remove_all(world)
     checked = check(world, checked)

@@ -17,9 +17,9 @@ CLUSTER = "collected"
 
 
 def collect(states: States, account: Account, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`humangov collect` with kubectl's rights and the account's."""
+    """`humangov leaks` with kubectl's rights and the account's."""
     flags = ("--cluster-name", CLUSTER, "-n", states.namespace, *arguments)
-    return run_humangov("collect", *flags, environment={**states.cluster.sandbox.environment(), **account.environment})
+    return run_humangov("leaks", *flags, environment={**states.cluster.sandbox.environment(), **account.environment})
 
 
 def reasons(states: States) -> list[str]:
@@ -42,7 +42,7 @@ def test_a_lost_tenant_is_told_of_by_the_operator_and_removed_by_the_command(
     left = account.picture()
 
     operator("--cluster-name", CLUSTER)
-    wait_for(lambda: "LeftoversFound" in reasons(states), what="the operator tells of what is left over")
+    wait_for(lambda: "LeakedResourcesFound" in reasons(states), what="the operator tells of what is left over")
     dry = collect(states, account)
     assert (dry.returncode, dry.stderr) == (2, "")
     assert "function humangov-california-delete-file: would be removed" in dry.stdout
