@@ -60,7 +60,7 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
     )
 
 
-class _Read(NamedTuple):
+class _ReadRecord(NamedTuple):
     """failures: sequence numbers of records that an error of ours kept from being read."""
 
     changes: list[RecordChange]
@@ -68,7 +68,7 @@ class _Read(NamedTuple):
     failures: set[str]
 
 
-def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -> _Read:
+def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -> _ReadRecord:
     """Takes the records off the list, the last one first: ten thousand images are most of what a batch takes."""
     changes: list[RecordChange] = []
     malformed, failures = 0, set[str]()
@@ -91,7 +91,7 @@ def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -
                 malformed_line(problem, number, change.event_id, settings=settings, record_key=change.record_key)
                 for problem in change.problems
             )
-    return _Read(changes, malformed, failures)
+    return _ReadRecord(changes, malformed, failures)
 
 
 class _Settled(NamedTuple):

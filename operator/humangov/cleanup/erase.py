@@ -49,7 +49,7 @@ class Answer(NamedTuple):
     marker: str | None = None
 
 
-class Deletion(NamedTuple):
+class Erased(NamedTuple):
     """results: of each key that is settled. marked: of the others, as this bucket keeps versions, and they remain.
 
     marked has for each of these keys why the marker that S3 wrote is still there: AWS's code, or empty if it is gone.
@@ -59,7 +59,7 @@ class Deletion(NamedTuple):
     marked: dict[str, str]
 
 
-def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Deletion:
+def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Erased:
     """The keys themselves, in a bucket that is believed to keep no versions.
 
     S3 answers alike for a file that it deleted and for one that was gone before: `erased` means that nothing is left
@@ -75,7 +75,7 @@ def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Deletion:
     # A marker could hide what was written since the guard's read. The null one hides nothing: it replaced it.
     ours = [Target(key, marker) for key, marker in marked.items() if marker and marker != NULL]
     undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=ours).items()}
-    return Deletion(results, dict.fromkeys(marked, "") | undone)
+    return Erased(results, dict.fromkeys(marked, "") | undone)
 
 
 def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, FileResult]:

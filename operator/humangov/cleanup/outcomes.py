@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 OutcomeKind = Literal["erased", "absent", "kept", "retained", "failed"]
 """What an outcome is counted as."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileOutcome:
+class FileOutcome(NamedTuple):
     """What became of one file.
 
     detail  why it is kept or retained; of a failure, AWS's code or an exception's name
@@ -30,7 +29,7 @@ class FileOutcome:
     @property
     def undated(self) -> FileOutcome:
         """As it is counted with others: without its date."""
-        return self if self.until is None else replace(self, until=None)
+        return self if self.until is None else self._replace(until=None)
 
 
 ERASED = FileOutcome("erased")
@@ -51,7 +50,7 @@ def failed(code: str) -> FileOutcome:
 
 def retained_until(seconds: float) -> FileOutcome:
     """seconds: since the epoch."""
-    return replace(RETAINED_UNTIL, until=seconds)
+    return RETAINED_UNTIL._replace(until=seconds)
 
 
 class FileResult(NamedTuple):

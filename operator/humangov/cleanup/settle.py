@@ -9,7 +9,7 @@ from functools import partial
 from . import guard, receipt_lines
 from .calls import Calls
 from .environment import FunctionSettings
-from .erase import Deletion, erase, erase_versions
+from .erase import Erased, erase, erase_versions
 from .log_lines import bug_line
 from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, FileOutcome, FileResult, failed
 from .records import FreedFile, RecordChange, RecordKey
@@ -75,7 +75,7 @@ def _attempt(
     namers: Namers,
     settings: FunctionSettings,
     calls: Calls,
-) -> Deletion:
+) -> Erased:
     """Checks and erases these files; an error of ours fails all of them. announced: keys whose intents are written."""
     try:
         return _check_and_erase(
@@ -84,7 +84,7 @@ def _attempt(
     except Exception as error:
         numbers = [change.sequence_number for file in files for change in file.freed_by]
         calls.write([bug_line(error, numbers, settings=settings)])
-        return Deletion({file.key: FileResult(failed(type(error).__name__)) for file in files}, {})
+        return Erased({file.key: FileResult(failed(type(error).__name__)) for file in files}, {})
 
 
 def _check_and_erase(
@@ -95,7 +95,7 @@ def _check_and_erase(
     namers: Namers,
     settings: FunctionSettings,
     calls: Calls,
-) -> Deletion:
+) -> Erased:
     """Versions are listed before the live read, and only those go: what is written later is out of reach.
 
     The live read comes last: what it cannot see is a record written in the milliseconds before the erasure.
@@ -111,7 +111,7 @@ def _check_and_erase(
     versions = {file.key: seen[file.key] for file in to_erase if file.key in seen}
     by_versions = erase_versions(calls, bucket=settings.bucket, seen=versions) if versions else {}
     whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in to_erase if file.key not in seen])
-    return Deletion(kept | by_versions | whole.results, whole.marked)
+    return Erased(kept | by_versions | whole.results, whole.marked)
 
 
 def _by_age(

@@ -35,8 +35,8 @@ _REPEAT_TROUBLE_SECONDS = 60.0
 _NOT_TRIED = "it was not tried in time: was the process suspended?"
 
 
-class Leases(Protocol):
-    """What of the API server an election needs (kube.leases.Leases; see there for errors)."""
+class LeaseWriter(Protocol):
+    """What of the API server an election needs (kube.leases.LeaseWriter; see there for errors)."""
 
     async def read_lease(self, *, namespace: str, name: str, timeout_seconds: float) -> Resource | None: ...
     async def write_lease(self, lease: Resource, *, timeout_seconds: float) -> Resource: ...
@@ -113,7 +113,7 @@ class Election:
     def __init__(
         self,
         *,
-        leases: Leases,
+        leases: LeaseWriter,
         namespace: str,
         identity: str,
         rng: random.Random,

@@ -38,7 +38,7 @@ class Sweeps:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinalRead:
+class FinalReadJob:
     """waiting: for the Job that reads the stream once more; None: that is over. failed: no Job could be made."""
 
     waiting: Finding | None = None
@@ -74,12 +74,12 @@ async def remove(operator: Operator, tenant: Tenant) -> None:
     await _remove(operator, tenant, but=None)
 
 
-async def final_read(operator: Operator, resource: Resource, names: Names) -> FinalRead:
+async def final_read(operator: Operator, resource: Resource, names: Names) -> FinalReadJob:
     """Has the stream read once more by a Job."""
     tenant = names.tenant
     deleted_at = parse_time(resource["metadata"].get("deletionTimestamp"))
     if operator.settings.sweep_template is None or deleted_at is None:
-        return FinalRead()
+        return FinalReadJob()
     namespace = operator.settings.own_namespace
     try:
         job = await _final_read_job(operator, tenant)
@@ -89,12 +89,12 @@ async def final_read(operator: Operator, resource: Resource, names: Names) -> Fi
             )
             await operator.kube.create_object(_JOBS, wanted)
         elif sweep_objects.is_finished(job) or sweep_objects.is_overdue(job, now=operator.now()):
-            return FinalRead()
+            return FinalReadJob()
     except KubeError as error:
         logger.warning("%s; the stream is not read once more", error, extra={"tenant": tenant.key})
-        return FinalRead(failed=True)
+        return FinalReadJob(failed=True)
     text = "the stream's last records are being looked at"
-    return FinalRead(waiting=Finding.waiting("Deleting", text, look_again_seconds=1.0))
+    return FinalReadJob(waiting=Finding.waiting("Deleting", text, look_again_seconds=1.0))
 
 
 async def final_read_result(operator: Operator, resource: Resource, tenant: Tenant, *, failed: bool) -> str | None:
