@@ -22,12 +22,12 @@ DEEP_READ = "dynamodb:ListTagsOfResource"
 _LOOK_EVERY_SECONDS = 0.005
 
 _NOTES = """
-Kubernetes: the real API server, counted in its audit log by the operator's service account.
-AWS: emulated, counted by a proxy before it. It answers in milliseconds; the real AWS takes longer.
-The emulated AWS keeps every new function Pending for 0.5 s: a part of apply → Ready, and of the same by hand.
-sts:GetCallerIdentity is called once in an operator's life, at its first tenant: here, at the warm-up.
-A tenant is deleted once it and the operator are older than 30 s; a younger one is looked at again after 2 s.
-By hand: a boto3 script makes the same objects one after the other, and waits for each (bench/walkthrough.py).
+Kubernetes: the real API server; its audit log counts the requests of the operator's service account.
+AWS: emulated, counted by a proxy in front of it. It answers in milliseconds; the real AWS takes longer.
+The emulated AWS keeps every new function Pending for 0.5 s: included in apply → Ready, also by hand.
+sts:GetCallerIdentity is called at the operator's start and then hourly.
+Tenants are deleted when they and the operator are older than 30 s; a younger one is read once more after 2 s.
+By hand: a boto3 script creates the same resources one after the other, and waits for each (bench/walkthrough.py).
 """.strip().splitlines()
 
 
