@@ -160,7 +160,9 @@ def main() -> int:
     """Write or check. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m deploy.render", description="Write the generated files.")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; name stale files, except install.yaml, and exit with code 1"
+        "--check",
+        action="store_true",
+        help="write nothing; name stale files, except install.yaml, and exit with code 1",
     )
     check = parser.parse_args().check
     try:
