@@ -22,12 +22,12 @@ DEEP_READ = "dynamodb:ListTagsOfResource"
 _LOOK_EVERY_SECONDS = 0.005
 
 _NOTES = """
-Kubernetes: the real API server, counted in its audit log by the operator's service account.
-AWS: emulated, counted by a proxy before it. It answers in milliseconds; the real AWS takes longer.
-The emulated AWS keeps every new function Pending for 0.5 s: a part of apply → Ready, and of the same by hand.
-sts:GetCallerIdentity is called once in an operator's life, at its first tenant: here, at the warm-up.
-A tenant is deleted once it and the operator are older than 30 s; a younger one is looked at again after 2 s.
-By hand: a boto3 script makes the same objects one after the other, and waits for each (bench/walkthrough.py).
+Kubernetes: the real API server; its audit log counts the requests of the operator's service account.
+AWS: emulated, counted by a proxy in front of it. It answers in milliseconds; the real AWS takes longer.
+The emulated AWS keeps every new function Pending for 0.5 s: included in apply → Ready, also by hand.
+sts:GetCallerIdentity is called at the operator's start and then hourly.
+Tenants are deleted when they and the operator are older than 30 s; a younger one is read once more after 2 s.
+By hand: a boto3 script creates the same resources one after the other, and waits for each (bench/walkthrough.py).
 """.strip().splitlines()
 
 
@@ -308,7 +308,7 @@ def report(measured: Measured, crowd: Crowd) -> Report:
                 header=("WHAT", "MIN", "MEDIAN", "MAX", "N", "UNIT"),
                 rows=[
                     *(spread_row(name, found) for name, found in counts.values()),
-                    spread_row("Kubernetes writes of all settled passes", spread(measured.settled_kube_writes)),
+                    spread_row("Kubernetes writes of all settled reconciles", spread(measured.settled_kube_writes)),
                     *(spread_row(name, found, unit="s") for name, found in seconds.values()),
                     spread_row("record deleted → file erased", spread(measured.erased), unit="s"),
                     spread_row("  a tenant's first one: the function starts", spread(measured.erased_first), unit="s"),
@@ -330,12 +330,12 @@ def _counts(measured: Measured) -> dict[str, tuple[str, Spread]]:
             spread(one.kube_writes.total() for one in measured.applied),
         ),
         "settled_pass_aws_reads": (
-            "settled pass: AWS reads",
+            "settled reconcile: AWS reads",
             spread(one.reads.total() for one in measured.settled),
         ),
-        "deep_pass_aws_reads": ("every sixth settled pass: AWS reads", spread(_reads(measured.deep))),
+        "deep_pass_aws_reads": ("every sixth settled reconcile: AWS reads", spread(_reads(measured.deep))),
         "settled_pass_aws_writes": (
-            "settled pass: AWS writes",
+            "settled reconcile: AWS writes",
             spread(one.writes.total() for one in [*measured.settled, *measured.deep]),
         ),
         "delete_aws_calls": ("delete: AWS calls", spread(one.aws_calls for one in measured.deleted)),
@@ -392,7 +392,7 @@ def crowd_table(crowd: Crowd) -> Table:
         header=("WHAT", "SECONDS", "AWS READS A TENANT", "AWS WRITES A TENANT", "KUBERNETES WRITES A TENANT"),
         rows=[
             row("kubectl apply begun → all Ready", crowd.apply_to_ready, crowd.applied),
-            row("a new operator, everything at rest → a pass over each", crowd.restart, crowd.restarted),
+            row("a new operator, all settled → each reconciled once", crowd.restart, crowd.restarted),
             row("kubectl delete begun → all gone", crowd.delete_to_gone, crowd.deleted),
         ],
     )

@@ -31,7 +31,7 @@ _STEPS_A_TURN = 20
 _SAY_EVERY = 20_000
 
 _HEADER = (
-    "FUNCTION AND MAPPING", "ATTEMPTS", "GIVEN UP AFTER", "WITH IT, MEDIAN", "LATER, MEDIAN", "LATER, MAX",
+    "FUNCTION AND MAPPING", "ATTEMPTS", "DISCARDED AFTER", "WITH IT, MEDIAN", "LATER, MEDIAN", "LATER, MAX",
     "NEVER ERASED",
 )  # fmt: skip
 
@@ -235,7 +235,7 @@ def report(blocked: Mapping[str, Blocked], flood: Flood, *, share: float, seed: 
                     ("invocations", f"{flood.invocations:,}"),
                     ("  of which failed, or reported records", f"{flood.failed:,}"),
                     *((f"faults: {kind}", f"{number:,}") for kind, number in sorted(flood.faults.items())),
-                    ("records given up, to the destination", f"{flood.to_destination:,}"),
+                    ("records sent to the failures bucket", f"{flood.to_destination:,}"),
                     ("files of live records", f"{flood.live:,}"),
                     ("live files lost", f"{flood.lost + flood.missing:,}"),
                     ("orphans before the redelivery", f"{flood.orphans_before:,}"),

@@ -118,7 +118,7 @@ def report(found: dict[str, Situation], *, states: int) -> Report:
     rows, figures = [], {}
     for what, situation in found.items():
         rows.append(spread_row(f"{what}: a change → Ready", spread(situation.changes), unit="s"))
-        rows.append(spread_row(f"{what}: between two passes", spread(situation.between_passes), unit="s"))
+        rows.append(spread_row(f"{what}: between two reconciles", spread(situation.between_passes), unit="s"))
         name = what.replace(" ", "_")
         figures[name] = {
             "change_s": median(situation.changes),

@@ -1,12 +1,12 @@
-"""Makes what is derived: `python -m deploy.render` writes it, with `--check` it only says what is stale (exit code 1).
+"""Writes the generated files: `python -m deploy.render`. With `--check` it only names stale files (exit code 1).
 
-deploy/helm/…/files   the definition, as the chart carries it
-deploy/helm/…/README  its table of values (between two marks), from the comments in values.yaml
+deploy/helm/…/files   the definition, as the chart contains it
+deploy/helm/…/README  its table of values (between two markers), from the comments in values.yaml
 docs/api.md           from the definition
-README.md             its table of settings (between two marks), from the command's own options
-deploy/install.yaml   from the chart and deploy/namespace.yaml, by helm
+docs/settings.md      its table of settings (between two markers), from the options of `humangov run`
+deploy/install.yaml   from the chart and deploy/namespace.yaml, with helm
 
-`--check` needs no helm, which is built from Go: whether install.yaml is fresh is a test in tests/deploy.
+`--check` needs no helm, which is built from Go: a test in tests/deploy checks whether install.yaml is fresh.
 """
 
 from __future__ import annotations
@@ -35,46 +35,48 @@ CHART_DEFINITION = f"{CHART}/files/humangovstates.yaml"
 CHART_README = f"{CHART}/README.md"
 INSTALL = "deploy/install.yaml"
 API = "docs/api.md"
-README = "README.md"
+SETTINGS = "docs/settings.md"
 SETTINGS_BEGIN = "<!-- settings: made by `make manifests` -->"
 SETTINGS_END = "<!-- end of settings -->"
 VALUES_BEGIN = "<!-- values: made by `make manifests` -->"
 VALUES_END = "<!-- end of values -->"
-# What the rendering may depend on is fixed: the release, its namespace, the oldest Kubernetes that the chart is for.
+# Fixed, because the rendering may depend on it: the release, its namespace, the oldest Kubernetes that the chart supports.
 TEMPLATE = ("template", "humangov-operator", "--namespace", "humangov", "--kube-version", "1.30.0", "--no-hooks")
 
 Schema = Mapping[str, Any]
 
 
 def rendered(repository: Path = REPOSITORY) -> dict[str, str]:
-    """Every derived file's path → what it ought to hold. Raises SandboxError if there is no helm, ValueError."""
+    """The path of every generated file → its desired content. Raises SandboxError without helm, ValueError."""
     return {**rendered_without_helm(repository), INSTALL: install(repository)}
 
 
 def rendered_without_helm(repository: Path = REPOSITORY) -> dict[str, str]:
-    """Those that are made from their sources here. Raises ValueError for a source that can't be used."""
+    """The files that need no helm. Raises ValueError for an unusable source."""
     definition = (repository / DEFINITION).read_text()
-    head = f"# A copy of {DEFINITION}, made by `make manifests`: do not edit.\n"
+    head = f"# A copy of {DEFINITION}, written by `make manifests`: do not edit.\n"
     return {
         CHART_DEFINITION: head + _without_comment(definition),
         CHART_README: with_table(
             (repository / CHART_README).read_text(),
             values_table((repository / VALUES).read_text()),
-            marks=(VALUES_BEGIN, VALUES_END),
+            markers=(VALUES_BEGIN, VALUES_END),
         ),
         API: api_reference(yaml.safe_load(definition)),
-        README: with_table((repository / README).read_text(), settings_table(), marks=(SETTINGS_BEGIN, SETTINGS_END)),
+        SETTINGS: with_table(
+            (repository / SETTINGS).read_text(), settings_table(), markers=(SETTINGS_BEGIN, SETTINGS_END)
+        ),
     }
 
 
 def install(repository: Path = REPOSITORY) -> str:
     """The whole installation as plain YAML: the chart with its default values, and a namespace for it.
 
-    Helm's hooks are left out: kubectl would run them as jobs. Raises SandboxError if there is no helm, ValueError if
+    Without Helm's hooks: kubectl would run them as Jobs. Raises SandboxError without helm, ValueError if
     the chart can't be rendered.
     """
     head = (
-        f"# Made from {CHART} and {NAMESPACE} by `make manifests`: do not edit.\n"
+        f"# Generated from {CHART} and {NAMESPACE} by `make manifests`: do not edit.\n"
         "# kubectl apply --server-side -f deploy/install.yaml\n"
     )
     with tempfile.TemporaryDirectory() as folder:
@@ -88,12 +90,12 @@ def install(repository: Path = REPOSITORY) -> str:
 
 
 def api_reference(definition: Mapping[str, Any]) -> str:
-    """The API in Markdown: a table an object, a row a field."""
+    """The API in Markdown: one table for each object, one row for each field."""
     names = definition["spec"]["names"]
     lines = [
         "# API reference",
         "",
-        f"Made from `{DEFINITION}` by `make manifests`: do not edit.",
+        f"Generated from `{DEFINITION}` by `make manifests`: do not edit.",
         f"The same text is in the cluster: `kubectl explain {names['shortNames'][0]}.spec`.",
     ]
     for version in definition["spec"]["versions"]:
@@ -120,12 +122,12 @@ def api_reference(definition: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def with_table(document: str, table: str, *, marks: tuple[str, str]) -> str:
-    """The document with today's table between the marks. Raises ValueError if they are missing."""
-    before, begin, rest = document.partition(marks[0])
-    _, end, after = rest.partition(marks[1])
+def with_table(document: str, table: str, *, markers: tuple[str, str]) -> str:
+    """The document with the current table between the markers. Raises ValueError if they are missing."""
+    before, begin, rest = document.partition(markers[0])
+    _, end, after = rest.partition(markers[1])
     if not begin or not end:
-        raise ValueError(f"the marks {' and '.join(marks)} are missing")
+        raise ValueError(f"the markers {' and '.join(markers)} are missing")
     return f"{before}{begin}\n{table}\n{end}{after}"
 
 
@@ -139,7 +141,7 @@ def values_table(text: str) -> str:
 
 
 def settings_table() -> str:
-    """Every option of `humangov run`, with its environment variable and default."""
+    """Every option of `humangov run`, with its environment variables and default."""
     lines = ["| Flag of `humangov run` | Environment | Default | |", "|---|---|---|---|"]
     for option in load("run").params:
         if isinstance(option, click.Option):
@@ -150,15 +152,17 @@ def settings_table() -> str:
 
 
 def variables(option: click.Option) -> list[str]:
-    """The environment variables that an option is read from, the first that is set."""
+    """The environment variables of an option; the first one that is set counts."""
     return [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
 
 
 def main() -> int:
-    """Write or check; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m deploy.render", description="Make the derived files.")
+    """Write or check. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.render", description="Write the generated files.")
     parser.add_argument(
-        "--check", action="store_true", help="write nothing; exit code 1 names what is stale, but for install.yaml"
+        "--check",
+        action="store_true",
+        help="write nothing; name stale files, except install.yaml, and exit with code 1",
     )
     check = parser.parse_args().check
     try:
@@ -181,7 +185,7 @@ def main() -> int:
 
 
 def _without_comment(text: str) -> str:
-    """Without the comment at its head, which is about the source."""
+    """Without the comment at the top, which is about the source."""
     lines = text.splitlines(keepends=True)
     while lines and lines[0].startswith("#"):
         lines.pop(0)
@@ -207,7 +211,7 @@ def _commented(text: str) -> Iterator[tuple[str, Any, str]]:
             elif isinstance(inner, yaml.MappingNode) and inner.value:
                 yield from walk(inner, value, f"{path}.")
             else:
-                raise ValueError(f"{VALUES}: {path} has no comment that says what it is for")
+                raise ValueError(f"{VALUES}: {path} needs a comment that explains it")
 
     root = yaml.compose(text, yaml.SafeLoader)
     if not isinstance(root, yaml.MappingNode):
@@ -220,7 +224,7 @@ def _say(line: str) -> None:
 
 
 def _object(path: str, schema: Schema) -> Iterator[str]:
-    """The table of one object's fields, then those of the objects in it."""
+    """The table of one object's fields, then the tables of the objects in it."""
     required = schema.get("required", ())
     yield from (f"### {path}", "", schema["description"], "", *_rules(schema))
     yield from ("| Field | Type | Default | |", "|---|---|---|---|")
@@ -232,7 +236,7 @@ def _object(path: str, schema: Schema) -> Iterator[str]:
         if field.get("properties"):
             inner.append((f"{path}.{name}", field))
         elif (field.get("items") or {}).get("properties"):
-            inner.append((f"{path}.{name}[]", {**field["items"], "description": "One of the list."}))
+            inner.append((f"{path}.{name}[]", {**field["items"], "description": "An item of the list."}))
     yield ""
     for where, field in inner:
         yield from _object(where, field)
@@ -240,7 +244,7 @@ def _object(path: str, schema: Schema) -> Iterator[str]:
 
 def _rules(schema: Schema) -> list[str]:
     rules = [f"- {_cell(_sentence(rule['message']))}" for rule in schema.get("x-kubernetes-validations", ())]
-    return ["Refused otherwise:", "", *rules, ""] if rules else []
+    return ["The API server rejects anything else:", "", *rules, ""] if rules else []
 
 
 def _type(field: Schema) -> str:
@@ -266,7 +270,7 @@ def _plain(value: Any) -> str:
 
 
 def _constraints(field: Schema) -> Iterator[str]:
-    """What the API server refuses, in words."""
+    """What the API server rejects, in words."""
     if "enum" in field:
         yield f"One of {', '.join(f'`{value}`' for value in field['enum'])}."
     if "minimum" in field and "maximum" in field:

@@ -1,7 +1,7 @@
-"""The policies' JSON, put into the CloudFormation template: `python -m deploy.iam.render [--check]`.
+"""Inserts the policies' JSON into the CloudFormation template: `python -m deploy.iam.render [--check]`.
 
-A document stands after a comment that names its file, as a JSON text for Fn::Sub: the template's parameters have the
-names of the placeholders. (The condition keys of IRSA hold the issuer's name, and a key of an object can't be a !Sub.)
+Each document follows a comment with its file name, as JSON text for Fn::Sub: the template's parameters have the
+names of the placeholders. (The condition keys of IRSA contain the issuer's name, and an object's key can't be a !Sub.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SLOT = re.compile(
 
 
 def rendered(template: str) -> str:
-    """The template with the documents as their files have them now."""
+    """The template with the current documents."""
     return _SLOT.sub(_filled, template)
 
 
@@ -41,7 +41,7 @@ def main() -> None:
     if "--check" not in sys.argv[1:]:
         TEMPLATE.write_text(after)
     elif after != before:
-        sys.exit(f"{TEMPLATE.name} is stale: `python -m deploy.iam.render` puts the policies into it anew.")
+        sys.exit(f"{TEMPLATE.name} is stale: `python -m deploy.iam.render` updates it.")
 
 
 if __name__ == "__main__":

@@ -760,7 +760,7 @@ def test_every_metric_that_an_alert_asks_for_is_told_and_every_reason_is_one_of_
 def test_the_alert_of_denials_knows_every_word_for_them(code: str, denied: bool) -> None:
     [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
     alerts = {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
-    [codes] = re.findall(r'code=~"([^"]+)"', alerts["HumanGovOperatorIsDenied"])
+    [codes] = re.findall(r'code=~"([^"]+)"', alerts["HumanGovOperatorAccessDenied"])
     assert bool(re.fullmatch(codes, code)) == denied  # as Prometheus, which matches the whole value
 
 
@@ -818,14 +818,14 @@ def told_metrics() -> set[str]:
         ({"podDisruptionBudget": {"maxUnavailable": "half"}}, ["/podDisruptionBudget/maxUnavailable", "'half'"]),
         ({"probes": {"port": 80}}, ["/probes/port", "minimum: got 80, want 1,024"]),
         ({"terminationGracePeriodSeconds": 5}, ["/terminationGracePeriodSeconds", "minimum: got 5, want 20"]),
-        ({"serviceAccount": {"create": False}}, ["name the service account that the operator is to run under"]),
-        ({"replicas": 2, "leaderElect": False}, ["two pods would work against each other", "leaderElect to true"]),
-        ({"metrics": {"serviceMonitor": {"enabled": True}}}, ["a ServiceMonitor finds pods by a Service. Set both"]),
+        ({"serviceAccount": {"create": False}}, ["set serviceAccount.name to an existing service account"]),
+        ({"replicas": 2, "leaderElect": False}, ["two pods would conflict", "leaderElect to true"]),
+        ({"metrics": {"serviceMonitor": {"enabled": True}}}, ["a ServiceMonitor needs the Service. Set both to true"]),
         ({"metrics": {"serviceMonitor": {"interval": "often"}}}, ["/metrics/serviceMonitor/interval", "'often'"]),
-        ({"watchNamespaces": ["florida"]}, ["only namespace default may have HumanGovStates", "Say in allowedNames"]),
+        ({"watchNamespaces": ["florida"]}, ["only namespace default may have HumanGovStates", "Set allowedNames for each"]),
         ({"tags": {"aws:x": "z"}}, ["tags has the key aws:x", "reserved"]),
         ({"tags": {"humangov.io/tenant": "z"}}, ["tags has the key humangov.io/tenant", "reserved"]),
-        ({"extraEnv": [{"name": "AWS_REGION", "value": "x"}]}, ["extraEnv sets AWS_REGION", "use its own value"]),
+        ({"extraEnv": [{"name": "AWS_REGION", "value": "x"}]}, ["extraEnv sets AWS_REGION", "use the chart's value"]),
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )  # fmt: skip
@@ -856,5 +856,5 @@ def test_every_value_is_in_the_schema_and_every_level_of_it_is_closed() -> None:
 
 def test_a_value_without_a_comment_is_not_let_into_the_table() -> None:
     assert "| `a.b` | `1` | What it is. |" in values_table("a:\n  # What it\n  # is.\n  b: 1\n")
-    with pytest.raises(ValueError, match=r"a\.b has no comment"):
+    with pytest.raises(ValueError, match=r"a\.b needs a comment"):
         values_table("a:\n  b: 1\n")

@@ -41,7 +41,7 @@ class Block:
 
 
 def blocks() -> list[Block]:
-    """The fenced blocks. A mark holds until the next one of the same section that a paragraph without it precedes."""
+    """The fenced blocks. **Needs …** holds until the end of its section."""
     found, section, elsewhere = [], "", False
     parts = re.split(r"^```(\w*)\n(.*?)^```\n", DOCUMENT.read_text(), flags=re.MULTILINE | re.DOTALL)
     for prose, language, text in zip(parts[::3], parts[1::3], parts[2::3], strict=False):
@@ -59,7 +59,7 @@ def commands(section: str) -> list[str]:
     return [command for text in texts for command in re.sub(r"\\\n\s*", "", text).splitlines()]
 
 
-SECTIONS = ["3. The operator, by Helm", "4. The states", "5. Later"]
+SECTIONS = ["3. The operator, with Helm", "4. The states", "5. Upgrade, roll back, uninstall"]
 ALONE = "Without Helm"
 
 

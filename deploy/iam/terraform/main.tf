@@ -1,5 +1,5 @@
-# The roles of the HumanGovState operator and of its sweeps, and the permissions boundary of what it makes. The documents are
-# those of deploy/iam/*.json: their placeholders are the keys of local.values.
+# The roles of the HumanGovState operator and of its sweeps, and the permissions boundary of the roles that it creates. The
+# documents are deploy/iam/*.json: their placeholders are the keys of local.values.
 
 data "aws_partition" "current" {}
 
@@ -30,14 +30,14 @@ locals {
 
 resource "aws_iam_policy" "boundary" {
   name        = var.boundary
-  description = "The most that a role made by the HumanGovState operator can do."
+  description = "The maximum permissions of a role that the HumanGovState operator creates."
   policy      = jsonencode(jsondecode(templatefile("${path.module}/../boundary-policy.json", local.values)))
   tags        = var.tags
 }
 
 resource "aws_iam_policy" "operator" {
   name        = var.role_name
-  description = "What the HumanGovState operator calls."
+  description = "The calls that the HumanGovState operator makes."
   policy      = jsonencode(jsondecode(templatefile("${path.module}/../operator-policy.json", local.values)))
   tags        = var.tags
 }
@@ -75,7 +75,7 @@ resource "aws_eks_pod_identity_association" "operator" {
 
 resource "aws_iam_policy" "sweep" {
   name        = var.sweep_role_name
-  description = "What a sweep calls."
+  description = "The calls that a sweep makes."
   policy      = jsonencode(jsondecode(templatefile("${path.module}/../sweep-policy.json", local.values)))
   tags        = var.tags
 }

@@ -1,4 +1,4 @@
-# What the operator may work on.
+# The AWS resources that the operator manages.
 
 variable "region" {
   description = "Region of the tables and buckets; * if the HumanGovStates name several."
@@ -23,7 +23,7 @@ variable "buckets" {
 }
 
 variable "functions" {
-  description = "Pattern of the functions' names; it ends with *. Name no other function so."
+  description = "Pattern of the functions' names; it ends with *. No other function may match it."
   type        = string
   default     = "humangov-*"
 

@@ -12,8 +12,8 @@
 - name: HUMANGOV_LEADER_ELECT
   value: {{ .Values.leaderElect | quote }}
 {{- with .Values.region }}
-# The region of HumanGovStates that name none. Once one of them is there, changing this stops the operator from touching
-# it (reason IdentityChanged).
+# The region of HumanGovStates without spec.region. If you change it while HumanGovStates exist, the operator no longer
+# changes their AWS resources (reason IdentityChanged).
 - name: AWS_REGION
   value: {{ . | quote }}
 {{- end }}
@@ -43,7 +43,7 @@
   value: {{ .Values.logLevel }}
 {{- end -}}
 
-{{/* Which namespaces are looked at; both commands of the chart go by it. */}}
+{{/* The namespaces to watch, for both commands of the chart. */}}
 {{- define "humangov-operator.env.scope" -}}
 {{- with .Values.watchNamespaces -}}
 - name: HUMANGOV_NAMESPACE

@@ -1,4 +1,4 @@
-{{/* The name of what is made. Room is left for what others append to it. */}}
+{{/* The name of all created objects, short enough for suffixes. */}}
 {{- define "humangov-operator.fullname" -}}
 {{- $name := .Release.Name -}}
 {{- if not (contains .Chart.Name $name) -}}
@@ -7,7 +7,7 @@
 {{- .Values.fullnameOverride | default $name | trunc 47 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* What a Deployment may never change. */}}
+{{/* Labels that a Deployment can't change. */}}
 {{- define "humangov-operator.selectorLabels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -33,12 +33,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end -}}
 {{- end -}}
 
-{{/* Where the probes are answered. */}}
+{{/* The address of the probe server. */}}
 {{- define "humangov-operator.probeAddress" -}}
 {{- .Values.probes.address | default (ternary "127.0.0.1" "0.0.0.0" .Values.hostNetwork) -}}
 {{- end -}}
 
-{{/* What every pod of the chart has: whose it is, where it may run, and how little it may do. */}}
+{{/* What every pod of the chart has: service account, scheduling, security context. */}}
 {{- define "humangov-operator.pod" -}}
 serviceAccountName: {{ include "humangov-operator.serviceAccountName" . }}
 enableServiceLinks: false

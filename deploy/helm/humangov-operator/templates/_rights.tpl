@@ -1,8 +1,8 @@
-{{/* What the operator does with HumanGovStates. */}}
+{{/* The operator's permissions for HumanGovStates. */}}
 {{- define "humangov-operator.rights.states" -}}
 - apiGroups: [humangov.io]
   resources: [humangovstates]
-  verbs: [get, list, watch, patch] # patch: the finalizer; the spec is never written
+  verbs: [get, list, watch, patch] # patch: the finalizer, never the spec
 - apiGroups: [humangov.io]
   resources: [humangovstates/status]
   verbs: [patch]
@@ -11,7 +11,7 @@
   verbs: [create]
 {{- end -}}
 
-{{/* The cluster's name in the ownership tag, unless clusterName gives one. */}}
+{{/* The cluster's name in the ownership tag, unless clusterName is set. */}}
 {{- define "humangov-operator.rights.clusterName" -}}
 - apiGroups: [""]
   resources: [namespaces]
@@ -25,7 +25,7 @@
   namespace: {{ .Release.Namespace }}
 {{- end -}}
 
-{{/* What a sweep does with HumanGovStates: whether it may go on, who is older, and its own part of the status. */}}
+{{/* A sweep's permissions for HumanGovStates: to read whether it may continue and which one is older, and to write status.sweep. */}}
 {{- define "humangov-operator.rights.sweep" -}}
 - apiGroups: [humangov.io]
   resources: [humangovstates]

@@ -1,4 +1,4 @@
-{{/* The pod of a sweep, but for its arguments. */}}
+{{/* The pod of a sweep, without its arguments. */}}
 {{- define "humangov-operator.sweepTemplate" -}}
 {{- $pod := include "humangov-operator.pod" . | fromYaml -}}
 {{- $_ := set $pod "serviceAccountName" (include "humangov-operator.sweepServiceAccountName" .) -}}
@@ -23,7 +23,7 @@ spec:
         {{- toYaml . | nindent 8 }}
         {{- end }}
       volumeMounts:
-        # What a sweep has seen lies in a file while it runs.
+        # Scratch file for what a sweep has read.
         - name: scratch
           mountPath: /tmp
         {{- if .Values.allowedNames }}
