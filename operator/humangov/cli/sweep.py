@@ -128,12 +128,12 @@ def _allowed(arguments: SweepOptions) -> AllowedNames | None:
 
 
 def _json(ended: EndedSweep) -> str:
-    fields = output.as_json(ended.result, ended.names, word=ended.word, trouble=ended.trouble, now=ended.ended)
+    fields = output.as_json(ended.result, ended.names, word=ended.word, problem=ended.problem, now=ended.ended)
     return json.dumps(fields | {"note": ended.note})
 
 
 def _lines(ended: EndedSweep) -> str:
-    lines = output.lines(ended.result, ended.names, word=ended.word, trouble=ended.trouble)
+    lines = output.lines(ended.result, ended.names, word=ended.word, problem=ended.problem)
     return "\n".join([*lines, *([ended.note] if ended.note else [])])
 
 
