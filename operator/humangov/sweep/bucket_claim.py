@@ -43,7 +43,7 @@ def claim(s3: Any, names: Names, *, write: bool) -> None:
         return
     try:
         current = retry(
-            partial(_write, s3, names), passes=lambda error: isinstance(error, _NotFoundError),
+            partial(_write, s3, names), retriable=lambda error: isinstance(error, _NotFoundError),
             pauses_seconds=_PAUSES_SECONDS,
         )  # fmt: skip
     except _NotFoundError:

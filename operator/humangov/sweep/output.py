@@ -86,7 +86,7 @@ def _details(result: SweepResult) -> list[str]:
     shown = []
     if result.redriven is not None and result.redriven.found:
         shown.append(
-            f"redriven before the sweep: {result.redriven.removed:,} of {result.redriven.ours:,} failed invocations"
+            f"redriven before the sweep: {result.redriven.removed:,} of {result.redriven.own:,} failed invocations"
         )
     if result.largest:
         shown.append("largest orphans:")

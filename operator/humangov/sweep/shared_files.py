@@ -80,7 +80,10 @@ def _naming_now(
 
     try:
         items = retry(
-            read, passes=lambda error: isinstance(error, _UnprocessedError), pauses_seconds=_PAUSES_SECONDS, pause=pause
+            read,
+            retriable=lambda error: isinstance(error, _UnprocessedError),
+            pauses_seconds=_PAUSES_SECONDS,
+            pause=pause,
         )
     except _UnprocessedError:
         raise FailedError(
