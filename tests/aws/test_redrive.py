@@ -172,7 +172,7 @@ def test_the_files_of_what_was_given_up_are_erased_with_receipts_and_the_record_
     summary = account.run()
 
     assert account.keys() == {"other.pdf"}
-    assert (summary.ours, summary.records, summary.removed, summary.left) == (1, 2, 1, 0)
+    assert (summary.own, summary.records, summary.removed, summary.left) == (1, 2, 1, 0)
     assert spelled(summary.outcomes) == {"erased": 2}
     assert [(one["receipt"], one["key"]) for one in account.receipts()] == [
         ("intent", "1.pdf"), ("intent", "2.pdf"), ("outcome", "1.pdf"), ("outcome", "2.pdf"),
@@ -224,7 +224,7 @@ def test_what_is_of_others_is_counted_and_left(account: Account, whose: dict[str
 
     summary = account.run()
 
-    assert (summary.not_ours, summary.ours, summary.left) == (1, 0, 0)
+    assert (summary.others, summary.own, summary.left) == (1, 0, 0)
     assert account.keys() == {"1.pdf", key}
 
 
@@ -388,7 +388,7 @@ def test_a_dry_run_tells_and_changes_nothing(account: Account) -> None:
 
     summary = account.run(dry_run=True)
 
-    assert (summary.ours, summary.records, summary.by_condition) == (1, 1, {RETRIES_EXHAUSTED: 1})
+    assert (summary.own, summary.records, summary.by_condition) == (1, 1, {RETRIES_EXHAUSTED: 1})
     assert account.keys() == {"1.pdf", key}
     assert set(account.calls) == {"ListObjectVersions", "GetObject"}
 

@@ -32,7 +32,7 @@ def status_of(world: SweepWorld) -> dict[str, Any]:
     assert world.reached is not None
     now = datetime.fromtimestamp(world.now, UTC)
     return status.status_fields(
-        world.reached, world.names, word="Failed", trouble="it failed", now=now, before=BEFORE
+        world.reached, world.names, word="Failed", problem="it failed", now=now, before=BEFORE
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from humangov.cleanup.calls import Calls, Line
 from humangov.cleanup.environment import FunctionSettings
-from humangov.cleanup.guard import Sight, age_verdict, is_late, look, verdict, written_before
+from humangov.cleanup.guard import LiveRecords, age_verdict, is_late, read_live, verdict, written_before
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cleanup.records import FreedFile, RecordKey, read_change, record_id
@@ -64,8 +64,8 @@ def key(one: str) -> RecordKey:
     return {"id": {"S": one}}
 
 
-def look_for(answers: Answers, ids: Iterable[str]) -> Sight:
-    return look(answers.calls, settings=SETTINGS, record_keys=[key(one) for one in ids])
+def look_for(answers: Answers, ids: Iterable[str]) -> LiveRecords:
+    return read_live(answers.calls, settings=SETTINGS, record_keys=[key(one) for one in ids])
 
 
 def table(*live: Mapping[str, Any]) -> Callable[..., Mapping[str, Any]]:
@@ -84,9 +84,9 @@ def unprocessed(*ids: str, table: str = "california") -> Callable[..., Mapping[s
 def test_a_thousand_records_are_read_a_hundred_at_a_time_each_once() -> None:
     answers = Answers(table(employee("1", "1.pdf"), employee("999", "999.pdf")))
 
-    sight = look_for(answers, [str(one % 1000) for one in range(2500)])
+    live = look_for(answers, [str(one % 1000) for one in range(2500)])
 
-    assert sight == Sight(frozenset({"1.pdf", "999.pdf"}), {})
+    assert live == LiveRecords(frozenset({"1.pdf", "999.pdf"}), {})
     assert [len(one["RequestItems"]["california"]["Keys"]) for one in answers.requests] == [100] * 10
 
 
@@ -94,7 +94,7 @@ def test_a_file_attribute_that_is_also_the_key_is_asked_for_once() -> None:
     answers = Answers(table())
     settings = FunctionSettings(tenant="t", table="california", bucket="b", file_attributes=("id", "a.b", "name"))
 
-    look(answers.calls, settings=settings, record_keys=[key("1")])
+    read_live(answers.calls, settings=settings, record_keys=[key("1")])
 
     request = answers.requests[0]["RequestItems"]["california"]
     assert request["ProjectionExpression"] == "#a0, #a1, #a2"
@@ -104,9 +104,9 @@ def test_a_file_attribute_that_is_also_the_key_is_asked_for_once() -> None:
 def test_what_is_left_unprocessed_is_asked_for_again_with_growing_pauses_and_then_unread() -> None:
     answers = Answers(unprocessed("2"))
 
-    sight = look_for(answers, ["1", "2"])
+    live = look_for(answers, ["1", "2"])
 
-    assert sight.unread == {record_id(key("2")): "Throttled"}
+    assert live.unread == {record_id(key("2")): "Throttled"}
     asked = [[one["id"]["S"] for one in each["RequestItems"]["california"]["Keys"]] for each in answers.requests]
     assert asked == [["1", "2"], ["2"], ["2"], ["2"], ["2"]]
     assert answers.pauses == sorted(answers.pauses)
@@ -114,15 +114,15 @@ def test_what_is_left_unprocessed_is_asked_for_again_with_growing_pauses_and_the
 
 
 def test_unprocessed_keys_that_were_not_asked_for_make_the_whole_answer_unknown() -> None:
-    sight = look_for(Answers(unprocessed("3")), ["1", "2"])
+    live = look_for(Answers(unprocessed("3")), ["1", "2"])
 
-    assert set(sight.unread) == {record_id(key("1")), record_id(key("2"))}
+    assert set(live.unread) == {record_id(key("1")), record_id(key("2"))}
 
 
 def test_unprocessed_keys_count_under_whatever_name_the_table_comes_back() -> None:
-    sight = look_for(Answers(unprocessed("1", table="arn:aws:dynamodb:us-east-1:1:table/california")), ["1"])
+    live = look_for(Answers(unprocessed("1", table="arn:aws:dynamodb:us-east-1:1:table/california")), ["1"])
 
-    assert set(sight.unread) == {record_id(key("1"))}
+    assert set(live.unread) == {record_id(key("1"))}
 
 
 def test_binary_keys_are_sent_as_bytes_and_recognised_when_unprocessed() -> None:
@@ -130,10 +130,10 @@ def test_binary_keys_are_sent_as_bytes_and_recognised_when_unprocessed() -> None
     answers = Answers(lambda **_: {"Responses": {"california": []}, "UnprocessedKeys": left})
     binary: RecordKey = {"id": {"B": "AQ=="}}
 
-    sight = look(answers.calls, settings=SETTINGS, record_keys=[binary])
+    live = read_live(answers.calls, settings=SETTINGS, record_keys=[binary])
 
     assert answers.requests[0]["RequestItems"]["california"]["Keys"] == [{"id": {"B": b"\x01"}}]
-    assert set(sight.unread) == {record_id(binary)}
+    assert set(live.unread) == {record_id(binary)}
 
 
 def timeout(**_: Any) -> Mapping[str, Any]:
@@ -142,55 +142,57 @@ def timeout(**_: Any) -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("answer", [timeout, lambda **_: {}, lambda **_: {"Responses": None}])
 def test_a_call_that_fails_in_any_way_leaves_its_records_unread(answer: Callable[..., Any]) -> None:
-    sight = look_for(Answers(answer), ["1", "2"])
+    live = look_for(Answers(answer), ["1", "2"])
 
-    assert set(sight.unread) == {record_id(key("1")), record_id(key("2"))}
+    assert set(live.unread) == {record_id(key("1")), record_id(key("2"))}
 
 
 def test_one_failed_call_does_not_spoil_the_others() -> None:
     def answer(**request: Any) -> Mapping[str, Any]:
         return timeout() if key("0") in request["RequestItems"]["california"]["Keys"] else table()(**request)
 
-    sight = look_for(Answers(answer), map(str, range(150)))
+    live = look_for(Answers(answer), map(str, range(150)))
 
-    assert len(sight.unread) == 100
-    assert record_id(key("149")) not in sight.unread
+    assert len(live.unread) == 100
+    assert record_id(key("149")) not in live.unread
 
 
 def test_no_call_is_begun_when_time_is_over() -> None:
     answers = Answers(table(), calls_before_the_end=1)
 
-    sight = look_for(answers, map(str, range(150)))
+    live = look_for(answers, map(str, range(150)))
 
     assert len(answers.requests) == 1
-    assert set(sight.unread.values()) == {"OutOfTime"}
-    assert len(sight.unread) == 50
+    assert set(live.unread.values()) == {"OutOfTime"}
+    assert len(live.unread) == 50
 
 
 def test_keys_of_another_shape_are_asked_for_in_a_call_of_their_own() -> None:
     answers = Answers(table())
 
-    look(answers.calls, settings=SETTINGS, record_keys=[key("1"), {"id": {"N": "1"}}, {"pk": {"S": "1"}}, key("2")])
+    read_live(
+        answers.calls, settings=SETTINGS, record_keys=[key("1"), {"id": {"N": "1"}}, {"pk": {"S": "1"}}, key("2")]
+    )
 
     assert [len(one["RequestItems"]["california"]["Keys"]) for one in answers.requests] == [2, 1, 1]
 
 
 @pytest.mark.parametrize(
-    ("sight", "outcome"),
+    ("live", "outcome"),
     [
-        pytest.param(Sight(frozenset(), {}), None, id="absent"),
-        pytest.param(Sight(frozenset({"b.pdf"}), {}), None, id="live with another file"),
-        pytest.param(Sight(frozenset({"a.pdf"}), {}), "kept: live", id="live"),
-        pytest.param(Sight(frozenset(), {"1": "Throttled"}), "failed: Throttled", id="unread"),
-        pytest.param(Sight(frozenset(), {"2": "Throttled"}), "failed: Throttled", id="another namer unread"),
-        pytest.param(Sight(frozenset(), {"3": "Throttled"}), None, id="an unrelated record unread"),
-        pytest.param(Sight(frozenset({"a.pdf"}), {"1": "Throttled"}), "kept: live", id="live elsewhere"),
+        pytest.param(LiveRecords(frozenset(), {}), None, id="absent"),
+        pytest.param(LiveRecords(frozenset({"b.pdf"}), {}), None, id="live with another file"),
+        pytest.param(LiveRecords(frozenset({"a.pdf"}), {}), "kept: live", id="live"),
+        pytest.param(LiveRecords(frozenset(), {"1": "Throttled"}), "failed: Throttled", id="unread"),
+        pytest.param(LiveRecords(frozenset(), {"2": "Throttled"}), "failed: Throttled", id="another namer unread"),
+        pytest.param(LiveRecords(frozenset(), {"3": "Throttled"}), None, id="an unrelated record unread"),
+        pytest.param(LiveRecords(frozenset({"a.pdf"}), {"1": "Throttled"}), "kept: live", id="live elsewhere"),
     ],
 )
 def test_a_file_goes_only_if_every_record_that_could_name_it_was_read_and_does_not(
-    sight: Sight, outcome: str | None
+    live: LiveRecords, outcome: str | None
 ) -> None:
-    assert spelled(verdict(file("a.pdf"), record_ids=["1", "2"], sight=sight)) == outcome
+    assert spelled(verdict(file("a.pdf"), record_ids=["1", "2"], live=live)) == outcome
 
 
 @pytest.mark.parametrize(("age_seconds", "late"), [(0, False), (900, False), (901, True), (-30, False), (None, True)])

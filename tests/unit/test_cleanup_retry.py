@@ -38,7 +38,7 @@ class Call:
 
     def retry(self, *, within_seconds: float = 100.0, stop: Callable[[], bool] = lambda: False) -> str:
         return retry(
-            self, passes=lambda error: isinstance(error, PassingError), pauses_seconds=(1.0, 2.0), pause=self.pause,
+            self, retriable=lambda error: isinstance(error, PassingError), pauses_seconds=(1.0, 2.0), pause=self.pause,
             now=lambda: self.clock, within_seconds=within_seconds, stop=stop,
         )  # fmt: skip
 

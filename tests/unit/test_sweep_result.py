@@ -55,7 +55,7 @@ def test_one_word_and_an_exit_code_for_what_became_of_it(of: SweepResult, word: 
 def test_what_failed_is_told_as_such_whatever_was_found_and_old_numbers_stay() -> None:
     before = {"orphans": 7, "listed": 9}
     fields = status.status_fields(
-        result(), samples.names(), word="Failed", trouble="no such table", now=NOW, before=before
+        result(), samples.names(), word="Failed", problem="no such table", now=NOW, before=before
     )
     assert (fields["result"], fields["message"], fields["orphans"], fields["listed"]) == (
         "Failed",
@@ -68,7 +68,7 @@ def test_what_failed_is_told_as_such_whatever_was_found_and_old_numbers_stay() -
 
 def test_the_status_counts_what_is_left() -> None:
     found = result(erased=erased(erased=20, absent=1, kept_newer=2, failed_SlowDown=7), confirmed=30)
-    fields = status.status_fields(found, samples.names(), word="Erased", trouble=None, now=NOW, before={})
+    fields = status.status_fields(found, samples.names(), word="Erased", problem=None, now=NOW, before={})
     assert {name: fields[name] for name in ("orphans", "erased", "kept", "failed", "listed", "live")} == {
         "orphans": 9, "erased": 20, "kept": 2, "failed": 7, "listed": 100, "live": 70,
     }  # fmt: skip
@@ -91,7 +91,7 @@ def test_the_next_run_is_told_in_utc_where_it_can_be_told(options: Sweep, expect
 def test_a_brake_says_how_a_person_lets_the_list_go() -> None:
     kept = OrphanList(key=".humangov/sweeps/x", sha256="ab" * 32, head=None)  # type: ignore[arg-type]
     found = result(failed_checks=[CHECK], orphan_list=kept)
-    message = status.message(found, samples.names(), trouble=None)
+    message = status.message(found, samples.names(), problem=None)
     assert "nothing was erased: 30 of 100 files" in message
     assert f"humangov.io/approve-sweep={'ab' * 32}" in message
 
@@ -103,7 +103,7 @@ def test_the_table_has_every_number_the_largest_and_where_the_list_is() -> None:
         result(orphan_list=kept, largest=largest, erased=erased(failed_SlowDown=3)),
         samples.names(),
         word="Erased",
-        trouble=None,
+        problem=None,
     )
     text = "\n".join(lines)
     for words in (

@@ -1,4 +1,4 @@
-"""A tenant's records, files and receipts: whoever runs here reads and erases them with these clients, as this role."""
+"""Clients and session for a tenant's records, files and receipts: for sweep, redrive and final stream read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from humangov.aws.sessions import session_for
 
 @dataclass(frozen=True, kw_only=True)
 class AwsClients:
-    """dynamodb, s3, logs: one attempt a call; who uses them tries again, and looks at the time. patient_*: several."""
+    """dynamodb, s3, logs: one attempt per call; the caller retries within its time limit. patient_*: several."""
 
     dynamodb: Any
     patient_dynamodb: Any
@@ -30,7 +30,7 @@ class AwsClients:
 
 def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
     session = session or boto3.Session()
-    # An endpoint of one's own has no host name a bucket.
+    # A custom endpoint has no host name per bucket.
     own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     path: dict[str, Any] = {"s3": {"addressing_style": "path"}} if own else {}
 
@@ -55,12 +55,12 @@ def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
 
 
 def connect_as_sweep(names: Names) -> AwsClients:
-    """In the tenant's account and region, as whom it is swept. Raises what the SDK raises."""
+    """Clients in the tenant's account and region, with the sweep's role. Raises what the SDK raises."""
     return connect(region=names.identity.region, session=sweep_session(names.tenant))
 
 
 def sweep_session(tenant: Tenant) -> boto3.Session:
-    """As whom a tenant is swept, and its stream read a last time: spec.account.sweepRoleARN, else whoever runs this."""
+    """For sweep and final stream read: the session of spec.account.sweepRoleARN, else of the caller."""
     return session_for(
         role_arn=tenant.account.sweep_role_arn,
         external_id=tenant.account.external_id,
@@ -76,9 +76,9 @@ def names_as_swept(
     cluster_name: str | None,
     cluster_uid: Callable[[], str],
 ) -> Names:
-    """Every AWS name of the tenant, in the account in which it is swept.
+    """Every AWS name of the tenant, in the account of its sweeps.
 
-    cluster_name: as --cluster-name says it; None: as the status says it, else what `cluster_uid` answers. Raises
+    cluster_name: value of --cluster-name; None: from the status, else what `cluster_uid` returns. Raises
     UnknownTenantError, InvalidSpecError, and what `cluster_uid` raises.
     """
     recorded = (resource.get("status") or {}).get("aws") or {}

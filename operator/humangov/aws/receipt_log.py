@@ -1,4 +1,4 @@
-"""Lines of proof into the function's log group: stored before the erasure that they announce, or it does not begin."""
+"""Writes receipts to the function's log group. No erasure starts before its intent is stored."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from humangov.cleanup.retry import retry
 EVENTS_PER_CALL = 10_000
 BYTES_PER_CALL = 1_048_576
 BYTES_PER_EVENT = 26
-"""What CloudWatch adds to each event when it counts a call's size.
+"""Bytes that CloudWatch adds per event to the size of a call.
 https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutLogEvents.html
 """
 
 PAUSES_SECONDS = (0.1, 0.2, 0.4, 0.8)
 WITHIN_SECONDS = 5.0
-"""No further attempt begins later: whatever is erased was read live shortly before its line is written."""
+"""No retry starts later than this, because the table was read just before the line is written."""
 
 _LASTING_STATUS = range(400, 500)
 _BUSY = ("ServiceUnavailableException", "OperationAbortedException")
-"""What only CloudWatch Logs says of a moment, whatever the status."""
+"""Transient codes of CloudWatch Logs only, with any status."""
 
 _REJECTED = ("tooNewLogEventStartIndex", "tooOldLogEventEndIndex", "expiredLogEventEndIndex")
 
@@ -38,7 +38,7 @@ class NoReceiptError(Exception):
 class ReceiptLog:
     """One log stream for one run. Safe to use from several threads.
 
-    After a line was lost nothing more is taken: what the lost line was to announce must not happen later either.
+    After one failed write, every later write fails too: an erasure without a stored intent must never happen.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class ReceiptLog:
         return self._where["logStreamName"]
 
     def open(self) -> None:
-        """Makes the log stream. Raises NoReceiptError."""
+        """Creates the log stream. Raises NoReceiptError."""
         with self._lock:
             self._open()
 
@@ -83,7 +83,7 @@ class ReceiptLog:
         try:
             return self._logs.create_log_stream(**self._where)
         except Exception as error:
-            if error_code(error) != "ResourceAlreadyExistsException":  # the answer to the first attempt was lost
+            if error_code(error) != "ResourceAlreadyExistsException":  # the response to the first attempt was lost
                 raise
             return {}
 
@@ -94,13 +94,14 @@ class ReceiptLog:
         if any(name in rejected for name in _REJECTED):
             self._fail(
                 "PutLogEvents",
-                "lines refused for their time: is this machine's clock right? Without a receipt nothing is erased",
+                "CloudWatch Logs rejected the lines because of their time. Check this machine's clock. Without a "
+                "receipt nothing is erased",
             )
 
     def _attempt(self, action: str, call: Callable[[], Any]) -> Any:
         try:
             return retry(
-                call, passes=_may_pass, pauses_seconds=PAUSES_SECONDS,
+                call, retriable=_is_transient, pauses_seconds=PAUSES_SECONDS,
                 pause=self._pause, now=self._now, within_seconds=WITHIN_SECONDS,
             )  # fmt: skip
         except Exception as error:
@@ -112,7 +113,7 @@ class ReceiptLog:
 
 
 def parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Texts in their order, as many at a time as one PutLogEvents takes."""
+    """The texts in order, in parts as large as one PutLogEvents allows."""
     part: list[str] = []
     size = 0
     for text in texts:
@@ -126,8 +127,9 @@ def parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield part
 
 
-def _may_pass(error: Exception) -> bool:
-    # More passes here than in cleanup/calls.py: a receipt is lost for good, and nothing is erased meanwhile.
+def _is_transient(error: Exception) -> bool:
+    # More errors are retried here than in cleanup/calls.py: a lost receipt is lost forever, and nothing is erased
+    # during the retries.
     answer = getattr(error, "response", None)
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) if isinstance(answer, dict) else 0
     code = error_code(error)
@@ -137,8 +139,8 @@ def _may_pass(error: Exception) -> bool:
 def _reason(error: Exception, log_group: str) -> str:
     if error_code(error) == "ResourceNotFoundException":
         return (
-            f"log group {log_group} does not exist, and without a receipt nothing is erased. The operator makes it: "
-            "wait until the HumanGovState is Ready, then run it again"
+            f"log group {log_group} does not exist, and without a receipt nothing is erased. The operator creates it: "
+            "wait until the HumanGovState is Ready, then run the command again"
         )
     text = error_text(error) or type(error).__name__
     return f"log group {log_group}: {error_code(error)}: {text}. Without a receipt nothing is erased"

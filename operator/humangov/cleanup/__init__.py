@@ -1,21 +1,21 @@
-"""The cleanup function `HumanGovDeleteFile`: a deleted record's file goes, a live record's file never does.
+"""The cleanup function `HumanGovDeleteFile`: erases a deleted record's file, and never a live record's file.
 
-AWS Lambda runs this folder by itself, as package `cleanup`: standard library, boto3, relative imports.
+AWS Lambda runs this folder alone, as package `cleanup`: standard library, boto3, relative imports.
 
-    handler           entry point: settings and clients, once a cold start
+    handler           entry point: settings and clients, once per cold start
     environment       environment variables → a frozen dataclass
     batch             one invocation: read → settle → report
-    records           stream record → which files it frees; pure
-    references        what file a record names, and which keys are never touched; pure
+    records           stream record → the files that it frees; pure
+    references        the file that a record names, and keys that are never erased; pure
     settle            freed files: check → erase
-    guard             what the live table and the file's age say against an erasure
-    versions          the versions of a file, and what Object Lock says of one
-    erase             the erasure, and what S3 answered for each key
-    outcomes          what became of a file, and of a batch; pure
-    receipt_lines     the lines of proof; pure
-    log_lines         the other lines of the log; pure
-    embedded_metrics  what CloudWatch takes out of the batch's line; pure
-    calls             the AWS methods used, and how a failed call is named
-    retry             one call, tried again
-    error_codes       which of AWS's codes a further attempt may cure; pure
+    guard             reasons against an erasure: the live table and the file's age
+    versions          the versions of a file, and Object Lock
+    erase             the erasure, and S3's response for each key
+    outcomes          outcomes of a file and of a batch; pure
+    receipt_lines     the lines of a receipt; pure
+    log_lines         all other log lines; pure
+    embedded_metrics  metrics that CloudWatch extracts from the batch's line; pure
+    calls             the AWS methods used, and the names of failures
+    retry             retries a call
+    error_codes       transient AWS error codes; pure
 """

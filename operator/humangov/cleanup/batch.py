@@ -1,4 +1,4 @@
-"""One invocation: read the records → settle the files that they free → say what Lambda is to bring again."""
+"""One invocation: read the records → settle the files that they free → report the records that Lambda must retry."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DEADLINE_MARGIN_MS = 10_000
 
 
 def deadline(remaining_ms: Callable[[], int]) -> Callable[[], bool]:
-    """Whether it is time to stop: 10 s before the end, or at half of a time-out that is shorter than 20 s.
+    """Whether it is time to stop: 10 s before the timeout, or at half of a timeout below 20 s.
 
-    One attempt of a call, at most 9 s by the handler's time-outs, fits into the 10 s. It does not fit into half of
-    a time-out under 18 s: there a slow call can overrun, its intents stay without outcomes and the batch comes again.
+    One attempt of a call takes at most 9 s by the handler's timeouts, so it fits into the 10 s. It does not fit into
+    half of a timeout below 18 s: a slow call can overrun. Its intents have no outcomes, and Lambda retries the batch.
     """
     margin_ms = min(DEADLINE_MARGIN_MS, remaining_ms() // 2)
     return lambda: remaining_ms() <= margin_ms
 
 
 def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
-    """Handles every record. Empties the event, so that each image can go as soon as it is read.
+    """Handles every record. Empties the event, which frees each image as soon as it is read.
 
-    Lambda goes back to the lowest record that is handed back, so everything here can be done twice. What was not
-    begun is handed back by its first record alone.
+    Lambda retries from the lowest record that is handed back, so everything here can be repeated. Of the records that
+    were not started, only the first is handed back.
     """
     started = calls.now()
     given = event.pop("Records", None) if isinstance(event, dict) else None
@@ -61,7 +61,7 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
 
 
 class _ReadRecord(NamedTuple):
-    """failures: sequence numbers of records that an error of ours kept from being read."""
+    """failures: sequence numbers of records that could not be read because of a bug."""
 
     changes: list[RecordChange]
     malformed: int
@@ -69,7 +69,7 @@ class _ReadRecord(NamedTuple):
 
 
 def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -> _ReadRecord:
-    """Takes the records off the list, the last one first: ten thousand images are most of what a batch takes."""
+    """Removes the records from the list while it reads them: ten thousand images are most of a batch's memory."""
     changes: list[RecordChange] = []
     malformed, failures = 0, set[str]()
     while records:
@@ -95,7 +95,7 @@ def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -
 
 
 class _Settled(NamedTuple):
-    """outcomes: of files, undated. failures: sequence numbers. not_begun: for want of time."""
+    """outcomes: of files, undated. failures: sequence numbers. not_begun: not started in time."""
 
     outcomes: Counter[FileOutcome]
     failures: set[str]
@@ -106,7 +106,7 @@ class _Settled(NamedTuple):
 def _settle_all(
     files: Sequence[FreedFile], *, changes: Sequence[RecordChange], settings: FunctionSettings, calls: Calls
 ) -> _Settled:
-    """As many files at a time as one DeleteObjects takes."""
+    """Settles as many files at once as one DeleteObjects allows."""
     parts: list[_Settled] = []
     for start in range(0, len(files), KEYS_PER_CALL):
         if calls.out_of_time():
@@ -126,7 +126,7 @@ def _settle_all(
 def _report(
     files: Sequence[FreedFile], results: Mapping[str, FileResult], *, settings: FunctionSettings, calls: Calls
 ) -> _Settled:
-    """Writes each file's outcome, once for each change that freed it, and counts."""
+    """Writes each file's outcome, once for each change that freed it, and counts them."""
     at = calls.now()
     each = [(file, change, results[file.key]) for file in files for change in file.freed_by]
     calls.write(outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each)

@@ -1,4 +1,4 @@
-"""The AWS methods that the function calls, and what their failures are called."""
+"""The AWS methods that the function calls, and the names of their failures."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ OUT_OF_TIME = "OutOfTime"
 PAUSES_SECONDS = (0.05, 0.1, 0.2, 0.4)
 ATTEMPTS = 3
 RETRY_WITHIN_SECONDS = 1.0
-"""No further attempt begins later than this after the first: whatever is erased was read live shortly before."""
+"""No retry starts later than this after the first attempt, because the table was read just before."""
 
 
 class OutOfTimeError(Exception):
-    """The call was not begun."""
+    """The call was not started."""
 
 
 class DynamoDB(Protocol):
-    """boto3's client, as far as it is used: IAM action dynamodb:BatchGetItem."""
+    """The methods used of boto3's client: IAM action dynamodb:BatchGetItem."""
 
     def batch_get_item(self, **request: Any) -> Mapping[str, Any]: ...
 
 
 class S3(Protocol):
-    """boto3's client, as far as it is used.
+    """The methods used of boto3's client.
 
     s3:ListBucketVersions, s3:DeleteObject, s3:DeleteObjectVersion, s3:GetObjectRetention, s3:GetObjectLegalHold;
     never s3:GetObject.
@@ -53,14 +53,14 @@ class S3(Protocol):
 
 @dataclass(frozen=True)
 class Calls:
-    """All that reaches outside.
+    """Everything that has effects outside.
 
-    out_of_time   asked before each attempt of a call; after it, nothing is begun
+    out_of_time   called before each attempt of a call; once true, nothing new starts
     pause         waits, in seconds
     now           seconds since the epoch
     write         appends to the log and flushes it
-    keeps_versions  whether the bucket is known to keep versions. It only saves calls and markers: where it is wrong,
-                  S3's answers say so
+    keeps_versions  whether the bucket is known to keep versions. It only saves calls and delete markers: if it is
+                  wrong, S3's responses show it
     """
 
     dynamodb: DynamoDB
@@ -72,22 +72,22 @@ class Calls:
     keeps_versions: Callable[[], bool] = lambda: False
 
     def attempt(self, method: Callable[..., Mapping[str, Any]], **request: Any) -> Mapping[str, Any]:
-        """The method's answer; tried again if it was throttled, failed at AWS or lost its connection.
+        """The method's response; retried if AWS throttled it or failed, or if the connection was lost.
 
-        The SDK itself tries once: its pauses and time-outs would not ask for the time that is left.
-        All methods here are idempotent. Raises the last attempt's error, OutOfTimeError if there was none.
+        The SDK itself does not retry: its pauses and timeouts ignore the remaining time.
+        All methods here are idempotent. Raises the last attempt's error, OutOfTimeError if there was no attempt.
         """
         if self.out_of_time():
             raise OutOfTimeError
         return retry(
-            lambda: method(**request), passes=_may_pass, pauses_seconds=PAUSES_SECONDS[: ATTEMPTS - 1],
+            lambda: method(**request), retriable=_is_transient, pauses_seconds=PAUSES_SECONDS[: ATTEMPTS - 1],
             pause=self.pause, now=self.now, within_seconds=RETRY_WITHIN_SECONDS, stop=self.out_of_time,
         )  # fmt: skip
 
     def failed(self, action: str, error: Exception) -> str:
         """Logs a failed call and returns its code: AWS's own, or the exception's name.
 
-        AWS's text may be logged: requests hold primary keys and files' keys alone, no answer can quote more.
+        AWS's text may be logged: requests contain only primary keys and object keys, so no response can quote more.
         """
         if isinstance(error, OutOfTimeError):
             return OUT_OF_TIME
@@ -102,11 +102,11 @@ def error_code(error: Exception) -> str:
 
 
 def error_text(error: Exception) -> str:
-    """What AWS said, at most 400 characters; empty if nothing."""
+    """AWS's error message, at most 400 characters; empty if there is none."""
     return str(_answer(error, "Error").get("Message", ""))[:400]
 
 
-def _may_pass(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     if isinstance(error, HTTPClientError | NoConnectionError):
         return True
     status = _answer(error, "ResponseMetadata").get("HTTPStatusCode", 0)

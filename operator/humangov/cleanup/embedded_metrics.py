@@ -1,4 +1,4 @@
-"""Metrics in CloudWatch's embedded format: CloudWatch takes them out of the log, the function needs no right. Pure.
+"""Metrics in CloudWatch's embedded format: CloudWatch extracts them from the log, without any permission. Pure.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -13,11 +13,11 @@ DIMENSION = "tenant"
 LATENCY = "erasure_latency_ms"
 
 VALUES_LIMIT = 100
-"""So many values of one metric in one line."""
+"""Limit of one metric's values in one line."""
 
 
 def metrics(counts: Mapping[str, int], *, latencies_ms: Sequence[int], at: float) -> dict[str, Any]:
-    """The fields that make a line with a field `tenant` a metric line. at: seconds since the epoch."""
+    """The fields that turn a line with a field `tenant` into a metric line. at: seconds since the epoch."""
     values: dict[str, Any] = dict(counts)
     definitions = [{"Name": name, "Unit": "Count"} for name in counts]
     if latencies_ms:
@@ -28,7 +28,7 @@ def metrics(counts: Mapping[str, int], *, latencies_ms: Sequence[int], at: float
 
 
 def sample(values: Sequence[int]) -> list[int]:
-    """At most VALUES_LIMIT of them, evenly by rank, the smallest and the largest among them."""
+    """At most VALUES_LIMIT of them, evenly by rank, including the smallest and the largest."""
     ranked = sorted(values)
     if len(ranked) <= VALUES_LIMIT:
         return ranked

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 
 class SettingsError(ValueError):
-    """The configuration cannot be used; the text is a sentence for the person who set it."""
+    """The configuration is not valid; the text is a sentence for people."""
 
 
 @dataclass(frozen=True)
 class FunctionSettings:
-    """Whose files are erased, and where they lie.
+    """The tenant, and the location of its files.
 
     tenant            as in the tag `humangov.io/tenant`: <cluster>/<namespace>/<name>
     key_prefix        object key = key_prefix + file name, byte for byte; may be empty
     file_attributes   the table's attributes that name files, at least one
-    shared            several records may name one file: nothing is erased here, the sweep sees every record
+    shared            several records may name one file: only the sweep erases, because it reads every record
     """
 
     tenant: str
@@ -30,9 +30,9 @@ class FunctionSettings:
 
 
 def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
-    """Settings from HUMANGOV_*. Raises SettingsError for what is missing or unreadable."""
+    """Settings from HUMANGOV_*. Raises SettingsError for missing or invalid values."""
     return FunctionSettings(
-        tenant=_required(environment, "HUMANGOV_TENANT", "whose files these are"),
+        tenant=_required(environment, "HUMANGOV_TENANT", "the tenant that owns the files"),
         table=_required(environment, "HUMANGOV_TABLE", "the table whose deleted records' files are erased"),
         bucket=_required(environment, "HUMANGOV_BUCKET", "the bucket that holds the files"),
         key_prefix=environment.get("HUMANGOV_KEY_PREFIX", ""),
@@ -44,7 +44,7 @@ def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
     value = environment.get(name, "")
     if not value:
-        raise SettingsError(f"{name} is not set: it says {meaning}.")
+        raise SettingsError(f"{name} is not set. It must name {meaning}.")
     return value
 
 
@@ -55,12 +55,12 @@ def _attributes(text: str) -> tuple[str, ...]:
         value = None
     if not isinstance(value, list) or not value or not all(isinstance(one, str) and one for one in value):
         raise SettingsError(
-            'HUMANGOV_FILE_ATTRIBUTES must be a JSON list of attribute names, such as ["pdf"]; it is ' + text
+            'HUMANGOV_FILE_ATTRIBUTES must be a JSON list of attribute names, such as ["pdf"], but it is ' + text
         )
     return tuple(dict.fromkeys(value))
 
 
 def _shared(text: str) -> bool:
     if text not in ("Unique", "Shared"):
-        raise SettingsError(f"HUMANGOV_FILE_NAMES must be Unique or Shared; it is {text}")
+        raise SettingsError(f"HUMANGOV_FILE_NAMES must be Unique or Shared, but it is {text}")
     return text == "Shared"

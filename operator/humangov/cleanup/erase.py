@@ -1,8 +1,8 @@
-"""The erasure: one DeleteObjects for up to 1,000 files or versions, and what S3 answered for each of them.
+"""The erasure: one DeleteObjects for up to 1,000 files or versions, and S3's response for each of them.
 
-This is the one place that deletes. Two ways: `erase` for a bucket that is believed to keep no versions, and
-`erase_versions` for exactly the versions that were seen. S3 answers the first with a marker where that belief is
-wrong; the marker is taken away again and the caller told, so that it goes the second way.
+Only this module deletes. `erase` is for a bucket that seems to keep no versions; `erase_versions` erases exactly the
+versions that were seen. If the bucket does keep versions, S3 answers `erase` with a delete marker. The marker is
+removed again and reported to the caller, who then uses `erase_versions`.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ from .versions import NULL, Versions, hold
 KEYS_PER_CALL = 1000
 """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
 
-QUESTIONS_AT_ONCE = 16
+CHECKS_AT_ONCE = 16
 
 _NOT_FOR_XML = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufffe\uffff]|^\s|\s\Z")
-"""XML refuses these or may change them on the way; one such key would fail the call for the other 999."""
+"""XML forbids these or may change them; one such key would fail the call for the other 999."""
 
 _DENIED = "AccessDenied"
 _MFA = "mfa authentication"
-"""S3 refuses with AccessDenied and "Mfa Authentication must be used for this request".
+"""S3's error is AccessDenied with "Mfa Authentication must be used for this request".
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMFADelete.html
 """
-_NO_RIGHT = "is not authorized to perform"
-"""IAM's text: no lock, so there is nothing to ask."""
+_NO_PERMISSION = "is not authorized to perform"
+"""IAM's text: it is no lock, so there is nothing to check."""
 
 
 class Target(NamedTuple):
-    """What one entry of a DeleteObjects names; version_id None: the key itself."""
+    """One entry of a DeleteObjects; version_id None: the key itself."""
 
     key: str
     version_id: str | None = None
 
 
 class Answer(NamedTuple):
-    """S3's for one target. error: a code or empty; marker: the version ID of the marker that S3 wrote or removed."""
+    """S3's answer for one target. error: a code or empty; marker: version ID of the marker that S3 wrote or removed."""
 
     error: str = ""
     text: str = ""
@@ -50,20 +50,21 @@ class Answer(NamedTuple):
 
 
 class Erased(NamedTuple):
-    """results: of each key that is settled. marked: of the others, as this bucket keeps versions, and they remain.
+    """results: of each settled key. hidden: the other keys, which remain because this bucket keeps versions.
 
-    marked has for each of these keys why the marker that S3 wrote is still there: AWS's code, or empty if it is gone.
+    hidden maps each of these keys to the reason why S3's new delete marker remains: AWS's code, or empty if it was
+    removed.
     """
 
     results: dict[str, FileResult]
-    marked: dict[str, str]
+    hidden: dict[str, str]
 
 
 def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Erased:
-    """The keys themselves, in a bucket that is believed to keep no versions.
+    """Erases the keys themselves, in a bucket that seems to keep no versions.
 
-    S3 answers alike for a file that it deleted and for one that was gone before: `erased` means that nothing is left
-    under this key, not that this call removed it.
+    S3 gives the same answer for a file that it deleted and for a missing one: `erased` means that this key has no
+    object now, not that this call removed it.
     """
     answers = _delete(calls, bucket=bucket, targets=[Target(key) for key in dict.fromkeys(keys)])
     results = {
@@ -71,18 +72,18 @@ def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Erased:
         for target, answer in answers.items()
         if answer.error or answer.marker is None
     }
-    marked = {target.key: answer.marker for target, answer in answers.items() if target.key not in results}
-    # A marker could hide what was written since the guard's read. The null one hides nothing: it replaced it.
-    ours = [Target(key, marker) for key, marker in marked.items() if marker and marker != NULL]
-    undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=ours).items()}
-    return Erased(results, dict.fromkeys(marked, "") | undone)
+    markers = {target.key: answer.marker for target, answer in answers.items() if target.key not in results}
+    # A marker could hide an object written since the guard's read. The null marker hides nothing: it replaced it.
+    new = [Target(key, marker) for key, marker in markers.items() if marker and marker != NULL]
+    undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=new).items()}
+    return Erased(results, dict.fromkeys(markers, "") | undone)
 
 
 def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, FileResult]:
-    """The outcome for each key of which exactly these versions are to go.
+    """Erases exactly these versions of each key; returns the key's outcome.
 
-    The oldest first and markers last, and those only where every version went: interrupted or refused anywhere,
-    nothing comes to light that was hidden.
+    The oldest first. Delete markers come last, and only if every version was erased: after an interruption or an
+    error, no hidden version becomes visible.
     """
     data, markers = _targets(seen, is_marker=False), _targets(seen, is_marker=True)
     answers = _delete(calls, bucket=bucket, targets=data)
@@ -92,7 +93,7 @@ def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -
     of_key: dict[str, list[tuple[Target, Answer]]] = {key: [] for key in seen}
     for target, answer in answers.items():
         of_key[target.key].append((target, answer))
-    with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as pool:
+    with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
         results = pool.map(lambda one: _result(calls, bucket=bucket, answers=one), of_key.values())
         return dict(zip(of_key, results, strict=True))
 
@@ -111,12 +112,12 @@ def _result(calls: Calls, *, bucket: str, answers: Sequence[tuple[Target, Answer
     reasons = {_reason(calls, bucket=bucket, target=target, answer=one) for target, one in answers if one.error}
     if not reasons:
         return FileResult(ERASED, erased)
-    # What a retry may cure decides, then what no date ends, then the latest date.
+    # An error that a retry may fix comes first, then a retention without end, then the latest date.
     return FileResult(min(reasons, key=lambda one: (not one.is_failure, -(one.until or inf), one.detail)), erased)
 
 
 def _reason(calls: Calls, *, bucket: str, target: Target, answer: Answer) -> FileOutcome:
-    if answer.error != _DENIED or _NO_RIGHT in answer.text or target.version_id is None:
+    if answer.error != _DENIED or _NO_PERMISSION in answer.text or target.version_id is None:
         return failed(answer.error)
     if answer.text.lower().startswith(_MFA):
         return RETAINED_MFA
@@ -137,19 +138,19 @@ def _delete(calls: Calls, *, bucket: str, targets: Sequence[Target]) -> dict[Tar
 
 def _delete_together(calls: Calls, *, bucket: str, targets: Sequence[Target]) -> dict[Target, Answer]:
     try:
-        # A further attempt does not read the live table again. It begins within RETRY_WITHIN_SECONDS or never, so
-        # that it adds about a second to that read's age; a slow failure is left to the redelivery, which reads anew.
+        # A retry does not read the live table again. It starts within RETRY_WITHIN_SECONDS or never, which adds about a
+        # second to the age of that read. After a slow failure, Lambda's retry reads the table again.
         answer = calls.attempt(
             calls.s3.delete_objects,
             Bucket=bucket,
             Delete={"Objects": [_named(target) for target in targets], "Quiet": False},
         )
-        # Errors come for single keys inside an HTTP 200; a key of which the answer is silent has failed.
+        # Errors of single keys are inside an HTTP 200; a key that is missing in the response has failed.
         deleted = {
             Target(one["Key"], one.get("VersionId")): Answer(marker=_marker(one)) for one in _of(answer, "Deleted")
         }
         refused = _refused(_of(answer, "Errors"), {target for target in targets if target not in deleted})
-    except Exception as error:  # whichever way the call fails, nothing is known
+    except Exception as error:  # however the call fails, the result is unknown
         return dict.fromkeys(targets, Answer(calls.failed("DeleteObjects", error), error_text(error)))
     return {target: refused.get(target) or deleted.get(target) or Answer("NoAnswer") for target in targets}
 
@@ -167,7 +168,7 @@ def _refused(errors: Sequence[Mapping[str, Any]], silent: Iterable[Target]) -> d
         Target(one["Key"], one.get("VersionId")): Answer(str(one.get("Code", "Unknown")), str(one.get("Message", "")))
         for one in errors
     }
-    # An error that names no version is taken for each version of its key that the answer is else silent of.
+    # An error without a version counts for each version of its key that the response does not mention.
     of_all = {target: refused[Target(target.key)] for target in silent if Target(target.key) in refused}
     return of_all | refused
 

@@ -1,4 +1,4 @@
-"""AWS's error codes that a further attempt may cure: one table, for the function and all that stands on it. Pure.
+"""AWS's transient error codes: one table, for the function and all other packages. Pure.
 
 https://github.com/boto/botocore/blob/develop/botocore/retries/standard.py
 """
@@ -11,11 +11,11 @@ THROTTLED = (
     "Throttl.*|TooManyRequests.*|RequestLimitExceeded|ProvisionedThroughputExceeded.*|SlowDown|RequestThrottled.*"
     "|PriorRequestNotComplete|BandwidthLimitExceeded|EC2Throttled.*"
 )
-"""A regular expression for the whole code: AWS is asked too often."""
+"""A regular expression for the whole code: too many calls."""
 
 _TRANSIENT = re.compile(f"{THROTTLED}|RequestTimeout(Exception)?")
 
 
 def is_transient(code: str) -> bool:
-    """Whether AWS says this with a status below 500 and may not say it again."""
+    """Whether a retry may succeed after this code, with a status below 500."""
     return _TRANSIENT.fullmatch(code) is not None

@@ -1,4 +1,4 @@
-"""What speaks against an erasure: the live table, and the file's own age where S3 was asked for it."""
+"""Reasons against an erasure: the live table, and the file's age if S3 listed it."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ LATE_SECONDS = 15 * 60
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What a consistent read saw.
+class LiveRecords:
+    """What a consistent read found.
 
     names    every object key that a live record names
-    unread   record id → why nothing is known of that record: it is not absent, its files stay
+    unread   record id → why the record could not be read: it may exist, so its files stay
     """
 
     names: frozenset[str]
     unread: Mapping[str, str]
 
 
-def look(calls: Calls, *, settings: FunctionSettings, record_keys: Iterable[RecordKey]) -> Sight:
-    """Reads each record once, consistently, and of it only its key and the attributes that name files."""
+def read_live(calls: Calls, *, settings: FunctionSettings, record_keys: Iterable[RecordKey]) -> LiveRecords:
+    """Reads each record once, consistently: only its key and the attributes that name files."""
     names: set[str] = set()
     unread: dict[str, str] = {}
     for keys in _calls_of({record_id(key): key for key in record_keys}):
@@ -45,40 +45,40 @@ def look(calls: Calls, *, settings: FunctionSettings, record_keys: Iterable[Reco
         for item in items:
             found = mentioned(item, attributes=settings.file_attributes)
             names.update(object_key(name, key_prefix=settings.key_prefix) for name in found)
-    return Sight(frozenset(names), unread)
+    return LiveRecords(frozenset(names), unread)
 
 
-def verdict(file: FreedFile, *, record_ids: Iterable[str], sight: Sight) -> FileOutcome | None:
-    """The outcome that forbids the erasure, or None. record_ids: whichever records freed or named it."""
-    if file.key in sight.names:
+def verdict(file: FreedFile, *, record_ids: Iterable[str], live: LiveRecords) -> FileOutcome | None:
+    """The outcome that prevents the erasure, or None. record_ids: the records that freed or named the file."""
+    if file.key in live.names:
         return KEPT_LIVE
-    unknown = [sight.unread[one] for one in record_ids if one in sight.unread]
+    unknown = [live.unread[one] for one in record_ids if one in live.unread]
     return failed(unknown[0]) if unknown else None
 
 
 def is_late(removed_at: float | None, *, now: float) -> bool:
-    """Replayed, redriven or from an old stream: a file of this name may have been written since."""
+    """Whether a file of this name may have been written since: the event is replayed, redriven or old."""
     return removed_at is None or now - removed_at > LATE_SECONDS
 
 
 def written_before(last_modified: datetime, removed_at: float) -> bool:
-    """Whether the object is surely older than the record's removal.
+    """Whether the object is certainly older than the record's removal.
 
-    S3 cuts LastModified to the second and DynamoDB rounds the removal down: only an earlier second proves it.
+    S3 and DynamoDB both round down to the second: only an earlier second proves it.
     """
     return math.floor(last_modified.timestamp()) < math.floor(removed_at)
 
 
 def written_after(last_modified: datetime, removed_at: float) -> bool:
-    """Whether the object is surely younger than the record's removal."""
+    """Whether the object is certainly younger than the record's removal."""
     return math.floor(last_modified.timestamp()) > math.floor(removed_at)
 
 
 def age_verdict(versions: Versions, *, removed_at: float | None, late: bool) -> FileOutcome | None:
-    """The outcome that forbids the erasure of these versions of a file, or None.
+    """The outcome that prevents the erasure of these versions of a file, or None.
 
-    A tie speaks for the erasure of a fresh event, as a file can be removed in the second in which it was written,
-    and against that of a late one. One younger version keeps them all. Markers hold no file, so have no age.
+    Within the same second, a recent event erases the file, because a file can be removed in the second in which it was
+    written; a late event keeps it. One younger version keeps all versions. Delete markers have no age.
     """
     if not versions:
         return ABSENT
@@ -93,7 +93,7 @@ def age_verdict(versions: Versions, *, removed_at: float | None, late: bool) -> 
 def _read(
     calls: Calls, *, settings: FunctionSettings, keys: Mapping[str, RecordKey]
 ) -> tuple[list[Image], dict[str, str]]:
-    """The items found, and record id → reason for those of which nothing is known. Absent is the rest."""
+    """The items found, and record id → reason for the unread ones. All other records do not exist."""
     items: list[Image] = []
     for pause_seconds in (*PAUSES_SECONDS, None):
         try:
@@ -101,7 +101,7 @@ def _read(
             answer = calls.attempt(calls.dynamodb.batch_get_item, RequestItems=request)
             items += answer["Responses"].get(settings.table, [])
             keys = _unprocessed(answer, keys)
-        except Exception as error:  # whichever way the call fails, nothing is known
+        except Exception as error:  # however the call fails, the result is unknown
             return items, dict.fromkeys(keys, calls.failed("BatchGetItem", error))
         if not keys:
             return items, {}
@@ -111,7 +111,7 @@ def _read(
 
 
 def _request(keys: Mapping[str, RecordKey], settings: FunctionSettings) -> dict[str, Any]:
-    # A file may be named by a key attribute: a path given twice is refused.
+    # A key attribute may name a file: DynamoDB rejects a path that is given twice.
     attributes = dict.fromkeys(itertools.chain(*keys.values(), settings.file_attributes))
     names = {f"#a{index}": name for index, name in enumerate(attributes)}
     return {
@@ -131,7 +131,7 @@ def _unprocessed(answer: Mapping[str, Any], keys: Mapping[str, RecordKey]) -> Ma
 
 
 def _binary(key: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
-    # An event holds binary values in base64, boto3 takes and gives bytes.
+    # An event has binary values in base64, boto3 uses bytes.
     return {
         name: {kind: convert(inner) if kind == "B" else inner for kind, inner in value.items()}
         for name, value in key.items()
@@ -139,7 +139,7 @@ def _binary(key: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, 
 
 
 def _calls_of(keys: Mapping[str, RecordKey]) -> Iterator[dict[str, RecordKey]]:
-    # Keys of another shape go apart: the table refuses a whole call for one key that does not fit its schema.
+    # Keys of another shape use another call: DynamoDB rejects a whole call for one key that does not match the schema.
     shapes: dict[object, list[str]] = {}
     for one, key in keys.items():
         shapes.setdefault(frozenset((name, *kind) for name, kind in key.items()), []).append(one)

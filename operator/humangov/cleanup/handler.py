@@ -1,4 +1,4 @@
-"""Lambda's entry point: `cleanup.handler.handle`. Settings and clients are made once, at the cold start."""
+"""Lambda's entry point: `cleanup.handler.handle`. Settings and clients are created once per cold start."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from .log_lines import batch_line
 
 
 def _config(**more: Any) -> Config:
-    # One attempt, 2 s + 7 s, fits into the 10 s kept before the deadline; a further one is begun by Calls.attempt,
-    # which asks for the time first. The SDK counts connect_timeout for each address of a host and read_timeout for
-    # each silence: an answer that trickles, or a host of which several addresses are dead, may still overrun.
+    # One attempt, 2 s + 7 s, fits into the 10 s before the deadline. Calls.attempt checks the time before it retries.
+    # The SDK applies connect_timeout to each address of a host and read_timeout to each silence: a slow response, or a
+    # host with several dead addresses, may still overrun.
     return Config(
         connect_timeout=2,
         read_timeout=7,
@@ -33,7 +33,7 @@ def _config(**more: Any) -> Config:
 
 
 def _s3_config() -> Config:
-    # An endpoint of one's own has no host name a bucket.
+    # A custom endpoint has no host name per bucket.
     if os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
         return _config(s3={"addressing_style": "path"})
     return _config()
@@ -53,10 +53,10 @@ S3 = boto3.client("s3", config=_s3_config())
 
 @cache
 def _keeps_versions() -> bool:
-    """Whether versions were ever kept; asked once a cold start, at the first file that is to go.
+    """Whether the bucket ever kept versions; read once per cold start, before the first erasure.
 
-    A bucket never goes back to keeping none. If it began after this was asked, or the answer did not come, then
-    the erasure's own answer says so.
+    Versioning can be suspended, but never removed. If it was enabled after this read, or if the read failed, S3's
+    response to the erasure shows it.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
     """
     try:
@@ -68,7 +68,7 @@ def _keeps_versions() -> bool:
 
 
 def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
-    """A batch of a DynamoDB stream → the records to bring again. Never None: Lambda reads that as success."""
+    """A batch of a DynamoDB stream → the records to retry. Never None: for Lambda that means success."""
     calls = Calls(
         dynamodb=DYNAMODB,
         s3=S3,

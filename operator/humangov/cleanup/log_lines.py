@@ -1,4 +1,4 @@
-"""The lines of the log that are no proof: a batch's summary, a record that was let through, an error of ours. Pure."""
+"""Log lines that are not receipts: a batch's summary, a malformed record, an unexpected error. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
 def malformed_line(reason: str, number: str, event_id: Any, *, settings: FunctionSettings, **more: Any) -> Line:
     return {
         "level": "WARN",
-        "message": "malformed record let through",
+        "message": "malformed record skipped",
         "tenant": settings.tenant,
         "reason": reason,
         "event_id": event_id,
@@ -47,7 +47,7 @@ def malformed_line(reason: str, number: str, event_id: Any, *, settings: Functio
 
 
 def bug_line(error: Exception, numbers: Sequence[str], *, settings: FunctionSettings) -> Line:
-    """An error of ours. Only its kind and place: its text could quote a record. numbers: the records' in doubt."""
+    """A bug. Only its type and place: its text could quote a record. numbers: sequence numbers of affected records."""
     frames = traceback.extract_tb(error.__traceback__)
     return {
         "level": "ERROR",

@@ -1,4 +1,4 @@
-"""What became of a file, and of a batch, as values; receipt_lines.spell makes an outcome's text. Pure."""
+"""Outcomes of a file and of a batch, as values; receipt_lines.spell returns an outcome's text. Pure."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 OutcomeKind = Literal["erased", "absent", "kept", "retained", "failed"]
-"""What an outcome is counted as."""
+"""The kinds that are counted."""
 
 
 class FileOutcome(NamedTuple):
-    """What became of one file.
+    """The outcome of one file.
 
-    detail  why it is kept or retained; of a failure, AWS's code or an exception's name
-    until   when the retention ends, seconds since the epoch; None where no date ends it
+    detail  why it is kept or retained; for a failure, AWS's code or an exception's name
+    until   end of the retention, in seconds since the epoch; None if it has no end
     """
 
     kind: OutcomeKind
@@ -23,12 +23,12 @@ class FileOutcome(NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        """Whether Lambda has to bring the record again."""
+        """Whether Lambda must retry the record."""
         return self.kind == "failed"
 
     @property
     def undated(self) -> FileOutcome:
-        """As it is counted with others: without its date."""
+        """Without its date, as outcomes are counted."""
         return self if self.until is None else self._replace(until=None)
 
 
@@ -54,9 +54,9 @@ def retained_until(seconds: float) -> FileOutcome:
 
 
 class FileResult(NamedTuple):
-    """versions: how many versions and markers were erased; None where S3 does not say.
+    """versions: number of erased versions and delete markers; None if S3 does not report it.
 
-    A bucket that keeps none answers alike for a file and for none.
+    A bucket without versions gives the same answer whether or not the file existed.
     """
 
     outcome: FileOutcome
@@ -65,12 +65,12 @@ class FileResult(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchResult:
-    """What one invocation has come to. Numbers are stream records, if nothing else is said.
+    """The result of one invocation. Numbers count stream records unless stated otherwise.
 
-    outcomes        of files: outcome without its date → how many
-    malformed       let through, as no retry can cure them
-    failed          they, or one of their files; unhandled: not begun in time
-    hand_back       sequence numbers of what Lambda is to bring again, in the order of the batch
+    outcomes        number of files by outcome, without its date
+    malformed       skipped, because no retry can fix them
+    failed          the record or one of its files failed; unhandled: not started in time
+    hand_back       sequence numbers of the records that Lambda must retry, in the order of the batch
     latencies_ms    of each erased file, from the removal
     started, ended  seconds since the epoch
     """

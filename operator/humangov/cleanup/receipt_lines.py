@@ -1,8 +1,8 @@
-"""The lines of proof: what was about to be erased, then what became of it; and an outcome's text. Pure.
+"""The lines of a receipt: the intent before an erasure, the outcome after it; and an outcome's text. Pure.
 
-A file that is erased has two lines, joined by event ID and key: `intent`, flushed before the call, and
-`outcome`. A file that stays has its outcome alone. An intent without an outcome is an invocation that was cut
-off: its redelivery leaves another pair.
+An erased file has two lines, joined by event ID and key: `intent`, flushed before the call, and `outcome`. A file that
+stays has only an outcome. An intent without an outcome means that the invocation was interrupted: Lambda's retry writes
+another pair.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .records import RecordChange
 
 
 def spell(outcome: FileOutcome) -> str:
-    """As receipts, summaries and people have it: `erased`, `kept: live`, `retained until <time>`, `failed: <code>`."""
+    """The text in receipts and summaries: `erased`, `kept: live`, `retained until <time>`, `failed: <code>`."""
     if outcome == LEFT_TO_SWEEP:
         return outcome.detail
     if outcome.undated == RETAINED_UNTIL:
@@ -27,7 +27,7 @@ def spell(outcome: FileOutcome) -> str:
 
 
 def parse(text: str) -> FileOutcome | None:
-    """What `spell` wrote into a stored receipt; None if it did not write this."""
+    """The outcome that `spell` wrote to a stored receipt; None for any other text."""
     for outcome in (LEFT_TO_SWEEP, RETAINED_UNTIL):
         if text == spell(outcome):
             return outcome
@@ -48,12 +48,12 @@ def intent_line(change: RecordChange, key: str, *, settings: FunctionSettings) -
 def outcome_line(
     change: RecordChange, key: str, result: FileResult, *, settings: FunctionSettings, at: float
 ) -> Line:  # fmt: skip
-    """at: when S3's answer was here, seconds since the epoch."""
+    """at: time of S3's response, in seconds since the epoch."""
     return {"receipt": "outcome", **_what(change, key, settings), **result_fields(result, at=at)}
 
 
 def result_fields(result: FileResult, *, at: float) -> Line:
-    """What a line of kind `outcome` has and one of kind `intent` has not."""
+    """The fields that only a line of kind `outcome` has."""
     return {
         "outcome": spell(result.outcome),
         "versions_erased": result.versions,

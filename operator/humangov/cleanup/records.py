@@ -1,4 +1,4 @@
-"""A stream record, as Lambda hands it over → which files it frees. Pure.
+"""A stream record, as Lambda passes it → the files that it frees. Pure.
 
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_Record.html
 """
@@ -24,17 +24,17 @@ _YEAR_3000_SECONDS = 32_503_680_000
 
 
 class MalformedError(ValueError):
-    """The record can never be handled; retrying is of no use. The text holds no attribute's value."""
+    """The record can never be handled, and no retry helps. The text contains no attribute's value."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordChange:
-    """What one stream record says about files.
+    """What one stream record changes for files.
 
-    removed_at   seconds since the epoch, rounded down by DynamoDB; None if the record does not say
+    removed_at   seconds since the epoch, rounded down by DynamoDB; None if missing
     expired      removed by the table's time to live
     frees        object keys that the record named before and does not name after
-    names        object keys that it names after: the live table decides whether that still holds
+    names        object keys that it names after: the live table decides whether that is still true
     problems     why an attribute of the old image freed nothing
     """
 
@@ -55,19 +55,19 @@ class RecordChange:
 
 @dataclass(frozen=True, slots=True)
 class FreedFile:
-    """One file that may have to go, and every change of the batch that freed it."""
+    """One file that may be erased, and every change of the batch that freed it."""
 
     key: str
     freed_by: tuple[RecordChange, ...]
 
     @property
     def removed_at(self) -> float | None:
-        """The latest removal: whoever freed the file last decides how old the file must be."""
+        """The latest removal: it decides how old the file must be."""
         return max((one.removed_at for one in self.freed_by if one.removed_at is not None), default=None)
 
 
 def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
-    """Raises MalformedError for what no retry can cure; an attribute that names no file is a problem."""
+    """Raises MalformedError if no retry can help; an attribute without a file name is only a problem."""
     if not isinstance(record, Mapping) or not isinstance(record.get("dynamodb"), Mapping):
         raise MalformedError("not a DynamoDB stream record")
     if not sequence_number(record):
@@ -77,7 +77,7 @@ def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
         raise MalformedError("event name is not INSERT, MODIFY or REMOVE")
     table = _table_of(record.get("eventSourceARN"))
     if table != settings.table:
-        # The guard reads our table: there, another table's records are always absent.
+        # The guard reads this tenant's table, where records of another table never exist.
         raise MalformedError(f"the event is of table {table}, not of {settings.table}")
     change = record["dynamodb"]
     old, new = _image(change, "OldImage"), _image(change, "NewImage")
@@ -102,14 +102,14 @@ def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
 
 
 def sequence_number(record: Any) -> str:
-    """What Lambda must be told to retry this record; empty if the record has none."""
+    """The ID by which Lambda retries this record; empty if the record has none."""
     change = record.get("dynamodb") if isinstance(record, Mapping) else None
     value = change.get("SequenceNumber") if isinstance(change, Mapping) else None
     return value if isinstance(value, str) else ""
 
 
 def record_id(key: RecordKey) -> str:
-    """One text for one primary key, to find repeats: DynamoDB refuses a call that names a key twice."""
+    """One text for one primary key, to find repeats: DynamoDB rejects a call that names a key twice."""
     return json.dumps(key, sort_keys=True)
 
 
@@ -155,7 +155,7 @@ def _record_key(key: Any) -> RecordKey:
 
 
 def _is_key_value(value: Any) -> bool:
-    # One key that DynamoDB refuses would fail the other 99 of its call.
+    # One invalid key would fail the other 99 of its call.
     if not isinstance(value, Mapping) or len(value) != 1:
         return False
     try:

@@ -1,4 +1,4 @@
-"""What file a record names, and where that file lies. Pure; whoever reads records elsewhere uses these too.
+"""The file that a record names, and its object key. Pure; all packages that read records use this module.
 
 An image is a record in DynamoDB JSON: {"id": {"S": "7"}, "pdf": {"S": "cv.pdf"}}.
 """
@@ -14,23 +14,23 @@ MAXIMUM_KEY_BYTES = 1024
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html"""
 
 FAILURES_PREFIX = "aws/lambda/"
-"""Where Lambda writes the invocations that failed: <mapping's UUID>/<shard>/YYYY/MM/DD/<time>-<random>.
+"""Where Lambda writes failed invocations: <mapping's UUID>/<shard>/YYYY/MM/DD/<time>-<random>.
 https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 """
 
 RESERVED_PREFIXES = (".humangov/", FAILURES_PREFIX)
-"""Ours, and Lambda's: never a record's file, whatever a record says."""
+"""Prefixes of the operator and of Lambda: never a record's file, whatever a record names."""
 
 
 class FileNames(NamedTuple):
-    """names: without repeats, in order. problems: why an attribute names none; never holds a value."""
+    """names: without repeats, in order. problems: why an attribute names no file; never contains a value."""
 
     names: tuple[str, ...]
     problems: tuple[str, ...]
 
 
 def file_names(image: Image, *, attributes: Iterable[str]) -> FileNames:
-    """The names in `attributes`, each S, SS or L of S. Strict: what is to be erased is read with this."""
+    """The names in `attributes`, each S, SS or L of S. Strict: used to decide what to erase."""
     names: dict[str, None] = {}
     problems: list[str] = []
     for attribute in attributes:
@@ -44,7 +44,7 @@ def file_names(image: Image, *, attributes: Iterable[str]) -> FileNames:
 
 
 def mentioned(image: Image, *, attributes: Iterable[str]) -> frozenset[str]:
-    """Every string anywhere in `attributes`. Generous: what is to be kept is read with this."""
+    """Every string anywhere in `attributes`. Generous: used to decide what to keep."""
     found: set[str] = set()
     for name in attributes:
         value = image.get(name)
@@ -57,12 +57,12 @@ def mentioned(image: Image, *, attributes: Iterable[str]) -> frozenset[str]:
 
 
 def object_key(name: str, *, key_prefix: str) -> str:
-    """Byte for byte: no cleaning of slashes, spaces or case."""
+    """Byte for byte: slashes, spaces and case stay as they are."""
     return key_prefix + name
 
 
 def impossible(key: str) -> str | None:
-    """Why S3 cannot hold this key, or None."""
+    """Why S3 cannot store this key, or None."""
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
@@ -71,12 +71,12 @@ def impossible(key: str) -> str | None:
 
 
 def is_reserved(key: str, *, key_prefix: str) -> bool:
-    """Whether the key is the operator's or Lambda's own, in the bucket or under the tenant's prefix."""
+    """Whether the key belongs to the operator or Lambda, in the bucket or under the tenant's prefix."""
     return key.startswith(reserved_prefixes(key_prefix))
 
 
 def reserved_prefixes(key_prefix: str) -> tuple[str, ...]:
-    """What a reserved key begins with."""
+    """The prefixes of reserved keys."""
     return (*RESERVED_PREFIXES, *(key_prefix + prefix for prefix in RESERVED_PREFIXES))
 
 
@@ -93,7 +93,7 @@ def _strict(value: Any) -> tuple[Sequence[str], Sequence[str]]:
     names = [text for text in texts if isinstance(text, str) and text]
     wrong = []
     if any(not isinstance(text, str) for text in texts):
-        wrong.append("holds what is not a string")
+        wrong.append("contains a value that is not a string")
     if not texts or any(text == "" for text in texts):
         wrong.append("is empty")
     return names, wrong

@@ -1,4 +1,4 @@
-"""One call, tried again after the errors and the pauses that the caller names."""
+"""Retries a call after the errors and pauses that the caller defines."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ T = TypeVar("T")
 def retry(
     call: Callable[[], T],
     *,
-    passes: Callable[[Exception], bool],
+    retriable: Callable[[Exception], bool],
     pauses_seconds: Sequence[float],
     pause: Callable[[float], None] = time.sleep,
     now: Callable[[], float] = time.monotonic,
     within_seconds: float = math.inf,
     stop: Callable[[], bool] = lambda: False,
 ) -> T:
-    """What the call returns, begun once more after each pause. Raises the last attempt's error.
+    """The call's result, with one retry after each pause. Raises the last attempt's error.
 
-    passes: whether an error may; one that may not is raised at once. After `within_seconds`, or once `stop` says
-    so, no further attempt begins.
+    retriable: whether an error is retried; any other is raised at once. After `within_seconds`, or once `stop` is
+    true, no further attempt starts.
     """
     started = now()
     for seconds in pauses_seconds:
         try:
             return call()
         except Exception as error:
-            if not passes(error):
+            if not retriable(error):
                 raise
             pause(seconds)
             if now() - started > within_seconds or stop():

@@ -1,4 +1,4 @@
-"""Freed files, settled: each is checked against the bucket and the live table, and erased if nothing speaks for it."""
+"""Settles freed files: checks each against the bucket and the live table, and erases it if nothing prevents that."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Namers = Mapping[str, Mapping[str, RecordKey]]
 def settle(
     files: Sequence[FreedFile], *, changes: Iterable[RecordChange], settings: FunctionSettings, calls: Calls
 ) -> Results:
-    """Each file's result; where the bucket turns out to keep versions, at a second attempt.
+    """Each file's result, after a second attempt if the bucket turns out to keep versions.
 
-    files: as many as one DeleteObjects takes. changes: the whole batch's, as any may tell who names a file.
+    files: as many as one DeleteObjects allows. changes: the whole batch's, because any of them may name a file.
     """
     kept = {file.key: FileResult(why) for file in files if (why := _kept_unseen(file.key, settings))}
     left = _without(files, kept)
@@ -38,15 +38,15 @@ def settle(
     attempt = partial(_attempt, namers=namers, settings=settings, calls=calls)
     first = attempt(left, by_version=calls.keeps_versions(), announced=())
     results = kept | first.results
-    if not first.marked:
+    if not first.hidden:
         return results
-    marked = [file for file in left if file.key in first.marked]
-    second = attempt(marked, by_version=True, announced=first.marked)
-    return results | {key: _unless_hidden(result, first.marked[key]) for key, result in second.results.items()}
+    hidden = [file for file in left if file.key in first.hidden]
+    second = attempt(hidden, by_version=True, announced=first.hidden)
+    return results | {key: _unless_hidden(result, first.hidden[key]) for key, result in second.results.items()}
 
 
 def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
-    """Why it stays, whatever table and bucket hold."""
+    """Why the file stays, whatever the table and the bucket contain; else None."""
     if is_reserved(key, key_prefix=settings.key_prefix):
         return KEPT_RESERVED
     return LEFT_TO_SWEEP if settings.shared else None
@@ -55,14 +55,14 @@ def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
 def _namers(changes: Iterable[RecordChange], keys: set[str]) -> Namers:
     namers: dict[str, dict[str, RecordKey]] = {key: {} for key in keys}
     for change in changes:
-        # It was given a file that another freed: moved to a new id.
+        # The record moved to a new id: it now names a file that another change freed.
         for key in keys.intersection(change.frees) | (keys & change.names):
             namers[key][change.record_id] = change.record_key
     return namers
 
 
 def _unless_hidden(result: FileResult, error: str) -> FileResult:
-    """error: why the marker of the first attempt is still there. It hides what is kept."""
+    """error: why the delete marker of the first attempt remains. It hides a file that is kept."""
     hidden = error and result.outcome.kind == "kept"
     return FileResult(failed(error)) if hidden else result
 
@@ -76,7 +76,7 @@ def _attempt(
     settings: FunctionSettings,
     calls: Calls,
 ) -> Erased:
-    """Checks and erases these files; an error of ours fails all of them. announced: keys whose intents are written."""
+    """Checks and erases these files; an unexpected error fails all of them. announced: keys with a written intent."""
     try:
         return _check_and_erase(
             files, by_version=by_version, announced=announced, namers=namers, settings=settings, calls=calls
@@ -96,9 +96,9 @@ def _check_and_erase(
     settings: FunctionSettings,
     calls: Calls,
 ) -> Erased:
-    """Versions are listed before the live read, and only those go: what is written later is out of reach.
+    """Versions are listed before the live read, and only those are erased: later ones are safe.
 
-    The live read comes last: what it cannot see is a record written in the milliseconds before the erasure.
+    The live read comes last: it misses only a record written in the milliseconds before the erasure.
     """
     kept, seen = _by_age(files, by_version=by_version, settings=settings, calls=calls)
     undecided = _without(files, kept)
@@ -111,24 +111,24 @@ def _check_and_erase(
     versions = {file.key: seen[file.key] for file in to_erase if file.key in seen}
     by_versions = erase_versions(calls, bucket=settings.bucket, seen=versions) if versions else {}
     whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in to_erase if file.key not in seen])
-    return Erased(kept | by_versions | whole.results, whole.marked)
+    return Erased(kept | by_versions | whole.results, whole.hidden)
 
 
 def _by_age(
     files: Sequence[FreedFile], *, by_version: bool, settings: FunctionSettings, calls: Calls
 ) -> tuple[Results, dict[str, Versions]]:
-    """What a listing alone decides; and of the others the versions, where the file is to go by version.
+    """The results that a listing alone decides, and the versions of the other files that are erased by version.
 
-    Listed are the files of late events, and all if they go by version.
+    Lists the files of late events, and all files if `by_version`.
     """
     now = calls.now()
     late = {file.key: guard.is_late(file.removed_at, now=now) for file in files}
-    asked = [file for file in files if by_version or late[file.key]]
+    to_list = [file for file in files if by_version or late[file.key]]
     kept: Results = {}
     seen: dict[str, Versions] = {}
     with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
-        listings = pool.map(partial(_list, calls, settings.bucket), asked) if asked else ()
-        for file, listed in zip(asked, listings, strict=True):
+        listings = pool.map(partial(_list, calls, settings.bucket), to_list) if to_list else ()
+        for file, listed in zip(to_list, listings, strict=True):
             if isinstance(listed, FileOutcome):
                 kept[file.key] = FileResult(listed)
             elif why := guard.age_verdict(listed, removed_at=file.removed_at, late=late[file.key]):
@@ -139,7 +139,7 @@ def _by_age(
 
 
 def _list(calls: Calls, bucket: str, file: FreedFile) -> Versions | FileOutcome:
-    """What S3 holds of the file, or the outcome if that cannot be known."""
+    """The file's versions in S3, or the outcome if they could not be listed."""
     try:
         return list_versions(calls, bucket=bucket, key=file.key)
     except Exception as error:
@@ -149,10 +149,10 @@ def _list(calls: Calls, bucket: str, file: FreedFile) -> Versions | FileOutcome:
 def _by_live_read(
     files: Sequence[FreedFile], *, namers: Namers, settings: FunctionSettings, calls: Calls
 ) -> Results:  # fmt: skip
-    """The files that a live record names, and those of which that is not known."""
+    """The files that a live record names, and those for which that is unknown."""
     record_keys = [key for file in files for key in namers[file.key].values()]
-    sight = guard.look(calls, settings=settings, record_keys=record_keys)
-    verdicts = {file.key: guard.verdict(file, record_ids=namers[file.key], sight=sight) for file in files}
+    live = guard.read_live(calls, settings=settings, record_keys=record_keys)
+    verdicts = {file.key: guard.verdict(file, record_ids=namers[file.key], live=live) for file in files}
     return {key: FileResult(why) for key, why in verdicts.items() if why}
 
 

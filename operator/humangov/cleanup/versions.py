@@ -1,4 +1,4 @@
-"""The versions of a file: listed, and why S3 does not let one go; and the one walk through pages of versions."""
+"""The versions of a file: listed, and why S3 retains one; and the one paginator of ListObjectVersions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .calls import Calls, error_code
 from .outcomes import RETAINED_HOLD, FileOutcome, failed, retained_until
 
 NULL = "null"
-"""The version ID of whatever was written while the bucket kept no versions."""
+"""The version ID of objects that were written while the bucket kept no versions."""
 
 FIRST_PAGE, FURTHER_PAGES = 10, 1000
 
 _NOT_LOCKED = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFoundError", "InvalidRequest")
-"""What S3 says of a version without a lock, and of a bucket without Object Lock."""
+"""S3's error codes for a version without a lock, and for a bucket without Object Lock."""
 
 
 class Version(NamedTuple):
-    """One version or delete marker of a key; modified: cut to the second by S3."""
+    """One version or delete marker of a key; modified: rounded down to the second by S3."""
 
     version_id: str
     modified: datetime
@@ -32,7 +32,7 @@ Versions = tuple[Version, ...]
 
 
 class ListedVersion(NamedTuple):
-    """An entry of a listing. size: bytes, 0 of a marker."""
+    """An entry of a listing. size: bytes, 0 for a delete marker."""
 
     key: str
     version: Version
@@ -47,11 +47,11 @@ def version_pages(
     after: str = "",
     sizes: tuple[int | None, int | None] = (None, None),
 ) -> Iterator[tuple[list[ListedVersion], bool]]:
-    """Every page of ListObjectVersions, and whether more follow. where: Bucket, Prefix and the like.
+    """Every page of ListObjectVersions, and whether more follow. where: Bucket, Prefix and similar parameters.
 
-    A page is in the order of the keys' bytes; of one key, versions before markers, each the newest first. after: the
-    key after which it begins; sizes: of the first page and of further ones. Raises what `list_page` raises, and
-    ValueError for an answer that does not say where it goes on, once that is asked for.
+    A page is sorted by the keys' bytes; within a key, versions come before markers, each the newest first. after: the
+    key after which it starts; sizes: of the first page and of further ones. Raises what `list_page` raises, and
+    ValueError if another page is needed and the response has no valid marker for it.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
     """
     markers: Mapping[str, str] = {"KeyMarker": after} if after else {}
@@ -63,14 +63,14 @@ def version_pages(
             return
         markers, before = _following(answer), markers
         if markers == before:
-            raise ValueError("truncated, and does not go on")
+            raise ValueError("NextKeyMarker is unchanged")
 
 
 def list_versions(calls: Calls, *, bucket: str, key: str) -> Versions:
-    """Every version and marker of exactly this key; () means that S3 holds nothing under it.
+    """Every version and delete marker of exactly this key; () if S3 has none.
 
-    The listing is by prefix and in the order of the keys' bytes: the key itself comes first, `a.pdf.bak` after
-    it. Raises as `version_pages` does.
+    The listing is by prefix and sorted by the keys' bytes: the key itself comes first, `a.pdf.bak` after it. Raises as
+    `version_pages` does.
     """
     list_page = partial(calls.attempt, calls.s3.list_object_versions)
     found: list[Version] = []
@@ -82,15 +82,15 @@ def list_versions(calls: Calls, *, bucket: str, key: str) -> Versions:
 
 
 def keeps_versions(versions: Versions) -> bool:
-    """Whether these show that the bucket keeps versions, or did."""
+    """Whether these versions show that the bucket keeps or kept versions."""
     return any(one.is_marker or one.version_id != NULL for one in versions)
 
 
 def hold(calls: Calls, *, bucket: str, key: str, version_id: str) -> FileOutcome | None:
-    """The outcome if Object Lock keeps this version now, None if it does not. Never bypasses governance.
+    """The outcome if Object Lock retains this version now, else None. Never bypasses governance mode.
 
-    Without the right to ask, or without an answer, the outcome is a failure: the version's erasure is then
-    tried again.
+    Without the permission to read the lock, or without a response, the outcome is a failure, and the erasure is
+    retried.
     """
     which = {"Bucket": bucket, "Key": key, "VersionId": version_id}
     try:
@@ -119,7 +119,7 @@ def _entries(answer: Mapping[str, Any]) -> list[ListedVersion]:
 
 def _following(answer: Mapping[str, Any]) -> dict[str, str]:
     if not answer.get("NextKeyMarker"):
-        raise ValueError("truncated, and NextKeyMarker is missing")
+        raise ValueError("NextKeyMarker is missing")
     version = answer.get("NextVersionIdMarker")
     return {"KeyMarker": answer["NextKeyMarker"], **({"VersionIdMarker": version} if version else {})}
 

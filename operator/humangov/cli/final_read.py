@@ -1,4 +1,4 @@
-"""`humangov final-read`: the stream of a tenant that is being deleted, read once more. For the operator's Jobs."""
+"""`humangov final-read`: reads the stream of a tenant that is being deleted once more. For the operator's Jobs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from humangov.redrive.redrive import RefusedError
 
 @dataclass(frozen=True, kw_only=True)
 class FinalReadOptions(PodOptions):
-    """Whose stream, from when on, and how it is told."""
+    """Which tenant, since when, and the form of the output."""
 
     tenant: str
     namespace: str | None
@@ -41,41 +41,42 @@ class FinalReadOptions(PodOptions):
 
 @click.command("final-read", context_settings=options.CONTEXT, hidden=True)
 @options.tenant_of_cluster_options
-@click.option("--since", metavar="TIME", default="15m", help="From when on, as 15m or RFC 3339.")
+@click.option("--since", metavar="TIME", default="15m", help="Start time: 15m, or RFC 3339.")
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
-    """Read the stream of a table once more, whose trigger is gone: in two minutes at most.
+    """Read the stream once more after the trigger was deleted, for two minutes at most.
 
-    TENANT is NAME or NAMESPACE/NAME. What the function would have erased is erased, by its own guards; receipts go to
-    its log group.
+    TENANT is NAME or NAMESPACE/NAME. The command erases what the function would have erased, with the same checks.
+    Receipts go to the function's log group.
 
-    Exit code 0: all was read, and none failed. 2: something is left. 1: it could not be done. 130, 143: stopped.
+    Exit code 0: all records were read and handled. 2: records were not read, or failed. 1: an error. 130, 143: stopped
+    by a signal.
     """
-    asked = FinalReadOptions(**given)
+    arguments = FinalReadOptions(**given)
     logs.configure(log_format="text", level="warning")
     try:
-        since = receipts.moment(asked.since, now=datetime.now(UTC))
+        since = receipts.moment(arguments.since, now=datetime.now(UTC))
     except receipts.WhenError as error:
         raise click.UsageError(str(error)) from error
     with stopping() as stopped_by:
-        found = _read(asked, since=since, stop=lambda: stopped_by() is not None)
+        found = _read(arguments, since=since, stop=lambda: stopped_by() is not None)
         number = stopped_by()
     fields = status_fields(found, now=datetime.now(UTC))
-    click.echo(json.dumps(fields) if asked.as_json else fields["message"])
+    click.echo(json.dumps(fields) if arguments.as_json else fields["message"])
     sys.exit(exit_code(number, otherwise=0 if found.complete else 2))
 
 
-def _read(asked: FinalReadOptions, *, since: datetime, stop: Callable[[], bool]) -> FinalRead:
+def _read(arguments: FinalReadOptions, *, since: datetime, stop: Callable[[], bool]) -> FinalRead:
     """Raises ClickException."""
-    namespace, name = lookup.which(asked.tenant, asked.namespace)
+    namespace, name = lookup.which(arguments.tenant, arguments.namespace)
     try:
-        with TenantInCluster(namespace=namespace, name=name, uid=asked.uid) as cluster:
+        with TenantInCluster(namespace=namespace, name=name, uid=arguments.uid) as cluster:
             return read_stream_in_cluster(
-                cluster, since=since, default_region=options.sdk_region(asked.region),
-                cluster_name=asked.cluster_name, report_status=asked.report_status, stop=stop,
+                cluster, since=since, default_region=options.sdk_region(arguments.region),
+                cluster_name=arguments.cluster_name, report_status=arguments.report_status, stop=stop,
             )  # fmt: skip
     except (RefusedError, TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, NoReceiptError) as error:
         raise click.ClickException(str(error)) from error
     except (ClientError, BotoCoreError) as error:
-        raise click.ClickException(f"{error}. What was done is done") from error
+        raise click.ClickException(f"{error}. Files erased before this error stay erased") from error

@@ -1,4 +1,4 @@
-"""`humangov leaks`: what AWS still has of tenants whose HumanGovState is gone."""
+"""`humangov leaks`: AWS resources that deleted HumanGovStates left behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from humangov.leaks import remove
 
 @dataclass(frozen=True, kw_only=True)
 class LeaksOptions:
-    """Whose AWS objects are looked for, and what is done to them."""
+    """Which tenants, and whether their leaked resources are deleted."""
 
     tenant: str | None
     namespaces: tuple[str, ...]
@@ -36,83 +36,84 @@ class LeaksOptions:
 @click.argument("tenant", required=False)
 @click.option(
     "-n", "--namespace", "namespaces", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
-    help="Look only for tenants of this namespace; may be given often (environment: separated by spaces).",
+    help="Search only for tenants of this namespace. Repeatable (environment: separated by spaces).",
 )  # fmt: skip
-@click.option("--delete", is_flag=True, help="Remove what is found, in the order of a deletion; else it is only told.")
+@click.option("--delete", is_flag=True, help="Delete the leaked resources. Without it, they are only listed.")
 @click.option(
     "--delete-logs", is_flag=True,
-    help="With --delete: remove log groups too. They hold the receipts; else they only lose the operator's mark.",
+    help="With --delete: delete log groups too. They contain the receipts. Without it, only their ownership tag is "
+    "removed.",
 )  # fmt: skip
 @click.option(
     "--crd-removed", is_flag=True,
-    help="The definition was removed from the cluster, and every HumanGovState with it.",
+    help="Confirm that the CustomResourceDefinition was removed, and every HumanGovState with it.",
 )  # fmt: skip
 @click.option(
     "--trust-cluster-name", is_flag=True,
-    help="With --delete: take --cluster-name as it is, though nothing in this cluster shows that it has that name.",
+    help="With --delete: accept --cluster-name although nothing in this cluster confirms that name.",
 )  # fmt: skip
-@options.region("AWS region to look in.")
+@options.region("AWS region to search.")
 @options.cluster_name(
-    "As of `humangov run`: the cluster's name in the ownership tag humangov.io/tenant.",
+    "Name of the cluster in the ownership tag humangov.io/tenant, as given to `humangov run`.",
     default="the UID of namespace kube-system",
 )
 def command(**given: Any) -> None:
-    """Find what AWS still has of tenants whose HumanGovState is gone, and with --delete remove it.
+    """List leaked AWS resources: their HumanGovState no longer exists. Delete them with --delete.
 
-    TENANT (NAME or NAMESPACE/NAME) limits it to one. Such leftovers come to be when a HumanGovState's finalizer is
-    taken off by hand. They are known by their tag; of the cluster it is asked anew which HumanGovStates there are.
-    Tables, buckets, and other clusters' objects are not touched. It works with your credentials, in one account and
-    region, and may be stopped and repeated at any time.
+    TENANT (NAME or NAMESPACE/NAME) limits the search to one tenant. Resources leak, for example, when someone removes
+    a HumanGovState's finalizer by hand. The command compares their ownership tags with the HumanGovStates in the
+    cluster. It never deletes tables, buckets or resources of other clusters. It uses your credentials, in one account
+    and region. You can stop and repeat it at any time.
 
-    Exit code 0: nothing is left over. 2: something is. 1: it could not be told or done. 130, 143: stopped.
+    Exit code 0: no leaked resources. 2: some. 1: an error. 130, 143: stopped by a signal.
     """
-    asked = LeaksOptions(**given)
+    arguments = LeaksOptions(**given)
     logs.configure(log_format="text", level="error")
-    if asked.delete_logs and not asked.delete:
+    if arguments.delete_logs and not arguments.delete:
         raise click.UsageError("--delete-logs needs --delete")
-    wanted = _wanted(asked)
+    wanted = _wanted(arguments)
     with stopping() as stopped_by:
         try:
-            left = _leaks(wanted, asked, stop=lambda: stopped_by() is not None)
+            left = _leaks(wanted, arguments, stop=lambda: stopped_by() is not None)
         except (remove.UncertainLeakError, client.KubeError) as error:
             raise click.ClickException(str(error)) from error
         except AwsError as error:
             remedy = f". {error.remedy}" if error.remedy else ""
-            raise click.ClickException(f"{error}{remedy}. What was done is done; run it again") from error
+            raise click.ClickException(f"{error}{remedy}. Run the command again to continue") from error
         number = stopped_by()
     sys.exit(exit_code(number, otherwise=2 if left else 0))
 
 
-def _wanted(asked: LeaksOptions) -> remove.LeakSearch:
-    """What is looked for. Raises ClickException."""
-    region, key, namespaces = options.required_region(asked.region), None, asked.namespaces
-    if asked.tenant is not None:
+def _wanted(arguments: LeaksOptions) -> remove.LeakSearch:
+    """The search that the arguments describe. Raises ClickException."""
+    region, key, namespaces = options.required_region(arguments.region), None, arguments.namespaces
+    if arguments.tenant is not None:
         if len(namespaces) > 1:
-            raise click.UsageError("a TENANT has one --namespace at most")
-        namespace, name = lookup.which(asked.tenant, namespaces[0] if namespaces else None)
+            raise click.UsageError("with TENANT, give --namespace at most once")
+        namespace, name = lookup.which(arguments.tenant, namespaces[0] if namespaces else None)
         key, namespaces = f"{namespace}/{name}", (namespace,)
     return remove.LeakSearch(
-        cluster=asked.cluster_name, region=region, namespaces=namespaces, key=key,
-        crd_removed=asked.crd_removed,
+        cluster=arguments.cluster_name, region=region, namespaces=namespaces, key=key,
+        crd_removed=arguments.crd_removed,
     )  # fmt: skip
 
 
-def _leaks(wanted: remove.LeakSearch, asked: LeaksOptions, *, stop: Callable[[], bool]) -> bool:
-    """Whether something is left over. Raises KubeError, AwsError, UncertainLeakError."""
-    api_server, clients, keep_logs = remove.ApiServer(wanted), Clients(region=wanted.region), not asked.delete_logs
+def _leaks(wanted: remove.LeakSearch, arguments: LeaksOptions, *, stop: Callable[[], bool]) -> bool:
+    """Whether leaked resources remain. Raises KubeError, AwsError, UncertainLeakError."""
+    api_server, clients, keep_logs = remove.ApiServer(wanted), Clients(region=wanted.region), not arguments.delete_logs
     found = remove.search_leaks(api_server, clients, wanted)
     for lines in remove.heading(found):
         click.echo(lines)
-    if asked.delete and found.leaked and not (found.proven or asked.trust_cluster_name):
+    if arguments.delete and found.leaked and not (found.proven or arguments.trust_cluster_name):
         raise remove.UncertainLeakError(
-            f"nothing in this cluster shows that its name is, or was, {found.identity.cluster}; another cluster may "
-            "live under it. If you are sure, say --trust-cluster-name"
+            f"nothing in this cluster shows that its name is, or was, {found.identity.cluster}. Another running "
+            "cluster may have that name. If you are sure that none has, add --trust-cluster-name"
         )
     left = False
     for key in found.leaked:
         if stop():
             return True
-        if asked.delete:
+        if arguments.delete:
             done = remove.remove(api_server, clients, found, key, keep_logs=keep_logs, stop=stop)
             click.echo("\n".join(remove.result(key, done)))
             left = left or done.waiting is not None
@@ -120,6 +121,6 @@ def _leaks(wanted: remove.LeakSearch, asked: LeaksOptions, *, stop: Callable[[],
             names = remove.names_of(clients, found, key, keep_logs=keep_logs)
             click.echo("\n".join(remove.description(found, key, names, keep_logs=keep_logs)))
             left = True
-    if left and not asked.delete:
-        click.echo("Nothing was changed. --delete removes it")
+    if left and not arguments.delete:
+        click.echo("Nothing was changed. To delete these resources, add --delete")
     return left

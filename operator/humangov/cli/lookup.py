@@ -1,4 +1,4 @@
-"""The tenant that a person names on the command line: from the cluster, or from a manifest."""
+"""Finds the tenant that the command line names, in the cluster or in a manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SessionOf = Callable[[Tenant], boto3.Session]
 
 
 def names(options: TenantOptions) -> Names:
-    """Of the cluster, or of --filename. Raises ClickException, with what is wrong and what to do."""
+    """From the cluster, or from --filename. Raises ClickException, with what is wrong and what to do."""
     if options.filename is not None:
         return names_of_file(options.filename, options)
     namespace, name = which(options.tenant, options.namespace)
@@ -30,12 +30,12 @@ def names(options: TenantOptions) -> Names:
 
 
 def names_of_file(filename: Path, options: TenantOptions, *, session_of: SessionOf | None = None) -> Names:
-    """session_of: as whom the tenant is worked on, whose account it is then; None: as the caller.
+    """session_of: returns the session of the role that the command assumes; None: the caller's credentials.
 
     Raises ClickException.
     """
     if not options.cluster_name:
-        raise click.UsageError("--filename needs --cluster-name: receipts and tags hold the cluster's name")
+        raise click.UsageError("--filename needs --cluster-name: receipts and tags contain the cluster's name")
     try:
         return _one_of(
             read_manifests(filename), options.tenant, namespace=options.namespace,
@@ -46,11 +46,11 @@ def names_of_file(filename: Path, options: TenantOptions, *, session_of: Session
 
 
 def which(tenant: str | None, namespace: str | None) -> tuple[str, str]:
-    """Namespace and name of the TENANT; without a namespace it is the context's. Raises ClickException."""
-    from humangov.kube import client  # a second to load, which what reads a manifest need not wait
+    """Namespace and name of the TENANT; the default namespace is the context's. Raises ClickException."""
+    from humangov.kube import client  # takes a second to load; commands that read a manifest do not need it
 
     if tenant is None:
-        raise click.UsageError("which TENANT? NAME or NAMESPACE/NAME, or a manifest with --filename")
+        raise click.UsageError("no TENANT given: expected NAME or NAMESPACE/NAME, or a manifest with --filename")
     try:
         return split(tenant, namespace=namespace, default=client.context_namespace())
     except UnknownTenantError as error:
@@ -61,14 +61,14 @@ def split(name: str, *, namespace: str | None, default: str | None = None) -> tu
     """`namespace/name` or `name` → namespace, name. Raises UnknownTenantError."""
     before, slash, after = name.rpartition("/")
     if slash and namespace and before != namespace:
-        raise UnknownTenantError(f"{name} is not in namespace {namespace}: give one of both")
+        raise UnknownTenantError(f"{name} contradicts --namespace {namespace}: give only one of them")
     if not after or "/" in before or (slash and not before):
-        raise UnknownTenantError(f"{name!r} is no tenant: expected NAME or NAMESPACE/NAME")
+        raise UnknownTenantError(f"{name!r} is not a valid TENANT: expected NAME or NAMESPACE/NAME")
     return before or namespace or default or "default", after
 
 
 def _names_of_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Names:
-    """As the API server has it. Raises ClickException."""
+    """From the API server. Raises ClickException."""
     from humangov.kube.client import KubeError, Resource
     from humangov.kube.tenants import Tenants, by_name
 
@@ -77,7 +77,7 @@ def _names_of_cluster(namespace: str, name: str, *, default_region: str | None, 
         try:
             resource = await api.read(by_name(namespace, name))
             if resource is None:
-                raise UnknownTenantError(f"there is no {KIND} {namespace}/{name} in this cluster")
+                raise UnknownTenantError(f"{KIND} {namespace}/{name} does not exist in this cluster")
             recorded = (resource.get("status") or {}).get("aws") or {}
             return resource, str(cluster_name or recorded.get("cluster") or await api.cluster_uid())
         finally:
@@ -99,18 +99,18 @@ def _one_of(
     cluster_name: str,
     session_of: SessionOf | None,
 ) -> Names:
-    """Of the one manifest that is meant. Raises UnknownTenantError, InvalidSpecError."""
+    """From the one manifest that matches. Raises UnknownTenantError, InvalidSpecError."""
     wanted = split(name, namespace=namespace) if name else None
     found = [one for one in _states(manifests, namespace=namespace or "default") if wanted in (None, _key(one))]
     if len(found) != 1:
-        what = "/".join(wanted) if wanted else f"one {KIND}"
-        raise UnknownTenantError(f"the manifest holds {len(found)} of {what}, not one")
+        what = f"{KIND} {'/'.join(wanted)}" if wanted else KIND
+        raise UnknownTenantError(f"expected one {what} in the manifest, found {len(found)}")
     session = session_of(parse(found[0], default_region=default_region or "us-east-1")) if session_of else None
     return names_of(found[0], default_region=default_region, cluster=cluster_name, session=session)
 
 
 def _states(manifests: Sequence[Any], *, namespace: str) -> list[Mapping[str, Any]]:
-    """The HumanGovStates among them, each with a namespace."""
+    """The HumanGovStates among these manifests, each with a namespace."""
     return [
         {**one, "metadata": {"namespace": namespace, **(one.get("metadata") or {})}}
         for one in manifests

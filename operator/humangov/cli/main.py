@@ -1,6 +1,6 @@
-"""`humangov`: its commands, each a module of its own beside this one, and loaded when it is called.
+"""`humangov`: the group of commands. Each command is a module beside this one, loaded when it is called.
 
-The operator's parts are heavy (kopf, the Kubernetes client, boto3): what needs none of them does not wait for them.
+kopf, the Kubernetes client and boto3 take long to load: a command loads only what it needs.
 """
 
 from __future__ import annotations
@@ -14,15 +14,13 @@ from humangov.cli.options import CONTEXT
 
 # The first sentence of each command's help, so that the list of commands loads none of them; a test compares them.
 _SUMMARIES = {
-    "leaks": "Find what AWS still has of tenants whose HumanGovState is gone, and with --delete remove it.",
+    "leaks": "List leaked AWS resources: their HumanGovState no longer exists.",
     "plan": "Show what the operator would change in AWS for a manifest.",
-    "receipts": "Show what was erased, when, and what proves it: the receipts in the function's log group.",
-    "redrive": "Handle what the cleanup function could not: the failed invocations under aws/lambda/ in the bucket of "
-    "failures.",
-    "run": "Watch HumanGovStates and keep their AWS objects as declared, until SIGTERM.",
-    "sweep": "Find the files that no record names, and in mode delete erase those that two sweeps have seen.",
-    "uninstall-check": "Tell whether the operator may be uninstalled: not while HumanGovStates have AWS objects that "
-    "only it removes.",
+    "receipts": "Show which files were erased, and when: the receipts in the function's log group.",
+    "redrive": "Handle failed invocations once more: those under aws/lambda/ in the failures bucket.",
+    "run": "Run the operator: watch HumanGovStates and keep their AWS resources as declared, until SIGTERM.",
+    "sweep": "Find files that no record names, and in mode delete erase those that two sweeps have seen.",
+    "uninstall-check": "Check whether the operator can be uninstalled: not while HumanGovStates have its finalizer.",
 }
 _HIDDEN = ("final-read",)  # for the operator's Jobs
 COMMANDS = (*_SUMMARIES, *_HIDDEN)
@@ -35,7 +33,7 @@ def load(name: str) -> click.Command:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are stand-ins with a line of help until one of them is called."""
+    """A group that lists its commands without loading them."""
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         return load(cmd_name) if cmd_name in self.commands else None
@@ -53,8 +51,8 @@ _STAND_INS = [
 @click.group(cls=LazyGroup, commands=_STAND_INS, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="humangov")
 def main() -> None:
-    """The HumanGovState operator: the files of deleted records are erased, one manifest a tenant.
+    """The HumanGovState operator: erases the files of deleted records, with one manifest per tenant.
 
-    AWS credentials come from where every AWS SDK looks for them (environment, IRSA, Pod Identity, profile); the
-    cluster is the pod's own, or that of KUBECONFIG.
+    AWS credentials come from the SDK's default chain (environment, IRSA, Pod Identity, profile). The cluster is the
+    pod's own, or the one in KUBECONFIG.
     """

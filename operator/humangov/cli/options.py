@@ -1,4 +1,4 @@
-"""Options that commands share, and what their values mean."""
+"""Options that commands share, and how their values are parsed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import yaml
 from humangov.api.allowed_names import AllowedNames
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
-_REGION_OF_THE_SDK = "the AWS SDK's: AWS_REGION, profile"
+_REGION_OF_THE_SDK = "the AWS SDK's: AWS_REGION or profile"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Option = Callable[[Decorated], Decorated]
 
 
 @dataclass(frozen=True, kw_only=True)
 class OperatorOptions:
-    """How AWS objects are made, and how it is told: of `run` and `plan`."""
+    """How AWS resources are created, and how the command logs: for `run` and `plan`."""
 
     region: str | None
     cluster_name: str | None
@@ -32,7 +32,7 @@ class OperatorOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TenantOptions:
-    """Which tenant, and where: of the commands that work on one. tenant: NAME or NAMESPACE/NAME."""
+    """Which tenant, and where it is declared. tenant: NAME or NAMESPACE/NAME."""
 
     tenant: str | None
     namespace: str | None
@@ -43,14 +43,14 @@ class TenantOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PodOptions:
-    """What the operator gives to the pods that it starts."""
+    """Options that the operator gives to the pods that it starts."""
 
     uid: str | None
     report_status: bool
 
 
 def all_of(*options: Option[Any]) -> Option[Any]:
-    """One decorator for several options, which help then lists in this order."""
+    """One decorator for several options; help lists them in this order."""
 
     def decorate(command: Any) -> Any:
         for option in reversed(options):
@@ -81,34 +81,34 @@ def as_json() -> Option[Any]:
 
 
 operator_options = all_of(
-    region("AWS region of tenants that name none."),
+    region("AWS region of tenants without spec.region."),
     cluster_name(
         "Name of this cluster in the ownership tag humangov.io/tenant.", default="the UID of namespace kube-system"
     ),
     click.option(
         "--tag", "tags", envvar="HUMANGOV_TAGS", multiple=True, metavar="KEY=VALUE",
-        help="A tag for every AWS object that is made; may be given often (environment: separated by spaces).",
+        help="Tag for every AWS resource that is created. Repeatable (environment: separated by spaces).",
     ),
     click.option(
         "--permissions-boundary", envvar="HUMANGOV_PERMISSIONS_BOUNDARY", metavar="ARN",
-        help="Permissions boundary for every IAM role that is made.",
+        help="Permissions boundary for every IAM role that is created.",
     ),
     click.option(
         "--log-format", type=click.Choice(["json", "text"]), default="json", envvar="HUMANGOV_LOG_FORMAT",
-        help="Form of the log on standard error.",
+        help="Format of the log on standard error.",
     ),
     click.option(
         "--log-level", type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-        default="info", envvar="HUMANGOV_LOG_LEVEL", help="debug also shows every read of AWS.",
+        default="info", envvar="HUMANGOV_LOG_LEVEL", help="Level of the log. debug also shows every read of AWS.",
     ),
 )  # fmt: skip
 
-_region_of_tenant = region("AWS region of a tenant that names none and was never provisioned.")
+_region_of_tenant = region("AWS region of a tenant without spec.region that was never provisioned.")
 _cluster_of_tenant = cluster_name(
-    "Name of the cluster in the ownership tag humangov.io/tenant.", default="what the tenant's status says"
+    "Name of the cluster in the ownership tag humangov.io/tenant.", default="from the tenant's status"
 )
 _namespace_of_tenant = click.option(
-    "-n", "--namespace", show_default="the context's", help="Namespace of a TENANT that names none."
+    "-n", "--namespace", show_default="the context's", help="Namespace of a TENANT given as NAME."
 )
 
 tenant_options = all_of(
@@ -116,8 +116,8 @@ tenant_options = all_of(
     _namespace_of_tenant,
     click.option(
         "-f", "--filename", "--file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-        help="Manifest that holds the HumanGovState, in place of the cluster (needs --cluster-name); "
-        "- for standard input.",
+        help="Read the HumanGovState from this manifest, not from the cluster (needs --cluster-name). "
+        "- is standard input.",
     ),
     _region_of_tenant,
     _cluster_of_tenant,
@@ -128,28 +128,28 @@ tenant_of_cluster_options = all_of(
 )
 
 pod_options = all_of(
-    click.option("--uid", help="Only if the HumanGovState has this UID; else it was made anew."),
+    click.option("--uid", help="Fail unless the HumanGovState has this UID: it was not re-created."),
     click.option(
-        "--report-status", is_flag=True, help="Tell the result in the HumanGovState's status, as the pods do.",
+        "--report-status", is_flag=True, help="Write the result to the HumanGovState's status, as the pods do.",
     ),
 )  # fmt: skip
 
 
 def sdk_region(given: str | None) -> str | None:
-    """The region that is given, else that of the SDK's own configuration, if it has one."""
+    """The given region, else the SDK's configured region, if any."""
     if given:
         return given
-    import boto3  # half a second, which a command with --region need not wait
+    import boto3  # takes half a second to load; a command with --region does not need it
 
     found: str | None = boto3.Session().region_name
     return found
 
 
 def required_region(given: str | None) -> str:
-    """Raises UsageError where there is none."""
+    """Raises UsageError if no region is configured."""
     found = sdk_region(given)
     if not found:
-        raise click.UsageError("no AWS region: give --region, or set HUMANGOV_REGION or AWS_REGION")
+        raise click.UsageError("no AWS region is configured: give --region, or set HUMANGOV_REGION or AWS_REGION")
     return found
 
 

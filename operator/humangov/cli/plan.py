@@ -23,7 +23,7 @@ from humangov.reconcile.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions(OperatorOptions):
-    """Which manifest is planned, and whether a cluster checks it."""
+    """Which manifest, and whether the API server validates it."""
 
     filename: Path
     namespace: str
@@ -34,46 +34,47 @@ class PlanOptions(OperatorOptions):
 @options.operator_options
 @click.option(
     "-f", "--filename", required=True, type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    help="Manifest with one or more HumanGovStates; - for standard input.",
+    help="Manifest with one or more HumanGovStates. - is standard input.",
 )  # fmt: skip
-@click.option("-n", "--namespace", default="default", help="Namespace of manifests that name none.")
-@click.option("--offline", is_flag=True, help="Don't ask a cluster to check the manifest (needs --cluster-name).")
+@click.option("-n", "--namespace", default="default", help="Namespace of HumanGovStates without metadata.namespace.")
+@click.option("--offline", is_flag=True, help="Do not validate the manifest with an API server (needs --cluster-name).")
 def command(**given: Any) -> None:
-    """Show what the operator would change in AWS for a manifest. Reads only.
+    """Show what the operator would change in AWS for a manifest. The command writes nothing.
 
-    Whether the operator's --allowed-names permit the manifest, and whether an older HumanGovState names the same, only
-    the operator itself can tell.
+    It does not check the operator's allowed names, or conflicts with older HumanGovStates. Only the operator does.
 
-    Exit code 0: in step. 2: there are changes. 1: it could not be told.
+    Exit code 0: in sync, no changes. 2: changes. 1: an error.
     """
-    asked = PlanOptions(**given)
-    logs.configure(log_format=asked.log_format, level="warning" if asked.log_level == "info" else asked.log_level)
-    if asked.offline and not asked.cluster_name:
-        raise click.UsageError("--offline needs --cluster-name: the ownership tags hold the cluster's name")
-    settings = Settings(
-        region=options.required_region(asked.region),
-        allowed=AllowedNames({}),
-        default_tags=options.parse_tags(asked.tags),
-        permissions_boundary_arn=asked.permissions_boundary,
+    arguments = PlanOptions(**given)
+    logs.configure(
+        log_format=arguments.log_format, level="warning" if arguments.log_level == "info" else arguments.log_level
     )
-    manifests = [manifest for manifest in read_manifests(asked.filename) if manifest is not None]
-    differ = [_show(manifest, settings, asked) for manifest in manifests]
+    if arguments.offline and not arguments.cluster_name:
+        raise click.UsageError("--offline needs --cluster-name: the ownership tags contain the cluster's name")
+    settings = Settings(
+        region=options.required_region(arguments.region),
+        allowed=AllowedNames({}),
+        default_tags=options.parse_tags(arguments.tags),
+        permissions_boundary_arn=arguments.permissions_boundary,
+    )
+    manifests = [manifest for manifest in read_manifests(arguments.filename) if manifest is not None]
+    differ = [_show(manifest, settings, arguments) for manifest in manifests]
     sys.exit(2 if any(differ) else 0)
 
 
-def _show(manifest: Any, settings: Settings, asked: PlanOptions) -> bool:
-    """Prints the plan of one manifest; whether it has changes. Raises ClickException."""
+def _show(manifest: Any, settings: Settings, arguments: PlanOptions) -> bool:
+    """Prints the plan of one manifest. Returns whether it has changes. Raises ClickException."""
     try:
         lines, differs = asyncio.run(
             plan_manifest(
                 manifest,
                 settings=settings,
-                cluster_name=asked.cluster_name,
-                namespace=asked.namespace,
-                offline=asked.offline,
+                cluster_name=arguments.cluster_name,
+                namespace=arguments.namespace,
+                offline=arguments.offline,
             )
         )
     except (PlanError, InvalidSpecError, client.KubeError) as error:
-        raise click.ClickException(f"{asked.filename}: {error}") from error
+        raise click.ClickException(f"{arguments.filename}: {error}") from error
     click.echo("\n".join(lines))
     return differs

@@ -1,4 +1,4 @@
-"""`humangov receipts`: what was erased, when, and what proves it."""
+"""`humangov receipts`: which files were erased, and when."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FORMS = {None: receipt_table.table_lines, "csv": receipt_table.csv_lines, "json
 
 @dataclass(frozen=True, kw_only=True)
 class ReceiptsOptions(TenantOptions):
-    """Which receipts, and in which form."""
+    """Which receipts, and the form of the output."""
 
     log_group: str | None
     since: str
@@ -36,7 +36,7 @@ class ReceiptsOptions(TenantOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class _Where:
-    """A log group in a region, from a moment until another."""
+    """A log group in a region, and a period."""
 
     group: str
     region: str
@@ -46,55 +46,57 @@ class _Where:
 
 @click.command("receipts", context_settings=options.CONTEXT)
 @options.tenant_options
-@click.option("--log-group", help="The log group itself, where the HumanGovState is gone; needs no TENANT.")
-@click.option("--since", default="7d", metavar="TIME", help="From when on: 7d, 36h, 2026-01-31 or RFC 3339.")
-@click.option("--until", metavar="TIME", show_default="now", help="Until when, likewise.")
+@click.option("--log-group", help="Read this log group, for example of a deleted HumanGovState. Needs no TENANT.")
+@click.option("--since", default="7d", metavar="TIME", help="Start time: 7d, 36h, 2026-01-31 or RFC 3339.")
+@click.option("--until", metavar="TIME", show_default="now", help="End time, in the same forms.")
 @click.option(
-    "--record", metavar="ID", help="Only this record: a value of its primary key, or the key in DynamoDB JSON."
+    "--record",
+    metavar="ID",
+    help="Show only this record: a value of its primary key, or the whole key in DynamoDB JSON.",
 )
-@click.option("--key", help="Only this object key.")
-@click.option("--csv", "form", flag_value="csv", help="Every field, for a spreadsheet.")
-@click.option("--json", "form", flag_value="json", help="Every field, a JSON object a line.")
+@click.option("--key", help="Show only this object key.")
+@click.option("--csv", "form", flag_value="csv", help="Print every field, as CSV.")
+@click.option("--json", "form", flag_value="json", help="Print every field, as one JSON object per line.")
 def command(**given: Any) -> None:
-    """Show what was erased, when, and what proves it: the receipts in the function's log group.
+    """Show which files were erased, and when: the receipts in the function's log group.
 
     TENANT is NAME or NAMESPACE/NAME.
 
-    Exit code 0: there are some. 2: none. 1: they could not be read.
+    Exit code 0: receipts found. 2: none found. 1: an error.
     """
-    asked = ReceiptsOptions(**given)
+    arguments = ReceiptsOptions(**given)
     logs.configure(log_format="text", level="warning")
-    where = _where(asked, now=datetime.now(UTC))
+    where = _where(arguments, now=datetime.now(UTC))
     try:
-        found = _found(asked, where)
+        found = _found(arguments, where)
         first = next(found, None)
-        for line in _FORMS[asked.form](found if first is None else chain([first], found)):
+        for line in _FORMS[arguments.form](found if first is None else chain([first], found)):
             click.echo(line)
     except (ClientError, BotoCoreError) as error:
         raise click.ClickException(f"log group {where.group} in {where.region}: {error}") from error
     if first is None:
         click.echo(
             f"No receipt in log group {where.group} from {where.since:%Y-%m-%d %H:%M} to {where.until:%Y-%m-%d %H:%M} "
-            "UTC. --since reaches further back, as far as the group keeps its lines",
+            "UTC. Use --since for an earlier start, within the log group's retention",
             err=True,
         )
     sys.exit(2 if first is None else 0)
 
 
-def _where(asked: ReceiptsOptions, *, now: datetime) -> _Where:
+def _where(arguments: ReceiptsOptions, *, now: datetime) -> _Where:
     """Raises ClickException."""
     try:
-        since = receipts.moment(asked.since, now=now)
-        until = receipts.moment(asked.until, now=now) if asked.until else now
+        since = receipts.moment(arguments.since, now=now)
+        until = receipts.moment(arguments.until, now=now) if arguments.until else now
     except receipts.WhenError as error:
         raise click.UsageError(str(error)) from error
-    if asked.log_group:
-        region = options.required_region(asked.region)
-        return _Where(group=asked.log_group, region=region, since=since, until=until)
-    names = lookup.names(asked)
+    if arguments.log_group:
+        region = options.required_region(arguments.region)
+        return _Where(group=arguments.log_group, region=region, since=since, until=until)
+    names = lookup.names(arguments)
     return _Where(group=names.tenant.log_group_name, region=names.identity.region, since=since, until=until)
 
 
-def _found(asked: ReceiptsOptions, where: _Where) -> Iterator[Receipt]:
+def _found(arguments: ReceiptsOptions, where: _Where) -> Iterator[Receipt]:
     events = receipts.read(connect(region=where.region).logs, group=where.group, since=where.since, until=where.until)
-    return (one for one in receipts.joined(events) if receipts.wanted(one, record=asked.record, key=asked.key))
+    return (one for one in receipts.joined(events) if receipts.wanted(one, record=arguments.record, key=arguments.key))

@@ -1,4 +1,4 @@
-"""`humangov redrive`: failed invocations, handled once more."""
+"""`humangov redrive`: handles failed invocations once more."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from humangov.redrive.result import RedriveResult
 
 @dataclass(frozen=True, kw_only=True)
 class RedriveOptions(TenantOptions):
-    """Whether anything is done, and how it is told."""
+    """Whether anything is changed, and the form of the output."""
 
     dry_run: bool
     as_json: bool
@@ -33,30 +33,31 @@ class RedriveOptions(TenantOptions):
 
 @click.command("redrive", context_settings=options.CONTEXT)
 @options.tenant_options
-@click.option("--dry-run", is_flag=True, help="Only tell what waits; nothing is erased or removed.")
+@click.option("--dry-run", is_flag=True, help="Only list failed invocations; erase and remove nothing.")
 @options.as_json()
 def command(**given: Any) -> None:
-    """Handle what the cleanup function could not: the failed invocations under aws/lambda/ in the bucket of failures.
+    """Handle failed invocations once more: those under aws/lambda/ in the failures bucket.
 
-    TENANT is NAME or NAMESPACE/NAME. Each record goes through the function's own guards again: no file that a live
-    record names is erased, and of a file written since the removal nothing is. Receipts go to the function's log
-    group. What is handled is removed from the bucket; it may be run again at any time.
+    TENANT is NAME or NAMESPACE/NAME. Each record passes the function's own checks again. A file stays if a record
+    still names it, or if it was written after the removal. Receipts go to the function's log group. Handled
+    invocations are removed from the bucket. You can run the command again at any time.
 
-    It needs rights of its own to records and files, which the operator does not have. What --allowed-names of the
-    operator say is not known here.
+    It uses your credentials. They need permissions for records and files that the operator does not have. The command
+    does not check the operator's allowed names.
 
-    Exit code 0: nothing of this tenant is left. 2: something is. 1: it could not be done. 130, 143: stopped.
+    Exit code 0: no failed invocations of this tenant remain. 2: some remain. 1: an error. 130, 143: stopped by a
+    signal.
     """
-    asked = RedriveOptions(**given)
+    arguments = RedriveOptions(**given)
     logs.configure(log_format="text", level="warning")
-    names = lookup.names(asked)
+    names = lookup.names(arguments)
     with stopping() as stopped_by:
-        summary = _redrive(names, dry_run=asked.dry_run, stop=lambda: stopped_by() is not None)
+        summary = _redrive(names, dry_run=arguments.dry_run, stop=lambda: stopped_by() is not None)
         number = stopped_by()
-    if asked.as_json:
+    if arguments.as_json:
         click.echo(json.dumps(output.as_json(summary, names)))
     else:
-        click.echo("\n".join(output.lines(summary, names, dry_run=asked.dry_run)))
+        click.echo("\n".join(output.lines(summary, names, dry_run=arguments.dry_run)))
     sys.exit(exit_code(number, otherwise=2 if summary.left else 0))
 
 
@@ -71,5 +72,5 @@ def _redrive(names: Names, *, dry_run: bool, stop: Callable[[], bool]) -> Redriv
         raise click.ClickException(str(error)) from error
     except (ClientError, BotoCoreError) as error:
         raise click.ClickException(
-            f"bucket {names.tenant.failures.bucket}: {error}. What was done is done; run it again"
+            f"bucket {names.tenant.failures.bucket}: {error}. Run the command again to continue"
         ) from error

@@ -1,4 +1,4 @@
-"""`humangov run`: the operator itself."""
+"""`humangov run`: runs the operator."""
 
 from __future__ import annotations
 
@@ -34,76 +34,77 @@ class RunOptions(OperatorOptions):
 
 @click.command("run", context_settings=options.CONTEXT)
 @options.operator_options
-@options.namespaces("Namespace to watch; may be given often (environment: separated by spaces).")
+@options.namespaces("Namespace to watch. Repeatable (environment: separated by spaces).")
 @click.option(
     "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE", show_default="the pod's, else humangov",
-    help="The operator's own namespace, which may name any table and bucket unless --allowed-names is given.",
+    help="The operator's own namespace. Without --allowed-names, it may name any table and bucket.",
 )  # fmt: skip
 @click.option(
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML file that says which namespace may name which tables and buckets: "
+    help="YAML file with the allowed names: the tables and buckets that each namespace may name, such as "
     "{florida: {tables: [humangov-florida-*], buckets: [humangov-florida-*]}}.",
 )  # fmt: skip
 @click.option(
     "--resync", "resync_seconds", envvar="HUMANGOV_RESYNC", type=click.FloatRange(min=1), default=600.0,
-    metavar="SECONDS", help="How often a settled tenant is looked at again, give or take a tenth; finds drift.",
+    metavar="SECONDS",
+    help="Interval between reconciliations of a settled tenant, plus or minus 10 %. They correct drift.",
 )  # fmt: skip
 @click.option(
     "--workers", envvar="HUMANGOV_WORKERS", type=click.IntRange(2, 64), default=10,
-    help="How many tenants are worked on at once.",
+    help="Number of tenants that are reconciled at once.",
 )  # fmt: skip
 @click.option(
     "--probe-address", envvar="HUMANGOV_PROBE_ADDRESS", default="127.0.0.1:8080", metavar="HOST:PORT",
-    help="Where /healthz, /readyz and /metrics answer; 'off' for none.",
+    help="Address of /healthz, /readyz and /metrics; 'off' disables them.",
 )  # fmt: skip
 @click.option(
     "--sweep-template", envvar="HUMANGOV_SWEEP_TEMPLATE", metavar="NAME", show_default="no sweep is started",
-    help="A suspended CronJob in the operator's namespace; each HumanGovState's sweeps are made from its pods.",
+    help="Suspended CronJob in the operator's namespace. Its pod template is used for all sweeps.",
 )  # fmt: skip
 @click.option(
     "--leader-elect/--no-leader-elect", envvar="HUMANGOV_LEADER_ELECT", default=True,
-    help="Work only while holding the Lease humangov-operator in the operator's namespace; else there must be one "
-    "operator at most.",
+    help="Use leader election with the Lease humangov-operator in the operator's namespace. Without it, never run "
+    "two operators.",
 )  # fmt: skip
 def command(**given: Any) -> None:
-    """Watch HumanGovStates and keep their AWS objects as declared, until SIGTERM."""
-    asked = RunOptions(**given)
-    logs.configure(log_format=asked.log_format, level=asked.log_level)
-    settings = _settings(asked)
-    run_settings = _run_settings(asked, own_namespace=settings.own_namespace)
+    """Run the operator: watch HumanGovStates and keep their AWS resources as declared, until SIGTERM."""
+    arguments = RunOptions(**given)
+    logs.configure(log_format=arguments.log_format, level=arguments.log_level)
+    settings = _settings(arguments)
+    run_settings = _run_settings(arguments, own_namespace=settings.own_namespace)
     try:
         sys.exit(manager.run(settings, run_settings))
     except client.KubeError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"--probe-address {asked.probe_address}: {error}") from error
+        raise click.ClickException(f"--probe-address {arguments.probe_address}: {error}") from error
 
 
-def _settings(asked: RunOptions) -> Settings:
-    """What the operator does. Raises UsageError."""
-    own = asked.operator_namespace or client.own_namespace() or "humangov"
-    allowed = asked.allowed_names
+def _settings(arguments: RunOptions) -> Settings:
+    """The operator's settings. Raises UsageError."""
+    own = arguments.operator_namespace or client.own_namespace() or "humangov"
+    allowed = arguments.allowed_names
     return Settings(
-        region=options.required_region(asked.region),
+        region=options.required_region(arguments.region),
         allowed=options.read_allowed_names(allowed) if allowed else AllowedNames.only(own),
-        namespaces=asked.namespaces,
-        default_tags=options.parse_tags(asked.tags),
-        permissions_boundary_arn=asked.permissions_boundary,
-        sweep_template=asked.sweep_template or None,
+        namespaces=arguments.namespaces,
+        default_tags=options.parse_tags(arguments.tags),
+        permissions_boundary_arn=arguments.permissions_boundary,
+        sweep_template=arguments.sweep_template or None,
         own_namespace=own,
     )
 
 
-def _run_settings(asked: RunOptions, *, own_namespace: str) -> manager.RunSettings:
-    """How its process runs. Raises UsageError."""
-    host, port = _address(asked.probe_address)
+def _run_settings(arguments: RunOptions, *, own_namespace: str) -> manager.RunSettings:
+    """The process's settings. Raises UsageError."""
+    host, port = _address(arguments.probe_address)
     return manager.RunSettings(
-        cluster_name=asked.cluster_name,
-        resync_seconds=asked.resync_seconds,
-        workers=asked.workers,
+        cluster_name=arguments.cluster_name,
+        resync_seconds=arguments.resync_seconds,
+        workers=arguments.workers,
         probe_host=host,
         probe_port=port,
-        lease_namespace=own_namespace if asked.leader_elect else None,
+        lease_namespace=own_namespace if arguments.leader_elect else None,
     )
 
 
@@ -113,4 +114,4 @@ def _address(text: str) -> tuple[str, int | None]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or not 0 < int(port) < 65536:
         raise click.UsageError(f"--probe-address {text!r}: expected HOST:PORT or 'off'")
-    return host or "0.0.0.0", int(port)  # noqa: S104 - what an empty host says
+    return host or "0.0.0.0", int(port)  # noqa: S104 - what an empty host means

@@ -1,4 +1,4 @@
-"""How a command is stopped: the first SIGINT or SIGTERM asks it to end, the second ends it."""
+"""Stops a command: the first SIGINT or SIGTERM requests a clean stop, the second ends the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], int | None]]:
-    """The number of the signal that asked us to stop, once it has. A second one ends the process at once."""
+    """Yields a function that returns the received signal's number, or None. A second signal ends the process."""
     received: list[int] = []
 
     def note(number: int, _frame: Any) -> None:
@@ -26,5 +26,5 @@ def stopping() -> Iterator[Callable[[], int | None]]:
 
 
 def exit_code(number: int | None, *, otherwise: int) -> int:
-    """That of a command which a signal of this number stopped, as shells have it."""
+    """128 + number for a command that a signal stopped, as in shells; else `otherwise`."""
     return otherwise if number is None else 128 + number

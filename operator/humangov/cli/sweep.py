@@ -1,4 +1,4 @@
-"""`humangov sweep`: files that no record names, found and erased."""
+"""`humangov sweep`: finds and erases files that no record names."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, sweep_tena
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(TenantOptions, PodOptions):
-    """How a tenant is swept, and who may have it swept."""
+    """Mode and approval of the sweep, and how conflicts are checked."""
 
     mode: str | None
     dry_run: bool
@@ -44,98 +44,101 @@ class SweepOptions(TenantOptions, PodOptions):
 @click.command("sweep", context_settings=options.CONTEXT)
 @options.tenant_options
 @click.option(
-    "--mode", type=click.Choice(["report", "delete"], case_sensitive=False), show_default="spec.sweep.mode",
-    help="report: only tell, and keep the list in the bucket. delete: erase what two sweeps have seen.",
+    "--mode", type=click.Choice(["detect", "delete"], case_sensitive=False), show_default="spec.sweep.mode",
+    help="detect: report orphans and write the orphan list to the bucket. delete: also erase orphans that two sweeps "
+    "have seen.",
 )  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Write nothing at all, not even the list in the bucket.")
+@click.option("--dry-run", is_flag=True, help="Write nothing, not even the orphan list.")
 @click.option(
     "--approve", metavar="SHA256", show_default="annotation humangov.io/approve-sweep",
-    help="Let go the list in the manifest of this checksum, in spite of the brakes that an approval releases.",
+    help="Approve the orphan list with this checksum: erase it although a safety check failed.",
 )  # fmt: skip
 @click.option(
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),
-    help="As of `humangov run`: what the tenant's namespace may name.",
+    help="YAML file with the allowed names, as for `humangov run`.",
 )  # fmt: skip
 @click.option(
     "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE",
-    help="As of `humangov run`: it may name anything unless --allowed-names is given.",
+    help="The operator's namespace, as for `humangov run`. Without --allowed-names, it may name any table and bucket.",
 )  # fmt: skip
 @click.option(
     "--watched-namespace", "watched", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
-    help="Namespaces to look in for an older HumanGovState that names the same.",
+    help="Namespace to search for conflicting older HumanGovStates. Repeatable (environment: separated by spaces).",
 )  # fmt: skip
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
-    """Find the files that no record names, and in mode delete erase those that two sweeps have seen.
+    """Find files that no record names, and in mode delete erase those that two sweeps have seen.
 
-    TENANT is NAME or NAMESPACE/NAME. First the bucket is listed, then the table is read, consistently; a file that is
-    old enough and named by no record is an orphan. Its list is kept in the bucket under .humangov/sweeps/. Before
-    anything is erased the table is read a second time. Failed invocations are redriven first.
+    TENANT is NAME or NAMESPACE/NAME. The sweep redrives failed invocations, lists the bucket, then reads the table
+    consistently. A file that is old enough and that no record names is an orphan. The orphan list is stored in the
+    bucket under .humangov/sweeps/. Before it erases anything, the sweep reads the table a second time.
 
-    It runs as spec.account.sweepRoleARN where one is named, else with your credentials: rights that the operator does
-    not have (deploy/iam/sweep-policy.json).
+    It assumes spec.account.sweepRoleARN if set, else it uses your credentials. They need permissions that the operator
+    does not have (deploy/iam/sweep-policy.json).
 
-    Exit code 0: nothing is left to do. 2: orphans are left (0 with --report-status). 3: something looks wrong, and
-    nothing was erased. 1: it could not be done. 130, 143: stopped.
+    Exit code 0: no orphans remain. 2: orphans remain, or the sweep was stopped (0 with --report-status). 3: a safety
+    check failed, and nothing was erased. 1: an error. 130, 143: stopped by a signal.
     """
-    asked = SweepOptions(**given)
+    arguments = SweepOptions(**given)
     logs.configure(log_format="text", level="warning")
     with stopping() as stopped_by:
         try:
-            ended = _sweep(asked, stopped_by)
+            ended = _sweep(arguments, stopped_by)
         except NotNowError as error:
             click.echo(str(error), err=True)
-            sys.exit(0 if asked.report_status else 1)
+            sys.exit(0 if arguments.report_status else 1)
         except (UnknownTenantError, InvalidSpecError, KubeError) as error:
             raise click.ClickException(str(error)) from error
         number = stopped_by()
     if sys.stderr.isatty():
         click.echo("\r\x1b[K", nl=False, err=True)
-    click.echo(_json(ended) if asked.as_json else _lines(ended))
-    left_is_told = ended.exit_code == 2 and asked.report_status
-    sys.exit(exit_code(number, otherwise=0 if left_is_told else ended.exit_code))
+    click.echo(_json(ended) if arguments.as_json else _lines(ended))
+    left_is_reported = ended.exit_code == 2 and arguments.report_status
+    sys.exit(exit_code(number, otherwise=0 if left_is_reported else ended.exit_code))
 
 
-def _sweep(asked: SweepOptions, stopped_by: Callable[[], int | None]) -> EndedSweep:
+def _sweep(arguments: SweepOptions, stopped_by: Callable[[], int | None]) -> EndedSweep:
     """Raises NotNowError, UnknownTenantError, InvalidSpecError, KubeError, ClickException."""
-    allowed = _allowed(asked)
+    allowed = _allowed(arguments)
     request = SweepRequest(
-        mode=asked.mode.capitalize() if asked.mode else None,
-        dry_run=asked.dry_run,
-        approved=asked.approve,
+        mode=arguments.mode.capitalize() if arguments.mode else None,
+        dry_run=arguments.dry_run,
+        approved=arguments.approve,
         interrupted=lambda: f"signal {stopped_by()}" if stopped_by() is not None else None,
         progress=_show_progress,
     )
-    if asked.filename is not None:
-        return sweep_tenant_of_manifest(lookup.names_of_file(asked.filename, asked, session_of=sweep_session), request)
-    namespace, name = lookup.which(asked.tenant, asked.namespace)
-    with TenantInCluster(namespace=namespace, name=name, uid=asked.uid) as cluster:
+    if arguments.filename is not None:
+        return sweep_tenant_of_manifest(
+            lookup.names_of_file(arguments.filename, arguments, session_of=sweep_session), request
+        )
+    namespace, name = lookup.which(arguments.tenant, arguments.namespace)
+    with TenantInCluster(namespace=namespace, name=name, uid=arguments.uid) as cluster:
         return sweep_tenant_in_cluster(
-            cluster, request, default_region=options.sdk_region(asked.region), cluster_name=asked.cluster_name,
-            allowed=allowed, namespaces=asked.watched, report_status=asked.report_status,
+            cluster, request, default_region=options.sdk_region(arguments.region), cluster_name=arguments.cluster_name,
+            allowed=allowed, namespaces=arguments.watched, report_status=arguments.report_status,
         )  # fmt: skip
 
 
-def _allowed(asked: SweepOptions) -> AllowedNames | None:
-    """None: it is not known here. Raises UsageError."""
-    if asked.allowed_names:
-        return options.read_allowed_names(asked.allowed_names)
-    return AllowedNames.only(asked.operator_namespace) if asked.operator_namespace else None
+def _allowed(arguments: SweepOptions) -> AllowedNames | None:
+    """None: not given. Raises UsageError."""
+    if arguments.allowed_names:
+        return options.read_allowed_names(arguments.allowed_names)
+    return AllowedNames.only(arguments.operator_namespace) if arguments.operator_namespace else None
 
 
 def _json(ended: EndedSweep) -> str:
-    fields = output.as_json(ended.result, ended.names, word=ended.word, trouble=ended.trouble, now=ended.ended)
+    fields = output.as_json(ended.result, ended.names, word=ended.word, problem=ended.problem, now=ended.ended)
     return json.dumps(fields | {"note": ended.note})
 
 
 def _lines(ended: EndedSweep) -> str:
-    lines = output.lines(ended.result, ended.names, word=ended.word, trouble=ended.trouble)
+    lines = output.lines(ended.result, ended.names, word=ended.word, problem=ended.problem)
     return "\n".join([*lines, *([ended.note] if ended.note else [])])
 
 
 def _show_progress(progress: Progress) -> None:
-    """One line that is written over on a terminal, JSON lines elsewhere."""
+    """One line, overwritten, on a terminal; else JSON lines."""
     left = progress.seconds_left
     if not sys.stderr.isatty():
         fields = {

@@ -1,4 +1,4 @@
-"""`humangov uninstall-check`: may the operator be taken away?"""
+"""`humangov uninstall-check`: checks whether the operator can be uninstalled."""
 
 from __future__ import annotations
 
@@ -18,19 +18,17 @@ _SHOWN = 10
 
 
 @click.command("uninstall-check", context_settings=options.CONTEXT)
-@options.namespaces("Namespace to look at; may be given often (environment: separated by spaces).")
-@click.option("--undo", metavar="COMMAND", help="Command by which the operator is kept after all; shown to people.")
+@options.namespaces("Namespace to check. Repeatable (environment: separated by spaces).")
+@click.option("--undo", metavar="COMMAND", help="Command that cancels the uninstallation; printed in the answer.")
 def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
-    """Tell whether the operator may be uninstalled: not while HumanGovStates have AWS objects that only it removes.
+    """Check whether the operator can be uninstalled: not while HumanGovStates have its finalizer.
 
-    Exit code 0: it may. 1: it may not, or that could not be told.
+    Exit code 0: it can. 1: it can't, or an error.
     """
     try:
         held = holding(asyncio.run(_states(namespaces)))
     except client.KubeError as error:
-        unknown = (
-            "whether HumanGovStates still need the operator is not known; to uninstall without knowing: --no-hooks"
-        )
+        unknown = "so it is unknown whether HumanGovStates need the operator. To uninstall anyway, use --no-hooks"
         raise click.ClickException(f"{error}; {unknown}") from error
     click.echo(answer(held, namespaces=namespaces, undo=undo))
     sys.exit(1 if held else 0)
@@ -50,7 +48,7 @@ async def _states(namespaces: Sequence[str]) -> list[client.Resource]:
 
 
 def holding(resources: Iterable[Mapping[str, Any]]) -> list[str]:
-    """`namespace/name` of each HumanGovState that only the operator can let go."""
+    """`namespace/name` of each HumanGovState with the operator's finalizer."""
     return sorted(
         f"{metadata['namespace']}/{metadata['name']}"
         for metadata in (resource["metadata"] for resource in resources)
@@ -59,9 +57,9 @@ def holding(resources: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def answer(held: Sequence[str], *, namespaces: Sequence[str], undo: str | None = None) -> str:
-    """What a person is told about the HumanGovStates that `holding` found in these namespaces (none named: in all).
+    """The text about the HumanGovStates that `holding` found in these namespaces (empty: in all).
 
-    `undo` is the command by which the operator is kept after all.
+    undo: the command that cancels the uninstallation.
     """
     if not held:
         where = ", ".join(namespaces) or "any namespace"
@@ -72,22 +70,22 @@ def answer(held: Sequence[str], *, namespaces: Sequence[str], undo: str | None =
     places = [f"-n {namespace}" for namespace in namespaces] or ["-A"]
     delete = [f"  kubectl delete {PLURAL} --all {flags}" for flags in places]
     retain = [line for flags in places for line in _retain(flags)]
-    back = ["", "To keep the operator after all, tell Helm so; until then it refuses upgrades.", f"  {undo}"]
+    back = ["", "To keep the operator, run this command. Until then, Helm refuses upgrades.", f"  {undo}"]
     return "\n".join(
         [
             f"{len(held)} HumanGovState{'s need' if len(held) > 1 else ' needs'} the operator:",
             *shown,
-            "Without it their AWS objects would go on running with nobody to remove them, and `kubectl delete` of",
-            "these HumanGovStates would hang. There are two ways to uninstall.",
+            "Without the operator, nothing deletes their AWS resources, and `kubectl delete` of these HumanGovStates",
+            "hangs. You can uninstall in two ways.",
             "",
-            "(a) Remove the AWS objects: delete the HumanGovStates, wait until they are gone, and uninstall again.",
+            "(a) Delete the AWS resources: delete the HumanGovStates, wait until they are gone, and uninstall again.",
             *delete,
             "",
-            "(b) Keep the AWS objects working, and let go of them: set deletionPolicy first, then delete as in (a).",
+            "(b) Release the AWS resources, and they keep working: set deletionPolicy first, then delete as in (a).",
             *retain,
             "",
-            "To come back later, uninstall with --no-hooks: HumanGovStates and AWS objects stay as they are, and an",
-            "operator that is installed again finds all of them by their tags.",
+            "To reinstall the operator later, uninstall with --no-hooks: HumanGovStates and AWS resources stay as they",
+            "are, and the new operator finds all resources by their tags.",
             *(back if undo else ()),
         ]
     )

@@ -1,6 +1,6 @@
-"""The final read of a tenant's stream, when it is deleted: its trigger is gone, and late removals are honoured yet.
+"""The final stream read of a deleted tenant: after the trigger's deletion, it handles the last removals.
 
-final_read  one run: read the stream → have the function's own code handle what is young enough
-shards      the stream's records, shard by shard, a page at a time
-cluster     the final read of a HumanGovState of the cluster, and its status
+final_read  one run: read the stream → handle recent records with the function's own code
+shards      the stream's records, shard by shard and page by page
+cluster     the final stream read for a HumanGovState in the cluster, and its status
 """

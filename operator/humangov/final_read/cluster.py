@@ -1,4 +1,4 @@
-"""The final read of a HumanGovState that is being deleted, and what its status says of it."""
+"""The final stream read for a HumanGovState that is being deleted, and its status."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_stream_in_cluster(
     report_status: bool,
     stop: Callable[[], bool],
 ) -> FinalRead:
-    """The stream of a tenant of the cluster, read a last time; its status tells of it if `report_status`.
+    """Reads the stream of a tenant in the cluster once more, and writes the result to its status if `report_status`.
 
     Raises RefusedError, TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, and as `read_stream` does.
     """
@@ -33,7 +33,7 @@ def read_stream_in_cluster(
         resource, default_region=default_region, cluster_name=cluster_name, cluster_uid=cluster.cluster_uid
     )  # fmt: skip
     if not names.tenant.trigger.enabled:
-        raise RefusedError(f"{names.tenant.key}: spec.trigger.enabled is false, so nothing is erased")
+        raise RefusedError(f"{names.tenant.key}: spec.trigger.enabled is false, so nothing was erased")
     found = read_stream(connect_as_sweep(names), names, since=since, stop=stop)
     if report_status:
         fields = status_fields(found, now=datetime.now(UTC))
@@ -43,8 +43,8 @@ def read_stream_in_cluster(
 
 def status_fields(found: FinalRead, *, now: datetime) -> dict[str, Any]:
     """status.finalRead. now: in UTC."""
-    unread = f"; {found.unread:,} of its shards were not read to their end" if found.unread else ""
-    failed = f"; {found.failed:,} of them failed" if found.failed else ""
+    unread = f"; {found.unread:,} shards were not read completely" if found.unread else ""
+    failed = f"; {found.failed:,} records failed" if found.failed else ""
     return {
         "at": timestamp(now),
         "records": found.records,
@@ -52,6 +52,5 @@ def status_fields(found: FinalRead, *, now: datetime) -> dict[str, Any]:
         "failed": found.failed,
         "notRead": -1 if found.unread else 0,
         "complete": found.complete,
-        "message": f"{found.records:,} late records of the stream were looked at, {found.erased:,} files erased"
-        f"{failed}{unread}",
+        "message": f"final stream read: {found.records:,} records read, {found.erased:,} files erased{failed}{unread}",
     }

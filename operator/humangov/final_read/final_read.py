@@ -1,4 +1,4 @@
-"""The final read of a tenant's stream: the trigger is gone, and records deleted just before are honoured yet."""
+"""The final stream read: after the trigger's deletion, it handles the records that were deleted just before."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _BATCH = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class FinalRead:
-    """What a final read has found and done.
+    """What a final stream read found and did.
 
-    records   read and young enough; failed: of these
-    outcomes  of files, but for those that failed: outcome → how many
-    unread    shards that were not read to their end, or not at all
+    records   recent records that were read; failed: of these
+    outcomes  number of files by outcome, without failures
+    unread    shards that were not read completely, or not at all
     """
 
     shards: int = 0
@@ -65,9 +65,9 @@ def read_stream(
     now: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
 ) -> FinalRead:
-    """Has every record of the stream since then handled as the function handles it, in two minutes at most.
+    """Handles every record of the stream since then as the function does, for two minutes at most.
 
-    Raises NoReceiptError, and ClientError or BotoCoreError where the stream can't be described.
+    Raises NoReceiptError, and ClientError or BotoCoreError if the stream can't be described.
     """
     ends_at = now() + WITHIN_SECONDS
 
@@ -79,7 +79,7 @@ def read_stream(
     if not arn or not (table.get("StreamSpecification") or {}).get("StreamEnabled"):
         return FinalRead()
     receipts = ReceiptLog(
-        clients.logs, log_group=names.tenant.log_group_name, now=now, pause=pause, prefix="last-look"
+        clients.logs, log_group=names.tenant.log_group_name, now=now, pause=pause, prefix="final-read"
     )  # fmt: skip
     handle = partial(handle_here, clients=clients, names=names, receipts=receipts, stop=late, now=now, pause=pause)
     found = FinalRead()
@@ -93,7 +93,7 @@ def read_stream(
 
 @dataclass(frozen=True)
 class _Step:
-    """What was read, and a batch that is full, or the last one."""
+    """What was read, or a batch: full, or the last one."""
 
     counted: FinalRead = field(default_factory=FinalRead)
     batch: tuple[Mapping[str, Any], ...] = ()

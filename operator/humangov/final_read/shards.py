@@ -1,7 +1,7 @@
-"""A stream's records, shard by shard, a page at a time, in the form in which Lambda gives them to a function.
+"""Reads a stream's records, shard by shard and page by page, in the form that Lambda passes to a function.
 
-A stream's records can be read from its shards' beginnings only, so the youngest shards are read first, and their
-parents as far as they may hold records that are young enough.
+Each shard is read from its beginning. The youngest shards come first, then their parents if these may contain recent
+records.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetShardIterator.html
 """
 
@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from humangov.cleanup.calls import error_code
 
 _EMPTY_PAGES = 5
-"""An open shard has no end: after so many answers without a record it is taken as read."""
+"""An open shard has no end: after this number of empty pages, it counts as read."""
 
 _EMPTY_PAUSE_SECONDS = 0.1
 _TRIMMED = ("TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredIteratorException")
@@ -26,11 +26,11 @@ _TRIMMED = ("TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredI
 
 @dataclass(frozen=True, kw_only=True)
 class StreamPage:
-    """One step through the stream.
+    """One step of the read.
 
-    shards   1 where a shard begins
-    unread   1 where a shard was not read to its end, or not at all
-    records  young enough, as Lambda would hand them over
+    shards   1 at the beginning of a shard
+    unread   1 for a shard that was not read completely, or not at all
+    records  recent records, in Lambda's form
     """
 
     shards: int = 0
@@ -41,10 +41,9 @@ class StreamPage:
 def stream_pages(
     streams: Any, arn: str, *, since: datetime, late: Callable[[], bool], pause: Callable[[float], None]
 ) -> Iterator[StreamPage]:
-    """The stream since then; a record's order against others of its key does not matter: the table decides.
+    """The stream's pages since then. The order of a key's records does not matter: the table decides.
 
-    late: once it says so, what is left is not read. Raises ClientError or BotoCoreError where the stream can't be
-    described.
+    late: once true, the rest is not read. Raises ClientError or BotoCoreError if the stream can't be described.
     """
     shards = {one["ShardId"]: one for one in _shards(streams, arn)}
     parents = {one.get("ParentShardId") for one in shards.values()}
@@ -60,7 +59,7 @@ def stream_pages(
             continue
         older = yield from _young(streams, arn, shard, since=since, late=late, pause=pause)
         parent = shards.get(shard.get("ParentShardId") or "")
-        if parent is not None and not older:  # else all of the parent's records are older still
+        if parent is not None and not older:  # otherwise all of the parent's records are older
             ahead.append(parent)
 
 
@@ -73,7 +72,7 @@ def _young(
     late: Callable[[], bool],
     pause: Callable[[float], None],
 ) -> Generator[StreamPage, None, bool]:
-    """The shard's records since then. Returns whether it has older ones."""
+    """The shard's records since then. Returns whether it also has older records."""
     yield StreamPage(shards=1)
     older = False
     try:
@@ -87,7 +86,7 @@ def _young(
 
 
 class _UnreadError(Exception):
-    """A shard could not be read to its end."""
+    """A shard could not be read completely."""
 
 
 def _shards(streams: Any, arn: str) -> Iterator[Mapping[str, Any]]:
@@ -133,7 +132,7 @@ def _is_older(record: Mapping[str, Any], since: datetime) -> bool:
 
 
 def _event(record: Mapping[str, Any], arn: str) -> dict[str, Any]:
-    """A record of GetRecords in the form in which Lambda gives it to a function."""
+    """A record of GetRecords in the form that Lambda passes to a function."""
     change = dict(record["dynamodb"])
     created = change.get("ApproximateCreationDateTime")
     if created is not None:

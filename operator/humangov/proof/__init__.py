@@ -1,5 +1,5 @@
-"""What proves an erasure, for people: read back from the function's log group, joined, printed.
+"""Proof of erasures for people: reads receipts from the function's log group, joins and prints them.
 
-receipts       lines of the log → receipts
+receipts       log lines → receipts
 receipt_table  receipts → a table, CSV, JSON
 """

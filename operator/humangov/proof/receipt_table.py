@@ -1,4 +1,4 @@
-"""Receipts for people, as a table, and for spreadsheets and scripts. Pure."""
+"""Receipts as a table for people, and as CSV and JSON. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
-    """RFC 4180 with a header. A cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    """RFC 4180 with a header. A cell that a spreadsheet would run as a formula begins with an apostrophe."""
     yield _csv_line([one.name for one in fields(Receipt)])
     for receipt in receipts:
         row = asdict(receipt) | {"record_key": json.dumps(receipt.record_key, ensure_ascii=False)}
@@ -30,7 +30,7 @@ def json_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
 
 
 def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
-    """For people, with a total by outcome at the end."""
+    """A table for people, with totals by outcome at the end."""
     header = ("DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD")
     rows, totals = [header], Counter[str]()
     for one in receipts:
@@ -61,7 +61,7 @@ def _csv_line(cells: Iterable[str]) -> str:
 
 
 def _counted_as(text: str) -> str:
-    """Without the date until which a file is retained."""
+    """The outcome without the date of a retention."""
     outcome = parse(text)
     return outcome.kind if outcome is not None and outcome.until is not None else text
 
@@ -75,7 +75,7 @@ def _short(moment: str | None) -> str:
 
 
 def _shown(text: str) -> str:
-    """A key may hold anything, control characters for terminals too."""
+    """Escapes control characters: a key may contain any character."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 

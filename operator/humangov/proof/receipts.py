@@ -1,6 +1,6 @@
-"""What was erased, when, and what proves it, read back from the function's log group.
+"""Reads receipts from the function's log group: which files were erased, and when.
 
-A receipt is two lines, `intent` and `outcome`, joined by event ID and key (cleanup/receipt_lines.py writes them).
+A receipt is two lines, `intent` and `outcome`, joined by event ID and key. cleanup/receipt_lines.py writes them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 class WhenError(ValueError):
-    """No moment that can be understood; the text is a sentence for people."""
+    """Not a valid time; the text is a sentence for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
     """One file of one deleted record. Times: UTC, RFC 3339 with milliseconds, or None.
 
-    outcome          as docs/security.md lists them; `unknown: cut off` for an intent that nothing followed
-    versions_erased  versions and delete markers; None where the bucket keeps none
+    outcome          as listed in docs/security.md; `unknown: cut off` for an intent without an outcome
+    versions_erased  versions and delete markers; None if the bucket keeps none
     record_key       primary key in DynamoDB JSON
-    log_stream, logged_at   where the outcome's line stands
+    log_stream, logged_at   log stream and time of the outcome's line
     """
 
     deleted_at: str | None
@@ -59,13 +59,13 @@ def moment(text: str, *, now: datetime) -> datetime:
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:
-        raise WhenError(f"{text!r} is no time: expected 7d, 36h, 2026-01-31 or 2026-01-31T12:00:00Z") from None
+        raise WhenError(f"{text!r} is not a valid time: expected 7d, 36h, 2026-01-31 or 2026-01-31T12:00:00Z") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def read(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:
     """Every log event of the group that may be a line of a receipt. Raises ClientError, BotoCoreError."""
-    # An empty page with a token is no end: the paginator goes on.
+    # An empty page with a token is not the last one: the paginator continues.
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=group, startTime=_milliseconds(since), endTime=_milliseconds(until), filterPattern=PATTERN
     )
@@ -74,7 +74,7 @@ def read(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator
 
 
 def joined(events: Iterable[Mapping[str, Any]]) -> Iterator[Receipt]:
-    """Each outcome with its intent, in the log's order; then the intents that nothing followed."""
+    """Each outcome with its intent, in the log's order; then the intents without an outcome."""
     open_intents: dict[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
     for event in events:
         line = _line(event)
@@ -107,7 +107,7 @@ def wanted(receipt: Receipt, *, record: str | None, key: str | None) -> bool:
 def _line(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     message = str(event["message"])
     try:
-        # Something may stand before it, as a runtime's own marks do.
+        # The line may have a prefix from the runtime.
         line = json.loads(message[max(0, message.find('{"receipt"')) :])
     except ValueError:
         return None

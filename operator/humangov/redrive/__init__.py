@@ -1,9 +1,9 @@
-"""Failed invocations, handled once more by the function's own code; then their records are removed.
+"""Redrive: handles failed invocations once more with the function's own code, then removes their records.
 
 redrive         one run: list → read → handle → remove
-failure_bucket  the invocation records in the bucket: listed, read, removed
-invocation      what Lambda wrote about an invocation that it gave up; pure
-handling        the function's own code over an event, here; the final read and the sweep stand on it too
-result          what a run has found and done; pure
-output          that, for a person or a script; pure
+failure_bucket  lists, reads and removes the invocation records in the failures bucket
+invocation      parses an invocation record of Lambda; pure
+handling        runs the function's own code on an event; the final read uses it too
+result          what a run found and did; pure
+output          the result for people and scripts; pure
 """

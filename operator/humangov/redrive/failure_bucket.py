@@ -1,4 +1,4 @@
-"""The invocation records that wait in a bucket: listed with all their versions, read, and removed."""
+"""The invocation records in a failures bucket: listed with all their versions, read, and removed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _GONE = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waiting:
-    """One invocation record. older: its other versions and markers; they hold what it holds, so they go with it."""
+class InvocationRecord:
+    """One invocation record. older: its other versions and delete markers, which are removed with it."""
 
     key: str
     version_id: str
@@ -37,10 +37,10 @@ class Waiting:
         return self.key.removeprefix(FAILURES_PREFIX).split("/")[0]
 
 
-def waiting(s3: Any, *, bucket: str, owner: str) -> Iterator[Waiting]:
-    """Every record that is not hidden by a delete marker, in the order of the keys: of one shard, the oldest first.
+def invocation_records(s3: Any, *, bucket: str, owner: str) -> Iterator[InvocationRecord]:
+    """Every record that no delete marker hides, sorted by key: the oldest record of a shard first.
 
-    owner: the account that the bucket must belong to. Raises ClientError, BotoCoreError: a page that fails ends it.
+    owner: the account that must own the bucket. Raises ClientError, BotoCoreError if a page can't be read.
     """
     where = {"Bucket": bucket, "Prefix": FAILURES_PREFIX, "ExpectedBucketOwner": owner}
     pages = version_pages(s3.list_object_versions, where)
@@ -50,34 +50,34 @@ def waiting(s3: Any, *, bucket: str, owner: str) -> Iterator[Waiting]:
         latest = next((one for one in several if one.is_latest and not one.version.is_marker), None)
         if latest is not None:
             older = tuple(one.version.version_id for one in several if one is not latest)
-            yield Waiting(
+            yield InvocationRecord(
                 key=key, version_id=latest.version.version_id, size=latest.size, written=latest.version.modified,
                 older=older,
             )  # fmt: skip
 
 
-def body(s3: Any, one: Waiting, *, bucket: str, owner: str) -> bytes | None:
-    """What it holds; None if it went meanwhile. Raises UnreadableError if it is too large, else as `waiting` does."""
+def body(s3: Any, one: InvocationRecord, *, bucket: str, owner: str) -> bytes | None:
+    """Its content; None if it no longer exists. Raises UnreadableError if it is too large, else what the SDK raises."""
     if one.size > LIMIT_BYTES:
-        raise UnreadableError(f"it has {one.size:,} bytes, more than any invocation record")
+        raise UnreadableError(f"the object has {one.size:,} bytes, more than any invocation record")
 
     def read() -> bytes:
         answer = s3.get_object(Bucket=bucket, Key=one.key, VersionId=one.version_id, ExpectedBucketOwner=owner)
         return bytes(answer["Body"].read())
 
     try:
-        # Cut off within the body, the SDK itself does not try again.
-        return retry(read, passes=lambda error: isinstance(error, BotoCoreError), pauses_seconds=_PAUSES_SECONDS)
+        # The SDK does not retry a response whose body was interrupted.
+        return retry(read, retriable=lambda error: isinstance(error, BotoCoreError), pauses_seconds=_PAUSES_SECONDS)
     except ClientError as error:
         if error_code(error) in _GONE:
             return None
         raise
 
 
-def remove(s3: Any, one: Waiting, *, bucket: str, owner: str) -> str | None:
-    """Erase it, the version that was read last: cut off anywhere, it still waits. The reason if S3 keeps any of it.
+def remove(s3: Any, one: InvocationRecord, *, bucket: str, owner: str) -> str | None:
+    """Removes it, the latest version last: after a crash, the record still exists. Returns S3's error code, if any.
 
-    Raises as `waiting` does.
+    Raises what the SDK raises.
     """
     for start in range(0, len(one.older), _PER_CALL):
         part = one.older[start : start + _PER_CALL]

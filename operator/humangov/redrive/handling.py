@@ -1,4 +1,4 @@
-"""The function's own code over an event, in this process: same guards, same receipts, in the same log group."""
+"""Runs the function's own code in this process: same checks, same receipts, in the same log group."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def handle_here(
     now: Callable[[], float],
     pause: Callable[[float], None],
 ) -> BatchResult:
-    """What the function would do with an event of these stream records, done here.
+    """Handles these stream records as the function would, in this process.
 
-    stop: asked before each attempt of a call; after it, nothing is begun. Raises NoReceiptError.
+    stop: called before each attempt of a call; once true, nothing new starts. Raises NoReceiptError.
     """
     settings = read_settings(function.environment(names))
     calls = Calls(
@@ -38,7 +38,7 @@ def handle_here(
         pause=pause,
         now=now,
         write=receipts.write,
-        keeps_versions=lambda: True,  # every file is erased by exactly the versions that were listed
+        keeps_versions=lambda: True,  # exactly the listed versions of every file are erased
     )
     result = batch.run({"Records": list(records)}, settings=settings, calls=calls)
     receipts.write([batch_line(result, settings=settings)])

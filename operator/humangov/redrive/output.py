@@ -1,4 +1,4 @@
-"""A redrive's result for a person or a script. Pure."""
+"""A redrive's result for people and scripts. Pure."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ _SHOWN = 10
 def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     tenant = names.tenant
     shown = [f"{tenant.key}: failed invocations under aws/lambda/ in bucket {tenant.failures.bucket}"]
-    rows = [("found", result.found), ("of other functions or tables, left alone", result.not_ours)]
+    rows = [("found", result.found), ("of other functions or tables, not changed", result.others)]
     rows += [(f"of this tenant, {condition}", number) for condition, number in sorted(result.by_condition.items())]
     rows += [("stream records in them", result.records)]
     if not dry_run:
         outcomes = {spell(outcome): number for outcome, number in result.outcomes.items()}
         rows += [(f"file {outcome}", number) for outcome, number in sorted(outcomes.items())]
-        rows += [("malformed stream records, let through", result.malformed)] if result.malformed else []
+        rows += [("malformed stream records, skipped", result.malformed)] if result.malformed else []
         rows += [("handled and removed", result.removed)]
     width = max(len(name) for name, _ in rows)
     shown += [f"  {name.ljust(width)}  {number:>9,}" for name, number in rows]
     if result.oldest:
-        shown.append(f"  the oldest was written at {result.oldest:%Y-%m-%d %H:%M} UTC")
-    shown += _listed("failed again, and left", {key: ", ".join(map(spell, why)) for key, why in result.failed.items()})
-    shown += _listed("can't be read, and left", result.unreadable)
-    shown += _listed("handled, but S3 does not let go of it", result.kept)
+        shown.append(f"  oldest: written at {result.oldest:%Y-%m-%d %H:%M} UTC")
+    shown += _listed(
+        "failed again, not removed", {key: ", ".join(map(spell, why)) for key, why in result.failed.items()}
+    )
+    shown += _listed("not valid, not removed", result.unreadable)
+    shown += _listed("handled, but S3 did not remove them", result.kept)
     if result.log_stream:
         shown.append(f"receipts: log group {tenant.log_group_name}, stream {result.log_stream}")
     if result.stopped:
-        shown.append("stopped before the end: run it again")
-    if dry_run and result.ours:
-        shown.append("nothing was changed: this was a dry run")
+        shown.append("stopped early: run the command again to continue")
+    if dry_run and result.own:
+        shown.append("dry run: nothing was changed")
     return shown
 
 
@@ -44,8 +46,8 @@ def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
         "tenant": names.owner,
         "bucket": names.tenant.failures.bucket,
         "found": result.found,
-        "not_ours": result.not_ours,
-        "ours": result.ours,
+        "not_ours": result.others,
+        "ours": result.own,
         "by_condition": dict(result.by_condition),
         "by_mapping": dict(result.by_mapping),
         "oldest": result.oldest.isoformat() if result.oldest else None,

@@ -1,10 +1,10 @@
-"""Redrive: what the function could not handle goes through its own code once more, then its record is removed.
+"""Redrive: handles failed invocations once more with the function's own code, then removes their records.
 
-Lambda writes the whole event of an invocation that it gives up, whatever mapping brought it, into the tenant's bucket
-of failures. Each is handled as the function handles it: same guards, same receipts, in the same log group. It can be
-killed anywhere and run again: a record is removed after all in it was handled, and handling twice does no harm.
+Lambda writes the whole event of a failed invocation, of any mapping, to the tenant's failures bucket. The redrive
+handles it as the function does: same checks, same receipts, in the same log group. It can be killed anywhere and run
+again: a record is removed after everything in it was handled, and handling it twice is harmless.
 
-Which rights it needs stands in docs/security.md, and tests/lambda/test_rights.py holds them to it.
+docs/security.md lists the permissions that it needs; tests/lambda/test_permissions.py checks them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from humangov.aws.data_plane import AwsClients
 from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
 from humangov.redrive import failure_bucket, invocation
-from humangov.redrive.failure_bucket import Waiting
+from humangov.redrive.failure_bucket import InvocationRecord
 from humangov.redrive.handling import handle_here
 from humangov.redrive.invocation import Invocation, UnreadableError
 from humangov.redrive.result import RedriveResult
@@ -30,7 +30,7 @@ _PROGRESS_EVERY_SECONDS = 5.0
 
 
 class RefusedError(Exception):
-    """Nothing may be erased for this tenant now; the message says why and what to do."""
+    """No file of this tenant may be erased now; the message says why and what to do."""
 
 
 def redrive(
@@ -43,9 +43,9 @@ def redrive(
     now: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
 ) -> RedriveResult:
-    """One run. stop: asked before each call that begins anything.
+    """One run. stop: called before each call that starts anything.
 
-    Raises RefusedError, NoReceiptError, and ClientError or BotoCoreError where the bucket of failures can't be read.
+    Raises RefusedError, NoReceiptError, and ClientError or BotoCoreError if the failures bucket can't be read.
     """
     if not dry_run:
         _refuse(names.tenant)
@@ -55,7 +55,7 @@ def redrive(
     )  # fmt: skip
     result = RedriveResult()
     shown_at = now()
-    for one in failure_bucket.waiting(clients.patient_s3, bucket=bucket, owner=owner):
+    for one in failure_bucket.invocation_records(clients.patient_s3, bucket=bucket, owner=owner):
         if stop():
             break
         read = _read(clients, one, names)
@@ -72,7 +72,7 @@ def redrive(
             result += _failed(one, handled) or _removed(clients, one, bucket=bucket, owner=owner)
         if now() - shown_at >= _PROGRESS_EVERY_SECONDS:
             shown_at = now()
-            progress(f"{result.found:,} invocation records looked at, {result.removed:,} removed")
+            progress(f"{result.found:,} invocation records read, {result.removed:,} removed")
     return replace(result, stopped=stop())
 
 
@@ -81,41 +81,41 @@ def _refuse(tenant: Tenant) -> None:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
     if tenant.files_shared and tenant.table.file_names == "Unique":
         raise RefusedError(
-            f"{tenant.key}: {tenant.files_shared:,} files are named by more than one record (condition Ready says what "
-            "to do), so nothing is erased"
+            f"{tenant.key}: more than one record names {tenant.files_shared:,} files, so nothing is erased. The "
+            "condition Ready says what to do"
         )
     if tenant.suspend:
         raise RefusedError(f"{tenant.key}: spec.suspend is true, so nothing is erased. Set it to false first")
 
 
 class _Read(NamedTuple):
-    """What one record holds, and how it counts. invocation: if it is ours."""
+    """What one record contains, and how it counts. invocation: if it is the tenant's own."""
 
     counted: RedriveResult
     invocation: Invocation | None = None
 
 
-def _read(clients: AwsClients, one: Waiting, names: Names) -> _Read:
+def _read(clients: AwsClients, one: InvocationRecord, names: Names) -> _Read:
     found = RedriveResult(found=1)
     bucket, owner = names.tenant.failures.bucket, names.identity.account_id
     try:
         stored = failure_bucket.body(clients.patient_s3, one, bucket=bucket, owner=owner)
         if stored is None:
             return _Read(found)
-        ours = invocation.read(stored, function_arn=names.function_arn, table_arn=names.table_arn)
+        own = invocation.read(stored, function_arn=names.function_arn, table_arn=names.table_arn)
     except UnreadableError as error:
         return _Read(replace(found, unreadable={one.key: str(error)}))
-    if ours is None:
-        return _Read(replace(found, not_ours=1))
+    if own is None:
+        return _Read(replace(found, others=1))
     counted = replace(
         found,
-        ours=1,
-        by_condition=Counter({ours.condition: 1}),
+        own=1,
+        by_condition=Counter({own.condition: 1}),
         by_mapping=Counter({one.mapping: 1}),
         oldest=one.written,
-        records=len(ours.records),
+        records=len(own.records),
     )
-    return _Read(counted, ours)
+    return _Read(counted, own)
 
 
 def _counted(handled: BatchResult) -> RedriveResult:
@@ -123,7 +123,7 @@ def _counted(handled: BatchResult) -> RedriveResult:
     return RedriveResult(outcomes=Counter(outcomes), malformed=handled.malformed)
 
 
-def _failed(one: Waiting, handled: BatchResult) -> RedriveResult | None:
+def _failed(one: InvocationRecord, handled: BatchResult) -> RedriveResult | None:
     """None if all of its stream records were handled."""
     if not handled.hand_back:
         return None
@@ -132,6 +132,6 @@ def _failed(one: Waiting, handled: BatchResult) -> RedriveResult | None:
     return RedriveResult(failed={one.key: reasons or [failed("see the log")]})
 
 
-def _removed(clients: AwsClients, one: Waiting, *, bucket: str, owner: str) -> RedriveResult:
+def _removed(clients: AwsClients, one: InvocationRecord, *, bucket: str, owner: str) -> RedriveResult:
     reason = failure_bucket.remove(clients.patient_s3, one, bucket=bucket, owner=owner)
     return RedriveResult(kept={one.key: reason}) if reason else RedriveResult(removed=1)

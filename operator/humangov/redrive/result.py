@@ -1,4 +1,4 @@
-"""What a redrive has found and done. Pure."""
+"""What a redrive found and did. Pure."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from humangov.cleanup.outcomes import FileOutcome
 
 @dataclass(frozen=True, kw_only=True)
 class RedriveResult:
-    """Of one invocation record or of a whole run. Counts of invocation records, if nothing else is said.
+    """For one invocation record or a whole run. Numbers count invocation records unless stated otherwise.
 
-    by_condition, by_mapping  of ours: Lambda's word for why it gave up; the UUID of the mapping that wrote it
-    oldest      when the oldest of ours was written
-    records     stream records in ours
-    outcomes    of files, but for those that failed: outcome → how many
-    malformed   stream records that no retry can cure: let through, as the function does
-    failed      left whole, as some of its stream records failed: key → why
-    unreadable  left, whoever it is of: key → why
-    kept        handled, but S3 does not let go of it: key → AWS's code
+    own, others  of this tenant's function and table; of others
+    by_condition, by_mapping  own ones by Lambda's reason; by the UUID of their mapping
+    oldest      when the oldest own record was written
+    records     stream records in own ones
+    outcomes    number of files by outcome, without failures
+    malformed   stream records that no retry can fix: skipped, as the function does
+    failed      not removed, because some of its stream records failed: key → why
+    unreadable  not valid, so not removed: key → why
+    kept        handled, but not removed by S3: key → AWS's code
     """
 
     found: int = 0
-    not_ours: int = 0
-    ours: int = 0
+    others: int = 0
+    own: int = 0
     by_condition: Counter[str] = field(default_factory=Counter)
     by_mapping: Counter[str] = field(default_factory=Counter)
     oldest: datetime | None = None
@@ -42,14 +43,14 @@ class RedriveResult:
 
     @property
     def left(self) -> int:
-        """Of ours, and of what may be ours."""
-        return self.ours - self.removed + len(self.unreadable)
+        """Own ones, and those that may be."""
+        return self.own - self.removed + len(self.unreadable)
 
     def __add__(self, other: RedriveResult) -> RedriveResult:
         return RedriveResult(
             found=self.found + other.found,
-            not_ours=self.not_ours + other.not_ours,
-            ours=self.ours + other.ours,
+            others=self.others + other.others,
+            own=self.own + other.own,
             by_condition=self.by_condition + other.by_condition,
             by_mapping=self.by_mapping + other.by_mapping,
             oldest=min(filter(None, (self.oldest, other.oldest)), default=None),

@@ -1,4 +1,4 @@
-"""Who sweeps these files: claimed once, in the bucket itself, so that two clusters can't both think they do."""
+"""The claim on these files: written once, to the bucket itself, so two clusters can't sweep the same files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAUSES_SECONDS = (0.0, 0.0)
 
 
 class ClaimedError(Exception):
-    """Another's claim stands; the message says whose, and what to do."""
+    """Another tenant has the claim; the message says which, and what to do."""
 
 
 def key_of(names: Names) -> str:
@@ -28,60 +28,61 @@ def key_of(names: Names) -> str:
 
 
 def claim(s3: Any, names: Names, *, write: bool) -> None:
-    """Make sure that the files under the prefix are ours to sweep. write: claim them if nobody has.
+    """Check that this tenant has the claim on the files under its prefix. write: claim them if there is no claim.
 
     Raises ClaimedError, FailedError, and what the SDK raises.
     """
     for place in _places(names):
-        stands = _read(s3, names, place)
-        if stands is None:
+        current = _read(s3, names, place)
+        if current is None:
             continue
-        if place != key_of(names) or stands != _ours(names):
-            raise ClaimedError(_claimed(names, place, stands))
+        if place != key_of(names) or current != _desired(names):
+            raise ClaimedError(_claimed(names, place, current))
         return
     if not write:
         return
     try:
-        stands = retry(
-            partial(_write, s3, names), passes=lambda error: isinstance(error, _NotThereError),
+        current = retry(
+            partial(_write, s3, names), retriable=lambda error: isinstance(error, _NotFoundError),
             pauses_seconds=_PAUSES_SECONDS,
         )  # fmt: skip
-    except _NotThereError:
+    except _NotFoundError:
         raise FailedError(
-            f"{key_of(names)} in bucket {names.tenant.bucket.name} was written, and is not there"
+            f"{key_of(names)} in bucket {names.tenant.bucket.name} was written, but then S3 did not find it. "
+            "The next sweep retries"
         ) from None
-    if stands != _ours(names):
-        raise ClaimedError(_claimed(names, key_of(names), stands))
+    if current != _desired(names):
+        raise ClaimedError(_claimed(names, key_of(names), current))
 
 
 def _places(names: Names) -> list[str]:
-    """Ours, and wherever one whose prefix holds ours would have claimed."""
+    """The key of this tenant's claim, and of every claim on a shorter prefix."""
     prefix = names.tenant.bucket.key_prefix
     return [f"{prefix[:length]}{PLACE}" for length in range(len(prefix) + 1)]
 
 
-def _ours(names: Names) -> dict[str, str]:
+def _desired(names: Names) -> dict[str, str]:
     return {"tenant": names.owner, "table": names.table_arn}
 
 
-class _NotThereError(Exception):
-    """What was written is not there."""
+class _NotFoundError(Exception):
+    """S3 does not find the claim that was just written."""
 
 
 def _write(s3: Any, names: Names) -> dict[str, Any]:
-    """What stands there then. Read back: it is what the next sweep, and another's, will see."""
+    """Writes the claim and reads it back: the next sweep, and other clusters, will see the same."""
     try:
         s3.put_object(
-            Bucket=names.tenant.bucket.name, Key=key_of(names), Body=json.dumps(_ours(names)).encode(),
+            Bucket=names.tenant.bucket.name, Key=key_of(names), Body=json.dumps(_desired(names)).encode(),
             ContentType="application/json", IfNoneMatch="*", ExpectedBucketOwner=names.identity.account_id,
         )  # fmt: skip
     except ClientError as error:
         if error_code(error) not in _LOST:
             raise
-    stands = _read(s3, names, key_of(names))
-    if stands is None:
-        raise _NotThereError
-    return stands
+    current = _read(s3, names, key_of(names))
+    if current is None:
+        raise _NotFoundError
+    return current
 
 
 def _read(s3: Any, names: Names, key: str) -> dict[str, Any] | None:
@@ -95,13 +96,14 @@ def _read(s3: Any, names: Names, key: str) -> dict[str, Any] | None:
         found = json.loads(answer["Body"].read(65536))
     except ValueError:
         found = None
-    return found if isinstance(found, dict) else {"tenant": "nobody knows whom: it can't be read"}
+    return found if isinstance(found, dict) else {"tenant": None}
 
 
-def _claimed(names: Names, place: str, stands: dict[str, Any]) -> str:
-    table = f" with table {stands.get('table')}" if stands.get("tenant") == names.owner else ""
+def _claimed(names: Names, place: str, current: dict[str, Any]) -> str:
+    table = f" with table {current.get('table')}" if current.get("tenant") == names.owner else ""
+    claimant = f"tenant {current['tenant']}{table}" if current.get("tenant") else "an unknown tenant: it is not valid"
     return (
-        f"{place} in bucket {names.tenant.bucket.name} says that these files are swept for {stands.get('tenant')}"
-        f"{table}, not for {names.owner}. If that tenant is no more, remove that object; else give each its own bucket "
-        "or spec.bucket.keyPrefix"
+        f"{place} in bucket {names.tenant.bucket.name} claims these files for {claimant}, not for {names.owner}. If "
+        "that tenant no longer exists, delete that object. Else give each tenant its own bucket or "
+        "spec.bucket.keyPrefix"
     )

@@ -1,4 +1,4 @@
-"""A sweep of a HumanGovState of the cluster: what stands against it there, what stops it, and its status."""
+"""Sweeps a HumanGovState in the cluster: allowed names and conflicts, the stop switch, and its status."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def sweep_tenant_in_cluster(
     namespaces: Sequence[str],
     report_status: bool,
 ) -> EndedSweep:
-    """Sweep a tenant of the cluster; its status tells of it if `report_status`.
+    """Sweep a tenant in the cluster, and write the result to its status if `report_status`.
 
-    allowed: what the operator's --allowed-names say; None: not known here, so only what is older is looked for.
-    namespaces: where to look for it. Raises NotNowError, UnknownTenantError, InvalidSpecError, KubeError.
+    allowed: the operator's allowed names; None: unknown, so only conflicts with older HumanGovStates are checked.
+    namespaces: where to search for them. Raises NotNowError, UnknownTenantError, InvalidSpecError, KubeError.
     """
     try:
         resource = cluster.read()
@@ -47,17 +47,17 @@ def sweep_tenant_in_cluster(
     begun = begin_sweep(names.tenant, options)
     before = dict((resource.get("status") or {}).get("sweep") or {})
 
-    def report(result: SweepResult, *, word: str, trouble: str | None, note: str | None, now: datetime) -> None:
+    def report(result: SweepResult, *, word: str, problem: str | None, note: str | None, now: datetime) -> None:
         if report_status and not options.dry_run:
-            fields = status_fields(result, names, word=word, trouble=trouble, now=now, before=before)
+            fields = status_fields(result, names, word=word, problem=problem, now=now, before=before)
             noted = {"message": f"{fields['message']}; {note}"} if note else {}
             cluster.apply_status(resource, {"sweep": fields | noted}, manager=FIELD_MANAGER)
 
-    report(begun.result, word=RUNNING, trouble=None, note=None, now=datetime.now(UTC))
+    report(begun.result, word=RUNNING, problem=None, note=None, now=datetime.now(UTC))
     followed = names.tenant.sweep.mode if options.mode is None else None
     switch = StopSwitch(cluster, interrupted=options.interrupted, mode=followed)
     ended = run_sweep(names, begun, options, why_stop=switch.cached, may_erase=switch.fresh)
-    report(ended.result, word=ended.word, trouble=ended.trouble, note=ended.note, now=ended.ended)
+    report(ended.result, word=ended.word, problem=ended.problem, note=ended.note, now=ended.ended)
     return ended
 
 
@@ -69,14 +69,14 @@ def _require_allowed(
     namespaces: Sequence[str],
     default_region: str | None,
 ) -> None:
-    """Raises NotNowError where the tenant may not name what it names, or an older one names the same; KubeError."""
+    """Raises NotNowError if a name is not allowed or conflicts with an older HumanGovState; KubeError."""
     others = []
     try:
         for other in cluster.others(namespaces):
             with suppress(InvalidSpecError):
                 others.append(parse(other, default_region=default_region or tenant.region))
     except KubeError as error:
-        # A person may be allowed to see one namespace alone. The claim in the bucket stands for all clusters.
+        # A person may have permissions for one namespace only. The claim in the bucket covers all clusters.
         if allowed is not None or error.status != 403:
             raise
     namespaces_of_all = {one.namespace for one in (*others, tenant)}

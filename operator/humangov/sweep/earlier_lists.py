@@ -1,4 +1,4 @@
-"""The orphan lists of earlier sweeps: which of today's orphans they have, and what they saw of the table."""
+"""The orphan lists of earlier sweeps: which of today's orphans they contain, and what they saw of the table."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from humangov.sweep.scratch_db import APPROVED, Scratch
 
 @dataclass(frozen=True, kw_only=True)
 class EarlierLists:
-    """The youngest first. What they have of today's orphans is in the scratch file.
+    """The youngest first. Which of today's orphans they contain is in the scratch file.
 
-    approved  a person has let one of them go
-    compared  how many lists an orphan must be in to be confirmed; 0: none is old enough
+    approved  a person approved one of them
+    compared  number of lists that an orphan must be in to be confirmed; 0: no list is old enough
     """
 
     lists: Sequence[OrphanList]
@@ -30,7 +30,7 @@ class EarlierLists:
         return self.lists[0].head.table_id if self.lists else None
 
     def most_records(self, table_id: str) -> int:
-        """That a sweep of this table saw."""
+        """The most records that one of these sweeps saw in this table."""
         return max((one.head.records for one in self.lists if one.head.table_id == table_id), default=0)
 
 
@@ -44,9 +44,9 @@ def compare(
     table_id: str,
     began: float,
 ) -> EarlierLists:
-    """An orphan is confirmed by the youngest sweep that is old enough, and by every one since.
+    """An orphan is confirmed by the youngest sweep that is old enough, and by every sweep since.
 
-    began: when this sweep did, by S3's clock. Raises StoppedError, and as `orphan_list.earlier` does.
+    began: start of this sweep, by S3's clock. Raises StoppedError, and as `orphan_list.earlier` does.
     """
     lists: list[OrphanList] = []
     approved, old_enough, compared = False, False, 0
@@ -58,7 +58,7 @@ def compare(
         if is_approved:
             approved = True
             scratch.sighted(APPROVED, orphan_list.read(path))
-        # What a person has looked at counts, however doubtful the scan was.
+        # An approved list is a valid sighting, however doubtful the scan was.
         if of_this_table and (one.head.sighting or is_approved) and not old_enough:
             scratch.sighted(compared, orphan_list.read(path))
             compared += 1

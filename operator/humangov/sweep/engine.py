@@ -1,8 +1,8 @@
-"""One sweep: list the bucket, then read the table; what no record names, twice, a day apart, is erased.
+"""One sweep: list the bucket, read the table, erase what no record names in two sweeps that are a day apart.
 
-In this order a reference that was there before the scan is seen: the application uploads a file before it writes the
-record. Every step before the erasure only reads, or writes under `.humangov/`; killed anywhere, the next sweep begins
-anew with what the orphan lists in the bucket say of earlier ones, never with a decision.
+The application uploads a file before it writes the record, so in this order the scan finds every record that names a
+listed file. Every step before the erasure only reads, or writes under `.humangov/`. After a crash the next sweep starts
+again. It reuses the orphan lists in the bucket, never a decision.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _LARGEST = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a sweep needs of the outside beside AWS.
+    """What a sweep needs from outside, apart from AWS.
 
-    may_erase  asked before the second scan and before every batch: the reason not to, or None
-    approved   sha256 of the orphan list that a person lets go
+    may_erase  called before the second scan and before every batch: the reason not to erase, or None
+    approved   sha256 of the orphan list that a person approved
     """
 
     steps: Steps = field(default_factory=Steps)
@@ -52,10 +52,10 @@ class Surroundings:
 
 
 def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surroundings) -> Iterator[SweepResult]:
-    """One run, as `result.begin` has begun it: yields its result as far as it has come; the last is the run's.
+    """One run, started by `result.begin`: yields the result after each step; the last one is final.
 
     Raises ClaimedError, FailedError, StoppedError, NoReceiptError, sqlite3.Error, and ClientError or BotoCoreError
-    where the bucket or the table can't be read. Whatever it raises, nothing was erased on what it could not see.
+    where the bucket or the table can't be read. It never erases a file because something could not be read.
     """
     run = _prepare(clients, names, around)
     bucket_claim.claim(clients.patient_s3, names, write=not begun.dry_run)
@@ -74,11 +74,11 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
         yield result
         require_same_table(clients, names, table=run.table)
 
-        ended = _look_at_bucket(clients, names).now
+        ended = _read_bucket(clients, names).now
         earlier = _compare(run, scratch)
-        failed = failed_checks(_facts(run, result, earlier, strangers=stored.strangers))
-        held = [check for check in failed if not (check.approval and earlier.approved)]
-        result = replace(result, failed_checks=held, approved=len(held) < len(failed))
+        failed = failed_checks(_facts(run, result, earlier, other_claims=stored.other_claims))
+        blocking = [check for check in failed if not (check.approval and earlier.approved)]
+        result = replace(result, failed_checks=blocking, approved=len(blocking) < len(failed))
         yield result
         if earlier.compared:
             confirmed = scratch.confirm(earlier.compared, approved_only=result.approved)
@@ -88,13 +88,13 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
             kept = _write_list(run, scratch, result, failed=failed, at=ended)
             result = replace(result, orphan_list=kept)
             yield result
-            if result.mode == DELETE and not held and result.confirmed:
+            if result.mode == DELETE and not blocking and result.confirmed:
                 yield from _erase(run, scratch, result, listed_in=kept.key)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What the steps of a run have at hand. began: by S3's clock, before the listing; seconds since the epoch."""
+    """What all steps of a run use. began: S3's time before the listing, in seconds since the epoch."""
 
     clients: AwsClients
     names: Names
@@ -111,15 +111,15 @@ class _Bucket(NamedTuple):
 
 def _prepare(clients: AwsClients, names: Names, around: Surroundings) -> _Run:
     around.steps.check()
-    bucket = _look_at_bucket(clients, names)
+    bucket = _read_bucket(clients, names)
     return _Run(
         clients=clients, names=names, around=around, table=ready_table(clients, names),
         versioned=bucket.versioned, began=bucket.now,
     )  # fmt: skip
 
 
-def _look_at_bucket(clients: AwsClients, names: Names) -> _Bucket:
-    """Whether it keeps versions, and S3's clock: files are aged by it."""
+def _read_bucket(clients: AwsClients, names: Names) -> _Bucket:
+    """Whether it keeps versions, and S3's time, which determines the age of files."""
     answer = clients.patient_s3.get_bucket_versioning(
         Bucket=names.tenant.bucket.name, ExpectedBucketOwner=names.identity.account_id
     )
@@ -127,7 +127,7 @@ def _look_at_bucket(clients: AwsClients, names: Names) -> _Bucket:
 
 
 def _redrive(run: _Run) -> RedriveResult | None:
-    """What the function could not handle comes first: with its guards and receipts, whatever the sweep's mode."""
+    """Failed invocations come first, with the function's checks and receipts, in either mode of the sweep."""
     around = run.around
     try:
         return redrive(
@@ -135,7 +135,7 @@ def _redrive(run: _Run) -> RedriveResult | None:
             pause=around.pause,
         )  # fmt: skip
     except RefusedError:
-        return None  # the emergency stop, or suspended
+        return None  # trigger disabled, or suspended
 
 
 def _list(run: _Run, scratch: Scratch) -> StoredFiles:
@@ -157,7 +157,7 @@ def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
 
 
 class _Joined(NamedTuple):
-    """largest: orphans. named_twice: keys that several records may name, where each should be named by one."""
+    """largest: orphans. named_twice: keys that several records may name, although file names are unique."""
 
     counts: Counts
     largest: Sequence[Stored]
@@ -187,7 +187,7 @@ def _compare(run: _Run, scratch: Scratch) -> EarlierLists:
     )  # fmt: skip
 
 
-def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, strangers: Sequence[str]) -> Facts:
+def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, other_claims: Sequence[str]) -> Facts:
     tenant, table = run.names.tenant, run.table
     return Facts(
         records=result.records,
@@ -202,7 +202,7 @@ def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, strangers: 
         table_id=table.table_id,
         earlier_table_id=earlier.last_table_id,
         restored_at=table.restored_at,
-        strangers=strangers,
+        other_claims=other_claims,
         now=datetime.fromtimestamp(run.began, UTC),
     )
 
@@ -210,7 +210,7 @@ def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, strangers: 
 def _write_list(
     run: _Run, scratch: Scratch, result: SweepResult, *, failed: Sequence[SafetyCheck], at: float
 ) -> OrphanList:  # fmt: skip
-    """failed: whatever an approval overrides. at: when the sighting was over, by S3's clock."""
+    """failed: every failed check, overridden or not. at: S3's time at the end of the sighting."""
     names, options = run.names, run.names.tenant.sweep
     head = OrphanListHead(
         tenant=names.owner,
@@ -239,7 +239,7 @@ def _write_list(
 
 
 def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) -> Iterator[SweepResult]:
-    """The second reading of the table, then the erasure of what is still named by no record.
+    """Reads the table a second time, then erases the files that still no record names.
 
     listed_in: the orphan list's key.
     """
@@ -260,18 +260,18 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     erased = _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in)
     limit = run.names.tenant.sweep.maximum_erasures
     if still > limit and erased.unfinished is None:
-        capped = f"{still - limit:,} are left to the next sweep (spec.sweep.maximumErasures is {limit:,})"
+        capped = f"the next sweep handles the other {still - limit:,} (spec.sweep.maximumErasures is {limit:,})"
         erased = replace(erased, unfinished=capped)
     yield replace(result, erased=erased)
 
 
 def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
-    """Spares what is named after all. Raises FailedError for a reading that can't be relied on."""
+    """Spares files that a record names now. Raises FailedError if the reading is unreliable."""
     records = _read(run, scratch.spare, stage="reading the table again", total=result.records)
     require_same_table(run.clients, run.names, table=run.table)
     if records < result.records * SHRUNKEN_PERCENT / 100:
         raise FailedError(
-            f"the second scan saw {records:,} records and the first {result.records:,}: nothing is erased on that"
+            f"the first scan read {result.records:,} records, the second only {records:,}, so nothing was erased"
         )
 
 

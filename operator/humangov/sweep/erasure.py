@@ -1,7 +1,7 @@
-"""The erasure of what was confirmed: exactly the objects, or the versions, that were seen, and nothing newer.
+"""Erases confirmed orphans: exactly the objects, or the versions, that were seen, and nothing newer.
 
-In a bucket that keeps no versions: a conditional delete by ETag. Where S3 does not honour the condition (a probe on an
-object of our own tells), each object is looked at just before. In a bucket that keeps versions: exactly those seen.
+In a bucket without versions: a conditional delete by ETag. A test object shows whether S3 honours the condition; if
+not, each object is checked just before. In a bucket with versions: exactly the versions that were seen.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
 """
 
@@ -31,9 +31,9 @@ from humangov.sweep.progress import FailedError, Steps
 BATCH = 100
 AT_ONCE = 16
 WITHIN_SECONDS = 15 * 60
-"""So old may the second scan be when the last file goes."""
+"""Maximum age of the second scan when the last file is erased."""
 
-_LATE = "15 minutes after the second scan the rest is left to the next sweep"
+_LATE = "the second scan is more than 15 minutes old, so the next sweep handles the rest"
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _GONE = ("NoSuchKey", "404", "NoSuchVersion")
 _UNKNOWN = ("NotImplemented", "501")
@@ -41,10 +41,10 @@ _UNKNOWN = ("NotImplemented", "501")
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureResult:
-    """What became of the files: outcome → how many.
+    """Number of files by outcome.
 
-    unfinished   why it ended before its end
-    conditional  whether this S3 heeds the condition of a delete
+    unfinished   why files remain
+    conditional  whether this S3 honours the condition of a delete
     """
 
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
@@ -69,9 +69,9 @@ def erase(
     steps: Steps,
     may_go_on: Callable[[], str | None],
 ) -> ErasureResult:
-    """Erases them a batch at a time, a receipt before and after each. listed_in: the orphan list's key.
+    """Erases them in batches, with a receipt before and after each. listed_in: the orphan list's key.
 
-    may_go_on: asked before every batch; the reason to stop there, or None. Raises NoReceiptError.
+    may_go_on: called before every batch; returns the reason to stop, or None. Raises NoReceiptError.
     """
     conditional = versioned or not confirmed or _honours_conditions(patient_s3, names, run)
     result = ErasureResult(conditional=conditional)
@@ -102,7 +102,7 @@ def erase(
 
 
 _VERSIONS_NOW = failed("VersioningChanged")
-_VERSIONS_SINCE = "the bucket keeps versions since a moment ago; the next sweep lists them"
+_VERSIONS_SINCE = "versioning was enabled during the sweep; the next sweep lists the versions"
 
 
 def _with_batch(result: ErasureResult, batch: Sequence[Stored], results: Sequence[FileResult]) -> ErasureResult:
@@ -112,7 +112,7 @@ def _with_batch(result: ErasureResult, batch: Sequence[Stored], results: Sequenc
 
 
 def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileResult:
-    """One object, if it is still what was seen."""
+    """Erases one object if it is unchanged."""
     where = {
         "Bucket": names.tenant.bucket.name, "Key": one.key, "ExpectedBucketOwner": names.identity.account_id,
     }  # fmt: skip
@@ -135,9 +135,9 @@ def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileR
 def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: ThreadPoolExecutor) -> list[FileResult]:
     bucket = names.tenant.bucket.name
     outcomes: dict[str, FileResult] = {}
-    # `null` names whatever was last written without a version: it may be another object by now.
-    asked = [one for one in batch if any(version.version_id == NULL for version in one.versions)]
-    for one, changed in zip(asked, pool.map(partial(_has_changed, bucket=bucket, calls=calls), asked), strict=True):
+    # `null` names whatever was last written without a version: it may be another object now.
+    unsure = [one for one in batch if any(version.version_id == NULL for version in one.versions)]
+    for one, changed in zip(unsure, pool.map(partial(_has_changed, bucket=bucket, calls=calls), unsure), strict=True):
         if changed is not None:
             outcomes[one.key] = FileResult(changed)
     seen = {
@@ -152,7 +152,7 @@ def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: Thre
 
 
 def _has_changed(one: Stored, *, bucket: str, calls: Calls) -> FileOutcome | None:
-    """The outcome if S3 holds anything else under the key than what was seen."""
+    """The outcome if S3 no longer holds exactly what was seen under the key; else None."""
     try:
         present = list_versions(calls, bucket=bucket, key=one.key)
     except Exception as error:
@@ -164,7 +164,7 @@ def _has_changed(one: Stored, *, bucket: str, calls: Calls) -> FileOutcome | Non
 
 
 def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
-    """Whether this S3 refuses a delete whose ETag does not fit, shown on an object of our own. Raises as the SDK."""
+    """Whether this S3 rejects a delete with a wrong ETag, tested on an object of the sweep's. Raises as the SDK."""
     key = f"{names.tenant.bucket.key_prefix}{FOLDER}{run}.probe"
     where = {
         "Bucket": names.tenant.bucket.name, "Key": key, "ExpectedBucketOwner": names.identity.account_id,
@@ -200,4 +200,4 @@ def _line(one: Stored, kind: str, *, names: Names, run: str, listed_in: str) -> 
 
 
 def lines_ignored(_lines: Iterable[Line]) -> None:
-    """Calls' log of failed calls: the outcome's line has the code."""
+    """Discards the log of failed calls: the outcome's line has the code."""

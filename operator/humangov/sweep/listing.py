@@ -1,6 +1,6 @@
-"""The bucket, listed whole: several ranges of keys at once, each page in S3's order, a failed page ends it all.
+"""Lists the whole bucket: several ranges of keys at once, each page in S3's order. A failed page ends the listing.
 
-Ranges are split while they are listed: whoever has keys left gives half of what remains to a worker without any.
+Ranges are split during the listing: a range that is not finished gives half of its remaining keys to a free worker.
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 """
@@ -53,21 +53,21 @@ Sink = Callable[[Sequence[Stored]], None]
 
 
 def list_bucket(s3: Any, *, bucket: str, owner: str, prefix: str, versioned: bool, sink: Sink, steps: Steps) -> None:
-    """Hands every key under the prefix to `sink`, once, a page at a time; from several threads, but one at a time.
+    """Passes every key under the prefix to `sink`, once, page by page; from several threads, but one at a time.
 
-    Raises FailedError for an answer that can't be relied on, StoppedError, and what the SDK raises.
+    Raises FailedError for an inconsistent response, StoppedError, and what the SDK raises.
     """
     listing = _Listing(s3, bucket=bucket, owner=owner, prefix=prefix, versioned=versioned, sink=sink, steps=steps)
     listing.run()
 
 
 def workers_that_pay(*, seconds: float, cpu_seconds: float) -> int:
-    """How many ranges at once keep one processor busy, given what a page took: more would only wait for each other."""
+    """How many ranges at once keep one processor busy, from the times of a page: more would wait for each other."""
     return max(1, min(WORKERS, round(seconds / max(cpu_seconds, 1e-6))))
 
 
 def middle(after: str, end: str | None, *, shared: str) -> str | None:
-    """A key about half-way between two; None if there is none to be had.
+    """A key about half-way between two; None if there is no such key.
 
     shared: what all keys begin with. end None: the last of those.
     """
@@ -173,7 +173,7 @@ class _Listing:
                 self._workers = workers_that_pay(seconds=self._tried[1], cpu_seconds=self._tried[2])
 
     def _begin_of_all(self, key: str) -> str:
-        """What this key and all after it begin with, by a few questions: ranges are not cut where no key is."""
+        """The common prefix of this key and all later ones, found with a few calls: ranges are cut where keys are."""
         low, high = len(self._prefix), len(key)  # nothing lies beyond the first, something beyond the second
         while high - low > 1:
             length = (low + high) // 2
@@ -214,14 +214,14 @@ class _Listing:
                 ready = list(held)[: -1 if more else None]
                 yield [_stored(key, held.pop(key)) for key in ready], more
         except ValueError as error:
-            raise FailedError(f"S3 says that its listing goes on and not where ({error})") from error
+            raise FailedError(f"S3 truncated its listing without a valid next marker ({error})") from error
 
 
 def _require_order(page: Sequence[Stored], *, after: str) -> None:
     """Raises FailedError."""
     keys = [one.key for one in page]
     if keys != sorted(set(keys)) or (keys and keys[0] <= after):
-        raise FailedError("S3 lists keys out of their order, so the listing can't be relied on")
+        raise FailedError("S3 listed keys out of order, so the listing is not reliable and nothing was erased")
 
 
 def _up_to(page: Sequence[Stored], end: str | None) -> Sequence[Stored]:
@@ -232,7 +232,7 @@ def _up_to(page: Sequence[Stored], end: str | None) -> Sequence[Stored]:
 def _following(answer: Mapping[str, Any], name: str) -> str:
     token = answer.get(name)
     if not token:
-        raise FailedError(f"S3 says that its listing goes on and not where ({name} is missing)")
+        raise FailedError(f"S3 truncated its listing without a valid next marker ({name} is missing)")
     return str(token)
 
 

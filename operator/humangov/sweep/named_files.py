@@ -1,4 +1,4 @@
-"""What is named: every object key that a record of the table mentions."""
+"""Named files: every object key that a record of the table mentions."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def read_table(
     steps: Steps,
     pause: Callable[[float], None],
 ) -> int:
-    """Hands every record's attributes that name files to `sink`, a page at a time; returns the records' number.
+    """Passes every record's attributes that name files to `sink`, page by page; returns the number of records.
 
-    more: attributes beside those. Raises as `scan` does.
+    more: additional attributes. Raises as `scan` does.
     """
     return scan(
         clients.patient_dynamodb, table=table, name=names.tenant.table.name,
@@ -33,31 +33,31 @@ def read_table(
 
 
 def named_keys(items: Sequence[Item], names: Names) -> list[bytes]:
-    """What these records name: each key once a record."""
+    """The keys that these records name: each key once per record."""
     return [key for item in items for key in keys_of(item, names)]
 
 
 def keys_of(item: Item, names: Names) -> Iterator[bytes]:
-    """Every object key that a record mentions, once; generous, as what is named is kept."""
+    """Every object key that a record mentions, once; generous, because named files are kept."""
     prefix = names.tenant.bucket.key_prefix
     for name in mentioned(item, attributes=names.tenant.table.file_attributes):
-        with suppress(UnicodeEncodeError):  # no key of S3's
+        with suppress(UnicodeEncodeError):  # S3 has no such key
             key = object_key(name, key_prefix=prefix).encode()
             if len(key) <= MAXIMUM_KEY_BYTES:
                 yield key
 
 
 def ready_table(clients: AwsClients, names: Names) -> TableDescription:
-    """Raises FailedError if it can't be read now, or is not the tenant's; and what the SDK raises."""
+    """Raises FailedError if the table can't be read now, or is not the tenant's; and what the SDK raises."""
     table = describe(clients.patient_dynamodb, names)
     if table.status != "ACTIVE" or table.restoring:
         state = "being restored" if table.restoring else table.status
-        raise FailedError(f"the table is {state}, not ACTIVE: swept again at the next run")
+        raise FailedError(f"the table is {state}, not ACTIVE. The next sweep retries")
     return table
 
 
 def require_same_table(clients: AwsClients, names: Names, *, table: TableDescription) -> None:
-    """Raises FailedError if the table that was read is no more, and as `ready_table` does."""
+    """Raises FailedError if this is no longer the table that was read, and as `ready_table` does."""
     after = describe(clients.patient_dynamodb, names)
     if table.table_id != after.table_id or after.status != "ACTIVE":
-        raise FailedError("the table was removed or made anew while it was read; nothing is concluded from that")
+        raise FailedError("the table was deleted or re-created during the sweep, so nothing was erased")

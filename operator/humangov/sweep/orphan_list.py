@@ -1,7 +1,7 @@
-"""What a sweep saw, kept in the bucket: one gzip file of JSON lines a run, beginning with its head, closed by its end.
+"""What a sweep saw, stored in the bucket: one gzip file of JSON lines per run, from the head to the end line.
 
-{prefix}.humangov/sweeps/{S3's time}-{run}.jsonl.gz. It is what a person approves, and what the next sweep compares
-with. No sweep counts it as a file of the tenant's.
+{prefix}.humangov/sweeps/{S3's time}-{run}.jsonl.gz. A person approves this list, and the next sweep compares with it.
+No sweep counts it as a file of the tenant.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from humangov.sweep.progress import FailedError
 
 FOLDER = ".humangov/sweeps/"
 KEPT_DAYS = 14
-"""How old a sighting may be to count."""
+"""Maximum age of a valid sighting."""
 
-_FORM = 1
+_FORMAT = 1
 _STORED_AS = {"failed_checks": "safetyChecks"}
-"""Names that the form keeps, where they are others here."""
+"""Field names that differ in the stored format."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanListHead:
-    """What the list is about. Times: S3's, seconds since the epoch; the sighting was over at `at`.
+    """The list's first line. Times: S3's, in seconds since the epoch; the sighting ended at `at`.
 
-    sighting: whether it counts as one. It does not where a safety check says that the scan can't be believed.
+    sighting: whether it is a valid sighting. It is not if a safety check found the scan unreliable.
     """
 
     tenant: str
@@ -60,7 +60,7 @@ class OrphanListHead:
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanList:
-    """One in the bucket. sha256: of the object as it is stored, in hex."""
+    """An orphan list in the bucket. sha256: of the object as it is stored, in hex."""
 
     key: str
     sha256: str
@@ -73,10 +73,10 @@ def key_of(head: OrphanListHead) -> str:
 
 
 def write(s3: Any, head: OrphanListHead, orphans: Iterable[Stored], *, owner: str, folder: Path) -> OrphanList:
-    """Puts it into the bucket, never over another. owner: the bucket's account. Raises what the SDK raises."""
+    """Writes it to the bucket, never over another. owner: the bucket's account. Raises what the SDK raises."""
     path = folder / "orphans.jsonl.gz"
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
-        packed.write(_line({"orphanList": _FORM, **_stored(head)}))
+        packed.write(_line({"orphanList": _FORMAT, **_stored(head)}))
         number = 0
         for one in orphans:
             packed.write(_line(_entry(one)))
@@ -93,9 +93,9 @@ def write(s3: Any, head: OrphanListHead, orphans: Iterable[Stored], *, owner: st
 
 
 def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tuple[OrphanList, Path]]:
-    """The orphan lists of this tenant that count yet, the youngest first, each with the file that it was read into.
+    """This tenant's valid orphan lists, the youngest first, each with the local file that contains it.
 
-    What is no list of ours, or not whole, is passed over. Raises what the SDK raises, and FailedError.
+    Other objects and incomplete lists are skipped. Raises what the SDK raises, and FailedError.
     """
     bucket, owner = names.tenant.bucket.name, names.identity.account_id
     since = datetime.fromtimestamp(now - KEPT_DAYS * 86400, UTC)
@@ -115,7 +115,7 @@ def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tupl
 
 
 def read(path: Path) -> Iterator[Stored]:
-    """The orphans in a list that `earlier` has fetched."""
+    """The orphans in a list that `earlier` fetched."""
     for line in _lines(path):
         if "key" in line:
             yield Stored(
@@ -133,7 +133,7 @@ def _fetch(s3: Any, path: Path, *, bucket: str, key: str, owner: str) -> str:
                 digest.update(chunk)
                 file.write(chunk)
     except BotoCoreError as error:  # cut off within the body
-        raise FailedError(f"{key} in bucket {bucket} could not be read whole: {error}") from error
+        raise FailedError(f"reading {key} in bucket {bucket} was interrupted: {error}") from error
     return digest.hexdigest()
 
 
@@ -142,14 +142,14 @@ def _stored(head: OrphanListHead) -> dict[str, Any]:
 
 
 def _head(path: Path) -> OrphanListHead | None:
-    """Of a list that is whole."""
+    """The head of a complete list; None for anything else."""
     first: Mapping[str, Any] | None = None
     number, last = -1, {}
     try:
         for last in _lines(path):
             first = first or last
             number += 1
-        if first is None or first.get("orphanList") != _FORM or last.get("end") != number - 1:
+        if first is None or first.get("orphanList") != _FORMAT or last.get("end") != number - 1:
             return None
         values = {name: first[_STORED_AS.get(name, name)] for name in OrphanListHead.__dataclass_fields__}
         lists = {name: tuple(values[name]) for name in ("include", "shared", "failed_checks")}

@@ -1,4 +1,4 @@
-"""A sweep's result for a person or a script. Pure."""
+"""A sweep's result for people and scripts. Pure."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SHOWN_SHARED = 10
 
 
-def lines(result: SweepResult, names: Names, *, word: str, trouble: str | None) -> list[str]:
-    """The table for people, the ten largest, and where the orphan list is."""
+def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) -> list[str]:
+    """The table for people, the ten largest orphans, and the location of the orphan list."""
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
     head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
-    if trouble is not None:
-        return [head, trouble]
+    if problem is not None:
+        return [head, problem]
     return [head, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
 
 
 def as_json(
-    result: SweepResult, names: Names, *, word: str, trouble: str | None, now: datetime
+    result: SweepResult, names: Names, *, word: str, problem: str | None, now: datetime
 ) -> dict[str, Any]:  # fmt: skip
-    """status.sweep's fields, and more. now: in UTC."""
+    """The fields of status.sweep, and more. now: in UTC."""
     return {
         "tenant": names.owner,
         "bucket": names.tenant.bucket.name,
         "dryRun": result.dry_run,
-        **status_fields(result, names, word=word, trouble=trouble, now=now, before={}),
+        **status_fields(result, names, word=word, problem=problem, now=now, before={}),
         "safetyChecks": [{"name": check.name, "message": check.message} for check in result.failed_checks],
         "approved": result.approved,
         "outcomes": {spell(outcome): number for outcome, number in result.erased.outcomes.items()},
@@ -61,17 +61,17 @@ def _deletes(result: SweepResult) -> bool:
 def _table(result: SweepResult, names: Names) -> list[str]:
     options, erased = names.tenant.sweep, result.erased
     rows = [
-        ("listed", result.listed, f"files of {', '.join(options.include)}"),
+        ("listed", result.listed, f"files that match {', '.join(options.include)}"),
         ("too young", result.too_young, f"younger than {timedelta(seconds=options.minimum_age_seconds)}"),
         ("live", result.live, f"named by one of {result.records:,} records"),
-        ("orphans", result.orphans, f"named by none, {size(result.orphan_bytes)}"),
-        ("confirmed", result.confirmed, "seen so by an earlier sweep, long enough ago"),
+        ("orphans", result.orphans, f"named by no record, {size(result.orphan_bytes)}"),
+        ("confirmed", result.confirmed, "orphans of an earlier sweep, at least spec.sweep.confirmAfter ago"),
     ]
     if _deletes(result):
         rows += [
             ("erased", erased.count("erased"), size(erased.erased_bytes)),
-            ("retained", erased.count("retained"), "S3 keeps them: Object Lock or MFA delete"),
-            ("kept", erased.count("kept") + result.spared, "named or changed meanwhile"),
+            ("retained", erased.count("retained"), "kept by S3: Object Lock or MFA delete"),
+            ("kept", erased.count("kept") + result.spared, "named or changed during the sweep"),
             ("failed", erased.count("failed"), _reasons(erased.outcomes)),
         ]
     width = max(len(name) for name, _, _ in rows)
@@ -85,9 +85,11 @@ def _reasons(outcomes: Mapping[FileOutcome, int]) -> str:
 def _details(result: SweepResult) -> list[str]:
     shown = []
     if result.redriven is not None and result.redriven.found:
-        shown.append(f"redriven first: {result.redriven.removed:,} of {result.redriven.ours:,} failed invocations")
+        shown.append(
+            f"redriven before the sweep: {result.redriven.removed:,} of {result.redriven.own:,} failed invocations"
+        )
     if result.largest:
-        shown.append("the largest orphans:")
+        shown.append("largest orphans:")
     shown += [
         f"  {size(one.size):>10}  {datetime.fromtimestamp(one.modified, UTC):%Y-%m-%d}  {one.key}"
         for one in result.largest
@@ -96,17 +98,17 @@ def _details(result: SweepResult) -> list[str]:
 
 
 def _remarks(result: SweepResult) -> list[str]:
-    would = "nothing was erased" if _deletes(result) else "in mode Delete it would refuse"
-    shown = [f"{would}: {check.message}" for check in result.failed_checks]
+    effect = "nothing was erased" if _deletes(result) else "mode Delete would erase nothing"
+    shown = [f"safety check failed, {effect}: {check.message}" for check in result.failed_checks]
     if result.approved:
-        shown.append("a person has let this list go: it was erased in spite of a brake, and nothing beside it")
+        shown.append("a safety check failed, but the orphan list was approved: only files in that list can be erased")
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
     if not result.erased.conditional:
-        shown.append("this S3 ignores the condition of a delete: each file was looked at just before instead")
+        shown.append("this S3 ignores conditional deletes: each file was checked just before it was erased")
     if result.mode == DELETE and result.orphans and not result.confirmed:
         shown.append(
-            "an orphan is erased once two sweeps have seen it, spec.sweep.confirmAfter apart: sweep again then"
+            "a sweep erases an orphan that an earlier sweep saw, at least spec.sweep.confirmAfter ago: sweep again then"
         )
     return shown
 
@@ -118,5 +120,5 @@ def _places(result: SweepResult, names: Names) -> list[str]:
     if result.orphan_list:
         shown.append(f"orphan list: {place_of_list(result, names)} (sha256 {result.orphan_list.sha256})")
     if result.dry_run:
-        shown.append("nothing was written: this was a dry run")
+        shown.append("dry run: nothing was written")
     return shown

@@ -1,4 +1,4 @@
-"""What the parts of a sweep share: how one is stopped, what time it is at S3, and how it shows how far it is."""
+"""What the modules of a sweep share: stopping, S3's time, and progress."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _SHOWN_EVERY_SECONDS = 2.0
 
 
 class StoppedError(Exception):
-    """The sweep is to end now; the message says why. Nothing is half done."""
+    """The sweep must end now; the message says why. Nothing is half done."""
 
 
 class FailedError(Exception):
-    """The sweep can't go on, so it erases nothing more; the message says what failed and what to do."""
+    """The sweep can't continue and erases nothing more; the message says what failed and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """How far a stage is. total: about how many there will be; None: not known."""
+    """Progress of a stage. total: about how many there will be; None: unknown."""
 
     stage: str
     done: int
@@ -37,9 +37,9 @@ class Progress:
 
 @dataclass
 class Steps:
-    """Counted from any thread. why_stop: the reason to end, or None; asked often, so it answers at once.
+    """Counted from any thread. why_stop: the reason to end, or None; called often, so it must return at once.
 
-    show: takes a Progress, at most one every two seconds.
+    show: receives a Progress, at most one every two seconds.
     """
 
     why_stop: Callable[[], str | None] = lambda: None
@@ -62,7 +62,7 @@ class Steps:
         self._since = self._shown_at = self.clock()
 
     def add(self, number: int) -> None:
-        """Count more of the stage's things. Called under the caller's lock."""
+        """Count more items of the stage. Called under the caller's lock."""
         self._done += number
         now = self.clock()
         if now - self._shown_at >= _SHOWN_EVERY_SECONDS:
@@ -72,11 +72,11 @@ class Steps:
 
 
 def s3_time(answer: Mapping[str, Any]) -> float:
-    """S3's own clock as it answered, in seconds since the epoch: files are aged by it. Raises FailedError."""
+    """S3's time from a response, in seconds since the epoch. It determines the age of files. Raises FailedError."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
         return parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, TypeError, ValueError):
         raise FailedError(
-            "S3's answer has no Date header that can be read: how old a file is can't be told, so nothing is erased"
+            "S3's response has no valid Date header, so the age of files is unknown and nothing was erased"
         ) from None

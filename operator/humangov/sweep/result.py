@@ -1,4 +1,4 @@
-"""What a sweep has found and done, and the word for it. Pure."""
+"""What a sweep found and did, and the word for its result. Pure."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ RUNNING, DETECTED, ERASED, STOPPED, SAFETY_CHECK_FAILED, FAILED = (
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """As far as the sweep has come. Numbers are files, if nothing else is said; times are S3's.
+    """The result so far. Numbers count files unless stated otherwise; times are S3's.
 
     started        by this machine's clock
-    listed         under the key prefix, and of spec.sweep.include
+    listed         under the key prefix, matching spec.sweep.include
     too_young      younger than spec.sweep.minimumAge
     live           of the others, named by a record
-    orphans        named by none
-    confirmed      of those, seen so by an earlier sweep long enough ago
-    spared         confirmed, and named after all when the table was read again
-    shared         keys that several records name, though each should be named by one
-    failed_checks  why nothing was erased; in mode Detect: why nothing would be
-    approved       a person has let the orphan list go, in spite of a check that failed
-    orphan_list    as it is kept in the bucket
+    orphans        named by no record
+    confirmed      orphans that an earlier sweep saw long enough ago
+    spared         confirmed, but named by a record when the table was read again
+    shared         keys that several records name, although file names are unique
+    failed_checks  why nothing was erased; in mode Detect: why mode Delete would erase nothing
+    approved       a safety check failed, but a person approved the orphan list
+    orphan_list    as stored in the bucket
     """
 
     run: str
@@ -59,17 +59,17 @@ class SweepResult:
 
     @property
     def left(self) -> int:
-        """Orphans that are still there."""
+        """Orphans that remain."""
         return self.orphans - self.erased.count("erased") - self.erased.count("absent")
 
 
 def begin(*, mode: str, dry_run: bool = False, now: float) -> SweepResult:
-    """Of a run that is about to be. now: seconds since the epoch."""
+    """The result of a run that starts now. now: seconds since the epoch."""
     return SweepResult(run=secrets.token_hex(4), mode=mode, dry_run=dry_run, started=datetime.fromtimestamp(now, UTC))
 
 
 def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
-    """One word for what became of the run."""
+    """One word for the run's result."""
     if failed:
         return FAILED
     if stopped or (result.erased.unfinished and not result.erased.outcomes):
@@ -82,7 +82,7 @@ def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
 
 
 def exit_code(result: SweepResult, *, word: str) -> int:
-    """0: nothing is left to do. 2: orphans are left. 3: a safety check failed. 1: the sweep failed."""
+    """0: no orphans remain. 2: orphans remain. 3: a safety check failed. 1: the sweep failed."""
     if word == FAILED:
         return 1
     if word == SAFETY_CHECK_FAILED:

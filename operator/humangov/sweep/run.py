@@ -1,4 +1,4 @@
-"""A sweep of one tenant: may it be, in which mode, and what became of it."""
+"""A sweep of one tenant: whether it may run, its mode, and its result."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code,
 
 
 class NotNowError(Exception):
-    """There is nothing to sweep, or it may not be; the message says why."""
+    """The tenant does not exist or must not be swept now; the message says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepRequest:
-    """What the command line asks for. mode None: what the spec says. approved: sha256 of an orphan list.
+    """The options of the command line. mode None: spec.sweep.mode. approved: sha256 of an orphan list.
 
     interrupted: the reason to stop, or None.
     """
@@ -42,12 +42,12 @@ class SweepRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class EndedSweep:
-    """word: what became of it. trouble: why it failed or was stopped. note: what else to say of it."""
+    """word: its result. problem: why it failed or was stopped. note: an additional sentence."""
 
     names: Names
     result: SweepResult
     word: str
-    trouble: str | None
+    problem: str | None
     note: str | None
     ended: datetime
 
@@ -57,14 +57,14 @@ class EndedSweep:
 
 
 class BegunSweep(NamedTuple):
-    """note: why its mode is Detect in place of Delete."""
+    """note: why its mode is Detect and not Delete."""
 
     result: SweepResult
     note: str | None
 
 
 def sweep_tenant_of_manifest(names: Names, options: SweepRequest) -> EndedSweep:
-    """Sweep a tenant that a manifest declares; nothing but the caller can stop it. Raises NotNowError."""
+    """Sweep a tenant that a manifest declares; only the caller can stop it. Raises NotNowError."""
     require_sweepable(names.tenant)
     begun = begin_sweep(names.tenant, options)
     stop = options.interrupted
@@ -84,15 +84,15 @@ def run_sweep(
     why_stop: Callable[[], str | None],
     may_erase: Callable[[], str | None],
 ) -> EndedSweep:
-    """why_stop: asked often; may_erase: asked before files go. Each gives the reason to stop, or None."""
+    """why_stop: called often; may_erase: called before files are erased. Each returns the reason to stop, or None."""
     around = Surroundings(
         steps=Steps(why_stop=why_stop, show=options.progress),
         may_erase=may_erase,
         approved=options.approved or names.tenant.annotations.get(APPROVE_ANNOTATION),
     )
-    result, word, trouble = _to_its_end(names, begun.result, around)
+    result, word, problem = _to_its_end(names, begun.result, around)
     ended = datetime.now(UTC)
-    return EndedSweep(names=names, result=result, word=word, trouble=trouble, note=begun.note, ended=ended)
+    return EndedSweep(names=names, result=result, word=word, problem=problem, note=begun.note, ended=ended)
 
 
 def require_sweepable(tenant: Tenant) -> None:
@@ -100,35 +100,35 @@ def require_sweepable(tenant: Tenant) -> None:
     if tenant.deleting:
         raise NotNowError(f"{tenant.key} is being deleted")
     if tenant.suspend:
-        raise NotNowError(f"{tenant.key}: spec.suspend is true, so it is not swept. Set it to false first")
+        raise NotNowError(f"{tenant.key}: spec.suspend is true, so no sweep runs. Set it to false first")
 
 
 def _mode(tenant: Tenant, wanted: str | None) -> tuple[str, str | None]:
-    """The mode, and why it is Report in place of Delete."""
+    """The mode, and why it is Detect and not Delete."""
     mode = wanted or tenant.sweep.mode
     if mode != DELETE:
         return DETECT, None
     if not tenant.trigger.enabled:
-        return DETECT, "spec.trigger.enabled is false, the emergency stop: this sweep only reported"
+        return DETECT, "spec.trigger.enabled is false, so this sweep ran in mode Detect and erased nothing"
     if tenant.annotations.get(STOP_ANNOTATION):
-        return DETECT, f"annotation {STOP_ANNOTATION} is set: this sweep only reported"
+        return DETECT, f"annotation {STOP_ANNOTATION} is set, so this sweep ran in mode Detect and erased nothing"
     return DELETE, None
 
 
 def _to_its_end(names: Names, begun: SweepResult, around: Surroundings) -> tuple[SweepResult, str, str | None]:
-    """The result as far as it came, its word, and what went wrong."""
-    result, stopped, trouble = begun, False, None
+    """The result, as far as the run came, its word, and what went wrong."""
+    result, stopped, problem = begun, False, None
     try:
-        # Whatever cuts the run off, what it knew by then is told.
+        # Whatever ends the run early, the result until then is reported.
         for reached in engine.sweep(connect_as_sweep(names), names, begun, around=around):
             result = reached
     except StoppedError as error:
-        stopped, trouble = True, f"stopped: {error}"
+        stopped, problem = True, f"stopped: {error}"
     except (ClaimedError, FailedError, NoReceiptError) as error:
-        trouble = str(error)
+        problem = str(error)
     except (ClientError, BotoCoreError) as error:
-        trouble = f"{error}. Nothing was erased on what could not be read; it is swept again at the next run"
+        problem = f"{error}. No file was erased because of this error. The next sweep retries"
     except (OSError, sqlite3.Error) as error:
-        trouble = f"no room for what was seen ({error}): give the sweep more space in TMPDIR"
-    failed = trouble is not None and not stopped
-    return result, word_for(result, failed=failed, stopped=stopped), trouble
+        problem = f"the sweep could not store its temporary data ({error}). Give it more space in TMPDIR"
+    failed = problem is not None and not stopped
+    return result, word_for(result, failed=failed, stopped=stopped), problem

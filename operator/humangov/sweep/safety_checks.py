@@ -1,7 +1,7 @@
-"""What keeps a sweep from erasing anything. Pure: facts in, sentences out; CHECKS is the list.
+"""Safety checks: reasons for a sweep to erase nothing. Pure: facts in, sentences out; CHECKS is the list.
 
-Each says what looks wrong and what a person can do. Some are overridden for one orphan list by its approval
-(annotation humangov.io/approve-sweep); those that mean that the scan itself can't be believed are not.
+Each message says what looks wrong and what to do. An approval of an orphan list (annotation humangov.io/approve-sweep)
+overrides some checks for that list. It never overrides a check that means that the scan itself is unreliable.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 RESTORED_WITHIN = timedelta(days=14)
-"""As long as an earlier sighting counts."""
+"""As long as an earlier sighting is valid."""
 
 SHRUNKEN_PERCENT = 50
 
@@ -20,12 +20,12 @@ SHRUNKEN_PERCENT = 50
 class Facts:
     """What a sweep knows before it would erase.
 
-    records          seen by this scan; earlier_records: the most that a sweep of the same table saw lately;
+    records          seen by this scan; earlier_records: the most that a recent sweep of the same table saw;
                      counted_records: DynamoDB's own count, up to hours old
     listed           keys in the bucket that are the tenant's files; live, orphans: of those old enough
     shared           keys that two records name; may_share: spec.table.fileNames is Shared
-    earlier_table_id the table's as the last sweep saw it; None if there was none lately
-    strangers        places where another tenant's sweep has claimed files of ours
+    earlier_table_id the table's ID in the last sweep; None if there was no recent one
+    other_claims     keys of other tenants' claims on this tenant's files
     now              S3's time
     """
 
@@ -41,15 +41,15 @@ class Facts:
     table_id: str
     earlier_table_id: str | None
     restored_at: datetime | None
-    strangers: Sequence[str]
+    other_claims: Sequence[str]
     now: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class SafetyCheck:
-    """One that failed. approval: a person can override it for one orphan list.
+    """A check that failed. approval: a person can override it for one orphan list.
 
-    doubtful: what was seen does not count as a sighting.
+    doubtful: the scan is unreliable, so it is no valid sighting.
     """
 
     name: str
@@ -59,13 +59,13 @@ class SafetyCheck:
 
 
 def overlap(facts: Facts) -> SafetyCheck | None:
-    if not facts.strangers:
+    if not facts.other_claims:
         return None
     return SafetyCheck(
         name="Overlap",
         message="another tenant's sweep has claimed files under this key prefix "
-        f"({', '.join(facts.strangers[:3])}): whose they are can't be told. Give each tenant a "
-        "spec.bucket.keyPrefix of its own",
+        f"({', '.join(facts.other_claims[:3])}), so their owner is unclear. Give each tenant its own "
+        "spec.bucket.keyPrefix",
         doubtful=True,
     )
 
@@ -75,8 +75,8 @@ def empty_scan(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="EmptyScan",
-        message=f"the table has no record at all, and the bucket {facts.listed:,} files: is it the right table? If "
-        "it is, the files are to be removed by hand",
+        message=f"the table has no records, but the bucket has {facts.listed:,} files. Check that it is the right "
+        "table. If it is, delete the files by hand",
         doubtful=True,
     )
 
@@ -86,8 +86,8 @@ def nothing_named(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="NothingNamed",
-        message=f"of {facts.orphans:,} files not one is named by a record: table, bucket, spec.bucket.keyPrefix or "
-        "spec.table.fileAttributes do not fit together. If they do, the files are to be removed by hand",
+        message=f"no record names any of the {facts.orphans:,} files. Check that table, bucket, spec.bucket.keyPrefix "
+        "and spec.table.fileAttributes match. If they do, delete the files by hand",
         doubtful=True,
     )
 
@@ -97,7 +97,7 @@ def table_changed(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="TableChanged",
-        message="the table was made anew since the last sweep. The next sweep compares with this one",
+        message="the table was re-created since the last sweep. The next sweep compares with this one",
     )
 
 
@@ -106,8 +106,8 @@ def restored(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="Restored",
-        message=f"the table was restored from a backup at {facts.restored_at:%Y-%m-%d %H:%M} UTC: records written "
-        "after that backup are missing, and their files look like orphans",
+        message=f"the table was restored from a backup at {facts.restored_at:%Y-%m-%d %H:%M} UTC. Records written "
+        "after that backup are missing, so their files look like orphans",
         approval=True,
     )
 
@@ -118,7 +118,7 @@ def shrunken_scan(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="ShrunkenScan",
-        message=f"the scan saw {facts.records:,} records, and {expected:,} were there lately",
+        message=f"the scan read only {facts.records:,} records, but the table recently had {expected:,}",
         approval=True,
         doubtful=True,
     )
@@ -130,8 +130,8 @@ def too_many_orphans(facts: Facts) -> SafetyCheck | None:
     percent = 100 * facts.orphans / max(facts.listed, 1)
     return SafetyCheck(
         name="TooManyOrphans",
-        message=f"{facts.orphans:,} of {facts.listed:,} files ({percent:.0f} %) are named by no record, more than "
-        f"spec.sweep.maximumOrphanPercent ({facts.maximum_orphan_percent}) lets go",
+        message=f"{facts.orphans:,} of {facts.listed:,} files ({percent:.0f} %) are orphans, more than "
+        f"spec.sweep.maximumOrphanPercent ({facts.maximum_orphan_percent}) allows",
         approval=True,
     )
 
@@ -141,7 +141,7 @@ def files_shared(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="FilesShared",
-        message=f"{facts.shared:,} files are named by more than one record, though spec.table.fileNames is Unique",
+        message=f"more than one record names {facts.shared:,} files, although spec.table.fileNames is Unique",
     )
 
 
@@ -155,11 +155,11 @@ CHECKS: tuple[Callable[[Facts], SafetyCheck | None], ...] = (
     too_many_orphans,
     files_shared,
 )
-"""The gravest first."""
+"""The most serious first."""
 
 
 def failed_checks(facts: Facts) -> list[SafetyCheck]:
-    """Every reason to erase nothing, the gravest first."""
+    """Every reason to erase nothing, the most serious first."""
     return [failed for check in CHECKS if (failed := check(facts)) is not None]
 
 

@@ -1,7 +1,7 @@
-"""Where a sweep keeps what it has seen: a SQLite file that is gone with the process, so memory stays bounded.
+"""The sweep's temporary data: a SQLite file that is deleted with the process, so memory stays bounded.
 
-Keys are compared as the bytes that S3 and DynamoDB hold. Nothing here is needed after the run: what the next one
-relies on is in the orphan lists.
+Keys are compared as the bytes that S3 and DynamoDB store. Nothing here is needed after the run: the next sweep uses
+the orphan lists.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, Self
 from humangov.sweep.listing import Stored, StoredVersion
 
 APPROVED = -1
-"""The orphan list that a person has approved, beside its number as an earlier one."""
+"""Number of the approved orphan list, in addition to its number as an earlier list."""
 
 _CACHE_KIB = 16 * 1024
 _SCHEMA = """
@@ -44,12 +44,12 @@ class Counts:
 
 
 class Scratch:
-    """Used by several threads, one at a time. Raises sqlite3.Error where the disk is full."""
+    """Used by several threads, one at a time. Raises sqlite3.Error if the disk is full."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="humangov-sweep-")
         self.folder = Path(self._folder.name)
-        # The file lives as long as this run: nothing of it has to survive a crash.
+        # The file exists only during this run: it need not survive a crash.
         self._db = sqlite3.connect(self.folder / "scratch.db", check_same_thread=False, isolation_level=None)
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE", f"cache_size=-{_CACHE_KIB}",
                        "locking_mode=EXCLUSIVE", "mmap_size=0"):  # fmt: skip
@@ -72,11 +72,11 @@ class Scratch:
         self._db.executemany("INSERT INTO stored VALUES (?, ?, ?, ?, ?)", map(_row, several))
 
     def name(self, keys: Iterable[bytes]) -> None:
-        """Keys that a record names: each once a record."""
+        """Keys that a record names: each once per record."""
         self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
 
     def join(self) -> Counts:
-        """What no record names becomes an orphan."""
+        """Every stored key that no record names becomes an orphan."""
         self._db.execute("CREATE INDEX named_key ON named (key)")
         self._db.execute(
             "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
@@ -97,9 +97,9 @@ class Scratch:
         self._db.execute("DROP TABLE named")
 
     def sighted(self, number: int, seen: Iterable[Stored]) -> None:
-        """What an earlier sweep called an orphan, of those that are orphans now: the same object, the same versions.
+        """Stores which of today's orphans are in an earlier list: the same object, the same versions.
 
-        number: of that orphan list: 0, 1, 2… or APPROVED.
+        number: number of that orphan list: 0, 1, 2… or APPROVED.
         """
         self._db.executemany(
             "INSERT INTO sighted SELECT ?, key FROM orphan "
@@ -108,7 +108,7 @@ class Scratch:
         )
 
     def confirm(self, lists: int, *, approved_only: bool) -> int:
-        """Keeps as confirmed the orphans that every one of so many lists has; returns their number."""
+        """Confirms the orphans that are in all of this number of lists; returns how many there are."""
         self._db.execute(
             "INSERT INTO confirmed SELECT key FROM sighted GROUP BY key "
             "HAVING count(DISTINCT CASE WHEN list >= 0 THEN list END) = ? AND (? OR min(list) = ?)",
@@ -117,11 +117,11 @@ class Scratch:
         return self.confirmed_number()
 
     def spare(self, keys: Iterable[bytes]) -> None:
-        """These are named after all, or changed: they are no longer confirmed."""
+        """Removes keys from the confirmed ones: a record names them now."""
         self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
 
     def orphans(self) -> Iterator[Stored]:
-        """In the order of their keys."""
+        """Sorted by key."""
         for row in self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY key"):
             yield _stored(row)
 

@@ -1,4 +1,4 @@
-"""Files that more than one record names, seen and then asked for: what a scan shows twice may be one moved record."""
+"""Files that more than one record names. A second read confirms them: a scan can show one moved record twice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from humangov.sweep.progress import FailedError
 from humangov.sweep.snapshot import Item, TableDescription
 
 MOST = 100
-"""More need not be named: one is enough to stop."""
+"""Limit of the files that are reported: one is enough to stop."""
 
 _RECORDS_OF_ONE = 20
 _PAUSES_SECONDS = (0.1, 0.2, 0.4, 0.8)
@@ -29,7 +29,7 @@ def really_shared(
     scan: Callable[[Callable[[Sequence[Item]], None], Sequence[str]], int],
     pause: Callable[[float], None],
 ) -> tuple[str, ...]:
-    """Of these object keys, those that at least two records name at one time.
+    """Those of these object keys that at least two records name at the same time.
 
     scan: reads the table once more, with further attributes. Raises as the scan does.
     """
@@ -55,7 +55,7 @@ def really_shared(
 
 
 class _UnprocessedError(Exception):
-    """DynamoDB answered without a part of what it was asked for."""
+    """DynamoDB returned only part of the requested records."""
 
 
 def _keys(item: Item, names: Names) -> set[str]:
@@ -80,10 +80,13 @@ def _naming_now(
 
     try:
         items = retry(
-            read, passes=lambda error: isinstance(error, _UnprocessedError), pauses_seconds=_PAUSES_SECONDS, pause=pause
+            read,
+            retriable=lambda error: isinstance(error, _UnprocessedError),
+            pauses_seconds=_PAUSES_SECONDS,
+            pause=pause,
         )
     except _UnprocessedError:
         raise FailedError(
-            "DynamoDB did not read two records that seem to name one file: too busy. Swept at the next run"
+            "DynamoDB was too busy to read two records that seem to name one file. The next sweep retries"
         ) from None
     return sum(key in _keys(item, names) for item in items)

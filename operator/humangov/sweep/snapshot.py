@@ -1,6 +1,6 @@
-"""The table, read whole and consistently: several segments at once, no faster than a share of what it can give.
+"""Reads the whole table consistently: several segments at once, within a share of its read capacity.
 
-A consistent scan is no snapshot: a record that moves to another key meanwhile can be seen twice, or not at all.
+A consistent scan is no snapshot: a record that moves to another key during the scan can appear twice, or not at all.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Scan.html
 """
 
@@ -19,10 +19,10 @@ from humangov.api.names import Names
 from humangov.sweep.progress import FailedError, Steps
 
 SHARE = 0.25
-"""Of the table's read capacity; the application has the rest."""
+"""Share of the table's read capacity; the rest is for the application."""
 
 _ON_DEMAND_UNITS = 12_000
-"""What a table on demand can be asked for from the start, a second.
+"""Read units per second of a new on-demand table.
 https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capacity-mode.html
 """
 _BYTES_PER_UNIT = 4096
@@ -35,7 +35,7 @@ Sink = Callable[[Sequence[Item]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class TableDescription:
-    """As DescribeTable tells it. records, item_bytes: about, hours old. read_units: a second, of the whole table."""
+    """From DescribeTable. records, item_bytes: approximate, hours old. read_units: per second, of the whole table."""
 
     table_id: str
     status: str
@@ -51,7 +51,7 @@ def describe(dynamodb: Any, names: Names) -> TableDescription:
     """Raises FailedError if it is not the tenant's table, and what the SDK raises."""
     table = dynamodb.describe_table(TableName=names.tenant.table.name)["Table"]
     if table.get("TableArn") != names.table_arn:
-        raise FailedError(f"the table that answers is {table.get('TableArn')}, not {names.table_arn}")
+        raise FailedError(f"DynamoDB returned table {table.get('TableArn')}, not {names.table_arn}")
     records, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))
     restore = table.get("RestoreSummary") or {}
     return TableDescription(
@@ -77,7 +77,7 @@ def _read_units(table: Mapping[str, Any]) -> int:
 
 
 class Pace:
-    """Lets so many units a second through, on average; safe to use from several threads."""
+    """Limits the average number of units per second; safe to use from several threads."""
 
     def __init__(self, units_per_second: float, *, clock: Callable[[], float], pause: Callable[[float], None]) -> None:
         self._rate, self._clock, self._pause = units_per_second, clock, pause
@@ -85,11 +85,11 @@ class Pace:
         self._free_at = clock()
 
     def used(self, units: float) -> None:
-        """Call it after each page: it returns when the next may be asked for."""
+        """Call it after each page: it returns when the next page may be read."""
         with self._lock:
             now = self._clock()
             self._free_at = max(self._free_at, now) + units / self._rate
-            wait = self._free_at - now - 1.0  # a second's worth may be ahead
+            wait = self._free_at - now - 1.0  # up to one second of units in advance
         if wait > 0:
             self._pause(wait)
 
@@ -105,9 +105,9 @@ def scan(
     clock: Callable[[], float] = time.monotonic,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Hands every record's `attributes` to `sink`, a page at a time, one thread at a time; returns their number.
+    """Passes every record's `attributes` to `sink`, page by page, one thread at a time; returns their number.
 
-    Raises FailedError for an answer that can't be relied on, StoppedError, and what the SDK raises.
+    Raises FailedError for an inconsistent response, StoppedError, and what the SDK raises.
     """
     units = max(1.0, table.read_units * SHARE)
     segments = 1 if table.records < _FEW_RECORDS else _SEGMENTS
@@ -126,11 +126,11 @@ def scan(
 
 
 class _OtherFailedError(Exception):
-    """Another segment failed, so this one was given up."""
+    """Another segment failed, so this one was cancelled."""
 
 
 class _Taking:
-    """Hands pages to the sink, one thread at a time, until a segment has failed."""
+    """Passes pages to the sink, one thread at a time, until a segment fails."""
 
     def __init__(self, sink: Sink, steps: Steps) -> None:
         self._sink, self._steps = sink, steps
@@ -145,7 +145,7 @@ class _Taking:
             self._sink(items)
             self._steps.add(len(items))
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         self._failed.set()
 
 
@@ -163,7 +163,7 @@ def _read_segment(dynamodb: Any, request: dict[str, Any], *, taking: _Taking, pa
             request = {**request, "ExclusiveStartKey": answer["LastEvaluatedKey"]}
             pace.used(float((answer.get("ConsumedCapacity") or {}).get("CapacityUnits", 0.0)))
     except BaseException:
-        taking.give_up()
+        taking.cancel()
         raise
 
 
@@ -171,12 +171,12 @@ def _items(answer: Mapping[str, Any]) -> Sequence[Item]:
     """Raises FailedError."""
     items = answer.get("Items")
     if not isinstance(items, list) or len(items) != answer.get("Count", len(items)):
-        raise FailedError("DynamoDB's page of the scan does not hold the records that it counts")
+        raise FailedError("DynamoDB returned a scan page whose number of records does not match its count")
     return items
 
 
 def _sum(segments: Sequence[Future[int]]) -> int:
-    """Raises the error of the segment that failed first, not of one that was given up for it."""
+    """Raises the error of the segment that failed first, not of one that was cancelled because of it."""
     errors = [error for one in segments if (error := one.exception()) is not None]
     if errors:
         raise min(errors, key=lambda error: isinstance(error, _OtherFailedError))
@@ -196,7 +196,7 @@ def _request(name: str, attributes: Iterable[str], *, limit: int | None) -> dict
 
 
 def _page(units: float, table: TableDescription, segments: int) -> int | None:
-    """How many records a page may have, where a whole megabyte would take more than a second's share."""
+    """Limit of records per page, if a full megabyte would use more than one second's share."""
     if units * _BYTES_PER_UNIT >= segments * 1_048_576:
         return None
     return max(1, math.floor(units * _BYTES_PER_UNIT / segments / max(table.item_bytes, 100)))

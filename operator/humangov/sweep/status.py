@@ -1,4 +1,4 @@
-"""A sweep's result as the HumanGovState's status has it. Pure."""
+"""A sweep's result in the HumanGovState's status. Pure."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from humangov.sweep.safety_checks import SafetyCheck
 
 
 def status_fields(
-    result: SweepResult, names: Names, *, word: str, trouble: str | None, now: datetime, before: Mapping[str, Any]
+    result: SweepResult, names: Names, *, word: str, problem: str | None, now: datetime, before: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """status.sweep. trouble: why it failed or was stopped. now: in UTC. before: what stands there.
+    """status.sweep. problem: why it failed or was stopped. now: in UTC. before: the current fields.
 
-    Numbers that stand there stay until there are new ones.
+    Current numbers stay until there are new ones.
     """
     fields: dict[str, Any] = {
         **before,
@@ -29,7 +29,7 @@ def status_fields(
         "startedAt": timestamp(result.started),
         "mode": result.mode,
         "result": word,
-        "message": "under way" if word == RUNNING else message(result, names, trouble=trouble),
+        "message": "in progress" if word == RUNNING else message(result, names, problem=problem),
         "nextRun": next_run(names.tenant.sweep, now=now),
     }
     if word != RUNNING:
@@ -41,13 +41,13 @@ def status_fields(
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def message(result: SweepResult, names: Names, *, trouble: str | None) -> str:
+def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
-    if trouble is not None:
-        return trouble
-    parts = [f"{result.orphans:,} of {result.listed:,} files are named by no record"]
+    if problem is not None:
+        return problem
+    parts = [f"no record names {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
-        parts.append(f"{result.confirmed:,} of them were seen so by an earlier sweep too")
+        parts.append(f"an earlier sweep confirms {result.confirmed:,} of them as orphans")
         parts.append(f"{result.erased.count('erased'):,} were erased")
     for check in result.failed_checks:
         parts += _of_check(check, result, names)
@@ -57,12 +57,12 @@ def message(result: SweepResult, names: Names, *, trouble: str | None) -> str:
 
 
 def place_of_list(result: SweepResult, names: Names) -> str | None:
-    """Where the orphan list is."""
+    """The URI of the orphan list."""
     return f"s3://{names.tenant.bucket.name}/{result.orphan_list.key}" if result.orphan_list else None
 
 
 def next_run(options: Sweep, *, now: datetime) -> str | None:
-    """When the CronJob starts the next one; None if it does not, or that can't be told."""
+    """When the CronJob starts the next sweep; None if it does not, or if that is unknown."""
     if options.suspend:
         return None
     try:
@@ -73,11 +73,11 @@ def next_run(options: Sweep, *, now: datetime) -> str | None:
 
 
 def _of_check(check: SafetyCheck, result: SweepResult, names: Names) -> list[str]:
-    prevented = "nothing was erased" if result.mode == DELETE else "in mode Delete nothing would be"
-    parts = [f"{prevented}: {check.message}"]
+    prevented = "nothing was erased" if result.mode == DELETE else "mode Delete would erase nothing"
+    parts = [f"safety check failed, {prevented}: {check.message}"]
     if check.approval and result.orphan_list:
         parts.append(
-            f"to let this list go: kubectl annotate humangovstate --namespace {names.tenant.namespace} "
+            f"to approve this orphan list: kubectl annotate humangovstate --namespace {names.tenant.namespace} "
             f"{names.tenant.name} {APPROVE_ANNOTATION}={result.orphan_list.sha256} --overwrite"
         )
     return parts

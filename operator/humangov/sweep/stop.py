@@ -1,4 +1,4 @@
-"""Whether a sweep may go on: the HumanGovState says so, and whoever runs the sweep."""
+"""Whether a sweep may continue: the HumanGovState or the caller can stop it."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from humangov.api.spec import STOP_ANNOTATION, InvalidSpecError, parse
 from humangov.kube.blocking import TenantGoneError, TenantInCluster
 from humangov.kube.client import KubeError, Resource
 
-_ASKED_EVERY_SECONDS = 5.0
+_READ_EVERY_SECONDS = 5.0
 
 
 class StopSwitch:
-    """Asks the API server at most every few seconds where that is soon enough. Each answer is the reason, or None.
+    """Reads the HumanGovState, at most every few seconds where that is enough. Returns the reason to stop, or None.
 
-    interrupted: the reason of whoever runs the sweep. mode: spec.sweep.mode as it was at the start, where the sweep
-    follows it; None where the caller has chosen another.
+    interrupted: the caller's reason to stop, or None. mode: spec.sweep.mode at the start, if the sweep uses it; None
+    if the caller chose the mode.
     """
 
     def __init__(
         self, cluster: TenantInCluster, *, interrupted: Callable[[], str | None], mode: str | None
     ) -> None:  # fmt: skip
         self._cluster, self._interrupted, self._mode = cluster, interrupted, mode
-        self._asked_at = time.monotonic()
+        self._read_at = time.monotonic()
 
     def cached(self) -> str | None:
-        """At most a few seconds old: for the reading, where a silent API server is no reason to end."""
+        """At most a few seconds old: for reads, which continue while the API server does not respond."""
         if reason := self._interrupted():
             return reason
-        if time.monotonic() - self._asked_at < _ASKED_EVERY_SECONDS:
+        if time.monotonic() - self._read_at < _READ_EVERY_SECONDS:
             return None
-        self._asked_at = time.monotonic()
+        self._read_at = time.monotonic()
         try:
-            return self._ask()
+            return self._read()
         except KubeError:
             return None
 
     def fresh(self) -> str | None:
-        """As it is now: before files go. What can't be read stops it."""
+        """The current state, before files are erased. A failed read stops the sweep."""
         if reason := self._interrupted():
             return reason
         try:
-            return self._ask()
+            return self._read()
         except KubeError as error:
-            return f"whether it may go on can't be told: {error}"
+            return f"the HumanGovState could not be read, so it is unknown whether the sweep may continue: {error}"
 
-    def _ask(self) -> str | None:
+    def _read(self) -> str | None:
         try:
             return reason_to_stop(self._cluster.read(), mode=self._mode)
         except TenantGoneError as error:
@@ -54,7 +54,7 @@ class StopSwitch:
 
 
 def reason_to_stop(resource: Resource, *, mode: str | None) -> str | None:
-    """mode: what spec.sweep.mode has to be yet; None: whatever it is."""
+    """mode: the sweep stops unless spec.sweep.mode is still this; None: any mode."""
     try:
         tenant = parse(resource, default_region="us-east-1")
     except InvalidSpecError as error:

@@ -1,4 +1,4 @@
-"""What is stored: of the bucket's keys, those that may be orphans by their name and age."""
+"""Stored files: the bucket's keys that may be orphans by name and age."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from humangov.sweep.scratch_db import Scratch
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFiles:
-    """listed: of spec.sweep.include; too_young: of those. strangers: other tenants' claims on these files."""
+    """listed: keys that match spec.sweep.include; too_young: of those. other_claims: other tenants' claims here."""
 
     listed: int
     too_young: int
-    strangers: Sequence[str]
+    other_claims: Sequence[str]
 
 
 def list_stored(
     clients: AwsClients, names: Names, scratch: Scratch, *, began: float, versioned: bool, steps: Steps
 ) -> StoredFiles:
-    """Lists the bucket; what may be an orphan goes into `scratch`.
+    """Lists the bucket and stores possible orphans in `scratch`.
 
-    began: by S3's clock, before the listing; seconds since the epoch. Raises as `list_bucket` does.
+    began: S3's time before the listing, in seconds since the epoch. Raises as `list_bucket` does.
     """
     bucket, options = names.tenant.bucket, names.tenant.sweep
     oldest_young = began - options.minimum_age_seconds
     included = re.compile("|".join(translate(pattern) for pattern in options.include))
-    length, ours, reserved = len(bucket.key_prefix), bucket_claim.key_of(names), reserved_prefixes(bucket.key_prefix)
+    length, claim, reserved = len(bucket.key_prefix), bucket_claim.key_of(names), reserved_prefixes(bucket.key_prefix)
     listed = too_young = 0
-    strangers: list[str] = []
+    other_claims: list[str] = []
 
     def sink(page: Sequence[Stored]) -> None:
         nonlocal listed, too_young
@@ -45,8 +45,8 @@ def list_stored(
         for one in page:
             if one.key.startswith(reserved):
                 continue
-            if one.key.endswith(bucket_claim.PLACE) and one.key != ours:
-                strangers.append(one.key)
+            if one.key.endswith(bucket_claim.PLACE) and one.key != claim:
+                other_claims.append(one.key)
             elif included.match(one.key, length):
                 listed += 1
                 if one.modified > oldest_young:
@@ -60,4 +60,4 @@ def list_stored(
         clients.patient_s3, bucket=bucket.name, owner=names.identity.account_id, prefix=bucket.key_prefix,
         versioned=versioned, sink=sink, steps=steps,
     )  # fmt: skip
-    return StoredFiles(listed=listed, too_young=too_young, strangers=strangers)
+    return StoredFiles(listed=listed, too_young=too_young, other_claims=other_claims)
