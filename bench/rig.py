@@ -115,10 +115,10 @@ class Watcher:
     def _follow(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            sighting = parse_sighting(line, at=time.monotonic())
-            if sighting is not None:
+            observe_lease = parse_sighting(line, at=time.monotonic())
+            if observe_lease is not None:
                 with self._changed:
-                    self._sightings.append(sighting)
+                    self._sightings.append(observe_lease)
                     self._changed.notify_all()
 
 

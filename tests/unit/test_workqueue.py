@@ -50,7 +50,7 @@ def test_a_settled_key_runs_again_at_the_resync_give_or_take_a_tenth() -> None:
 def test_what_asks_for_another_look_gets_it_then() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
-    run(of, "a", Outcome(after=0.6), now=0)
+    run(of, "a", Outcome(requeue_after_seconds=0.6), now=0)
     assert due_in(of, now=0) == pytest.approx(0.6)
 
 
@@ -409,7 +409,7 @@ def test_a_due_time_in_the_future_wakes_a_worker_by_itself() -> None:
             runs.append(asyncio.get_running_loop().time())
             if len(runs) == 2:
                 twice.set()
-            return Outcome(after=0.02)
+            return Outcome(requeue_after_seconds=0.02)
 
         of = workers(run_key)
         of.start()

@@ -47,14 +47,14 @@ def not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
     """Which name the tenant's namespace may not use, and what to do; None if it may use all."""
     patterns = allowed.namespaces.get(tenant.namespace)
     if patterns is None:
-        return Finding.needs_person(
+        return Finding.action_required(
             "NotAllowed",
             f"namespace {tenant.namespace} is not among those whose HumanGovStates this operator acts on. Ask who runs "
             "the operator to add it to --allowed-names; no AWS call was made",
         )
     for kind, name, permitted in _named(tenant, patterns):
         if name is not None and not any(fnmatchcase(name, pattern) for pattern in permitted):
-            return Finding.needs_person(
+            return Finding.action_required(
                 "NotAllowed",
                 f"namespace {tenant.namespace} may not name {kind} {name}, only {', '.join(permitted) or 'none'}. "
                 "Ask who runs the operator to change --allowed-names; no AWS call was made",

@@ -33,7 +33,7 @@ class Finding:
     """What one part (or the tenant as a whole) is like.
 
     `status` is True (in step), Unknown (on its way) or, with `stalled`, False (a person is needed).
-    `look_again_seconds` asks for another pass; `soon` tells the queue which back-off a failure takes.
+    `requeue_after_seconds` asks for another pass; `soon` tells the queue which back-off a failure takes.
     """
 
     status: str
@@ -42,25 +42,25 @@ class Finding:
     stalled: bool = False
     failed: bool = False  # the pass counts as a failed try: the queue backs off
     soon: bool = True
-    look_again_seconds: float | None = None
+    requeue_after_seconds: float | None = None
     waits_for_others: bool = False  # a consequence: another part is the cause
 
     @classmethod
-    def in_step(cls, reason: str, message: str) -> Finding:
+    def in_sync(cls, reason: str, message: str) -> Finding:
         return cls(status="True", reason=reason, message=message)
 
     @classmethod
     def waiting(
-        cls, reason: str, message: str, *, look_again_seconds: float | None = None, for_others: bool = False
+        cls, reason: str, message: str, *, requeue_after_seconds: float | None = None, for_others: bool = False
     ) -> Finding:
         """Nothing is wrong; AWS needs time, or another part does (`for_others`)."""
         return cls(
-            status="Unknown", reason=reason, message=message, look_again_seconds=look_again_seconds,
+            status="Unknown", reason=reason, message=message, requeue_after_seconds=requeue_after_seconds,
             waits_for_others=for_others,
         )  # fmt: skip
 
     @classmethod
-    def progressing(cls, reason: str, message: str, *, soon: bool) -> Finding:
+    def transient(cls, reason: str, message: str, *, soon: bool) -> Finding:
         """Something failed that a retry cures."""
         return cls(status="Unknown", reason=reason, message=message, failed=True, soon=soon)
 
@@ -70,7 +70,7 @@ class Finding:
         return cls(status="False", reason=reason, message=message)
 
     @classmethod
-    def needs_person(cls, reason: str, message: str) -> Finding:
+    def action_required(cls, reason: str, message: str) -> Finding:
         """Retried slowly all the same, so that the remedy needs no kubectl."""
         return cls(status="False", reason=reason, message=message, stalled=True, failed=True, soon=False)
 
@@ -87,13 +87,13 @@ class Event:
 def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> Finding:
     """A thing that people make (table, bucket) is not there: waited for, and after 15 minutes a person's business."""
     if (now - since).total_seconds() < MISSING_IS_STALLED_AFTER_SECONDS:
-        return replace(finding, look_again_seconds=5)
+        return replace(finding, requeue_after_seconds=5)
     return replace(
         finding,
         status="False",
         stalled=True,
         message=f"{finding.message}; the {kind} has been missing for over 15 minutes and is looked for all the same",
-        look_again_seconds=30,
+        requeue_after_seconds=30,
     )
 
 
@@ -151,7 +151,7 @@ def summary(findings: Mapping[str, Finding], *, ready_reason: str, ready_message
     if unready:
         unready.sort(key=lambda finding: finding.waits_for_others)  # a cause before its consequences
         return replace(unready[0], message=_join(unready))
-    return Finding.in_step(ready_reason, ready_message)
+    return Finding.in_sync(ready_reason, ready_message)
 
 
 def compose(

@@ -20,7 +20,7 @@ def _claim_of_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Tena
             continue
         what = conflict(tenant, other)
         if what:
-            return Finding.needs_person(
+            return Finding.action_required(
                 "Conflict",
                 f"HumanGovState {other.key} is older and names the same {what}; nothing is done for this one "
                 "while that one exists",

@@ -36,18 +36,18 @@ def finding(observed: Observed | None, names: Names) -> Finding:
     if observed is None:
         return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id} yet")
     if observed.region != names.identity.region:
-        return Finding.needs_person(
+        return Finding.action_required(
             "RegionMismatch",
             f"bucket {name} is in {observed.region}, the table in {names.identity.region}: set spec.region to where "
             "both are, in a new HumanGovState",
         )
     if observed.versioning is not None:
-        return Finding.in_step(
+        return Finding.in_sync(
             "Versioned",
             f"bucket {name} keeps versions ({observed.versioning}): all versions of a deleted record's file are "
             "erased, but for those that Object Lock retains",
         )
-    return Finding.in_step("Available", f"bucket {name} is there")
+    return Finding.in_sync("Available", f"bucket {name} is there")
 
 
 def _region(location: str | None) -> str:

@@ -78,7 +78,7 @@ class Clients:
         try:
             return self.call(action, target=target, **parameters)
         except AwsError as error:
-            if error.gone:
+            if error.not_found:
                 return None
             raise
 
@@ -111,7 +111,7 @@ class Clients:
 
     def _note(self, action: str, target: str, failure: AwsError | None, *, seconds: float) -> None:
         """Count the call, and log it: a failure as a warning, unless it is one that is expected."""
-        failed = failure is not None and failure.meaning not in (Meaning.GONE, Meaning.ALREADY)
+        failed = failure is not None and failure.meaning not in (Meaning.NOT_FOUND, Meaning.ALREADY)
         service, _, operation = (failure.action if failure else action).partition(":")
         self._called(
             Called(
@@ -172,6 +172,6 @@ def _unknown(region: str) -> AwsError:
         target=f"region {region}",
         code="UnknownRegion",
         text=f"the AWS SDK knows no region {region}",
-        meaning=Meaning.PERSON,
+        meaning=Meaning.TERMINAL,
         remedy="Correct --region, or spec.region in a new HumanGovState",
     )

@@ -25,37 +25,37 @@ def finding_of_error(error: AwsError, *, role_created: datetime | None = None, n
             return _role_refused(said) if too_old else _role_unknown()
         case Meaning.RETRY_SOON:
             text = f"AWS could not do it just now and is asked again; {said}"
-            return Finding.progressing("TransientError", text, soon=True)
-        case Meaning.PERSON if error.denied:
+            return Finding.transient("TransientError", text, soon=True)
+        case Meaning.TERMINAL if error.denied:
             return _denied(error)
-        case Meaning.PERSON | Meaning.CONFLICT:
+        case Meaning.TERMINAL | Meaning.CONFLICT:
             return _refused(error, said)
-        case Meaning.EXISTS | Meaning.GONE | Meaning.ALREADY:
-            return Finding.progressing("TransientError", f"it changed while it was looked at; {said}", soon=True)
+        case Meaning.EXISTS | Meaning.NOT_FOUND | Meaning.ALREADY:
+            return Finding.transient("TransientError", f"it changed while it was looked at; {said}", soon=True)
         case Meaning.RETRY_SLOWLY:
             text = f"an answer that the operator does not know, asked again at leisure; {said}"
-            return Finding.progressing("TransientError", text, soon=False)
+            return Finding.transient("TransientError", text, soon=False)
 
 
 def _role_unknown() -> Finding:
     text = "the new role is not known to Lambda yet, as is usual for seconds"
-    return replace(Finding.progressing("RolePropagating", text, soon=True), waits_for_others=True)
+    return replace(Finding.transient("RolePropagating", text, soon=True), waits_for_others=True)
 
 
 def _role_refused(said: str) -> Finding:
-    return Finding.needs_person("RoleNotAssumable", f"Lambda still refuses the role after minutes; {said}")
+    return Finding.action_required("RoleNotAssumable", f"Lambda still refuses the role after minutes; {said}")
 
 
 def _denied(error: AwsError) -> Finding:
     missing = error.missing_permission
     asked = "" if missing == error.action else f" (asked for {error.action})"
-    return Finding.needs_person(
+    return Finding.action_required(
         "AccessDenied",
         f"AWS refuses the operator {missing}{asked} on {error.target} ({error.text}). {error.remedy}; {_BY_ITSELF}",
     )
 
 
 def _refused(error: AwsError, said: str) -> Finding:
-    why = "a retry won't help" if error.meaning is Meaning.PERSON else "something else still hangs on it"
+    why = "a retry won't help" if error.meaning is Meaning.TERMINAL else "something else still hangs on it"
     remedy = f"{error.remedy}; {_BY_ITSELF}" if error.remedy else "It is tried again all the same"
-    return Finding.needs_person("TerminalError", f"AWS refuses it and {why}; {said}. {remedy}")
+    return Finding.action_required("TerminalError", f"AWS refuses it and {why}; {said}. {remedy}")

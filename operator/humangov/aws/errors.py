@@ -23,12 +23,12 @@ class Meaning(Enum):
     """What to do about an error."""
 
     RETRY_SOON = "retry soon"  # AWS is busy, or not there yet
-    RETRY_SLOWLY = "retry slowly"  # unknown: shown, and tried again at leisure
-    GONE = "gone"  # an explicit "it does not exist"
-    EXISTS = "exists"  # somebody, perhaps we, made it before
+    RETRY_SLOWLY = "retry slowly"  # unknown: shown, and retried at long intervals
+    NOT_FOUND = "not found"  # an explicit "it does not exist"
+    EXISTS = "exists"  # it was created before, perhaps by us
     ALREADY = "already"  # what was asked for is already so
-    CONFLICT = "conflict"  # has parts that must go first
-    PERSON = "needs a person"  # permissions, quotas, refused values
+    CONFLICT = "conflict"  # has dependents that must be deleted first
+    TERMINAL = "terminal"  # permissions, quotas, refused values
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _Rule:
     code: str  # a regular expression for the whole code
     text: str  # a regular expression to be found in the message
     meaning: Meaning
-    remedy: str = ""  # of what needs a person: what that person can do
+    remedy: str = ""  # of a terminal error: what to do about it
 
 
 _GRANT = "Grant it to the operator's role (deploy/iam has the whole policy)"
@@ -80,33 +80,33 @@ _RULES = (
     _Rule("ResourceInUseException|OperationAbortedException|TableInUseException", r"", Meaning.RETRY_SOON),
     _Rule("EntityTemporarilyUnmodifiable|ConcurrentModification(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("LimitExceededException", r"simultaneous|[Ss]ubscriber limit|control plane|[Rr]ate", Meaning.RETRY_SOON),
-    _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.PERSON, _QUOTA),
+    _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.TERMINAL, _QUOTA),
     _Rule("DeleteConflict(Exception)?", r"", Meaning.CONFLICT, _HANGS),
     # gone: of a role's permissions boundary, the policy and not the role
-    _Rule("NoSuchEntity(Exception)?", r"Scope ARN", Meaning.PERSON, _BOUNDARY),
-    _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
+    _Rule("NoSuchEntity(Exception)?", r"Scope ARN", Meaning.TERMINAL, _BOUNDARY),
+    _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.NOT_FOUND),
     # throttled or ailing
     _Rule(THROTTLED, r"", Meaning.RETRY_SOON),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
     _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("RequestTimeout.*|RequestTimeTooSkewed", r"", Meaning.RETRY_SOON),
     # permissions: what AWS forbids expressly is not cured by allowing it too
-    _Rule("AccessDenied", r"perform: sts:AssumeRole on", Meaning.PERSON, _TRUST),
-    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized", r"explicit deny", Meaning.PERSON, _DENIED),
-    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden", r"", Meaning.PERSON, _GRANT),
-    _Rule("AllAccessDisabled", r"", Meaning.PERSON, "Ask AWS's support why the account's access was disabled"),
+    _Rule("AccessDenied", r"perform: sts:AssumeRole on", Meaning.TERMINAL, _TRUST),
+    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized", r"explicit deny", Meaning.TERMINAL, _DENIED),
+    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden", r"", Meaning.TERMINAL, _GRANT),
+    _Rule("AllAccessDisabled", r"", Meaning.TERMINAL, "Ask AWS's support why the account's access was disabled"),
     # credentials
-    _Rule("ExpiredToken.*|RequestExpired", r"", Meaning.PERSON, _RENEW),
-    _Rule("InvalidClientTokenId|UnrecognizedClient.*|InvalidAccessKeyId", r"", Meaning.PERSON, _CREDENTIALS),
-    _Rule("MissingAuthenticationToken.*|IncompleteSignature", r"", Meaning.PERSON, _CREDENTIALS),
-    _Rule("SignatureDoesNotMatch|InvalidSignatureException", r"", Meaning.PERSON, f"{_CREDENTIALS}, and the clock"),
-    _Rule("OptInRequired", r"", Meaning.PERSON, "Enable the region for the account, or name another spec.region"),
+    _Rule("ExpiredToken.*|RequestExpired", r"", Meaning.TERMINAL, _RENEW),
+    _Rule("InvalidClientTokenId|UnrecognizedClient.*|InvalidAccessKeyId", r"", Meaning.TERMINAL, _CREDENTIALS),
+    _Rule("MissingAuthenticationToken.*|IncompleteSignature", r"", Meaning.TERMINAL, _CREDENTIALS),
+    _Rule("SignatureDoesNotMatch|InvalidSignatureException", r"", Meaning.TERMINAL, f"{_CREDENTIALS}, and the clock"),
+    _Rule("OptInRequired", r"", Meaning.TERMINAL, "Enable the region for the account, or name another spec.region"),
     # refused values: a person's to mend, most likely in the spec
-    _Rule("InvalidRuntimeException", r"", Meaning.PERSON, "Choose another spec.function.runtime"),
-    _Rule("KMS.*Exception", r"", Meaning.PERSON, _KEY),
-    _Rule("ServiceQuotaExceeded.*|PolicyLengthExceeded.*", r"", Meaning.PERSON, _QUOTA),
-    _Rule("ValidationException|ValidationError|InvalidParameter.*|InvalidInput", r"", Meaning.PERSON, _SPEC),
-    _Rule("MalformedPolicyDocument.*|RequestTooLarge.*", r"", Meaning.PERSON, _SPEC),
+    _Rule("InvalidRuntimeException", r"", Meaning.TERMINAL, "Choose another spec.function.runtime"),
+    _Rule("KMS.*Exception", r"", Meaning.TERMINAL, _KEY),
+    _Rule("ServiceQuotaExceeded.*|PolicyLengthExceeded.*", r"", Meaning.TERMINAL, _QUOTA),
+    _Rule("ValidationException|ValidationError|InvalidParameter.*|InvalidInput", r"", Meaning.TERMINAL, _SPEC),
+    _Rule("MalformedPolicyDocument.*|RequestTooLarge.*", r"", Meaning.TERMINAL, _SPEC),
 )
 
 _MISCONFIGURED = (
@@ -137,8 +137,8 @@ class AwsError(Exception):
         self.remedy = remedy
 
     @property
-    def gone(self) -> bool:
-        return self.meaning is Meaning.GONE
+    def not_found(self) -> bool:
+        return self.meaning is Meaning.NOT_FOUND
 
     @property
     def throttled(self) -> bool:
@@ -178,7 +178,7 @@ def _of_sdk(error: BotoCoreError) -> tuple[str, str, Meaning, str]:
     """The same of what the SDK itself says: it is misconfigured, or did not reach AWS."""
     code, text = type(error).__name__, str(error)
     if isinstance(error, ParamValidationError):
-        return code, text, Meaning.PERSON, _SPEC
+        return code, text, Meaning.TERMINAL, _SPEC
     if isinstance(error, _MISCONFIGURED):
-        return code, text, Meaning.PERSON, _CREDENTIALS
+        return code, text, Meaning.TERMINAL, _CREDENTIALS
     return code, text, Meaning.RETRY_SOON, ""  # a time-out, a reset, a name that did not resolve

@@ -62,7 +62,7 @@ def finding(observed: Observed | None, names: Names, *, mappings: Collection[str
             "in spec.failures.bucket",
         )
     if not observed.number:
-        return Finding.in_step("NoFailedInvocations", f"no failed invocation waits in bucket {bucket}")
+        return Finding.in_sync("NoFailedInvocations", f"no failed invocation waits in bucket {bucket}")
     others = sum(number for uuid, number in observed.by_mapping.items() if uuid not in mappings)
     number = f"{observed.number:,}{' or more' if observed.more else ''}"
     whose = f", {others:,} of them by mappings that this function no longer has or never had" if others else ""
@@ -76,6 +76,6 @@ def finding(observed: Observed | None, names: Names, *, mappings: Collection[str
 
 def unknown(error: AwsError) -> Finding | None:
     """What to tell people of a count that failed; None for what passes by itself."""
-    if error.meaning is not Meaning.PERSON:
+    if error.meaning is not Meaning.TERMINAL:
         return None
     return replace(finding_of_error(error), status="Unknown", stalled=False, failed=False)

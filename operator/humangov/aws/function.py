@@ -160,17 +160,17 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     if observed is None:
         return Finding.waiting("NotFound", f"function {name} is not there")
     if observed.tags is None:
-        return Finding.progressing("TagsUnavailable", f"Lambda could not tell the tags of function {name}", soon=True)
+        return Finding.transient("TagsUnavailable", f"Lambda could not tell the tags of function {name}", soon=True)
     if observed.state == "Failed" or observed.update_status == "Failed":
         reason = observed.update_reason if observed.update_status == "Failed" else observed.state_reason
-        return Finding.needs_person("FunctionFailed", f"Lambda could not set up function {name}: {reason}")
+        return Finding.action_required("FunctionFailed", f"Lambda could not set up function {name}: {reason}")
     if observed.state == "Pending":
-        return Finding.waiting("Pending", f"Lambda is setting up function {name}", look_again_seconds=0.6)
+        return Finding.waiting("Pending", f"Lambda is setting up function {name}", requeue_after_seconds=0.6)
     if observed.busy:
-        return Finding.waiting("Updating", f"Lambda is updating function {name}", look_again_seconds=0.6)
+        return Finding.waiting("Updating", f"Lambda is updating function {name}", requeue_after_seconds=0.6)
     former = observed.tags.get(FORMER_ROLE_TAG)
     note = f"; {_of_the_former_role(former)}, and the function's tag {FORMER_ROLE_TAG}" if former else ""
-    return Finding.in_step("InSync", f"function {name} is {observed.state} with the operator's code{note}")
+    return Finding.in_sync("InSync", f"function {name} is {observed.state} with the operator's code{note}")
 
 
 def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:

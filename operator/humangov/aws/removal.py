@@ -66,7 +66,7 @@ class Removed:
 
     def waits(self, for_what: str) -> Removed:
         text = f"waiting until {for_what} is gone"
-        return replace(self, waiting=Finding.waiting("Deleting", text, look_again_seconds=0.5))
+        return replace(self, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=0.5))
 
 
 Step = Callable[[Removal, Removed], Removed]
@@ -154,7 +154,7 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
         )  # fmt: skip
         if decision is None:
             text = f"waiting until the tags of table {table} can be relied on"
-            return replace(done, waiting=Finding.waiting("Deleting", text, look_again_seconds=2))
+            return replace(done, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=2))
         if decision:
             stream.disable(clients, names)
             done = done.with_gone(f"stream of table {table}")
@@ -188,7 +188,7 @@ def _remove(what: str, gone: Callable[[], bool], done: Removed) -> Removed:
 
 def _foreign_trigger(foreign: list[MappingObserved], names: Names) -> Finding:
     whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
-    return Finding.needs_person(
+    return Finding.action_required(
         "UnownedTrigger",
         f"{whose} also calls function {names.tenant.function.name} and is not ours. Delete that event source mapping, "
         "or set deletionPolicy: Retain",

@@ -70,7 +70,7 @@ async def observe(
 
 def desired(context: Context, observed: Observations, *, bundle: Bundle) -> Mapping[str, Any]:
     """Every part's Desired, given what is known of the table and its stream."""
-    names, table = context.names, seen(observed, STREAM)
+    names, table = context.names, observation(observed, STREAM)
     return {
         STREAM: stream.desired(names, context),
         ROLE: role.desired(names, context, table_key_arn=table.kms_key_arn if table else None),
@@ -91,7 +91,7 @@ def finding(part: str, observed: Observations, desired: Mapping[str, Any]) -> Fi
     return found
 
 
-def seen(observed: Observations, part: str) -> Any:
+def observation(observed: Observations, part: str) -> Any:
     """The part's Observed; None where it is absent, or could not be read."""
     found = observed.get(part)
     return None if isinstance(found, Unread) else found
@@ -104,9 +104,9 @@ def _plan_part(part: str, observed: Observations, desired: Mapping[str, Any]) ->
     try:
         planned = MODULES[part].plan(observed[part], desired[part])
     except NotOwnedError as error:
-        planned = Finding.needs_person("NotOwned", str(error))
+        planned = Finding.action_required("NotOwned", str(error))
     if part == FUNCTION and function.is_adopted(observed[FUNCTION], desired[FUNCTION]):
-        return _plan_of_adoption(planned, seen(observed, TRIGGER), desired[TRIGGER])
+        return _plan_of_adoption(planned, observation(observed, TRIGGER), desired[TRIGGER])
     return planned
 
 
@@ -120,7 +120,7 @@ def _plan_of_adoption(
     if not others or isinstance(planned, Finding):
         return planned
     whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in others)
-    return Finding.needs_person(
+    return Finding.action_required(
         "NotOwned",
         f"function {desired.names.tenant.function.name} is not taken over: it also works for {whose}. Delete that "
         "event source mapping, or give the tenant another spec.function.name; then this goes on by itself",

@@ -141,7 +141,7 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     name = desired.names.tenant.role_name
     if observed is None:
         return Finding.waiting("NotFound", f"role {name} is not there")
-    return Finding.in_step(
+    return Finding.in_sync(
         "InSync", f"role {ROLE_PATH}{name} grants the function its tenant's table, bucket and log only"
     )
 

@@ -137,28 +137,28 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet: nothing is made before it does")
     if observed.table_status not in ("ACTIVE", "UPDATING"):
         return Finding.waiting(
-            "TableNotActive", f"table {desired.table} is {observed.table_status}", look_again_seconds=5
+            "TableNotActive", f"table {desired.table} is {observed.table_status}", requeue_after_seconds=5
         )
     if not observed.enabled or not observed.arn:
         return Finding.waiting(
-            "Enabling", f"the stream of table {desired.table} is being enabled", look_again_seconds=1
+            "Enabling", f"the stream of table {desired.table} is being enabled", requeue_after_seconds=1
         )
     if observed.stream_status not in (None, "ENABLED"):
-        return Finding.waiting("Enabling", f"the stream is {observed.stream_status}", look_again_seconds=1)
+        return Finding.waiting("Enabling", f"the stream is {observed.stream_status}", requeue_after_seconds=1)
     if observed.view_type == "OLD_IMAGE":
-        return Finding.in_step(
+        return Finding.in_sync(
             "OldImagesOnly",
             "the stream was enabled by someone else with OLD_IMAGE: removed records are cleaned up, but a changed file "
             f"attribute is seen only with {VIEW_TYPE}. Enable it anew with that view type when it suits you",
         )
     if observed.view_type != VIEW_TYPE:
-        return Finding.needs_person(
+        return Finding.action_required(
             "UnsupportedViewType",
             f"the stream of table {desired.table} was enabled by someone else with {observed.view_type}, which does "
             f"not show what a removed record named. Disable it (or enable it with {VIEW_TYPE}); it is not touched: "
             "its other readers would lose records",
         )
-    return Finding.in_step("Enabled", f"stream {observed.label} is enabled with {VIEW_TYPE}")
+    return Finding.in_sync("Enabled", f"stream {observed.label} is enabled with {VIEW_TYPE}")
 
 
 def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:
@@ -192,7 +192,7 @@ def disable(clients: Clients, names: Names) -> None:
             TableName=table, StreamSpecification={"StreamEnabled": False},
         )  # fmt: skip
     except AwsError as error:
-        if error.meaning is not Meaning.ALREADY and not error.gone:
+        if error.meaning is not Meaning.ALREADY and not error.not_found:
             raise
 
 

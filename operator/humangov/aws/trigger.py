@@ -52,7 +52,7 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     try:
         listed = mappings.listed(clients, target=name, FunctionName=name)
     except AwsError as error:
-        if not error.gone:
+        if not error.not_found:
             raise
         # No such function: that is no word on its mappings, which outlive it.
         every = mappings.listed(clients, target="all functions")
@@ -109,7 +109,7 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
     except AwsError as error:
         if change.action == "lambda:CreateEventSourceMapping" and error.meaning is Meaning.EXISTS:
             return observe(clients, desired.names, deep=True)  # made by our last life: it is found by its stream
-        if change.action == "lambda:DeleteEventSourceMapping" and error.gone:
+        if change.action == "lambda:DeleteEventSourceMapping" and error.not_found:
             return _without(observed, str(change.parameters["UUID"]))
         raise
     if change.action == "lambda:TagResource":
@@ -123,20 +123,20 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     """What to tell people of the trigger."""
     current = _current(observed, desired)
     if not current:
-        return Finding.waiting("NotFound", "the trigger is not there", look_again_seconds=1)
+        return Finding.waiting("NotFound", "the trigger is not there", requeue_after_seconds=1)
     mapping = current[0]
     if mapping.state not in SETTLED:
-        return Finding.waiting(mapping.state, f"trigger {mapping.uuid} is {mapping.state}", look_again_seconds=1)
+        return Finding.waiting(mapping.state, f"trigger {mapping.uuid} is {mapping.state}", requeue_after_seconds=1)
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
-        return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", look_again_seconds=1)
+        return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", requeue_after_seconds=1)
     notes = _notes(observed, desired, mapping)
     if mapping.state == "Disabled":
-        return Finding.in_step(
+        return Finding.in_sync(
             "Disabled",
             "the trigger is off (spec.trigger.enabled: false): files of deleted records stay. The stream keeps records "
             f"24 hours: turned on again within that time, nothing is lost{notes}",
         )
-    return Finding.in_step(
+    return Finding.in_sync(
         "Enabled", f"trigger {mapping.uuid} calls the function for removed and changed records{notes}"
     )
 

@@ -119,7 +119,7 @@ def leaked_names(
     in its configuration. Raises InvalidSpecError if an ownership tag is none that the operator has written.
     """
     tagged_tables = sorted(one.name for one in found if one.kind == TABLE)
-    lost = _LostTenant(key=key, identity=identity, keep_logs=keep_logs)
+    lost = _DeletedTenant(key=key, identity=identity, keep_logs=keep_logs)
     named = []
     for name in sorted(_functions(found, lost=lost, mappings=mappings)):
         read = {one.table for one in mappings if one.table and one.function == name}
@@ -136,7 +136,7 @@ def leaked_names(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _LostTenant:
+class _DeletedTenant:
     """What of it is known without a spec."""
 
     key: str
@@ -197,7 +197,7 @@ def _key_in(owner: str, *, cluster: str) -> str | None:
 
 def _beside(key: str, found: Sequence[Tagged], *, identity: Identity) -> Iterator[Tagged]:
     """What most likely stands beside it, should the tagging API not show it yet; it is confirmed like the rest."""
-    lost = _LostTenant(key=key, identity=identity, keep_logs=True)
+    lost = _DeletedTenant(key=key, identity=identity, keep_logs=True)
     owner = f"{identity.cluster}/{key}"
     try:
         every = [lost.names(function=None, table=None)]
@@ -211,7 +211,7 @@ def _beside(key: str, found: Sequence[Tagged], *, identity: Identity) -> Iterato
         yield Tagged(kind=LOG_GROUP, name=tenant.log_group_name, arn=names.log_group_arn, owner=owner)
 
 
-def _functions(found: Sequence[Tagged], *, lost: _LostTenant, mappings: Sequence[ListedMapping]) -> set[str]:
+def _functions(found: Sequence[Tagged], *, lost: _DeletedTenant, mappings: Sequence[ListedMapping]) -> set[str]:
     """Names of the functions to which the objects belong or belonged. Raises InvalidSpecError."""
     uuids = {one.name for one in found if one.kind == MAPPING}
     names = {one.name for one in found if one.kind == FUNCTION}

@@ -53,7 +53,7 @@ def confirmed(clients: Clients, one: Tagged) -> Tagged | None:
     try:
         tags = _tags(clients, one)
     except AwsError as error:
-        if error.gone:
+        if error.not_found:
             return None
         raise
     owner = tags.get(OWNER_TAG)

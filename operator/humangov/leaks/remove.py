@@ -250,12 +250,12 @@ def _remove(
         if done.error is not None:
             if done.error.meaning is not Meaning.RETRY_SOON or time.monotonic() > deadline:
                 raise done.error
-            waiting = Finding.progressing("TransientError", str(done.error), soon=True)
+            waiting = Finding.transient("TransientError", str(done.error), soon=True)
         if waiting is None:
             return Removed(gone=gone, stays=done.stays)
         if waiting.stalled or stop() or time.monotonic() > deadline:
             return Removed(gone=gone, waiting=waiting)
-        sleep(waiting.look_again_seconds if waiting.look_again_seconds is not None else 1.0)
+        sleep(waiting.requeue_after_seconds if waiting.requeue_after_seconds is not None else 1.0)
 
 
 def _and(before: Removed, after: Removed) -> Removed:

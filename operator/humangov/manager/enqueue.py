@@ -25,10 +25,10 @@ async def on_event(store: Store, workers: Workers, kind: str, resource: Resource
         return
     if known is not None and _same_moment(known, resource):
         return  # ours came with an answer, which is never cut by an older definition
-    await on_sight(store, workers, resource)
+    await on_resource(store, workers, resource)
 
 
-async def on_sight(store: Store, workers: Workers, resource: Resource) -> None:
+async def on_resource(store: Store, workers: Workers, resource: Resource) -> None:
     """Keep it, and put its key on the queue if that is news which asks for a reconcile."""
     key = key_of(resource)
     known = store.get(key)

@@ -43,17 +43,17 @@ class Leases(Protocol):
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ObservedLease:
     """A lease, and since when it has been seen as it is (seconds, monotonic)."""
 
     lease: Resource
     since: float
 
 
-def sighting(lease: Resource, *, before: Sighting | None, now: float) -> Sighting:
+def observe_lease(lease: Resource, *, before: ObservedLease | None, now: float) -> ObservedLease:
     """What is known of a lease that was just read."""
     unchanged = before is not None and before.lease.get("spec") == lease.get("spec")
-    return Sighting(lease, before.since if before is not None and unchanged else now)
+    return ObservedLease(lease, before.since if before is not None and unchanged else now)
 
 
 def holder(lease: Resource) -> str:
@@ -61,14 +61,14 @@ def holder(lease: Resource) -> str:
     return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
 
-def runs_out(seen: Sighting) -> float:
+def expires_at(seen: ObservedLease) -> float:
     """When the lease will have gone without renewal for as long as it lasts (seconds, monotonic)."""
     return seen.since + float((seen.lease.get("spec") or {}).get("leaseDurationSeconds") or DURATION_SECONDS)
 
 
-def may_take(seen: Sighting, *, identity: str, now: float) -> bool:
+def may_acquire(seen: ObservedLease, *, identity: str, now: float) -> bool:
     """Whether the lease is ours already, was given back, or has run out."""
-    return holder(seen.lease) in ("", identity) or now >= runs_out(seen)
+    return holder(seen.lease) in ("", identity) or now >= expires_at(seen)
 
 
 def claimed(lease: Resource | None, *, namespace: str, identity: str, at: datetime) -> Resource:
@@ -96,7 +96,7 @@ def claimed(lease: Resource | None, *, namespace: str, identity: str, at: dateti
     }
 
 
-def given_back(lease: Resource, *, at: datetime) -> Resource:
+def released(lease: Resource, *, at: datetime) -> Resource:
     """The lease as it is written by a holder who needs it no longer: nobody has to wait."""
     spec = {
         "holderIdentity": "",
@@ -129,7 +129,7 @@ class Election:
         self._rng = rng
         self._clock = clock
         self._sleep = sleep
-        self._seen: Sighting | None = None
+        self._seen: ObservedLease | None = None
         self._ours: Resource | None = None  # as the API server has it, as far as we know
         self._renewed_at = -math.inf
 
@@ -167,7 +167,7 @@ class Election:
 
     def _until_next_try(self) -> float:
         wait = RETRY_PERIOD_SECONDS * self._rng.uniform(0.8, 1.2)
-        left = runs_out(self._seen) - self._clock() if self._seen is not None else 0.0
+        left = expires_at(self._seen) - self._clock() if self._seen is not None else 0.0
         return min(wait, left) if left > 0 else wait
 
     async def keep(self) -> str:
@@ -189,7 +189,7 @@ class Election:
                 return f"the lease {LEASE_NAME} was taken by {other}"
             problem = _NOT_TRIED
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Let the next one work at once. To be called when nothing is under way any more, and nothing renews."""
         if not self.holds():
             return
@@ -201,7 +201,7 @@ class Election:
             )
             if lease is not None and holder(lease) == self.identity:
                 await self._leases.write_lease(
-                    given_back(lease, at=datetime.now(UTC)), timeout_seconds=REQUEST_SECONDS / 2
+                    released(lease, at=datetime.now(UTC)), timeout_seconds=REQUEST_SECONDS / 2
                 )
         except KubeError as error:
             logger.warning("%s; the lease runs out by itself in %d s", error, DURATION_SECONDS)
@@ -225,8 +225,8 @@ class Election:
             namespace=self._namespace, name=LEASE_NAME, timeout_seconds=self._patience(deadline)
         )
         if lease is not None:
-            self._seen = sighting(lease, before=self._seen, now=self._clock())
-            if not may_take(self._seen, identity=self.identity, now=self._clock()):
+            self._seen = observe_lease(lease, before=self._seen, now=self._clock())
+            if not may_acquire(self._seen, identity=self.identity, now=self._clock()):
                 return holder(lease)
         self._ours = await self._write(lease, deadline)
         self._renewed_at = began

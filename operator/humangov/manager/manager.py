@@ -84,7 +84,7 @@ class _Hold:
         """Give the lease back, now that nothing is written any more."""
         self.renewing.cancel()
         await asyncio.wait({self.renewing})
-        await self.election.give_back()
+        await self.election.release()
 
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
@@ -286,7 +286,7 @@ async def _end_without_lease(hold: _Hold, workers: Workers) -> NoReturn:
 
 def _code_of_watch(watching: asyncio.Task[None]) -> ExitCode:
     """What follows from the end of the watch, with which all tasks ended that were begun after it."""
-    again = not watching.cancelled() and watch.begins_anew(watching.exception())
+    again = not watching.cancelled() and watch.restarts_after(watching.exception())
     what = "everything begins anew" if again else "the process ends too, to be restarted"
     logger.error("the watch has ended: %s; %s", _why(watching), what)
     return None if again else 1

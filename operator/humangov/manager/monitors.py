@@ -97,7 +97,7 @@ async def relist(operator: Operator, kube: Tenants, workers: Workers, *, again_s
         logger.warning("%s; tried again in %.0f s", error, again_seconds)
         return
     for resource in listed:
-        await enqueue.on_sight(operator.store, workers, resource)
+        await enqueue.on_resource(operator.store, workers, resource)
     for key in known - {key_of(resource) for resource in listed}:
         operator.store.drop(key)
         await workers.add(key, lane=Lane.SLOW)

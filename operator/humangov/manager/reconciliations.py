@@ -80,4 +80,4 @@ def _result(outcome: Outcome) -> str:
         return "gone"
     if outcome.failed:
         return "retried" if outcome.soon else "needs_person"
-    return "settled" if outcome.after is None else "waiting"
+    return "settled" if outcome.requeue_after_seconds is None else "waiting"

@@ -151,7 +151,7 @@ def judge(
 
 
 def _over() -> Finding:
-    return Finding.in_step("StreamCaughtUp", "records of removals are handled in time")
+    return Finding.in_sync("StreamCaughtUp", "records of removals are handled in time")
 
 
 def _time(seconds: float) -> str:

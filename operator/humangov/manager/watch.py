@@ -53,7 +53,7 @@ def start(
     )
 
 
-def begins_anew(error: BaseException | None) -> bool:
+def restarts_after(error: BaseException | None) -> bool:
     """Kopf takes for its end what an API server says in passing.
 
     That is a line that a dying proxy cut (JSONDecodeError), an error amid the stream (WatchingError), a resource

@@ -39,7 +39,7 @@ class _Key:
     slow_failures: int = 0  # of them, those that no retry cures
     failing_since: float | None = None
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         self.failures, self.slow_failures, self.failing_since = 0, 0, None
 
 
@@ -56,7 +56,7 @@ class Schedule:
         """Ask for a run. A FAST one also forgets the back-off: the world has changed."""
         entry = self._keys.setdefault(key, _Key())
         if lane is Lane.FAST:
-            entry.begin_anew()
+            entry.reset()
         if entry.running_since is not None:
             entry.again = lane if entry.again is None else min(entry.again, lane)
             return
@@ -95,11 +95,11 @@ class Schedule:
             entry.slow_failures += not outcome.soon
             entry.failing_since = entry.failing_since if entry.failing_since is not None else now
         else:
-            entry.begin_anew()
+            entry.reset()
         again, entry.again = entry.again, None
         if again is not None:
             if again is Lane.FAST:
-                entry.begin_anew()
+                entry.reset()
             self._put(entry, due=now, lane=again)
         elif outcome.forget:
             del self._keys[key]
@@ -146,9 +146,9 @@ class Schedule:
             failures = entry.failures if outcome.soon else entry.slow_failures
             first, longest = SOON_SECONDS if outcome.soon else SLOWLY_SECONDS
             backoff: float = min(longest, first * 2.0 ** min(failures - 1, 20)) * self.rng.uniform(0.9, 1.1)
-            return backoff if outcome.after is None else min(outcome.after, backoff)
-        if outcome.after is not None:
-            return outcome.after
+            return backoff if outcome.requeue_after_seconds is None else min(outcome.requeue_after_seconds, backoff)
+        if outcome.requeue_after_seconds is not None:
+            return outcome.requeue_after_seconds
         return self.resync_seconds * self.rng.uniform(0.9, 1.1)
 
     def _put(self, entry: _Key, *, due: float, lane: Lane) -> None:

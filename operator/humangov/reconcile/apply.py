@@ -77,7 +77,7 @@ async def _apply_part(
 
 def _with(done: Applied, parts: Sequence[_PartApplied], this: Reconciliation) -> Applied:
     observed = {**done.observed, **{one.part: one.observed for one in parts}}
-    role = resources.seen(observed, ROLE)
+    role = resources.observation(observed, ROLE)
     failures = {
         one.part: finding_of_error(one.error, role_created=role.created if role else None, now=this.context.now)
         for one in parts

@@ -96,7 +96,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         what = f"not done yet: {changes};" if finding.status == "True" else f"{finding.message} and"
         return Finding.waiting("DependencyNotReady", f"{what} waits for other parts", for_others=True)
     if finding.status == "True":
-        return Finding.waiting("Updating", changes, look_again_seconds=1)
+        return Finding.waiting("Updating", changes, requeue_after_seconds=1)
     return finding
 
 
@@ -106,7 +106,7 @@ def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding
         return None
     if isinstance(observed[FAILURES], Unread):
         return failed_invocations.unknown(observed[FAILURES].error)
-    triggers = resources.seen(observed, TRIGGER)
+    triggers = resources.observation(observed, TRIGGER)
     mappings = [mapping.uuid for mapping in triggers.mappings] if triggers else []
     return failed_invocations.finding(observed[FAILURES], this.names, mappings=mappings)
 
@@ -121,10 +121,10 @@ def _failures_counted(memory: ReconcilerMemory, observed: Observations, findings
 
 def _trigger_problem(this: Reconciliation, observed: Observations) -> str | None:
     """As it was, where the trigger could not be read."""
-    triggers = resources.seen(observed, TRIGGER)
+    triggers = resources.observation(observed, TRIGGER)
     if triggers is None:
         return this.memory.trigger_problem
-    desired = trigger.desired(this.names, this.context, table=resources.seen(observed, STREAM))
+    desired = trigger.desired(this.names, this.context, table=resources.observation(observed, STREAM))
     return trigger.problem(triggers, desired)
 
 
@@ -163,7 +163,7 @@ def _ready_words(tenant: Tenant) -> dict[str, str]:
 
 
 def _files_shared(tenant: Tenant) -> Finding:
-    return Finding.needs_person(
+    return Finding.action_required(
         "FilesShared",
         f"{tenant.files_shared:,} files are named by more than one record, though spec.table.fileNames is Unique: when "
         "one of these records goes, its file must not. So the trigger is off, and the stream keeps what is deleted "

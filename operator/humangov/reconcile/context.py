@@ -132,7 +132,7 @@ async def identify(operator: Operator, resource: Resource, clients: Clients) -> 
     differs = ", ".join(
         f"{name} was {before.get(name)} and is now {now[name]}" for name in now if before.get(name) != now[name]
     )
-    return Finding.needs_person(
+    return Finding.action_required(
         "IdentityChanged",
         f"the operator is not where this tenant's AWS objects are: {differs}. Nothing is touched. Give the "
         "operator its former credentials, --region and --cluster-name again, or set deletionPolicy: Retain and "

@@ -54,7 +54,7 @@ def decide(this: Reconciliation, observed: Observations) -> Decision:
 
 def on_existing_triggers(changes: Changes, observed: Observations, names: Names) -> Changes:
     """Those to a mapping that is there, and the tenant's: by its function, or by an ownership tag of its own."""
-    triggers, function = resources.seen(observed, TRIGGER), resources.seen(observed, FUNCTION)
+    triggers, function = resources.observation(observed, TRIGGER), resources.observation(observed, FUNCTION)
     if triggers is None:
         return {}
     function_is_owned = function is not None and is_owned(function.tags, names)

@@ -95,7 +95,7 @@ async def finalize_unreadable(operator: Operator, resource: Resource, error: Inv
         event = Event(kind="Warning", reason="Retained", message=f"let go with whatever there is in AWS: {error}")
         return await _remove_finalizer(operator, resource, farewell=event)
     advice = "mend the spec, or set deletionPolicy: Retain to let it go with whatever there is in AWS"
-    ready = Finding.needs_person("InvalidSpec", f"{error}; {advice}")
+    ready = Finding.action_required("InvalidSpec", f"{error}; {advice}")
     return await publish(operator, resource, Conclusion(ready=ready))
 
 
@@ -114,7 +114,7 @@ async def _delete(deletion: Deletion) -> Outcome:
     waiting, memory = _judged(deletion, done, operator.store.memory(tenant.key).finalizer)
     operator.store.remember(tenant.key, uid=tenant.uid, finalizer=memory)
     if waiting is None:
-        return await _say_farewell(deletion, done, memory)
+        return await _finish(deletion, done, memory)
     conclusion = Conclusion(ready=waiting, names=deletion.names, gone=memory.gone)
     return await publish(operator, deletion.resource, conclusion)
 
@@ -168,7 +168,7 @@ def _judged(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple
 def _to_confirm(memory: FinalizerMemory, *, now: float) -> Finding:
     left = CONFIRM_AFTER_SECONDS - (now - (memory.absent_since or 0.0))
     text = "everything is gone; it was young, so one more look is taken"
-    return Finding.waiting("Deleting", text, look_again_seconds=max(left, 0.1))
+    return Finding.waiting("Deleting", text, requeue_after_seconds=max(left, 0.1))
 
 
 def _confirms(operator: Operator, tenant: Tenant) -> bool:
@@ -188,7 +188,7 @@ def _is_young(operator: Operator, tenant: Tenant) -> bool:
     return min(age, operator.monotonic() - operator.started_at) <= YOUNG_SECONDS
 
 
-async def _say_farewell(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> Outcome:
+async def _finish(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> Outcome:
     operator, resource, tenant = deletion.operator, deletion.resource, deletion.tenant
     late = await sweep_jobs.final_read_result(operator, resource, tenant, failed=memory.final_read_failed)
     await sweep_jobs.remove(operator, tenant)
@@ -252,7 +252,7 @@ def _release(clients: Clients, names: Names) -> dict[str, AwsError]:
         except NotOwnedError:
             continue
         except AwsError as error:
-            if not error.gone:
+            if not error.not_found:
                 kept[what] = error
     return kept
 

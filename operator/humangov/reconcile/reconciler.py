@@ -29,7 +29,7 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     except InvalidSpecError as error:
         if resource["metadata"].get("deletionTimestamp"):
             return await finalize_unreadable(operator, resource, error)
-        return await publish(operator, resource, Conclusion(ready=Finding.needs_person("InvalidSpec", str(error))))
+        return await publish(operator, resource, Conclusion(ready=Finding.action_required("InvalidSpec", str(error))))
     patient = failing_seconds < PATIENCE_SECONDS
     if tenant.deleting:
         return await finalize(operator, resource, tenant, patient=patient)

@@ -111,10 +111,10 @@ def _outcome(conclusion: Conclusion, memory: StatusMemory) -> tuple[Outcome, fro
     """
     findings = [conclusion.ready, *conclusion.findings.values()]
     failed = [finding for finding in findings if finding.failed]
-    waits = [finding.look_again_seconds for finding in findings if finding.look_again_seconds is not None]
+    waits = [finding.requeue_after_seconds for finding in findings if finding.requeue_after_seconds is not None]
     done = {*conclusion.gone, *(f"{change.action} {change.target}" for change in conclusion.applied)}
     outcome = Outcome(
-        after=min(waits, default=None),
+        requeue_after_seconds=min(waits, default=None),
         failed=bool(failed),
         soon=any(finding.soon for finding in failed),
         progressed=bool(done - memory.done_while_failing),

@@ -94,7 +94,7 @@ async def final_read(operator: Operator, resource: Resource, names: Names) -> Fi
         logger.warning("%s; the stream is not read once more", error, extra={"tenant": tenant.key})
         return FinalRead(failed=True)
     text = "the stream's last records are being looked at"
-    return FinalRead(waiting=Finding.waiting("Deleting", text, look_again_seconds=1.0))
+    return FinalRead(waiting=Finding.waiting("Deleting", text, requeue_after_seconds=1.0))
 
 
 async def final_read_result(operator: Operator, resource: Resource, tenant: Tenant, *, failed: bool) -> str | None:
@@ -159,7 +159,7 @@ async def _keep_jobs(operator: Operator, this: Reconciliation, template: Resourc
         return Sweeps(finding=_finding(this, jobs=None), handled=asked)
     finding = _finding(this, jobs=None if _is_young(swept, operator) else jobs)
     if wanted:  # one at a time
-        finding = replace(finding, look_again_seconds=_WHILE_ANOTHER_RUNS_SECONDS)
+        finding = replace(finding, requeue_after_seconds=_WHILE_ANOTHER_RUNS_SECONDS)
     return Sweeps(finding=finding, handled=handled)
 
 
@@ -187,7 +187,7 @@ def _finding(this: Reconciliation, *, jobs: list[Resource] | None) -> Finding:
 def _not_scheduled(error: KubeError) -> Finding:
     transient = error.status is None or error.status in (409, 429) or error.status >= 500
     warning = Finding.warning("SchedulingFailed", f"the sweep's CronJob: {error}")
-    return replace(warning, look_again_seconds=_TRY_AGAIN_SECONDS if transient else None)
+    return replace(warning, requeue_after_seconds=_TRY_AGAIN_SECONDS if transient else None)
 
 
 def _is_young(swept: Mapping[str, Any], operator: Operator) -> bool:

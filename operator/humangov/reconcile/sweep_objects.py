@@ -158,7 +158,7 @@ def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None,
                 f"decided; it is swept again by the schedule, or at once: {_at_once(tenant)}{paused}",
             )
         case "Running":
-            running = Finding.in_step(
+            running = Finding.in_sync(
                 "Running", f"a sweep is under way since {swept.get('startedAt')}; to stop it: {_stop(tenant)}"
             )
             return replace(running, status="False") if warned else running  # a beginning takes no warning back
@@ -170,9 +170,9 @@ def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None,
 def _ended(result: str, text: str) -> Finding:
     match result:
         case "Detected":
-            return Finding.in_step("Detected", text)
+            return Finding.in_sync("Detected", text)
         case "Erased":
-            return Finding.in_step("Erased", text)
+            return Finding.in_sync("Erased", text)
         case "Stopped":
             return Finding.warning("Stopped", text)
         case "SafetyCheckFailed":

@@ -59,7 +59,7 @@ def compare(
             approved = True
             scratch.sighted(APPROVED, orphan_list.read(path))
         # What a person has looked at counts, however doubtful the scan was.
-        if of_this_table and (one.head.sighting or is_approved) and not old_enough:
+        if of_this_table and (one.head.observe_lease or is_approved) and not old_enough:
             scratch.sighted(compared, orphan_list.read(path))
             compared += 1
             old_enough = began - one.head.at >= names.tenant.sweep.confirm_after_seconds

@@ -210,7 +210,7 @@ def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, strangers: 
 def _write_list(
     run: _Run, scratch: Scratch, result: SweepResult, *, failed: Sequence[SafetyCheck], at: float
 ) -> OrphanList:  # fmt: skip
-    """failed: whatever an approval overrides. at: when the sighting was over, by S3's clock."""
+    """failed: whatever an approval overrides. at: when the observe_lease was over, by S3's clock."""
     names, options = run.names, run.names.tenant.sweep
     head = OrphanListHead(
         tenant=names.owner,
@@ -231,7 +231,7 @@ def _write_list(
         orphan_bytes=result.orphan_bytes,
         shared=result.shared,
         failed_checks=tuple(check.name for check in failed),
-        sighting=not any(check.doubtful for check in failed),
+        observe_lease=not any(check.doubtful for check in failed),
     )
     return orphan_list.write(
         run.clients.patient_s3, head, scratch.orphans(), owner=names.identity.account_id, folder=scratch.folder

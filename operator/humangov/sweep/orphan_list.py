@@ -23,7 +23,7 @@ from humangov.sweep.progress import FailedError
 
 FOLDER = ".humangov/sweeps/"
 KEPT_DAYS = 14
-"""How old a sighting may be to count."""
+"""How old a observe_lease may be to count."""
 
 _FORM = 1
 _STORED_AS = {"failed_checks": "safetyChecks"}
@@ -32,9 +32,9 @@ _STORED_AS = {"failed_checks": "safetyChecks"}
 
 @dataclass(frozen=True, kw_only=True)
 class OrphanListHead:
-    """What the list is about. Times: S3's, seconds since the epoch; the sighting was over at `at`.
+    """What the list is about. Times: S3's, seconds since the epoch; the observe_lease was over at `at`.
 
-    sighting: whether it counts as one. It does not where a safety check says that the scan can't be believed.
+    observe_lease: whether it counts as one. It does not where a safety check says that the scan can't be believed.
     """
 
     tenant: str
@@ -55,7 +55,7 @@ class OrphanListHead:
     orphan_bytes: int
     shared: tuple[str, ...]
     failed_checks: tuple[str, ...]
-    sighting: bool
+    observe_lease: bool
 
 
 @dataclass(frozen=True, kw_only=True)

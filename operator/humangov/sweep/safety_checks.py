@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 RESTORED_WITHIN = timedelta(days=14)
-"""As long as an earlier sighting counts."""
+"""As long as an earlier observe_lease counts."""
 
 SHRUNKEN_PERCENT = 50
 
@@ -49,7 +49,7 @@ class Facts:
 class SafetyCheck:
     """One that failed. approval: a person can override it for one orphan list.
 
-    doubtful: what was seen does not count as a sighting.
+    doubtful: what was seen does not count as a observe_lease.
     """
 
     name: str
