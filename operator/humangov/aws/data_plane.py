@@ -18,7 +18,7 @@ from humangov.aws.sessions import session_for
 
 @dataclass(frozen=True, kw_only=True)
 class AwsClients:
-    """dynamodb, s3, logs: one attempt a call; who uses them tries again, and looks at the time. patient_*: several."""
+    """dynamodb, s3, logs: one attempt a call; the caller retries within its time limit. patient_*: several."""
 
     dynamodb: Any
     patient_dynamodb: Any
@@ -55,12 +55,12 @@ def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
 
 
 def connect_as_sweep(names: Names) -> AwsClients:
-    """In the tenant's account and region, as whom it is swept. Raises what the SDK raises."""
+    """In the tenant's account and region, with the credentials of its sweep. Raises what the SDK raises."""
     return connect(region=names.identity.region, session=sweep_session(names.tenant))
 
 
 def sweep_session(tenant: Tenant) -> boto3.Session:
-    """As whom a tenant is swept, and its stream read a last time: spec.account.sweepRoleARN, else whoever runs this."""
+    """For a tenant's sweep and final stream read: spec.account.sweepRoleARN, else the caller's credentials."""
     return session_for(
         role_arn=tenant.account.sweep_role_arn,
         external_id=tenant.account.external_id,

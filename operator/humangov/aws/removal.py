@@ -99,7 +99,7 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
             function.require_known_owner(observed, names)
     except NotOwnedError as error:  # then its trigger is not owned either
         return replace(done.with_stays(str(error)), function_is_foreign=True)
-    left = trigger.remove(clients, names, function_is_ours=observed is not None)
+    left = trigger.remove(clients, names, function_is_owned=observed is not None)
     going = [mapping for mapping in left if reads_table(mapping, names)]
     foreign = [mapping for mapping in left if not reads_table(mapping, names)]
     if observed is None:

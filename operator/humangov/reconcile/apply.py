@@ -23,7 +23,7 @@ from humangov.reconcile.decide import Decision, on_existing_triggers
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What the writes came to: what is observed after them, the changes that were made, and what of a part failed."""
+    """The result of the writes: what is observed after them, the changes that were made, and what of a part failed."""
 
     observed: Observations
     changes: tuple[Change, ...] = ()

@@ -19,9 +19,9 @@ from humangov.reconcile.status import Conclusion
 
 
 def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stream_lag: Finding | None) -> Conclusion:
-    """What people are told. stream_lag: what the monitor last found."""
+    """The conditions. stream_lag: what the monitor last found."""
     findings = _findings(this, decision, applied)
-    ready = summary(findings, **_ready_words(this.tenant))
+    ready = summary(findings, **_ready_text(this.tenant))
     if ready.status == "True" and shares_files(this.tenant):
         ready = _files_shared(this.tenant)
     failures = _failed_invocations(this, applied.observed)
@@ -33,7 +33,7 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stre
         findings=findings,
         names=this.names,
         applied=applied.changes,
-        # "Provisioning" has just been written; what is only waited for is looked at again in a moment.
+        # "Provisioning" has just been written; what is only waited for is read again in a moment.
         quiet=this.announced and not failed and ready.status == "Unknown",
     )
 
@@ -91,7 +91,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         return finding
     changes = "; ".join(change.summary for change in left)
     if tenant.suspend:
-        return Finding.waiting("Suspended", f"suspended: not done is {changes}")
+        return Finding.waiting("Suspended", f"spec.suspend is true, so these changes are not made: {changes}")
     if held:  # what it waits for says when the next reconciliation is due
         what = f"not done yet: {changes};" if finding.status == "True" else f"{finding.message} and"
         return Finding.waiting("DependencyNotReady", f"{what} waits for other parts", for_others=True)
@@ -147,26 +147,26 @@ def _carried(
     )
 
 
-def _ready_words(tenant: Tenant) -> dict[str, str]:
+def _ready_text(tenant: Tenant) -> dict[str, str]:
     if tenant.suspend:
         reason = "Suspended"
-        message = "every AWS object is as declared; suspended, so nothing will be changed"
+        message = "every AWS resource is as declared; spec.suspend is true, so nothing will be changed"
     elif not tenant.trigger.enabled:
         reason = "TriggerDisabled"
         message = (
-            "every AWS object is as declared, and the trigger is off: files of deleted records stay. The stream keeps "
-            "records 24 hours; set spec.trigger.enabled: true within that time and nothing is lost"
+            "every AWS resource is as declared, and the trigger is disabled: files of deleted records stay. The stream "
+            "keeps records for 24 hours: set spec.trigger.enabled: true within that time, and nothing is lost"
         )
     else:
-        reason, message = "InSync", "every AWS object is as declared; files of deleted records are erased"
+        reason, message = "InSync", "every AWS resource is as declared; files of deleted records are erased"
     return {"ready_reason": reason, "ready_message": message}
 
 
 def _files_shared(tenant: Tenant) -> Finding:
     return Finding.action_required(
         "FilesShared",
-        f"{tenant.files_shared:,} files are named by more than one record, though spec.table.fileNames is Unique: when "
-        "one of these records goes, its file must not. So the trigger is off, and the stream keeps what is deleted "
-        "meanwhile for 24 hours. The last sweep's manifest names the files. Give each record a file of its own and "
-        f"sweep again (annotation {SWEEP_ANNOTATION}), or make the HumanGovState anew with table.fileNames: Shared",
+        f"{tenant.files_shared:,} files are named by more than one record, although spec.table.fileNames is Unique: "
+        "deleting one of these records must not erase the file. The trigger is disabled, and the stream keeps records "
+        "deleted meanwhile for 24 hours. The last sweep's orphan list names the files. Give each record its own file "
+        f"and sweep again (annotation {SWEEP_ANNOTATION}), or re-create the HumanGovState with table.fileNames: Shared",
     )
