@@ -54,10 +54,10 @@ def start(
 
 
 def restarts_after(error: BaseException | None) -> bool:
-    """Kopf takes for its end what an API server says in passing.
+    """Whether to restart the watch: kopf ends at errors that are transient.
 
     That is a line that a dying proxy cut (JSONDecodeError), an error amid the stream (WatchingError), a resource
-    version that is too old (410), or a definition that is being replaced (404). Of permissions it is to be believed.
+    version that is too old (410), or a definition that is being replaced (404). A missing permission is not transient.
     """
     if isinstance(error, APIError):
         return error.status in (404, 410)
@@ -65,7 +65,7 @@ def restarts_after(error: BaseException | None) -> bool:
 
 
 class EndlessBackoffs:
-    """Re-iterable and endless: with a finite sequence an API server that is ill for a minute ends the process."""
+    """Re-iterable and endless: with a finite sequence an API server that is unavailable for a minute ends the process."""
 
     def __iter__(self) -> Iterator[float]:
         for attempt in itertools.count():
