@@ -29,7 +29,7 @@ class Bundle:
 def bundle(source: Path = _SOURCE) -> Bundle:
     """Reads the function's source and packs it.
 
-    Stored, not deflated: zlib's output differs between versions, and a new CodeSha256 would be drift in every reconciliation.
+    Stored, not deflated: zlib's output differs between versions, and a new CodeSha256 would be permanent drift.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

@@ -198,7 +198,7 @@ def test_a_denied_call_is_named_the_rest_goes_on_and_it_recovers_by_itself(world
         outcome = world.one_pass(key)
     assert outcome.failed
     assert not outcome.soon
-    assert outcome.requeue_after_seconds is None, "the queue's slow back-off decides, not a part that waits for the denied one"
+    assert outcome.requeue_after_seconds is None, "the slow back-off decides, not a part that waits for the denied one"
     assert world.ready(key).startswith("False AccessDenied"), world.ready(key)
     assert action in world.condition(key, "Stalled")["message"]
     assert world.condition(key, "Stalled")["status"] == "True"

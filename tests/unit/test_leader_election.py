@@ -538,7 +538,7 @@ def seen(holder: str, since: float, **spec: Any) -> ObservedLease:
 
 
 @pytest.mark.parametrize(
-    ("observe_lease", "now", "may"),
+    ("lease", "now", "may"),
     [
         (seen("me", 0), 1, True),
         (seen("other", 0), 14.9, False),
@@ -553,8 +553,8 @@ def seen(holder: str, since: float, **spec: Any) -> ObservedLease:
         (seen("other", 0, renewTime="2999-01-01T00:00:00.000000Z"), 15, True),
     ],
 )
-def test_a_lease_may_be_taken_by_its_holder_or_when_it_is_free(observe_lease: ObservedLease, now: float, may: bool) -> None:
-    assert leader_election.may_acquire(observe_lease, identity="me", now=now) == may
+def test_a_lease_may_be_acquired_by_its_holder_or_when_it_is_free(lease: ObservedLease, now: float, may: bool) -> None:
+    assert leader_election.may_acquire(lease, identity="me", now=now) == may
 
 
 def test_only_a_change_of_the_lease_itself_counts_as_a_renewal() -> None:
@@ -576,13 +576,13 @@ def test_a_claim_keeps_what_is_not_ours_and_counts_changes_of_hands() -> None:
         "metadata": {"name": leader_election.LEASE_NAME, "resourceVersion": "7", "labels": {"a": "b"}},
         "spec": {"holderIdentity": "other", "leaseTransitions": 4, "strategy": "S", "acquireTime": "before"},
     }
-    taken = leader_election.claimed(theirs, namespace=NAMESPACE, identity="me", at=noon)
+    taken = leader_election.acquired(theirs, namespace=NAMESPACE, identity="me", at=noon)
     assert taken["metadata"] == theirs["metadata"]
     assert taken["spec"] == {
         "holderIdentity": "me", "leaseTransitions": 5, "strategy": "S", "leaseDurationSeconds": 15,
         "acquireTime": "2026-03-01T12:00:00.000000Z", "renewTime": "2026-03-01T12:00:00.000000Z",
     }  # fmt: skip
-    later = leader_election.claimed(taken, namespace=NAMESPACE, identity="me", at=noon.replace(second=2))
+    later = leader_election.acquired(taken, namespace=NAMESPACE, identity="me", at=noon.replace(second=2))
     assert later["spec"] == {**taken["spec"], "renewTime": "2026-03-01T12:00:02.000000Z"}
     back = leader_election.released(later, at=noon)
     assert (back["spec"]["holderIdentity"], back["spec"]["leaseTransitions"]) == ("", 5)

@@ -64,7 +64,7 @@ def not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
 
 
 def _named(tenant: Tenant, patterns: Patterns) -> Iterator[tuple[str, str | None, Sequence[str]]]:
-    """Every name that a tenant uses: its kind, the name (None: not given), and the patterns, one of which must match."""
+    """Every name that a tenant uses: its kind, the name (None: not given), and patterns, one of which must match."""
     yield "table", tenant.table.name, patterns.tables
     yield "bucket", tenant.bucket.name, patterns.buckets
     yield "bucket", tenant.failures.bucket, patterns.buckets

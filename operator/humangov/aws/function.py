@@ -216,7 +216,8 @@ def _require_manageable(observed: Observed, tags: Mapping[str, str], desired: De
     if observed.package_type != "Zip":
         raise NotOwnedError(
             f"function {name} is a container image, so the operator can't update its code and does not change it. "
-            "Delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers automatically"
+            "Delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
+            "automatically"
         )
 
 

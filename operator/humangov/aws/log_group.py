@@ -92,7 +92,10 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
 
 
 def remove(clients: Clients, names: Names) -> bool:
-    """Delete the log group; True when the delete and a read both find that it does not exist. Raises AwsError, NotOwnedError."""
+    """Delete the log group; True when the delete and a read both find that it does not exist.
+
+    Raises AwsError, NotOwnedError.
+    """
     observed = observe(clients, names, deep=True)
     if observed is not None:
         require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)

@@ -8,7 +8,7 @@ from humangov.api.names import OWNER_TAG, Names
 
 
 class NotOwnedError(Exception):
-    """A resource of the tenant's name has no ownership tag, or another owner's. It is not changed; the text says why."""
+    """A resource of that name has no ownership tag, or another owner's. It is not changed; the text says why."""
 
 
 def is_owned(tags: Mapping[str, str] | None, names: Names) -> bool:

@@ -160,7 +160,8 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
             done = done.with_gone(f"stream of table {table}")
         else:
             done = done.with_stays(
-                f"the stream of table {table} (someone else enabled it, it has other readers, or the table is a global table)"
+                f"the stream of table {table} (someone else enabled it, it has other readers, or the table "
+                "is a global table)"
             )
             if removal.keep_tags:
                 return done

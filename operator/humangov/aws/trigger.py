@@ -262,7 +262,9 @@ def _notes(observed: Observed, desired: Desired, current: MappingObserved) -> st
         notes += f"; trigger {', '.join(older)} of an older stream stays until that stream's records have expired"
     foreign = [mapping.uuid for mapping in of_others(observed, desired)]
     if foreign:
-        notes += f"; {', '.join(foreign)} invokes the function from another source; the tenant does not own it, so it is not changed"
+        notes += (
+            f"; {', '.join(foreign)} invokes the function from another source and is not owned, so it is not changed"
+        )
     if current.problem:
         notes += f"; Lambda reports {current.problem}"
     return notes

@@ -162,7 +162,10 @@ class _DeletedTenant:
 
 
 def _candidates(clients: Clients, *, identity: Identity, living: Living, namespaces: Collection[str]) -> Candidates:
-    """Objects that may be leaked, each confirmed by its own service; those of other clusters are only counted. Raises AwsError."""
+    """Objects that may be leaked, each confirmed by its own service; those of other clusters are only counted.
+
+    Raises AwsError.
+    """
     tagged = inventory.tagged(clients, known_roles=living.role_names)
     listed = _by_tenant(tagged, cluster=identity.cluster, living=living.keys, namespaces=namespaces)
     leaked = {key: sorted({*found, *_beside(key, found, identity=identity)}) for key, found in listed.leaked.items()}

@@ -49,7 +49,7 @@ def tagged(clients: Clients, *, known_roles: Collection[str]) -> list[Tagged]:
 
 
 def confirmed(clients: Clients, one: Tagged) -> Tagged | None:
-    """The object as its own service shows it now; None if it does not exist or has no ownership tag. Raises AwsError."""
+    """The object as its own service shows it; None if it does not exist or has no ownership tag. Raises AwsError."""
     try:
         tags = _tags(clients, one)
     except AwsError as error:

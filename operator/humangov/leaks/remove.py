@@ -96,8 +96,8 @@ class ApiServer:
             if self._search.crd_removed:
                 return []
             raise UncertainLeakError(
-                f"this cluster has no CustomResourceDefinition of {KIND}, so it is unknown which AWS resources are leaked. "
-                "If it was removed together with every HumanGovState, use --crd-removed"
+                f"this cluster has no CustomResourceDefinition of {KIND}, so it is unknown which AWS resources are "
+                "leaked. If it was removed together with every HumanGovState, use --crd-removed"
             ) from error
         finally:
             await api.close()
@@ -215,7 +215,8 @@ def description(found: FoundLeaks, key: str, names: Sequence[LeakedNames], *, ke
     functions = sorted({one.names.tenant.function.name for one in names if one.has_function})
     if functions:
         yield (
-            f"  and what else of function {', '.join(functions)} has the ownership tag: its triggers, role and log group"
+            f"  and what else of function {', '.join(functions)} has the ownership tag: its triggers, role and log "
+            "group"
         )
 
 

@@ -15,7 +15,7 @@ LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is unavailable reconciliations a
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """ready: it is the leader, or can take over. problem: why the process should be restarted. activity: what it is doing."""
+    """ready: it is the leader, or can take over. problem: why the process should restart. activity: what it is doing."""
 
     ready: bool
     problem: str | None
@@ -35,7 +35,7 @@ def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool,
 
 
 def judge_candidate(*, standby: bool, trouble: str | None) -> Health:
-    """What the probes answer before the process is the leader: a standby can take over, unless there is trouble. Pure."""
+    """What the probes answer before it is the leader: a standby can take over, unless there is trouble. Pure."""
     activity = f"not the leader: {trouble}" if trouble else "standby" if standby else None
     return Health(ready=standby and not trouble, problem=None, activity=activity)
 

@@ -192,7 +192,7 @@ class Election:
             problem = _NOT_TRIED
 
     async def release(self) -> None:
-        """Release the lease, for a standby to take over at once. To be called when nothing runs and nothing renews any more."""
+        """Release the lease, for a standby to take over at once. Call it when nothing runs and nothing renews it."""
         if not self.holds():
             return
         self._renewed_at = -math.inf

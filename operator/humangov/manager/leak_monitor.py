@@ -1,7 +1,8 @@
 """Checks for leaked AWS resources: an event reports them, and nothing is deleted.
 
 The AWS calls of a check, for each region: one page of the tagging API for 100 tagged resources, one page of roles for
-100 roles under our path, and one for each role that belongs to no existing tenant. The API server is read only if something is found.
+100 roles under our path, and one for each role that belongs to no existing tenant. The API server is read only
+if something is found.
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def found_event(leaked: Collection[str], *, cluster: str) -> Event:
     return Event(
         kind="Warning",
         reason="LeakedResourcesFound",
-        message=f"AWS has leaked resources of HumanGovStates that no longer exist: {', '.join(names[:_NAMED])}{more}. Their "
-        f"functions still erase files, and nothing manages them. `humangov leaks --cluster-name {cluster}` lists the "
+        message=f"AWS has leaked resources of HumanGovStates that no longer exist: {', '.join(names[:_NAMED])}{more}. "
+        f"Their functions still erase files, and nothing manages them. `humangov leaks --cluster-name {cluster}` lists the "
         "resources, and deletes them with --delete. Or apply the HumanGovState again: it then owns them",
     )
 
@@ -105,7 +106,7 @@ async def _check_region(
 
 
 def _lease(namespace: str) -> Resource:
-    """What the event is about: the operator's own object, because the tenant no longer exists and its namespace may not either."""
+    """What the event is about: the operator's own object, for the tenant and perhaps its namespace no longer exist."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

@@ -50,7 +50,8 @@ def start(
             trouble="the periodic list of HumanGovStates failed",
         ),
         every(
-            LEAKS_SECONDS, check_leaks, trouble="the check for leaked AWS resources failed", after=state.watching, at_once=True
+            LEAKS_SECONDS, check_leaks, trouble="the check for leaked AWS resources failed",
+            after=state.watching, at_once=True,
         ),
         every(
             STREAM_LAG_SECONDS, check_stream_lag, trouble="the check of the stream lag failed",

@@ -147,8 +147,8 @@ def judge(
     return Finding.warning(
         reason,
         f"records reach the function late: the last one was over {_time(step)} old. The files of deleted records stay "
-        f"meanwhile. {discarded}The stream loses that record in less than {_time(lost)}. Check the function's log group "
-        "for errors, its throttles and reserved concurrency, and condition TriggerReady",
+        f"meanwhile. {discarded}The stream loses that record in less than {_time(lost)}. Check the function's log "
+        "group for errors, its throttles and reserved concurrency, and condition TriggerReady",
     )
 
 

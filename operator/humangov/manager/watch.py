@@ -65,7 +65,7 @@ def restarts_after(error: BaseException | None) -> bool:
 
 
 class EndlessBackoffs:
-    """Re-iterable and endless: with a finite sequence an API server that is unavailable for a minute ends the process."""
+    """Re-iterable and endless: with a finite sequence an unavailable API server would end the process in a minute."""
 
     def __iter__(self) -> Iterator[float]:
         for attempt in itertools.count():

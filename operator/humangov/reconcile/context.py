@@ -1,4 +1,4 @@
-"""What every reconciliation shares: its surroundings, the tenant that it works on, and the operator's identity in AWS."""
+"""What every reconciliation shares: its environment, its tenant, and the operator's identity in AWS."""
 
 from __future__ import annotations
 

@@ -201,8 +201,8 @@ async def _finish(deletion: Deletion, done: Removed, memory: FinalizerMemory) ->
     event = Event(
         kind="Normal",
         reason="Deleted",
-        message=f"deleted: {', '.join(memory.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
-        f"changed{left}",
+        message=f"deleted: {', '.join(memory.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were "
+        f"not changed{left}",
     )
     return await _remove_finalizer(operator, resource, final_event=event)
 

@@ -50,7 +50,7 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     gathered = await gather(operator, this)
     decision = decide(this, gathered.observed)
     if not decision.in_sync and not gathered.deep:  # writes follow deep reads only
-        gathered = await gather_deep(operator, this, seen)
+        gathered = await gather_deep(operator, this, gathered)
         decision = decide(this, gathered.observed)
     this = await add_finalizer(operator, this)
     this = await announce(operator, this) if decision.writes else this

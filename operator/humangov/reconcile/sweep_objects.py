@@ -154,8 +154,8 @@ def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None,
         case "Running" if jobs is not None and not any(is_active(job) for job in jobs):
             return Finding.warning(
                 "SweepFailed",
-                "the last sweep ended without a result: its pod was killed, or ran out of time or memory. The next sweep "
-                f"starts on schedule; to start it now: {_at_once(tenant)}{paused}",
+                "the last sweep ended without a result: its pod was killed, or ran out of time or memory. The next "
+                f"sweep starts on schedule; to start it now: {_at_once(tenant)}{paused}",
             )
         case "Running":
             running = Finding.in_sync(
