@@ -32,7 +32,7 @@ class Bundle:
 def bundle(source: Path = _SOURCE) -> Bundle:
     """Reads the function's source and packs it, without its comments and docstrings: Lambda has no reader.
 
-    Stored, not deflated: zlib's output differs between versions, and a new CodeSha256 is drift in every pass.
+    Stored, not deflated: zlib's output differs between versions, and a new CodeSha256 would be permanent drift.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:

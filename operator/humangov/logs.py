@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 FIELDS = ("tenant", "resource", "action", "duration_ms", "error", "changed")
 
 
-# Whose reconcile this is, `namespace/name`; every line written meanwhile, in its threads too, carries it.
+# The tenant being reconciled, `namespace/name`: a field of every line that is logged meanwhile, in its threads too.
 tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
 
 
@@ -57,7 +57,7 @@ class TextFormatter(logging.Formatter):
 
 
 def configure(*, log_format: str, level: str) -> None:
-    """Set the root logger up; libraries speak from warnings on."""
+    """Configure the root logger; libraries log warnings and errors only."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     handler.addFilter(_TenantFilter())
@@ -65,5 +65,5 @@ def configure(*, log_format: str, level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("humangov").setLevel(level.upper())
-    # kopf silences asyncio's logger, which is the one that tells of tasks that died.
+    # kopf silences asyncio's logger, which reports tasks that died.
     logging.getLogger("asyncio").propagate = True

@@ -258,7 +258,8 @@ class Life(RuleBasedStateMachine):
                 foreign = [call.action for call in writes if _target(call) in theirs]
                 assert not foreign, f"{foreign} on what is not ours"
                 assert not (held and writes), "suspended, and something was written to AWS"
-            self.world.clock.forward(outcome.after if outcome.after is not None else 1.0)
+            wait = outcome.requeue_after_seconds
+            self.world.clock.forward(wait if wait is not None else 1.0)
 
     def _people_mend(self) -> None:
         """What an operator must not do by itself: make the table, put back a mark that somebody took off."""

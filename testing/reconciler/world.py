@@ -87,10 +87,10 @@ class World:
         told: list[str] = []
         for _ in range(passes):
             outcome = self.one_pass(key)
-            if outcome.forget or (outcome.after is None and not outcome.failed):
+            if outcome.forget or (outcome.requeue_after_seconds is None and not outcome.failed):
                 return outcome
             told.append(self.ready(key))
-            self.clock.forward(outcome.after if outcome.after is not None else 1.0)
+            self.clock.forward(outcome.requeue_after_seconds if outcome.requeue_after_seconds is not None else 1.0)
         raise AssertionError(f"not settled after {passes} passes: {told}")
 
     def ready(self, key: str) -> str:

@@ -75,10 +75,10 @@ def test_a_young_tenant_is_looked_at_twice_seconds_apart_and_an_old_one_once(wor
     key = world.provisioned()
     world.delete(key)
     outcome = world.one_pass(key)
-    assert outcome.after is not None
-    assert outcome.after >= 1
+    assert outcome.requeue_after_seconds is not None
+    assert outcome.requeue_after_seconds >= 1
     assert finalized(world, key)
-    world.clock.forward(outcome.after)
+    world.clock.forward(outcome.requeue_after_seconds)
     assert world.one_pass(key).forget
     assert key not in world.kube.objects
 
@@ -94,8 +94,8 @@ def test_an_error_in_the_second_look_does_not_begin_it_anew_but_what_is_there_ag
     key = world.provisioned()
     world.delete(key)
     outcome = world.one_pass(key)
-    assert outcome.after is not None
-    world.clock.forward(outcome.after)
+    assert outcome.requeue_after_seconds is not None
+    world.clock.forward(outcome.requeue_after_seconds)
     world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=1)]
     assert world.one_pass(key).failed
     assert world.one_pass(key).forget
@@ -106,8 +106,8 @@ def test_an_error_in_the_second_look_does_not_begin_it_anew_but_what_is_there_ag
     kept = world.sdk.client("lambda").get_function(FunctionName=NAME)["Configuration"]
     world.delete(key)
     outcome = world.one_pass(key)
-    assert outcome.after is not None
-    world.clock.forward(outcome.after)
+    assert outcome.requeue_after_seconds is not None
+    world.clock.forward(outcome.requeue_after_seconds)
     # It seemed gone, and shows again.
     world.sdk.client("lambda").create_function(
         FunctionName=NAME, Runtime="python3.13", Role=kept["Role"], Handler="a.b", Code={"ZipFile": world.bundle.zip},
@@ -151,8 +151,8 @@ def test_who_grows_old_in_the_midst_of_a_pass_leaves_no_mark_and_no_stream(world
     world.line.faults = [Fault(on("iam:DeleteRole"), alter=late, times=1)]
     outcome = world.one_pass(key)
     assert finalized(world, key)
-    assert outcome.after is not None
-    world.clock.forward(outcome.after)
+    assert outcome.requeue_after_seconds is not None
+    world.clock.forward(outcome.requeue_after_seconds)
     assert world.one_pass(key).forget
     assert world.remains() == []
 
@@ -248,7 +248,7 @@ def test_the_function_is_deleted_only_when_no_mapping_lists_it(world: World) -> 
     world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), alter=still_there)]
     for _ in range(3):
         outcome = world.one_pass(key)
-        assert outcome.after is not None
+        assert outcome.requeue_after_seconds is not None
     assert world.line.writes() == ["lambda:DeleteEventSourceMapping"]
     assert world.ready(key).startswith("Unknown Deleting")
     world.line.faults = []

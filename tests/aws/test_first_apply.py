@@ -110,7 +110,7 @@ def test_a_settled_pass_makes_no_write_anywhere(world: World) -> None:
     before = snapshot.snapshot(world)
     for _ in range(12):
         outcome = world.one_pass(key)
-        assert (outcome.after, outcome.failed) == (None, False)
+        assert (outcome.requeue_after_seconds, outcome.failed) == (None, False)
         assert world.line.writes() + world.line.kube_writes() == []
     assert snapshot.snapshot(world) == before
 

@@ -146,7 +146,7 @@ def test_each_value_of_the_annotation_starts_one_job(world: World) -> None:
     annotate(world, key, "2")
     outcome = world.one_pass(key)
     assert jobs(world) == [first]  # one at a time
-    assert outcome.after is not None
+    assert outcome.requeue_after_seconds is not None
     finish(world, first)
     world.one_pass(key)
     assert len(jobs(world)) == 2

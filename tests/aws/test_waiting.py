@@ -30,7 +30,7 @@ def test_a_missing_table_is_waited_for_and_nothing_is_made_before_it_is_there(wo
     key = world.apply()
     outcome = world.one_pass(key)
     assert world.ready(key).startswith("Unknown TableNotFound")
-    assert outcome.after == 5
+    assert outcome.requeue_after_seconds == 5
     assert world.line.writes() == []
     world.make_table()
     world.settle(key)
@@ -42,7 +42,7 @@ def test_a_missing_bucket_is_waited_for_and_nothing_is_made_before_it_is_there(w
     key = world.apply()
     outcome = world.one_pass(key)
     assert world.ready(key).startswith("Unknown BucketNotFound")
-    assert outcome.after == 5
+    assert outcome.requeue_after_seconds == 5
     assert world.line.writes() == []
     world.make_bucket()
     world.settle(key)
@@ -65,7 +65,7 @@ def test_after_15_minutes_what_is_missing_is_a_persons_business_and_still_looked
     outcome = world.one_pass(key)
     assert world.ready(key).startswith("False"), "a restart does not begin the 15 minutes anew"
     assert world.condition(key, "Stalled")["status"] == "True"
-    assert outcome.after == 30
+    assert outcome.requeue_after_seconds == 30
     writes = len(world.line.kube_writes())
     world.one_pass(key)
     assert len(world.line.kube_writes()) == writes, "told once"
@@ -198,7 +198,7 @@ def test_a_denied_call_is_named_the_rest_goes_on_and_it_recovers_by_itself(world
         outcome = world.one_pass(key)
     assert outcome.failed
     assert not outcome.soon
-    assert outcome.after is None, "the queue's slow back-off decides, not a part that waits for the denied one"
+    assert outcome.requeue_after_seconds is None, "the slow back-off decides, not a part that waits for the denied one"
     assert world.ready(key).startswith("False AccessDenied"), world.ready(key)
     assert action in world.condition(key, "Stalled")["message"]
     assert world.condition(key, "Stalled")["status"] == "True"
@@ -292,8 +292,8 @@ def test_a_pending_function_is_waited_for_without_sleeping_and_gets_its_trigger_
     for _ in range(3):
         outcome = world.one_pass(key)
         assert not outcome.failed
-        assert outcome.after is not None
-        assert outcome.after < 5
+        assert outcome.requeue_after_seconds is not None
+        assert outcome.requeue_after_seconds < 5
     assert world.ready(key).startswith("Unknown")
     assert snapshot.mappings(world) == []
     assert world.line.writes().count("lambda:CreateFunction") == 1
@@ -405,7 +405,7 @@ def test_a_table_that_is_being_updated_is_waited_for(world: World) -> None:
 
     world.line.faults = [Fault(on("dynamodb:DescribeTable"), alter=updating)]
     outcome = world.one_pass(key)
-    assert outcome.after is not None
+    assert outcome.requeue_after_seconds is not None
     assert "dynamodb:UpdateTable" not in world.line.writes()
     world.line.faults = []
     world.settle(key)

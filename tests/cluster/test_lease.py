@@ -77,7 +77,7 @@ def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluste
         assert not waiting.done()
         keeping.cancel()
         await asyncio.wait({keeping})
-        await first.give_back()
+        await first.release()
         given = time.monotonic()
         assert await waiting
         assert time.monotonic() - given < 1.2 * RETRY_PERIOD_SECONDS + 0.5

@@ -22,8 +22,8 @@ STATES = REPOSITORY / "deploy" / "examples"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "resource.customizations.health.humangov.io_HumanGovState"
 
-IN_STEP = {part: Finding.in_step("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
-UP_TO_DATE = Finding.in_step("InSync", "every AWS object is as declared")
+IN_STEP = {part: Finding.in_sync("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
+UP_TO_DATE = Finding.in_sync("InSync", "every AWS object is as declared")
 
 
 class Health(NamedTuple):
@@ -72,7 +72,7 @@ def test_while_the_status_is_about_an_older_generation_it_progresses() -> None:
 
 
 def test_an_old_stall_says_nothing_about_a_new_generation() -> None:
-    stalled = status(Finding.needs_person("NotAllowed", "may not name this table"), generation=1)
+    stalled = status(Finding.action_required("NotAllowed", "may not name this table"), generation=1)
     assert health_of(state(stalled, generation=2)).status == "Progressing"
 
 
@@ -88,25 +88,25 @@ def test_ready_is_healthy() -> None:
 
 
 def test_stalled_is_degraded_and_says_why() -> None:
-    findings = IN_STEP | {"RoleReady": Finding.needs_person("AccessDenied", "AWS refuses iam:CreateRole; grant it")}
+    findings = IN_STEP | {"RoleReady": Finding.action_required("AccessDenied", "AWS refuses iam:CreateRole; grant it")}
     ready = summary(findings, ready_reason="InSync", ready_message="")
     assert health_of(state(status(ready, findings))) == Health("Degraded", "AWS refuses iam:CreateRole; grant it")
 
 
 def test_suspended_is_suspended_whether_in_step_or_not() -> None:
-    in_step = Finding.in_step("Suspended", "nothing will be changed")
+    in_step = Finding.in_sync("Suspended", "nothing will be changed")
     differs = Finding.waiting("Suspended", "suspended: not done is timeout 3 → 300 s")
     assert health_of(state(status(in_step), suspend=True)) == Health("Suspended", "nothing will be changed")
     assert health_of(state(status(differs), suspend=True)).status == "Suspended"
 
 
 def test_suspended_and_stalled_is_degraded() -> None:
-    stalled = status(Finding.needs_person("NotOwned", "the role is someone else's"))
+    stalled = status(Finding.action_required("NotOwned", "the role is someone else's"))
     assert health_of(state(stalled, suspend=True)).status == "Degraded"
 
 
 def test_the_emergency_stop_is_healthy_and_says_so() -> None:
-    ready = Finding.in_step("TriggerDisabled", "every AWS object is as declared, and the trigger is off")
+    ready = Finding.in_sync("TriggerDisabled", "every AWS object is as declared, and the trigger is off")
     health = health_of(state(status(ready), trigger={"enabled": False}))
     assert health.status == "Healthy"
     assert "the trigger is off" in health.message
@@ -120,7 +120,7 @@ def test_while_it_is_deleted_it_progresses_and_says_what_it_waits_for() -> None:
 
 
 def test_a_deletion_that_needs_a_person_is_degraded() -> None:
-    stuck = status(Finding.needs_person("UnownedTrigger", "another mapping calls the function"), generation=3)
+    stuck = status(Finding.action_required("UnownedTrigger", "another mapping calls the function"), generation=3)
     assert health_of(state(stuck, generation=3, deleting=True)).status == "Degraded"
 
 

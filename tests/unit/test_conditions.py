@@ -33,13 +33,13 @@ def one_finding(draw: st.DrawFn) -> Finding:
     reason, message = draw(WORDS), draw(TEXTS)
     match draw(st.integers(0, 3)):
         case 0:
-            return Finding.in_step(reason, message)
+            return Finding.in_sync(reason, message)
         case 1:
-            return Finding.waiting(reason, message, look_again_seconds=draw(st.none() | st.just(1.0)))
+            return Finding.waiting(reason, message, requeue_after_seconds=draw(st.none() | st.just(1.0)))
         case 2:
-            return Finding.progressing(reason, message, soon=draw(st.booleans()))
+            return Finding.transient(reason, message, soon=draw(st.booleans()))
         case _:
-            return Finding.needs_person(reason, message)
+            return Finding.action_required(reason, message)
 
 
 FINDINGS = st.dictionaries(st.sampled_from(PARTS), one_finding())
@@ -140,13 +140,13 @@ def test_a_cause_is_told_before_what_waits_for_it() -> None:
 
 def test_fields_without_a_value_are_left_out() -> None:
     status = compose(
-        {}, generation=1, ready=Finding.in_step("a", "b"), findings={}, now=NOW, fields={"aws": None, "x": "y"}
+        {}, generation=1, ready=Finding.in_sync("a", "b"), findings={}, now=NOW, fields={"aws": None, "x": "y"}
     )
     assert set(status) == {"x", "observedGeneration", "conditions"}
 
 
 def test_an_endless_message_is_cut() -> None:
-    status = composed({}, {"RoleReady": Finding.needs_person("TerminalError", "x" * 100_000)})
+    status = composed({}, {"RoleReady": Finding.action_required("TerminalError", "x" * 100_000)})
     assert all(len(condition["message"]) <= 4000 for condition in status["conditions"])
 
 
@@ -154,11 +154,11 @@ def shown(finding: Finding, *, generation: int = 1, now: datetime = NOW) -> dict
     return composed({}, {"RoleReady": finding}, generation=generation, now=now)
 
 
-PASSING = Finding.progressing("TransientError", "throttled", soon=True)
+PASSING = Finding.transient("TransientError", "throttled", soon=True)
 
 
 def test_a_passing_failure_of_what_was_in_step_is_not_shown_but_is_a_failed_try() -> None:
-    previous = shown(Finding.in_step("InSync", "fine"))
+    previous = shown(Finding.in_sync("InSync", "fine"))
     kept = steady(PASSING, previous=previous, part="RoleReady", generation=1)
     assert (kept.status, kept.reason, kept.message, kept.failed, kept.soon) == ("True", "InSync", "fine", True, True)
     assert composed(previous, {"RoleReady": kept}) == previous
@@ -168,11 +168,11 @@ def test_a_passing_failure_of_what_was_in_step_is_not_shown_but_is_a_failed_try(
     ("finding", "previous", "generation"),
     [
         (PASSING, {}, 1),
-        (PASSING, shown(Finding.in_step("InSync", "fine")), 2),
+        (PASSING, shown(Finding.in_sync("InSync", "fine")), 2),
         (PASSING, shown(Finding.waiting("Pending", "x")), 1),
-        (Finding.needs_person("AccessDenied", "x"), shown(Finding.in_step("InSync", "fine")), 1),
-        (Finding.progressing("TransientError", "?", soon=False), shown(Finding.in_step("InSync", "fine")), 1),
-        (Finding.waiting("Pending", "x"), shown(Finding.in_step("InSync", "fine")), 1),
+        (Finding.action_required("AccessDenied", "x"), shown(Finding.in_sync("InSync", "fine")), 1),
+        (Finding.transient("TransientError", "?", soon=False), shown(Finding.in_sync("InSync", "fine")), 1),
+        (Finding.waiting("Pending", "x"), shown(Finding.in_sync("InSync", "fine")), 1),
     ],
 )
 def test_everything_else_is_shown_at_once(finding: Finding, previous: dict[str, Any], generation: int) -> None:
@@ -190,7 +190,7 @@ def test_what_is_missing_stalls_after_15_minutes_whatever_restarts_and_stays_so(
     for minutes in range(40):
         finding, status = looked_for(status, NOW + timedelta(minutes=minutes))
         assert finding.stalled == (minutes >= 15), minutes
-        assert finding.look_again_seconds == (30 if finding.stalled else 5)
+        assert finding.requeue_after_seconds == (30 if finding.stalled else 5)
         assert not finding.failed, "looking for it is no failed try"
 
 
@@ -205,6 +205,6 @@ def test_a_throttled_read_in_between_does_not_begin_the_15_minutes_anew() -> Non
 
 def test_what_was_there_in_between_begins_anew() -> None:
     _, status = looked_for({}, NOW)
-    status = composed(status, {"StreamReady": Finding.in_step("Enabled", "x")}, now=NOW + timedelta(minutes=10))
+    status = composed(status, {"StreamReady": Finding.in_sync("Enabled", "x")}, now=NOW + timedelta(minutes=10))
     finding, _ = looked_for(status, NOW + timedelta(minutes=16))
     assert not finding.stalled

@@ -47,7 +47,7 @@ TABLE = [
     ("LimitExceededException", "Subscriber limit exceeded: There is a limit of 500 simultaneous table operations",
      Meaning.RETRY_SOON),
     *[("InvalidParameterValueException", text, Meaning.RETRY_SOON) for text in YOUNG_ROLE],
-    ("InvalidParameterValueException", "Unzipped size must be smaller than 262144000 bytes", Meaning.PERSON),
+    ("InvalidParameterValueException", "Unzipped size must be smaller than 262144000 bytes", Meaning.TERMINAL),
     ("DeleteConflict", "Cannot delete entity, must detach all policies first.", Meaning.CONFLICT),
     ("DeleteConflictException", "Cannot delete entity, must delete policies first.", Meaning.CONFLICT),
     ("ResourceConflictException", ("The operation cannot be performed at this time. An update is in progress for "
@@ -59,9 +59,9 @@ TABLE = [
     ("EntityAlreadyExists", "Role with name x already exists.", Meaning.EXISTS),
     ("ResourceAlreadyExistsException", "The specified log group already exists", Meaning.EXISTS),
     ("ResourceInUseException", "The event source mapping is in use", Meaning.RETRY_SOON),
-    ("NoSuchEntity", "The role with name x cannot be found.", Meaning.GONE),
-    ("ResourceNotFoundException", "Function not found: arn:x", Meaning.GONE),
-    ("NoSuchBucket", "The specified bucket does not exist", Meaning.GONE),
+    ("NoSuchEntity", "The role with name x cannot be found.", Meaning.NOT_FOUND),
+    ("ResourceNotFoundException", "Function not found: arn:x", Meaning.NOT_FOUND),
+    ("NoSuchBucket", "The specified bucket does not exist", Meaning.NOT_FOUND),
     ("ThrottlingException", "Rate exceeded", Meaning.RETRY_SOON),
     ("Throttling", "Rate exceeded", Meaning.RETRY_SOON),
     ("TooManyRequestsException", "Rate Exceeded.", Meaning.RETRY_SOON),
@@ -70,12 +70,12 @@ TABLE = [
     ("ServiceException", "An error occurred and the request cannot be processed.", Meaning.RETRY_SOON),
     ("InternalFailure", "", Meaning.RETRY_SOON),
     ("InternalServerError", "", Meaning.RETRY_SOON),
-    ("AccessDeniedException", "User: x is not authorized to perform: iam:PassRole on resource: y", Meaning.PERSON),
-    ("AccessDenied", "Access Denied", Meaning.PERSON),
-    ("ExpiredTokenException", "The security token included in the request is expired", Meaning.PERSON),
-    ("ValidationException", "1 validation error detected", Meaning.PERSON),
-    ("LimitExceeded", "Cannot exceed quota for RolesPerAccount: 1000", Meaning.PERSON),
-    ("CodeStorageExceededException", "Code storage limit exceeded.", Meaning.PERSON),
+    ("AccessDeniedException", "User: x is not authorized to perform: iam:PassRole on resource: y", Meaning.TERMINAL),
+    ("AccessDenied", "Access Denied", Meaning.TERMINAL),
+    ("ExpiredTokenException", "The security token included in the request is expired", Meaning.TERMINAL),
+    ("ValidationException", "1 validation error detected", Meaning.TERMINAL),
+    ("LimitExceeded", "Cannot exceed quota for RolesPerAccount: 1000", Meaning.TERMINAL),
+    ("CodeStorageExceededException", "Code storage limit exceeded.", Meaning.TERMINAL),
     ("SomethingNew", "never seen", Meaning.RETRY_SLOWLY),
     ("", "", Meaning.RETRY_SLOWLY),
 ]  # fmt: skip
@@ -96,10 +96,10 @@ def client_error(code: str, text: str, *, status: int = 400) -> ClientError:
 
 
 def test_only_an_explicit_not_found_is_gone() -> None:
-    gone = {code for code, text, _ in TABLE if translated(client_error(code, text)).gone}
+    gone = {code for code, text, _ in TABLE if translated(client_error(code, text)).not_found}
     assert gone == {"NoSuchEntity", "ResourceNotFoundException", "NoSuchBucket"}
     for status in (403, 404, 500):
-        assert not translated(client_error("Unknown", "", status=status)).gone
+        assert not translated(client_error("Unknown", "", status=status)).not_found
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
@@ -113,8 +113,8 @@ def test_an_unknown_error_of_the_5xx_kind_is_retried_soon(status: int) -> None:
         (ReadTimeoutError(endpoint_url="https://x"), Meaning.RETRY_SOON),
         (ConnectTimeoutError(endpoint_url="https://x"), Meaning.RETRY_SOON),
         (EndpointConnectionError(endpoint_url="https://x"), Meaning.RETRY_SOON),
-        (NoCredentialsError(), Meaning.PERSON),
-        (ParamValidationError(report="bad"), Meaning.PERSON),
+        (NoCredentialsError(), Meaning.TERMINAL),
+        (ParamValidationError(report="bad"), Meaning.TERMINAL),
     ],
 )
 def test_what_the_sdk_itself_says_is_a_time_out_or_a_misconfiguration(error: Exception, meaning: Meaning) -> None:
@@ -173,12 +173,12 @@ def test_a_denial_names_the_action_the_resource_and_the_remedy() -> None:
 def test_every_error_is_a_failed_try_and_only_a_persons_business_stalls(code: str, text: str, meaning: Meaning) -> None:
     finding = finding_of_error(failed(code, text), role_created=NOW, now=NOW)
     assert finding.failed
-    assert finding.stalled == (meaning in (Meaning.PERSON, Meaning.CONFLICT))
+    assert finding.stalled == (meaning in (Meaning.TERMINAL, Meaning.CONFLICT))
     assert (finding.status == "False") == finding.stalled
-    assert finding.soon == (meaning not in (Meaning.PERSON, Meaning.CONFLICT, Meaning.RETRY_SLOWLY))
+    assert finding.soon == (meaning not in (Meaning.TERMINAL, Meaning.CONFLICT, Meaning.RETRY_SLOWLY))
 
 
-@pytest.mark.parametrize(("code", "text"), [row[:2] for row in TABLE if row[2] in (Meaning.PERSON, Meaning.CONFLICT)])
+@pytest.mark.parametrize(("code", "text"), [row[:2] for row in TABLE if row[2] in (Meaning.TERMINAL, Meaning.CONFLICT)])
 def test_what_needs_a_person_tells_the_action_the_resource_and_what_that_person_can_do(code: str, text: str) -> None:
     error = translated(client_error(code, text))
     finding = finding_of_error(error)

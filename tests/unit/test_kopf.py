@@ -33,8 +33,8 @@ def require(module: str, name: str) -> Any:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError):
         pytest.fail(
-            f"kopf {version()} has no {name} in {module}, by which manager/watch.py tells whether the watch's end is "
-            "one that begins anew. Find what this version raises there, and change watch.begins_anew; or stay with the "
+            f"kopf {version()} has no {name} in {module}, by which manager/watch.py decides whether the watch is to "
+            "restart. Find what this version raises there, and change watch.restarts_after; or stay with the "
             "version before (requirements/run.in)"
         )
 
@@ -60,7 +60,7 @@ def test_a_kopf_without_it_is_told_of_in_a_sentence(gone: str, monkeypatch: pyte
         monkeypatch.setitem(sys.modules, module, None)
     else:
         monkeypatch.delattr(f"{module}.{name}")
-    with pytest.raises(pytest.fail.Exception, match=r"kopf 1\.\S+ has no WatchingError .* change watch\.begins_anew"):
+    with pytest.raises(pytest.fail.Exception, match=r"kopf 1\.\S+ has no WatchingError .* watch\.restarts_after"):
         require(module, name)
 
 

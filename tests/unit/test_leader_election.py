@@ -22,7 +22,7 @@ from humangov.manager.leader_election import (
     RENEW_WITHIN_SECONDS,
     RETRY_PERIOD_SECONDS,
     Election,
-    Sighting,
+    ObservedLease,
 )
 from humangov.manager.manager import RunSettings
 from humangov.reconcile.settings import Settings
@@ -278,7 +278,7 @@ def test_who_gives_the_lease_back_is_succeeded_at_the_next_look() -> None:
         acquiring = Candidate("b", server).acquire()
         await time.pass_by(10)
         keeping.cancel()
-        giving = asyncio.create_task(candidate.election.give_back())
+        giving = asyncio.create_task(candidate.election.release())
         began = time.now
         await time.pass_by(30, until=acquiring)
         assert giving.done()
@@ -293,7 +293,7 @@ def test_a_lease_that_is_anothers_is_not_given_back() -> None:
         candidate, keeping = await leader(time, server)
         keeping.cancel()
         server.put(holderIdentity="b")
-        giving = asyncio.create_task(candidate.election.give_back())
+        giving = asyncio.create_task(candidate.election.release())
         await time.pass_by(5, until=giving)
         assert server.spec["holderIdentity"] == "b"
 
@@ -305,7 +305,7 @@ def test_that_it_could_not_be_given_back_is_told_and_no_more(caplog: pytest.LogC
         candidate, keeping = await leader(time, server)
         keeping.cancel()
         candidate.line.cut = True
-        giving = asyncio.create_task(candidate.election.give_back())
+        giving = asyncio.create_task(candidate.election.release())
         await time.pass_by(30, until=giving)
         giving.result()
         assert "runs out by itself in 15 s" in caplog.text
@@ -533,12 +533,12 @@ def test_whatever_is_cut_killed_or_slow_never_two_hold_it_and_in_the_end_one_doe
     told(story)
 
 
-def seen(holder: str, since: float, **spec: Any) -> Sighting:
-    return Sighting({"spec": {"holderIdentity": holder, **spec}}, since)
+def seen(holder: str, since: float, **spec: Any) -> ObservedLease:
+    return ObservedLease({"spec": {"holderIdentity": holder, **spec}}, since)
 
 
 @pytest.mark.parametrize(
-    ("sighting", "now", "may"),
+    ("lease", "now", "may"),
     [
         (seen("me", 0), 1, True),
         (seen("other", 0), 14.9, False),
@@ -546,25 +546,25 @@ def seen(holder: str, since: float, **spec: Any) -> Sighting:
         (seen("other", 0, leaseDurationSeconds=60), 59, False),
         (seen("other", 0, leaseDurationSeconds=1), 1, True),
         (seen("", 0, leaseDurationSeconds=60), 1, True),
-        (Sighting({}, 0), 1, True),
-        (Sighting({"spec": None}, 0), 1, True),
+        (ObservedLease({}, 0), 1, True),
+        (ObservedLease({"spec": None}, 0), 1, True),
         # What is written into it is by somebody else's clock.
         (seen("other", 0, renewTime="2001-01-01T00:00:00.000000Z"), 1, False),
         (seen("other", 0, renewTime="2999-01-01T00:00:00.000000Z"), 15, True),
     ],
 )
-def test_a_lease_may_be_taken_by_its_holder_or_when_it_is_free(sighting: Sighting, now: float, may: bool) -> None:
-    assert leader_election.may_take(sighting, identity="me", now=now) == may
+def test_a_lease_may_be_acquired_by_its_holder_or_when_it_is_free(lease: ObservedLease, now: float, may: bool) -> None:
+    assert leader_election.may_acquire(lease, identity="me", now=now) == may
 
 
 def test_only_a_change_of_the_lease_itself_counts_as_a_renewal() -> None:
-    before = leader_election.sighting(
+    before = leader_election.observe_lease(
         {"metadata": {"resourceVersion": "1"}, "spec": {"renewTime": "x"}}, before=None, now=5
     )
-    annotated = leader_election.sighting(
+    annotated = leader_election.observe_lease(
         {"metadata": {"resourceVersion": "2"}, "spec": {"renewTime": "x"}}, before=before, now=9
     )
-    renewed = leader_election.sighting(
+    renewed = leader_election.observe_lease(
         {"metadata": {"resourceVersion": "3"}, "spec": {"renewTime": "y"}}, before=annotated, now=12
     )
     assert [one.since for one in (before, annotated, renewed)] == [5, 5, 12]
@@ -576,15 +576,15 @@ def test_a_claim_keeps_what_is_not_ours_and_counts_changes_of_hands() -> None:
         "metadata": {"name": leader_election.LEASE_NAME, "resourceVersion": "7", "labels": {"a": "b"}},
         "spec": {"holderIdentity": "other", "leaseTransitions": 4, "strategy": "S", "acquireTime": "before"},
     }
-    taken = leader_election.claimed(theirs, namespace=NAMESPACE, identity="me", at=noon)
+    taken = leader_election.acquired(theirs, namespace=NAMESPACE, identity="me", at=noon)
     assert taken["metadata"] == theirs["metadata"]
     assert taken["spec"] == {
         "holderIdentity": "me", "leaseTransitions": 5, "strategy": "S", "leaseDurationSeconds": 15,
         "acquireTime": "2026-03-01T12:00:00.000000Z", "renewTime": "2026-03-01T12:00:00.000000Z",
     }  # fmt: skip
-    later = leader_election.claimed(taken, namespace=NAMESPACE, identity="me", at=noon.replace(second=2))
+    later = leader_election.acquired(taken, namespace=NAMESPACE, identity="me", at=noon.replace(second=2))
     assert later["spec"] == {**taken["spec"], "renewTime": "2026-03-01T12:00:02.000000Z"}
-    back = leader_election.given_back(later, at=noon)
+    back = leader_election.released(later, at=noon)
     assert (back["spec"]["holderIdentity"], back["spec"]["leaseTransitions"]) == ("", 5)
     assert back["metadata"]["resourceVersion"] == "7"
 

@@ -324,7 +324,7 @@ class Holding:
 
     def __init__(self, *, holds: bool = True) -> None:
         self.standby, self.trouble = False, None
-        self.given_back = False
+        self.released = False
         self._holds = holds
 
     def holds(self) -> bool:
@@ -334,8 +334,8 @@ class Holding:
         await asyncio.sleep(3600)
         return "never"
 
-    async def give_back(self) -> None:
-        self.given_back = True
+    async def release(self) -> None:
+        self.released = True
 
 
 def fenced(holding: Holding | None) -> Callable[[], None]:
@@ -479,7 +479,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
 
     holding = Holding()
     asyncio.run(story())
-    assert holding.given_back
+    assert holding.released
 
 
 def test_every_process_is_a_candidate_of_its_own() -> None:

@@ -50,7 +50,7 @@ def test_a_settled_key_runs_again_at_the_resync_give_or_take_a_tenth() -> None:
 def test_what_asks_for_another_look_gets_it_then() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
-    run(of, "a", Outcome(after=0.6), now=0)
+    run(of, "a", Outcome(requeue_after_seconds=0.6), now=0)
     assert due_in(of, now=0) == pytest.approx(0.6)
 
 
@@ -105,7 +105,7 @@ def test_a_failure_after_some_progress_is_the_first_again() -> None:
 def test_a_failure_that_asks_for_an_earlier_look_gets_it() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
-    run(of, "a", Outcome(failed=True, soon=False, after=1.0), now=0)
+    run(of, "a", Outcome(failed=True, soon=False, requeue_after_seconds=1.0), now=0)
     assert due_in(of, now=0) == 1.0
 
 
@@ -175,7 +175,7 @@ def test_who_fails_has_half_of_the_workers_at_the_most_and_the_others_go_on() ->
             begun.append(key)
             if key.startswith("failing") and begun.count(key) > 1:
                 await stuck.wait()
-            return Outcome(failed=key.startswith("failing"), soon=True, after=0.01)
+            return Outcome(failed=key.startswith("failing"), soon=True, requeue_after_seconds=0.01)
 
         workers = Workers(schedule=schedule(), run=run, count=4, clock=time.monotonic)
         workers.start()
@@ -257,7 +257,7 @@ class ScheduleMachine(RuleBasedStateMachine):
     def done(self, data: st.DataObject, failed: bool, soon: bool, forget: bool, after: float | None) -> None:
         key = data.draw(st.sampled_from(sorted(self.running)))
         self.running.discard(key)
-        self.of.done(key, Outcome(failed=failed, soon=soon, forget=forget, after=after), now=self.now)
+        self.of.done(key, Outcome(failed=failed, soon=soon, forget=forget, requeue_after_seconds=after), now=self.now)
         if forget and key not in self.asked:
             self.known.discard(key)
 
@@ -409,7 +409,7 @@ def test_a_due_time_in_the_future_wakes_a_worker_by_itself() -> None:
             runs.append(asyncio.get_running_loop().time())
             if len(runs) == 2:
                 twice.set()
-            return Outcome(after=0.02)
+            return Outcome(requeue_after_seconds=0.02)
 
         of = workers(run_key)
         of.start()

@@ -4,7 +4,7 @@ spec           a HumanGovState as frozen types: what people declare, and what it
 fields         how an object of a manifest becomes such a type, and what is said of one that can't
 names          every AWS name and ARN that derives from it
 times          moments, as Kubernetes and receipts write them
-allowed_names  which names a namespace's HumanGovStates may use
-conflicts      which of two HumanGovStates that name the same is acted on
-conditions     what people see: findings → conditions, columns and events
+allowed_names  which names the HumanGovStates of a namespace may use
+conflicts      of two HumanGovStates that name the same resources, the older one wins
+conditions     what people see: findings → conditions and events
 """

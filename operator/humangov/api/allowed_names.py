@@ -1,4 +1,4 @@
-"""Who may name what: the names that each namespace's HumanGovStates may use. Pure; asked before any AWS call."""
+"""Allowed names: which tables, buckets and roles the HumanGovStates of a namespace may name. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LISTS = {"tables": "tables", "buckets": "buckets", "roleARNs": "roles"}
 
 @dataclass(frozen=True)
 class AllowedNames:
-    """Namespace → what its HumanGovStates may name. A namespace that is not listed may name nothing."""
+    """Namespace → the names that its HumanGovStates may use; none in a namespace that is not listed."""
 
     namespaces: Mapping[str, Patterns]
 
@@ -44,26 +44,27 @@ class AllowedNames:
 
 
 def not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
-    """Which name the tenant's namespace may not use, and what to do; None if it may use all."""
+    """The first name that is not allowed in the tenant's namespace, and what to do; None if all are allowed."""
     patterns = allowed.namespaces.get(tenant.namespace)
     if patterns is None:
-        return Finding.needs_person(
+        return Finding.action_required(
             "NotAllowed",
-            f"namespace {tenant.namespace} is not among those whose HumanGovStates this operator acts on. Ask who runs "
-            "the operator to add it to --allowed-names; no AWS call was made",
+            f"--allowed-names does not include namespace {tenant.namespace}. No AWS call was made. Ask the operator's "
+            "administrator to add it",
         )
     for kind, name, permitted in _named(tenant, patterns):
         if name is not None and not any(fnmatchcase(name, pattern) for pattern in permitted):
-            return Finding.needs_person(
+            return Finding.action_required(
                 "NotAllowed",
-                f"namespace {tenant.namespace} may not name {kind} {name}, only {', '.join(permitted) or 'none'}. "
-                "Ask who runs the operator to change --allowed-names; no AWS call was made",
+                f"{kind} {name} is not among the allowed names of namespace {tenant.namespace}: "
+                f"{', '.join(permitted) or 'none'}. No AWS call was made. Correct the name, or ask the operator's "
+                "administrator to change --allowed-names",
             )
     return None
 
 
 def _named(tenant: Tenant, patterns: Patterns) -> Iterator[tuple[str, str | None, Sequence[str]]]:
-    """All that a tenant names: its kind, the name (None: not named), and the patterns of which it must match one."""
+    """Every name that a tenant uses: its kind, the name (None: not given), and patterns, one of which must match."""
     yield "table", tenant.table.name, patterns.tables
     yield "bucket", tenant.bucket.name, patterns.buckets
     yield "bucket", tenant.failures.bucket, patterns.buckets

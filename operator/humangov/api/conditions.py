@@ -1,4 +1,4 @@
-"""What people see: findings of the parts → conditions, columns and events. Pure.
+"""What people see: findings → conditions and events. Pure.
 
 The rules are kstatus's (sigs.k8s.io/cli-utils/pkg/kstatus): Ready is always present, Reconciling and Stalled never
 hold together, only Stalled=True means failed, and no condition is newer or older than the generation it is about.
@@ -13,13 +13,13 @@ from typing import Any
 
 from humangov.api.times import parse_time, timestamp
 
-# Parts in the order in which they are told.
+# Conditions of single resources, in the order in which they are reported.
 PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
-# A warning beside them, there from the first failure on. It says nothing of the parts: Ready does not depend on it.
+# A warning, present from the first failed invocation on. Ready does not depend on it.
 FAILURES_HANDLED = "FailuresHandled"
-# What the last sweep came to; there where sweeps are.
+# The result of the last sweep; present where sweeps are enabled.
 SWEEP_SUCCEEDED = "SweepSucceeded"
-# Whether records of removals reach the function in time; there from the first time on that they did not.
+# Whether records reach the function in time; present from the first stream lag on.
 RECORDS_DELIVERED = "RecordsDelivered"
 _WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
 OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
@@ -30,48 +30,48 @@ _MESSAGE_LIMIT = 4000
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one part (or the tenant as a whole) is like.
+    """The state of one resource, or of the tenant as a whole.
 
-    `status` is True (in step), Unknown (on its way) or, with `stalled`, False (a person is needed).
-    `look_again_seconds` asks for another pass; `soon` tells the queue which back-off a failure takes.
+    `status` is True (in sync), Unknown (in progress) or, with `stalled`, False (action required).
+    `soon` tells the queue which back-off a failure takes.
     """
 
     status: str
     reason: str
     message: str
     stalled: bool = False
-    failed: bool = False  # the pass counts as a failed try: the queue backs off
+    failed: bool = False  # the reconciliation failed: the queue backs off
     soon: bool = True
-    look_again_seconds: float | None = None
-    waits_for_others: bool = False  # a consequence: another part is the cause
+    requeue_after_seconds: float | None = None
+    waits_for_others: bool = False  # a consequence: another resource is the cause
 
     @classmethod
-    def in_step(cls, reason: str, message: str) -> Finding:
+    def in_sync(cls, reason: str, message: str) -> Finding:
         return cls(status="True", reason=reason, message=message)
 
     @classmethod
     def waiting(
-        cls, reason: str, message: str, *, look_again_seconds: float | None = None, for_others: bool = False
+        cls, reason: str, message: str, *, requeue_after_seconds: float | None = None, for_others: bool = False
     ) -> Finding:
-        """Nothing is wrong; AWS needs time, or another part does (`for_others`)."""
+        """Nothing is wrong; AWS needs time, or another resource does (`for_others`)."""
         return cls(
-            status="Unknown", reason=reason, message=message, look_again_seconds=look_again_seconds,
+            status="Unknown", reason=reason, message=message, requeue_after_seconds=requeue_after_seconds,
             waits_for_others=for_others,
         )  # fmt: skip
 
     @classmethod
-    def progressing(cls, reason: str, message: str, *, soon: bool) -> Finding:
-        """Something failed that a retry cures."""
+    def transient(cls, reason: str, message: str, *, soon: bool) -> Finding:
+        """A transient error: a retry is expected to succeed."""
         return cls(status="Unknown", reason=reason, message=message, failed=True, soon=soon)
 
     @classmethod
     def warning(cls, reason: str, message: str) -> Finding:
-        """False, and yet no failure of the tenant's: its parts are as declared."""
+        """False, although the tenant's AWS resources are as declared."""
         return cls(status="False", reason=reason, message=message)
 
     @classmethod
-    def needs_person(cls, reason: str, message: str) -> Finding:
-        """Retried slowly all the same, so that the remedy needs no kubectl."""
+    def action_required(cls, reason: str, message: str) -> Finding:
+        """Retried at long intervals all the same: after the remedy the tenant recovers without kubectl."""
         return cls(status="False", reason=reason, message=message, stalled=True, failed=True, soon=False)
 
 
@@ -85,22 +85,22 @@ class Event:
 
 
 def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> Finding:
-    """A thing that people make (table, bucket) is not there: waited for, and after 15 minutes a person's business."""
+    """A table or bucket, which users create, does not exist: waited for; after 15 minutes action is required."""
     if (now - since).total_seconds() < MISSING_IS_STALLED_AFTER_SECONDS:
-        return replace(finding, look_again_seconds=5)
+        return replace(finding, requeue_after_seconds=5)
     return replace(
         finding,
         status="False",
         stalled=True,
-        message=f"{finding.message}; the {kind} has been missing for over 15 minutes and is looked for all the same",
-        look_again_seconds=30,
+        message=f"{finding.message}; the {kind} has been missing for over 15 minutes. The operator keeps checking",
+        requeue_after_seconds=30,
     )
 
 
 def missing_since(previous: Mapping[str, Any], *, part: str, reason: str, now: datetime) -> datetime:
-    """Since when a part has been missing, as its conditions tell (they survive a restart).
+    """Since when a resource has been missing, according to its condition (which survives a restart).
 
-    Unknown → False keeps the same reason but moves lastTransitionTime; what is False already has waited its time.
+    Unknown → False keeps the same reason but moves lastTransitionTime; False means that the time has passed.
     """
     condition = find_condition(previous, part)
     if condition is None or condition["reason"] != reason:
@@ -119,15 +119,15 @@ def find_condition(status: Mapping[str, Any], condition_type: str) -> Mapping[st
 
 
 def ready_generation(status: Mapping[str, Any]) -> int | None:
-    """The generation at which a status says Ready; None if it does not."""
+    """The generation for which a status reports Ready; None if it does not."""
     ready = find_condition(status, "Ready")
     return int(ready["observedGeneration"]) if ready and ready["status"] == "True" else None
 
 
 def steady(finding: Finding, *, previous: Mapping[str, Any], part: str, generation: int) -> Finding:
-    """A passing failure of something that was in step at this generation is retried before it is shown.
+    """A transient error of something that was in sync at this generation is retried before it is reported.
 
-    Else every throttled read would flap Ready, and Argo CD would refresh on each flap.
+    Otherwise every throttled read would flap Ready, and Argo CD would refresh on each flap.
     """
     condition = find_condition(previous, part)
     if (
@@ -142,7 +142,7 @@ def steady(finding: Finding, *, previous: Mapping[str, Any], part: str, generati
 
 
 def summary(findings: Mapping[str, Finding], *, ready_reason: str, ready_message: str) -> Finding:
-    """Ready, from the parts: what needs a person first, then what is on its way, else in step."""
+    """Ready, from the resources: action required first, then what is in progress, else in sync."""
     ordered = [findings[part] for part in PARTS if part in findings]
     stalled = [finding for finding in ordered if finding.stalled]
     if stalled:
@@ -151,7 +151,7 @@ def summary(findings: Mapping[str, Finding], *, ready_reason: str, ready_message
     if unready:
         unready.sort(key=lambda finding: finding.waits_for_others)  # a cause before its consequences
         return replace(unready[0], message=_join(unready))
-    return Finding.in_step(ready_reason, ready_message)
+    return Finding.in_sync(ready_reason, ready_message)
 
 
 def compose(
@@ -167,12 +167,12 @@ def compose(
     reconciling = Finding(
         status="True" if ready.status == "Unknown" else "False",
         reason=ready.reason,
-        message=ready.message if ready.status == "Unknown" else "nothing is under way",
+        message=ready.message if ready.status == "Unknown" else "nothing is in progress",
     )
     stalled = Finding(
         status="True" if ready.stalled else "False",
         reason=ready.reason,
-        message=ready.message if ready.stalled else "no person is needed",
+        message=ready.message if ready.stalled else "no action required",
     )
     conditions = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}
     for part in PARTS:
@@ -196,7 +196,7 @@ def compose(
 
 
 def differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
-    """Whether a composed status says anything else than what is stored, but for what others wrote beside it."""
+    """Whether a composed status differs from the stored one, apart from what others wrote."""
     return _own(before) != _own(after)
 
 
@@ -206,12 +206,12 @@ def _own(status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool) -> list[Event]:
-    """The events that a change of status deserves: Ready reached, lost, or a person needed (for another reason).
+    """The events of a status change: Ready became True, False (or for another reason), or Unknown.
 
-    `own_doing`: we changed something just now, and that Ready is Unknown for a moment is its consequence, not news.
+    `own_doing`: this reconciliation changed something, so Ready being Unknown for a moment is expected.
     """
-    told = [event for name in _WARNINGS for event in _of_warning(name, old, new)]
-    return [*_of_ready(old, new, own_doing=own_doing), *told]
+    warnings = [event for name in _WARNINGS for event in _of_warning(name, old, new)]
+    return [*_of_ready(old, new, own_doing=own_doing), *warnings]
 
 
 def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:

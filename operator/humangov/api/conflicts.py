@@ -1,4 +1,4 @@
-"""Which of two HumanGovStates that name the same AWS objects is acted on: the older. Pure."""
+"""Conflicts: of two HumanGovStates that name the same AWS resources, the older one wins. Pure."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from humangov.api.spec import Tenant
 
 def refusal(tenant: Tenant, *, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
     """Why the tenant may not be acted on, or None."""
-    return not_allowed(tenant, allowed) or _claim_of_older(tenant, allowed, others)
+    return not_allowed(tenant, allowed) or _conflict_with_older(tenant, allowed, others)
 
 
-def _claim_of_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
+def _conflict_with_older(tenant: Tenant, allowed: AllowedNames, others: Iterable[Tenant]) -> Finding | None:
     for other in sorted(others, key=_seniority):
         if other.uid == tenant.uid or _seniority(other) > _seniority(tenant) or not_allowed(other, allowed):
             continue
         what = conflict(tenant, other)
         if what:
-            return Finding.needs_person(
+            return Finding.action_required(
                 "Conflict",
-                f"HumanGovState {other.key} is older and names the same {what}; nothing is done for this one "
-                "while that one exists",
+                f"HumanGovState {other.key} is older and names the same {what}. The operator does nothing for this "
+                "HumanGovState while the older one exists. Delete one of the two",
             )
     return None
 
 
 def conflict(tenant: Tenant, other: Tenant) -> str | None:
-    """What two tenants name and only one may have, in words; None if there is nothing."""
+    """What both tenants name, although only one may, for people; None if there is no conflict."""
     if tenant.bucket.name == other.bucket.name:
         mine, theirs = tenant.bucket.key_prefix, other.bucket.key_prefix
         if mine.startswith(theirs) or theirs.startswith(mine):

@@ -13,7 +13,7 @@ ROLE_PATH = "/humangov/"
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Where a tenant's AWS objects are: written to status.aws before the first of them is made."""
+    """Where a tenant's AWS resources are: written to status.aws before the first one is created."""
 
     account_id: str
     region: str

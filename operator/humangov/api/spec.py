@@ -83,14 +83,14 @@ class Logs:
 
 @dataclass(frozen=True, kw_only=True)
 class Failures:
-    """Where Lambda puts what the function could not handle: under aws/lambda/ of this bucket."""
+    """Where Lambda stores failed invocations: under aws/lambda/ in this bucket."""
 
     bucket: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Account:
-    """As whom the operator and the tenant's sweep work on it; None: under their own roles.
+    """The roles that the operator and the tenant's sweep assume; None: they use their own credentials.
 
     `external_id` is sent with each role that is assumed.
     """
@@ -102,7 +102,7 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """When and how orphans are looked for. `include`: glob patterns of file names, which a key prefix is no part of."""
+    """When and how orphans are found. `include`: glob patterns of file names, without the key prefix."""
 
     schedule: str = "17 3 * * *"
     time_zone: str = "Etc/UTC"
@@ -136,10 +136,10 @@ class Spec:
 
 @dataclass(frozen=True, kw_only=True)
 class Tenant(Spec):
-    """One HumanGovState: its spec, and what else of it decides anything.
+    """One HumanGovState: its spec, and the metadata and status that decide anything.
 
-    files_shared         how many files the last sweep saw named by more than one record
-    recorded_account_id  the account in which the operator found itself when it first worked on the tenant
+    files_shared         how many files more than one record names, according to the last sweep
+    recorded_account_id  the account in which the operator first reconciled the tenant
     """
 
     namespace: str
@@ -154,7 +154,7 @@ class Tenant(Spec):
 
     @property
     def account_id(self) -> str | None:
-        """The AWS account that its objects are in, as far as it is known without asking."""
+        """The AWS account of its resources, as far as it is known without a call."""
         role = parse_arn(self.account.role_arn or "")
         return self.recorded_account_id or (role.account_id if role else None) or None
 
@@ -181,8 +181,8 @@ class Tenant(Spec):
 def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
     """The Tenant that a HumanGovState (as the API server or a manifest gives it) declares.
 
-    Raises InvalidSpecError. The API server has refused nearly all of what is refused here; this is for manifests that
-    no API server has seen, and for objects stored under an older definition.
+    Raises InvalidSpecError. The API server validates nearly all of this; the checks here are for manifests that no API
+    server has validated, and for HumanGovStates stored under an older definition.
     """
     _refuse_other_kinds(resource)
     metadata = _metadata(resource)
@@ -230,7 +230,7 @@ def _metadata(resource: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _derived(spec: Any, *, name: str, region: str) -> Mapping[str, Any]:
-    """What holds where a spec does not say it, laid out as the spec is."""
+    """Defaults that derive from other fields, in the shape of a spec."""
     bucket = spec.get("bucket") if isinstance(spec, Mapping) else None
     return {
         "region": region,
@@ -240,5 +240,5 @@ def _derived(spec: Any, *, name: str, region: str) -> Mapping[str, Any]:
 
 
 def _files_shared(status: Mapping[str, Any]) -> int:
-    told = (status.get("sweep") or {}).get("filesShared")
-    return told if isinstance(told, int) else 0
+    number = (status.get("sweep") or {}).get("filesShared")
+    return number if isinstance(number, int) else 0

@@ -21,7 +21,7 @@ class Observed:
 def observe(clients: Clients, names: Names) -> Observed | None:
     """Where the bucket is and whether it keeps versions; None if it does not exist. Raises AwsError."""
     name = names.tenant.bucket.name
-    # The account is named, so that a bucket deleted and re-made by a stranger is not ours.
+    # With the expected account: someone else may have re-created a deleted bucket.
     bucket: dict[str, Any] = {"Bucket": name, "ExpectedBucketOwner": names.identity.account_id}
     location = clients.find("s3:GetBucketLocation", target=name, **bucket)
     versioning = clients.find("s3:GetBucketVersioning", target=name, **bucket) if location is not None else None
@@ -31,23 +31,23 @@ def observe(clients: Clients, names: Names) -> Observed | None:
 
 
 def finding(observed: Observed | None, names: Names) -> Finding:
-    """What to tell people of the bucket."""
+    """Condition BucketReady."""
     name = names.tenant.bucket.name
     if observed is None:
         return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id} yet")
     if observed.region != names.identity.region:
-        return Finding.needs_person(
+        return Finding.action_required(
             "RegionMismatch",
-            f"bucket {name} is in {observed.region}, the table in {names.identity.region}: set spec.region to where "
-            "both are, in a new HumanGovState",
+            f"bucket {name} is in {observed.region}, but the table is in {names.identity.region}. Both must be in "
+            "spec.region, which is immutable: delete the HumanGovState and apply a correct one",
         )
     if observed.versioning is not None:
-        return Finding.in_step(
+        return Finding.in_sync(
             "Versioned",
-            f"bucket {name} keeps versions ({observed.versioning}): all versions of a deleted record's file are "
-            "erased, but for those that Object Lock retains",
+            f"bucket {name} keeps versions ({observed.versioning}): the function erases all versions of a deleted "
+            "record's file, except those that Object Lock retains",
         )
-    return Finding.in_step("Available", f"bucket {name} is there")
+    return Finding.in_sync("Available", f"bucket {name} exists")
 
 
 def _region(location: str | None) -> str:

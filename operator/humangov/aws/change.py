@@ -1,4 +1,4 @@
-"""What the resources' files have in common: a change to make, and what each may need to know beside the tenant."""
+"""What the resource modules share: a planned change, and the context that is the same for all of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from humangov.api.names import OWNER_TAG, Names
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One write to AWS that leads from what is to what is declared."""
+    """One write to AWS that moves the observed state towards the desired one."""
 
     resource: str  # stream, role, log group, function, trigger
     action: str  # IAM's name of the call: lambda:UpdateFunctionConfiguration
     target: str  # the AWS object's name
     summary: str  # for people: "timeout 3 → 300 s"
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the SDK's method
-    adopts: bool = False  # what was made by someone else becomes the tenant's
+    adopts: bool = False  # adopts a resource that has no ownership tag
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every resource's file may need to know beside the tenant."""
+    """What every resource module may need, beside the tenant."""
 
     names: Names
     default_tags: Mapping[str, str]
@@ -35,7 +35,7 @@ class Context:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags of every object that we make: the operator's, the tenant's, and the ownership tag."""
+        """Tags of every resource that the operator creates: its own, the tenant's, and the ownership tag."""
         return {**self.default_tags, **self.names.tenant.tags, OWNER_TAG: self.names.owner}
 
 

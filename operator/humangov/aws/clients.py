@@ -1,4 +1,4 @@
-"""The one door to AWS: every call is one of ACTIONS, has time-outs, and is counted and logged."""
+"""All AWS calls go through here: each is one of ACTIONS, has time-outs, and is counted and logged."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Called:
-    """One call of AWS that has ended. `code`: AWS's word for what went wrong; None if nothing did."""
+    """One call of AWS that has ended. `code`: AWS's error code; None if the call succeeded."""
 
     service: str
     operation: str
@@ -31,7 +31,7 @@ class Called:
     throttled: bool = False
 
 
-# The queue does the waiting, so the SDK hardly retries: a read once, a write never (its effect may have taken place).
+# The work queue retries, so the SDK hardly does: a read once, a write never (it may have taken effect).
 _TIMEOUTS = {"connect_timeout": 3, "read_timeout": 10, "tcp_keepalive": True, "max_pool_connections": 64}
 _READS = Config(**_TIMEOUTS, retries={"mode": "standard", "total_max_attempts": 2})
 _WRITES = Config(**_TIMEOUTS, retries={"mode": "standard", "total_max_attempts": 1})
@@ -58,7 +58,7 @@ class Clients:
         self._clock = clock
         self._made: dict[tuple[str, bool], Any] = {}
         self._making = threading.Lock()  # a session must not make two clients at once
-        self._asking = threading.Lock()
+        self._identifying = threading.Lock()
         self._account: tuple[str, float] | None = None  # and when STS answered
         self._failure: tuple[AwsError, float] | None = None
 
@@ -78,7 +78,7 @@ class Clients:
         try:
             return self.call(action, target=target, **parameters)
         except AwsError as error:
-            if error.gone:
+            if error.not_found:
                 return None
             raise
 
@@ -94,7 +94,7 @@ class Clients:
             parameters[token[1]] = following
 
     def identity(self, *, cluster: str) -> Identity:
-        """The account and region that this is; STS is asked once an hour. Raises AwsError."""
+        """The account and region that this is; STS is called once an hour. Raises AwsError."""
         partition = self._partition()
         return Identity(account_id=self._account_id(), region=self.region, cluster=cluster, partition=partition)
 
@@ -111,7 +111,7 @@ class Clients:
 
     def _note(self, action: str, target: str, failure: AwsError | None, *, seconds: float) -> None:
         """Count the call, and log it: a failure as a warning, unless it is one that is expected."""
-        failed = failure is not None and failure.meaning not in (Meaning.GONE, Meaning.ALREADY)
+        failed = failure is not None and failure.meaning not in (Meaning.NOT_FOUND, Meaning.ALREADY)
         service, _, operation = (failure.action if failure else action).partition(":")
         self._called(
             Called(
@@ -131,17 +131,17 @@ class Clients:
         )  # fmt: skip
 
     def _account_id(self) -> str:
-        asked_at = self._clock()
-        with self._asking:  # the first reconciliations all ask at once; they share the answer, or its failure
+        called_at = self._clock()
+        with self._identifying:  # the first reconciliations call at once; they share the answer, or its failure
             if self._account is not None and self._clock() - self._account[1] < _ACCOUNT_LASTS_SECONDS:
                 return self._account[0]
-            if self._failure is not None and self._failure[1] >= asked_at:
+            if self._failure is not None and self._failure[1] >= called_at:
                 raise self._failure[0]
             try:
                 answer = self.call("sts:GetCallerIdentity", target="the operator's credentials")
             except AwsError as error:
-                misspelt = self._unknown_region() if error.code == "EndpointConnectionError" else None
-                self._failure = (misspelt or error, self._clock())
+                misspelled = self._unknown_region() if error.code == "EndpointConnectionError" else None
+                self._failure = (misspelled or error, self._clock())
                 raise self._failure[0] from error
             self._account = (str(answer["Account"]), self._clock())
             return self._account[0]
@@ -171,7 +171,7 @@ def _unknown(region: str) -> AwsError:
         action="sts:GetCallerIdentity",
         target=f"region {region}",
         code="UnknownRegion",
-        text=f"the AWS SDK knows no region {region}",
-        meaning=Meaning.PERSON,
+        text=f"the AWS SDK does not know region {region}",
+        meaning=Meaning.TERMINAL,
         remedy="Correct --region, or spec.region in a new HumanGovState",
     )

@@ -1,4 +1,4 @@
-"""What people are told of a failed AWS call, and how soon it is tried again. Pure."""
+"""The finding of a failed AWS call, and how soon the call is retried. Pure."""
 
 from __future__ import annotations
 
@@ -9,53 +9,63 @@ from humangov.api.conditions import Finding
 from humangov.aws.errors import AwsError, Meaning
 
 IAM_PROPAGATION_SECONDS = 300  # a role younger than this may not be known to Lambda yet
-_BY_ITSELF = "then this goes on by itself"
+_RECOVERS = "the tenant then recovers automatically"
 
 
 def finding_of_error(error: AwsError, *, role_created: datetime | None = None, now: datetime | None = None) -> Finding:
-    """What people are told of a failed call, and how soon it is made again.
+    """The finding of a failed call.
 
-    `role_created` bounds the patience with IAM's propagation: Lambda's texts for a role that is too young are the same
-    as for a role that is wrong.
+    `role_created` limits how long IAM's propagation is waited for: Lambda reports a role that is too new with the same
+    text as a role that is wrong.
     """
-    said = f"{error.action} on {error.target}: {error.code}: {error.text}"
+    failure = f"{error.action} on {error.target}: {error.code}: {error.text}"
     match error.meaning:
         case Meaning.RETRY_SOON if error.code == "InvalidParameterValueException":
             too_old = role_created and now and (now - role_created).total_seconds() > IAM_PROPAGATION_SECONDS
-            return _role_refused(said) if too_old else _role_unknown()
+            return _role_refused(failure) if too_old else _role_unknown()
         case Meaning.RETRY_SOON:
-            text = f"AWS could not do it just now and is asked again; {said}"
-            return Finding.progressing("TransientError", text, soon=True)
-        case Meaning.PERSON if error.denied:
+            text = f"AWS is busy or unavailable; the operator retries automatically; {failure}"
+            return Finding.transient("TransientError", text, soon=True)
+        case Meaning.TERMINAL if error.denied:
             return _denied(error)
-        case Meaning.PERSON | Meaning.CONFLICT:
-            return _refused(error, said)
-        case Meaning.EXISTS | Meaning.GONE | Meaning.ALREADY:
-            return Finding.progressing("TransientError", f"it changed while it was looked at; {said}", soon=True)
+        case Meaning.TERMINAL | Meaning.CONFLICT:
+            return _refused(error, failure)
+        case Meaning.EXISTS | Meaning.NOT_FOUND | Meaning.ALREADY:
+            return Finding.transient(
+                "TransientError",
+                f"the resource changed during the reconciliation; the operator retries automatically; {failure}",
+                soon=True,
+            )
         case Meaning.RETRY_SLOWLY:
-            text = f"an answer that the operator does not know, asked again at leisure; {said}"
-            return Finding.progressing("TransientError", text, soon=False)
+            text = f"AWS returned an unknown error; the operator retries at long intervals; {failure}"
+            return Finding.transient("TransientError", text, soon=False)
 
 
 def _role_unknown() -> Finding:
-    text = "the new role is not known to Lambda yet, as is usual for seconds"
-    return replace(Finding.progressing("RolePropagating", text, soon=True), waits_for_others=True)
+    text = "Lambda does not know the new role yet, which is normal for some seconds"
+    return replace(Finding.transient("RolePropagating", text, soon=True), waits_for_others=True)
 
 
-def _role_refused(said: str) -> Finding:
-    return Finding.needs_person("RoleNotAssumable", f"Lambda still refuses the role after minutes; {said}")
+def _role_refused(failure: str) -> Finding:
+    return Finding.action_required(
+        "RoleNotAssumable",
+        f"Lambda still can't assume the role after five minutes; {failure}. "
+        "Check permissions boundaries and organization policies on the role",
+    )
 
 
 def _denied(error: AwsError) -> Finding:
     missing = error.missing_permission
-    asked = "" if missing == error.action else f" (asked for {error.action})"
-    return Finding.needs_person(
+    needed_by = "" if missing == error.action else f" (needed for {error.action})"
+    return Finding.action_required(
         "AccessDenied",
-        f"AWS refuses the operator {missing}{asked} on {error.target} ({error.text}). {error.remedy}; {_BY_ITSELF}",
+        f"AWS denies the operator {missing}{needed_by} on {error.target} ({error.text}). {error.remedy}; {_RECOVERS}",
     )
 
 
-def _refused(error: AwsError, said: str) -> Finding:
-    why = "a retry won't help" if error.meaning is Meaning.PERSON else "something else still hangs on it"
-    remedy = f"{error.remedy}; {_BY_ITSELF}" if error.remedy else "It is tried again all the same"
-    return Finding.needs_person("TerminalError", f"AWS refuses it and {why}; {said}. {remedy}")
+def _refused(error: AwsError, failure: str) -> Finding:
+    why = (
+        "AWS refuses the call" if error.meaning is Meaning.TERMINAL else "AWS refuses the call: the resource is in use"
+    )
+    remedy = f"{error.remedy}; {_RECOVERS}" if error.remedy else "The operator keeps retrying at long intervals"
+    return Finding.action_required("TerminalError", f"{why}; {failure}. {remedy}")

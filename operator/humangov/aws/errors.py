@@ -1,4 +1,4 @@
-"""What an AWS error means here: one table, and one exception that carries the verdict."""
+"""The meaning of AWS errors: one table, and one exception that carries the meaning."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from humangov.cleanup.error_codes import THROTTLED
 class Meaning(Enum):
     """What to do about an error."""
 
-    RETRY_SOON = "retry soon"  # AWS is busy, or not there yet
-    RETRY_SLOWLY = "retry slowly"  # unknown: shown, and tried again at leisure
-    GONE = "gone"  # an explicit "it does not exist"
-    EXISTS = "exists"  # somebody, perhaps we, made it before
+    RETRY_SOON = "retry soon"  # AWS is busy, or the resource is not ready yet
+    RETRY_SLOWLY = "retry slowly"  # unknown: shown, and retried at long intervals
+    NOT_FOUND = "not found"  # an explicit "it does not exist"
+    EXISTS = "exists"  # it was created before, perhaps by us
     ALREADY = "already"  # what was asked for is already so
-    CONFLICT = "conflict"  # has parts that must go first
-    PERSON = "needs a person"  # permissions, quotas, refused values
+    CONFLICT = "conflict"  # has dependents that must be deleted first
+    TERMINAL = "terminal"  # permissions, quotas, refused values
 
 
 @dataclass(frozen=True)
@@ -36,25 +36,25 @@ class _Rule:
     code: str  # a regular expression for the whole code
     text: str  # a regular expression to be found in the message
     meaning: Meaning
-    remedy: str = ""  # of what needs a person: what that person can do
+    remedy: str = ""  # of a terminal error: what to do about it
 
 
-_GRANT = "Grant it to the operator's role (deploy/iam has the whole policy)"
+_GRANT = "Grant it to the operator's role (the complete policy is in deploy/iam)"
 _TRUST = (
-    "Both have to allow it: the operator's role (deploy/iam), and the trust policy of the role that "
-    "spec.account.roleARN names, with spec.account.externalID if it asks for one"
+    "Both must allow it: the policy of the operator's role (deploy/iam), and the trust policy of the role in "
+    "spec.account.roleARN, with spec.account.externalID if that trust policy requires an external ID"
 )
 _DENIED = (
-    "A policy forbids it expressly (of the organization, a boundary, the resource's own or the session's): there it "
-    "has to be excepted; granting it to the operator's role is not enough"
+    "A policy denies it explicitly (organization policy, permissions boundary, resource policy or session policy). "
+    "Add an exception there; a grant to the operator's role is not enough"
 )
-_HANGS = "Remove what else hangs on it, such as a policy"
-_QUOTA = "Ask AWS for a higher quota, or remove what is no longer used"
-_RENEW = "Renew the operator's credentials: they have expired, and nothing renews them by itself"
-_CREDENTIALS = "Look at the operator's credentials (the secret, the service account's role)"
-_KEY = "Look at the KMS key: it may be disabled, or its policy may forbid it"
-_SPEC = "Mend the value of the spec that AWS names"
-_BOUNDARY = "Make the policy that --permissions-boundary names, or name another"
+_IN_USE = "Remove what still depends on it, such as an attached policy"
+_QUOTA = "Request a higher quota from AWS, or delete resources that are no longer used"
+_RENEW = "Renew the operator's credentials: they have expired, and they are not renewed automatically"
+_CREDENTIALS = "Check the operator's credentials (the secret, or the service account's role)"
+_KEY = "Check the KMS key: it may be disabled, or its key policy may deny the call"
+_SPEC = "Fix the value in the spec that AWS names"
+_BOUNDARY = "Create the policy that --permissions-boundary names, or name another policy"
 
 _DENIAL = "AccessDenied|Unauthorized|NotAuthorized|Forbidden|403"  # how such a code begins
 _NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
@@ -65,7 +65,7 @@ _RULES = (
     # stream
     _Rule("ValidationException|ResourceInUseException", r"[Tt]able already has an enabled stream", Meaning.ALREADY),
     _Rule("ValidationException", r"[Tt]able has no stream to disable", Meaning.ALREADY),
-    # role not there yet for Lambda; function.py and trigger.py bound the time by the role's age
+    # role not known to Lambda yet; error_findings.py limits the time by the role's age
     _Rule("InvalidParameterValueException", r"role defined for the function cannot be assumed", Meaning.RETRY_SOON),
     _Rule("InvalidParameterValueException", r"execution role does not have permissions", Meaning.RETRY_SOON),
     _Rule("InvalidParameterValueException", r"KMS key is invalid for CreateGrant", Meaning.RETRY_SOON),
@@ -80,33 +80,35 @@ _RULES = (
     _Rule("ResourceInUseException|OperationAbortedException|TableInUseException", r"", Meaning.RETRY_SOON),
     _Rule("EntityTemporarilyUnmodifiable|ConcurrentModification(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("LimitExceededException", r"simultaneous|[Ss]ubscriber limit|control plane|[Rr]ate", Meaning.RETRY_SOON),
-    _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.PERSON, _QUOTA),
-    _Rule("DeleteConflict(Exception)?", r"", Meaning.CONFLICT, _HANGS),
-    # gone: of a role's permissions boundary, the policy and not the role
-    _Rule("NoSuchEntity(Exception)?", r"Scope ARN", Meaning.PERSON, _BOUNDARY),
-    _Rule("NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.GONE),
-    # throttled or ailing
+    _Rule("CodeStorageExceededException|LimitExceeded(Exception)?", r"", Meaning.TERMINAL, _QUOTA),
+    _Rule("DeleteConflict(Exception)?", r"", Meaning.CONFLICT, _IN_USE),
+    # not found: of a role's permissions boundary, the policy and not the role
+    _Rule("NoSuchEntity(Exception)?", r"Scope ARN", Meaning.TERMINAL, _BOUNDARY),
+    _Rule(
+        "NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.NOT_FOUND
+    ),
+    # throttled or unavailable
     _Rule(THROTTLED, r"", Meaning.RETRY_SOON),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
     _Rule("Service(Unavailable|Failure)?(Exception)?", r"", Meaning.RETRY_SOON),
     _Rule("RequestTimeout.*|RequestTimeTooSkewed", r"", Meaning.RETRY_SOON),
-    # permissions: what AWS forbids expressly is not cured by allowing it too
-    _Rule("AccessDenied", r"perform: sts:AssumeRole on", Meaning.PERSON, _TRUST),
-    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized", r"explicit deny", Meaning.PERSON, _DENIED),
-    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden", r"", Meaning.PERSON, _GRANT),
-    _Rule("AllAccessDisabled", r"", Meaning.PERSON, "Ask AWS's support why the account's access was disabled"),
+    # permissions: an explicit deny overrides every allow
+    _Rule("AccessDenied", r"perform: sts:AssumeRole on", Meaning.TERMINAL, _TRUST),
+    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized", r"explicit deny", Meaning.TERMINAL, _DENIED),
+    _Rule("AccessDenied.*|Unauthorized.*|NotAuthorized|403|Forbidden", r"", Meaning.TERMINAL, _GRANT),
+    _Rule("AllAccessDisabled", r"", Meaning.TERMINAL, "Ask AWS Support why the access of the account was disabled"),
     # credentials
-    _Rule("ExpiredToken.*|RequestExpired", r"", Meaning.PERSON, _RENEW),
-    _Rule("InvalidClientTokenId|UnrecognizedClient.*|InvalidAccessKeyId", r"", Meaning.PERSON, _CREDENTIALS),
-    _Rule("MissingAuthenticationToken.*|IncompleteSignature", r"", Meaning.PERSON, _CREDENTIALS),
-    _Rule("SignatureDoesNotMatch|InvalidSignatureException", r"", Meaning.PERSON, f"{_CREDENTIALS}, and the clock"),
-    _Rule("OptInRequired", r"", Meaning.PERSON, "Enable the region for the account, or name another spec.region"),
-    # refused values: a person's to mend, most likely in the spec
-    _Rule("InvalidRuntimeException", r"", Meaning.PERSON, "Choose another spec.function.runtime"),
-    _Rule("KMS.*Exception", r"", Meaning.PERSON, _KEY),
-    _Rule("ServiceQuotaExceeded.*|PolicyLengthExceeded.*", r"", Meaning.PERSON, _QUOTA),
-    _Rule("ValidationException|ValidationError|InvalidParameter.*|InvalidInput", r"", Meaning.PERSON, _SPEC),
-    _Rule("MalformedPolicyDocument.*|RequestTooLarge.*", r"", Meaning.PERSON, _SPEC),
+    _Rule("ExpiredToken.*|RequestExpired", r"", Meaning.TERMINAL, _RENEW),
+    _Rule("InvalidClientTokenId|UnrecognizedClient.*|InvalidAccessKeyId", r"", Meaning.TERMINAL, _CREDENTIALS),
+    _Rule("MissingAuthenticationToken.*|IncompleteSignature", r"", Meaning.TERMINAL, _CREDENTIALS),
+    _Rule("SignatureDoesNotMatch|InvalidSignatureException", r"", Meaning.TERMINAL, f"{_CREDENTIALS}, and the clock"),
+    _Rule("OptInRequired", r"", Meaning.TERMINAL, "Enable the region for the account, or name another spec.region"),
+    # refused values, most likely in the spec
+    _Rule("InvalidRuntimeException", r"", Meaning.TERMINAL, "Choose another spec.function.runtime"),
+    _Rule("KMS.*Exception", r"", Meaning.TERMINAL, _KEY),
+    _Rule("ServiceQuotaExceeded.*|PolicyLengthExceeded.*", r"", Meaning.TERMINAL, _QUOTA),
+    _Rule("ValidationException|ValidationError|InvalidParameter.*|InvalidInput", r"", Meaning.TERMINAL, _SPEC),
+    _Rule("MalformedPolicyDocument.*|RequestTooLarge.*", r"", Meaning.TERMINAL, _SPEC),
 )
 
 _MISCONFIGURED = (
@@ -127,8 +129,8 @@ class AwsError(Exception):
     """A call that failed.
 
     `action` is the IAM name of what was called (`lambda:CreateFunction`), `target` the name of the resource,
-    `code` and `text` are AWS's (or the SDK's) words without what varies between two equal failures; `remedy` is what a
-    person can do, empty where none is needed.
+    `code` and `text` are those of AWS (or of the SDK), without what varies between two equal failures; `remedy` is what
+    to do, empty where nothing is to be done.
     """
 
     def __init__(self, *, action: str, target: str, code: str, text: str, meaning: Meaning, remedy: str = "") -> None:
@@ -137,8 +139,8 @@ class AwsError(Exception):
         self.remedy = remedy
 
     @property
-    def gone(self) -> bool:
-        return self.meaning is Meaning.GONE
+    def not_found(self) -> bool:
+        return self.meaning is Meaning.NOT_FOUND
 
     @property
     def throttled(self) -> bool:
@@ -146,12 +148,12 @@ class AwsError(Exception):
 
     @property
     def denied(self) -> bool:
-        """A permission is missing, or a policy forbids it."""
+        """A permission is missing, or a policy denies the call."""
         return re.match(_DENIAL, self.code) is not None
 
     @property
     def missing_permission(self) -> str:
-        """The action that a denial is about: AWS may refuse CreateFunction for the lack of iam:PassRole."""
+        """The denied action: AWS may deny CreateFunction because iam:PassRole is missing."""
         named = _NAMED_PERMISSION.search(self.text)
         return named[1] if named else self.action
 
@@ -164,21 +166,21 @@ def translated(error: ClientError | BotoCoreError, *, action: str, target: str) 
 
 
 def _of_aws(error: ClientError) -> tuple[str, str, Meaning, str]:
-    """Code, text, meaning and remedy of what AWS answered; what the table does not know is retried slowly."""
+    """Code, text, meaning and remedy of an AWS error; errors that the table does not list are retried slowly."""
     answer = error.response.get("Error", {})
     code, text = str(answer.get("Code", "Unknown")), str(answer.get("Message", "")) or "AWS gave no reason"
     for rule in _RULES:
         if re.fullmatch(rule.code, code) and re.search(rule.text, text):
             return code, text, rule.meaning, rule.remedy
-    ailing = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
-    return code, text, Meaning.RETRY_SOON if ailing else Meaning.RETRY_SLOWLY, ""
+    unavailable = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500
+    return code, text, Meaning.RETRY_SOON if unavailable else Meaning.RETRY_SLOWLY, ""
 
 
 def _of_sdk(error: BotoCoreError) -> tuple[str, str, Meaning, str]:
-    """The same of what the SDK itself says: it is misconfigured, or did not reach AWS."""
+    """The same for an error of the SDK itself: it is misconfigured, or could not reach AWS."""
     code, text = type(error).__name__, str(error)
     if isinstance(error, ParamValidationError):
-        return code, text, Meaning.PERSON, _SPEC
+        return code, text, Meaning.TERMINAL, _SPEC
     if isinstance(error, _MISCONFIGURED):
-        return code, text, Meaning.PERSON, _CREDENTIALS
+        return code, text, Meaning.TERMINAL, _CREDENTIALS
     return code, text, Meaning.RETRY_SOON, ""  # a time-out, a reset, a name that did not resolve

@@ -1,6 +1,6 @@
-"""Failed invocations, as Lambda puts their records into a bucket: counted here, never read.
+"""Failed invocations, which Lambda stores in the failures bucket: counted here, never read.
 
-`humangov redrive` has it handled.
+`humangov redrive` handles them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from humangov.aws.errors import AwsError, Meaning
 from humangov.cleanup.references import FAILURES_PREFIX
 
 NOT_FOUND = "FailuresBucketNotFound"
-_PAGE = 1000  # more need not be counted to the last one
+_PAGE = 1000  # beyond this, the exact number does not matter
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """Invocation records by the UUID of the mapping that gave them up. `more`: beyond what one page lists."""
+    """Failed invocations by the UUID of their mapping. `more`: there are more than one page lists."""
 
     by_mapping: Mapping[str, int]
     more: bool
@@ -33,7 +33,7 @@ class Observed:
 
 
 def observe(clients: Clients, names: Names) -> Observed | None:
-    """How many invocation records are in the tenant's bucket of failures; None if there is no such bucket.
+    """How many failed invocations are in the failures bucket; None if the bucket does not exist.
 
     Raises AwsError.
     """
@@ -52,30 +52,30 @@ def observe(clients: Clients, names: Names) -> Observed | None:
 
 
 def finding(observed: Observed | None, names: Names, *, mappings: Collection[str]) -> Finding:
-    """What to tell people. mappings: UUIDs of the mappings that the function has today."""
+    """Condition FailuresHandled. mappings: UUIDs of the function's present mappings."""
     tenant = names.tenant
     bucket = tenant.failures.bucket
     if observed is None:
         return Finding.warning(
             NOT_FOUND,
-            f"bucket {bucket} does not exist: what the function can't handle would be lost. Create it, or name another "
-            "in spec.failures.bucket",
+            f"bucket {bucket} does not exist: failed invocations would be lost. Create it, or name another bucket in "
+            "spec.failures.bucket",
         )
     if not observed.number:
-        return Finding.in_step("NoFailedInvocations", f"no failed invocation waits in bucket {bucket}")
+        return Finding.in_sync("NoFailedInvocations", f"there are no failed invocations in bucket {bucket}")
     others = sum(number for uuid, number in observed.by_mapping.items() if uuid not in mappings)
     number = f"{observed.number:,}{' or more' if observed.more else ''}"
-    whose = f", {others:,} of them by mappings that this function no longer has or never had" if others else ""
+    whose = f", {others:,} of them from mappings that do not belong to this function" if others else ""
     return Finding.warning(
         "RedriveNeeded",
         f"{number} failed invocation{'s' * (number != '1')} under {FAILURES_PREFIX} in bucket {bucket}{whose}: files "
-        f"of deleted records may still be there. The function's log {tenant.log_group_name} says why; when that is "
-        f"mended, run: humangov redrive --namespace {tenant.namespace} {tenant.name}",
+        f"of deleted records may still exist. The function's log {tenant.log_group_name} says why. Fix the cause, then "
+        f"run: humangov redrive --namespace {tenant.namespace} {tenant.name}",
     )
 
 
 def unknown(error: AwsError) -> Finding | None:
-    """What to tell people of a count that failed; None for what passes by itself."""
-    if error.meaning is not Meaning.PERSON:
+    """The finding of a count that failed; None for a transient error."""
+    if error.meaning is not Meaning.TERMINAL:
         return None
     return replace(finding_of_error(error), status="Unknown", stalled=False, failed=False)

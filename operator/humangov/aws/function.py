@@ -23,7 +23,7 @@ from humangov.aws.ownership import (
 from humangov.bundle import Bundle
 
 RESOURCE = "function"
-_DESCRIPTION = "Erases the files of records deleted from {table}. Made by the HumanGovState operator"
+_DESCRIPTION = "Erases the files of records deleted from {table}. Created by the HumanGovState operator"
 FORMER_ROLE_TAG = "humangov.io/former-role"  # of a function that was adopted
 _DESCRIPTION_LIMIT = 256  # Lambda's
 _CONFIGURATION_FIELDS = (
@@ -33,7 +33,7 @@ _CONFIGURATION_FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What Lambda says of the function. `tags` is None where Lambda could not tell them."""
+    """What Lambda returns for the function. `tags` is None where Lambda could not return them."""
 
     state: str  # Pending, Active, Inactive, Failed
     state_reason: str
@@ -62,7 +62,7 @@ class Desired:
     tags: Mapping[str, str]
 
 
-def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  # noqa: ARG001 - one call tells all
+def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  # noqa: ARG001 - one call returns everything
     """The function; None if absent. Raises AwsError."""
     name = names.tenant.function.name
     answer = clients.find("lambda:GetFunction", target=name, FunctionName=name)
@@ -96,7 +96,7 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
 
 
 def environment(names: Names) -> dict[str, str]:
-    """What the cleanup code knows of the tenant (cleanup/environment.py), wherever it runs."""
+    """The configuration of the cleanup code (cleanup/environment.py), wherever it runs."""
     tenant = names.tenant
     variables = {
         "HUMANGOV_TENANT": names.owner,
@@ -121,7 +121,7 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     if observed.busy:
         return []
     adopting = adopts(observed.tags, desired.names)
-    # The ownership tag comes first: what is changed afterwards is the tenant's, and which role it had is not forgotten.
+    # The ownership tag comes first: later changes are then to the tenant's function, and its former role is recorded.
     return [
         *([_adoption(observed, observed.tags, desired)] if adopting else []),
         *_code_changes(observed, desired),
@@ -132,7 +132,7 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
 
 
 def is_adopted(observed: Observed | None, desired: Desired) -> bool:
-    """Whether plan would make someone else's function the tenant's."""
+    """Whether plan would adopt the function."""
     return observed is not None and observed.tags is not None and adopts(observed.tags, desired.names)
 
 
@@ -155,28 +155,30 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:
-    """What to tell people of the function."""
+    """Condition FunctionReady."""
     name = desired.names.tenant.function.name
     if observed is None:
-        return Finding.waiting("NotFound", f"function {name} is not there")
+        return Finding.waiting("NotFound", f"function {name} does not exist")
     if observed.tags is None:
-        return Finding.progressing("TagsUnavailable", f"Lambda could not tell the tags of function {name}", soon=True)
+        return Finding.transient("TagsUnavailable", f"Lambda could not return the tags of function {name}", soon=True)
     if observed.state == "Failed" or observed.update_status == "Failed":
         reason = observed.update_reason if observed.update_status == "Failed" else observed.state_reason
-        return Finding.needs_person("FunctionFailed", f"Lambda could not set up function {name}: {reason}")
+        return Finding.action_required("FunctionFailed", f"Lambda could not set up function {name}: {reason}")
     if observed.state == "Pending":
-        return Finding.waiting("Pending", f"Lambda is setting up function {name}", look_again_seconds=0.6)
+        return Finding.waiting("Pending", f"Lambda is setting up function {name}", requeue_after_seconds=0.6)
     if observed.busy:
-        return Finding.waiting("Updating", f"Lambda is updating function {name}", look_again_seconds=0.6)
+        return Finding.waiting("Updating", f"Lambda is updating function {name}", requeue_after_seconds=0.6)
     former = observed.tags.get(FORMER_ROLE_TAG)
     note = f"; {_of_the_former_role(former)}, and the function's tag {FORMER_ROLE_TAG}" if former else ""
-    return Finding.in_step("InSync", f"function {name} is {observed.state} with the operator's code{note}")
+    return Finding.in_sync(
+        "InSync", f"function {name} is {observed.state} and has the operator's code and configuration{note}"
+    )
 
 
 def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:
-    """Delete the function, Pending or not; True when the delete and a read both say that it is gone.
+    """Delete the function, Pending or not; True when the delete and a read both find that it does not exist.
 
-    `observed` as read just before, and the tenant's. Raises AwsError.
+    `observed` as read just before, and owned by the tenant. Raises AwsError.
     """
     name = names.tenant.function.name
     if observed is not None:
@@ -186,7 +188,7 @@ def remove(clients: Clients, names: Names, observed: Observed | None) -> bool:
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take the ownership tag off a function that stays. Raises AwsError, NotOwnedError."""
+    """Remove the ownership tag from a function that stays. Raises AwsError, NotOwnedError."""
     observed = observe(clients, names, deep=False)
     if observed is not None:
         require_known_owner(observed, names)
@@ -197,12 +199,12 @@ def release(clients: Clients, names: Names) -> None:
 
 
 def require_known_owner(observed: Observed, names: Names) -> None:
-    """Raises NotOwnedError; AwsError where Lambda could not tell the tags."""
+    """Raises NotOwnedError; AwsError where Lambda could not return the tags."""
     name = names.tenant.function.name
     if observed.tags is None:
         raise AwsError(
             action="lambda:ListTags", target=name, code="TagsError",
-            text="Lambda could not tell the function's tags, so whose it is is not known", meaning=Meaning.RETRY_SOON,
+            text="Lambda could not return the function's tags, so its owner is unknown", meaning=Meaning.RETRY_SOON,
         )  # fmt: skip
     require_ownership(kind="function", target=name, tags=observed.tags, names=names)
 
@@ -213,8 +215,9 @@ def _require_manageable(observed: Observed, tags: Mapping[str, str], desired: De
     require_ownership(kind="function", target=name, tags=tags, names=desired.names, adoptable=True)
     if observed.package_type != "Zip":
         raise NotOwnedError(
-            f"function {name} is a container image, which can't be given the operator's code, so it is not touched. "
-            "Remove it, or give the tenant another spec.function.name; then this goes on by itself"
+            f"function {name} is a container image, so the operator can't update its code and does not change it. "
+            "Delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
+            "automatically"
         )
 
 
@@ -285,7 +288,7 @@ def _adoption(observed: Observed, actual: Mapping[str, str], desired: Desired) -
 
 
 def _of_the_former_role(arn: str) -> str:
-    return f"its former role {arn} is not used by it any more: remove the role, unless something else uses it"
+    return f"it no longer uses its former role {arn}: delete that role unless something else uses it"
 
 
 def _tagging(desired: Desired, tags: Mapping[str, str], *, summary: str) -> Change:
@@ -299,7 +302,7 @@ def _tagging(desired: Desired, tags: Mapping[str, str], *, summary: str) -> Chan
 
 
 def _delete(clients: Clients, name: str) -> bool:
-    """Delete it; True if AWS says that it was not there. Raises AwsError."""
+    """Delete it; True if AWS reports that it did not exist. Raises AwsError."""
     return clients.find("lambda:DeleteFunction", target=name, FunctionName=name) is None
 
 
@@ -315,14 +318,14 @@ def _change(desired: Desired, action: str, summary: str, **parameters: Any) -> C
 
 
 def _readable(drift: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
-    """Names as in the manifest; an environment is told by the variables that differ, never by values."""
+    """Names as in the manifest; of an environment only the names of the differing variables, never values."""
     words = {"MemorySize": "memoryMiB", "Timeout": "timeoutSeconds", "Runtime": "runtime"}
     readable = {}
     for field, (old, new) in drift.items():
         if field == "Environment":
             before, after = ((side or {}).get("Variables") or {} for side in (old, new))
             changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
-            readable["environment"] = (f"with other {', '.join(changed)}", "as declared")
+            readable["environment"] = (f"{', '.join(changed)} differ", "as declared")
         else:
             readable[words.get(field, field)] = (old, new)
     return readable

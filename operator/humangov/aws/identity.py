@@ -14,7 +14,7 @@ from humangov.aws.errors import AwsError
 
 
 class UnknownTenantError(Exception):
-    """Which tenant, or in which account, can't be told; the text is a sentence for people."""
+    """The tenant or its account can't be determined; the text is a sentence for people."""
 
 
 def names_of(
@@ -36,15 +36,15 @@ def names_of(
     differing = _differing(recorded, identity)
     if differing:
         raise UnknownTenantError(
-            f"these are not the account, region and cluster of {tenant.key}'s AWS objects: {differing}. Nothing was "
-            "touched; use the credentials of that account"
+            f"the AWS resources of {tenant.key} are in another account, region or cluster: {differing}. Nothing was "
+            "changed. Use the credentials of that account"
         )
     return Names(tenant=tenant, identity=identity)
 
 
 def _differing(recorded: Mapping[str, Any], identity: Identity) -> str:
     return ", ".join(
-        f"{name} is {recorded[name]} and here {value}"
+        f"{name} is {recorded[name]}, but here {value}"
         for name, value in identity.recorded.items()
         if name in recorded and recorded[name] != value
     )

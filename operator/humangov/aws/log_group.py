@@ -1,4 +1,4 @@
-"""The function's log group: made before the function, so that the function needs no permission to make it."""
+"""The function's log group: created before the function, which therefore needs no permission to create it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def desired(names: Names, context: Context) -> Desired:
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
-    """Raises NotOwnedError; without tags ownership is not judged, and nothing is applied before they are read."""
+    """Raises NotOwnedError; without tags ownership is not checked, and nothing is applied before they are read."""
     if observed is None:
         return _creation(desired)
     return [
@@ -84,15 +84,18 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:
-    """What to tell people of the log group."""
+    """Condition LogGroupReady."""
     name = desired.names.tenant.log_group_name
     if observed is None:
-        return Finding.waiting("NotFound", f"log group {name} is not there")
-    return Finding.in_step("InSync", f"log group {name} keeps receipts {desired.retention_days} days")
+        return Finding.waiting("NotFound", f"log group {name} does not exist")
+    return Finding.in_sync("InSync", f"log group {name} keeps receipts {desired.retention_days} days")
 
 
 def remove(clients: Clients, names: Names) -> bool:
-    """Delete the log group; True when the delete and a read say that it is gone. Raises AwsError, NotOwnedError."""
+    """Delete the log group; True when the delete and a read both find that it does not exist.
+
+    Raises AwsError, NotOwnedError.
+    """
     observed = observe(clients, names, deep=True)
     if observed is not None:
         require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
@@ -102,7 +105,7 @@ def remove(clients: Clients, names: Names) -> bool:
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take the ownership tag off a log group that stays. Raises AwsError, NotOwnedError."""
+    """Remove the ownership tag from a log group that stays. Raises AwsError, NotOwnedError."""
     observed = observe(clients, names, deep=True)
     if observed is not None and OWNER_TAG in (observed.tags or {}):
         require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
@@ -121,7 +124,7 @@ def read_tags(clients: Clients, names: Names) -> dict[str, str]:
 
 
 def _delete(clients: Clients, names: Names) -> bool:
-    """Delete it; True if AWS says that it was not there. Raises AwsError."""
+    """Delete it; True if AWS reports that it did not exist. Raises AwsError."""
     name = names.tenant.log_group_name
     return clients.find("logs:DeleteLogGroup", target=name, logGroupName=name) is None
 
@@ -135,7 +138,7 @@ def _creation(desired: Desired) -> list[Change]:
         tags=dict(desired.tags),
         **({"kmsKeyId": desired.kms_key_arn} if desired.kms_key_arn else {}),
     )
-    return [create, _retention(desired, f"keep the log {desired.retention_days} days")]
+    return [create, _retention(desired, f"set the retention to {desired.retention_days} days")]
 
 
 def _tag_changes(observed: Observed, desired: Desired) -> list[Change]:
@@ -164,7 +167,7 @@ def _tag_changes(observed: Observed, desired: Desired) -> list[Change]:
 def _retention_changes(observed: Observed, desired: Desired) -> list[Change]:
     if observed.retention_days == desired.retention_days:
         return []
-    before = f"{observed.retention_days} days" if observed.retention_days else "for ever"
+    before = f"{observed.retention_days} days" if observed.retention_days else "forever"
     return [_retention(desired, f"retention {before} → {desired.retention_days} days")]
 
 
@@ -174,7 +177,7 @@ def _key_changes(observed: Observed, desired: Desired) -> list[Change]:
         return []
     if key:
         return [_change(desired, "logs:AssociateKmsKey", f"encrypt with {key}", kmsKeyId=key)]
-    return [_change(desired, "logs:DisassociateKmsKey", f"encrypt no longer with {observed.kms_key_arn}")]
+    return [_change(desired, "logs:DisassociateKmsKey", f"stop encrypting with {observed.kms_key_arn}")]
 
 
 def _retention(desired: Desired, summary: str) -> Change:

@@ -28,12 +28,12 @@ class MappingObserved:
     source_arn: str
     state: str
     configuration: Mapping[str, Any]  # the fields that we own, in the shape of UpdateEventSourceMapping
-    problem: str | None = None  # what Lambda says of its last try, if that was a problem
+    problem: str | None = None  # what Lambda reports of its last invocation, if that was a problem
     tags: Mapping[str, str] | None = None
 
 
 def listed(clients: Clients, *, target: str, **of: str) -> list[Any]:
-    """Lambda's own words on every mapping of a function or source, or of the whole region. Raises AwsError."""
+    """Lambda's description of every mapping of a function or source, or of the whole region. Raises AwsError."""
     return clients.pages(
         "lambda:ListEventSourceMappings", "EventSourceMappings", token=("NextMarker", "Marker"), target=target, **of
     )
@@ -70,7 +70,7 @@ def observed(mapping: Mapping[str, Any], names: Names) -> MappingObserved:
 
 
 def _destination(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """AWS fills in empty parts; only where failures go is ours."""
+    """AWS fills in empty parts; only the destination of failures is declared."""
     arn = (configuration.get("OnFailure") or {}).get("Destination")
     return {"OnFailure": {"Destination": arn}} if arn else {}
 

@@ -1,4 +1,4 @@
-"""Whose an AWS object is, as its ownership tag says. Pure."""
+"""Which tenant owns an AWS resource, according to its ownership tag. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from humangov.api.names import OWNER_TAG, Names
 
 
 class NotOwnedError(Exception):
-    """An object under the tenant's name has no ownership tag, or another's; it is left alone. The text says why."""
+    """A resource of that name has no ownership tag, or another owner's. It is not changed; the text says why."""
 
 
 def is_owned(tags: Mapping[str, str] | None, names: Names) -> bool:
@@ -26,21 +26,21 @@ def require_ownership(
     if is_owned(tags, names) or (adoptable and adopts(tags, names)):
         return
     owner = tags.get(OWNER_TAG)
-    whose = f"belongs to {owner}" if owner else f"has no {OWNER_TAG} tag"
-    adoption = ", or set spec.adoption: IfUntagged to have it taken over" if adoptable and not owner else ""
+    ownership = f"is owned by {owner}" if owner else f"has no {OWNER_TAG} tag"
+    adoption = ", or set spec.adoption: IfUntagged to adopt it" if adoptable and not owner else ""
     raise NotOwnedError(
-        f"{kind} {target} exists and {whose}, so it is not touched. Rename or remove it, or give the tenant "
-        f"another spec.function.name{adoption}; then this goes on by itself"
+        f"{kind} {target} exists and {ownership}, so it is not changed. Rename or delete it, choose another "
+        f"spec.function.name in a new HumanGovState{adoption}; the tenant then recovers automatically"
     )
 
 
 def adopts(tags: Mapping[str, str], names: Names) -> bool:
-    """Whether an object with these tags, which is not the tenant's yet, is to be adopted."""
+    """Whether a resource with these tags, which the tenant does not own yet, is to be adopted."""
     return OWNER_TAG not in tags and names.tenant.adoption == "IfUntagged"
 
 
 def missing_tags(*, actual: Mapping[str, str], wanted: Mapping[str, str]) -> dict[str, str]:
-    """The tags to set: other people's tags beside ours are theirs."""
+    """The tags to set; tags that the operator does not declare are left alone."""
     return {key: value for key, value in wanted.items() if actual.get(key) != value}
 
 
@@ -51,7 +51,7 @@ def tagging_summary(tags: Mapping[str, str]) -> str:
 
 def adoption_summary(what: str) -> str:
     """The summary of a change of tags by which an object is adopted."""
-    return f"take over {what}, which carried nobody's mark (spec.adoption: IfUntagged)"
+    return f"adopt {what}, which had no ownership tag (spec.adoption: IfUntagged)"
 
 
 def tag_list(tags: Mapping[str, str]) -> list[dict[str, str]]:

@@ -1,7 +1,7 @@
 """The two policies of the function's role: who may assume it, and what it may do. Pure.
 
 No managed policy, no `Resource: "*"`, no s3:GetObject, and no logs:CreateLogGroup, so that a late invocation can't
-re-create a log group that a removal has taken away.
+re-create a log group that was deleted.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def _erasing_files(names: Names) -> list[Statement]:
         _allow("SeeWhenFilesWereWritten", "s3:ListBucketVersions", bucket, condition=one_name),
         _allow("SeeWhetherVersionsAreKept", "s3:GetBucketVersioning", bucket),
         _allow("SeeWhyAVersionIsRetained", retention, files),
-        # The function keeps off these by itself; here it could not do otherwise.
+        # The function never erases these; the policy makes sure.
         {"Sid": "NeverTouchReservedKeys", "Effect": "Deny", "Action": erasing, "Resource": reserved},
     ]
 
 
 def _keeping_failed_invocations(names: Names) -> list[Statement]:
-    """Lambda writes what the function could not handle in its name."""
+    """Lambda stores failed invocations with the function's role."""
     bucket = names.failures_bucket_arn
     objects = f"{bucket}/{FAILURES_PREFIX}*"
     # A bucket may encrypt with a key of its account: without this Lambda could write nothing there.

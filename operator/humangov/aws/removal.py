@@ -1,7 +1,7 @@
-"""The steps by which a tenant's AWS objects are removed: trigger, function, role, log group, stream, the table's tags.
+"""The steps that delete a tenant's AWS resources: trigger, function, role, log group, stream, the table's tags.
 
-Each step reads before it deletes, deletes only what has the tenant's ownership tag, and may be repeated. It is given
-what the steps before it came to, and returns that with its own result.
+Each step reads before it deletes, deletes only what has the tenant's ownership tag, and may be repeated. It receives
+the result of the steps before it, and returns that with its own.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from humangov.aws.ownership import NotOwnedError
 
 @dataclass(frozen=True, kw_only=True)
 class Removal:
-    """What is to be removed, and how.
+    """What to delete, and how.
 
     keep_tags     of a stream that stays, for another reconciliation
-    logs_kept_by  what decides that the log group stays, for people
+    logs_kept_by  the setting that retains the log group, for people
     """
 
     clients: Clients
@@ -37,13 +37,13 @@ class Removal:
 
 @dataclass(frozen=True, kw_only=True)
 class Removed:
-    """What the steps so far came to.
+    """The result of the steps so far.
 
-    gone, stays  for people
+    gone, stays  deleted and retained resources, for people
     waiting      what the next step has to wait for
     error        what ended the steps early
-    function     as the first step saw it; None: absent, or not the tenant's (function_is_foreign), or not seen yet
-    table        whose tags are to go
+    function     as the first step observed it; None: absent, not owned (function_is_foreign), or not read yet
+    table        the table whose tags are to be removed
     """
 
     gone: tuple[str, ...] = ()
@@ -65,8 +65,8 @@ class Removed:
         return replace(self, stays=(*self.stays, what))
 
     def waits(self, for_what: str) -> Removed:
-        text = f"waiting until {for_what} is gone"
-        return replace(self, waiting=Finding.waiting("Deleting", text, look_again_seconds=0.5))
+        text = f"waiting until {for_what} is deleted"
+        return replace(self, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=0.5))
 
 
 Step = Callable[[Removal, Removed], Removed]
@@ -91,15 +91,15 @@ def attempt(step: Step, removal: Removal, done: Removed) -> Removed:
 
 
 def remove_trigger(removal: Removal, done: Removed) -> Removed:
-    """If the function is the tenant's, or absent. Raises AwsError."""
+    """If the tenant owns the function, or it is absent. Raises AwsError."""
     clients, names = removal.clients, removal.names
     observed = function.observe(clients, names, deep=False)
     try:
         if observed is not None:
             function.require_known_owner(observed, names)
-    except NotOwnedError as error:  # and so is its trigger someone else's
+    except NotOwnedError as error:  # then its trigger is not owned either
         return replace(done.with_stays(str(error)), function_is_foreign=True)
-    left = trigger.remove(clients, names, function_is_ours=observed is not None)
+    left = trigger.remove(clients, names, function_is_owned=observed is not None)
     going = [mapping for mapping in left if reads_table(mapping, names)]
     foreign = [mapping for mapping in left if not reads_table(mapping, names)]
     if observed is None:
@@ -127,7 +127,7 @@ def remove_role(removal: Removal, done: Removed) -> Removed:
 
 
 def remove_log_group(removal: Removal, done: Removed) -> Removed:
-    """Or take the ownership tag off it, where it is to stay. Raises AwsError."""
+    """Or remove its ownership tag, where it is retained. Raises AwsError."""
     clients, names = removal.clients, removal.names
     what = f"log group {names.tenant.log_group_name}"
     if names.tenant.logs.on_delete == "Delete":
@@ -140,7 +140,7 @@ def remove_log_group(removal: Removal, done: Removed) -> Removed:
 
 
 def disable_stream(removal: Removal, done: Removed) -> Removed:
-    """Turn the stream off if we turned it on and nobody else reads it. Raises AwsError."""
+    """Disable the stream if the operator enabled it and nothing else reads it. Raises AwsError."""
     clients, names = removal.clients, removal.names
     table = names.tenant.table.name
     observed = stream.observe(clients, names, deep=False)
@@ -153,14 +153,15 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
             has_readers=partial(trigger.has_readers, clients, stream_arn=observed.arn),
         )  # fmt: skip
         if decision is None:
-            text = f"waiting until the tags of table {table} can be relied on"
-            return replace(done, waiting=Finding.waiting("Deleting", text, look_again_seconds=2))
+            text = f"waiting until the tags of table {table} are consistent"
+            return replace(done, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=2))
         if decision:
             stream.disable(clients, names)
             done = done.with_gone(f"stream of table {table}")
         else:
             done = done.with_stays(
-                f"the stream of table {table} (it was not enabled by us, has other readers, or is a global table's)"
+                f"the stream of table {table} (someone else enabled it, it has other readers, or the table "
+                "is a global table)"
             )
             if removal.keep_tags:
                 return done
@@ -179,7 +180,7 @@ OF_TABLE: tuple[Step, ...] = (disable_stream, untag_table)
 
 
 def _remove(what: str, gone: Callable[[], bool], done: Removed) -> Removed:
-    """`gone` deletes and says whether that is seen. Raises AwsError."""
+    """`gone` deletes, and returns whether the deletion is confirmed. Raises AwsError."""
     try:
         return done.with_gone(what) if gone() else done.waits(what)
     except NotOwnedError as error:
@@ -188,8 +189,8 @@ def _remove(what: str, gone: Callable[[], bool], done: Removed) -> Removed:
 
 def _foreign_trigger(foreign: list[MappingObserved], names: Names) -> Finding:
     whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
-    return Finding.needs_person(
+    return Finding.action_required(
         "UnownedTrigger",
-        f"{whose} also calls function {names.tenant.function.name} and is not ours. Delete that event source mapping, "
-        "or set deletionPolicy: Retain",
+        f"event source mapping {whose} also invokes function {names.tenant.function.name}, and the tenant does not own "
+        "it. Delete it, or set deletionPolicy: Retain",
     )

@@ -1,4 +1,4 @@
-"""All parts of one tenant together: observed at once, planned in order. Which part needs which is written here."""
+"""All resources of one tenant together: observed concurrently, planned in order, with their dependencies."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ Observations = Mapping[str, Any]
 """Part → its module's Observed, None (absent), or Unread."""
 
 Plans = Mapping[str, list[Change] | Finding]
-"""Part → its changes; a Finding where an object is not the tenant's."""
+"""Part → its changes; a Finding where the tenant does not own the resource."""
 
 
 async def observe(
@@ -69,8 +69,8 @@ async def observe(
 
 
 def desired(context: Context, observed: Observations, *, bundle: Bundle) -> Mapping[str, Any]:
-    """Every part's Desired, given what is known of the table and its stream."""
-    names, table = context.names, seen(observed, STREAM)
+    """Every part's Desired, given the observed table and stream."""
+    names, table = context.names, observation(observed, STREAM)
     return {
         STREAM: stream.desired(names, context),
         ROLE: role.desired(names, context, table_key_arn=table.kms_key_arn if table else None),
@@ -86,12 +86,12 @@ def plan(observed: Observations, desired: Mapping[str, Any]) -> Plans:
 
 
 def finding(part: str, observed: Observations, desired: Mapping[str, Any]) -> Finding:
-    """What to tell people of a part that was read."""
+    """The condition of a part that was read."""
     found: Finding = MODULES[part].finding(observed[part], desired[part])
     return found
 
 
-def seen(observed: Observations, part: str) -> Any:
+def observation(observed: Observations, part: str) -> Any:
     """The part's Observed; None where it is absent, or could not be read."""
     found = observed.get(part)
     return None if isinstance(found, Unread) else found
@@ -104,26 +104,27 @@ def _plan_part(part: str, observed: Observations, desired: Mapping[str, Any]) ->
     try:
         planned = MODULES[part].plan(observed[part], desired[part])
     except NotOwnedError as error:
-        planned = Finding.needs_person("NotOwned", str(error))
+        planned = Finding.action_required("NotOwned", str(error))
     if part == FUNCTION and function.is_adopted(observed[FUNCTION], desired[FUNCTION]):
-        return _plan_of_adoption(planned, seen(observed, TRIGGER), desired[TRIGGER])
+        return _plan_of_adoption(planned, observation(observed, TRIGGER), desired[TRIGGER])
     return planned
 
 
 def _plan_of_adoption(
     planned: list[Change] | Finding, triggers: trigger.Observed | None, desired: trigger.Desired
 ) -> list[Change] | Finding:
-    """A function that also works for somebody else is not adopted; not known is no reason to go on either."""
+    """A function that other mappings also invoke is not adopted; nor is one whose mappings could not be read."""
     if triggers is None:
         return []
     others = trigger.of_others(triggers, desired)
     if not others or isinstance(planned, Finding):
         return planned
     whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in others)
-    return Finding.needs_person(
+    return Finding.action_required(
         "NotOwned",
-        f"function {desired.names.tenant.function.name} is not taken over: it also works for {whose}. Delete that "
-        "event source mapping, or give the tenant another spec.function.name; then this goes on by itself",
+        f"function {desired.names.tenant.function.name} is not adopted: event source mapping {whose} also invokes it. "
+        "Delete that mapping, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
+        "automatically",
     )
 
 

@@ -28,12 +28,12 @@ from humangov.aws.policy import cleanup_policy, trust_policy
 RESOURCE = "role"
 POLICY_NAME = "humangov-cleanup"
 _WITH_THE_BOUNDARY_ALONE = ("iam:CreateRole", "iam:PutRolePermissionsBoundary", "iam:PutRolePolicy")
-_DESCRIPTION = "Made by the HumanGovState operator for the cleanup function of the same name"
+_DESCRIPTION = "Created by the HumanGovState operator for the cleanup function of the same name"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """The role. `policy`, `other_policies` and `attached` are None where they were not read: another's are not."""
+    """The role. `policy`, `other_policies` and `attached` are None where they were not read."""
 
     created: datetime | None
     path: str
@@ -55,7 +55,7 @@ class Desired:
 
 
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
-    """The role and its inline policy; with `deep`, also what else hangs on it. None if absent. Raises AwsError."""
+    """The role and its inline policy; with `deep`, also all other policies. None if absent. Raises AwsError."""
     name = names.tenant.role_name
     role = _read(clients, names)
     if role is None:
@@ -68,7 +68,7 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
         boundary=(role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
         tags=tag_map(role.get("Tags") or ()),
     )
-    # Of another's, or one elsewhere, the operator may have no permission to read more.
+    # The operator may lack the permission to read more of a role that it does not own, or of another path.
     adopting = adopts(observed.tags, names) and observed.path == ROLE_PATH
     if not is_owned(observed.tags, names) and not adopting:
         return observed
@@ -137,19 +137,19 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:
-    """What to tell people of the role."""
+    """Condition RoleReady."""
     name = desired.names.tenant.role_name
     if observed is None:
-        return Finding.waiting("NotFound", f"role {name} is not there")
-    return Finding.in_step(
-        "InSync", f"role {ROLE_PATH}{name} grants the function its tenant's table, bucket and log only"
+        return Finding.waiting("NotFound", f"role {name} does not exist")
+    return Finding.in_sync(
+        "InSync", f"role {ROLE_PATH}{name} grants the function only its tenant's table, bucket and log group"
     )
 
 
 def remove(clients: Clients, names: Names) -> bool:
-    """Delete the role with its inline policy; True when the delete and a read both say that it is gone.
+    """Delete the role with its inline policy; True when the delete and a read both find that it does not exist.
 
-    Raises AwsError, NotOwnedError (it is someone else's: nothing was deleted).
+    Raises AwsError, NotOwnedError (someone else owns it: nothing was deleted).
     """
     role = _read(clients, names)
     if role is not None:
@@ -162,13 +162,13 @@ def remove(clients: Clients, names: Names) -> bool:
     try:
         return _delete(clients, "iam:DeleteRole", names)
     except AwsError as error:
-        if error.meaning is Meaning.CONFLICT:  # it is there after all; whose it is, the next read shows
+        if error.meaning is Meaning.CONFLICT:  # it exists after all; the next read shows who owns it
             return False
         raise
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take the ownership tag off a role that stays. Raises AwsError, NotOwnedError."""
+    """Remove the ownership tag from a role that stays. Raises AwsError, NotOwnedError."""
     role = _read(clients, names)
     if role is not None:
         _require_ownership(role, names)
@@ -193,8 +193,8 @@ def _require_manageable(observed: Observed, desired: Desired) -> None:
     require_ownership(kind="role", target=name, tags=observed.tags, names=desired.names, adoptable=True)
     if observed.path != ROLE_PATH:
         raise NotOwnedError(
-            f"role {name} exists under path {observed.path}, where the operator's roles are not, so it is not touched. "
-            "Rename or remove it, or give the tenant another spec.function.name; then this goes on by itself"
+            f"role {name} exists with path {observed.path} instead of {ROLE_PATH}, so it is not changed. Rename or "
+            "delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers automatically"
         )
 
 
@@ -210,7 +210,7 @@ def _creation(desired: Desired) -> list[Change]:
         Tags=tag_list(desired.tags),
         **boundary,
     )
-    return [create, _put_policy(desired, "grant it this table, bucket, prefix and log group only")]
+    return [create, _put_policy(desired, "grant it only this table, bucket, prefix and log group")]
 
 
 def _tag_changes(observed: Observed, desired: Desired, *, adopting: bool) -> list[Change]:
@@ -224,7 +224,7 @@ def _tag_changes(observed: Observed, desired: Desired, *, adopting: bool) -> lis
 def _trust_changes(observed: Observed, desired: Desired) -> list[Change]:
     if observed.trust == desired.trust:
         return []
-    summary = "only Lambda may assume the role"
+    summary = "correct the trust policy: only Lambda may assume the role"
     return [_change(desired, "iam:UpdateAssumeRolePolicy", summary, PolicyDocument=desired.trust)]
 
 
@@ -238,31 +238,31 @@ def _boundary_changes(observed: Observed, desired: Desired) -> list[Change]:
 def _policy_changes(observed: Observed, desired: Desired) -> list[Change]:
     if observed.policy == desired.policy:
         return []
-    verb = "put back" if observed.policy is None else "restore"
+    verb = "re-create" if observed.policy is None else "correct"
     return [_put_policy(desired, f"{verb} the inline policy {POLICY_NAME}")]
 
 
 def _foreign_policy_changes(observed: Observed, desired: Desired) -> list[Change]:
     return [
         *(
-            _change(desired, "iam:DeleteRolePolicy", f"remove the foreign inline policy {policy}", PolicyName=policy)
+            _change(desired, "iam:DeleteRolePolicy", f"delete the undeclared inline policy {policy}", PolicyName=policy)
             for policy in observed.other_policies or ()
         ),
         *(
-            _change(desired, "iam:DetachRolePolicy", f"detach the managed policy {arn}", PolicyArn=arn)
+            _change(desired, "iam:DetachRolePolicy", f"detach the undeclared managed policy {arn}", PolicyArn=arn)
             for arn in observed.attached or ()
         ),
     ]
 
 
 def _with_boundary(error: AwsError, desired: Desired) -> AwsError:
-    """The same error, with what AWS leaves out where the permissions boundary may be the reason."""
+    """The same error, with a hint that AWS does not give where the permissions boundary may be the reason."""
     text = error.text
     if error.denied and error.action in _WITH_THE_BOUNDARY_ALONE:
-        given = f"gives {desired.boundary}" if desired.boundary else "gives none"
+        given = f"uses {desired.boundary}" if desired.boundary else "uses none"
         text += (
-            "; the policy in deploy/iam allows it with the permissions boundary that it names, and the operator "
-            f"{given} (--permissions-boundary)"
+            "; the policy in deploy/iam allows this call only with the permissions boundary that it names, and the "
+            f"operator {given} (--permissions-boundary)"
         )
     return AwsError(
         action=error.action, target=error.target, code=error.code, text=text, meaning=error.meaning,
@@ -271,14 +271,14 @@ def _with_boundary(error: AwsError, desired: Desired) -> AwsError:
 
 
 def _delete_role(clients: Clients, names: Names) -> None:
-    """Delete the role, which is ours, with all that hangs on it. Raises AwsError."""
+    """Delete the role, which the tenant owns, with all its policies. Raises AwsError."""
     try:
         _delete(clients, "iam:DeleteRole", names)
         return
     except AwsError as error:
         if error.meaning is not Meaning.CONFLICT:
             raise
-    # Somebody hung more on it: policies go with it, anything else is a person's to remove.
+    # Someone added policies: they are deleted too. Anything else must be removed by hand.
     name = names.tenant.role_name
     for policy in clients.pages(
         "iam:ListRolePolicies", "PolicyNames", token=("Marker", "Marker"), target=name, RoleName=name
@@ -290,7 +290,7 @@ def _delete_role(clients: Clients, names: Names) -> None:
 
 
 def _delete(clients: Clients, action: str, names: Names, **parameters: Any) -> bool:
-    """Call it; True if AWS says that there was nothing to delete. Raises AwsError."""
+    """Call it; True if AWS reports that there was nothing to delete. Raises AwsError."""
     name = names.tenant.role_name
     return clients.find(action, target=name, RoleName=name, **parameters) is None
 

@@ -1,4 +1,4 @@
-"""As whom AWS is called: under the process's own credentials, or under a tenant's role, renewed before they expire."""
+"""Credentials for AWS: the process's own, or those of a tenant's role, renewed before they expire."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SESSION_NAME_LIMIT = 64  # https://docs.aws.amazon.com/STS/latest/APIReference/
 
 
 def session_for(*, role_arn: str | None, external_id: str | None, session_name: str, region: str) -> boto3.Session:
-    """The caller's own credentials, or those of a role that they may assume; AWS is first asked by the first call."""
+    """The caller's own credentials, or those of a role that they may assume; the role is assumed at the first call."""
     if role_arn is None:
         return boto3.Session()
     own = botocore.session.get_session()

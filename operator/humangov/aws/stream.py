@@ -1,8 +1,8 @@
-"""The table's stream: turned on by us where it is off, never cycled where it is on.
+"""The table's stream: enabled where it is disabled, never restarted where it is enabled.
 
-Who turned it on is written on the table: `humangov.io/stream-enabling=<time> <label of ours before>` before,
-`humangov.io/stream=<label>` after. Only a stream whose label is in that tag, beside the ownership tag, is ours to
-turn off.
+Tags on the table record who enabled it: `humangov.io/stream-enabling=<time> <label of our stream before>` before,
+`humangov.io/stream=<label>` after. The operator disables only a stream whose label is in that tag, beside the
+ownership tag.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Observed:
     arn: str | None
     label: str | None
     kms_key_arn: str | None
-    replicated: bool = False  # a global table's, whose stream AWS does not let anyone turn off
+    replicated: bool = False  # a global table's, whose stream AWS does not let anyone disable
     tags: Mapping[str, str] | None = None
     stream_status: str | None = None
 
@@ -76,7 +76,7 @@ def desired(names: Names, context: Context) -> Desired:
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
-    """Turn the stream on, tagging the table before and after. A stream that is on is never turned off here.
+    """Enable the stream, tagging the table before and after. An enabled stream is never disabled here.
 
     Raises NotOwnedError where the table has another tenant's ownership tag.
     """
@@ -85,14 +85,14 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     owner = (observed.tags or {}).get(OWNER_TAG)
     if owner not in (None, desired.owner):
         raise NotOwnedError(
-            f"table {desired.table} is already cared for by {owner} (its tag {OWNER_TAG}), so nothing is touched. "
-            "Delete that HumanGovState, or take the tag off if it is long gone; then this goes on by itself"
+            f"table {desired.table} is already owned by {owner} (tag {OWNER_TAG}), so nothing is changed. Delete that "
+            "HumanGovState, or remove the tag if it no longer exists; the tenant then recovers automatically"
         )
     if observed.table_status != "ACTIVE":
         return []
     if not observed.enabled:
         return _enabling(observed, desired)
-    if observed.tags is not None and observed.label and _enabled_by_our_last_life(observed, desired.owner):
+    if observed.tags is not None and observed.label and _enabled_before_restart(observed, desired.owner):
         return [_tagging_as_enabled(desired, {STREAM_TAG: observed.label})]
     return []
 
@@ -120,7 +120,7 @@ def _enable(clients: Clients, change: Change, observed: Observed, desired: Desir
     except AwsError as error:
         if error.meaning is not Meaning.ALREADY:
             raise
-        # Somebody was faster, and the stream is theirs: our tags, made for one of our own, must not claim it.
+        # Someone else enabled the stream first: our tags must not claim it.
         clients.call(
             "dynamodb:UntagResource",
             target=change.target,
@@ -132,33 +132,34 @@ def _enable(clients: Clients, change: Change, observed: Observed, desired: Desir
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:
-    """What to tell people of the table and its stream."""
+    """Condition StreamReady."""
     if observed is None:
-        return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet: nothing is made before it does")
+        return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet; nothing is created until it does")
     if observed.table_status not in ("ACTIVE", "UPDATING"):
         return Finding.waiting(
-            "TableNotActive", f"table {desired.table} is {observed.table_status}", look_again_seconds=5
+            "TableNotActive", f"table {desired.table} is {observed.table_status}", requeue_after_seconds=5
         )
     if not observed.enabled or not observed.arn:
         return Finding.waiting(
-            "Enabling", f"the stream of table {desired.table} is being enabled", look_again_seconds=1
+            "Enabling", f"the stream of table {desired.table} is being enabled", requeue_after_seconds=1
         )
     if observed.stream_status not in (None, "ENABLED"):
-        return Finding.waiting("Enabling", f"the stream is {observed.stream_status}", look_again_seconds=1)
+        return Finding.waiting("Enabling", f"the stream is {observed.stream_status}", requeue_after_seconds=1)
     if observed.view_type == "OLD_IMAGE":
-        return Finding.in_step(
+        return Finding.in_sync(
             "OldImagesOnly",
-            "the stream was enabled by someone else with OLD_IMAGE: removed records are cleaned up, but a changed file "
-            f"attribute is seen only with {VIEW_TYPE}. Enable it anew with that view type when it suits you",
+            "someone else enabled the stream with OLD_IMAGE: the function sees removed records, but not changed file "
+            f"names, which need {VIEW_TYPE}. When no other reader needs the stream, disable it; the operator then enables "
+            "it",
         )
     if observed.view_type != VIEW_TYPE:
-        return Finding.needs_person(
+        return Finding.action_required(
             "UnsupportedViewType",
-            f"the stream of table {desired.table} was enabled by someone else with {observed.view_type}, which does "
-            f"not show what a removed record named. Disable it (or enable it with {VIEW_TYPE}); it is not touched: "
+            f"someone else enabled the stream of table {desired.table} with {observed.view_type}, which does not "
+            f"contain the removed record. Disable it, or enable it with {VIEW_TYPE}. The operator does not change it, because "
             "its other readers would lose records",
         )
-    return Finding.in_step("Enabled", f"stream {observed.label} is enabled with {VIEW_TYPE}")
+    return Finding.in_sync("Enabled", f"stream {observed.label} is enabled with {VIEW_TYPE}")
 
 
 def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:
@@ -167,7 +168,7 @@ def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:
 
 
 def may_disable(observed: Observed, *, owner: str, has_readers: Callable[[], bool], now: datetime) -> bool | None:
-    """Whether a removal may turn the stream off; None: that is not known yet. Raises what has_readers does.
+    """Whether a removal may disable the stream; None: that is not known yet. Raises what has_readers does.
 
     has_readers: whether any mapping still reads the stream.
     """
@@ -175,7 +176,7 @@ def may_disable(observed: Observed, *, owner: str, has_readers: Callable[[], boo
         return False
     tags = observed.tags or {}
     tagged = tags.get(STREAM_TAG) == observed.label and tags.get(OWNER_TAG) == owner
-    if tagged or _enabled_by_our_last_life(observed, owner):
+    if tagged or _enabled_before_restart(observed, owner):
         return not has_readers()
     born = born_at(observed.label)
     if born is not None and now - born < TAGS_SETTLE:
@@ -184,7 +185,7 @@ def may_disable(observed: Observed, *, owner: str, has_readers: Callable[[], boo
 
 
 def disable(clients: Clients, names: Names) -> None:
-    """Turn the stream off; off already is success. Raises AwsError."""
+    """Disable the stream; success if it is already disabled. Raises AwsError."""
     table = names.tenant.table.name
     try:
         clients.call(
@@ -192,12 +193,12 @@ def disable(clients: Clients, names: Names) -> None:
             TableName=table, StreamSpecification={"StreamEnabled": False},
         )  # fmt: skip
     except AwsError as error:
-        if error.meaning is not Meaning.ALREADY and not error.gone:
+        if error.meaning is not Meaning.ALREADY and not error.not_found:
             raise
 
 
 def untag(clients: Clients, names: Names, observed: Observed) -> None:
-    """Take our tags off the table, if they are ours. Raises AwsError."""
+    """Remove our tags from the table, if the tenant owns it. Raises AwsError."""
     tags = observed.tags or {}
     if tags.get(OWNER_TAG) != names.owner:
         return
@@ -209,7 +210,7 @@ def untag(clients: Clients, names: Names, observed: Observed) -> None:
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take our tags off a table whose stream stays on. Raises AwsError."""
+    """Remove our tags from a table whose stream stays enabled. Raises AwsError."""
     observed = observe(clients, names, deep=False)
     if observed is not None:
         untag(clients, names, with_tags(clients, names, observed))
@@ -236,14 +237,14 @@ def born_at(label: str | None) -> datetime | None:
         return None
 
 
-def _enabled_by_our_last_life(observed: Observed, owner: str) -> bool:
-    """We tagged the table, turned the stream on, and died before we could tag the stream."""
+def _enabled_before_restart(observed: Observed, owner: str) -> bool:
+    """The operator tagged the table, enabled the stream, and ended before it could tag the stream."""
     tags = observed.tags or {}
     if tags.get(OWNER_TAG) != owner or tags.get(STREAM_TAG) == observed.label:
         return False
     moment, _, before = tags.get(ENABLING_TAG, "").partition(" ")
     if tags.get(STREAM_TAG, "") != before:
-        return False  # that enabling came to its end; this stream is somebody's after it
+        return False  # that change was completed; someone else enabled this stream later
     born = born_at(observed.label)
     try:
         enabling = datetime.fromisoformat(moment)
@@ -260,7 +261,7 @@ def _enabling(observed: Observed, desired: Desired) -> list[Change]:
             resource=RESOURCE,
             action="dynamodb:TagResource",
             target=desired.table,
-            summary="mark the table before enabling its stream",
+            summary="tag the table before enabling its stream",
             parameters=_tag_parameters(desired, {ENABLING_TAG: begun, OWNER_TAG: desired.owner}),
         ),
         Change(
@@ -283,7 +284,7 @@ def _tagging_as_enabled(desired: Desired, tags: Mapping[str, str]) -> Change:
         resource=RESOURCE,
         action="dynamodb:TagResource",
         target=desired.table,
-        summary="mark the stream as enabled by us",
+        summary="tag the stream as enabled by the operator",
         parameters=_tag_parameters(desired, tags) if tags else {},
     )
 

@@ -1,4 +1,4 @@
-"""How far the functions are behind their streams, as CloudWatch says: one bulk call for all, up to 500 metrics each.
+"""Stream lag of the functions, from CloudWatch: one bulk call for all, up to 500 metrics each.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html
 https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
@@ -23,9 +23,9 @@ _LAMBDA = "AWS/Lambda"
 
 @dataclass(frozen=True, kw_only=True)
 class LagQuery:
-    """A function, and the ownership tag's value by which it counts what it could not handle.
+    """A function, and the ownership tag's value, the dimension of its failed records.
 
-    throttles: whether to ask for them as well; each metric costs.
+    throttles: whether to read them as well; each metric costs.
     """
 
     function: str
@@ -35,7 +35,7 @@ class LagQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class StreamLag:
-    """What CloudWatch says of one HumanGovState's function. None: it does not say."""
+    """CloudWatch's values for one HumanGovState's function. None: no value."""
 
     iterator_age_seconds: float | None = None
     throttles: float | None = None
@@ -59,7 +59,7 @@ class _Answer:
 
 
 def read(clients: Clients, queries: Sequence[LagQuery], *, now: datetime) -> dict[str, StreamLag]:
-    """By function, but for those whose lag CloudWatch could not read: that is not silence. Raises AwsError."""
+    """By function, except those whose lag CloudWatch could not read: that is not an absence. Raises AwsError."""
     answers: dict[str, list[_Answer]] = defaultdict(list)
     for metrics in _batched([metric for query in queries for metric in _metrics(query)]):
         for answer in _ask(clients, metrics, target=f"{len(queries)} functions", now=now):
@@ -69,7 +69,7 @@ def read(clients: Clients, queries: Sequence[LagQuery], *, now: datetime) -> dic
 
 
 def _ask(clients: Clients, metrics: Sequence[_Metric], *, target: str, now: datetime) -> list[_Answer]:
-    """One call of several pages. It answers the call, and says of each metric by itself whether that could be read."""
+    """One call of several pages. The response reports for each metric whether it could be read."""
     by_id = {f"m{number}": metric for number, metric in enumerate(metrics)}
     pages = clients.pages(
         "cloudwatch:GetMetricData", "MetricDataResults", token=("NextToken", "NextToken"), target=target,

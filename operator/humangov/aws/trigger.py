@@ -1,7 +1,7 @@
-"""The trigger: the event source mapping by which Lambda reads the stream and calls the function.
+"""The trigger: the event source mapping by which Lambda reads the stream and invokes the function.
 
-Mappings are listed by function: after a stream was turned off and on again, the old mapping still stands under the
-function, and a list by the new stream's ARN does not show it.
+Mappings are listed by function: after a stream was disabled and enabled again, the function still has the old mapping,
+and a list by the new stream's ARN does not show it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from humangov.aws.ownership import is_owned, missing_tags, tagging_summary
 
 RESOURCE = "trigger"
 STREAM_RECORDS_LAST = timedelta(hours=24)  # DynamoDB's; not to be changed
-# Inserts too: of a record that moves to a new id, the function hears that its file is named again.
+# Inserts too: of a record that moves to a new id, the function learns that its file is named again.
 _PATTERN = json.dumps({"eventName": ["INSERT", "MODIFY", "REMOVE"]}, separators=(",", ":"))
 
 
@@ -52,9 +52,9 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     try:
         listed = mappings.listed(clients, target=name, FunctionName=name)
     except AwsError as error:
-        if not error.gone:
+        if not error.not_found:
             raise
-        # No such function: that is no word on its mappings, which outlive it.
+        # No such function, but mappings outlive their function.
         every = mappings.listed(clients, target="all functions")
         listed = [mapping for mapping in every if mapping["FunctionArn"] == names.function_arn]
     found = [mappings.observed(mapping, names) for mapping in listed]
@@ -108,8 +108,8 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
         answer = clients.call(change.action, target=change.target, **change.parameters)
     except AwsError as error:
         if change.action == "lambda:CreateEventSourceMapping" and error.meaning is Meaning.EXISTS:
-            return observe(clients, desired.names, deep=True)  # made by our last life: it is found by its stream
-        if change.action == "lambda:DeleteEventSourceMapping" and error.gone:
+            return observe(clients, desired.names, deep=True)  # created before a restart: it is found by its stream
+        if change.action == "lambda:DeleteEventSourceMapping" and error.not_found:
             return _without(observed, str(change.parameters["UUID"]))
         raise
     if change.action == "lambda:TagResource":
@@ -120,29 +120,29 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
 
 
 def finding(observed: Observed, desired: Desired) -> Finding:
-    """What to tell people of the trigger."""
+    """Condition TriggerReady."""
     current = _current(observed, desired)
     if not current:
-        return Finding.waiting("NotFound", "the trigger is not there", look_again_seconds=1)
+        return Finding.waiting("NotFound", "the trigger does not exist", requeue_after_seconds=1)
     mapping = current[0]
     if mapping.state not in SETTLED:
-        return Finding.waiting(mapping.state, f"trigger {mapping.uuid} is {mapping.state}", look_again_seconds=1)
+        return Finding.waiting(mapping.state, f"trigger {mapping.uuid} is {mapping.state}", requeue_after_seconds=1)
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
-        return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", look_again_seconds=1)
+        return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", requeue_after_seconds=1)
     notes = _notes(observed, desired, mapping)
     if mapping.state == "Disabled":
-        return Finding.in_step(
+        return Finding.in_sync(
             "Disabled",
-            "the trigger is off (spec.trigger.enabled: false): files of deleted records stay. The stream keeps records "
-            f"24 hours: turned on again within that time, nothing is lost{notes}",
+            "the trigger is disabled (spec.trigger.enabled: false): files of deleted records stay. The stream keeps "
+            f"records for 24 hours: if you enable it again within that time, nothing is lost{notes}",
         )
-    return Finding.in_step(
-        "Enabled", f"trigger {mapping.uuid} calls the function for removed and changed records{notes}"
+    return Finding.in_sync(
+        "Enabled", f"trigger {mapping.uuid} invokes the function for removed and changed records{notes}"
     )
 
 
 def problem(observed: Observed, desired: Desired) -> str | None:
-    """What Lambda says of its last try to call the function, if that was a problem."""
+    """What Lambda reports of its last invocation of the function, if that was a problem."""
     current = _current(observed, desired)
     return current[0].problem if current else None
 
@@ -156,16 +156,16 @@ def of_others(observed: Observed, desired: Desired) -> list[MappingObserved]:
     ]
 
 
-def remove(clients: Clients, names: Names, *, function_is_ours: bool) -> list[MappingObserved]:
-    """Delete the mappings that read a stream of this table; what the function still has is returned.
+def remove(clients: Clients, names: Names, *, function_is_owned: bool) -> list[MappingObserved]:
+    """Delete the mappings that read a stream of this table; returns the function's remaining mappings.
 
-    Where the function is not there to show whose they are, only those go that have the ownership tag. Raises AwsError.
+    Where the function does not exist, only mappings with the ownership tag are deleted. Raises AwsError.
     """
-    before = observe(clients, names, deep=not function_is_ours).mappings
+    before = observe(clients, names, deep=not function_is_owned).mappings
     doomed = [
         mapping
         for mapping in before
-        if (function_is_ours or is_owned(mapping.tags, names))
+        if (function_is_owned or is_owned(mapping.tags, names))
         and reads_table(mapping, names)
         and mapping.state != "Deleting"
     ]
@@ -175,7 +175,7 @@ def remove(clients: Clients, names: Names, *, function_is_ours: bool) -> list[Ma
 
 
 def release(clients: Clients, names: Names) -> None:
-    """Take the ownership tag off the mappings that stay. Raises AwsError."""
+    """Remove the ownership tag from the mappings that stay. Raises AwsError."""
     for mapping in observe(clients, names, deep=True).mappings:
         if is_owned(mapping.tags, names):
             clients.call("lambda:UntagResource", target=mapping.uuid, Resource=mapping.arn, TagKeys=[OWNER_TAG])
@@ -189,7 +189,7 @@ def has_readers(clients: Clients, *, stream_arn: str) -> bool:
 def _current(observed: Observed, desired: Desired) -> list[MappingObserved]:
     """Mappings of the table's present stream (or, while that is not known, of any of the table's).
 
-    Going ones last, and before them those that don't have the ownership tag.
+    Those being deleted come last, and before them those without the ownership tag.
     """
     found = [
         mapping
@@ -215,7 +215,7 @@ def _outdated(observed: Observed, desired: Desired) -> list[MappingObserved]:
 
 
 def _have_records_expired(desired: Desired) -> bool:
-    """Whether every record of an older stream is gone: it ended, at the latest, when the present one was born."""
+    """Whether every record of an older stream has expired: it ended, at the latest, when the present one was born."""
     return desired.stream_born is not None and desired.now - desired.stream_born > STREAM_RECORDS_LAST
 
 
@@ -262,7 +262,9 @@ def _notes(observed: Observed, desired: Desired, current: MappingObserved) -> st
         notes += f"; trigger {', '.join(older)} of an older stream stays until that stream's records have expired"
     foreign = [mapping.uuid for mapping in of_others(observed, desired)]
     if foreign:
-        notes += f"; {', '.join(foreign)} calls the function from another source: not ours, left alone"
+        notes += (
+            f"; {', '.join(foreign)} invokes the function from another source and is not owned, so it is not changed"
+        )
     if current.problem:
         notes += f"; Lambda reports {current.problem}"
     return notes

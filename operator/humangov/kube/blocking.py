@@ -1,4 +1,4 @@
-"""One HumanGovState as the API server has it, for those who do not run in an event loop: asked from any thread."""
+"""One HumanGovState as the API server has it, for those who do not run in an event loop: usable from any thread."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class TenantGoneError(Exception):
-    """The HumanGovState is not there, or another has its name; the message says so."""
+    """The HumanGovState does not exist, or another one has its name; the message says so."""
 
 
 class TenantInCluster:
@@ -46,9 +46,9 @@ class TenantInCluster:
         """Raises TenantGoneError, KubeError."""
         found = self._wait(self._tenants.read(by_name(self._namespace, self._name)))
         if found is None:
-            raise TenantGoneError(f"there is no {KIND} {self._namespace}/{self._name} in this cluster")
+            raise TenantGoneError(f"{KIND} {self._namespace}/{self._name} does not exist in this cluster")
         if self._uid is not None and found["metadata"]["uid"] != self._uid:
-            raise TenantGoneError(f"{KIND} {self._namespace}/{self._name} is another by now: it was made anew")
+            raise TenantGoneError(f"{KIND} {self._namespace}/{self._name} was deleted and re-created in the meantime")
         self._uid = str(found["metadata"]["uid"])
         return found
 
@@ -70,4 +70,4 @@ class TenantInCluster:
             return future.result(_ANSWER_WITHIN_SECONDS)
         except TimeoutError as error:
             future.cancel()
-            raise KubeError("asking the API server", status=None, reason="no answer in 30 s") from error
+            raise KubeError("calling the API server", status=None, reason="no response within 30 s") from error

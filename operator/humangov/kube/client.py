@@ -21,16 +21,16 @@ FIELD_MANAGER = "humangov-operator"
 CREDENTIALS_LAST_SECONDS = 300  # a mounted token is replaced well before it expires; re-read it this often
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _REQUEST_TIMEOUT_SECONDS = 15
-# Of others than service accounts, the permissions are no affair of ours.
+# Permissions of users other than service accounts are not declared here.
 _LACKS_PERMISSION = re.compile('User "system:serviceaccount:[^"]+" cannot ')
-_REMEDY = "Give that service account the rights of deploy/install.yaml"
+_REMEDY = "Grant that service account the permissions in deploy/install.yaml"
 
 Resource = Mapping[str, Any]
 config: Any = untyped_config  # the library has no types there
 
 
 class KubeError(Exception):
-    """The API server refused, or could not be reached (`status` None); the message says what was tried."""
+    """The API server refused, or could not be reached (`status` None); the message says what failed."""
 
     def __init__(self, what: str, *, status: int | None, reason: str) -> None:
         super().__init__(f"{what}: {reason}")
@@ -52,7 +52,7 @@ async def load_configuration() -> client.Configuration:
         else:
             config.load_incluster_config(client_configuration=configuration)
     except config.ConfigException as error:
-        raise KubeError("no way to reach a cluster was found", status=None, reason=str(error)) from error
+        raise KubeError("no configuration for a cluster was found", status=None, reason=str(error)) from error
     return configuration
 
 

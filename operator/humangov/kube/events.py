@@ -1,4 +1,4 @@
-"""Events: news for people about an object, as `kubectl describe` shows them."""
+"""Events about an object, as `kubectl describe` shows them."""
 
 from __future__ import annotations
 

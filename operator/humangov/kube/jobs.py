@@ -29,7 +29,7 @@ class Jobs(Client):
         return list(answer["items"])
 
     async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None:
-        """Bring a CronJob in step: its spec as a whole, of labels and annotations ours. Raises KubeError.
+        """Correct a CronJob: its whole spec, and our labels and annotations. Raises KubeError.
 
         An apply would leave in the spec's lists what others have put there, and what we ourselves made it with.
         """
@@ -46,16 +46,16 @@ class Jobs(Client):
         )  # fmt: skip
 
     async def create_object(self, plural: str, document: Resource) -> None:
-        """Make a CronJob or Job; it is all right if it is there. Raises KubeError."""
+        """Make a CronJob or Job; success if it already exists. Raises KubeError."""
         namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]
         await self._call(
-            f"making {plural} {namespace}/{name}", CustomObjectsApi.create_namespaced_custom_object,
+            f"creating {plural} {namespace}/{name}", CustomObjectsApi.create_namespaced_custom_object,
             *_BATCH, namespace, plural, dict(document), writes=True, none_if=409, field_manager=FIELD_MANAGER,
         )  # fmt: skip
 
     async def delete_object(self, plural: str, namespace: str, name: str) -> None:
-        """Remove a CronJob or Job, and then its pods; it is all right if it is gone. Raises KubeError."""
+        """Remove a CronJob or Job, and then its pods; success if it does not exist. Raises KubeError."""
         await self._call(
-            f"removing {plural} {namespace}/{name}", CustomObjectsApi.delete_namespaced_custom_object,
+            f"deleting {plural} {namespace}/{name}", CustomObjectsApi.delete_namespaced_custom_object,
             *_BATCH, namespace, plural, name, writes=True, none_if=404, propagation_policy="Background",
         )  # fmt: skip

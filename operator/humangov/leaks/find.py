@@ -1,8 +1,7 @@
-"""Leaked AWS resources, of tenants whose HumanGovState is gone: how they are known, and under which names.
+"""Leaked AWS resources, whose HumanGovState no longer exists: how they are found, and under which names.
 
-They have our cluster's ownership tag, and the API server, asked after AWS was, has no HumanGovState of that namespace
-and name: neither this one nor one that was re-created, which takes over what it finds. Pure, but for `find`, which asks
-both, twice.
+They have this cluster's ownership tag, and the API server, read after AWS, has no HumanGovState of that namespace and
+name: neither the old one nor a re-created one, which owns what it finds. Pure, except `find`, which reads both, twice.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ NOT_KNOWN = "-"  # which no table and no bucket can be called
 _LOG_GROUPS = "/aws/lambda/"
 
 Leaked = Mapping[str, tuple[Tagged, ...]]
-"""By `namespace/name`, of tenants that are not there."""
+"""By `namespace/name`, of tenants that do not exist."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """What may be leaked. others: of how many tenants of which other cluster there are objects."""
+    """What may be leaked. others: how many tenants of which other cluster have resources."""
 
     leaked: Leaked
     others: Mapping[str, int]
@@ -37,7 +36,7 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class Living:
-    """Tenants that there are, as known before AWS is asked: it spares questions and decides nothing.
+    """The existing tenants, as known before AWS is read: it saves calls and decides nothing.
 
     keys        `namespace/name` of every HumanGovState
     role_names  theirs
@@ -67,10 +66,10 @@ async def find(
     namespaces: Collection[str] = (),
     key: str | None = None,
 ) -> Candidates:
-    """What AWS shows twice, seconds apart, and of which the API server, asked after each time, has no HumanGovState.
+    """What AWS shows twice, seconds apart, and for which the API server, read after each time, has no HumanGovState.
 
-    list_living  `namespace/name` of every HumanGovState in these namespaces (none named: in all), asked anew
-    pause        what is being removed just now is gone after it, or its HumanGovState shows
+    list_living  `namespace/name` of every HumanGovState in these namespaces (none named: in all), read again
+    pause        a deletion in progress ends during it, or a new HumanGovState appears
     key          of one tenant only
 
     Raises AwsError, and what list_living does.
@@ -94,7 +93,7 @@ def keys_of(states: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def role_names(states: Iterable[Mapping[str, Any]], *, default_region: str) -> set[str]:
-    """Of the tenants that there are."""
+    """Of the existing tenants."""
     names = set()
     for state in states:
         try:
@@ -113,22 +112,22 @@ def leaked_names(
     tables: Mapping[str, str | None],
     keep_logs: bool,
 ) -> list[LeakedNames]:
-    """The names under which a lost tenant's objects are removed: one for each function, and for each table beside.
+    """The names under which a deleted tenant's resources are deleted: one for each function, and for each table beside.
 
-    A name comes from what was found; the tenant's spec, which knew it, is gone. `tables`: of each function, the table
-    in its configuration. Raises InvalidSpecError if an ownership tag is none that the operator has written.
+    A name comes from what was found; the tenant's spec no longer exists. `tables`: of each function, the table
+    in its configuration. Raises InvalidSpecError if the operator can't have written an ownership tag.
     """
     tagged_tables = sorted(one.name for one in found if one.kind == TABLE)
-    lost = _LostTenant(key=key, identity=identity, keep_logs=keep_logs)
+    deleted = _DeletedTenant(key=key, identity=identity, keep_logs=keep_logs)
     named = []
-    for name in sorted(_functions(found, lost=lost, mappings=mappings)):
+    for name in sorted(_functions(found, deleted=deleted, mappings=mappings)):
         read = {one.table for one in mappings if one.table and one.function == name}
         table = tables.get(name) or _only(read) or _only(tagged_tables)
-        names = lost.names(function=name, table=table)
+        names = deleted.names(function=name, table=table)
         named.append(LeakedNames(names=names, has_function=True, has_table=bool(table)))
     covered = {one.names.tenant.table.name for one in named}
     named += [
-        LeakedNames(names=lost.names(function=None, table=table), has_function=False, has_table=True)
+        LeakedNames(names=deleted.names(function=None, table=table), has_function=False, has_table=True)
         for table in tagged_tables
         if table not in covered
     ]
@@ -136,8 +135,8 @@ def leaked_names(
 
 
 @dataclass(frozen=True, kw_only=True)
-class _LostTenant:
-    """What of it is known without a spec."""
+class _DeletedTenant:
+    """What is known of it without a spec."""
 
     key: str
     identity: Identity
@@ -163,7 +162,10 @@ class _LostTenant:
 
 
 def _candidates(clients: Clients, *, identity: Identity, living: Living, namespaces: Collection[str]) -> Candidates:
-    """Objects that may be leaked, each confirmed by its own service; others' are counted unasked. Raises AwsError."""
+    """Objects that may be leaked, each confirmed by its own service; those of other clusters are only counted.
+
+    Raises AwsError.
+    """
     tagged = inventory.tagged(clients, known_roles=living.role_names)
     listed = _by_tenant(tagged, cluster=identity.cluster, living=living.keys, namespaces=namespaces)
     leaked = {key: sorted({*found, *_beside(key, found, identity=identity)}) for key, found in listed.leaked.items()}
@@ -173,7 +175,7 @@ def _candidates(clients: Clients, *, identity: Identity, living: Living, namespa
 def _by_tenant(
     found: Iterable[Tagged], *, cluster: str, living: Collection[str], namespaces: Collection[str]
 ) -> Candidates:
-    """What of it is of a tenant that does not live; of a namespace that was not asked for, that is not known."""
+    """What of it is of a tenant that does not exist; other namespaces were not read, so nothing is known of them."""
     ours: dict[str, list[Tagged]] = {}
     others: set[tuple[str, str]] = set()
     for one in found:
@@ -197,11 +199,11 @@ def _key_in(owner: str, *, cluster: str) -> str | None:
 
 def _beside(key: str, found: Sequence[Tagged], *, identity: Identity) -> Iterator[Tagged]:
     """What most likely stands beside it, should the tagging API not show it yet; it is confirmed like the rest."""
-    lost = _LostTenant(key=key, identity=identity, keep_logs=True)
+    deleted = _DeletedTenant(key=key, identity=identity, keep_logs=True)
     owner = f"{identity.cluster}/{key}"
     try:
-        every = [lost.names(function=None, table=None)]
-        every += [lost.names(function=name, table=None) for name in _functions(found, lost=lost, mappings=())]
+        every = [deleted.names(function=None, table=None)]
+        every += [deleted.names(function=name, table=None) for name in _functions(found, deleted=deleted, mappings=())]
     except InvalidSpecError:
         return
     for names in every:
@@ -211,14 +213,14 @@ def _beside(key: str, found: Sequence[Tagged], *, identity: Identity) -> Iterato
         yield Tagged(kind=LOG_GROUP, name=tenant.log_group_name, arn=names.log_group_arn, owner=owner)
 
 
-def _functions(found: Sequence[Tagged], *, lost: _LostTenant, mappings: Sequence[ListedMapping]) -> set[str]:
+def _functions(found: Sequence[Tagged], *, deleted: _DeletedTenant, mappings: Sequence[ListedMapping]) -> set[str]:
     """Names of the functions to which the objects belong or belonged. Raises InvalidSpecError."""
     uuids = {one.name for one in found if one.kind == MAPPING}
     names = {one.name for one in found if one.kind == FUNCTION}
     names |= {one.name.removeprefix(_LOG_GROUPS) for one in found if one.kind == LOG_GROUP}
     names |= {one.function for one in mappings if one.uuid in uuids}
-    roles = {lost.names(function=name, table=None).tenant.role_name for name in names}
-    suffix = f"-{lost.identity.region}"
+    roles = {deleted.names(function=name, table=None).tenant.role_name for name in names}
+    suffix = f"-{deleted.identity.region}"
     # A role with a digest in its name then stands for a function of a name that never was; the role is right.
     return names | {one.name.removesuffix(suffix) for one in found if one.kind == ROLE and one.name not in roles}
 
@@ -228,7 +230,7 @@ def _without(leaked: Leaked, living: Collection[str]) -> Leaked:
 
 
 def _still_there(clients: Clients, leaked: Mapping[str, Sequence[Tagged]]) -> Leaked:
-    """What of it has the same ownership tag still. Raises AwsError."""
+    """What still has the same ownership tag. Raises AwsError."""
     kept = {
         key: tuple(one for one in found if inventory.confirmed(clients, one) == one) for key, found in leaked.items()
     }

@@ -1,8 +1,8 @@
-"""All objects of one account and region that have an ownership tag, whoever's.
+"""All resources of one account and region that have an ownership tag, of any tenant.
 
-They are looked for with the tagging API (one paged call for functions, log groups, mappings and tables) and, as that
-knows no roles, by the path of roles. The tagging API lags behind: what it names is a candidate, and is believed only
-when the object's own service has been asked.
+They are found with the tagging API (one paged call for functions, log groups, mappings and tables) and, as that
+does not cover roles, by the path of roles. The tagging API lags behind: what it lists is a candidate until the
+resource's own service confirms it.
 https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
 """
 
@@ -41,7 +41,7 @@ class ListedMapping:
 
 
 def tagged(clients: Clients, *, known_roles: Collection[str]) -> list[Tagged]:
-    """Candidates. A role that is known to be a living tenant's, or another region's, is not asked for its tags.
+    """Candidates. The tags of a role that belongs to an existing tenant or another region are not read.
 
     Raises AwsError.
     """
@@ -49,11 +49,11 @@ def tagged(clients: Clients, *, known_roles: Collection[str]) -> list[Tagged]:
 
 
 def confirmed(clients: Clients, one: Tagged) -> Tagged | None:
-    """The object as its own service shows it now; None if it is gone or has no ownership tag. Raises AwsError."""
+    """The object as its own service shows it; None if it does not exist or has no ownership tag. Raises AwsError."""
     try:
         tags = _tags(clients, one)
     except AwsError as error:
-        if error.gone:
+        if error.not_found:
             return None
         raise
     owner = tags.get(OWNER_TAG)
@@ -73,7 +73,7 @@ def list_mappings(clients: Clients) -> list[ListedMapping]:
 
 
 def table_of_function(clients: Clients, name: str) -> str | None:
-    """The table that a function of ours was made for; None if the function is gone or does not say. Raises AwsError."""
+    """The table of a function of ours; None if the function does not exist or has no such variable. Raises AwsError."""
     answer = clients.find("lambda:GetFunction", target=name, FunctionName=name)
     if answer is None:
         return None
@@ -107,7 +107,7 @@ def _roles(clients: Clients, *, known: Collection[str]) -> Iterable[Tagged]:
 
 
 def _kind_and_name(arn: str) -> tuple[str, str] | None:
-    """None if it is of a kind that the operator never makes."""
+    """None if it is of a kind that the operator never creates."""
     parsed = parse_arn(arn)
     if parsed is None:
         return None

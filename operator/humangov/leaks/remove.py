@@ -1,7 +1,7 @@
-"""`humangov leaks`: leaked AWS resources are shown, and with --delete removed.
+"""`humangov leaks`: lists leaked AWS resources, and deletes them with --delete.
 
-The API server is asked before AWS, after it, and once more before each tenant's removal. Whatever can't be read ends
-the command: a failed read is never an absence.
+The API server is read before AWS, after it, and again before each tenant's deletion. If anything can't be read, the
+command ends: a failed read is never an absence.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _PATIENCE_SECONDS = 300.0  # of one tenant; a trigger takes up to minutes
 
 
 class UncertainLeakError(Exception):
-    """What is leaked is not certain, so nothing may be removed; the text is a sentence for people."""
+    """It is uncertain what is leaked, so nothing may be deleted; the text is a sentence for people."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeakSearch:
-    """What is looked for.
+    """What to search for.
 
-    cluster             its name in the ownership tags; None: its own
-    key                 `namespace/name`; None: of all tenants
-    crd_removed  and every HumanGovState with it
+    cluster      its name in the ownership tags; None: its own
+    key          `namespace/name`; None: all tenants
+    crd_removed  the definition was removed, and every HumanGovState with it
     """
 
     cluster: str | None
@@ -52,7 +52,7 @@ class LeakSearch:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundLeaks:
-    """others: of how many tenants of which other cluster there are objects.
+    """others: how many tenants of which other cluster have resources.
 
     proven: the name in the ownership tags is this cluster's own, or some HumanGovState's status here has it.
     """
@@ -64,7 +64,7 @@ class FoundLeaks:
 
 
 class ApiServer:
-    """What the cluster has, asked anew each time."""
+    """The cluster's HumanGovStates, read again each time."""
 
     def __init__(self, search: LeakSearch) -> None:
         self._search = search
@@ -96,8 +96,8 @@ class ApiServer:
             if self._search.crd_removed:
                 return []
             raise UncertainLeakError(
-                f"this cluster has no definition of {KIND}, so whose AWS objects are left over can't be told. If it "
-                "was removed, and every HumanGovState with it, say --crd-removed"
+                f"this cluster has no CustomResourceDefinition of {KIND}, so it is unknown which AWS resources are "
+                "leaked. If it was removed together with every HumanGovState, use --crd-removed"
             ) from error
         finally:
             await api.close()
@@ -106,7 +106,7 @@ class ApiServer:
 def search_leaks(
     api_server: ApiServer, clients: Clients, search: LeakSearch, *, sleep: Callable[[float], None] = time.sleep
 ) -> FoundLeaks:
-    """What is leaked, seen twice. Raises KubeError, AwsError, UncertainLeakError."""
+    """What is leaked, confirmed twice. Raises KubeError, AwsError, UncertainLeakError."""
     return asyncio.run(_search_leaks(api_server, clients, search, sleep=sleep))
 
 
@@ -145,7 +145,7 @@ async def _here(call: Callable[[], Any]) -> Any:
 
 
 def names_of(clients: Clients, found: FoundLeaks, key: str, *, keep_logs: bool) -> list[LeakedNames]:
-    """Under which names one lost tenant's objects are removed. Raises AwsError, UncertainLeakError."""
+    """Under which names one deleted tenant's resources are deleted. Raises AwsError, UncertainLeakError."""
     objects = found.leaked[key]
     tables = {one.name: inventory.table_of_function(clients, one.name) for one in objects if one.kind == FUNCTION}
     try:
@@ -154,7 +154,9 @@ def names_of(clients: Clients, found: FoundLeaks, key: str, *, keep_logs: bool) 
             keep_logs=keep_logs,
         )  # fmt: skip
     except InvalidSpecError as error:
-        raise UncertainLeakError(f"the mark {objects[0].owner} is none that the operator writes: {error}") from error
+        raise UncertainLeakError(
+            f"the operator can't have written the ownership tag {objects[0].owner}: {error}"
+        ) from error
 
 
 def remove(
@@ -168,16 +170,14 @@ def remove(
     sleep: Callable[[float], None] = time.sleep,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Removed:
-    """Remove one lost tenant's objects in the order of a deletion. May be killed at any call, and repeated.
+    """Delete one deleted tenant's resources in the order of a deletion. May be killed at any call, and repeated.
 
     Raises KubeError, AwsError, UncertainLeakError.
     """
     done = Removed()
     for leaked in names_of(clients, found, key, keep_logs=keep_logs):
         if key in keys_of(asyncio.run(api_server.states((key.partition("/")[0],)))):
-            raise UncertainLeakError(
-                f"{KIND} {key} is there again: its operator takes over what there is; nothing was removed"
-            )
+            raise UncertainLeakError(f"{KIND} {key} exists again and owns these resources; nothing was deleted")
         scope = Removal(clients=clients, names=leaked.names, now=now, logs_kept_by="no --delete-logs")
         done = _and(done, _remove(_steps(leaked), scope, stop=stop, sleep=sleep))
         if done.waiting is not None:
@@ -186,45 +186,47 @@ def remove(
 
 
 def heading(found: FoundLeaks) -> Iterator[str]:
-    """Where was looked, and whose it is that is not ours."""
+    """What was searched, and what belongs to other clusters."""
     where = f"account {found.identity.account_id}, {found.identity.region}, cluster {found.identity.cluster}"
     count = len(found.leaked)
     what = (
-        "nothing is left over" if not count else f"{count} lost tenant{'s have' if count > 1 else ' has'} objects left"
+        "no leaked resources"
+        if not count
+        else f"{count} deleted tenant{'s have' if count > 1 else ' has'} leaked resources"
     )
     yield f"{where}: {what}"
     for cluster, tenants in found.others.items():
         yield (
-            f"not touched: objects of {tenants} tenant{'s' if tenants > 1 else ''} of cluster {cluster} "
-            "(if that was this cluster before it was made anew: --cluster-name)"
+            f"ignored: resources of {tenants} tenant{'s' if tenants > 1 else ''} of cluster {cluster} "
+            "(if that was the name of this cluster before you re-created it, use --cluster-name)"
         )
 
 
 def description(found: FoundLeaks, key: str, names: Sequence[LeakedNames], *, keep_logs: bool) -> Iterator[str]:
-    """What was found of one tenant, why it is leaked, and what --delete does to it."""
+    """What was found of one tenant, why it is leaked, and what --delete does with it."""
     objects = found.leaked[key]
-    yield f"{key}: there is no such {KIND}, and these carry its mark ({objects[0].owner}):"
+    yield f"{key}: this {KIND} does not exist, and these resources have its ownership tag ({objects[0].owner}):"
     for one in objects:
         kept = one.kind == LOG_GROUP and keep_logs
-        fate = "would stay, without our mark (--delete-logs removes it)" if kept else "would be removed"
+        fate = "would stay, without the ownership tag (--delete-logs deletes it)" if kept else "would be deleted"
         if one.kind == TABLE:
-            fate = "would stay, without our marks; its stream goes off if we turned it on and nobody else reads it"
+            fate = "would stay, without our tags; its stream is disabled if the operator enabled it and nothing else reads it"
         yield f"  {one.kind} {one.name}: {fate}"
     functions = sorted({one.names.tenant.function.name for one in names if one.has_function})
     if functions:
         yield (
-            f"  and what else function {', '.join(functions)} had that carries the mark: its triggers, role and log "
+            f"  and what else of function {', '.join(functions)} has the ownership tag: its triggers, role and log "
             "group"
         )
 
 
 def result(key: str, done: Removed) -> Iterator[str]:
-    """What became of one tenant's leaked objects."""
-    yield f"{key}: gone: {', '.join(done.gone) or 'nothing'}"
+    """The result for one tenant's leaked resources."""
+    yield f"{key}: deleted: {', '.join(done.gone) or 'nothing'}"
     for what in done.stays:
-        yield f"  stays: {what}"
+        yield f"  retained: {what}"
     if done.waiting is not None:
-        yield f"  not done: {done.waiting.message}. Run it again"
+        yield f"  not finished: {done.waiting.message}. Run the command again"
 
 
 def _steps(leaked: LeakedNames) -> tuple[removal.Step, ...]:
@@ -250,12 +252,12 @@ def _remove(
         if done.error is not None:
             if done.error.meaning is not Meaning.RETRY_SOON or time.monotonic() > deadline:
                 raise done.error
-            waiting = Finding.progressing("TransientError", str(done.error), soon=True)
+            waiting = Finding.transient("TransientError", str(done.error), soon=True)
         if waiting is None:
             return Removed(gone=gone, stays=done.stays)
         if waiting.stalled or stop() or time.monotonic() > deadline:
             return Removed(gone=gone, waiting=waiting)
-        sleep(waiting.look_again_seconds if waiting.look_again_seconds is not None else 1.0)
+        sleep(waiting.requeue_after_seconds if waiting.requeue_after_seconds is not None else 1.0)
 
 
 def _and(before: Removed, after: Removed) -> Removed:

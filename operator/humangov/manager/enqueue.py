@@ -1,4 +1,4 @@
-"""Which news of a HumanGovState puts its key on the queue: event or list → cache → queue."""
+"""Which changes of a HumanGovState put its key on the queue: event or list → cache → queue."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from humangov.reconcile.cache import Store, key_of
 
 
 async def on_event(store: Store, workers: Workers, kind: str, resource: Resource) -> None:
-    """Put the key on the queue if somebody changed what decides anything; our own writes come back here too."""
+    """Put the key on the queue if a relevant field has changed; our own writes come back here too."""
     key = key_of(resource)
     known = store.get(key)
     if kind == "DELETED":
         if known is not None and known["metadata"]["uid"] != resource["metadata"]["uid"]:
-            return  # of a namesake that came before
+            return  # an earlier object of the same name
         freed = _contenders(store, key)
         store.drop(key)
         for one in (key, *freed):
@@ -25,11 +25,11 @@ async def on_event(store: Store, workers: Workers, kind: str, resource: Resource
         return
     if known is not None and _same_moment(known, resource):
         return  # ours came with an answer, which is never cut by an older definition
-    await on_sight(store, workers, resource)
+    await on_resource(store, workers, resource)
 
 
-async def on_sight(store: Store, workers: Workers, resource: Resource) -> None:
-    """Keep it, and put its key on the queue if that is news which asks for a reconcile."""
+async def on_resource(store: Store, workers: Workers, resource: Resource) -> None:
+    """Keep it, and put its key on the queue if the change requires a reconciliation."""
     key = key_of(resource)
     known = store.get(key)
     store.put(resource)
@@ -39,13 +39,13 @@ async def on_sight(store: Store, workers: Workers, resource: Resource) -> None:
 
 
 def asks_for_reconcile(known: Resource, newest: Resource) -> bool:
-    # That our finalizer appears is our own doing: its event may come before the answer of the write.
-    lost = _has_finalizer(known) and not _has_finalizer(newest)
-    return lost or decisive(known) != decisive(newest)
+    # Our own write adds the finalizer: its event may come before the response of the write.
+    removed = _has_finalizer(known) and not _has_finalizer(newest)
+    return removed or decisive(known) != decisive(newest)
 
 
 def decisive(resource: Resource) -> tuple[Any, ...]:
-    """What of a resource asks for a reconcile at once when it changes."""
+    """The fields of a resource that require a reconciliation at once when they change."""
     metadata = resource["metadata"]
     return (
         metadata.get("uid"),
@@ -53,7 +53,7 @@ def decisive(resource: Resource) -> tuple[Any, ...]:
         resource.get("spec"),  # the generation alone does not tell a form from which an older definition cut a field
         metadata.get("deletionTimestamp"),
         *((metadata.get("annotations") or {}).get(name) for name in (RECONCILE_ANNOTATION, SWEEP_ANNOTATION)),
-        # The sweep's own word, which goes into a condition.
+        # The sweep's result, which goes into a condition.
         *((resource.get("status") or {}).get("sweep", {}).get(name) for name in ("run", "result", "filesShared")),
     )
 
@@ -67,7 +67,7 @@ def _has_finalizer(resource: Resource) -> bool:
 
 
 def _contenders(store: Store, key: str) -> list[str]:
-    """Tenants that may go ahead once this one is gone."""
+    """Tenants that had a conflict with this one, which has been deleted."""
     tenants = {tenant.key: tenant for tenant in store.tenants()}
     gone = tenants.pop(key, None)
     return [other for other, tenant in tenants.items() if gone and conflict(tenant, gone)]

@@ -19,7 +19,9 @@ def fence(election: Election | None) -> Callable[[], None]:
 
     def before_write() -> None:
         if election is not None and not election.holds():
-            logger.error("the lease has run out unnoticed, as in a process that was suspended; the process ends")
+            logger.error(
+                "the lease expired without a renewal, probably because the process was suspended; the process ends"
+            )
             end_process(1)
 
     return before_write
@@ -32,7 +34,7 @@ def end_process(code: int) -> NoReturn:
 
 
 class FencedClients(Clients):
-    """AWS, out of reach of a process that may have lost the lease."""
+    """AWS clients that refuse to write when the process may have lost the lease."""
 
     def __init__(self, *, before_write: Callable[[], None], **of: Any) -> None:
         super().__init__(**of)

@@ -10,12 +10,12 @@ from aiohttp import web
 from humangov.manager.metrics import CONTENT_TYPE, Metrics
 
 LONGEST_RUN_SECONDS = 300.0  # a reconcile takes seconds; each of its calls has a time-out
-LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is ill reconciles are slow, but they end
+LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is unavailable reconciliations are slow, but they end
 
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """ready: it works, or can take over. problem: why the process should be restarted. activity: what it is doing."""
+    """ready: it is the leader, or can take over. problem: why the process should restart. activity: what it is doing."""
 
     ready: bool
     problem: str | None
@@ -26,17 +26,17 @@ def judge(*, longest_run_seconds: float, standstill_seconds: float, ready: bool,
     """What the probes answer. Pure."""
     problem = None
     if died:
-        problem = "a worker of the queue has ended"
+        problem = "a worker of the work queue has ended"
     elif longest_run_seconds > LONGEST_RUN_SECONDS:
-        problem = f"a pass has been running for {longest_run_seconds:.0f} s"
+        problem = f"a reconciliation has been running for {longest_run_seconds:.0f} s"
     elif standstill_seconds > LONGEST_STANDSTILL_SECONDS:
-        problem = f"tenants wait, and no pass has ended for {standstill_seconds:.0f} s"
+        problem = f"HumanGovStates are due, but no reconciliation has ended for {standstill_seconds:.0f} s"
     return Health(ready=ready, problem=problem)
 
 
 def judge_candidate(*, standby: bool, trouble: str | None) -> Health:
-    """What the probes answer before the process works: a standby can take over, who is in trouble can't. Pure."""
-    activity = f"not working: {trouble}" if trouble else "standing by" if standby else None
+    """What the probes answer before it is the leader: a standby can take over, unless there is trouble. Pure."""
+    activity = f"not the leader: {trouble}" if trouble else "standby" if standby else None
     return Health(ready=standby and not trouble, problem=None, activity=activity)
 
 

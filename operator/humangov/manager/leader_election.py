@@ -1,10 +1,10 @@
 """Leader election: of several operators the one that holds the Lease, the leader, works; the others are standbys.
 
 As client-go does it (https://pkg.go.dev/k8s.io/client-go/tools/leaderelection), with the same durations. The election
-that comes with `kubernetes.aio` goes by the wall clock, gives its calls no time limit and never hands the lease back.
+that comes with `kubernetes.aio` goes by the wall clock, gives its calls no time limit and never releases the lease.
 
-Everybody goes by their own monotonic clock: a lease has run out when it has not changed for its duration since it was
-first *seen* so. The times that are written into it are for people.
+Each process uses its own monotonic clock: a lease has expired when it has not changed for its duration since it was
+first *observed* so. The times that are written into it are for people.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from humangov.kube.client import KubeError, Resource
 logger = logging.getLogger(__name__)
 
 LEASE_NAME = "humangov-operator"
-DURATION_SECONDS = 15  # for which others leave a lease alone
-RENEW_WITHIN_SECONDS = 10.0  # of the last renewal, or nothing new is begun
-MARGIN_SECONDS = 1.0  # a holder is done this long before the lease runs out, so that what is on its way arrives
+DURATION_SECONDS = 15  # for which a lease is valid
+RENEW_WITHIN_SECONDS = 10.0  # after the last renewal the holder starts nothing new
+MARGIN_SECONDS = 1.0  # a holder stops this long before the lease expires; calls in flight then still arrive in time
 RETRY_PERIOD_SECONDS = 2.0
 REQUEST_SECONDS = 5.0  # two attempts fit into RENEW_WITHIN_SECONDS
 _SHORTEST_ATTEMPT_SECONDS = 0.5
 _REPEAT_TROUBLE_SECONDS = 60.0
-_NOT_TRIED = "it was not tried in time: was the process suspended?"
+_NOT_TRIED = "no attempt was made in time; was the process suspended?"
 
 
 class LeaseWriter(Protocol):
@@ -43,35 +43,35 @@ class LeaseWriter(Protocol):
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ObservedLease:
     """A lease, and since when it has been seen as it is (seconds, monotonic)."""
 
     lease: Resource
     since: float
 
 
-def sighting(lease: Resource, *, before: Sighting | None, now: float) -> Sighting:
+def observe_lease(lease: Resource, *, before: ObservedLease | None, now: float) -> ObservedLease:
     """What is known of a lease that was just read."""
     unchanged = before is not None and before.lease.get("spec") == lease.get("spec")
-    return Sighting(lease, before.since if before is not None and unchanged else now)
+    return ObservedLease(lease, before.since if before is not None and unchanged else now)
 
 
 def holder(lease: Resource) -> str:
-    """Whose it is; empty if it was given back."""
+    """The holder; empty if the lease was released."""
     return str((lease.get("spec") or {}).get("holderIdentity") or "")
 
 
-def runs_out(seen: Sighting) -> float:
+def expires_at(seen: ObservedLease) -> float:
     """When the lease will have gone without renewal for as long as it lasts (seconds, monotonic)."""
     return seen.since + float((seen.lease.get("spec") or {}).get("leaseDurationSeconds") or DURATION_SECONDS)
 
 
-def may_take(seen: Sighting, *, identity: str, now: float) -> bool:
-    """Whether the lease is ours already, was given back, or has run out."""
-    return holder(seen.lease) in ("", identity) or now >= runs_out(seen)
+def may_acquire(seen: ObservedLease, *, identity: str, now: float) -> bool:
+    """Whether we hold the lease already, or it was released, or it has expired."""
+    return holder(seen.lease) in ("", identity) or now >= expires_at(seen)
 
 
-def claimed(lease: Resource | None, *, namespace: str, identity: str, at: datetime) -> Resource:
+def acquired(lease: Resource | None, *, namespace: str, identity: str, at: datetime) -> Resource:
     """The lease as it is written to take or to renew it. `None`: there is none yet."""
     if lease is None:
         lease = {
@@ -96,8 +96,8 @@ def claimed(lease: Resource | None, *, namespace: str, identity: str, at: dateti
     }
 
 
-def given_back(lease: Resource, *, at: datetime) -> Resource:
-    """The lease as it is written by a holder who needs it no longer: nobody has to wait."""
+def released(lease: Resource, *, at: datetime) -> Resource:
+    """The lease as its holder writes it on release: a standby need not wait."""
     spec = {
         "holderIdentity": "",
         "leaseDurationSeconds": 1,
@@ -123,13 +123,13 @@ class Election:
         """`identity` must be no other process's, not even one of the same pod."""
         self.identity = identity
         self.standby = False
-        self.trouble: str | None = None  # why the lease could not be asked for
+        self.trouble: str | None = None  # why the lease could not be read or written
         self._leases = leases
         self._namespace = namespace
         self._rng = rng
         self._clock = clock
         self._sleep = sleep
-        self._seen: Sighting | None = None
+        self._seen: ObservedLease | None = None
         self._ours: Resource | None = None  # as the API server has it, as far as we know
         self._renewed_at = -math.inf
 
@@ -142,7 +142,7 @@ class Election:
         return max(0.0, self._renewed_at + DURATION_SECONDS - MARGIN_SECONDS - self._clock())
 
     async def acquire(self, *, stop: asyncio.Event) -> bool:
-        """Wait until the lease is ours, whatever happens; False if told to stop before."""
+        """Wait until the lease is ours, whatever happens; False if stopped before."""
         logged, logged_at = "", -math.inf
         while not stop.is_set():
             try:
@@ -151,7 +151,9 @@ class Election:
                 if error.status != 409:  # else somebody was faster
                     self.standby, self.trouble = False, str(error)
                     if self.trouble != logged or self._clock() - logged_at >= _REPEAT_TROUBLE_SECONDS:
-                        logger.warning("%s; without the lease nothing is done; tried again", self.trouble)
+                        logger.warning(
+                            "%s; without the lease the operator does nothing; retried automatically", self.trouble
+                        )
                         logged, logged_at = self.trouble, self._clock()
             else:
                 if other is None:
@@ -167,7 +169,7 @@ class Election:
 
     def _until_next_try(self) -> float:
         wait = RETRY_PERIOD_SECONDS * self._rng.uniform(0.8, 1.2)
-        left = runs_out(self._seen) - self._clock() if self._seen is not None else 0.0
+        left = expires_at(self._seen) - self._clock() if self._seen is not None else 0.0
         return min(wait, left) if left > 0 else wait
 
     async def keep(self) -> str:
@@ -182,29 +184,29 @@ class Election:
                 other = await self._renew(deadline)
             except KubeError as error:
                 problem = str(error)
-                logger.warning("%s; tried again", error)
+                logger.warning("%s; retried automatically", error)
                 continue
             if other is not None:
                 self._renewed_at = -math.inf
                 return f"the lease {LEASE_NAME} was taken by {other}"
             problem = _NOT_TRIED
 
-    async def give_back(self) -> None:
-        """Let the next one work at once. To be called when nothing is under way any more, and nothing renews."""
+    async def release(self) -> None:
+        """Release the lease, for a standby to take over at once. Call it when nothing runs and nothing renews it."""
         if not self.holds():
             return
         self._renewed_at = -math.inf
         try:
-            # Read anew: a renewal that was cut short may have arrived.
+            # Read again: a renewal that was cut short may have arrived.
             lease = await self._leases.read_lease(
                 namespace=self._namespace, name=LEASE_NAME, timeout_seconds=REQUEST_SECONDS / 2
             )
             if lease is not None and holder(lease) == self.identity:
                 await self._leases.write_lease(
-                    given_back(lease, at=datetime.now(UTC)), timeout_seconds=REQUEST_SECONDS / 2
+                    released(lease, at=datetime.now(UTC)), timeout_seconds=REQUEST_SECONDS / 2
                 )
         except KubeError as error:
-            logger.warning("%s; the lease runs out by itself in %d s", error, DURATION_SECONDS)
+            logger.warning("%s; the lease expires in %d s", error, DURATION_SECONDS)
 
     async def _renew(self, deadline: float) -> str | None:
         """Write the lease as we know it; who else has it, if that is why it can't be. Raises KubeError."""
@@ -219,21 +221,21 @@ class Election:
         return None
 
     async def _take(self, deadline: float) -> str | None:
-        """Look at the lease and take it if that may be; else who has it. Raises KubeError."""
+        """Read the lease and acquire it if that is allowed; else returns its holder. Raises KubeError."""
         began = self._clock()
         lease = await self._leases.read_lease(
             namespace=self._namespace, name=LEASE_NAME, timeout_seconds=self._patience(deadline)
         )
         if lease is not None:
-            self._seen = sighting(lease, before=self._seen, now=self._clock())
-            if not may_take(self._seen, identity=self.identity, now=self._clock()):
+            self._seen = observe_lease(lease, before=self._seen, now=self._clock())
+            if not may_acquire(self._seen, identity=self.identity, now=self._clock()):
                 return holder(lease)
         self._ours = await self._write(lease, deadline)
         self._renewed_at = began
         return None
 
     async def _write(self, lease: Resource | None, deadline: float) -> Resource:
-        ours = claimed(lease, namespace=self._namespace, identity=self.identity, at=datetime.now(UTC))
+        ours = acquired(lease, namespace=self._namespace, identity=self.identity, at=datetime.now(UTC))
         return await self._leases.write_lease(ours, timeout_seconds=self._patience(deadline))
 
     def _patience(self, deadline: float) -> float:

@@ -1,7 +1,8 @@
-"""Whether AWS has resources of tenants that are gone: an event tells of them, and nothing is removed.
+"""Checks for leaked AWS resources: an event reports them, and nothing is deleted.
 
-What a check asks of AWS for each region: one page of the tagging API for 100 tagged resources, one page of roles for
-100 roles under our path, and each role that is no living tenant's. The API server is asked only if something is found.
+The AWS calls of a check, for each region: one page of the tagging API for 100 tagged resources, one page of roles for
+100 roles under our path, and one for each role that belongs to no existing tenant. The API server is read only
+if something is found.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ ListStates = Callable[[Sequence[str]], Awaitable[list[Resource]]]
 
 @dataclass(frozen=True, kw_only=True)
 class LeakCheck:
-    """What a check found: of how many tenants that are gone AWS has resources still; None: not known.
+    """The result of a check: how many deleted tenants have leaked resources; None: unknown.
 
-    announced: the keys of those that an event has told of.
+    announced: the keys that an event has reported.
     """
 
     leaked_tenants: int | None = None
@@ -58,10 +59,10 @@ async def check(
         for region in sorted(regions):
             leaked |= await _check_region(operator, of_region(region), list_states=list_states, pause=pause)
     except AwsError as error:
-        logger.warning("leftovers could not be looked for: %s", finding_of_error(error).message)
+        logger.warning("the check for leaked AWS resources failed: %s", finding_of_error(error).message)
         return replace(before, leaked_tenants=None)
     except KubeError as error:
-        logger.warning("leftovers could not be looked for: %s", error)
+        logger.warning("the check for leaked AWS resources failed: %s", error)
         return replace(before, leaked_tenants=None)
     new = leaked - before.announced
     if new:
@@ -77,9 +78,9 @@ def found_event(leaked: Collection[str], *, cluster: str) -> Event:
     return Event(
         kind="Warning",
         reason="LeakedResourcesFound",
-        message=f"AWS has objects of HumanGovStates that are gone: {', '.join(names[:_NAMED])}{more}. Their functions "
-        f"go on, cared for by nobody. `humangov leaks --cluster-name {cluster}` shows what there is; with --delete "
-        "it removes it. Or apply the HumanGovState again: it takes them over",
+        message=f"AWS has leaked resources of HumanGovStates that no longer exist: {', '.join(names[:_NAMED])}{more}. "
+        f"Their functions still erase files, and nothing manages them. `humangov leaks --cluster-name {cluster}` lists the "
+        "resources, and deletes them with --delete. Or apply the HumanGovState again: it then owns them",
     )
 
 
@@ -105,7 +106,7 @@ async def _check_region(
 
 
 def _lease(namespace: str) -> Resource:
-    """What the event is about: the operator's own object, for the tenant's is gone and its namespace may be."""
+    """What the event is about: the operator's own object, for the tenant and perhaps its namespace no longer exist."""
     return {
         "apiVersion": "coordination.k8s.io/v1",
         "kind": "Lease",

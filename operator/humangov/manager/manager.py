@@ -40,12 +40,12 @@ from humangov.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process is to end
-START_PATIENCE_SECONDS = 60.0  # with an API server that is ill at the start
+STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process must end
+START_PATIENCE_SECONDS = 60.0  # while the API server is unavailable at the start
 _LONG_LIFE_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
 
-ExitCode = int | None  # None: the process does not end, everything in it begins anew
+ExitCode = int | None  # None: the process does not end, everything in it restarts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Leader:
-    """What the one that works has to work with."""
+    """What the leader works with."""
 
     operator: Operator
     kube: Kube
@@ -81,10 +81,10 @@ class _Hold:
     renewing: asyncio.Task[str]  # ends, with the reason, when the hold is lost
 
     async def hand_over(self) -> None:
-        """Give the lease back, now that nothing is written any more."""
+        """Release the lease, now that nothing is written any more."""
         self.renewing.cancel()
         await asyncio.wait({self.renewing})
-        await self.election.give_back()
+        await self.election.release()
 
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
@@ -223,12 +223,12 @@ async def _first_list(leader: Leader) -> list[Resource]:
         try:
             return await leader.kube.list_resources(leader.operator.settings.namespaces)
         except KubeError as error:
-            ailing = error.status is not None and (error.status == 429 or error.status >= 500)
-            passing = error.status == 404 or (ailing and time.monotonic() < deadline)
-            if not passing or leader.stop.is_set():
+            unavailable = error.status is not None and (error.status == 429 or error.status >= 500)
+            transient = error.status == 404 or (unavailable and time.monotonic() < deadline)
+            if not transient or leader.stop.is_set():
                 raise
-            remedy = " The definition is not there: kubectl apply --server-side -f crds/"
-            logger.warning("%s; tried again.%s", error, remedy if error.status == 404 else "")
+            remedy = " The CustomResourceDefinition does not exist: kubectl apply --server-side -f crds/"
+            logger.warning("%s; retried automatically.%s", error, remedy if error.status == 404 else "")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(leader.stop.wait(), timeout=next(pauses))
 
@@ -279,15 +279,15 @@ async def _end_without_lease(hold: _Hold, workers: Workers) -> NoReturn:
     """The process ends while nobody else can hold the lease yet."""
     renewing = hold.renewing
     why = renewing.result() if not renewing.cancelled() and not renewing.exception() else _why(renewing)
-    logger.error("%s; the process ends, so that one operator works and no more", why)
+    logger.error("%s; the process ends, because only the leader may work", why)
     await workers.stop(grace_seconds=hold.election.seconds_left())
     end_process(1)
 
 
 def _code_of_watch(watching: asyncio.Task[None]) -> ExitCode:
     """What follows from the end of the watch, with which all tasks ended that were begun after it."""
-    again = not watching.cancelled() and watch.begins_anew(watching.exception())
-    what = "everything begins anew" if again else "the process ends too, to be restarted"
+    again = not watching.cancelled() and watch.restarts_after(watching.exception())
+    what = "the operator restarts it" if again else "the process ends too, to be restarted"
     logger.error("the watch has ended: %s; %s", _why(watching), what)
     return None if again else 1
 
@@ -299,12 +299,12 @@ async def _stop_working(
     watch_stop: asyncio.Event,
     beside: Collection[asyncio.Task[None]],
 ) -> list[str]:
-    """Let reconciles end, then give the lease back and stop the rest; the keys whose reconciles were abandoned."""
+    """Let reconciles end, then release the lease and stop the rest; the keys whose reconciles were abandoned."""
     started = time.monotonic()
     abandoned = await workers.stop(grace_seconds=STOP_GRACE_SECONDS)
     if abandoned:
         logger.warning(
-            "stopped with passes under way over %s; they are repeated at the next start", ", ".join(abandoned)
+            "stopped during the reconciliation of %s; it is repeated at the next start", ", ".join(abandoned)
         )
     elif hold is not None:
         await hold.hand_over()

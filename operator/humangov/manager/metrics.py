@@ -1,6 +1,6 @@
-"""What Prometheus is told: counters and durations as they happen, and gauges, asked for at each scrape.
+"""Metrics for Prometheus: counters and durations as they happen, and gauges, computed at each scrape.
 
-Labels are words of AWS, of Kubernetes and of this operator, whose number is bounded; the one per HumanGovState are its
+Labels are values of AWS, of Kubernetes and of this operator, whose number is bounded; the one per HumanGovState are its
 namespace and name. https://prometheus.io/docs/practices/naming/
 """
 
@@ -42,30 +42,28 @@ class Metrics:
         self.gauges = gauges
         self.registry = CollectorRegistry(auto_describe=False)
         operation = ("service", "operation")
-        self._calls = Counter("humangov_aws_calls", "Calls of AWS.", operation, registry=self.registry)
+        self._calls = Counter("humangov_aws_calls", "AWS calls.", operation, registry=self.registry)
         self._errors = Counter(
-            "humangov_aws_errors", "Calls of AWS that failed, by AWS's word for it.", (*operation, "code"),
+            "humangov_aws_errors", "Failed AWS calls by error code.", (*operation, "code"),
             registry=self.registry,
         )  # fmt: skip
-        self._throttles = Counter(
-            "humangov_aws_throttles", "Calls of AWS that were throttled.", operation, registry=self.registry
-        )
+        self._throttles = Counter("humangov_aws_throttles", "Throttled AWS calls.", operation, registry=self.registry)
         self._call_seconds = Histogram(
-            "humangov_aws_call_duration_seconds", "How long calls of AWS took, the SDK's own retries included.",
+            "humangov_aws_call_duration_seconds", "Duration of AWS calls, including the SDK's retries.",
             operation, buckets=_CALL_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self._reconciles = Counter(
-            "humangov_reconcile", "Passes over a HumanGovState, by what they came to.", ("outcome",),
+            "humangov_reconcile", "Reconciliations by result.", ("result",),
             registry=self.registry,
         )  # fmt: skip
         self._reconcile_seconds = Histogram(
             "humangov_reconcile_duration_seconds",
-            "How long passes took.",
+            "Duration of reconciliations.",
             buckets=_RECONCILE_BUCKETS,
             registry=self.registry,
         )
         self._ready_seconds = Histogram(
-            "humangov_ready_duration_seconds", "From the first sight of a generation until it was Ready.",
+            "humangov_ready_duration_seconds", "Time from a new generation, or the operator's start, to Ready.",
             buckets=_READY_BUCKETS, registry=self.registry,
         )  # fmt: skip
         self._version = version
@@ -100,12 +98,12 @@ class Metrics:
         build.add_metric((self._version,), 1)
         yield build
         for name, description, value in (
-            ("leader", "1 in the process that works, 0 where it waits for the Lease.", now.leading),
-            ("queue_waiting", "HumanGovStates that are due and wait for a worker.", now.waiting),
-            ("queue_running", "HumanGovStates that a pass is under way over.", now.running),
+            ("leader", "1 in the leader, 0 in a standby.", now.leading),
+            ("workqueue_depth", "HumanGovStates that are due and wait for a worker.", now.waiting),
+            ("workqueue_running", "HumanGovStates that are being reconciled.", now.running),
             (
-                "queue_longest_wait_seconds",
-                "How long the one that is due longest has waited.",
+                "workqueue_longest_wait_seconds",
+                "Waiting time of the HumanGovState that has been due the longest.",
                 now.longest_wait_seconds,
             ),
         ):
@@ -116,7 +114,7 @@ class Metrics:
         for condition, number in sorted(now.tenants.items()):
             tenants.add_metric(condition, number)
         yield tenants
-        leaked = GaugeMetricFamily("humangov_leaked_tenants", "HumanGovStates that are gone and have objects in AWS.")
+        leaked = GaugeMetricFamily("humangov_leaked_tenants", "Deleted HumanGovStates with leaked AWS resources.")
         if now.leaked_tenants is not None:
             leaked.add_metric((), now.leaked_tenants)
         yield leaked
@@ -133,11 +131,11 @@ class _GaugeCollector:
 
 def _stream_lags(lags: Mapping[tuple[str, str], StreamLag]) -> Iterator[Metric]:
     age = GaugeMetricFamily(
-        "humangov_iterator_age_seconds", "Age of the last record that the function was given, as CloudWatch says.",
+        "humangov_iterator_age_seconds", "Age of the last record that Lambda gave to the function, from CloudWatch.",
         labels=("namespace", "name"),
     )  # fmt: skip
     failed = GaugeMetricFamily(
-        "humangov_failed_records", "Records that the function could not handle in the last quarter of an hour.",
+        "humangov_failed_records", "Records that the function could not handle in the last 15 minutes.",
         labels=("namespace", "name"),
     )  # fmt: skip
     for key, lag in sorted(lags.items()):

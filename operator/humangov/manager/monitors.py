@@ -1,4 +1,4 @@
-"""What is done every so often beside the queue: everything is listed, leaks and stream lag are checked."""
+"""Periodic tasks beside the queue: everything is listed, leaks and stream lag are checked."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ def start(
     monitors = (
         every(
             resync_seconds, partial(relist, operator, kube, workers, again_seconds=resync_seconds),
-            trouble="what the watch has missed could not be looked for",
+            trouble="the periodic list of HumanGovStates failed",
         ),
         every(
-            LEAKS_SECONDS, check_leaks, trouble="leftovers could not be looked for", after=state.watching, at_once=True
+            LEAKS_SECONDS, check_leaks, trouble="the check for leaked AWS resources failed",
+            after=state.watching, at_once=True,
         ),
         every(
-            STREAM_LAG_SECONDS, check_stream_lag, trouble="how late records are could not be asked",
+            STREAM_LAG_SECONDS, check_stream_lag, trouble="the check of the stream lag failed",
             after=state.watching,
         ),
     )  # fmt: skip
@@ -68,9 +69,9 @@ async def every(
     after: asyncio.Event | None = None,
     at_once: bool = False,
 ) -> None:
-    """Do it for ever, about every so many seconds. A mistake in it must not end what the others live by: it is logged.
+    """Do it forever, about every so many seconds. A bug in it must not end the process: it is logged.
 
-    trouble: what is then said. after: nothing is done before this. at_once: the first time without waiting.
+    trouble: the log message then. after: nothing is done before this. at_once: the first time without waiting.
     """
     if after is not None:
         await after.wait()
@@ -94,10 +95,10 @@ async def relist(operator: Operator, kube: Tenants, workers: Workers, *, again_s
     try:
         listed = await kube.list_resources(operator.settings.namespaces)
     except KubeError as error:
-        logger.warning("%s; tried again in %.0f s", error, again_seconds)
+        logger.warning("%s; retried in %.0f s", error, again_seconds)
         return
     for resource in listed:
-        await enqueue.on_sight(operator.store, workers, resource)
+        await enqueue.on_resource(operator.store, workers, resource)
     for key in known - {key_of(resource) for resource in listed}:
         operator.store.drop(key)
         await workers.add(key, lane=Lane.SLOW)

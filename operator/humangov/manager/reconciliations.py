@@ -1,4 +1,4 @@
-"""What the queue runs for a key: one reconcile, its result counted, refusals of the API server tried again."""
+"""What the queue runs for a key: one reconciliation, its result counted, errors of the API server retried."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def runner(
     async def run(key: str) -> Outcome:
         logs.tenant.set(key)
         started, before = time.monotonic(), operator.store.get(key)
-        result = "bug"
+        result = "panic"
         try:
             outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
             result = _result(outcome)
         except KubeError as error:
-            logger.warning("%s; tried again", error)
+            logger.warning("%s; retried automatically", error)
             await refresh(operator, key, error)
             outcome = Outcome(failed=True, soon=True)
-            result = "kubernetes_failed"
+            result = "kubernetes_error"
         except asyncio.CancelledError:
             result = "abandoned"
             raise
         finally:
             seconds = time.monotonic() - started
             count(result, seconds=seconds)
-            logger.debug("pass ended", extra={"action": "reconcile", "duration_ms": round(seconds * 1000, 1)})
+            logger.debug("reconciliation ended", extra={"action": "reconcile", "duration_ms": round(seconds * 1000, 1)})
         newest = operator.store.get(key)
         if before is not None and newest is not None and decisive(before) != decisive(newest):
-            # Somebody's change came to us in the answer of our own write; its event will then look like nothing new.
+            # Someone's change came in the response of our own write; its event will then look like no change.
             schedule.add(key, now=time.monotonic(), lane=Lane.FAST)
         return outcome
 
@@ -59,14 +59,14 @@ def runner(
 
 
 async def refresh(operator: Operator, key: str, error: KubeError) -> None:
-    """A conflict or an absence says that our copy is old."""
+    """After a conflict or a 404 our copy is old: read it again."""
     resource = operator.store.get(key)
     if error.status not in (404, 409) or resource is None:
         return
     try:
         fresh = await operator.kube.read(resource)
     except KubeError as unread:
-        logger.warning("%s; the next pass goes by the old copy", unread)
+        logger.warning("%s; the next reconciliation uses the old copy", unread)
         return
     if fresh is None:
         operator.store.drop(key)
@@ -75,9 +75,9 @@ async def refresh(operator: Operator, key: str, error: KubeError) -> None:
 
 
 def _result(outcome: Outcome) -> str:
-    """A word for metrics."""
+    """The label for metrics."""
     if outcome.forget:
-        return "gone"
+        return "deleted"
     if outcome.failed:
-        return "retried" if outcome.soon else "needs_person"
-    return "settled" if outcome.after is None else "waiting"
+        return "transient_error" if outcome.soon else "terminal_error"
+    return "success" if outcome.requeue_after_seconds is None else "requeue_after"

@@ -1,7 +1,7 @@
-"""Whether records of removals reach the functions in time: asked every few minutes, for all HumanGovStates at once.
+"""Stream lag: whether records reach the functions in time, read every few minutes for all HumanGovStates at once.
 
-A stream loses a record after 24 hours. The condition RecordsDelivered warns long before. It exists only where records were
-once late, so a settled tenant is not written to.
+A stream loses a record after 24 hours. The condition RecordsDelivered warns long before. It exists only where records
+were once late: a settled tenant needs no status write.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 
 _MINUTE, _HOUR = 60.0, 3600.0
 WAITING_SECONDS = 30 * _MINUTE
-OVER_SECONDS = 15 * _MINUTE  # below the above, so that what swings about it is not told at each swing
+OVER_SECONDS = 15 * _MINUTE  # below the above, against flapping
 EXPIRING_SECONDS = 12 * _HOUR
-_NOT_READ_YET = "not read since the operator started"  # as little a reason as a problem to call a warning over
-_MOST = 0.75  # of the age at which Lambda gives a record up
+_NOT_READ_YET = "not read since the operator started"  # like a problem, no reason to end a warning
+_MOST = 0.75  # of the age at which Lambda discards a record
 STREAM_LASTS_SECONDS = 24 * _HOUR
-# Told in steps: a message that grows by the minute would be a status write a minute.
+# Reported in steps: a message that grows by the minute would be a status write a minute.
 _STEPS_SECONDS = (
     OVER_SECONDS,
     WAITING_SECONDS,
@@ -40,7 +40,7 @@ _STEPS_SECONDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class LagCheck:
-    """What a check found, by (namespace, name). refused: CloudWatch could not be asked, and the log says so already."""
+    """What a check found, by (namespace, name). refused: CloudWatch could not be read, and that is logged already."""
 
     lags: Mapping[tuple[str, str], StreamLag] = field(default_factory=dict)
     refused: bool = False
@@ -51,20 +51,22 @@ async def check(
 ) -> LagCheck:
     """One call of CloudWatch for each account and region in use; a reconcile of each whose condition has to change.
 
-    The verdict on each tenant is left in its memory, for its next reconcile.
+    The finding on each tenant is left in its memory, for its next reconcile.
     """
     lags, refused = await _read(operator)
     if refused and not before.refused:
-        logger.warning("how late records are could not be asked: %s; asked again, and not told again", refused)
+        logger.warning(
+            "the stream lag could not be read: %s; retried automatically, without a further warning", refused
+        )
     for tenant in operator.store.tenants():
         lag = lags.get((tenant.namespace, tenant.name))
-        if lag is not None and _leave_verdict(operator, tenant, lag):
+        if lag is not None and _remember_finding(operator, tenant, lag):
             await ask_for_reconcile(tenant.key)
     return LagCheck(lags=lags, refused=refused is not None)
 
 
 async def _read(operator: Operator) -> tuple[dict[tuple[str, str], StreamLag], str | None]:
-    """Each tenant's lag, by (namespace, name); and why some could not be asked for."""
+    """Each tenant's lag, by (namespace, name); and why some could not be read."""
     lags: dict[tuple[str, str], StreamLag] = {}
     refused = None
     for clients, tenants in _by_clients(operator):
@@ -98,32 +100,32 @@ def _by_clients(operator: Operator) -> list[tuple[Clients, list[Tenant]]]:
     return list(groups.values())
 
 
-def _leave_verdict(operator: Operator, tenant: Tenant, lag: StreamLag) -> bool:
-    """Put into the tenant's memory what its next reconcile is to say; whether that must be soon."""
+def _remember_finding(operator: Operator, tenant: Tenant, lag: StreamLag) -> bool:
+    """Store the finding in the tenant's memory, for its next reconciliation; whether that must be soon."""
     status, memory = _status(operator, tenant), operator.store.memory(tenant.key).reconciler
-    verdict = judge(
+    finding = judge(
         lag, status,
         trigger_problem=memory.trigger_problem if memory.reconciliations else _NOT_READ_YET,
         record_age_limit_seconds=tenant.trigger.maximum_record_age_seconds,
     )  # fmt: skip
-    if verdict is None:
+    if finding is None:
         if lag.iterator_age_seconds is not None:
             # A warning that no reconcile has reported yet is over.
             operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=None)
         return False
-    operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=verdict)
+    operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=finding)
     before = find_condition(status, RECORDS_DELIVERED)
     shown = (before["status"], before["message"]) if before else ("True", "")
-    return (verdict.status, verdict.message) != shown
+    return (finding.status, finding.message) != shown
 
 
 def judge(
     lag: StreamLag, status: Mapping[str, Any], *, trigger_problem: str | None, record_age_limit_seconds: float
 ) -> Finding | None:
-    """What to tell people; None leaves it at what was told before. Pure.
+    """Condition RecordsDelivered; None leaves it unchanged. Pure.
 
-    Without a word from CloudWatch nothing is known. Only where there was a warning, the trigger is on and has no
-    problem, and nothing was refused is silence the end of it: Lambda would call the function if there were a record.
+    Without a value from CloudWatch nothing is known. Only a warning ends without one, if the trigger is enabled and has
+    no problem, and nothing was throttled: Lambda would invoke the function if there were a record.
     """
     late, age = _is_late(status), lag.iterator_age_seconds
     if age is None:
@@ -132,26 +134,26 @@ def judge(
     if age < (OVER_SECONDS if late else WAITING_SECONDS):
         return _over() if late else None
     step = max(one for one in _STEPS_SECONDS if one <= age)
-    lost, limit, given_up = STREAM_LASTS_SECONDS - step, EXPIRING_SECONDS, ""
+    lost, limit, discarded = STREAM_LASTS_SECONDS - step, EXPIRING_SECONDS, ""
     if record_age_limit_seconds >= 0:
         limit = min(limit, record_age_limit_seconds * _MOST)
-        given_up = (
-            f"Lambda gives up what is older than {_time(record_age_limit_seconds)} and puts it into the bucket of "
-            "failures, where `humangov redrive` finds it; "
+        discarded = (
+            f"Lambda sends records older than {_time(record_age_limit_seconds)} to the failures bucket, where "
+            "`humangov redrive` finds them. "
         )
     reason = "StreamLagging"
     if step >= limit:
         reason = "RecordsExpiring"
     return Finding.warning(
         reason,
-        f"records of removals wait: the function was last given one that is over {_time(step)} old, so the files of "
-        f"deleted records stay meanwhile. {given_up}the stream itself loses it in less than {_time(lost)}. Look at the "
-        "function's log group for errors, at its throttles and reserved concurrency, and at condition TriggerReady",
+        f"records reach the function late: the last one was over {_time(step)} old. The files of deleted records stay "
+        f"meanwhile. {discarded}The stream loses that record in less than {_time(lost)}. Check the function's log "
+        "group for errors, its throttles and reserved concurrency, and condition TriggerReady",
     )
 
 
 def _over() -> Finding:
-    return Finding.in_step("StreamCaughtUp", "records of removals are handled in time")
+    return Finding.in_sync("StreamCaughtUp", "records reach the function in time")
 
 
 def _time(seconds: float) -> str:

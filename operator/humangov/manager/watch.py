@@ -53,11 +53,11 @@ def start(
     )
 
 
-def begins_anew(error: BaseException | None) -> bool:
-    """Kopf takes for its end what an API server says in passing.
+def restarts_after(error: BaseException | None) -> bool:
+    """Whether to restart the watch: kopf ends at errors that are transient.
 
     That is a line that a dying proxy cut (JSONDecodeError), an error amid the stream (WatchingError), a resource
-    version that is too old (410), or a definition that is being replaced (404). Of permissions it is to be believed.
+    version that is too old (410), or a definition that is being replaced (404). A missing permission is not transient.
     """
     if isinstance(error, APIError):
         return error.status in (404, 410)
@@ -65,7 +65,7 @@ def begins_anew(error: BaseException | None) -> bool:
 
 
 class EndlessBackoffs:
-    """Re-iterable and endless: with a finite sequence an API server that is ill for a minute ends the process."""
+    """Re-iterable and endless: with a finite sequence an unavailable API server would end the process in a minute."""
 
     def __iter__(self) -> Iterator[float]:
         for attempt in itertools.count():

@@ -18,12 +18,12 @@ from humangov.reconcile.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
-SOON_SECONDS = (0.5, 30.0)  # first back-off and the longest, of what a retry cures
-SLOWLY_SECONDS = (5.0, 300.0)  # of what needs a person or is unknown
+SOON_SECONDS = (0.5, 30.0)  # first and longest back-off of transient errors
+SLOWLY_SECONDS = (5.0, 300.0)  # of terminal and unknown errors
 
 
 class Lane(IntEnum):
-    """FAST: a person changed something. SLOW: resync, retries and waiting; never takes the last worker."""
+    """FAST: someone changed something. SLOW: resync, retries and waiting; never takes the last worker."""
 
     FAST = 0
     SLOW = 1
@@ -34,12 +34,12 @@ class _Key:
     due: float | None = None  # None: not waiting
     lane: Lane = Lane.SLOW
     running_since: float | None = None
-    again: Lane | None = None  # asked for while running
+    requeue: Lane | None = None  # requested while running
     failures: int = 0
-    slow_failures: int = 0  # of them, those that no retry cures
+    slow_failures: int = 0  # of them, those of terminal and unknown errors
     failing_since: float | None = None
 
-    def begin_anew(self) -> None:
+    def reset(self) -> None:
         self.failures, self.slow_failures, self.failing_since = 0, 0, None
 
 
@@ -53,12 +53,12 @@ class Schedule:
     _last_end: float | None = None  # when a run ended last
 
     def add(self, key: str, *, now: float, lane: Lane, delay: float = 0.0) -> None:
-        """Ask for a run. A FAST one also forgets the back-off: the world has changed."""
+        """Ask for a run. A FAST one also resets the back-off: something has changed."""
         entry = self._keys.setdefault(key, _Key())
         if lane is Lane.FAST:
-            entry.begin_anew()
+            entry.reset()
         if entry.running_since is not None:
-            entry.again = lane if entry.again is None else min(entry.again, lane)
+            entry.requeue = lane if entry.requeue is None else min(entry.requeue, lane)
             return
         self._put(entry, due=now + delay, lane=lane)
 
@@ -95,12 +95,12 @@ class Schedule:
             entry.slow_failures += not outcome.soon
             entry.failing_since = entry.failing_since if entry.failing_since is not None else now
         else:
-            entry.begin_anew()
-        again, entry.again = entry.again, None
-        if again is not None:
-            if again is Lane.FAST:
-                entry.begin_anew()
-            self._put(entry, due=now, lane=again)
+            entry.reset()
+        requeue, entry.requeue = entry.requeue, None
+        if requeue is not None:
+            if requeue is Lane.FAST:
+                entry.reset()
+            self._put(entry, due=now, lane=requeue)
         elif outcome.forget:
             del self._keys[key]
         else:
@@ -146,9 +146,9 @@ class Schedule:
             failures = entry.failures if outcome.soon else entry.slow_failures
             first, longest = SOON_SECONDS if outcome.soon else SLOWLY_SECONDS
             backoff: float = min(longest, first * 2.0 ** min(failures - 1, 20)) * self.rng.uniform(0.9, 1.1)
-            return backoff if outcome.after is None else min(outcome.after, backoff)
-        if outcome.after is not None:
-            return outcome.after
+            return backoff if outcome.requeue_after_seconds is None else min(outcome.requeue_after_seconds, backoff)
+        if outcome.requeue_after_seconds is not None:
+            return outcome.requeue_after_seconds
         return self.resync_seconds * self.rng.uniform(0.9, 1.1)
 
     def _put(self, entry: _Key, *, due: float, lane: Lane) -> None:
@@ -182,7 +182,7 @@ class Workers:
         self._tasks = [asyncio.create_task(self._work(lane), name=f"worker-{n}") for n, lane in enumerate(lanes)]
 
     def died(self) -> bool:
-        """Whether a worker ended that was not told to: the process should too."""
+        """Whether a worker ended unexpectedly: the process should end too."""
         return not self._stopping and any(task.done() for task in self._tasks)
 
     async def add(self, key: str, *, lane: Lane, delay: float = 0.0) -> None:
@@ -212,7 +212,9 @@ class Workers:
             try:
                 outcome = await self._run(key)
             except Exception:
-                logger.exception("a pass over %s ended in a bug of the operator; it is tried again", key)
+                logger.exception(
+                    "the reconciliation of %s ended with a bug of the operator; it is retried automatically", key
+                )
             finally:
                 async with self._changed:
                     self.schedule.done(key, outcome, now=self._clock())
@@ -223,7 +225,7 @@ class Workers:
             if self._stopping:
                 return None
             now = self._clock()
-            # Whom AWS does not answer holds a worker until the client gives up; the others must not wait for that.
+            # A key whose AWS calls time out holds a worker meanwhile; other keys must not wait for that.
             key = self.schedule.take(now=now, lanes=lanes, failing_at_once=self._count // 2)
             if key is None:
                 # What is due already waits for a worker that may take it, not for the clock.

@@ -23,7 +23,7 @@ from humangov.reconcile.decide import Decision, on_existing_triggers
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What the writes came to: what is observed after them, the changes that were made, and what of a part failed."""
+    """The result of the writes: what is observed after them, the changes that were made, and what of a part failed."""
 
     observed: Observations
     changes: tuple[Change, ...] = ()
@@ -77,7 +77,7 @@ async def _apply_part(
 
 def _with(done: Applied, parts: Sequence[_PartApplied], this: Reconciliation) -> Applied:
     observed = {**done.observed, **{one.part: one.observed for one in parts}}
-    role = resources.seen(observed, ROLE)
+    role = resources.observation(observed, ROLE)
     failures = {
         one.part: finding_of_error(one.error, role_created=role.created if role else None, now=this.context.now)
         for one in parts

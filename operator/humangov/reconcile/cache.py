@@ -31,12 +31,12 @@ class ReconcilerMemory:
     """Written by the reconciler, at the end of each reconciliation (conclude.py)."""
 
     reconciliations: int = 0
-    settled_generation: int | None = None  # None while anything is under way
+    settled_generation: int | None = None  # None while anything is in progress
     bucket: bucket.Observed | None = None  # as the last deep reads saw it
     deep_failed: bool = False  # the last deep reads, or what was written on them, failed
-    failures_counted: bool = False  # in this life, and none was left
+    failures_counted: bool = False  # in this process, and none was left
     carried: Carried | None = None
-    trigger_problem: str | None = None  # Lambda's words on its last try, if that was a problem
+    trigger_problem: str | None = None  # what Lambda reports of its last invocation, if that was a problem
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +51,15 @@ class StatusMemory:
 class FinalizerMemory:
     """Written by the finalizer."""
 
-    absent_since: float | None = None  # monotonic; when everything was first found gone
+    absent_since: float | None = None  # monotonic; when everything was first found absent
     gone: tuple[str, ...] = ()  # what was removed, in order
     final_read_failed: bool = False  # no Job for the final stream read could be made
-    farewell: bool = False  # the last event has been posted
+    final_event_posted: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Of one tenant, in this life of the operator. Each part has one writer; the first three fields are the store's."""
+    """Of one tenant, in this process. Each part has one writer; the first three fields are the store's."""
 
     uid: str
     generation: int = 0
@@ -67,7 +67,7 @@ class Memory:
     reconciler: ReconcilerMemory = ReconcilerMemory()
     status: StatusMemory = StatusMemory()
     finalizer: FinalizerMemory = FinalizerMemory()
-    stream_lag: Finding | None = None  # written by the stream lag monitor: what CloudWatch last said
+    stream_lag: Finding | None = None  # written by the stream lag monitor: the last finding from CloudWatch
 
 
 class MemoryParts(TypedDict, total=False):

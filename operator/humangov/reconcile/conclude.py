@@ -19,9 +19,9 @@ from humangov.reconcile.status import Conclusion
 
 
 def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stream_lag: Finding | None) -> Conclusion:
-    """What people are told. stream_lag: what the monitor last found."""
+    """The conditions. stream_lag: what the monitor last found."""
     findings = _findings(this, decision, applied)
-    ready = summary(findings, **_ready_words(this.tenant))
+    ready = summary(findings, **_ready_text(this.tenant))
     if ready.status == "True" and shares_files(this.tenant):
         ready = _files_shared(this.tenant)
     failures = _failed_invocations(this, applied.observed)
@@ -33,7 +33,7 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stre
         findings=findings,
         names=this.names,
         applied=applied.changes,
-        # "Provisioning" has just been written; what is only waited for is looked at again in a moment.
+        # "Provisioning" has just been written; what is only waited for is read again in a moment.
         quiet=this.announced and not failed and ready.status == "Unknown",
     )
 
@@ -91,12 +91,12 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         return finding
     changes = "; ".join(change.summary for change in left)
     if tenant.suspend:
-        return Finding.waiting("Suspended", f"suspended: not done is {changes}")
+        return Finding.waiting("Suspended", f"spec.suspend is true, so these changes are not made: {changes}")
     if held:  # what it waits for says when the next reconciliation is due
         what = f"not done yet: {changes};" if finding.status == "True" else f"{finding.message} and"
         return Finding.waiting("DependencyNotReady", f"{what} waits for other parts", for_others=True)
     if finding.status == "True":
-        return Finding.waiting("Updating", changes, look_again_seconds=1)
+        return Finding.waiting("Updating", changes, requeue_after_seconds=1)
     return finding
 
 
@@ -106,7 +106,7 @@ def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding
         return None
     if isinstance(observed[FAILURES], Unread):
         return failed_invocations.unknown(observed[FAILURES].error)
-    triggers = resources.seen(observed, TRIGGER)
+    triggers = resources.observation(observed, TRIGGER)
     mappings = [mapping.uuid for mapping in triggers.mappings] if triggers else []
     return failed_invocations.finding(observed[FAILURES], this.names, mappings=mappings)
 
@@ -121,10 +121,10 @@ def _failures_counted(memory: ReconcilerMemory, observed: Observations, findings
 
 def _trigger_problem(this: Reconciliation, observed: Observations) -> str | None:
     """As it was, where the trigger could not be read."""
-    triggers = resources.seen(observed, TRIGGER)
+    triggers = resources.observation(observed, TRIGGER)
     if triggers is None:
         return this.memory.trigger_problem
-    desired = trigger.desired(this.names, this.context, table=resources.seen(observed, STREAM))
+    desired = trigger.desired(this.names, this.context, table=resources.observation(observed, STREAM))
     return trigger.problem(triggers, desired)
 
 
@@ -147,26 +147,26 @@ def _carried(
     )
 
 
-def _ready_words(tenant: Tenant) -> dict[str, str]:
+def _ready_text(tenant: Tenant) -> dict[str, str]:
     if tenant.suspend:
         reason = "Suspended"
-        message = "every AWS object is as declared; suspended, so nothing will be changed"
+        message = "every AWS resource is as declared; spec.suspend is true, so nothing will be changed"
     elif not tenant.trigger.enabled:
         reason = "TriggerDisabled"
         message = (
-            "every AWS object is as declared, and the trigger is off: files of deleted records stay. The stream keeps "
-            "records 24 hours; set spec.trigger.enabled: true within that time and nothing is lost"
+            "every AWS resource is as declared, and the trigger is disabled: files of deleted records stay. The stream "
+            "keeps records for 24 hours: set spec.trigger.enabled: true within that time, and nothing is lost"
         )
     else:
-        reason, message = "InSync", "every AWS object is as declared; files of deleted records are erased"
+        reason, message = "InSync", "every AWS resource is as declared; files of deleted records are erased"
     return {"ready_reason": reason, "ready_message": message}
 
 
 def _files_shared(tenant: Tenant) -> Finding:
-    return Finding.needs_person(
+    return Finding.action_required(
         "FilesShared",
-        f"{tenant.files_shared:,} files are named by more than one record, though spec.table.fileNames is Unique: when "
-        "one of these records goes, its file must not. So the trigger is off, and the stream keeps what is deleted "
-        "meanwhile for 24 hours. The last sweep's manifest names the files. Give each record a file of its own and "
-        f"sweep again (annotation {SWEEP_ANNOTATION}), or make the HumanGovState anew with table.fileNames: Shared",
+        f"{tenant.files_shared:,} files are named by more than one record, although spec.table.fileNames is Unique: "
+        "deleting one of these records must not erase the file. The trigger is disabled, and the stream keeps records "
+        "deleted meanwhile for 24 hours. The last sweep's orphan list names the files. Give each record its own file "
+        f"and sweep again (annotation {SWEEP_ANNOTATION}), or re-create the HumanGovState with table.fileNames: Shared",
     )

@@ -1,4 +1,4 @@
-"""What every reconciliation shares: its surroundings, the tenant that it works on, and who we are in AWS."""
+"""What every reconciliation shares: its environment, its tenant, and the operator's identity in AWS."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Reconciliation:
 
     memory     what the reconciliations before have left
     patient    transient failures of what was in sync are not shown yet
-    announced  this reconciliation has just written status.aws, and that the AWS objects are being made
+    announced  this reconciliation has just written status.aws, and that the AWS resources are being created
     """
 
     resource: Resource
@@ -121,7 +121,7 @@ def shares_files(tenant: Tenant) -> bool:
 
 
 async def identify(operator: Operator, resource: Resource, clients: Clients) -> Identity | Finding:
-    """Who we are in AWS; a Finding if that can't be known, or is not who made the tenant's objects."""
+    """The operator's identity in AWS; a Finding if it is unknown, or is not the one that created the resources."""
     try:
         identity: Identity = await operator.in_thread(partial(clients.identity, cluster=operator.cluster))
     except AwsError as error:
@@ -132,11 +132,11 @@ async def identify(operator: Operator, resource: Resource, clients: Clients) -> 
     differs = ", ".join(
         f"{name} was {before.get(name)} and is now {now[name]}" for name in now if before.get(name) != now[name]
     )
-    return Finding.needs_person(
+    return Finding.action_required(
         "IdentityChanged",
-        f"the operator is not where this tenant's AWS objects are: {differs}. Nothing is touched. Give the "
-        "operator its former credentials, --region and --cluster-name again, or set deletionPolicy: Retain and "
-        "delete the HumanGovState to let them go",
+        f"the operator runs in another account, region or cluster than when it created the resources: {differs}. "
+        "Nothing is changed. Restore its former credentials, --region and --cluster-name, or set deletionPolicy: "
+        "Retain and delete the HumanGovState to release the resources",
     )
 
 

@@ -54,7 +54,7 @@ def decide(this: Reconciliation, observed: Observations) -> Decision:
 
 def on_existing_triggers(changes: Changes, observed: Observations, names: Names) -> Changes:
     """Those to a mapping that is there, and the tenant's: by its function, or by an ownership tag of its own."""
-    triggers, function = resources.seen(observed, TRIGGER), resources.seen(observed, FUNCTION)
+    triggers, function = resources.observation(observed, TRIGGER), resources.observation(observed, FUNCTION)
     if triggers is None:
         return {}
     function_is_owned = function is not None and is_owned(function.tags, names)
@@ -63,7 +63,7 @@ def on_existing_triggers(changes: Changes, observed: Observations, names: Names)
 
 
 def _emergency_stop(changes: Changes, observed: Observations, names: Names) -> Changes:
-    """Those that switch a trigger off (spec.trigger.enabled: false): that works whatever else is wrong."""
+    """Those that disable a trigger (spec.trigger.enabled: false): that works despite any other problem."""
     return {
         part: [change for change in some if change.parameters.get("Enabled") is False]
         for part, some in on_existing_triggers(changes, observed, names).items()
@@ -71,7 +71,7 @@ def _emergency_stop(changes: Changes, observed: Observations, names: Names) -> C
 
 
 def _prerequisites(this: Reconciliation, observed: Observations) -> dict[str, Finding]:
-    """Findings of what people make: without the table and the bucket nothing is made."""
+    """Findings of what users create: without the table and the bucket nothing is created."""
     table = _table(this, observed)
     return {**({STREAM: table} if table else {}), BUCKET: _bucket(this, observed)}
 
@@ -82,7 +82,7 @@ def _table(this: Reconciliation, observed: Observations) -> Finding | None:
         return finding_of_error(table.error)
     if table is not None:
         return None
-    text = f"table {this.tenant.table.name} does not exist yet: nothing is made before it does"
+    text = f"table {this.tenant.table.name} does not exist yet; nothing is created until it does"
     return _missing(this, Finding.waiting(stream.NOT_FOUND, text), part=STREAM, kind="table")
 
 

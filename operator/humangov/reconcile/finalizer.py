@@ -1,4 +1,4 @@
-"""The end of a tenant: its AWS objects are removed in order and seen to be gone, or released; then it is let go."""
+"""Deletion of a tenant: its AWS resources are deleted in order, or released; then the finalizer is removed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CONFIRM_AFTER_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Deletion:
-    """One tenant's, as one reconciliation works on it. confirms: that everything is gone is to be seen twice."""
+    """One tenant's, as one reconciliation works on it. confirms: the absence of everything is confirmed once."""
 
     operator: Operator
     resource: Resource
@@ -52,7 +52,7 @@ Step = Callable[[Deletion, Removed], Awaitable[Removed]]
 
 
 async def add_finalizer(operator: Operator, this: Reconciliation) -> Reconciliation:
-    """Before anything is made that has to be removed. Raises KubeError."""
+    """Before anything is created that has to be deleted. Raises KubeError."""
     if _has_finalizer(this.resource) or this.tenant.suspend:
         return this
     write = operator.kube.set_finalizer(this.resource, present=True)
@@ -64,22 +64,22 @@ async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, pa
     if not _has_finalizer(resource):
         return Outcome(forget=True)
     if not _identity_is_recorded(resource):
-        # status.aws comes before the first AWS write, so most likely nothing was made. That is not left to a cached
-        # copy, nor to a status that may have been lost: unless the tenant was never allowed, AWS is asked all the same.
+        # status.aws is written before the first AWS write, so most likely nothing was created. But a cached copy may be
+        # old, and a status may have been lost: unless the tenant was never allowed, AWS is read all the same.
         fresh = await operator.kube.read(resource)
         if fresh is None:
             return Outcome(forget=True)
         resource = fresh
         if not _identity_is_recorded(resource) and refusal(tenant, allowed=operator.settings.allowed, others=()):
             await sweep_jobs.remove(operator, tenant)
-            return await _remove_finalizer(operator, resource, farewell=None)
+            return await _remove_finalizer(operator, resource, final_event=None)
     clients = operator.clients_for(tenant)
     identity = await identify(operator, resource, clients)
     if tenant.deletion_policy == "Retain":
         return await _retain(operator, resource, tenant, clients, identity, patient=patient)
     if isinstance(identity, Finding):
         return await publish(operator, resource, Conclusion(ready=identity))
-    # Judged once: a tenant that is no longer young at the end of the reconciliation has kept its tags in it.
+    # Decided once: a tenant that becomes old during the reconciliation has still kept its tags in it.
     confirms = _confirms(operator, tenant)
     scope = Removal(
         clients=clients, names=Names(tenant=tenant, identity=identity), now=operator.now, keep_tags=confirms
@@ -88,14 +88,18 @@ async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, pa
 
 
 async def finalize_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:
-    """A tenant whose spec can't be read can't be removed, only released. Raises KubeError."""
+    """A tenant whose spec can't be read can't be deleted, only released. Raises KubeError."""
     if not _has_finalizer(resource):
         return Outcome(forget=True)
     if (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
-        event = Event(kind="Warning", reason="Retained", message=f"let go with whatever there is in AWS: {error}")
-        return await _remove_finalizer(operator, resource, farewell=event)
-    advice = "mend the spec, or set deletionPolicy: Retain to let it go with whatever there is in AWS"
-    ready = Finding.needs_person("InvalidSpec", f"{error}; {advice}")
+        event = Event(
+            kind="Warning",
+            reason="Retained",
+            message=f"released without changes in AWS, because the spec is invalid: {error}",
+        )
+        return await _remove_finalizer(operator, resource, final_event=event)
+    advice = "fix the spec, or set deletionPolicy: Retain to release its AWS resources as they are"
+    ready = Finding.action_required("InvalidSpec", f"{error}; {advice}")
     return await publish(operator, resource, Conclusion(ready=ready))
 
 
@@ -103,7 +107,7 @@ async def finalize_unreadable(operator: Operator, resource: Resource, error: Inv
 
 
 async def _delete(deletion: Deletion) -> Outcome:
-    """Every step, up to one that has to wait or fails; the farewell, when nothing is left to be done."""
+    """Every step, up to one that has to wait or fails; the final event and the finalizer, when all are done."""
     operator, tenant = deletion.operator, deletion.tenant
     await sweep_jobs.remove_but_final_read(operator, tenant)
     done = Removed()
@@ -111,10 +115,10 @@ async def _delete(deletion: Deletion) -> Outcome:
         done = await step(deletion, done)
         if done.ended:
             break
-    waiting, memory = _judged(deletion, done, operator.store.memory(tenant.key).finalizer)
+    waiting, memory = _progress(deletion, done, operator.store.memory(tenant.key).finalizer)
     operator.store.remember(tenant.key, uid=tenant.uid, finalizer=memory)
     if waiting is None:
-        return await _say_farewell(deletion, done, memory)
+        return await _finish(deletion, done, memory)
     conclusion = Conclusion(ready=waiting, names=deletion.names, gone=memory.gone)
     return await publish(operator, deletion.resource, conclusion)
 
@@ -127,7 +131,7 @@ def _in_aws(step: removal.Step) -> Step:
 
 
 async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
-    """Records that were deleted just before are yet to be honoured, unless what stops erasing stops that too."""
+    """The final stream read, for records deleted just before; not where erasing is stopped."""
     operator, tenant = deletion.operator, deletion.tenant
     shared = tenant.files_shared > 0 or tenant.table.file_names == "Shared"
     if done.function is None or shared or tenant.suspend or not tenant.trigger.enabled:
@@ -150,32 +154,32 @@ STEPS: tuple[Step, ...] = (
 )
 
 
-def _judged(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple[Finding | None, FinalizerMemory]:
-    """What is waited for, None if nothing is, and what the next reconciliation is to know."""
+def _progress(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple[Finding | None, FinalizerMemory]:
+    """What the deletion waits for (None: nothing), and the memory for the next reconciliation."""
     memory = replace(memory, gone=tuple(dict.fromkeys((*memory.gone, *done.gone))))
     waiting = finding_of_error(done.error) if done.error is not None else done.waiting
     if waiting is None and deletion.confirms:
         now = deletion.operator.monotonic()
         memory = replace(memory, absent_since=now if memory.absent_since is None else memory.absent_since)
         return _to_confirm(memory, now=now), memory
-    # An error alone says neither that something is there, nor that it was.
-    says_nothing = done.error is not None and done.error.meaning is not Meaning.CONFLICT and done.function is None
-    if waiting is not None and not says_nothing:
+    # An error alone shows neither that something exists, nor that it did.
+    inconclusive = done.error is not None and done.error.meaning is not Meaning.CONFLICT and done.function is None
+    if waiting is not None and not inconclusive:
         memory = replace(memory, absent_since=None)
     return waiting, memory
 
 
 def _to_confirm(memory: FinalizerMemory, *, now: float) -> Finding:
     left = CONFIRM_AFTER_SECONDS - (now - (memory.absent_since or 0.0))
-    text = "everything is gone; it was young, so one more look is taken"
-    return Finding.waiting("Deleting", text, look_again_seconds=max(left, 0.1))
+    text = "all resources are deleted; the tenant is new, so the operator checks once more in a moment"
+    return Finding.waiting("Deleting", text, requeue_after_seconds=max(left, 0.1))
 
 
 def _confirms(operator: Operator, tenant: Tenant) -> bool:
-    """Whether another reconciliation is to follow even if this one finds nothing, for which our tags are kept.
+    """Whether another reconciliation follows even if this one finds nothing; our tags are kept for it.
 
-    What was made seconds ago may be gone only to the eye: a young tenant's absence is confirmed. And another reader of
-    its stream may be a trigger of ours that we did not see.
+    Reads are eventually consistent: what was created seconds ago may only appear to be absent, so the absence is
+    confirmed. And another reader of the stream may be our own trigger that did not show yet.
     """
     absent_since = operator.store.memory(tenant.key).finalizer.absent_since
     confirmed = absent_since is not None and operator.monotonic() - absent_since >= CONFIRM_AFTER_SECONDS
@@ -183,24 +187,24 @@ def _confirms(operator: Operator, tenant: Tenant) -> bool:
 
 
 def _is_young(operator: Operator, tenant: Tenant) -> bool:
-    """Whether the tenant, or this life of the operator, which can't know what the last one did, is seconds old."""
+    """Whether the tenant is seconds old, or this process, which can't know what the last one did."""
     age = (operator.now() - tenant.created).total_seconds()
     return min(age, operator.monotonic() - operator.started_at) <= YOUNG_SECONDS
 
 
-async def _say_farewell(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> Outcome:
+async def _finish(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> Outcome:
     operator, resource, tenant = deletion.operator, deletion.resource, deletion.tenant
     late = await sweep_jobs.final_read_result(operator, resource, tenant, failed=memory.final_read_failed)
     await sweep_jobs.remove(operator, tenant)
-    left = f"; what stays: {'; '.join(done.stays)}" if done.stays else ""
+    left = f"; retained: {'; '.join(done.stays)}" if done.stays else ""
     left += f"; {late}" if late else ""
     event = Event(
         kind="Normal",
         reason="Deleted",
-        message=f"gone: {', '.join(memory.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were not "
-        f"touched{left}",
+        message=f"deleted: {', '.join(memory.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were "
+        f"not changed{left}",
     )
-    return await _remove_finalizer(operator, resource, farewell=event)
+    return await _remove_finalizer(operator, resource, final_event=event)
 
 
 # Release
@@ -215,7 +219,7 @@ async def _retain(
     *,
     patient: bool,
 ) -> Outcome:
-    """What AWS refuses stays tagged, and is said; only while AWS is ailing it is tried again, and not for long."""
+    """Release: tags that AWS refuses to remove stay, and are reported; transient errors are retried for a while."""
     await sweep_jobs.remove(operator, tenant)
     if isinstance(identity, Finding):
         findings, tagged = [identity], "all of them"
@@ -226,19 +230,19 @@ async def _retain(
     transient = next((finding for finding in findings if finding.soon), None)
     if patient and transient is not None:
         return await publish(operator, resource, Conclusion(ready=transient))
-    note = f"; our ownership tags could not be taken off: {tagged}" if tagged else ""
+    note = f"; the ownership tags could not be removed from: {tagged}" if tagged else ""
     event = Event(
         kind="Normal",
         reason="Retained",
         message=f"deletionPolicy is Retain: function {tenant.function.name} with its trigger, role {tenant.role_name}, "
-        f"log group {tenant.log_group_name} and the stream of table {tenant.table.name} stay and work on, cared for by "
-        f"nobody{note}",
+        f"log group {tenant.log_group_name} and the stream of table {tenant.table.name} stay and keep working; no "
+        f"operator manages them{note}",
     )
-    return await _remove_finalizer(operator, resource, farewell=event)
+    return await _remove_finalizer(operator, resource, final_event=event)
 
 
 def _release(clients: Clients, names: Names) -> dict[str, AwsError]:
-    """Take our tags off what stays, as far as AWS lets us; what kept its tags, and why."""
+    """Remove our tags from what stays; returns what kept its tags, and why."""
     kept = {}
     for what, release in (
         ("trigger", trigger.release),
@@ -252,7 +256,7 @@ def _release(clients: Clients, names: Names) -> dict[str, AwsError]:
         except NotOwnedError:
             continue
         except AwsError as error:
-            if not error.gone:
+            if not error.not_found:
                 kept[what] = error
     return kept
 
@@ -260,14 +264,14 @@ def _release(clients: Clients, names: Names) -> dict[str, AwsError]:
 # The finalizer
 
 
-async def _remove_finalizer(operator: Operator, resource: Resource, *, farewell: Event | None) -> Outcome:
+async def _remove_finalizer(operator: Operator, resource: Resource, *, final_event: Event | None) -> Outcome:
     key = key_of(resource)
     memory = operator.store.memory(key).finalizer
-    if farewell and not memory.farewell:
-        # A conflict over the finalizer brings us here again.
-        operator.store.remember(key, uid=uid_of(resource), finalizer=replace(memory, farewell=True))
-        logger.info("%s: %s", farewell.reason, farewell.message, extra={"tenant": key})
-        await post_event(operator, resource, farewell)
+    if final_event and not memory.final_event_posted:
+        # After a conflict over the finalizer this runs again.
+        operator.store.remember(key, uid=uid_of(resource), finalizer=replace(memory, final_event_posted=True))
+        logger.info("%s: %s", final_event.reason, final_event.message, extra={"tenant": key})
+        await post_event(operator, resource, final_event)
     await operator.kube.set_finalizer(resource, present=False)
     return Outcome(forget=True)
 

@@ -1,4 +1,4 @@
-"""Gather: which reads are due, and what they observe. A part is seen, absent, or unread: no error is an absence."""
+"""Gather: which reads are due, and what they observe. A part is observed, absent, or unread: no error is an absence."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def gather(operator: Operator, this: Reconciliation) -> Gathered:
 
 
 async def gather_deep(operator: Operator, this: Reconciliation, shallow: Gathered) -> Gathered:
-    """Everything anew, but for the failed invocations, which are counted."""
+    """Everything again, but for the failed invocations, which are counted."""
     counted = {part: found for part, found in shallow.observed.items() if part == FAILURES}
     observed = await resources.observe(this.clients, this.names, deep=True, in_thread=operator.in_thread)
     return replace(shallow, observed={**counted, **observed}, deep=True)
@@ -49,7 +49,7 @@ def _is_deep(this: Reconciliation) -> bool:
     asked = (this.resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION)
     return (
         memory.settled_generation != this.tenant.generation
-        or memory.bucket is None  # never read in this life: an absence must be seen, not assumed
+        or memory.bucket is None  # never read in this process: an absence must be observed, not assumed
         or memory.reconciliations % DEEP_EVERY == 0
         or asked != this.stored_status.get("lastHandledReconcile")
         or memory.deep_failed

@@ -1,4 +1,4 @@
-"""What one reconciliation asks of the work queue."""
+"""The result of one reconciliation, for the work queue."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a run asks of the queue. `after` seconds; None = at the next resync, or by back-off if it failed."""
+    """When the queue is to run the key again.
 
-    after: float | None = None
+    requeue_after_seconds  None: at the next resync, or after the back-off if it failed
+    failed, soon           which back-off applies: the short one (`soon`, transient errors) or the long one
+    forget                 the key no longer exists
+    progressed             something was done that had not been done before: a failure then restarts the back-off
+    """
+
+    requeue_after_seconds: float | None = None
     failed: bool = False
     soon: bool = True
-    forget: bool = False  # the key is gone
-    progressed: bool = False  # something came about that had not before; of a failure, that it begins the back-off anew
+    forget: bool = False
+    progressed: bool = False

@@ -22,7 +22,7 @@ from humangov.reconcile.settings import Settings
 
 
 class PlanError(Exception):
-    """It can't be told; the message says why."""
+    """There can be no plan; the message says why."""
 
 
 async def plan_manifest(
@@ -50,14 +50,14 @@ async def plan_manifest(
     obstacles = [*_obstacles(observed, names), *(plan.message for plan in plans if isinstance(plan, Finding))]
     header = f"{tenant.key} ({names.identity.account_id}, {names.identity.region})"
     if not changes and not obstacles:
-        return [f"{header}: in step"], False
+        return [f"{header}: in sync"], False
     return [f"{header}:", *map(_line, changes), *(f"  waits: {obstacle}" for obstacle in obstacles)], True
 
 
 async def _completed(
     manifest: Any, *, settings: Settings, cluster_name: str | None, namespace: str, offline: bool
 ) -> tuple[Mapping[str, Any], str]:
-    """The manifest as the API server would store it, unless it is not to be asked, and the cluster's name.
+    """The manifest as the API server would store it, or as given if `offline`, and the cluster's name.
 
     Raises PlanError, InvalidSpecError, KubeError.
     """
@@ -97,7 +97,7 @@ async def _observed(clients: Clients, names: Names) -> Observations:
 def _obstacles(observed: Observations, names: Names) -> list[str]:
     obstacles = []
     if observed[STREAM] is None:
-        obstacles.append(f"table {names.tenant.table.name} does not exist yet: nothing is made before it does")
+        obstacles.append(f"table {names.tenant.table.name} does not exist yet; nothing is created until it does")
     found = bucket.finding(observed[BUCKET], names)
     if found.status != "True":
         obstacles.append(found.message)

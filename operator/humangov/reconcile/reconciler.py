@@ -29,7 +29,7 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     except InvalidSpecError as error:
         if resource["metadata"].get("deletionTimestamp"):
             return await finalize_unreadable(operator, resource, error)
-        return await publish(operator, resource, Conclusion(ready=Finding.needs_person("InvalidSpec", str(error))))
+        return await publish(operator, resource, Conclusion(ready=Finding.action_required("InvalidSpec", str(error))))
     patient = failing_seconds < PATIENCE_SECONDS
     if tenant.deleting:
         return await finalize(operator, resource, tenant, patient=patient)
@@ -41,23 +41,23 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     if isinstance(identity, Finding):
         is_shown = bool((resource.get("status") or {}).get("conditions"))
         if is_shown and identity.failed and identity.soon and patient:
-            return Outcome(failed=True, soon=True)  # as with any transient failure: retried before it is shown
+            return Outcome(failed=True, soon=True)  # as with any transient failure: retried before it is reported
         return await publish(operator, resource, Conclusion(ready=identity))
     return await _correct(operator, begin(operator, resource, tenant, identity, clients, patient=patient))
 
 
 async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
-    seen = await gather(operator, this)
-    decision = decide(this, seen.observed)
-    if not decision.in_sync and not seen.deep:  # nothing is written on what a shallow read knows
-        seen = await gather_deep(operator, this, seen)
-        decision = decide(this, seen.observed)
+    gathered = await gather(operator, this)
+    decision = decide(this, gathered.observed)
+    if not decision.in_sync and not gathered.deep:  # writes follow deep reads only
+        gathered = await gather_deep(operator, this, gathered)
+        decision = decide(this, gathered.observed)
     this = await add_finalizer(operator, this)
     this = await announce(operator, this) if decision.writes else this
-    applied = await apply(operator, this, decision, seen.observed)
+    applied = await apply(operator, this, decision, gathered.observed)
     tenant, memory = this.tenant, operator.store.memory(this.tenant.key)
     conclusion = conclude(this, decision, applied, stream_lag=memory.stream_lag)
-    left = remembered(this, seen, applied, conclusion, now=operator.monotonic())
+    left = remembered(this, gathered, applied, conclusion, now=operator.monotonic())
     operator.store.remember(tenant.key, uid=tenant.uid, reconciler=left)
     sweeps = await sweep_jobs.keep(operator, this, ready=conclusion.ready)
     return await publish(operator, this.resource, sweeps.added_to(conclusion))

@@ -12,7 +12,7 @@ from humangov.api.allowed_names import AllowedNames
 class Settings:
     """`namespaces` empty = all.
 
-    sweep_template  name of the CronJob in own_namespace whose pods sweeps are; None: none are started
+    sweep_template  name of the CronJob in own_namespace with the pod template of sweeps; None: no sweeps
     """
 
     region: str

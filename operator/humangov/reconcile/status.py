@@ -1,4 +1,4 @@
-"""Status: what a reconciliation came to is written once, told by events, and turned into what the queue is to do."""
+"""Status: the result of a reconciliation is written once, posted as events, and turned into the queue's outcome."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
-    """What a reconciliation came to.
+    """The result of a reconciliation.
 
     findings       by condition
-    names          None: who we are in AWS is not known, and the status keeps what it says of it
+    names          None: the identity in AWS is unknown, and the status keeps the recorded one
     applied        the changes that were made
-    gone           what a removal has found gone so far
-    handled_sweep  the value of the sweep annotation that was acted upon
-    quiet          nothing of it is worth a status or an event, but that something was adopted
+    gone           what a deletion has deleted so far
+    handled_sweep  the value of the sweep annotation that was handled
+    quiet          no status write and no event, except of an adoption
     """
 
     ready: Finding
@@ -41,7 +41,7 @@ class Conclusion:
 
 
 async def announce(operator: Operator, this: Reconciliation) -> Reconciliation:
-    """status.aws is there before the first AWS write: a later life must know whose objects these are, and where.
+    """status.aws is there before the first AWS write: after a restart the operator must know where the resources are.
 
     Raises KubeError.
     """
@@ -50,7 +50,7 @@ async def announce(operator: Operator, this: Reconciliation) -> Reconciliation:
     status = compose(
         this.stored_status,
         generation=this.tenant.generation,
-        ready=Finding.waiting("Provisioning", "the AWS objects are being made"),
+        ready=Finding.waiting("Provisioning", "the AWS resources are being created"),
         findings={},
         now=operator.now(),
         fields={"aws": this.names.identity.recorded, "functionName": this.tenant.function.name},
@@ -111,10 +111,10 @@ def _outcome(conclusion: Conclusion, memory: StatusMemory) -> tuple[Outcome, fro
     """
     findings = [conclusion.ready, *conclusion.findings.values()]
     failed = [finding for finding in findings if finding.failed]
-    waits = [finding.look_again_seconds for finding in findings if finding.look_again_seconds is not None]
+    waits = [finding.requeue_after_seconds for finding in findings if finding.requeue_after_seconds is not None]
     done = {*conclusion.gone, *(f"{change.action} {change.target}" for change in conclusion.applied)}
     outcome = Outcome(
-        after=min(waits, default=None),
+        requeue_after_seconds=min(waits, default=None),
         failed=bool(failed),
         soon=any(finding.soon for finding in failed),
         progressed=bool(done - memory.done_while_failing),
@@ -155,7 +155,9 @@ def _event_of_changes(was_ready: int | None, generation: int, changes: Sequence[
         return []
     text = "; ".join(f"{change.resource}: {change.summary}" for change in changes)
     if was_ready == generation:
-        return [Event(kind="Normal", reason="DriftCorrected", message=f"changed from outside and put back: {text}")]
+        return [
+            Event(kind="Normal", reason="DriftCorrected", message=f"changed outside the operator and corrected: {text}")
+        ]
     return [Event(kind="Normal", reason="Updated", message=text)]
 
 

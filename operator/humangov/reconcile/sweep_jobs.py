@@ -21,13 +21,13 @@ from humangov.reconcile.status import Conclusion
 
 logger = logging.getLogger(__name__)
 _CRON_JOBS, _JOBS = "cronjobs", "jobs"
-_WHILE_ANOTHER_RUNS_SECONDS, _TRY_AGAIN_SECONDS = 15.0, 30.0
+_WHILE_ANOTHER_RUNS_SECONDS, _RETRY_SECONDS = 15.0, 30.0
 _JOB_SHOWS_AFTER_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweeps:
-    """finding: of condition SweepSucceeded, or None. handled: the annotation's value that was acted upon."""
+    """finding: of condition SweepSucceeded, or None. handled: the annotation's value that was handled."""
 
     finding: Finding | None = None
     handled: str | None = None
@@ -65,7 +65,7 @@ async def keep(operator: Operator, this: Reconciliation, *, ready: Finding) -> S
 
 
 async def remove_but_final_read(operator: Operator, tenant: Tenant) -> None:
-    """No sweep any more: before anything else of the tenant goes. Raises KubeError."""
+    """Deletes its sweeps, before anything else of the tenant. Raises KubeError."""
     await _remove(operator, tenant, but=sweep_objects.final_read_name(tenant))
 
 
@@ -91,14 +91,14 @@ async def final_read(operator: Operator, resource: Resource, names: Names) -> Fi
         elif sweep_objects.is_finished(job) or sweep_objects.is_overdue(job, now=operator.now()):
             return FinalReadJob()
     except KubeError as error:
-        logger.warning("%s; the stream is not read once more", error, extra={"tenant": tenant.key})
+        logger.warning("%s; the final stream read is skipped", error, extra={"tenant": tenant.key})
         return FinalReadJob(failed=True)
-    text = "the stream's last records are being looked at"
-    return FinalReadJob(waiting=Finding.waiting("Deleting", text, look_again_seconds=1.0))
+    text = "the final stream read is running"
+    return FinalReadJob(waiting=Finding.waiting("Deleting", text, requeue_after_seconds=1.0))
 
 
 async def final_read_result(operator: Operator, resource: Resource, tenant: Tenant, *, failed: bool) -> str | None:
-    """What the final stream read came to, for the farewell; None if there was none. Raises KubeError."""
+    """The result of the final stream read, for the event; None if there was none. Raises KubeError."""
     if operator.settings.sweep_template is None:
         return None
     fresh = await operator.kube.read(resource)
@@ -106,7 +106,7 @@ async def final_read_result(operator: Operator, resource: Resource, tenant: Tena
     if found:
         return str(found.get("message"))
     if await _final_read_job(operator, tenant) or failed:
-        return "the stream's last records could not be looked at: files of records deleted just before may be left"
+        return "the final stream read failed: files of records deleted just before may still exist"
     return None
 
 
@@ -126,7 +126,11 @@ async def _template(operator: Operator) -> Resource:
     namespace, name = operator.settings.own_namespace, str(operator.settings.sweep_template)
     found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
     if found is None:
-        raise KubeError(f"reading {_CRON_JOBS} {namespace}/{name}", status=404, reason="--sweep-template is not there")
+        raise KubeError(
+            f"reading {_CRON_JOBS} {namespace}/{name}",
+            status=404,
+            reason="the CronJob that --sweep-template names does not exist",
+        )
     template: Resource = found["spec"]["jobTemplate"]["spec"]["template"]
     return template
 
@@ -139,7 +143,8 @@ async def _keep_cron_job(operator: Operator, names: Names, template: Resource) -
     found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
     if found is not None and not sweep_objects.is_owned(found, names.tenant, owner=names.owner):
         return Finding.warning(
-            "NotOwned", f"CronJob {namespace}/{name} is not of this HumanGovState, so it is not touched. Remove it"
+            "NotOwned",
+            f"CronJob {namespace}/{name} does not belong to this HumanGovState, so it is not changed. Delete it",
         )
     if found is None:
         await operator.kube.create_object(_CRON_JOBS, desired)
@@ -159,12 +164,12 @@ async def _keep_jobs(operator: Operator, this: Reconciliation, template: Resourc
         return Sweeps(finding=_finding(this, jobs=None), handled=asked)
     finding = _finding(this, jobs=None if _is_young(swept, operator) else jobs)
     if wanted:  # one at a time
-        finding = replace(finding, look_again_seconds=_WHILE_ANOTHER_RUNS_SECONDS)
+        finding = replace(finding, requeue_after_seconds=_WHILE_ANOTHER_RUNS_SECONDS)
     return Sweeps(finding=finding, handled=handled)
 
 
 async def _start(operator: Operator, names: Names, asked: str, template: Resource, jobs: list[Resource]) -> bool:
-    """Whether there is a Job for this value, now or since a life that ended before it could say so; one at a time.
+    """Whether there is a Job for this value, now or from before a restart; one at a time.
 
     Raises KubeError.
     """
@@ -186,8 +191,8 @@ def _finding(this: Reconciliation, *, jobs: list[Resource] | None) -> Finding:
 
 def _not_scheduled(error: KubeError) -> Finding:
     transient = error.status is None or error.status in (409, 429) or error.status >= 500
-    warning = Finding.warning("SchedulingFailed", f"the sweep's CronJob: {error}")
-    return replace(warning, look_again_seconds=_TRY_AGAIN_SECONDS if transient else None)
+    warning = Finding.warning("SchedulingFailed", f"the sweep's CronJob could not be written: {error}")
+    return replace(warning, requeue_after_seconds=_RETRY_SECONDS if transient else None)
 
 
 def _is_young(swept: Mapping[str, Any], operator: Operator) -> bool:

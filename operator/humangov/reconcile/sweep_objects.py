@@ -82,7 +82,7 @@ def job_on_demand(tenant: Tenant, asked: str, *, template: Document, namespace: 
 def final_read_job(
     tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str
 ) -> dict[str, Any]:
-    """The Job that reads the stream once more when the trigger is gone."""
+    """The Job of the final stream read, after the trigger is deleted."""
     since = timestamp(deleted_at - FINAL_READ_REACHES_BACK)
     arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--since", since, "--report-status"]
     spec = {
@@ -149,19 +149,21 @@ def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None,
     paused = _pause_note(tenant)
     match swept.get("result"):
         case None:
-            first = f"the first sweep comes by the schedule {tenant.sweep.schedule} ({tenant.sweep.time_zone})"
-            return Finding.waiting("NotStarted", f"{first}, or at once: {_at_once(tenant)}{paused}")
+            first = f"the first sweep starts on schedule {tenant.sweep.schedule} ({tenant.sweep.time_zone})"
+            return Finding.waiting("NotStarted", f"{first}; to start it now: {_at_once(tenant)}{paused}")
         case "Running" if jobs is not None and not any(is_active(job) for job in jobs):
             return Finding.warning(
                 "SweepFailed",
-                "the last sweep ended without a word: its pod was killed, or ran out of time or memory. Nothing was "
-                f"decided; it is swept again by the schedule, or at once: {_at_once(tenant)}{paused}",
+                "the last sweep ended without a result: its pod was killed, or ran out of time or memory. The next "
+                f"sweep starts on schedule; to start it now: {_at_once(tenant)}{paused}",
             )
         case "Running":
-            running = Finding.in_step(
-                "Running", f"a sweep is under way since {swept.get('startedAt')}; to stop it: {_stop(tenant)}"
+            running = Finding.in_sync(
+                "Running", f"a sweep has been running since {swept.get('startedAt')}; to stop it: {_stop(tenant)}"
             )
-            return replace(running, status="False") if warned else running  # a beginning takes no warning back
+            return (
+                replace(running, status="False") if warned else running
+            )  # a sweep that has only started does not clear a warning
         case result:
             where = f"; orphan list: {swept['orphanList']}" if swept.get("orphanList") else ""
             return _ended(str(result), f"{swept.get('message') or ''}{where}{paused}")
@@ -170,9 +172,9 @@ def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None,
 def _ended(result: str, text: str) -> Finding:
     match result:
         case "Detected":
-            return Finding.in_step("Detected", text)
+            return Finding.in_sync("Detected", text)
         case "Erased":
-            return Finding.in_step("Erased", text)
+            return Finding.in_sync("Erased", text)
         case "Stopped":
             return Finding.warning("Stopped", text)
         case "SafetyCheckFailed":
@@ -208,7 +210,7 @@ def _sweep_job(tenant: Tenant, template: Document) -> dict[str, Any]:
         "backoffLimit": 2,
         "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
-        # What a safety check has refused, a repetition does not pass.
+        # A failed safety check would fail again: no retry.
         "podFailurePolicy": {
             "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_SAFETY_CHECK_EXIT_CODE]}}]
         },
