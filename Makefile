@@ -28,15 +28,15 @@ CLUSTER := HUMANGOV_SANDBOX_DIR=$(or $(HUMANGOV_CLUSTER_DIR),$(BUILD)/cluster)
 ARGS ?=
 
 .PHONY: help
-help: ## This list
+help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: setup ## Set everything up and show the main job on real parts; WEATHER=stormy: with AWS at its worst
+demo: setup ## Set everything up and run the demo; WEATHER=stormy adds AWS errors and delays
 	@$(PY) -m sandbox.demo $(if $(WEATHER),--weather $(WEATHER)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: test
-test: setup ## All tests, on a real control plane and an emulated AWS; one that is up stays up
+test: setup ## Run all tests, on a real control plane and an emulated AWS; a running sandbox keeps running
 	@if ! $(PY) -m sandbox status >/dev/null 2>&1; then trap '$(PY) -m sandbox down' EXIT; fi; \
 	$(PY) -m sandbox up; \
 	$(PY) -m pytest -n $(JOBS) --dist worksteal tests --ignore=tests/install --ignore=tests/after $(ARGS); \
@@ -47,24 +47,24 @@ LONGEST := tests/install/test_failing.py tests/install/test_release.py
 ALONE := tests/install/test_end.py
 
 .PHONY: test-install
-test-install: setup ## What users install, in pods of a whole cluster; says why where there can be none
+test-install: setup ## Test what users install, in pods of a whole cluster; prints why if no cluster can run here
 	@$(PY) -m pytest -n 2 --dist loadfile $(LONGEST) $(filter-out $(LONGEST) $(ALONE),$(wildcard tests/install/test_*.py)) $(ARGS)
 	@if [ -z "$(ARGS)" ]; then $(PY) -m pytest -q $(ALONE); fi
 
 .PHONY: cluster
-cluster: setup ## A whole cluster with a node, the image, the chart, and the story told from pods; it stays up
+cluster: setup ## Start a cluster with a node, image and chart, and run the demo in pods; the cluster stays up
 	@$(CLUSTER) $(PY) -m sandbox.demo --pods $(ARGS)
 
 .PHONY: cluster-env
-cluster-env: setup ## Variables for kubectl and helm: eval "$$(make -s cluster-env)"
+cluster-env: setup ## Print variables for kubectl and helm: eval "$$(make -s cluster-env)"
 	@$(CLUSTER) $(PY) -m sandbox env
 
 .PHONY: cluster-down
-cluster-down: setup ## Stop it, and look whether anything of it is left
+cluster-down: setup ## Stop the cluster, and check that nothing of it remains
 	@$(CLUSTER) $(PY) -m sandbox down
 
 .PHONY: sandbox
-sandbox: setup ## Leave the control plane and the emulated AWS up for playing
+sandbox: setup ## Start the control plane and the emulated AWS, and keep them running
 	@$(PY) -m sandbox up
 
 .PHONY: sandbox-down
@@ -72,11 +72,11 @@ sandbox-down: setup ## Stop what `make sandbox` started
 	@$(PY) -m sandbox down
 
 .PHONY: bench
-bench: setup ## Measure: make bench NAME=calls
+bench: setup ## Run a benchmark: make bench NAME=calls
 	@$(PY) -m bench $(NAME) $(ARGS)
 
 .PHONY: lint
-lint: setup ## Style, types, layers, stale files; needs no Go
+lint: setup ## Check style, types, layers and stale files; needs no Go
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy --cache-dir $(HUMANGOV_CACHE)/mypy
@@ -84,21 +84,21 @@ lint: setup ## Style, types, layers, stale files; needs no Go
 	@$(PY) -m deploy.render --check
 
 .PHONY: format
-format: setup ## Put the code into its form
+format: setup ## Format the code
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
 
 .PHONY: manifests
-manifests: setup ## Make deploy/install.yaml and docs/api.md anew from their sources
+manifests: setup ## Render deploy/install.yaml and docs/api.md from their sources
 	@$(PY) -m deploy.render
 
 .PHONY: lock
-lock: $(UV) ## Resolve requirements/*.in anew into the hash-locked requirements/*.txt
+lock: $(UV) ## Resolve requirements/*.in into the hash-locked requirements/*.txt
 	@for name in uv build run dev aws; do \
 		$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 			--no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
 
 .PHONY: clean
-clean: ## Remove all that was built
+clean: ## Remove everything that was built
 	@if [ -x $(PY) ]; then $(PY) -m sandbox down || true; $(CLUSTER) $(PY) -m sandbox down || true; fi
 	@rm -rf $(BUILD)
 

@@ -28,36 +28,36 @@ def cli() -> None:
     AWS_ENDPOINT_URL      set by you: use that endpoint, start no emulated AWS
     SANDBOX_AWS=account   use the real AWS account of your credentials
     KUBEBUILDER_ASSETS    folder with etcd, kube-apiserver and kubectl to use instead of building them
-    HUMANGOV_SANDBOX_DIR  folder of the sandbox (default .build/sandbox); each folder is a sandbox of its own
-    HUMANGOV_CACHE        folder for what is worth keeping between clones (default .build/cache)
+    HUMANGOV_SANDBOX_DIR  folder of the sandbox (default .build/sandbox); each folder is a separate sandbox
+    HUMANGOV_CACHE        folder for downloads and builds that clones can share (default .build/cache)
     """
 
 
 @cli.command()
 @click.option("--kube/--no-kube", default=True, help="Kubernetes: etcd, API server, controllers.")
 @click.option("--aws/--no-aws", default=True, help="The emulated AWS.")
-@click.option("--node/--no-node", default=False, help="A node, on which pods run. Needs root and Debian's packages.")
+@click.option("--node/--no-node", default=False, help="A node for pods. Needs root and Debian packages.")
 def up(*, kube: bool, aws: bool, node: bool) -> None:
-    """Start it, or what of it is not running. The first time it is built, which takes about 5 minutes."""
+    """Start the sandbox, or its missing parts. The first start builds it, which takes about 5 minutes."""
     started = time.monotonic()
     running = sandbox.up(kubernetes=kube, aws=aws, node=node, say=say)
     click.echo("\n".join(summary(running, seconds=time.monotonic() - started)))
 
 
 @cli.command()
-@click.option("--purge", is_flag=True, help="Delete its folder as well, logs included.")
+@click.option("--purge", is_flag=True, help="Also delete its folder, including the logs.")
 def down(*, purge: bool) -> None:
-    """Stop it and forget its data. Logs stay until the next start."""
+    """Stop the sandbox and delete its data. Logs stay until the next start."""
     sandbox.down(purge=purge, say=say)
-    say("nothing of it is left: no process, mount, cgroup, socket or setting of the kernel")
+    say("nothing remains: no process, mount, cgroup, socket or kernel setting")
 
 
 @cli.command()
 def status() -> None:
-    """Show each part. Exit code 1 if one is down, with the end of its log."""
+    """Show each part. Exit code 1 if a part is down, with the end of its log."""
     found = report.report()
     if not found.up:
-        click.echo("The sandbox is not up. Start it with: python -m sandbox up", err=True)
+        click.echo("The sandbox is not running. Start it with: python -m sandbox up", err=True)
         sys.exit(1)
     if found.rows:
         click.echo(report.table(found.rows))
@@ -71,7 +71,7 @@ def env() -> None:
     """Print variables for a shell: eval "$(python -m sandbox env)"."""
     running = sandbox.current()
     if running is None:
-        raise SandboxError("The sandbox is not up, or not all of it. Start it with: python -m sandbox up")
+        raise SandboxError("The sandbox, or a part of it, is not running. Start it with: python -m sandbox up")
     click.echo("\n".join(shell_lines(running, os.environ)))
 
 
@@ -89,7 +89,7 @@ def summary(running: Sandbox, *, seconds: float) -> list[str]:
         *lines,
         f"  Logs        {Layout.of().logs}",
         'Use it:   eval "$(python -m sandbox env)"   and then kubectl, aws, boto3',
-        "Look:     python -m sandbox status",
+        "Status:   python -m sandbox status",
         "Stop it:  python -m sandbox down",
     ]
 

@@ -78,5 +78,5 @@ def _real_account(environ: Mapping[str, str]) -> bool:
     """A real account is used only if it is asked for by name: a stray AWS_PROFILE must do no harm."""
     given = environ.get(ACCOUNT_VARIABLE, "")
     if given not in ("", "account", "emulator"):
-        raise SandboxError(f"{ACCOUNT_VARIABLE}={given}: it is either `account` (your real AWS account) or `emulator`.")
+        raise SandboxError(f"{ACCOUNT_VARIABLE}={given}: expected `account` (your real AWS account) or `emulator`.")
     return given == "account"

@@ -219,7 +219,7 @@ def _bring_up(
             identities = cluster.create_identities(layout.certificates)
         elif any(known[name] != state.ports.get(name) for name in cluster.PORTS):
             # The others were told the old port: none of them can stay.
-            say("a port of the control plane was taken by another program: starting all of it anew")
+            say("a port of the control plane is used by another program: restarting the control plane")
             _stop_parts(state, living_cluster)
             living -= living_cluster
         if not living & set(cluster.PARTS) and living & set(cluster.NODE_PARTS):
@@ -238,7 +238,7 @@ def _bring_up(
     wanted = programs_of(layout, choice, programs, known_ports=known, path=environ.get("PATH", os.defpath))
     silent_parts = _not_answering([program for name, program in wanted.items() if name in living])
     if silent_parts:
-        say(f"{', '.join(silent_parts)} runs but does not answer: starting it anew")
+        say(f"{', '.join(silent_parts)} runs but does not respond: restarting it")
         _stop_parts(state, set(silent_parts))
         living -= set(silent_parts)
     missing = [program for name, program in wanted.items() if name not in living]

@@ -46,9 +46,9 @@ def report(*, environ: Mapping[str, str] = os.environ) -> StatusReport:
     rows = [_row(layout, state, name) for name in state.parts]
     notes = []
     if state.kubernetes == "user":
-        notes.append(f"Kubernetes is the cluster of {state.kubeconfig} (KUBECONFIG), none of ours.")
+        notes.append(f"Kubernetes is the cluster of {state.kubeconfig} (KUBECONFIG), not the sandbox's own.")
     if state.aws == "endpoint":
-        notes.append(f"AWS is {state.aws_endpoint_url} (AWS_ENDPOINT_URL), none of ours.")
+        notes.append(f"AWS is {state.aws_endpoint_url} (AWS_ENDPOINT_URL), not the sandbox's own.")
     if state.aws == "account":
         notes.append("AWS is the real account of your credentials (SANDBOX_AWS=account).")
     for row in rows:

@@ -35,30 +35,30 @@ INTERRUPTED = 130
 KNOWN = ", ".join(FORECASTS)
 FORESEEN = (NotObservedError, SandboxError, OperatorError, KubectlError, HelmError, ClientError, BotoCoreError)
 CLOSING = (
-    "Play on:  make sandbox            a control plane and an emulated AWS that stay up, and how to use them",
-    "Measure:  make bench NAME=calls   what it costs: AWS calls, Kubernetes writes, seconds",
+    "Try it:   make sandbox            a control plane and an emulated AWS that keep running",
+    "Measure:  make bench NAME=calls   AWS calls, Kubernetes writes, seconds",
 )
 
 CLOSING_IN_PODS = (
     "The cluster is up:  make cluster-env     variables for kubectl and helm",
-    "Stop it:            make cluster-down    no process, mount or cgroup of it stays",
+    "Stop it:            make cluster-down    removes its processes, mounts and cgroups",
 )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--pods", is_flag=True, help="The operator in a pod, from its image, by its chart; the cluster stays up.")
-@click.option("--weather", "forecast", help=f"What AWS is like, of the story's and the operator's calls: {KNOWN}.")
-@click.option("--seed", type=int, help="Of the weather; by default a random one, which is printed.")
+@click.option("--pods", is_flag=True, help="Run the operator in a pod, with its image and chart; the cluster stays up.")
+@click.option("--weather", "forecast", help=f"Simulated AWS errors and delays for all calls: {KNOWN}.")
+@click.option("--seed", type=int, help="Seed of the weather; by default random, and printed.")
 def main(*, pods: bool, forecast: str | None, seed: int | None) -> None:
-    """HumanGovState's story on real parts, from a deleted record whose file stays to `kubectl delete`.
+    """Demonstrate HumanGovState on a real control plane and an emulated AWS, from the bug to `kubectl delete`.
 
-    It brings a sandbox up if none is (`python -m sandbox --help` tells how to name a cluster or an AWS of your own),
-    plays in an AWS account and a namespace of its own, and removes all that it made. NO_COLOR is respected.
+    The demo starts a sandbox if none is running. `python -m sandbox --help` shows how to use your own cluster or AWS.
+    The demo uses its own AWS account and namespace, and removes everything that it created. NO_COLOR is respected.
     """
     try:
         weather = chosen(forecast, seed=seed) if forecast else None
         if weather is not None and pods:
-            raise ValueError("--weather and --pods do not go together: pods reach AWS on a way of their own.")
+            raise ValueError("--weather and --pods can't be combined: pods use another connection to AWS.")
     except ValueError as error:
         click.echo(f"demo: {error}", err=True)
         sys.exit(USAGE)
@@ -76,7 +76,7 @@ def main(*, pods: bool, forecast: str | None, seed: int | None) -> None:
     except FORESEEN:
         sys.exit(1)
     except KeyboardInterrupt:
-        told.line(f"interrupted in step {told.number}; everything that the demo made was removed")
+        told.line(f"interrupted in step {told.number}; everything that the demo created was removed")
         sys.exit(INTERRUPTED)
     told.summary(closing=CLOSING_IN_PODS if pods else CLOSING)
 
@@ -114,7 +114,7 @@ class Opening:
         running, ours = self.stack.enter_context(sandbox_up(self.told.progress))
         stage = self.open(running, ours=ours, make_operator=lambda *_: AsProcess())
         stage.kubectl.show("version")
-        return "both answer; " + ("they were started for this demo" if ours else "they were up, and stay up")
+        return "both respond; " + ("started for this demo" if ours else "they were running, and keep running")
 
 
 class InWeather(Opening):
@@ -127,7 +127,7 @@ class InWeather(Opening):
     def _cluster(self) -> str:
         running, ours = self.stack.enter_context(sandbox_up(self.told.progress))
         if running.aws_endpoint_url is None:
-            raise SandboxError("Weather is made before an endpoint; a real AWS account has weather of its own.")
+            raise SandboxError("--weather needs an AWS endpoint; it does not work with a real AWS account.")
         forecast, seed = self._weather.forecast.name, self._weather.seed
         proxy = self.stack.enter_context(Proxy(running.aws_endpoint_url, layers=[layer(self._weather)]))
         # Below the stage: when that is cleared, what the weather was is told before the proxy goes.
@@ -136,11 +136,11 @@ class InWeather(Opening):
             replace(running, aws_endpoint_url=proxy.url), ours=ours, make_operator=lambda *_: AsProcess(), rough=True
         )
         stage.kubectl.show("version")
-        return f"both answer; the AWS through {forecast} weather: make demo WEATHER={forecast} SEED={seed} has it again"
+        return f"both respond; AWS with {forecast} weather. To repeat: make demo WEATHER={forecast} SEED={seed}"
 
     def _tell(self) -> None:
         counts = [(kind, number) for kind, number in self._weather.counts.most_common() if kind != "passed"]
-        met = ", ".join(f"{kind} {number}" for kind, number in counts) or "nothing at all"
+        met = ", ".join(f"{kind} {number}" for kind, number in counts) or "no errors"
         self.told.progress(
             f"the weather (seed {self._weather.seed}), of {sum(self._weather.counts.values())} calls: {met}"
         )
@@ -161,7 +161,7 @@ class WithNode(Opening):
             raise SandboxError(unreachable)
         self._running = sandbox.up(node=True, say=self.told.progress)
         whose = "your own cluster" if self._running.kubernetes == "user" else "the node is Ready"
-        return f"all parts answer; {whose}"
+        return f"all parts respond; {whose}"
 
     def _image(self) -> str:
         image = delivery.deliver(self._running, say=self.told.progress)
@@ -171,7 +171,7 @@ class WithNode(Opening):
 
         stage = self.open(self._running, ours=False, make_operator=operator)
         stage.kubectl.show("get", "nodes", "-o", "wide")
-        return f"{image} is where pods run"
+        return f"{image} is on the node"
 
 
 def release_of(running: Sandbox, *, namespace: str, image: str, account: str) -> Release:

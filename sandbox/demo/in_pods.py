@@ -27,7 +27,7 @@ def the_log(stage: Stage) -> str:
 
 def helm_refuses(stage: Stage) -> str:
     release = _release(stage)
-    stage.narrator.say("Somebody uninstalls the operator while states still need it:")
+    stage.narrator.say("Someone uninstalls the operator while states still need it:")
     stage.narrator.command(f"helm uninstall {release.name} --namespace {stage.namespace}")
     told = ""
     try:
@@ -39,7 +39,7 @@ def helm_refuses(stage: Stage) -> str:
         stage.observer.require(way in told, expected=f"a refusal that names {way}", seen=told or "none")
     stage.observer.require(stage.operator.running(), expected="an operator that still runs", seen="none")
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
-    return "refused, with the ways to do it; nothing was removed"
+    return "helm refused and listed the options; nothing was removed"
 
 
 def helm_uninstall(stage: Stage) -> str:
@@ -56,12 +56,12 @@ def helm_uninstall(stage: Stage) -> str:
     )  # fmt: skip
     kept = stage.kubectl.show("get", "crd", DEFINITION, "-o", "name")
     stage.observer.require(bool(kept.strip()), expected="the definition, kept", seen="none")
-    return "the release is gone; the definition stays, so that nobody's states go with it"
+    return "the release was removed; the definition stays, so no HumanGovState is lost"
 
 
 def _release(stage: Stage) -> Release:
     if not isinstance(stage.operator, InPod):
-        raise TypeError("this is told of an operator in a pod")
+        raise TypeError("this step needs an operator in a pod")
     return stage.operator.release
 
 

@@ -22,8 +22,8 @@ class AsProcess:
     def start(self, stage: Stage) -> str:
         namespace = stage.namespace
         stage.narrator.say(
-            f"The definition of HumanGovState and the operator's rights (deploy/install.yaml), then the operator "
-            f"itself, a local process under its own service account {namespace}/{SERVICE_ACCOUNT}:"
+            f"Install the definition of HumanGovState and the operator's permissions (deploy/install.yaml). Then start the "
+            f"operator as a local process with its own service account {namespace}/{SERVICE_ACCOUNT}:"
         )
         local_operator.install(stage.sandbox, namespace=namespace)
         self._operator = local_operator.start(
@@ -34,7 +34,7 @@ class AsProcess:
             environment={name: stage.environment[name] for name in _CREDENTIALS if name in stage.environment},
         )
         stage.narrator.command(shown(*self._command()))
-        return "it runs, and watches; it may do what deploy/install.yaml grants, no more"
+        return "it runs and watches, with only the permissions in deploy/install.yaml"
 
     def running(self) -> bool:
         return self._operator is not None and self._operator.process.poll() is None

@@ -30,9 +30,9 @@ class Step:
 def tables_and_buckets(stage: Stage) -> str:
     aws = stage.aws
     stage.narrator.say(
-        "HumanGov keeps personnel records for US states. Each state has a DynamoDB table of employees, and an S3 "
-        "bucket with a PDF for each of them, which the record's attribute `pdf` names. The application uploads the "
-        "file first, then writes the record."
+        "HumanGov keeps personnel records for US states. Each state has a DynamoDB table of employees and an S3 "
+        "bucket with a PDF for each employee. The record's attribute `pdf` names the file. The application uploads "
+        "the file first, then writes the record."
     )
     for state in aws.states:
         aws.create(state)
@@ -52,7 +52,7 @@ def tables_and_buckets(stage: Stage) -> str:
 def the_bug(stage: Stage) -> str:
     state = stage.aws.state("california")
     gone = state.employees[0]
-    stage.narrator.say(f"{gone.name} leaves. The application deletes the record, and that is all it does:")
+    stage.narrator.say(f"{gone.name} leaves. The application deletes the record, but not the file:")
     _dismiss(stage, state, gone)
     stage.aws.files_due[state.name].add(gone.pdf)  # nobody erases it
     stage.observer.stays(
@@ -61,9 +61,9 @@ def the_bug(stage: Stage) -> str:
     stage.observer.require(
         gone.id not in stage.aws.record_ids(state), expected=f"no record {gone.id} in {state.table}", seen="it"
     )
-    stage.narrator.output("\n".join(_listing(stage, state, marked=gone.pdf, mark="<- nobody's: an orphan")))
-    stage.narrator.say("No record names that file any more: an orphan, and a breach of contract.")
-    return f"the record is gone, {gone.pdf} is still there"
+    stage.narrator.output("\n".join(_listing(stage, state, marked=gone.pdf, mark="<- orphan")))
+    stage.narrator.say("No record names that file now: it is an orphan, and a breach of contract.")
+    return f"the record is deleted, {gone.pdf} still exists"
 
 
 def the_operator(stage: Stage) -> str:
@@ -78,7 +78,7 @@ def the_operator(stage: Stage) -> str:
 
 def one_manifest_a_state(stage: Stage) -> str:
     first = stage.aws.states[0]
-    stage.narrator.say("One manifest a state; this is all of California's:")
+    stage.narrator.say("Each state has one manifest. This is California's:")
     path = f"{stage.manifests.rstrip('/')}/{first.name}.yaml"
     stage.narrator.command(f"cat {path}")
     stage.narrator.output((REPOSITORY / path).read_text())
@@ -91,9 +91,9 @@ def one_manifest_a_state(stage: Stage) -> str:
     seconds = time.monotonic() - begun
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
     for state in stage.aws.states:
-        _in_step(stage, state)
+        _in_sync(stage, state)
     found = stage.aws.inventory()
-    stage.narrator.say("What is in AWS now:")
+    stage.narrator.say("AWS resources now:")
     stage.narrator.output("\n".join(_inventory_lines(found)))
     each = len(stage.aws.states)
     for kind in found:
@@ -106,14 +106,14 @@ def one_manifest_a_state(stage: Stage) -> str:
 def a_file_is_erased(stage: Stage) -> str:
     state = stage.aws.state("california")
     gone = state.employees[1]
-    stage.narrator.say(f"{gone.name} leaves as well; the application does what it always did:")
+    stage.narrator.say(f"{gone.name} leaves too. The application deletes the record as before:")
     milliseconds = _dismiss_and_see_erased(stage, state, gone)
     stage.narrator.output("\n".join(_listing(stage, state)))
     stage.narrator.say(
-        f"{gone.pdf} is gone. The orphan of step 3 is still there: its record was deleted before the stream was on, "
-        "and no event will ever tell of it."
+        f"{gone.pdf} is erased. The orphan of step 3 still exists: its record was deleted before the stream was "
+        "enabled, so there is no stream record of it. Only a sweep finds it."
     )
-    return f"the PDF is gone {milliseconds} ms after the record"
+    return f"the PDF was erased {milliseconds} ms after the record was deleted"
 
 
 def the_receipt(stage: Stage) -> str:
@@ -126,7 +126,9 @@ def the_receipt(stage: Stage) -> str:
         lambda found: {line["receipt"] for line in found} == {"intent", "outcome"},
         expected=f"an intent and an outcome for {gone.pdf} in log group {name}",
     )
-    stage.narrator.say("Two lines, joined by the event's ID: what was about to be erased, and what became of it.")
+    stage.narrator.say(
+        "A receipt is two lines with the same event ID: the intent before the erasure, then the outcome."
+    )
     for line in lines:
         stage.narrator.output(json.dumps(line))
     outcome = lines[-1]
@@ -139,22 +141,22 @@ def nothing_else_was_touched(stage: Stage) -> str:
         _files_are_as_expected(stage, state)
     stage.narrator.output("\n".join(_holdings(stage)))
     files = sum(map(len, stage.aws.files_due.values()))
-    return f"the other {files} PDFs are all there"
+    return f"the other {files} PDFs all exist"
 
 
 def a_record_that_came_back(stage: Stage) -> str:
     state = stage.aws.state("florida")
     back, gone = state.employees[0], state.employees[1]
     stage.narrator.say(
-        "A record is deleted and written again before its event is handled: an import, or a mistake undone. The file "
-        "must stay. An event takes a few milliseconds, too short a time to write the record again for sure, so the "
-        "trigger is switched off meanwhile: the event is late, as it can be on any bad day."
+        "A record is deleted and written again before its event is handled, for example by an import. The file must "
+        "stay. An event is usually handled within milliseconds, so the demo disables the trigger first: the record is "
+        "written again before the function receives the event."
     )
     _switch(stage, state, enabled=False)
     stage.by_hand("dynamodb", "delete_item", TableName=state.table, Key={"id": {"S": back.id}})
     stage.by_hand("dynamodb", "put_item", TableName=state.table, Item=back.item)
     stage.narrator.say(
-        f"{gone.name}'s record is deleted after it, for good: once that file is gone, both events were handled."
+        f"Then {gone.name}'s record is deleted and not written again. Once its file is erased, both events were handled."
     )
     _dismiss(stage, state, gone)
     _switch(stage, state, enabled=True)
@@ -165,14 +167,16 @@ def a_record_that_came_back(stage: Stage) -> str:
     stage.observer.require(outcomes == ["kept: live"], expected="one outcome, kept: live", seen=outcomes)
     _files_are_as_expected(stage, state)
     stage.narrator.output(json.dumps(stage.aws.receipts(state, back)[-1]))
-    stage.narrator.say("Before it erases a file, the function reads the record again: this one names the file still.")
-    return f"{back.pdf} is kept (receipt: kept: live), {gone.pdf} is erased"
+    stage.narrator.say(
+        "Before it erases a file, the function reads the record again. This record still names its file."
+    )
+    return f"{back.pdf} was kept (receipt: kept: live), {gone.pdf} was erased"
 
 
 def drift(stage: Stage) -> str:
     state = stage.aws.state("california")
     gone, aws = state.employees[2], stage.aws
-    stage.narrator.say("Somebody tidies up by hand, in the console:")
+    stage.narrator.say("Someone changes AWS resources by hand:")
     uuid = aws.mappings(state)[0]["UUID"]
     stage.by_hand("logs", "delete_log_group", logGroupName=log_group(state))
     stage.by_hand("lambda", "update_function_configuration", FunctionName=state.function, Timeout=3)
@@ -180,13 +184,14 @@ def drift(stage: Stage) -> str:
     stage.observer.until(
         lambda: (aws.log_group_retention_days(state), aws.timeout_seconds(state), aws.trigger_states(state)),
         lambda found: found == (None, 3, ["Disabled"]),
-        expected="no log group, a time-out of 3 s, and a disabled trigger",
+        expected="no log group, a timeout of 3 s, and a disabled trigger",
     )
     stage.observer.until(
         lambda: aws.function_is_settled(state), lambda settled: settled, expected="the function's update to end"
     )
     stage.narrator.say(
-        "The operator looks again every 10 minutes and would find it then. An annotation makes it look at once:"
+        "The operator reconciles every 10 minutes and would correct this drift then. An annotation starts a "
+        "reconciliation at once:"
     )
     name = state.manifest["metadata"]["name"]
     token = f"demo-{time.time_ns()}"
@@ -195,7 +200,7 @@ def drift(stage: Stage) -> str:
     stage.observer.until(
         lambda: (aws.log_group_retention_days(state), aws.timeout_seconds(state), aws.trigger_states(state)),
         lambda found: found == (RETENTION_DAYS, TIMEOUT_SECONDS, ["Enabled"]),
-        expected=f"the log group ({RETENTION_DAYS} days), the time-out ({TIMEOUT_SECONDS} s) and the trigger put back",
+        expected=f"the log group ({RETENTION_DAYS} days), the timeout ({TIMEOUT_SECONDS} s) and the trigger corrected",
     )
     seconds = time.monotonic() - begun
     stage.observer.until(
@@ -210,17 +215,17 @@ def drift(stage: Stage) -> str:
         "get", "events", "-n", stage.namespace, "--field-selector=reason=DriftCorrected",
         "-o=custom-columns=OBJECT:.involvedObject.name,REASON:.reason,MESSAGE:.message",
     )  # fmt: skip
-    _in_step(stage, state)
-    stage.narrator.say("And it works again:")
+    _in_sync(stage, state)
+    stage.narrator.say("The cleanup works again:")
     milliseconds = _dismiss_and_see_erased(stage, state, gone)
-    return f"all three put back after {seconds:.1f} s; the next file was gone after {milliseconds} ms"
+    return f"the operator corrected all drift in {seconds:.1f} s; the next file was erased after {milliseconds} ms"
 
 
 def the_emergency_stop(stage: Stage) -> str:
     state = stage.aws.state("staging")
     gone = state.employees[0]
     stage.narrator.say(
-        "Something is wrong in Staging and nothing must be erased until it is understood: the emergency stop."
+        "Something is wrong in Staging. An emergency stop prevents every erasure: spec.trigger.enabled is false."
     )
     _switch(stage, state, enabled=False)
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
@@ -230,14 +235,14 @@ def the_emergency_stop(stage: Stage) -> str:
         lambda: stage.aws.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
     )
     stage.narrator.say(
-        f"{gone.pdf} stays. The stream keeps the event for 24 hours: switched on again within that time, nothing is "
-        "lost."
+        f"{gone.pdf} stays. The stream keeps records for 24 hours: if the trigger is enabled again within that time, "
+        "no record is lost."
     )
     stage.aws.files_due[state.name].discard(gone.pdf)
     _switch(stage, state, enabled=True)
     _erased(stage, state, gone)
     _files_are_as_expected(stage, state)
-    return f"{gone.pdf} stayed while the trigger was off, and was erased once it was on again"
+    return f"{gone.pdf} stayed while the trigger was disabled, and was erased after it was enabled"
 
 
 def nothing_is_left(stage: Stage) -> str:
@@ -251,31 +256,31 @@ def nothing_is_left(stage: Stage) -> str:
     narrator.output(left or f"No resources found in {stage.namespace} namespace.")
     stage.observer.require(not left, expected="no HumanGovState", seen=left)
     found = aws.inventory()
-    narrator.say("What is in AWS now, of everything that the operator makes:")
+    narrator.say("AWS resources of the operator now:")
     narrator.output("\n".join(_inventory_lines(found)))
     stage.observer.require(not any(found.values()), expected="nothing in AWS", seen=found)
-    narrator.say("And what it never touches:")
+    narrator.say("The operator never deletes these:")
     narrator.output("\n".join(_holdings(stage)))
     for state in aws.states:
         _files_are_as_expected(stage, state)
         stage.observer.require(
             aws.record_ids(state) == records[state.name], expected=f"the same records in {state.table}", seen="others"
         )
-    return f"gone after {seconds:.1f} s: no role, function, trigger, log group, stream or tag is left"
+    return f"deleted in {seconds:.1f} s: no role, function, trigger, log group, stream or tag remains"
 
 
 STORY: Sequence[Step] = (
-    Step("Three states, as the application knows them", tables_and_buckets),
+    Step("Three states of the application", tables_and_buckets),
     Step("The bug: a record is deleted, its PDF stays", the_bug),
-    Step("The operator starts, with its own service account and no other rights", the_operator),
-    Step("One manifest a state: kubectl apply", one_manifest_a_state),
+    Step("The operator starts, with only its own service account's permissions", the_operator),
+    Step("One manifest per state: kubectl apply", one_manifest_a_state),
     Step("A record is deleted, its PDF is erased", a_file_is_erased),
     Step("The receipt, in CloudWatch Logs", the_receipt),
-    Step("Nothing else was touched", nothing_else_was_touched),
-    Step("A record that came back keeps its file", a_record_that_came_back),
-    Step("Drift by hand is repaired", drift),
+    Step("No other file was erased", nothing_else_was_touched),
+    Step("A record that is written again keeps its file", a_record_that_came_back),
+    Step("Drift is corrected", drift),
     Step("The emergency stop", the_emergency_stop),
-    Step("kubectl delete, and nothing is left", nothing_is_left),
+    Step("kubectl delete, and nothing remains", nothing_is_left),
 )
 
 
@@ -310,7 +315,7 @@ def _files_are_as_expected(stage: Stage, state: State) -> None:
 
 
 def _switch(stage: Stage, state: State, *, enabled: bool) -> None:
-    """spec.trigger.enabled, and see it done in AWS and told in status."""
+    """Set spec.trigger.enabled, and observe the change in AWS and in the status."""
     patch = json.dumps({"spec": {"trigger": {"enabled": enabled}}})
     name = state.manifest["metadata"]["name"]
     stage.kubectl.show("patch", "-n", stage.namespace, RESOURCE, name, "--type=merge", "-p", patch)
@@ -325,8 +330,8 @@ def _switch(stage: Stage, state: State, *, enabled: bool) -> None:
     )
 
 
-def _in_step(stage: Stage, state: State) -> None:
-    """Ready, and every object in AWS as declared."""
+def _in_sync(stage: Stage, state: State) -> None:
+    """Ready, and every AWS resource as declared."""
     aws = stage.aws
     stage.observer.until(
         lambda: _condition(stage, state, "Ready").get("status"), lambda found: found == "True", expected="Ready: True"
@@ -337,7 +342,7 @@ def _in_step(stage: Stage, state: State) -> None:
             aws.trigger_states(state),
         ),
         lambda found: found == (True, RETENTION_DAYS, TIMEOUT_SECONDS, ["Enabled"]),
-        expected=f"{state.name}: stream on, log group {RETENTION_DAYS} days, time-out {TIMEOUT_SECONDS} s, trigger on",
+        expected=f"{state.name}: stream enabled, log group {RETENTION_DAYS} days, timeout {TIMEOUT_SECONDS} s, trigger enabled",
     )  # fmt: skip
 
 

@@ -53,7 +53,7 @@ def keys(s3: Any) -> list[str]:
 
 
 def test_a_report_is_a_table_and_a_list_in_the_bucket(s3: Any, tmp_path: Path) -> None:
-    done = sweep(tmp_path, "--mode", "report")
+    done = sweep(tmp_path, "--mode", "detect")
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["listed", "1"] in [row[:2] for row in rows]

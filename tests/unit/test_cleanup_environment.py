@@ -39,7 +39,7 @@ def test_a_missing_variable_is_named_in_a_sentence(name: str, value: str | None)
     if value is not None:
         environment[name] = value
 
-    with pytest.raises(SettingsError, match=f"^{name} is not set: it says .*[.]$"):
+    with pytest.raises(SettingsError, match=f"^{name} is not set[.] It must name the .*[.]$"):
         read_settings(environment)
 
 

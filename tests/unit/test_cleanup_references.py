@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 MISSING = "attribute pdf is missing"
 EMPTY = "attribute pdf is empty"
 WRONG = "attribute pdf is not S, SS or L of S"
-ODD = "attribute pdf holds what is not a string"
+ODD = "attribute pdf contains a value that is not a string"
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_a_moment_is_a_span_back_or_a_time(text: str, expected: datetime) -> Non
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "2026-13-01", "7 d"])
 def test_what_is_no_moment_is_refused_with_a_sentence(text: str) -> None:
-    with pytest.raises(receipts.WhenError, match=r"is no time: expected 7d, 36h"):
+    with pytest.raises(receipts.WhenError, match=r"is not a valid time: expected 7d, 36h"):
         receipts.moment(text, now=NOW)
 
 
