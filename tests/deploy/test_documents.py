@@ -220,7 +220,7 @@ def fields() -> set[str]:
 
 @every_document
 def test_every_field_that_is_named_exists(path: Path) -> None:
-    named = set(re.findall(r"(?<![\w./-])((?:spec|status)\.[a-zA-Z]+(?:\.[a-zA-Z]+)*)", path.read_text()))
+    named = set(re.findall(r"(?<![\w./-])((?:spec|status)\.[a-zA-Z0-9]+(?:\.[a-zA-Z0-9]+)*)", path.read_text()))
     assert {name for name in named if not name.endswith(".py")} <= fields()
 
 

@@ -65,7 +65,10 @@ RETIRED = (
     Retired("allowed names", r"who may name|may name what|which namespace may name|strangers?|claimed by"),
     Retired("observed", r"ought|told|tells?|came to|said"),
     Retired("AWS resource", r"AWS objects?"),
-    Retired("create", r"made", allowed=r"calls? (?:that )?(?:is|are|was|were) made|made (?:no |\w+ )?progress|can be made to"),
+    Retired(
+        "create", r"made",
+        allowed=r"calls? (?:that )?(?:is|are|was|were) made|made (?:no |\w+ )?progress|can be made to",
+    ),
     Retired("automatically", r"by (?:itself|themselves)"),
     Retired("in progress", r"on (?:its|their) way|under way"),
     Retired("deleted", r"gone"),
@@ -156,7 +159,7 @@ def descriptions(path: Path) -> list[Text]:
     """Every description and rule's message in the definition, where it stands."""
     found: list[Text] = []
 
-    def walk(node: yaml.Node) -> None:
+    def walk(node: yaml.Node | None) -> None:
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 if key.value in ("description", "message") and isinstance(value, yaml.ScalarNode):
