@@ -40,7 +40,7 @@ SETTINGS_BEGIN = "<!-- settings: made by `make manifests` -->"
 SETTINGS_END = "<!-- end of settings -->"
 VALUES_BEGIN = "<!-- values: made by `make manifests` -->"
 VALUES_END = "<!-- end of values -->"
-# Fixed, because the rendering may depend on it: the release, its namespace, the oldest Kubernetes that the chart supports.
+# Fixed, because the rendering may depend on it: the release, its namespace, the oldest supported Kubernetes.
 TEMPLATE = ("template", "humangov-operator", "--namespace", "humangov", "--kube-version", "1.30.0", "--no-hooks")
 
 Schema = Mapping[str, Any]

@@ -822,7 +822,7 @@ def told_metrics() -> set[str]:
         ({"replicas": 2, "leaderElect": False}, ["two pods would conflict", "leaderElect to true"]),
         ({"metrics": {"serviceMonitor": {"enabled": True}}}, ["a ServiceMonitor needs the Service. Set both to true"]),
         ({"metrics": {"serviceMonitor": {"interval": "often"}}}, ["/metrics/serviceMonitor/interval", "'often'"]),
-        ({"watchNamespaces": ["florida"]}, ["only namespace default may have HumanGovStates", "Set allowedNames for each"]),
+        ({"watchNamespaces": ["florida"]}, ["only namespace default may have HumanGovStates", "Set allowedNames for"]),
         ({"tags": {"aws:x": "z"}}, ["tags has the key aws:x", "reserved"]),
         ({"tags": {"humangov.io/tenant": "z"}}, ["tags has the key humangov.io/tenant", "reserved"]),
         ({"extraEnv": [{"name": "AWS_REGION", "value": "x"}]}, ["extraEnv sets AWS_REGION", "use the chart's value"]),

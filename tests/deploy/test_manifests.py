@@ -61,12 +61,13 @@ def test_the_installation_is_fresh() -> None:
 
 def test_a_stale_file_is_named_and_fails_the_check(tmp_path: Path) -> None:
     """Where there is neither Go nor a helm: `make lint` needs none."""
-    for name in ("crds", "sandbox", "README.md"):
+    for name in ("crds", "sandbox"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     for name in ("deploy", "docs"):
         (tmp_path / name).mkdir()
     (tmp_path / "deploy" / "helm").symlink_to(DEPLOY / "helm")
     (tmp_path / "deploy" / "render.py").write_bytes((DEPLOY / "render.py").read_bytes())
+    (tmp_path / "docs" / "settings.md").write_bytes((REPOSITORY / "docs" / "settings.md").read_bytes())
     (tmp_path / "docs" / "api.md").write_text("stale\n")
     done = subprocess.run(
         [sys.executable, "-m", "deploy.render", "--check"],
