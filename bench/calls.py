@@ -114,14 +114,14 @@ def _at_rest(bench: Rig, measured: Measured) -> None:
     bench.create_holdings(name)
     with bench.operator(resync_seconds=RESYNC_SECONDS):
         bench.ready([name], since=bench.apply([name]))
-        before = len(bench.passes(lambda passes: len(passes) > 0, what="a pass"))
-        bench.say(f"{SETTLED_PASSES} passes over a settled tenant, every {RESYNC_SECONDS:.0f} s")
+        before = len(bench.passes(lambda passes: len(passes) > 0, what="a reconciliation"))
+        bench.say(f"{SETTLED_PASSES} reconciliations of a settled tenant, every {RESYNC_SECONDS:.0f} s")
         # The first two belong to the apply: its last look, and the pass that was asked for meanwhile.
         skipped = before + 2
-        bench.passes(lambda passes: len(passes) >= skipped, what="a pass at rest")
+        bench.passes(lambda passes: len(passes) >= skipped, what="a settled reconciliation")
         bench.mark()
         passes = bench.passes(
-            lambda passes: len(passes) > skipped + SETTLED_PASSES, what=f"{SETTLED_PASSES} passes at rest"
+            lambda passes: len(passes) > skipped + SETTLED_PASSES, what=f"{SETTLED_PASSES} settled reconciliations"
         )
         calls = [call for call in bench.recorder.calls if call.access_key == bench.account]
         measured.settled_kube_writes.append(len(bench.kube_writes()))
@@ -158,7 +158,8 @@ def measure_crowd(bench: Rig, *, states: int) -> Crowd:
     started, clock = time.time(), time.monotonic()
     with bench.operator(resync_seconds=NEVER):
         passes = bench.passes(
-            lambda passes: len({one.tenant for one in passes}) == states, what=f"a pass over each of {states} states"
+            lambda passes: len({one.tenant for one in passes}) == states,
+            what=f"a reconciliation of each of {states} states",
         )
         restart = max(one.ended for one in passes) - started
         restarted = bench.phase()
@@ -253,14 +254,14 @@ def _wait_until(bench: Rig, moment: float) -> None:
     """Until the monotonic clock says so: tenants and operator must not be young."""
     left = moment - time.monotonic()
     if left > 0:
-        bench.say(f"waiting {left:.0f} s, until nothing is young any more")
+        bench.say(f"waiting {left:.0f} s, until all resources are old enough")
         time.sleep(left)
 
 
 def report(measured: Measured, crowd: Crowd) -> Report:
     """Tables, notes and figures of what was measured. Pure."""
     if not measured.settled or not measured.deep:
-        raise NotMeasuredError("the passes at rest held none of the usual or none of the deep kind")
+        raise NotMeasuredError("the settled reconciliations included no usual or no deep one")
     applied, deleted = typical(measured.applied), typical(measured.deleted)
     settled, deep = typical(measured.settled), typical(measured.deep)
     by_hand = typical(measured.by_hand_calls)
@@ -308,7 +309,9 @@ def report(measured: Measured, crowd: Crowd) -> Report:
                 header=("WHAT", "MIN", "MEDIAN", "MAX", "N", "UNIT"),
                 rows=[
                     *(spread_row(name, found) for name, found in counts.values()),
-                    spread_row("Kubernetes writes of all settled passes", spread(measured.settled_kube_writes)),
+                    spread_row(
+                        "Kubernetes writes of all settled reconciliations", spread(measured.settled_kube_writes)
+                    ),
                     *(spread_row(name, found, unit="s") for name, found in seconds.values()),
                     spread_row("record deleted → file erased", spread(measured.erased), unit="s"),
                     spread_row("  a tenant's first one: the function starts", spread(measured.erased_first), unit="s"),
@@ -330,12 +333,12 @@ def _counts(measured: Measured) -> dict[str, tuple[str, Spread]]:
             spread(one.kube_writes.total() for one in measured.applied),
         ),
         "settled_pass_aws_reads": (
-            "settled pass: AWS reads",
+            "settled reconciliation: AWS reads",
             spread(one.reads.total() for one in measured.settled),
         ),
-        "deep_pass_aws_reads": ("every sixth settled pass: AWS reads", spread(_reads(measured.deep))),
+        "deep_pass_aws_reads": ("every sixth settled reconciliation: AWS reads", spread(_reads(measured.deep))),
         "settled_pass_aws_writes": (
-            "settled pass: AWS writes",
+            "settled reconciliation: AWS writes",
             spread(one.writes.total() for one in [*measured.settled, *measured.deep]),
         ),
         "delete_aws_calls": ("delete: AWS calls", spread(one.aws_calls for one in measured.deleted)),
@@ -351,7 +354,7 @@ def _seconds(measured: Measured) -> dict[str, tuple[str, Spread]]:
         "apply_to_ready_s": ("kubectl apply begun → Ready", spread(measured.apply_to_ready)),
         "kubectl_apply_s": ("  of which kubectl apply itself, at most", spread(measured.kubectl_apply)),
         "by_hand_s": ("the same by hand, trigger Enabled", spread(measured.by_hand)),
-        "delete_to_gone_s": ("kubectl delete begun → gone", spread(measured.delete_to_gone)),
+        "delete_to_gone_s": ("kubectl delete started → deleted", spread(measured.delete_to_gone)),
         "kubectl_delete_s": ("  of which kubectl delete itself, at most", spread(measured.kubectl_delete)),
         "young_delete_to_gone_s": ("  of a tenant younger than 30 s", spread(measured.young_delete_to_gone)),
         "by_hand_delete_s": ("the same by hand", spread(measured.by_hand_removal)),
@@ -392,8 +395,8 @@ def crowd_table(crowd: Crowd) -> Table:
         header=("WHAT", "SECONDS", "AWS READS A TENANT", "AWS WRITES A TENANT", "KUBERNETES WRITES A TENANT"),
         rows=[
             row("kubectl apply begun → all Ready", crowd.apply_to_ready, crowd.applied),
-            row("a new operator, everything at rest → a pass over each", crowd.restart, crowd.restarted),
-            row("kubectl delete begun → all gone", crowd.delete_to_gone, crowd.deleted),
+            row("a new operator, everything settled → all reconciled", crowd.restart, crowd.restarted),
+            row("kubectl delete started → all deleted", crowd.delete_to_gone, crowd.deleted),
         ],
     )
 

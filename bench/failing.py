@@ -1,4 +1,4 @@
-"""One healthy state beside 49 that fail: whether its passes, and a change of its spec, wait for theirs."""
+"""One healthy state beside 49 that fail: whether they delay its reconciliations, and a change of its spec."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ PASSES = 6
 HANG_SECONDS = 30.0  # longer than any client waits
 _SETTLE_SECONDS = 400.0
 _NOTES = (
-    "A change: kubectl patch begun → Ready about that generation. Between passes: of the healthy state, ended → ended.",
+    "A change: kubectl patch started → Ready about that generation. Between reconciliations: of the healthy state, end to "
+    "end.",
     f"The operator's resync is {RESYNC_SECONDS:.0f} s, give or take a tenth.",
     "Errors: every call about one of the failing states is answered with 500. Silence: it is never answered.",
 )
@@ -87,7 +88,7 @@ def _wait_failed(bench: Rig, *, names: set[str]) -> None:
     since = time.time()
     bench.passes(
         lambda passes: names <= {one.tenant for one in passes if one.ended > since + HANG_SECONDS / 2},
-        what="a failed pass of each", within_seconds=_SETTLE_SECONDS,
+        what="a failed reconciliation of each", within_seconds=_SETTLE_SECONDS,
     )  # fmt: skip
 
 
@@ -106,7 +107,9 @@ def _measured(bench: Rig) -> Situation:
     # The first belongs to the change, or to the look that follows it.
     seconds = PASSES * RESYNC_SECONDS * 3
     passes = bench.passes(
-        lambda passes: len(ends(passes)) > PASSES + 1, what=f"{PASSES} passes of {ours}", within_seconds=seconds
+        lambda passes: len(ends(passes)) > PASSES + 1,
+        what=f"{PASSES} reconciliations of {ours}",
+        within_seconds=seconds,
     )
     found.between_passes = [later - earlier for earlier, later in pairwise(ends(passes)[1:])]
     return found
@@ -118,7 +121,7 @@ def report(found: dict[str, Situation], *, states: int) -> Report:
     rows, figures = [], {}
     for what, situation in found.items():
         rows.append(spread_row(f"{what}: a change → Ready", spread(situation.changes), unit="s"))
-        rows.append(spread_row(f"{what}: between two passes", spread(situation.between_passes), unit="s"))
+        rows.append(spread_row(f"{what}: between two reconciliations", spread(situation.between_passes), unit="s"))
         name = what.replace(" ", "_")
         figures[name] = {
             "change_s": median(situation.changes),
