@@ -24,8 +24,8 @@ PASSES = 6
 HANG_SECONDS = 30.0  # longer than any client waits
 _SETTLE_SECONDS = 400.0
 _NOTES = (
-    "A change: kubectl patch started → Ready about that generation. Between reconciliations: of the healthy state, end to "
-    "end.",
+    "A change: kubectl patch started → Ready about that generation. Between reconciliations: of the healthy state, "
+    "end to end.",
     f"The operator's resync is {RESYNC_SECONDS:.0f} s, give or take a tenth.",
     "Errors: every call about one of the failing states is answered with 500. Silence: it is never answered.",
 )

@@ -443,7 +443,7 @@ def test_the_command_says_what_it_found_and_did(account: Account, manifest: Path
     assert done.exit_code == 2, done.output
     for line in (
         "humangov/california: failed invocations under aws/lambda/ in bucket humangov-california-s3",
-        "file erased", "file kept: live", "can't be read, and left: 1", "a-strange-one: the object is not JSON",
+        "file erased", "file kept: live", "not valid, not removed: 1", "a-strange-one: the object is not JSON",
         "receipts: log group /aws/lambda/humangov-california-delete-file, stream redrive/",
     ):  # fmt: skip
         assert line in done.stdout, done.stdout
