@@ -58,9 +58,9 @@ def test_a_report_is_a_table_and_a_list_in_the_bucket(s3: Any, tmp_path: Path) -
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["listed", "1"] in [row[:2] for row in rows]
     assert ["too", "young", "1"] in [row[:3] for row in rows]
-    claim, manifest, file = keys(s3)
+    claim, orphan_list, file = keys(s3)
     assert (claim, file) == (".humangov/owner.json", "1.pdf")
-    assert f"orphan list: s3://{BUCKET}/{manifest} (sha256 " in done.stdout
+    assert f"orphan list: s3://{BUCKET}/{orphan_list} (sha256 " in done.stdout
 
 
 def test_a_dry_run_writes_nothing_at_all(s3: Any, tmp_path: Path) -> None:
