@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _json_only(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option("--json-only", is_flag=True, help="Print nothing but the JSON object.")(command)
+    return click.option("--json-only", is_flag=True, help="Print only the JSON object.")(command)
 
 
 @main.command("calls", context_settings=_CONTEXT)
@@ -39,7 +39,7 @@ def _json_only(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--states", type=click.IntRange(min=2, max=500), default=50, help="Tenants applied at once.")
 @_json_only
 def calls_command(*, repeats: int, states: int, json_only: bool) -> None:
-    """AWS calls, Kubernetes writes and seconds: apply, settled pass, delete, erasure; one tenant, then fifty."""
+    """AWS calls, Kubernetes writes, seconds: apply, settled reconciliation, delete, erasure; one tenant, then 50."""
     _print(lambda: calls.run(say=say, repeats=repeats, states=states), json_only=json_only)
 
 
@@ -48,14 +48,14 @@ def calls_command(*, repeats: int, states: int, json_only: bool) -> None:
 @click.option("--states", type=click.IntRange(min=2, max=500), default=50, help="Tenants applied at once.")
 @_json_only
 def moto_command(*, repeats: int, states: int, json_only: bool) -> None:
-    """Apply to Ready and delete to gone on moto, where AWS itself takes no time."""
+    """Apply to Ready and delete to deleted on moto, where AWS itself takes no time."""
     _print(lambda: moto.run(say=say, repeats=repeats, states=states), json_only=json_only)
 
 
 @main.command("events", context_settings=_CONTEXT)
 @click.option("--events", "number", type=click.IntRange(min=1), default=events.EVENTS, help="Stream events.")
 @click.option("--faults", type=click.FloatRange(0, 1), default=events.FAULTS, help="Share of calls and keys that fail.")
-@click.option("--seed", type=int, default=1, help="Another seed, another life.")
+@click.option("--seed", type=int, default=1, help="Seed of the events.")
 @_json_only
 def events_command(*, number: int, faults: float, seed: int, json_only: bool) -> None:
     """A poison record's shard, and 100,000 stream events with faults: behind Lambda's event source, in memory."""
@@ -81,7 +81,7 @@ def sweep_command(*, sizes: tuple[int, ...], repeats: int, json_only: bool) -> N
 
 def _matrix(command: Callable[..., None]) -> Callable[..., None]:
     flows = click.option(
-        "--flow", "flows", multiple=True, help="Only flows whose name begins so, such as create, drift."
+        "--flow", "flows", multiple=True, help="Only flows whose name starts with this, such as create or drift."
     )
     jobs = click.option("--jobs", type=click.IntRange(min=1, max=16), default=2, help="Processes at once.")
     return flows(jobs(_json_only(command)))
@@ -97,18 +97,18 @@ def crash_matrix_command(*, flows: tuple[str, ...], jobs: int, json_only: bool) 
 @main.command("fault-matrix", context_settings=_CONTEXT)
 @_matrix
 def fault_matrix_command(*, flows: tuple[str, ...], jobs: int, json_only: bool) -> None:
-    """The same flows: every single call fails in each way in which it can, and the operator goes on."""
+    """The same flows: every single call fails in every possible way, and the operator continues."""
     _print(lambda: matrix.run(say=say, faults=True, flows=flows, jobs=jobs), json_only=json_only)
 
 
 @main.command("storm", context_settings=_CONTEXT)
 @click.option("--states", type=click.IntRange(min=1, max=500), default=50, help="Tenants applied at once.")
-@click.option("--seed", type=int, default=storm.SEED, help="Another seed, other weather.")
+@click.option("--seed", type=int, default=storm.SEED, help="Seed of the weather.")
 @click.option("--forecast", type=click.Choice(sorted(FORECASTS)), default="stormy", help="See sandbox/weather.")
 @click.option("--record", type=click.Path(dir_okay=False), help="Write what happens to each AWS call here.")
 @_json_only
 def storm_command(*, states: int, seed: int, forecast: str, record: str | None, json_only: bool) -> None:
-    """Fifty states through stormy AWS: all Ready, all deleted, nothing left; faults by kind."""
+    """Fifty states through stormy AWS: all Ready, all deleted, nothing leaked; faults by kind."""
     path = Path(record) if record else None
     _print(lambda: storm.run(say=say, states=states, seed=seed, forecast=forecast, record=path), json_only=json_only)
 
@@ -117,7 +117,7 @@ def storm_command(*, states: int, seed: int, forecast: str, record: str | None, 
 @click.option("--states", type=click.IntRange(min=2, max=500), default=50, help="The healthy one included.")
 @_json_only
 def failing_command(*, states: int, json_only: bool) -> None:
-    """One healthy tenant beside 49 that fail, or whose calls AWS never answers: are its passes delayed?"""
+    """One healthy tenant beside 49 that fail, or whose calls AWS never answers: are its reconciliations delayed?"""
     _print(lambda: failing.run(say=say, states=states), json_only=json_only)
 
 
@@ -128,7 +128,7 @@ def _print(measure: Callable[[], Report], *, json_only: bool) -> None:
         say(str(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted; everything that it made was removed")
+        say("interrupted; everything that it created was removed")
         sys.exit(130)
     if not json_only:
         for table in report.tables:

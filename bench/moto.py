@@ -15,7 +15,7 @@ from bench.rig import Rig, Say
 
 _NOTES = (
     "Kubernetes: the real API server. AWS: a moto server behind the recording proxy; both cost time of their own.",
-    "kubectl begins the time and is part of it; Ready and gone are seen by a watch.",
+    "kubectl begins the time and is part of it; a watch sees Ready and deleted.",
     "A tenant is deleted once it and the operator are older than 30 s.",
 )
 
@@ -42,7 +42,7 @@ def _one_by_one(bench: Rig, *, repeats: int) -> tuple[list[float], list[float], 
             kubectl.append(time.monotonic() - begun)
             applied.append(bench.ready([name], since=begun)[name] - begun)
             time.sleep(rig.QUIET_SECONDS)
-        bench.say(f"waiting {YOUNG_SECONDS:.0f} s, until nothing is young any more")
+        bench.say(f"waiting {YOUNG_SECONDS:.0f} s, until all resources are old enough")
         time.sleep(YOUNG_SECONDS + 2)
         bench.gone(["warm-up"], since=bench.delete(["warm-up"]))
         for number, name in enumerate(names, 1):
@@ -57,7 +57,7 @@ def report(*, applied: Spread, kubectl: Spread, deleted: Spread, crowd: Crowd) -
     rows = {
         "kubectl apply begun → Ready": applied,
         "  of which kubectl apply itself, at most": kubectl,
-        "kubectl delete begun → gone": deleted,
+        "kubectl delete started → deleted": deleted,
     }
     return Report(
         tables=[

@@ -20,7 +20,7 @@ WITHIN_SECONDS = 420.0
 RESYNC_SECONDS = 600.0  # the operator's default
 _NOTES = (
     "Kubernetes: the real API server. AWS: MiniStack behind sandbox/weather, in AWS's words and shorter times.",
-    "What is left is looked for past the weather, in AWS itself.",
+    "Leaked resources are searched in AWS itself, without the weather.",
     "The seed names the weather: the same call of a state meets the same fault; what depends on the clock may differ.",
 )
 
@@ -137,8 +137,8 @@ def report(storm: Storm) -> Report:
                 rows=[
                     ("Ready", f"{storm.ready} of {storm.states}"),
                     ("kubectl apply begun → the last one Ready", f"{storm.apply_to_ready_seconds:.1f} s"),
-                    ("gone", f"{storm.gone} of {storm.states}"),
-                    ("kubectl delete begun → the last one gone", f"{storm.delete_to_gone_seconds:.1f} s"),
+                    ("deleted", f"{storm.gone} of {storm.states}"),
+                    ("kubectl delete started → the last one deleted", f"{storm.delete_to_gone_seconds:.1f} s"),
                     ("left in AWS", left),
                     ("AWS calls", storm.aws_calls),
                     ("  of which got no answer, or an error", storm.failed_calls),

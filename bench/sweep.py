@@ -71,7 +71,7 @@ def run(*, say: Say, sizes: tuple[int, ...] = SIZES, repeats: int = 3) -> Report
         notes=(
             "bare: the listing and the scan by the SDK's paginators, one after the other, nothing kept.",
             "sets: the usual script, which holds all keys and all names in two Python sets; it decides nothing else.",
-            "ours: listed and scanned in parallel, joined on disk, with claim, redrive and manifest.",
+            "ours: listed and scanned in parallel, joined on disk, with claim, redrive and orphan list.",
             f"At most: ratio {TIME_RATIO}, peak {PEAK_MIB:.0f} MiB.",
         ),
         figures={

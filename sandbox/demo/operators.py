@@ -22,8 +22,8 @@ class AsProcess:
     def start(self, stage: Stage) -> str:
         namespace = stage.namespace
         stage.narrator.say(
-            f"Install the definition of HumanGovState and the operator's permissions (deploy/install.yaml). Then start the "
-            f"operator as a local process with its own service account {namespace}/{SERVICE_ACCOUNT}:"
+            f"Install the definition of HumanGovState and the operator's permissions (deploy/install.yaml). Then start "
+            f"the operator as a local process with its own service account {namespace}/{SERVICE_ACCOUNT}:"
         )
         local_operator.install(stage.sandbox, namespace=namespace)
         self._operator = local_operator.start(

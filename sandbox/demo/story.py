@@ -156,7 +156,7 @@ def a_record_that_came_back(stage: Stage) -> str:
     stage.by_hand("dynamodb", "delete_item", TableName=state.table, Key={"id": {"S": back.id}})
     stage.by_hand("dynamodb", "put_item", TableName=state.table, Item=back.item)
     stage.narrator.say(
-        f"Then {gone.name}'s record is deleted and not written again. Once its file is erased, both events were handled."
+        f"Then {gone.name}'s record is deleted and not written again. Once its file is erased, both events are done."
     )
     _dismiss(stage, state, gone)
     _switch(stage, state, enabled=True)
@@ -342,7 +342,8 @@ def _in_sync(stage: Stage, state: State) -> None:
             aws.trigger_states(state),
         ),
         lambda found: found == (True, RETENTION_DAYS, TIMEOUT_SECONDS, ["Enabled"]),
-        expected=f"{state.name}: stream enabled, log group {RETENTION_DAYS} days, timeout {TIMEOUT_SECONDS} s, trigger enabled",
+        expected=f"{state.name}: stream enabled, log group {RETENTION_DAYS} days, timeout {TIMEOUT_SECONDS} s, "
+        "trigger enabled",
     )  # fmt: skip
 
 

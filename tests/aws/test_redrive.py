@@ -439,11 +439,11 @@ def test_the_command_says_what_it_found_and_did(account: Account, manifest: Path
     done = command(*arguments)
 
     assert dry.exit_code == 2
-    assert "nothing was changed: this was a dry run" in dry.stdout
+    assert "dry run: nothing was changed" in dry.stdout
     assert done.exit_code == 2, done.output
     for line in (
         "humangov/california: failed invocations under aws/lambda/ in bucket humangov-california-s3",
-        "file erased", "file kept: live", "can't be read, and left: 1", "a-strange-one: the object is not JSON",
+        "file erased", "file kept: live", "not valid, not removed: 1", "a-strange-one: the object is not JSON",
         "receipts: log group /aws/lambda/humangov-california-delete-file, stream redrive/",
     ):  # fmt: skip
         assert line in done.stdout, done.stdout
@@ -478,7 +478,7 @@ def test_the_command_stops_at_a_signal_and_says_so(
     done = command("redrive", "-f", manifest, "--cluster-name", "cluster")
 
     assert done.exit_code == 143
-    assert "stopped before the end: run it again" in done.stdout
+    assert "stopped early: run the command again to continue" in done.stdout
     assert account.files == {"1.pdf", "2.pdf"}
     account.before = lambda _operation, _parameters: None
     assert account.run().left == 0
@@ -487,12 +487,15 @@ def test_the_command_stops_at_a_signal_and_says_so(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("redrive",), "which TENANT?"),
+        (("redrive",), "no TENANT given"),
         (("redrive", "-f", "MANIFEST"), "--filename needs --cluster-name"),
-        (("redrive", "nevada", "-f", "MANIFEST", "--cluster-name", "c"), "holds 0 of default/nevada, not one"),
-        (("redrive", "a/b/c"), "'a/b/c' is no tenant: expected NAME or NAMESPACE/NAME"),
-        (("redrive", "-n", "x", "y/z"), "y/z is not in namespace x"),
-        (("receipts", "california", "--since", "soon"), "'soon' is no time"),
+        (
+            ("redrive", "nevada", "-f", "MANIFEST", "--cluster-name", "c"),
+            "expected one HumanGovState default/nevada in the manifest, found 0",
+        ),
+        (("redrive", "a/b/c"), "'a/b/c' is not a valid TENANT: expected NAME or NAMESPACE/NAME"),
+        (("redrive", "-n", "x", "y/z"), "y/z contradicts --namespace x"),
+        (("receipts", "california", "--since", "soon"), "'soon' is not a valid time"),
     ],
 )
 def test_what_is_wrong_is_said(account: Account, manifest: Path, arguments: tuple[str, ...], said: str) -> None:

@@ -58,9 +58,9 @@ def test_a_report_is_a_table_and_a_list_in_the_bucket(s3: Any, tmp_path: Path) -
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["listed", "1"] in [row[:2] for row in rows]
     assert ["too", "young", "1"] in [row[:3] for row in rows]
-    claim, manifest, file = keys(s3)
+    claim, orphan_list, file = keys(s3)
     assert (claim, file) == (".humangov/owner.json", "1.pdf")
-    assert f"manifest: s3://{BUCKET}/{manifest} (sha256 " in done.stdout
+    assert f"orphan list: s3://{BUCKET}/{orphan_list} (sha256 " in done.stdout
 
 
 def test_a_dry_run_writes_nothing_at_all(s3: Any, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_cannot_be_done_is_a_sentence_and_exit_code_1(s3: Any, tmp_path: Pa
 def test_the_emergency_stop_makes_of_a_deletion_a_report_and_says_so(s3: Any, tmp_path: Path) -> None:
     done = sweep(tmp_path, "--mode", "delete", trigger={"enabled": False})
     assert done.exit_code == 0, done.output
-    assert done.stdout.splitlines()[-1].startswith("spec.trigger.enabled is false, the emergency stop")
+    assert done.stdout.splitlines()[-1].startswith("spec.trigger.enabled is false, so this sweep ran in mode Detect")
 
 
 def test_a_suspended_tenant_is_not_swept(s3: Any, tmp_path: Path) -> None:

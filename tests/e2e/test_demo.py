@@ -54,6 +54,6 @@ def test_an_interrupted_demo_leaves_nothing_behind(sandbox: Sandbox) -> None:
                 running.send_signal(signal.SIGINT)
             assert time.monotonic() < deadline, told
     assert running.returncode == 130, told
-    assert "everything that the demo made was removed" in told
+    assert "everything that the demo created was removed" in told
     assert "cleaning up:" not in told
     assert namespace_of(told) not in namespaces(sandbox)

@@ -76,7 +76,7 @@ def test_with_retain_everything_stays_and_works_on_without_our_mark(world: World
 
 
 def test_retain_lets_a_state_go_whose_deletion_is_stuck(world: World) -> None:
-    """A stranger's mapping on the function holds the deletion up: a person is needed, and may say Retain."""
+    """An unowned mapping of the function blocks the deletion: action is required, for example Retain."""
     account, states, state = world.account, world.states, world.state
     states.apply(states.manifest(state, **account.spec(state)))
     states.wait_ready(state)

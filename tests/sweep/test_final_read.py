@@ -1,4 +1,4 @@
-"""The last look at a stream: which shards are read, and that the function's guards hold there as well."""
+"""The final stream read: which shards are read, and that the function's checks apply there too."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_no_live_file_is_ever_erased_and_two_sweeps_later_only_live_files_are_th
             assert world.files == world.live
 
     live()
-    # It must not hold for want of anything to erase, or because a brake always holds.
+    # It must not hold for want of anything to erase, or because a safety check always fails.
     assert tried["erased"] > 5, tried
     assert tried["held"] > 5, tried
 

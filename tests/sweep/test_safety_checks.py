@@ -1,7 +1,7 @@
-"""Each brake and rule, in the case where it alone stands between a mistake and a live file.
+"""Each safety check and rule, in the case where it alone prevents the erasure of a live file.
 
 Every case runs twice: as it is, and with that one rule taken out of the code. Only then a file is lost. No case exists
-for two of them. A scan that is empty is also one by which nothing is named, and that brake holds without it. And files
+for two of them. A scan that is empty is also one by which nothing is named, and that check fails without it. And files
 that two records name are safe from the sweep, which sees both: it is the function that sees one record alone, so the
 operator turns the trigger off (tests/unit/test_sweep_objects.py).
 """
@@ -132,7 +132,7 @@ def table_changed() -> SweepWorld:
     world = staffed()
     world.fire("7")
     world.sweep("Delete")
-    world.table_id = "table-2"  # made anew, and filled from an export of last week: record 7 comes last
+    world.table_id = "table-2"  # re-created, and filled from an export of last week: record 7 comes last
     world.sweep("Delete", after=DAY)
     world.hire("7", "7.pdf")
     return world
@@ -343,7 +343,7 @@ def _any_table(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(orphan_list, "earlier", earlier)
 
 
-def _nobodys_claim(patch: pytest.MonkeyPatch) -> None:
+def _ignored_claim(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(bucket_claim, "claim", lambda *_args, **_more: None)
 
 
@@ -425,24 +425,26 @@ class Case:
 
 
 CASES = {
-    "report by default": Case(report_by_default, _always_delete),
+    "detect by default": Case(report_by_default, _always_delete),
     "spec.sweep.include": Case(include, _all_names),
     "minimum age": Case(minimum_age, _no_age),
     "no listed key named at all": Case(nothing_named, without("NothingNamed")),
     "shrunken scan": Case(shrunken_scan, without("ShrunkenScan")),
     "a page that lacks what it counts": Case(uncounted_page, _counts_are_ignored),
     "a failed page": Case(failed_page, _an_error_is_the_end),
-    "table made anew": Case(table_changed, _any_table),
+    "table re-created": Case(table_changed, _any_table),
     "table restored": Case(restored, without("Restored")),
     "orphan share": Case(too_many_orphans, without("TooManyOrphans")),
     "prefixes that overlap": Case(overlap, without("Overlap")),
-    "owner claim": Case(owner_claim, _nobodys_claim),
+    "owner claim": Case(owner_claim, _ignored_claim),
     "two sightings": Case(two_sightings, _one_sighting),
     "second scan": Case(second_scan, _one_scan),
     "conditional delete": Case(written_again, _no_condition),
-    "a look before the delete, where S3 heeds no condition": Case(partial(written_again, honours=False), _no_condition),
+    "a check before the delete, where S3 ignores conditions": Case(
+        partial(written_again, honours=False), _no_condition
+    ),
     "exactly the versions seen": Case(partial(written_again, versioning="Enabled"), _whatever_is_there),
-    "a null version is looked at again": Case(partial(written_again, versioning="Suspended"), _null_is_as_good_as_any),
+    "a null version is checked again": Case(partial(written_again, versioning="Suspended"), _null_is_as_good_as_any),
     "cap a run": Case(cap, _no_cap),
     "stop switch": Case(stop_switch, _no_stop),
     "fifteen minutes after the scan": Case(within_fifteen_minutes, _no_limit_of_time),

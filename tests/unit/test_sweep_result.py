@@ -88,7 +88,7 @@ def test_the_next_run_is_told_in_utc_where_it_can_be_told(options: Sweep, expect
     assert status.next_run(options, now=NOW) == expected
 
 
-def test_a_brake_says_how_a_person_lets_the_list_go() -> None:
+def test_a_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:
     kept = OrphanList(key=".humangov/sweeps/x", sha256="ab" * 32, head=None)  # type: ignore[arg-type]
     found = result(failed_checks=[CHECK], orphan_list=kept)
     message = status.message(found, samples.names(), problem=None)
