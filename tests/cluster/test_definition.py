@@ -80,7 +80,10 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     # Where the rule is ours it is a sentence.
     "an over-long name": (named("c" * 44), "metadata.name may have at most 43 characters: the cleanup function"),
     "a dotted name": (named("new.york"), "metadata.name must not contain dots: the cleanup function"),
-    "a dotted function": (put(function={"name": "a.b"}), "spec.function.name may contain only letters, digits, hyphens and underscores"),
+    "a dotted function": (
+        put(function={"name": "a.b"}),
+        "spec.function.name may contain only letters, digits, hyphens and underscores",
+    ),
     "a table's ARN": (
         put(table={"name": "arn:aws:dynamodb:us-east-1:123456789012:table/x"}),
         "spec.table.name may contain only letters, digits, underscores, hyphens and dots",
@@ -97,9 +100,18 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     "a role's name": (put(account={"sweepRoleARN": "sweep"}), "sweepRoleARN must be the ARN of an IAM role"),
     "another role's name": (put(account={"roleARN": "tenant"}), "account.roleARN must be the ARN of an IAM role"),
     "an ID for no role": (put(account={"externalID": "x1"}), "externalID requires roleARN or sweepRoleARN"),
-    "a schedule's macro": (put(sweep={"schedule": "@daily"}), "spec.sweep.schedule must be in cron format with five fields"),
-    "six fields of cron": (put(sweep={"schedule": "0 17 3 * * *"}), "spec.sweep.schedule must be in cron format with five fields"),
-    "a schedule's own zone": (put(sweep={"schedule": "TZ=UTC 17 3 * * *"}), "spec.sweep.schedule must be in cron format with five"),
+    "a schedule's macro": (
+        put(sweep={"schedule": "@daily"}),
+        "spec.sweep.schedule must be in cron format with five fields",
+    ),
+    "six fields of cron": (
+        put(sweep={"schedule": "0 17 3 * * *"}),
+        "spec.sweep.schedule must be in cron format with five fields",
+    ),
+    "a schedule's own zone": (
+        put(sweep={"schedule": "TZ=UTC 17 3 * * *"}),
+        "spec.sweep.schedule must be in cron format with five",
+    ),
     "the node's zone": (put(sweep={"timeZone": "Local"}), "spec.sweep.timeZone must be the name of a time zone"),
     "an age of 30 s": (put(sweep={"minimumAge": "30s"}), "spec.sweep.minimumAge must be a number with m, h or d"),
     "an age of 366 days": (put(sweep={"minimumAge": "366d"}), "spec.sweep.minimumAge must be a number with m, h or d"),

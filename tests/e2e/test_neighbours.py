@@ -49,7 +49,7 @@ def test_what_another_cluster_made_under_the_same_names_is_not_touched_not_even_
         neighbour.apply(neighbour.manifest("california", **account.spec("california")))
         said = neighbour.wait_reason("california", "NotOwned")
         assert said["status"] == "False"
-        assert f"belongs to one/{states.namespace}/california, so it is not changed" in said["message"]
+        assert f"is owned by one/{states.namespace}/california, so it is not changed" in said["message"]
         assert account.picture() == before
         neighbour.delete("california")
         neighbour.wait_gone("california", seconds=60)
