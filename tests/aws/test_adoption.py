@@ -101,8 +101,8 @@ def second_source(world: World) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "told"), [
-    (of_another, "belongs to other-cluster/humangov/california"),
-    (log_of_another, "belongs to other-cluster/humangov/california"),
+    (of_another, "is owned by other-cluster/humangov/california"),
+    (log_of_another, "is owned by other-cluster/humangov/california"),
     (role_elsewhere, "exists under path /"),
     (second_source, "it also works for"),
 ])  # fmt: skip

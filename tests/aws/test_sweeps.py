@@ -132,7 +132,7 @@ def test_without_its_template_nothing_is_scheduled_and_the_condition_names_it(wo
     key = world.provisioned()
     condition = world.condition(key, "SweepSucceeded")
     assert condition["reason"] == "SchedulingFailed"
-    assert "operators/template: --sweep-template does not exist" in condition["message"]
+    assert "operators/template: the CronJob that --sweep-template names does not exist" in condition["message"]
     assert world.ready(key).startswith("True")
 
 

@@ -76,7 +76,7 @@ def test_an_operator_that_finds_itself_elsewhere_touches_nothing_until_it_is_bac
     before = account.picture()
     renamed = operator("--cluster-name", "two")
     said = states.wait_reason("california", "IdentityChanged")
-    assert "cluster was one and is now two. Nothing is touched" in said["message"]
+    assert "cluster was one and is now two. Nothing is changed" in said["message"]
     assert renamed.stop() == 0
     states.delete("california")
     stranger = Account(endpoint_url=account.endpoint_url)
