@@ -248,7 +248,7 @@ def test_a_last_look_that_never_ends_is_given_up_and_said(world: World) -> None:
     world.clock.forward(151)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
-    assert "could not be looked at" in world.kube.events[-1].message
+    assert "the final stream read failed" in world.kube.events[-1].message
 
 
 def test_where_nothing_may_be_erased_the_stream_is_not_read_once_more(world: World) -> None:
@@ -375,4 +375,4 @@ def test_a_last_look_that_could_not_even_begin_is_said(world: World) -> None:
     world.delete(key)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
-    assert "could not be looked at" in world.kube.events[-1].message
+    assert "the final stream read failed" in world.kube.events[-1].message
