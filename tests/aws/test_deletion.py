@@ -392,7 +392,7 @@ def test_a_log_group_that_is_to_stay_stays_without_our_tag(world: World) -> None
     world.settle(key)
     assert world.remains() == [f"log group /aws/lambda/{NAME}"]
     assert snapshot.log_groups(world)[0]["tags"] == {"team": "records"}
-    assert "stays" in world.kube.events[-1].message
+    assert "retained: log group" in world.kube.events[-1].message
 
 
 def test_someone_elses_stream_stays_on(world: World) -> None:
