@@ -89,7 +89,7 @@ class Tenant:
     def write(self, one: str, *names: str) -> None:
         """Record `one` names these files from now on."""
         for name in names:
-            assert self.is_there(name), f"the application names {name}, which is not there"
+            assert self.is_there(name), f"the application names {name}, which does not exist"
         old = self.records.get(one)
         new = _item(one, names)
         if old == new:

@@ -180,7 +180,7 @@ def test_a_role_that_does_not_trust_the_operator_is_told_by_its_name_and_both_si
     assert [(one.service, one.operation, one.code) for one in counted] == [("sts", "AssumeRole", "AccessDenied")]
     told = finding_of_error(refused.value)
     assert (told.reason, told.stalled) == ("AccessDenied", True)
-    assert f"refuses the operator sts:AssumeRole on {role}" in told.message
+    assert f"denies the operator sts:AssumeRole on {role}" in told.message
     assert "trust policy" in told.message
     assert "spec.account.externalID" in told.message
     # And it goes on by itself.

@@ -101,10 +101,10 @@ def second_source(world: World) -> None:
 
 
 @pytest.mark.parametrize(("spoil", "told"), [
-    (of_another, "belongs to other-cluster/humangov/california"),
-    (log_of_another, "belongs to other-cluster/humangov/california"),
-    (role_elsewhere, "exists under path /"),
-    (second_source, "it also works for"),
+    (of_another, "is owned by other-cluster/humangov/california"),
+    (log_of_another, "is owned by other-cluster/humangov/california"),
+    (role_elsewhere, "exists with path /"),
+    (second_source, "also invokes it"),
 ])  # fmt: skip
 def test_what_is_another_s_or_works_for_another_is_not_taken_over_and_nothing_is_written(
     world: World, spoil: Callable[[World], None], told: str

@@ -62,7 +62,7 @@ def test_a_refusal_for_the_boundary_s_sake_names_the_flag(world: World, action: 
         world.one_pass(key)
     told = world.condition(key, "RoleReady")
     assert (told["status"], told["reason"]) == ("False", "AccessDenied")
-    assert f"and the operator gives {given or 'none'} (--permissions-boundary)" in told["message"]
+    assert f"and the operator uses {given or 'none'} (--permissions-boundary)" in told["message"]
 
 
 def test_a_boundary_that_does_not_exist_needs_a_person(world: World) -> None:
@@ -76,7 +76,7 @@ def test_a_boundary_that_does_not_exist_needs_a_person(world: World) -> None:
         world.one_pass(key)
     told = world.condition(key, "RoleReady")
     assert (told["status"], told["reason"]) == ("False", "TerminalError")
-    assert f"{text}. Make the policy that --permissions-boundary names" in told["message"]
+    assert f"{text}. Create the policy that --permissions-boundary names" in told["message"]
     assert world.condition(key, "Stalled")["status"] == "True"
 
 

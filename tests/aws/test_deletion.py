@@ -369,7 +369,7 @@ def test_retain_tries_again_while_aws_is_only_ailing_but_not_for_long(world: Wor
     assert not world.one_pass(key).forget
     world.clock.forward(61)
     assert world.one_pass(key).forget
-    assert "could not be taken off" in world.kube.events[-1].message
+    assert "could not be removed from" in world.kube.events[-1].message
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_retain_lets_go_even_when_aws_refuses(world: World, action: str) -> None
     world.delete(key)
     assert world.one_pass(key).forget
     assert key not in world.kube.objects
-    assert "could not be taken off" in world.kube.events[-1].message
+    assert "could not be removed from" in world.kube.events[-1].message
 
 
 def test_a_log_group_that_is_to_stay_stays_without_our_tag(world: World) -> None:
@@ -392,7 +392,7 @@ def test_a_log_group_that_is_to_stay_stays_without_our_tag(world: World) -> None
     world.settle(key)
     assert world.remains() == [f"log group /aws/lambda/{NAME}"]
     assert snapshot.log_groups(world)[0]["tags"] == {"team": "records"}
-    assert "stays" in world.kube.events[-1].message
+    assert "retained: log group" in world.kube.events[-1].message
 
 
 def test_someone_elses_stream_stays_on(world: World) -> None:

@@ -188,7 +188,7 @@ def test_the_warning_outlives_the_operator_and_a_failed_read_changes_nothing(
     assert told(world, key)["status"] == "False"
     assert world.line.kube_writes() == []
     assert known.lags == {}
-    assert caplog.text.count("how late records are could not be asked") == 1
+    assert caplog.text.count("the stream lag could not be read") == 1
 
 
 def test_all_tenants_of_an_account_are_asked_for_in_one_call(world: World) -> None:

@@ -124,7 +124,7 @@ def test_suspended_drift_is_told_and_left(world: World) -> None:
         world.one_pass(key)
     assert world.line.writes() == []
     assert snapshot.snapshot(world) == before
-    assert "suspended: not done is" in world.ready(key)
+    assert "spec.suspend is true, so these changes are not made:" in world.ready(key)
     world.kube.edit(key, lambda resource: resource["spec"].update(suspend=False))
     world.settle(key)
     assert snapshot.functions(world)[0]["Timeout"] == 300

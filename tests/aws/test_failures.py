@@ -89,7 +89,7 @@ def test_failures_of_mappings_that_are_no_more_are_told_apart(world: World) -> N
     world.one_pass(key)
 
     assert "3 failed invocations" in told(world, key)["message"]
-    assert "2 of them by mappings that this function no longer has" in told(world, key)["message"]
+    assert "2 of them from mappings that do not belong to this function" in told(world, key)["message"]
 
 
 def test_more_than_a_page_is_counted_as_more(world: World) -> None:

@@ -69,7 +69,7 @@ def test_the_first_apply_makes_exactly_the_five_things(world: World) -> None:
         },
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{NAME}"},
         "Layers": None,
-        "Description": "Erases the files of records deleted from humangov-california-dynamodb. Made by the "
+        "Description": "Erases the files of records deleted from humangov-california-dynamodb. Created by the "
         "HumanGovState operator",
         "CodeSha256": world.bundle.code_sha256,
         "Architectures": ["arm64"],

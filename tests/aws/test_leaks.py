@@ -256,7 +256,7 @@ def test_without_a_right_the_operator_says_so_and_takes_nothing_for_lost(
     checked = check(world, LeakCheck(leaked_tenants=1))
     assert checked.leaked_tenants is None
     assert world.kube.events == []
-    assert "leftovers could not be looked for" in caplog.text
+    assert "the check for leaked AWS resources failed" in caplog.text
 
 
 def test_of_namespaces_that_it_does_not_watch_the_operator_says_nothing(world: World) -> None:

@@ -516,7 +516,7 @@ def test_another_accounts_credentials_touch_nothing(account: Account, manifest: 
     done = command("redrive", "-f", manifest, "--cluster-name", "cluster")
 
     assert done.exit_code == 1
-    assert "accountID is 999999999999 and here 123456789012" in done.output
+    assert "accountID is 999999999999, but here 123456789012" in done.output
     assert len(account.waiting) == 1
 
 

@@ -132,7 +132,7 @@ def test_without_its_template_nothing_is_scheduled_and_the_condition_names_it(wo
     key = world.provisioned()
     condition = world.condition(key, "SweepSucceeded")
     assert condition["reason"] == "SchedulingFailed"
-    assert "operators/template: --sweep-template is not there" in condition["message"]
+    assert "operators/template: the CronJob that --sweep-template names does not exist" in condition["message"]
     assert world.ready(key).startswith("True")
 
 
@@ -248,7 +248,7 @@ def test_a_last_look_that_never_ends_is_given_up_and_said(world: World) -> None:
     world.clock.forward(151)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
-    assert "could not be looked at" in world.kube.events[-1].message
+    assert "the final stream read failed" in world.kube.events[-1].message
 
 
 def test_where_nothing_may_be_erased_the_stream_is_not_read_once_more(world: World) -> None:
@@ -375,4 +375,4 @@ def test_a_last_look_that_could_not_even_begin_is_said(world: World) -> None:
     world.delete(key)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
-    assert "could not be looked at" in world.kube.events[-1].message
+    assert "the final stream read failed" in world.kube.events[-1].message

@@ -80,15 +80,18 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     # Where the rule is ours it is a sentence.
     "an over-long name": (named("c" * 44), "metadata.name may have at most 43 characters: the cleanup function"),
     "a dotted name": (named("new.york"), "metadata.name must not contain dots: the cleanup function"),
-    "a dotted function": (put(function={"name": "a.b"}), "spec.function.name must be a Lambda function's name"),
+    "a dotted function": (
+        put(function={"name": "a.b"}),
+        "spec.function.name may contain only letters, digits, hyphens and underscores",
+    ),
     "a table's ARN": (
         put(table={"name": "arn:aws:dynamodb:us-east-1:123456789012:table/x"}),
-        "spec.table.name must be a table's name: letters, digits, underscore, hyphen and dot only",
+        "spec.table.name may contain only letters, digits, underscores, hyphens and dots",
     ),
-    "a bucket in capitals": (put(bucket={"name": "HumanGov"}), "spec.bucket.name must be a bucket's name"),
+    "a bucket in capitals": (put(bucket={"name": "HumanGov"}), "spec.bucket.name may contain only lower-case letters"),
     "a region in words": (put(region="Ohio"), "spec.region must be the code of an AWS region, such as us-east-1"),
-    "the sweep's prefix": (put(bucket={"keyPrefix": ".humangov/x"}), "must not be under .humangov/ or aws/lambda/"),
-    "Lambda's prefix": (put(bucket={"keyPrefix": "aws/lambda/"}), "must not be under .humangov/ or aws/lambda/"),
+    "the sweep's prefix": (put(bucket={"keyPrefix": ".humangov/x"}), "must not begin with .humangov/ or aws/lambda/"),
+    "Lambda's prefix": (put(bucket={"keyPrefix": "aws/lambda/"}), "must not begin with .humangov/ or aws/lambda/"),
     "AWS's tags": (put(tags={"aws:x": "value"}), "keys beginning with aws: or humangov.io/ are reserved"),
     "our tags": (put(tags={"humangov.io/tenant": "x"}), "keys beginning with aws: or humangov.io/ are reserved"),
     "an empty tag": (put(tags={"": "x"}), "a tag's key has 1 to 128 characters"),
@@ -96,10 +99,19 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     "a key by its alias": (put(logs={"kmsKeyARN": "alias/logs"}), "spec.logs.kmsKeyARN must be the ARN of a KMS key"),
     "a role's name": (put(account={"sweepRoleARN": "sweep"}), "sweepRoleARN must be the ARN of an IAM role"),
     "another role's name": (put(account={"roleARN": "tenant"}), "account.roleARN must be the ARN of an IAM role"),
-    "an ID for no role": (put(account={"externalID": "x1"}), "externalID is of no use without roleARN or sweepRoleARN"),
-    "a schedule's macro": (put(sweep={"schedule": "@daily"}), "spec.sweep.schedule must be five fields of cron"),
-    "six fields of cron": (put(sweep={"schedule": "0 17 3 * * *"}), "spec.sweep.schedule must be five fields of cron"),
-    "a schedule's own zone": (put(sweep={"schedule": "TZ=UTC 17 3 * * *"}), "spec.sweep.schedule must be five fields"),
+    "an ID for no role": (put(account={"externalID": "x1"}), "externalID requires roleARN or sweepRoleARN"),
+    "a schedule's macro": (
+        put(sweep={"schedule": "@daily"}),
+        "spec.sweep.schedule must be in cron format with five fields",
+    ),
+    "six fields of cron": (
+        put(sweep={"schedule": "0 17 3 * * *"}),
+        "spec.sweep.schedule must be in cron format with five fields",
+    ),
+    "a schedule's own zone": (
+        put(sweep={"schedule": "TZ=UTC 17 3 * * *"}),
+        "spec.sweep.schedule must be in cron format with five",
+    ),
     "the node's zone": (put(sweep={"timeZone": "Local"}), "spec.sweep.timeZone must be the name of a time zone"),
     "an age of 30 s": (put(sweep={"minimumAge": "30s"}), "spec.sweep.minimumAge must be a number with m, h or d"),
     "an age of 366 days": (put(sweep={"minimumAge": "366d"}), "spec.sweep.minimumAge must be a number with m, h or d"),
@@ -129,15 +141,15 @@ def test_strict_validation_refuses_a_misspelt_field_by_its_path(states: States, 
     assert re.search(r"\.spec\.(retentionDays|trigger\.batchsize): field not declared in schema", said)
 
 
-NEVER_ITS_REGION = "spec.region can't be added, changed or removed: the AWS objects are there already"
-NEVER_ITS_FUNCTION = "spec.function.name can't be added, changed or removed: the function is there already"
-NEVER_ITS_ACCOUNT = "spec.account can't be added, changed or removed: the AWS objects are there already"
+NEVER_ITS_REGION = "spec.region is immutable: the AWS resources already exist"
+NEVER_ITS_FUNCTION = "spec.function.name is immutable: the function already exists"
+NEVER_ITS_ACCOUNT = "spec.account is immutable: the AWS resources already exist"
 SWEEPER = {"sweepRoleARN": "arn:aws:iam::123456789012:role/sweep"}
 FIXED: Mapping[str, tuple[dict[str, Any], Change, str]] = {
-    "table renamed": ({}, put(table={"name": "humangov-nevada-dynamodb"}), "spec.table can't be changed"),
-    "attributes changed": ({}, put(table={"fileAttributes": ["cv"]}), "spec.table can't be changed"),
-    "bucket changed": ({}, put(bucket={"name": "another-bucket"}), "spec.bucket can't be changed"),
-    "prefix changed": ({}, put(bucket={"keyPrefix": "x/"}), "spec.bucket can't be changed"),
+    "table renamed": ({}, put(table={"name": "humangov-nevada-dynamodb"}), "spec.table is immutable"),
+    "attributes changed": ({}, put(table={"fileAttributes": ["cv"]}), "spec.table is immutable"),
+    "bucket changed": ({}, put(bucket={"name": "another-bucket"}), "spec.bucket is immutable"),
+    "prefix changed": ({}, put(bucket={"keyPrefix": "x/"}), "spec.bucket is immutable"),
     "region added": ({}, put(region="us-west-2"), NEVER_ITS_REGION),
     "region changed": ({"region": "us-east-1"}, put(region="us-west-2"), NEVER_ITS_REGION),
     "region removed": ({"region": "us-east-1"}, drop("region"), NEVER_ITS_REGION),
@@ -334,13 +346,16 @@ def _undescribed(schema: Mapping[str, Any], path: str, *, top: bool = False) -> 
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("hgs", ["HumanGovState declares one tenant", "never removed"]),
+        ("hgs", ["HumanGovState declares one tenant", "never deleted"]),
         ("hgs.spec", ["table", "-required-", "deletionPolicy", "enum: Delete, Retain"]),
-        ("hgs.spec.trigger", ["event source mapping", "batchSize", "How many records", "emergency stop", "24 hours"]),
+        (
+            "hgs.spec.trigger",
+            ["event source mapping", "batchSize", "The maximum number of records", "emergency stop", "24 hours"],
+        ),
         ("hgs.spec.trigger.enabled", ["<boolean>", "nothing is lost"]),
         ("hgs.spec.function", ["memoryMiB", "Memory in MiB", "runtime"]),
         ("hgs.spec.logs.retentionDays", ["How many days", "400"]),
-        ("hgs.status.conditions", ["Ready, Reconciling and Stalled sum up", "reason"]),
+        ("hgs.status.conditions", ["Ready, Reconciling and Stalled summarize", "reason"]),
     ],
 )
 def test_kubectl_explain_reads_well(cluster: Cluster, path: str, words: list[str]) -> None:

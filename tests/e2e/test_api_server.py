@@ -144,7 +144,9 @@ def test_a_definition_that_is_removed_takes_its_states_along_and_its_return_is_n
         # Kubernetes deletes the states first, and waits for the operator's finalizer.
         states.cluster.told("delete", "-f", definition, "--timeout=60s")
         assert account.leftovers() == {}
-        wait_for(lambda: "The definition is not there" in running.log.read_text(), what="its absence is told")
+        wait_for(
+            lambda: "The CustomResourceDefinition does not exist" in running.log.read_text(), what="its absence is told"
+        )
         states.cluster.told("apply", "--server-side", "-f", definition)
         states.cluster.told("wait", "--for=condition=Established", "crd/humangovstates.humangov.io", "--timeout=30s")
         back = time.monotonic()

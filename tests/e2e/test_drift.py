@@ -160,7 +160,7 @@ def test_what_was_changed_by_hand_is_put_back_and_told(ready: World, kind: str) 
         lambda: [event for event in ready.states.events(ready.state) if event["reason"] == "DriftCorrected"],
         what="an event tells of the repair",
     )
-    assert events[0]["note"].startswith("changed from outside and put back: ")
+    assert events[0]["note"].startswith("changed outside the operator and corrected: ")
 
 
 def wait_function_settled(world: World) -> None:

@@ -66,7 +66,7 @@ def test_a_spec_that_is_mended_takes_effect_at_once_whatever_back_off_was_runnin
         operator(environment={"AWS_ENDPOINT_URL": recorder.url})
         states.apply(states.manifest("california", **account.spec("california", function={"memoryMiB": 128})))
         said = states.wait_reason("california", "AccessDenied")
-        assert "refuses the operator lambda:CreateFunction on humangov-california-delete-file" in said["message"]
+        assert "denies the operator lambda:CreateFunction on humangov-california-delete-file" in said["message"]
         wait_for(lambda: small.refused >= 2, what="it was tried again, and now waits ten seconds", seconds=20)
         states.respec("california", function={"memoryMiB": 256})
         mended = time.monotonic()

@@ -45,7 +45,7 @@ def test_a_lost_tenant_is_told_of_by_the_operator_and_removed_by_the_command(
     wait_for(lambda: "LeakedResourcesFound" in reasons(states), what="the operator tells of what is left over")
     dry = collect(states, account)
     assert (dry.returncode, dry.stderr) == (2, "")
-    assert "function humangov-california-delete-file: would be removed" in dry.stdout
+    assert "function humangov-california-delete-file: would be deleted" in dry.stdout
     assert account.picture() == left
 
     refused = collect(states, account, "--delete", "--delete-logs")

@@ -49,7 +49,7 @@ def test_what_another_cluster_made_under_the_same_names_is_not_touched_not_even_
         neighbour.apply(neighbour.manifest("california", **account.spec("california")))
         said = neighbour.wait_reason("california", "NotOwned")
         assert said["status"] == "False"
-        assert f"belongs to one/{states.namespace}/california, so it is not touched" in said["message"]
+        assert f"is owned by one/{states.namespace}/california, so it is not changed" in said["message"]
         assert account.picture() == before
         neighbour.delete("california")
         neighbour.wait_gone("california", seconds=60)
@@ -76,7 +76,7 @@ def test_an_operator_that_finds_itself_elsewhere_touches_nothing_until_it_is_bac
     before = account.picture()
     renamed = operator("--cluster-name", "two")
     said = states.wait_reason("california", "IdentityChanged")
-    assert "cluster was one and is now two. Nothing is touched" in said["message"]
+    assert "cluster was one and is now two. Nothing is changed" in said["message"]
     assert renamed.stop() == 0
     states.delete("california")
     stranger = Account(endpoint_url=account.endpoint_url)

@@ -52,7 +52,7 @@ def test_a_fresh_tenant_shows_all_that_is_to_be_made_a_settled_one_nothing_a_dri
     states.wait_ready(state)
     settled = plan(text, account=account, **proxied)
     assert (settled.returncode, settled.stderr) == (0, "")
-    assert settled.stdout == f"{states.namespace}/{state} ({account.id}, us-east-1): in step\n"
+    assert settled.stdout == f"{states.namespace}/{state} ({account.id}, us-east-1): in sync\n"
     account.client("lambda").update_function_configuration(FunctionName=f"humangov-{state}-delete-file", Timeout=3)
     function = account.client("lambda").get_function
     wait_for(

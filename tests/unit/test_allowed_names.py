@@ -34,7 +34,7 @@ def test_the_operators_own_namespace_may_name_anything_and_no_other_namespace_an
     finding = refused(tenant(namespace="florida"))
     assert finding is not None
     assert (finding.reason, finding.stalled) == ("NotAllowed", True)
-    assert "no AWS call" in finding.message
+    assert "No AWS call" in finding.message
 
 
 @pytest.mark.parametrize(

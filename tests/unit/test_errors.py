@@ -189,18 +189,18 @@ def test_what_needs_a_person_tells_the_action_the_resource_and_what_that_person_
     assert action in finding.message
     assert "a-role" in finding.message
     assert error.remedy
-    assert f"{error.remedy}; then this goes on by itself" in finding.message
+    assert f"{error.remedy}; the tenant then recovers automatically" in finding.message
 
 
 def test_a_right_that_is_lacking_is_named_though_the_call_was_another() -> None:
     text = "User: arn:x is not authorized to perform: iam:PassRole on resource: arn:y because no policy allows it"
     message = finding_of_error(translated(client_error("AccessDeniedException", text))).message
-    assert message.startswith("AWS refuses the operator iam:PassRole (asked for iam:CreateRole) on a-role")
+    assert message.startswith("AWS denies the operator iam:PassRole (needed for iam:CreateRole) on a-role")
     assert "Grant it to the operator's role" in message
 
 
 def test_where_a_policy_forbids_expressly_nobody_is_sent_to_grant() -> None:
     text = "User: x is not authorized to perform: iam:CreateRole with an explicit deny in a service control policy"
     message = finding_of_error(translated(client_error("AccessDenied", text))).message
-    assert "forbids it expressly" in message
+    assert "denies it explicitly" in message
     assert "Grant it" not in message

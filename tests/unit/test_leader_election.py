@@ -308,7 +308,7 @@ def test_that_it_could_not_be_given_back_is_told_and_no_more(caplog: pytest.LogC
         giving = asyncio.create_task(candidate.election.release())
         await time.pass_by(30, until=giving)
         giving.result()
-        assert "runs out by itself in 15 s" in caplog.text
+        assert "the lease expires in 15 s" in caplog.text
 
     told(story)
 
@@ -429,7 +429,7 @@ def test_trouble_is_told_once_a_minute_and_never_ends_the_waiting(caplog: pytest
         await time.pass_by(150)
         assert len(caplog.records) == 3
         assert {record.getMessage() for record in caplog.records} == {
-            "reading the lease: forbidden; without the lease nothing is done; tried again"
+            "reading the lease: forbidden; without the lease the operator does nothing; retried automatically"
         }
         assert candidate.election.trouble == "reading the lease: forbidden"
         assert not candidate.election.standby, "who can't look can't take over"

@@ -128,7 +128,7 @@ def test_an_unknown_region_is_told_in_a_sentence() -> None:
 
             raise UnknownRegionError(region_name=region, error_msg="?")
 
-    with pytest.raises(AwsError, match="knows no region mars-1"):
+    with pytest.raises(AwsError, match="does not know region mars-1"):
         Clients(region="mars-1", session=Session()).identity(cluster="c")
 
 
@@ -137,9 +137,9 @@ def test_an_unknown_region_is_told_in_a_sentence() -> None:
     [
         (0, 0, False, None),
         (300, 300, False, None),
-        (301, 0, False, "a pass has been running for 301 s"),
-        (0, 301, False, "tenants wait, and no pass has ended for 301 s"),
-        (0, 0, True, "a worker of the queue has ended"),
+        (301, 0, False, "a reconciliation has been running for 301 s"),
+        (0, 301, False, "HumanGovStates are due, but no reconciliation has ended for 301 s"),
+        (0, 0, True, "a worker of the work queue has ended"),
     ],
 )
 @pytest.mark.parametrize("ready", [True, False])

@@ -87,7 +87,7 @@ def test_a_stream_born_just_after_our_mark_is_ours_and_marked(before: float, our
 @pytest.mark.parametrize("table", [TABLE, OFF])
 @pytest.mark.parametrize("tags", [tags for tags in THEIRS if "humangov.io/tenant" in tags])
 def test_a_table_marked_by_another_is_not_ours_to_mark_or_enable(tags: dict[str, str], table: stream.Observed) -> None:
-    with pytest.raises(NotOwnedError, match="already cared for by"):
+    with pytest.raises(NotOwnedError, match="already owned by"):
         stream_plan(replace(table, tags={**enabling(1), **tags}))
 
 
@@ -534,7 +534,7 @@ def test_a_mapping_of_another_source_is_left_alone_and_told(source: str) -> None
     assert trigger_plan(mapping(), foreign, wanted=wanted) == []
     finding = trigger.finding(trigger.Observed(mappings=(mapping(), foreign)), wanted)
     assert finding.status == "True"
-    assert "f calls the function from another source" in finding.message
+    assert "f invokes the function from another source" in finding.message
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,7 @@ def test_a_missing_right_is_told_with_where_it_stands(message: str, remedy: bool
     refusal.body = json.dumps({"message": message})
     told = str(client.translate("reading", refusal))
     assert told.startswith(f"reading: {message}")
-    assert ("the rights of deploy/install.yaml" in told) == remedy
+    assert ("the permissions in deploy/install.yaml" in told) == remedy
 
 
 class Ended(BaseException):
@@ -399,8 +399,8 @@ def state_of(election: Any) -> ProcessState:
     ("standby", "trouble", "ready", "told"),
     [
         (False, None, False, None),
-        (True, None, True, "standing by"),
-        (False, "reading the lease: forbidden", False, "not working: reading the lease: forbidden"),
+        (True, None, True, "standby"),
+        (False, "reading the lease: forbidden", False, "not the leader: reading the lease: forbidden"),
     ],
 )
 def test_a_candidate_is_alive_and_ready_if_it_could_take_over(

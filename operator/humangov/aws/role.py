@@ -194,7 +194,8 @@ def _require_manageable(observed: Observed, desired: Desired) -> None:
     if observed.path != ROLE_PATH:
         raise NotOwnedError(
             f"role {name} exists with path {observed.path} instead of {ROLE_PATH}, so it is not changed. Rename or "
-            "delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers automatically"
+            "delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
+            "automatically"
         )
 
 

@@ -149,15 +149,15 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         return Finding.in_sync(
             "OldImagesOnly",
             "someone else enabled the stream with OLD_IMAGE: the function sees removed records, but not changed file "
-            f"names, which need {VIEW_TYPE}. When no other reader needs the stream, disable it; the operator then enables "
-            "it",
+            f"names, which need {VIEW_TYPE}. When no other reader needs the stream, disable it; the operator then "
+            "enables it",
         )
     if observed.view_type != VIEW_TYPE:
         return Finding.action_required(
             "UnsupportedViewType",
             f"someone else enabled the stream of table {desired.table} with {observed.view_type}, which does not "
-            f"contain the removed record. Disable it, or enable it with {VIEW_TYPE}. The operator does not change it, because "
-            "its other readers would lose records",
+            f"contain the removed record. Disable it, or enable it with {VIEW_TYPE}. The operator does not change it, "
+            "because its other readers would lose records",
         )
     return Finding.in_sync("Enabled", f"stream {observed.label} is enabled with {VIEW_TYPE}")
 

@@ -210,7 +210,10 @@ def description(found: FoundLeaks, key: str, names: Sequence[LeakedNames], *, ke
         kept = one.kind == LOG_GROUP and keep_logs
         fate = "would stay, without the ownership tag (--delete-logs deletes it)" if kept else "would be deleted"
         if one.kind == TABLE:
-            fate = "would stay, without our tags; its stream is disabled if the operator enabled it and nothing else reads it"
+            fate = (
+                "would stay, without our tags; its stream is disabled if the operator enabled it and nothing else "
+                "reads it"
+            )
         yield f"  {one.kind} {one.name}: {fate}"
     functions = sorted({one.names.tenant.function.name for one in names if one.has_function})
     if functions:

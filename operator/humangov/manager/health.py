@@ -15,7 +15,7 @@ LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is unavailable reconciliations a
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """ready: it is the leader, or can take over. problem: why the process should restart. activity: what it is doing."""
+    """ready: it is the leader, or can take over. problem: why it should restart. activity: what it is doing."""
 
     ready: bool
     problem: str | None

@@ -79,8 +79,8 @@ def found_event(leaked: Collection[str], *, cluster: str) -> Event:
         kind="Warning",
         reason="LeakedResourcesFound",
         message=f"AWS has leaked resources of HumanGovStates that no longer exist: {', '.join(names[:_NAMED])}{more}. "
-        f"Their functions still erase files, and nothing manages them. `humangov leaks --cluster-name {cluster}` lists the "
-        "resources, and deletes them with --delete. Or apply the HumanGovState again: it then owns them",
+        f"Their functions still erase files, and nothing manages them. `humangov leaks --cluster-name {cluster}` lists "
+        "the resources, and deletes them with --delete. Or apply the HumanGovState again: it then owns them",
     )
 
 
