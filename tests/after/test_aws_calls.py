@@ -61,17 +61,17 @@ def without_the_boundary(one: JudgedCall) -> bool:
     return one.action in ROLES_OF and one.context is not None and not BOUNDARY.items() <= one.context.items()
 
 
-def test_every_call_is_one_that_the_policy_allows(asked: list[JudgedCall]) -> None:
+def test_every_aws_call_made_is_allowed_by_the_policy(asked: list[JudgedCall]) -> None:
     assert [one for one in asked if not granting(one) and not without_the_boundary(one)] == []
 
 
-def test_every_role_without_the_boundary_is_one_that_the_policy_refuses(asked: list[JudgedCall]) -> None:
+def test_roles_made_without_the_boundary_are_denied_by_the_policy(asked: list[JudgedCall]) -> None:
     unbounded = [one for one in asked if without_the_boundary(one)]
     assert unbounded
     assert [one for one in unbounded if granting(one)] == []
 
 
-def test_every_statement_was_needed_for_each_of_its_actions(asked: list[JudgedCall]) -> None:
+def test_every_policy_statement_is_used_for_each_of_its_actions(asked: list[JudgedCall]) -> None:
     needed = {(sid, one.action) for one in asked for sid in granting(one)}
     granted = {
         (statement["Sid"], action)
@@ -81,7 +81,7 @@ def test_every_statement_was_needed_for_each_of_its_actions(asked: list[JudgedCa
     assert granted - needed == set(), "to be taken out of the policy, unless only a part of the tests was run"
 
 
-def test_the_operator_s_log_tells_what_was_asked(asked: list[JudgedCall]) -> None:
+def test_operator_log_lists_every_aws_call_it_made(asked: list[JudgedCall]) -> None:
     """The calls of processes are known by it alone. It names a role without its path."""
     assert [one for one in asked if last(one.told) != last(one.resource)] == []
 

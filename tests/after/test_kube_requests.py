@@ -33,14 +33,14 @@ def asked() -> list[KubeRequest]:
     return counted
 
 
-def test_nothing_was_refused(asked: list[KubeRequest]) -> None:
+def test_no_kubernetes_request_is_denied(asked: list[KubeRequest]) -> None:
     assert [str(request) for request in asked if request.refused] == []
     # A namespace that is going takes no new event, whatever the rights.
     others = [request for request in asked if request.code == 403 and not request.refused]
     assert [str(request) for request in others if "being terminated" not in request.message] == []
 
 
-def test_every_request_was_granted_by_a_rule_of_ours(asked: list[KubeRequest]) -> None:
+def test_every_kubernetes_request_is_granted_by_a_rule_of_the_installation(asked: list[KubeRequest]) -> None:
     rights = rendered()
     strays = [
         str(request) for request in asked
@@ -50,7 +50,7 @@ def test_every_request_was_granted_by_a_rule_of_ours(asked: list[KubeRequest]) -
     assert strays == []
 
 
-def test_every_rule_was_used_in_each_of_its_verbs(asked: list[KubeRequest]) -> None:
+def test_every_rbac_rule_is_used_in_each_of_its_verbs(asked: list[KubeRequest]) -> None:
     answered = {request for request in asked if request.code < 400}
     unused = [str(right) for right in rendered() if not any(fits(right, request) for request in answered)]
     assert unused == [], "to be taken out of the chart, unless only a part of the tests was run"

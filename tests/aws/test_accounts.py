@@ -79,7 +79,7 @@ def account_of(clients: Clients) -> str:
     return clients.identity(cluster="test").account_id
 
 
-def test_a_tenant_is_kept_in_the_account_of_its_role_and_nothing_of_it_in_the_operators(
+def test_tenant_resources_are_created_in_the_account_of_its_role_and_none_in_the_operators(
     world: World, wire: Wire
 ) -> None:
     world.make_table()
@@ -103,7 +103,7 @@ def test_a_tenant_is_kept_in_the_account_of_its_role_and_nothing_of_it_in_the_op
     assert world.remains() == []
 
 
-def test_two_tenants_never_share_a_session_not_even_of_the_same_role(world: World, wire: Wire) -> None:
+def test_two_tenants_never_share_a_session_even_with_the_same_role(world: World, wire: Wire) -> None:
     one, other = tenant(world), tenant(world, "nevada", external_id="e-2")
     directory = Directory(Clients, known=known(one, other))
     assert directory.of_tenant(one) is directory.of_tenant(one)
@@ -116,9 +116,7 @@ def test_two_tenants_never_share_a_session_not_even_of_the_same_role(world: Worl
     assert len(set(keys)) == 2
 
 
-def test_a_tenant_made_anew_with_another_external_id_does_not_get_the_session_of_the_former(
-    world: World, wire: Wire
-) -> None:
+def test_re_created_tenant_with_another_external_id_gets_a_new_session(world: World, wire: Wire) -> None:
     directory = Directory(Clients)
     account_of(directory.of_tenant(tenant(world)))
     account_of(directory.of_tenant(tenant(world, external_id=None)))
@@ -134,7 +132,7 @@ def test_tenants_without_a_role_share_the_operators_own_identity(world: World, w
     assert wire.taken_on == []
 
 
-def test_the_sessions_of_tenants_that_are_gone_are_let_go(world: World, wire: Wire) -> None:
+def test_sessions_of_deleted_tenants_are_dropped(world: World, wire: Wire) -> None:
     there = [tenant(world), tenant(world, "nevada")]
     directory = Directory(Clients, known=lambda: [one.key for one in there])
     for one in there:
@@ -165,7 +163,7 @@ def made_role(world: World) -> str:
     return "there"
 
 
-def test_a_role_that_does_not_trust_the_operator_is_told_by_its_name_and_both_sides(world: World, wire: Wire) -> None:
+def test_role_that_does_not_trust_the_operator_is_reported_with_both_arns(world: World, wire: Wire) -> None:
     role = ROLE.format(world.account)
     text = (
         f"User: arn:aws:sts::{OWN}:assumed-role/humangov-operator/x is not authorized to perform: sts:AssumeRole "
@@ -188,7 +186,7 @@ def test_a_role_that_does_not_trust_the_operator_is_told_by_its_name_and_both_si
     assert account_of(clients) == world.account
 
 
-def test_a_role_in_another_account_than_before_stops_everything_before_the_first_write(
+def test_role_in_another_account_than_before_stops_reconciliation_before_the_first_write(
     world: World, wire: Wire
 ) -> None:
     key = world.provisioned()
@@ -207,7 +205,7 @@ def test_a_role_in_another_account_than_before_stops_everything_before_the_first
     ("iam", "iam.us-gov.amazonaws.com"), ("logs", "logs.us-gov-west-1.amazonaws.com"),
     ("s3", "s3-fips.us-gov-west-1.amazonaws.com"), ("sts", "sts.us-gov-west-1.amazonaws.com"),
 ])  # fmt: skip
-def test_fips_endpoints_are_used_where_the_environment_asks_for_them(
+def test_fips_endpoints_are_used_when_the_environment_requires_them(
     service: str, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which host is FIPS in which region is the SDK's knowledge (its endpoint rules), not ours."""

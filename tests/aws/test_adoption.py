@@ -30,7 +30,7 @@ from testing.reconciler.walkthrough import (
 from testing.reconciler.world import World
 
 
-def test_the_walkthroughs_function_and_trigger_are_taken_over_and_brought_in_step(world: World) -> None:
+def test_adoption_takes_ownership_of_the_walkthroughs_function_and_trigger_and_corrects_drift(world: World) -> None:
     uuid = set_up_by_hand(world)
     before = stream_arn(world)
     key = world.apply(adopting_manifest(world))
@@ -60,7 +60,7 @@ def test_the_walkthroughs_function_and_trigger_are_taken_over_and_brought_in_ste
     assert world.line.writes() + world.line.kube_writes() == []
 
 
-def test_the_mark_is_the_first_write_to_what_is_taken_over(world: World) -> None:
+def test_adoption_writes_the_ownership_tag_first(world: World) -> None:
     set_up_by_hand(world)
     world.settle(world.apply(adopting_manifest(world)), passes=30)
     writes = [
@@ -70,7 +70,7 @@ def test_the_mark_is_the_first_write_to_what_is_taken_over(world: World) -> None
     assert writes[0] == "lambda:TagResource"
 
 
-def test_without_adoption_it_is_left_alone_and_the_message_says_how_to_have_it_taken_over(world: World) -> None:
+def test_untagged_resource_without_adoption_is_not_changed_and_the_message_says_how_to_adopt_it(world: World) -> None:
     set_up_by_hand(world)
     before = snapshot.snapshot(world)
     key = world.apply(adopting_manifest(world, adoption="Never"))
@@ -106,7 +106,7 @@ def second_source(world: World) -> None:
     (role_elsewhere, "exists with path /"),
     (second_source, "also invokes it"),
 ])  # fmt: skip
-def test_what_is_another_s_or_works_for_another_is_not_taken_over_and_nothing_is_written(
+def test_adoption_refuses_a_resource_that_another_tenant_owns_or_uses_and_writes_nothing(
     world: World, spoil: Callable[[World], None], told: str
 ) -> None:
     set_up_by_hand(world)
@@ -121,7 +121,7 @@ def test_what_is_another_s_or_works_for_another_is_not_taken_over_and_nothing_is
     assert world.line.writes() == []
 
 
-def test_a_container_image_is_not_taken_over(world: World) -> None:
+def test_adoption_refuses_a_container_image_function(world: World) -> None:
     set_up_by_hand(world)
 
     def as_image(answer: Any) -> Any:
@@ -137,7 +137,7 @@ def test_a_container_image_is_not_taken_over(world: World) -> None:
 
 
 @pytest.mark.parametrize("unread", ["lambda:ListEventSourceMappings", "logs:ListTagsForResource", "iam:GetRole"])
-def test_while_a_read_fails_nothing_is_taken_for_nobodys(world: World, unread: str) -> None:
+def test_adoption_waits_while_an_ownership_read_fails(world: World, unread: str) -> None:
     set_up_by_hand(world)
     before = snapshot.snapshot(world)
     world.line.faults = [Fault(on(unread), error=error("InternalFailure", "", status=500))]
@@ -153,7 +153,7 @@ def test_while_a_read_fails_nothing_is_taken_for_nobodys(world: World, unread: s
     assert after[spared[unread]] == before[spared[unread]]
 
 
-def test_what_was_retained_is_taken_over_by_the_same_state_made_anew(world: World) -> None:
+def test_re_created_state_adopts_its_released_resources(world: World) -> None:
     key = world.provisioned(deletionPolicy="Retain")
     before = snapshot.snapshot(world)
     world.delete(key)
@@ -173,7 +173,7 @@ def test_what_was_retained_is_taken_over_by_the_same_state_made_anew(world: Worl
     assert "stream" in world.kube.events[-1].message
 
 
-def test_without_adoption_what_was_retained_is_nobodys(world: World) -> None:
+def test_released_resources_without_adoption_have_no_owner(world: World) -> None:
     key = world.provisioned(deletionPolicy="Retain")
     world.delete(key)
     world.settle(key)
@@ -183,7 +183,7 @@ def test_without_adoption_what_was_retained_is_nobodys(world: World) -> None:
     assert world.ready(again).startswith("False NotOwned")
 
 
-def test_a_deletion_removes_what_was_taken_over_but_not_the_former_role_nor_the_stream_of_others(world: World) -> None:
+def test_deletion_removes_adopted_resources_but_not_the_former_role_or_a_foreign_stream(world: World) -> None:
     set_up_by_hand(world)
     key = world.apply(adopting_manifest(world))
     world.settle(key, passes=30)

@@ -24,7 +24,7 @@ def boundary(world: World) -> str | None:
 
 
 @pytest.mark.parametrize("found", [None, ANOTHER])
-def test_a_role_without_the_boundary_or_with_another_is_given_it_before_its_policy_is_written(
+def test_role_with_a_missing_or_different_boundary_gets_the_boundary_before_its_policy(
     world: World, found: str | None
 ) -> None:
     """In the other order AWS would refuse the policy."""
@@ -40,7 +40,7 @@ def test_a_role_without_the_boundary_or_with_another_is_given_it_before_its_poli
     assert boundary(world) == world.settings.permissions_boundary_arn
 
 
-def test_an_operator_that_has_no_boundary_leaves_the_one_that_a_role_has(world: World) -> None:
+def test_operator_without_a_boundary_setting_keeps_the_boundary_of_a_role(world: World) -> None:
     key = world.provisioned()
     before = boundary(world)
     world.settings = replace(world.settings, permissions_boundary_arn=None)
@@ -51,7 +51,7 @@ def test_an_operator_that_has_no_boundary_leaves_the_one_that_a_role_has(world: 
 
 @pytest.mark.parametrize("given", [None, ANOTHER])
 @pytest.mark.parametrize("action", ["iam:CreateRole", "iam:PutRolePolicy"])
-def test_a_refusal_for_the_boundary_s_sake_names_the_flag(world: World, action: str, given: str | None) -> None:
+def test_access_denied_because_of_the_boundary_names_the_flag(world: World, action: str, given: str | None) -> None:
     world.settings = replace(world.settings, permissions_boundary_arn=given)
     world.new_life()
     world.make_table()
@@ -65,7 +65,7 @@ def test_a_refusal_for_the_boundary_s_sake_names_the_flag(world: World, action: 
     assert f"and the operator uses {given or 'none'} (--permissions-boundary)" in told["message"]
 
 
-def test_a_boundary_that_does_not_exist_needs_a_person(world: World) -> None:
+def test_missing_boundary_policy_is_a_terminal_error(world: World) -> None:
     """AWS calls it NoSuchEntity, the code of a role that is not there."""
     world.make_table()
     world.make_bucket()
@@ -80,7 +80,7 @@ def test_a_boundary_that_does_not_exist_needs_a_person(world: World) -> None:
     assert world.condition(key, "Stalled")["status"] == "True"
 
 
-def test_of_another_s_role_no_more_is_read_than_whose_it_is(world: World) -> None:
+def test_only_ownership_is_read_of_a_role_with_another_owner(world: World) -> None:
     """The policy of deploy/iam lets the operator see that a role of this name is there, and not what it may do."""
     world.make_table()
     world.make_bucket()

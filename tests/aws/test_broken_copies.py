@@ -133,7 +133,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("broken", [pytest.param(one, id=one.name) for one in BROKEN])
-def test_what_always_holds_is_seen_to_fail(
+def test_each_broken_copy_violates_an_invariant(
     worlds: Callable[[], World], monkeypatch: pytest.MonkeyPatch, broken: Broken
 ) -> None:
     def live() -> None:
@@ -194,7 +194,7 @@ def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> No
         (writes_a_status_in_every_life_but_the_first, "create", "logs:CreateLogGroup", "does not come to rest"),
     ],
 )
-def test_what_a_crash_must_not_change_is_seen_to_change(
+def test_each_broken_copy_differs_after_a_crash(
     worlds: Callable[[], World],
     monkeypatch: pytest.MonkeyPatch,
     breaks: Callable[[pytest.MonkeyPatch], None],

@@ -6,7 +6,7 @@ from testing.killed import Killed
 from testing.reconciler.world import World
 
 
-def test_killed_again_and_again_it_ends_well_all_the_same(world: World) -> None:
+def test_repeated_kills_still_end_in_sync(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()

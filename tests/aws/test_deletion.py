@@ -42,7 +42,7 @@ def unique(actions: list[str]) -> list[str]:
     return list(dict.fromkeys(actions))
 
 
-def test_a_deletion_removes_everything_in_order_and_touches_neither_table_nor_bucket(world: World) -> None:
+def test_deletion_removes_resources_in_order_and_never_the_table_or_bucket(world: World) -> None:
     world.make_table()
     world.make_bucket()
     # Before there is a stream: the emulator's function makes its log group anew when it runs while it is being deleted.
@@ -63,7 +63,7 @@ def test_a_deletion_removes_everything_in_order_and_touches_neither_table_nor_bu
     assert world.sdk.client("dynamodb").scan(TableName="humangov-california-dynamodb")["Count"] == 1
 
 
-def test_every_read_of_a_deletion_is_in_the_tests_of_failing_reads(world: World) -> None:
+def test_deletion_read_failure_tests_cover_every_read(world: World) -> None:
     key = world.provisioned()
     world.new_life()
     world.delete(key)
@@ -71,7 +71,7 @@ def test_every_read_of_a_deletion_is_in_the_tests_of_failing_reads(world: World)
     assert set(world.line.reads()) <= {*READS, "logs:ListTagsForResource"}
 
 
-def test_a_young_tenant_is_looked_at_twice_seconds_apart_and_an_old_one_once(world: World) -> None:
+def test_deletion_rechecks_a_young_tenant_after_seconds_and_an_old_one_not_at_all(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
     outcome = world.one_pass(key)
@@ -90,7 +90,7 @@ def test_a_young_tenant_is_looked_at_twice_seconds_apart_and_an_old_one_once(wor
     assert key not in world.kube.objects
 
 
-def test_an_error_in_the_second_look_does_not_begin_it_anew_but_what_is_there_again_does(world: World) -> None:
+def test_deletion_recheck_survives_an_error_and_restarts_when_a_resource_reappears(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
     outcome = world.one_pass(key)
@@ -122,7 +122,7 @@ def test_an_error_in_the_second_look_does_not_begin_it_anew_but_what_is_there_ag
     assert world.remains() == []
 
 
-def test_what_comes_about_in_a_failing_deletion_or_apply_is_progress_once(world: World) -> None:
+def test_progress_of_a_failing_deletion_or_apply_is_counted_once(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -140,7 +140,7 @@ def test_what_comes_about_in_a_failing_deletion_or_apply_is_progress_once(world:
     assert [outcome.progressed for outcome in outcomes] == [True, False, False]
 
 
-def test_who_grows_old_in_the_midst_of_a_pass_leaves_no_mark_and_no_stream(world: World) -> None:
+def test_tenant_that_stops_being_young_during_a_reconciliation_leaves_no_tag_and_no_stream(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
 
@@ -157,7 +157,7 @@ def test_who_grows_old_in_the_midst_of_a_pass_leaves_no_mark_and_no_stream(world
     assert world.remains() == []
 
 
-def test_what_only_seemed_gone_is_found_by_the_second_look(world: World) -> None:
+def test_deletion_rechecks_a_young_tenant_before_it_removes_the_finalizer(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
     gone = error("ResourceNotFoundException", "Function not found", status=404)
@@ -174,7 +174,7 @@ def test_what_only_seemed_gone_is_found_by_the_second_look(world: World) -> None
     "failure", [denied("x"), throttled(), error("Strange", "?"), error("InternalError", "?", status=500)],
     ids=["denied", "throttled", "unknown", "5xx"],
 )  # fmt: skip
-def test_a_delete_that_fails_keeps_the_finalizer_and_goes_on_when_it_works_again(
+def test_failed_delete_keeps_the_finalizer_and_deletion_resumes_when_aws_recovers(
     world: World, action: str, failure: Exception
 ) -> None:
     key = world.provisioned()
@@ -194,7 +194,7 @@ def test_a_delete_that_fails_keeps_the_finalizer_and_goes_on_when_it_works_again
 
 @pytest.mark.parametrize("action", READS)
 @pytest.mark.parametrize("failure", [denied("x"), throttled()], ids=["denied", "throttled"])
-def test_a_read_that_fails_is_never_gone(world: World, action: str, failure: Exception) -> None:
+def test_failed_read_is_never_taken_as_not_found(world: World, action: str, failure: Exception) -> None:
     key = world.provisioned()
     world.clock.forward(3600)
     world.new_life()
@@ -213,7 +213,7 @@ def test_a_read_that_fails_is_never_gone(world: World, action: str, failure: Exc
     "action",
     ["lambda:GetFunction", "lambda:ListEventSourceMappings", "iam:GetRole", "logs:DescribeLogGroups"],
 )
-def test_a_read_that_fails_after_the_delete_is_never_gone(world: World, action: str) -> None:
+def test_failed_read_after_the_delete_is_never_taken_as_not_found(world: World, action: str) -> None:
     """The second read of each, which is to see that the delete had its effect."""
     key = world.provisioned()
     world.clock.forward(3600)
@@ -233,7 +233,7 @@ def test_a_read_that_fails_after_the_delete_is_never_gone(world: World, action: 
     assert world.remains() == []
 
 
-def test_the_function_is_deleted_only_when_no_mapping_lists_it(world: World) -> None:
+def test_function_is_deleted_only_after_no_mapping_lists_it(world: World) -> None:
     key = world.provisioned()
     world.clock.forward(3600)
     world.delete(key)
@@ -256,7 +256,7 @@ def test_the_function_is_deleted_only_when_no_mapping_lists_it(world: World) -> 
     assert world.remains() == []
 
 
-def test_a_role_on_which_more_was_hung_goes_with_it(world: World) -> None:
+def test_role_with_additional_policies_is_deleted_too(world: World) -> None:
     key = world.provisioned()
     iam = world.sdk.client("iam")
     policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}'
@@ -282,7 +282,7 @@ def killed_after_the_finalizer(world: World) -> str:
     return key
 
 
-def test_a_resource_that_got_no_further_than_its_finalizer_goes_and_aws_is_as_it_was(world: World) -> None:
+def test_tenant_with_only_a_finalizer_is_deleted_without_changes_in_aws(world: World) -> None:
     key = killed_after_the_finalizer(world)
     world.delete(key)
     world.settle(key)
@@ -290,7 +290,7 @@ def test_a_resource_that_got_no_further_than_its_finalizer_goes_and_aws_is_as_it
     assert world.remains() == []
 
 
-def test_a_resource_whose_namespace_was_never_allowed_is_let_go_without_an_aws_call(world: World) -> None:
+def test_tenant_whose_names_were_never_allowed_is_deleted_without_an_aws_call(world: World) -> None:
     key = killed_after_the_finalizer(world)
     world.settings = replace(world.settings, allowed=AllowedNames({}))
     world.new_life()
@@ -300,7 +300,7 @@ def test_a_resource_whose_namespace_was_never_allowed_is_let_go_without_an_aws_c
     assert world.line.reads() + world.line.writes() == []
 
 
-def test_a_lost_status_does_not_leave_the_aws_objects_behind(world: World) -> None:
+def test_deletion_removes_aws_resources_after_the_status_was_lost(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -313,7 +313,7 @@ def test_a_lost_status_does_not_leave_the_aws_objects_behind(world: World) -> No
     assert world.remains() == []
 
 
-def test_that_nothing_was_ever_made_is_not_believed_of_an_old_copy(world: World) -> None:
+def test_stale_cached_copy_is_not_proof_that_nothing_was_created(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -330,7 +330,7 @@ def test_that_nothing_was_ever_made_is_not_believed_of_an_old_copy(world: World)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["declared", "while-terminating"])
-def test_retain_takes_our_tags_off_and_nothing_else(world: World, late: bool) -> None:
+def test_retain_removes_the_ownership_tags_and_changes_nothing_else(world: World, late: bool) -> None:
     key = world.provisioned(tags={"team": "records"}, **({} if late else {"deletionPolicy": "Retain"}))
     if late:
         world.delete(key)
@@ -358,7 +358,7 @@ def test_retain_takes_our_tags_off_and_nothing_else(world: World, late: bool) ->
 
 
 @pytest.mark.parametrize("action", ["sts:GetCallerIdentity", "lambda:GetFunction", "iam:UntagRole"])
-def test_retain_tries_again_while_aws_is_only_ailing_but_not_for_long(world: World, action: str) -> None:
+def test_retain_retries_transient_aws_errors_for_a_limited_time(world: World, action: str) -> None:
     key = world.provisioned(deletionPolicy="Retain")
     world.new_life()
     world.line.faults = [Fault(on(action), error=throttled())]
@@ -376,7 +376,7 @@ def test_retain_tries_again_while_aws_is_only_ailing_but_not_for_long(world: Wor
     "action",
     ["sts:GetCallerIdentity", "lambda:GetFunction", "iam:GetRole", "lambda:UntagResource", "dynamodb:UntagResource"],
 )
-def test_retain_lets_go_even_when_aws_refuses(world: World, action: str) -> None:
+def test_retain_removes_the_finalizer_even_when_aws_denies_access(world: World, action: str) -> None:
     key = world.provisioned(deletionPolicy="Retain")
     world.new_life()
     world.line.faults = [Fault(on(action), error=denied(action))]
@@ -386,7 +386,7 @@ def test_retain_lets_go_even_when_aws_refuses(world: World, action: str) -> None
     assert "could not be removed from" in world.kube.events[-1].message
 
 
-def test_a_log_group_that_is_to_stay_stays_without_our_tag(world: World) -> None:
+def test_retained_log_group_stays_without_the_ownership_tag(world: World) -> None:
     key = world.provisioned(logs={"onDelete": "Retain"}, tags={"team": "records"})
     world.delete(key)
     world.settle(key)
@@ -395,7 +395,7 @@ def test_a_log_group_that_is_to_stay_stays_without_our_tag(world: World) -> None
     assert "retained: log group" in world.kube.events[-1].message
 
 
-def test_someone_elses_stream_stays_on(world: World) -> None:
+def test_deletion_keeps_a_stream_that_the_operator_did_not_enable(world: World) -> None:
     world.make_table(view_type="NEW_AND_OLD_IMAGES")
     world.make_bucket()
     key = world.apply()
@@ -407,7 +407,7 @@ def test_someone_elses_stream_stays_on(world: World) -> None:
     assert "stream" in world.kube.events[-1].message
 
 
-def test_our_stream_stays_on_while_another_mapping_reads_it(world: World) -> None:
+def test_deletion_keeps_an_owned_stream_while_another_mapping_reads_it(world: World) -> None:
     key = world.provisioned()
     [table] = snapshot.tables(world)
     client = world.sdk.client("lambda")
@@ -425,7 +425,7 @@ def test_our_stream_stays_on_while_another_mapping_reads_it(world: World) -> Non
     assert {"function theirs", "stream"} < set(left)
 
 
-def test_a_stream_that_somebody_else_enabled_anew_minutes_after_ours_stays_on(world: World) -> None:
+def test_deletion_keeps_a_stream_that_somebody_re_enabled_minutes_later(world: World) -> None:
     key = world.provisioned()
     dynamodb, table = world.sdk.client("dynamodb"), "humangov-california-dynamodb"
     dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
@@ -439,7 +439,7 @@ def test_a_stream_that_somebody_else_enabled_anew_minutes_after_ours_stays_on(wo
     assert world.remains() == ["stream"]
 
 
-def test_another_source_of_our_function_is_a_persons_business_at_deletion(world: World) -> None:
+def test_deletion_stalls_while_another_event_source_invokes_the_function(world: World) -> None:
     key = world.provisioned()
     queue = world.sdk._session.client("sqs", endpoint_url=world.sdk.endpoint_url).create_queue(QueueName="q")
     assert queue["QueueUrl"]
@@ -453,7 +453,7 @@ def test_another_source_of_our_function_is_a_persons_business_at_deletion(world:
     assert "lambda:DeleteFunction" not in world.line.writes()
 
 
-def test_a_mapping_that_outlived_its_function_is_removed_by_its_own_mark(world: World) -> None:
+def test_orphaned_mapping_is_deleted_by_its_own_ownership_tag(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("lambda").delete_function(FunctionName=NAME)
     world.delete(key)
@@ -461,7 +461,7 @@ def test_a_mapping_that_outlived_its_function_is_removed_by_its_own_mark(world: 
     assert world.remains() == []
 
 
-def test_what_people_removed_already_is_gone(world: World) -> None:
+def test_resources_removed_by_hand_count_as_deleted(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("lambda").delete_function(FunctionName=NAME)
     world.sdk.client("iam").delete_role_policy(RoleName=ROLE, PolicyName="humangov-cleanup")
@@ -473,7 +473,7 @@ def test_what_people_removed_already_is_gone(world: World) -> None:
     assert world.remains() == []
 
 
-def test_a_namesake_made_anew_at_once_is_provisioned(world: World) -> None:
+def test_state_re_created_at_once_under_the_same_name_is_provisioned(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
     world.settle(key)
@@ -483,13 +483,13 @@ def test_a_namesake_made_anew_at_once_is_provisioned(world: World) -> None:
     assert world.ready(again).startswith("True")
 
 
-def test_the_actions_of_a_deletion_are_all_of_the_writes_that_it_makes(world: World) -> None:
+def test_deletion_actions_list_equals_the_writes_of_a_deletion(world: World) -> None:
     """Killed exists so that no test can mistake a crash for an error of AWS."""
     assert not issubclass(Killed, Exception)
     assert all(ACTIONS[action].writes for action in DELETES)
 
 
-def test_a_role_that_iam_first_did_not_show_is_not_stripped_before_it_is_known_whose_it_is(world: World) -> None:
+def test_role_that_iam_did_not_show_at_first_keeps_its_policies_until_its_owner_is_known(world: World) -> None:
     key = world.provisioned()
     iam = world.sdk.client("iam")
     iam.tag_role(RoleName=ROLE, Tags=[{"Key": "humangov.io/tenant", "Value": "another/one/else"}])
@@ -500,7 +500,7 @@ def test_a_role_that_iam_first_did_not_show_is_not_stripped_before_it_is_known_w
     assert iam.list_role_policies(RoleName=ROLE)["PolicyNames"] == ["humangov-cleanup"]
 
 
-def test_that_there_is_no_function_is_not_taken_for_a_word_on_its_mappings(world: World) -> None:
+def test_missing_function_is_not_proof_that_its_mappings_are_gone(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("lambda").delete_function(FunctionName="humangov-california-delete-file")
     gone = error("ResourceNotFoundException", "Function not found", status=404)

@@ -69,7 +69,7 @@ def told(world: World, key: str) -> Any:
     return next((one for one in world.status(key)["conditions"] if one["type"] == "RecordsDelivered"), None)
 
 
-def test_where_nothing_is_late_nothing_is_told_and_nothing_is_written(world: World) -> None:
+def test_stream_without_lag_adds_no_event_and_no_write(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 20 * MINUTE * 1000)
     found, asked = check(world)
@@ -83,7 +83,7 @@ def test_where_nothing_is_late_nothing_is_told_and_nothing_is_written(world: Wor
     assert lag.iterator_age_seconds == 20 * MINUTE
 
 
-def test_a_record_that_waits_is_warned_of_once_and_its_end_is_told(world: World) -> None:
+def test_stream_lag_is_warned_about_once_and_its_end_is_reported(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 40 * MINUTE * 1000)
     assert look(world) == [key]
@@ -106,7 +106,7 @@ def test_a_record_that_waits_is_warned_of_once_and_its_end_is_told(world: World)
     assert [event.kind for event in world.kube.events] == ["Warning", "Normal"]
 
 
-def test_silence_ends_a_warning_only_where_nothing_was_refused(world: World) -> None:
+def test_missing_metrics_clear_a_stream_lag_warning_only_without_denied_calls(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 2 * HOUR * 1000)
     look(world)
@@ -129,7 +129,7 @@ def ail(world: World) -> None:
     world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), alter=alter)]
 
 
-def test_silence_ends_no_warning_while_the_trigger_has_a_problem_or_was_not_read_yet(world: World) -> None:
+def test_missing_metrics_keep_a_stream_lag_warning_while_the_trigger_has_a_problem_or_is_unread(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 2 * HOUR * 1000)
     look(world)
@@ -150,7 +150,7 @@ def test_silence_ends_no_warning_while_the_trigger_has_a_problem_or_was_not_read
     assert told(world, key)["status"] == "True"
 
 
-def test_of_who_is_being_deleted_nothing_is_asked(world: World) -> None:
+def test_stream_lag_of_a_tenant_in_deletion_is_not_read(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 2 * HOUR * 1000)
     world.line.faults = [Fault(on("lambda:DeleteEventSourceMapping"), error=throttled())]
@@ -161,7 +161,7 @@ def test_of_who_is_being_deleted_nothing_is_asked(world: World) -> None:
     assert world.line.reads() == []
 
 
-def test_what_the_function_could_not_handle_is_counted(world: World) -> None:
+def test_failed_invocations_are_counted(world: World) -> None:
     world.provisioned()
     owner = f"{CLUSTER}/humangov/california"
     put(world, "failed", 3, namespace="HumanGov", of=("tenant", owner))
@@ -169,7 +169,7 @@ def test_what_the_function_could_not_handle_is_counted(world: World) -> None:
     assert found.lags["humangov", "california"].failed_records == 3
 
 
-def test_the_warning_outlives_the_operator_and_a_failed_read_changes_nothing(
+def test_stream_lag_warning_survives_an_operator_restart_and_a_failed_read(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     key = world.provisioned()
@@ -191,7 +191,7 @@ def test_the_warning_outlives_the_operator_and_a_failed_read_changes_nothing(
     assert caplog.text.count("the stream lag could not be read") == 1
 
 
-def test_all_tenants_of_an_account_are_asked_for_in_one_call(world: World) -> None:
+def test_one_cloudwatch_call_reads_all_tenants_of_an_account(world: World) -> None:
     world.provisioned(bucket={"name": world.bucket, "keyPrefix": "california/"})
     for name in ("florida", "ohio"):
         world.make_table(f"humangov-{name}-dynamodb")
@@ -216,7 +216,7 @@ class Pages:
         ]
 
 
-def test_above_500_metrics_it_is_another_call() -> None:
+def test_more_than_500_metrics_take_another_cloudwatch_call() -> None:
     pages = Pages()
     asked = [cloudwatch.LagQuery(function=f"f{number}", owner=f"o{number}") for number in range(300)]
     found = cloudwatch.read(pages, asked, now=datetime.now(UTC))  # type: ignore[arg-type]
@@ -225,7 +225,7 @@ def test_above_500_metrics_it_is_another_call() -> None:
     assert found["f1"] == StreamLag(iterator_age_seconds=0.002, failed_records=3.0)
 
 
-def test_a_warning_that_no_pass_has_told_yet_is_not_told_when_it_is_over(world: World) -> None:
+def test_stream_lag_warning_that_was_never_published_has_no_end_event(world: World) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 40 * MINUTE * 1000)
 
@@ -259,13 +259,13 @@ class Unanswered:
         (("InternalError",), False), (("Forbidden",), False), (("PartialData",), False),
     ],
 )  # fmt: skip
-def test_a_metric_that_cloudwatch_could_not_read_is_not_silence(statuses: tuple[str, ...], told: bool) -> None:
+def test_metric_that_cloudwatch_could_not_read_does_not_clear_a_warning(statuses: tuple[str, ...], told: bool) -> None:
     asked = [cloudwatch.LagQuery(function="f", owner="o", throttles=True)]
     found = cloudwatch.read(Unanswered(*statuses), asked, now=datetime.now(UTC))  # type: ignore[arg-type]
     assert ("f" in found) is told
 
 
-def test_a_lateness_that_was_read_is_told_whatever_else_could_not_be_read() -> None:
+def test_stream_lag_is_reported_even_if_other_metrics_could_not_be_read() -> None:
     asked = [cloudwatch.LagQuery(function="f", owner="o", throttles=True)]
 
     class Partly(Unanswered):
@@ -279,9 +279,7 @@ def test_a_lateness_that_was_read_is_told_whatever_else_could_not_be_read() -> N
     assert found["f"].failed_records is None
 
 
-def test_a_warning_stays_where_cloudwatch_answers_without_having_read(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_warning_stays_when_cloudwatch_answers_with_partial_data(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     key = world.provisioned()
     put(world, "IteratorAge", 2 * HOUR * 1000)
     look(world)
@@ -322,13 +320,13 @@ def verdict(age: float | None, status: Any = None, **of: Any) -> str | None:
         (10 * HOUR, "RecordsExpiring"), (23.5 * HOUR, "RecordsExpiring"), (40 * HOUR, "RecordsExpiring"),
     ],
 )  # fmt: skip
-def test_half_an_hour_is_late_and_three_quarters_of_what_lambda_waits_is_urgent(
+def test_stream_lag_warns_at_30_minutes_and_is_urgent_at_three_quarters_of_the_record_age(
     age: float | None, wanted: str | None
 ) -> None:
     assert verdict(age) == wanted
 
 
-def test_where_lambda_never_gives_up_half_a_day_is_urgent() -> None:
+def test_stream_lag_is_urgent_at_12_hours_without_a_maximum_record_age() -> None:
     assert verdict(11 * HOUR, limit=-1) == "StreamLagging"
     assert verdict(12 * HOUR, limit=-1) == "RecordsExpiring"
     found = judged(12 * HOUR, limit=-1)
@@ -337,7 +335,7 @@ def test_where_lambda_never_gives_up_half_a_day_is_urgent() -> None:
     assert "in less than 12 h" in found.message
 
 
-def test_what_swings_about_the_limit_is_told_once() -> None:
+def test_stream_lag_that_oscillates_around_the_limit_is_reported_once() -> None:
     assert verdict(20 * MINUTE, LATE) == "StreamLagging"
     assert verdict(15 * MINUTE - 1, LATE) == "StreamCaughtUp"
 
@@ -346,7 +344,7 @@ def test_what_swings_about_the_limit_is_told_once() -> None:
     ("trigger", "problem", "wanted"),
     [(ON, None, "StreamCaughtUp"), (ON, PROBLEM, None), (OFF, None, None), (None, None, None)],
 )
-def test_silence_is_the_end_only_where_the_trigger_is_on_and_well(
+def test_missing_metrics_mean_no_lag_only_while_the_trigger_is_enabled_and_healthy(
     trigger: Any, problem: str | None, wanted: str | None
 ) -> None:
     status = {"conditions": [*LATE["conditions"], *([trigger] if trigger else [])]}
@@ -354,7 +352,7 @@ def test_silence_is_the_end_only_where_the_trigger_is_on_and_well(
     assert verdict(None, status, problem=problem, throttles=1.0) is None
 
 
-def test_the_message_grows_in_steps_and_not_by_the_minute() -> None:
+def test_stream_lag_message_changes_in_steps_and_not_every_minute() -> None:
     ages = [minutes * MINUTE for minutes in range(30, 24 * 60, 5)]
     messages = [judged(age, limit=-1) for age in ages]
     assert len({one.message for one in messages if one}) == 14

@@ -45,7 +45,7 @@ def assert_settled_again(world: World, key: str) -> None:
 
 
 @pytest.mark.parametrize("drift", SHALLOW, ids=named)
-def test_a_drift_is_repaired_in_one_pass_and_told_once(world: World, drift: Drift) -> None:
+def test_drift_is_corrected_in_one_reconciliation_with_one_event(world: World, drift: Drift) -> None:
     key, before = drifted(world, drift)
     world.one_pass(key)
     assert snapshot.snapshot(world) == before
@@ -53,7 +53,7 @@ def test_a_drift_is_repaired_in_one_pass_and_told_once(world: World, drift: Drif
 
 
 @pytest.mark.parametrize("drift", DEEP, ids=named)
-def test_a_hidden_drift_is_repaired_by_the_sixth_pass(world: World, drift: Drift) -> None:
+def test_drift_in_rarely_read_fields_is_corrected_by_the_sixth_reconciliation(world: World, drift: Drift) -> None:
     key, before = drifted(world, drift)
     for _ in range(6):
         world.one_pass(key)
@@ -62,7 +62,9 @@ def test_a_hidden_drift_is_repaired_by_the_sixth_pass(world: World, drift: Drift
 
 
 @pytest.mark.parametrize("drift", DEEP, ids=named)
-def test_a_hidden_drift_is_repaired_at_once_when_a_person_asks(world: World, drift: Drift) -> None:
+def test_drift_in_rarely_read_fields_is_corrected_at_once_after_the_reconcile_annotation(
+    world: World, drift: Drift
+) -> None:
     key, before = drifted(world, drift)
 
     def ask(resource: dict[str, Any]) -> None:
@@ -75,7 +77,7 @@ def test_a_hidden_drift_is_repaired_at_once_when_a_person_asks(world: World, dri
     assert_settled_again(world, key)
 
 
-def test_a_stream_switched_off_is_switched_on_and_read_again_while_the_old_trigger_stays_a_day(world: World) -> None:
+def test_disabled_stream_is_re_enabled_and_the_old_trigger_is_kept_for_a_day(world: World) -> None:
     key = world.provisioned()
     [old] = snapshot.mappings(world)
     dynamodb = world.sdk.client("dynamodb")
@@ -98,7 +100,7 @@ def test_a_stream_switched_off_is_switched_on_and_read_again_while_the_old_trigg
     assert world.line.writes() == []
 
 
-def test_the_owners_tag_stripped_from_the_table_is_not_written_again_and_the_stream_is_then_not_ours(
+def test_ownership_tag_stripped_from_the_table_is_not_rewritten_and_the_stream_loses_its_owner(
     world: World,
 ) -> None:
     key = world.provisioned()
@@ -112,7 +114,7 @@ def test_the_owners_tag_stripped_from_the_table_is_not_written_again_and_the_str
     assert world.ready(key).startswith("True")
 
 
-def test_suspended_drift_is_told_and_left(world: World) -> None:
+def test_suspended_tenant_reports_drift_and_does_not_correct_it(world: World) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(suspend=True))
     world.settle(key)
@@ -130,7 +132,7 @@ def test_suspended_drift_is_told_and_left(world: World) -> None:
     assert snapshot.functions(world)[0]["Timeout"] == 300
 
 
-def test_a_passing_failure_of_a_settled_tenant_does_not_flap_its_conditions(world: World) -> None:
+def test_transient_error_of_an_in_sync_tenant_does_not_flap_its_conditions(world: World) -> None:
     key = world.provisioned()
     before = world.status(key)
     for action in ("iam:GetRole", "lambda:GetFunction", "dynamodb:DescribeTable", "logs:DescribeLogGroups"):
@@ -142,7 +144,7 @@ def test_a_passing_failure_of_a_settled_tenant_does_not_flap_its_conditions(worl
     assert world.line.writes() + world.line.kube_writes() == []
 
 
-def test_a_failure_that_lasts_is_shown_and_recovers_by_itself(world: World) -> None:
+def test_lasting_error_is_shown_in_conditions_and_recovers_automatically(world: World) -> None:
     key = world.provisioned()
     world.line.faults = [Fault(on("iam:GetRole"), error=throttled())]
     for _ in range(5):

@@ -29,7 +29,7 @@ def told(world: World, key: str) -> Any:
     return next((one for one in world.status(key)["conditions"] if one["type"] == WARNING), None)
 
 
-def test_where_nothing_was_given_up_nothing_is_told_and_nothing_is_written(world: World) -> None:
+def test_failures_bucket_without_failed_invocations_adds_no_event_and_no_write(world: World) -> None:
     key = world.provisioned()
     for _ in range(7):
         world.one_pass(key)
@@ -38,7 +38,7 @@ def test_where_nothing_was_given_up_nothing_is_told_and_nothing_is_written(world
     assert world.line.kube_writes() == []
 
 
-def test_what_was_given_up_is_a_warning_that_says_what_to_run_and_ready_stays_true(world: World) -> None:
+def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(world: World) -> None:
     key = world.provisioned()
     give_up(world, 3)
 
@@ -52,7 +52,7 @@ def test_what_was_given_up_is_a_warning_that_says_what_to_run_and_ready_stays_tr
     assert [event.kind for event in world.kube.events if event.reason == "RedriveNeeded"] == ["Warning"]
 
 
-def test_the_warning_stands_without_further_writes_and_ends_at_the_next_pass_after_the_redrive(world: World) -> None:
+def test_failed_invocations_warning_is_not_rewritten_and_clears_after_the_redrive(world: World) -> None:
     key = world.provisioned()
     give_up(world)
     world.one_pass(key)
@@ -69,7 +69,7 @@ def test_the_warning_stands_without_further_writes_and_ends_at_the_next_pass_aft
     assert world.event_reasons()[-1] == "NoFailedInvocations"
 
 
-def test_the_warning_outlives_the_operator(world: World) -> None:
+def test_failed_invocations_warning_survives_an_operator_restart(world: World) -> None:
     key = world.provisioned()
     give_up(world)
     world.one_pass(key)
@@ -81,7 +81,7 @@ def test_the_warning_outlives_the_operator(world: World) -> None:
     assert world.line.kube_writes() == []
 
 
-def test_failures_of_mappings_that_are_no_more_are_told_apart(world: World) -> None:
+def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: World) -> None:
     key = world.provisioned()
     give_up(world)
     give_up(world, 2, uuid="00000000-0000-0000-0000-000000000000")
@@ -92,7 +92,7 @@ def test_failures_of_mappings_that_are_no_more_are_told_apart(world: World) -> N
     assert "2 of them from mappings that do not belong to this function" in told(world, key)["message"]
 
 
-def test_more_than_a_page_is_counted_as_more(world: World) -> None:
+def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) -> None:
     key = world.provisioned()
     page = {"IsTruncated": True, "Contents": [{"Key": f"aws/lambda/x/{one}"} for one in range(1000)]}
     world.line.faults.append(Fault(on(COUNT), instead=lambda _: page))
@@ -102,7 +102,7 @@ def test_more_than_a_page_is_counted_as_more(world: World) -> None:
     assert told(world, key)["message"].startswith("1,000 or more failed invocations")
 
 
-def test_a_count_that_fails_in_passing_is_no_absence(world: World) -> None:
+def test_transient_error_of_the_failure_count_does_not_clear_the_warning(world: World) -> None:
     key = world.provisioned()
     give_up(world)
     world.one_pass(key)
@@ -115,7 +115,7 @@ def test_a_count_that_fails_in_passing_is_no_absence(world: World) -> None:
     assert world.ready(key).startswith("True")
 
 
-def test_where_the_operator_may_not_count_it_says_so_and_works_on(world: World) -> None:
+def test_denied_failure_count_is_reported_and_reconciliation_continues(world: World) -> None:
     key = world.provisioned()
     world.line.faults.append(Fault(on(COUNT), error=denied("s3:ListBucket")))
 
@@ -126,7 +126,7 @@ def test_where_the_operator_may_not_count_it_says_so_and_works_on(world: World) 
     assert world.ready(key).startswith("True")
 
 
-def test_a_bucket_of_failures_that_does_not_exist_is_told_before_anything_is_lost(world: World) -> None:
+def test_missing_failures_bucket_is_reported_before_any_record_is_lost(world: World) -> None:
     key = world.provisioned(failures={"bucket": f"humangov-missing-{world.account}"})
 
     world.one_pass(key)
@@ -135,7 +135,7 @@ def test_a_bucket_of_failures_that_does_not_exist_is_told_before_anything_is_los
     assert "spec.failures.bucket" in told(world, key)["message"]
 
 
-def test_another_bucket_of_failures_moves_the_destination_and_the_rights(world: World) -> None:
+def test_changed_failures_bucket_updates_the_destination_and_the_role_policy(world: World) -> None:
     key = world.provisioned()
     world.make_bucket(f"humangov-failures-{world.account}")
 
@@ -150,7 +150,7 @@ def test_another_bucket_of_failures_moves_the_destination_and_the_rights(world: 
     }
 
 
-def test_a_destination_that_somebody_took_away_is_put_back(world: World) -> None:
+def test_removed_failure_destination_is_corrected(world: World) -> None:
     key = world.provisioned()
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     world.sdk.client("lambda").update_event_source_mapping(UUID=mapping["UUID"], DestinationConfig={"OnFailure": {}})

@@ -24,7 +24,7 @@ NAME = "humangov-california-delete-file"
 OWNER = {"humangov.io/tenant": "test-cluster/humangov/california"}
 
 
-def test_the_first_apply_makes_exactly_the_five_things(world: World) -> None:
+def test_first_apply_creates_exactly_five_resources(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply(world.manifest(tags={"team": "records"}))
@@ -94,7 +94,7 @@ def test_the_first_apply_makes_exactly_the_five_things(world: World) -> None:
     }
 
 
-def test_the_first_apply_costs_at_most_20_aws_calls_and_5_kubernetes_writes(world: World) -> None:
+def test_first_apply_takes_at_most_20_aws_calls_and_5_kubernetes_writes(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -105,7 +105,7 @@ def test_the_first_apply_costs_at_most_20_aws_calls_and_5_kubernetes_writes(worl
     assert world.event_reasons() == ["InSync"]
 
 
-def test_a_settled_pass_makes_no_write_anywhere(world: World) -> None:
+def test_in_sync_reconciliation_makes_no_write(world: World) -> None:
     key = world.provisioned()
     before = snapshot.snapshot(world)
     for _ in range(12):
@@ -115,7 +115,7 @@ def test_a_settled_pass_makes_no_write_anywhere(world: World) -> None:
     assert snapshot.snapshot(world) == before
 
 
-def test_an_ordinary_settled_pass_makes_at_most_six_reads(world: World) -> None:
+def test_in_sync_reconciliation_makes_at_most_six_reads(world: World) -> None:
     key = world.provisioned()
     world.one_pass(key)  # a life's first also counts the invocations that failed
     world.line.forget()
@@ -126,14 +126,14 @@ def test_an_ordinary_settled_pass_makes_at_most_six_reads(world: World) -> None:
     assert sorted(counts)[-3] <= 6, counts  # two of twelve are deep
 
 
-def test_a_new_life_over_a_settled_tenant_writes_nothing(world: World) -> None:
+def test_operator_restart_over_an_in_sync_tenant_makes_no_write(world: World) -> None:
     key = world.provisioned()
     world.new_life()
     world.one_pass(key)
     assert world.line.writes() + world.line.kube_writes() == []
 
 
-def test_the_finalizer_and_the_identity_are_written_before_the_first_write_to_aws(world: World) -> None:
+def test_finalizer_and_identity_are_written_before_the_first_aws_write(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -149,7 +149,7 @@ def test_the_finalizer_and_the_identity_are_written_before_the_first_write_to_aw
     ), "and what comes after is told at the end of a pass"
 
 
-def test_with_real_threads_the_first_apply_ends_in_the_same_world(world: World) -> None:
+def test_first_apply_with_real_threads_has_the_same_result(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -188,7 +188,7 @@ def test_every_optional_setting_reaches_aws(world: World) -> None:
     assert world.line.writes() == []
 
 
-def test_a_changed_spec_is_brought_to_aws_and_told_once(world: World) -> None:
+def test_changed_spec_is_applied_to_aws_with_one_event(world: World) -> None:
     key = world.provisioned()
 
     def change(resource: dict[str, Any]) -> None:
@@ -207,7 +207,7 @@ def test_a_changed_spec_is_brought_to_aws_and_told_once(world: World) -> None:
     assert world.line.writes() + world.line.kube_writes() == []
 
 
-def test_a_stream_that_is_on_already_is_used_and_not_marked(world: World) -> None:
+def test_enabled_stream_is_used_and_gets_no_ownership_tag(world: World) -> None:
     world.make_table(view_type="NEW_AND_OLD_IMAGES")
     world.make_bucket()
     before = snapshot.tables(world)
@@ -217,7 +217,7 @@ def test_a_stream_that_is_on_already_is_used_and_not_marked(world: World) -> Non
     assert world.ready(key).startswith("True")
 
 
-def test_a_stream_that_does_not_show_old_images_is_a_persons_business_and_never_cycled(world: World) -> None:
+def test_stream_without_old_images_is_a_terminal_error_and_is_never_changed(world: World) -> None:
     world.make_table(view_type="KEYS_ONLY")
     world.make_bucket()
     before = snapshot.tables(world)
@@ -228,7 +228,7 @@ def test_a_stream_that_does_not_show_old_images_is_a_persons_business_and_never_
     assert snapshot.mappings(world) == []
 
 
-def test_after_a_restart_a_throttled_bucket_read_is_not_taken_for_a_missing_bucket(world: World) -> None:
+def test_throttled_bucket_read_after_a_restart_is_not_taken_as_a_missing_bucket(world: World) -> None:
     key = world.provisioned()
     world.new_life()
     world.line.faults = [Fault(on("s3:GetBucketLocation"), error=throttled(), times=1)]
@@ -239,7 +239,7 @@ def test_after_a_restart_a_throttled_bucket_read_is_not_taken_for_a_missing_buck
 
 
 @pytest.mark.parametrize("boundary", [None, "arn:aws:iam::aws:policy/ReadOnlyAccess"])
-def test_the_roles_permissions_boundary_is_the_operators(world: World, boundary: str | None) -> None:
+def test_role_gets_the_operators_permissions_boundary(world: World, boundary: str | None) -> None:
     world.settings = replace(world.settings, permissions_boundary_arn=boundary, default_tags={"cost": "1"})
     world.new_life()
     key = world.provisioned()

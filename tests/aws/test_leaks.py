@@ -84,7 +84,7 @@ def told(found: remove.FoundLeaks) -> dict[str, list[str]]:
     return {key: [f"{one.kind} {one.name}" for one in objects] for key, objects in found.leaked.items()}
 
 
-def test_a_lost_tenant_is_found_told_and_removed_to_the_last_tag(world: World) -> None:
+def test_leaked_tenant_is_listed_and_deleted_down_to_its_last_tag(world: World) -> None:
     lose(world, world.provisioned())
     before = snapshot.snapshot(world)
     found = find(world)
@@ -102,7 +102,7 @@ def test_a_lost_tenant_is_found_told_and_removed_to_the_last_tag(world: World) -
     assert find(world).leaked == {}
 
 
-def test_the_receipts_stay_without_our_mark_unless_they_are_to_go(world: World) -> None:
+def test_receipts_log_group_loses_its_ownership_tag_and_is_kept_unless_deletion_is_requested(world: World) -> None:
     lose(world, world.provisioned())
     [done] = remove_all(world, keep_logs=True).values()
     assert done.stays == (f"log group /aws/lambda/{NAME} (no --delete-logs)",)
@@ -111,7 +111,7 @@ def test_the_receipts_stay_without_our_mark_unless_they_are_to_go(world: World) 
     assert "humangov.io/tenant" not in group["tags"]
 
 
-def test_a_function_of_another_name_is_found_under_that_name(world: World) -> None:
+def test_leaked_function_with_a_custom_name_is_found_by_that_name(world: World) -> None:
     lose(world, world.provisioned(function={"name": "humangov-erases"}))
     [done] = remove_all(world).values()
     assert "function humangov-erases" in done.gone
@@ -119,7 +119,7 @@ def test_a_function_of_another_name_is_found_under_that_name(world: World) -> No
     assert snapshot.log_groups(world) == []
 
 
-def test_a_living_tenant_is_none_even_if_it_was_made_anew_under_its_name(world: World) -> None:
+def test_existing_tenant_is_not_leaked_even_if_re_created_under_the_same_name(world: World) -> None:
     key = world.provisioned()
     assert find(world).leaked == {}
     lose(world, key)
@@ -129,7 +129,7 @@ def test_a_living_tenant_is_none_even_if_it_was_made_anew_under_its_name(world: 
     assert world.line.writes() == []
 
 
-def test_another_cluster_s_objects_are_counted_and_not_touched(world: World) -> None:
+def test_resources_of_another_cluster_are_counted_and_not_changed(world: World) -> None:
     lose(world, world.provisioned())
     before = snapshot.snapshot(world)
     world.cluster = "made-anew"
@@ -140,7 +140,7 @@ def test_another_cluster_s_objects_are_counted_and_not_touched(world: World) -> 
     assert f"1 tenant of cluster {CLUSTER}" in "\n".join(remove.heading(found))
 
 
-def test_what_was_retained_is_no_leftover(world: World) -> None:
+def test_released_resources_are_not_leaked(world: World) -> None:
     key = world.provisioned(deletionPolicy="Retain")
     world.delete(key)
     world.settle(key)
@@ -150,7 +150,7 @@ def test_what_was_retained_is_no_leftover(world: World) -> None:
     assert snapshot.snapshot(world) == before
 
 
-def test_what_carries_no_mark_or_another_s_stays_under_a_lost_tenant_s_names(world: World) -> None:
+def test_untagged_and_foreign_resources_under_a_leaked_tenants_names_are_kept(world: World) -> None:
     lose(world, world.provisioned())
     world.sdk.client("iam").untag_role(RoleName=f"{NAME}-us-east-1", TagKeys=["humangov.io/tenant"])
     other = [{"Key": "humangov.io/tenant", "Value": f"{CLUSTER}x/humangov/california"}]
@@ -164,7 +164,7 @@ def test_what_carries_no_mark_or_another_s_stays_under_a_lost_tenant_s_names(wor
     assert (snapshot.roles(world), snapshot.tables(world)) == (roles, tables)
 
 
-def test_killed_after_any_write_and_repeated_it_ends_the_same(world: World) -> None:
+def test_leaks_delete_killed_after_any_write_ends_the_same_when_repeated(world: World) -> None:
     lose(world, world.provisioned())
     kills = 0
     while True:
@@ -180,7 +180,7 @@ def test_killed_after_any_write_and_repeated_it_ends_the_same(world: World) -> N
 
 
 @pytest.mark.parametrize("action", READS)
-def test_a_read_that_fails_is_no_absence_and_nothing_is_removed(world: World, action: str) -> None:
+def test_leaks_delete_removes_nothing_when_a_read_fails(world: World, action: str) -> None:
     lose(world, world.provisioned())
     before = snapshot.snapshot(world)
     refused: Exception = denied(action)
@@ -193,7 +193,7 @@ def test_a_read_that_fails_is_no_absence_and_nothing_is_removed(world: World, ac
     assert snapshot.snapshot(world) == before
 
 
-def test_a_throttled_step_is_taken_again(world: World) -> None:
+def test_leaks_delete_retries_a_throttled_step(world: World) -> None:
     lose(world, world.provisioned())
     world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=2)]
     [done] = remove_all(world).values()
@@ -217,7 +217,7 @@ def check(world: World, before: LeakCheck) -> LeakCheck:
     )
 
 
-def test_the_operator_tells_of_a_lost_tenant_once_and_removes_nothing(world: World) -> None:
+def test_operator_reports_a_leaked_tenant_once_and_deletes_nothing(world: World) -> None:
     key = world.provisioned()
     checked = check(world, LeakCheck())
     assert (checked.leaked_tenants, world.event_reasons()) == (0, [])
@@ -236,7 +236,7 @@ def test_the_operator_tells_of_a_lost_tenant_once_and_removes_nothing(world: Wor
     assert checked.leaked_tenants == 0
 
 
-def test_a_look_that_finds_nothing_costs_two_calls_whatever_the_number_of_tenants(world: World) -> None:
+def test_leak_detection_without_leaks_takes_two_calls_for_any_number_of_tenants(world: World) -> None:
     key = world.provisioned()
     world.one_pass(key)
     world.line.forget()
@@ -245,7 +245,7 @@ def test_a_look_that_finds_nothing_costs_two_calls_whatever_the_number_of_tenant
 
 
 @pytest.mark.parametrize("action", ["tag:GetResources", "iam:ListRoles", "iam:GetRole", "kube:states"])
-def test_without_a_right_the_operator_says_so_and_takes_nothing_for_lost(
+def test_leak_detection_without_permission_reports_it_and_lists_no_leaks(
     world: World, action: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     lose(world, world.provisioned())
@@ -259,7 +259,7 @@ def test_without_a_right_the_operator_says_so_and_takes_nothing_for_lost(
     assert "the check for leaked AWS resources failed" in caplog.text
 
 
-def test_of_namespaces_that_it_does_not_watch_the_operator_says_nothing(world: World) -> None:
+def test_operator_reports_no_leaks_of_namespaces_it_does_not_watch(world: World) -> None:
     lose(world, world.provisioned())
     world.settings = replace(world.settings, namespaces=("elsewhere",))
     checked = check(world, LeakCheck())

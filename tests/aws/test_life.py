@@ -19,7 +19,7 @@ LIVES, STEPS = 12, 12
 PHASES = [Phase.generate]
 
 
-def test_whatever_happens_to_a_tenant_it_ends_in_step_and_touches_nothing_of_others(
+def test_random_life_of_a_tenant_ends_in_sync_and_changes_no_foreign_resource(
     worlds: Callable[[], World], measured: Callable[[str], None]
 ) -> None:
     asked, tally, undisturbed = os.environ.get("HUMANGOV_LIVES"), dict[str, int](), dict[str, str]()

@@ -29,7 +29,7 @@ class Kept:
         return answer
 
 
-def test_the_log_s_key_is_put_on_changed_and_taken_off_as_the_spec_says(world: World) -> None:
+def test_log_group_kms_key_is_added_changed_and_removed_by_the_spec(world: World) -> None:
     key, kept = world.provisioned(), Kept()
     world.line.faults = [
         Fault(on("logs:AssociateKmsKey", "logs:DisassociateKmsKey"), instead=kept.take),

@@ -25,7 +25,7 @@ def name(flow: Flow) -> str:
 
 
 @pytest.mark.parametrize("flow", [*MAIN, *REPAIRS[::4]], ids=name)
-def test_killed_or_failed_at_a_call_it_ends_as_if_nothing_had_been(
+def test_reconciliation_killed_or_failed_at_any_call_has_the_same_result(
     worlds: Worlds, flow: Flow, measured: Callable[[str], None]
 ) -> None:
     run = matrix.undisturbed(worlds, flow)

@@ -56,7 +56,7 @@ OBJECTS = [make_role, make_function, make_log_group]
 
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize("make", OBJECTS)
-def test_an_object_that_is_not_ours_stalls_the_tenant_and_nothing_is_written_anywhere(
+def test_unowned_resource_stalls_the_tenant_without_any_write(
     world: World, make: Callable[[World, str | None], None], owner: str | None
 ) -> None:
     world.make_table()
@@ -76,7 +76,7 @@ def test_an_object_that_is_not_ours_stalls_the_tenant_and_nothing_is_written_any
 
 @pytest.mark.parametrize("owner", OWNERS[:2])
 @pytest.mark.parametrize("make", OBJECTS)
-def test_at_deletion_what_is_not_ours_is_not_touched(
+def test_deletion_changes_no_unowned_resource(
     world: World, make: Callable[[World, str | None], None], owner: str | None
 ) -> None:
     world.make_table()
@@ -95,7 +95,7 @@ def test_at_deletion_what_is_not_ours_is_not_touched(
 
 
 @pytest.mark.parametrize("make", OBJECTS)
-def test_an_object_whose_mark_was_taken_off_is_no_longer_ours(
+def test_resource_without_its_ownership_tag_is_no_longer_owned(
     world: World, make: Callable[[World, str | None], None]
 ) -> None:
     key = world.provisioned()
@@ -116,7 +116,7 @@ def test_an_object_whose_mark_was_taken_off_is_no_longer_ours(
     assert world.line.writes() == []
 
 
-def test_a_log_group_that_was_replaced_by_a_strangers_is_recognized_before_its_retention_is_changed(
+def test_replaced_log_group_of_another_owner_is_recognized_before_its_retention_is_changed(
     world: World,
 ) -> None:
     key = world.provisioned()
@@ -127,7 +127,7 @@ def test_a_log_group_that_was_replaced_by_a_strangers_is_recognized_before_its_r
     assert world.line.writes() == []
 
 
-def test_tags_that_lambda_could_not_tell_are_unknown_not_absent(world: World) -> None:
+def test_tags_unavailable_from_lambda_are_unknown_and_not_absent(world: World) -> None:
     key = world.provisioned()
     world.new_life()
 
@@ -154,7 +154,7 @@ def test_tags_that_lambda_could_not_tell_are_unknown_not_absent(world: World) ->
 
 
 @pytest.mark.parametrize("action", ["logs:ListTagsForResource", "lambda:ListTags", "dynamodb:ListTagsOfResource"])
-def test_a_denied_tag_read_is_never_an_absence(world: World, action: str) -> None:
+def test_denied_tag_read_is_never_taken_as_absence(world: World, action: str) -> None:
     key = world.provisioned()
     world.new_life()
     world.line.faults = [Fault(on(action), error=denied(action))]
@@ -168,7 +168,7 @@ def test_a_denied_tag_read_is_never_an_absence(world: World, action: str) -> Non
     assert world.ready(key).startswith("True")
 
 
-def test_the_emergency_stop_does_not_reach_for_the_trigger_of_a_function_that_is_not_ours(world: World) -> None:
+def test_emergency_stop_does_not_change_the_trigger_of_an_unowned_function(world: World) -> None:
     world.make_table(view_type="NEW_AND_OLD_IMAGES")
     world.make_bucket()
     make_function(world, None)
@@ -185,7 +185,7 @@ def test_the_emergency_stop_does_not_reach_for_the_trigger_of_a_function_that_is
     assert world.ready(key).startswith("False NotOwned")
 
 
-def test_the_emergency_stop_of_a_function_that_cannot_be_read_stops_only_what_carries_our_mark(world: World) -> None:
+def test_emergency_stop_of_an_unreadable_function_disables_only_owned_triggers(world: World) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.line.faults = [Fault(on("lambda:GetFunction"), error=denied("lambda:GetFunction"))]
@@ -202,7 +202,7 @@ def test_the_emergency_stop_of_a_function_that_cannot_be_read_stops_only_what_ca
         ({"region": "eu-west-1"}, "region was us-east-1 and is now eu-west-1"),
     ],
 )
-def test_another_identity_stalls_and_touches_nothing(world: World, change: dict[str, str], told: str) -> None:
+def test_changed_identity_stalls_without_any_write(world: World, change: dict[str, str], told: str) -> None:
     key = world.provisioned()
     before = snapshot.snapshot(world)
     if "cluster" in change:
@@ -230,7 +230,7 @@ def test_another_identity_stalls_and_touches_nothing(world: World, change: dict[
     assert snapshot.functions(world) != []
 
 
-def test_who_may_not_name_a_bucket_makes_no_aws_call_at_all(world: World) -> None:
+def test_tenant_with_a_bucket_outside_its_allowed_names_makes_no_aws_call(world: World) -> None:
     world.settings = replace(
         world.settings,
         allowed=AllowedNames({"humangov": Patterns(tables=("humangov-california-*",), buckets=("florida-*",))}),
@@ -246,7 +246,7 @@ def test_who_may_not_name_a_bucket_makes_no_aws_call_at_all(world: World) -> Non
     assert key not in world.kube.objects
 
 
-def test_the_younger_of_two_with_one_table_waits_and_goes_on_when_the_older_is_gone(world: World) -> None:
+def test_younger_of_two_tenants_with_one_table_waits_until_the_older_is_deleted(world: World) -> None:
     world.make_table()
     world.make_bucket()
     older = world.apply(age_seconds=100)
@@ -264,7 +264,7 @@ def test_the_younger_of_two_with_one_table_waits_and_goes_on_when_the_older_is_g
     assert world.ready(younger).startswith("True")
 
 
-def test_a_role_under_our_name_that_was_made_in_between_is_not_written_to(world: World) -> None:
+def test_role_created_concurrently_by_another_owner_is_not_written(world: World) -> None:
     """GetRole said "absent", CreateRole says "exists": nothing is put on what somebody else made meanwhile."""
     world.make_table()
     world.make_bucket()
@@ -280,7 +280,7 @@ def test_a_role_under_our_name_that_was_made_in_between_is_not_written_to(world:
     assert role["inline"] == {}
 
 
-def test_a_log_group_made_in_between_is_not_written_to(world: World) -> None:
+def test_log_group_created_concurrently_by_another_owner_is_not_written(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -292,7 +292,7 @@ def test_a_log_group_made_in_between_is_not_written_to(world: World) -> None:
     assert world.ready(key).startswith("False NotOwned")
 
 
-def test_a_neighbour_whose_name_only_begins_like_ours_is_not_taken_for_ours(world: World) -> None:
+def test_resource_whose_name_only_shares_a_prefix_is_not_owned(world: World) -> None:
     """DescribeLogGroups filters by prefix."""
     logs = world.sdk.client("logs")
     logs.create_log_group(logGroupName=f"{GROUP}-2", tags={"team": "theirs"})

@@ -165,7 +165,9 @@ def versioned(account: Account) -> None:
     )  # fmt: skip
 
 
-def test_the_files_of_what_was_given_up_are_erased_with_receipts_and_the_record_of_it_goes(account: Account) -> None:
+def test_redrive_erases_the_files_of_failed_invocations_with_receipts_and_deletes_their_objects(
+    account: Account,
+) -> None:
     account.upload("1.pdf", "2.pdf", "other.pdf")
     account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
 
@@ -180,7 +182,7 @@ def test_the_files_of_what_was_given_up_are_erased_with_receipts_and_the_record_
     assert {one["tenant"] for one in account.receipts()} == {account.names.owner}
 
 
-def test_a_file_that_a_live_record_names_stays(account: Account) -> None:
+def test_redrive_keeps_a_file_that_a_record_names(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
     account.hire("1", "1.pdf")
     account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
@@ -192,7 +194,7 @@ def test_a_file_that_a_live_record_names_stays(account: Account) -> None:
     assert summary.left == 0
 
 
-def test_a_file_written_since_the_removal_stays(account: Account) -> None:
+def test_redrive_keeps_a_file_written_after_the_removal(account: Account) -> None:
     account.upload("1.pdf")
     account.give_up(("1", "1.pdf"), at=datetime.now(UTC).timestamp() - 3600)
 
@@ -200,7 +202,7 @@ def test_a_file_written_since_the_removal_stays(account: Account) -> None:
     assert account.files == {"1.pdf"}
 
 
-def test_whatever_mapping_wrote_it_and_whatever_version_of_the_function_it_is_ours(account: Account) -> None:
+def test_redrive_accepts_failed_invocations_of_any_mapping_or_function_version_of_the_tenant(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
     account.give_up(("1", "1.pdf"), uuid="00000000-0000-0000-0000-000000000000")
     account.give_up(("2", "2.pdf"), function_arn=f"{account.names.function_arn}:live")
@@ -218,7 +220,9 @@ def test_whatever_mapping_wrote_it_and_whatever_version_of_the_function_it_is_ou
     ],
     ids=["another function", "another account", "another table"],
 )
-def test_what_is_of_others_is_counted_and_left(account: Account, whose: dict[str, Any]) -> None:
+def test_redrive_counts_and_keeps_failed_invocations_of_other_functions(
+    account: Account, whose: dict[str, Any]
+) -> None:
     account.upload("1.pdf")
     key = account.give_up(("1", "1.pdf"), **whose)
 
@@ -236,7 +240,9 @@ def test_what_is_of_others_is_counted_and_left(account: Account, whose: dict[str
     ],
     ids=["empty", "no JSON", "a list", "nothing in it", "a number", "no text", "too deep", "other shapes"],
 )  # fmt: skip
-def test_what_cannot_be_read_is_left_with_the_reason_and_holds_up_no_other(account: Account, body: bytes) -> None:
+def test_redrive_keeps_an_unreadable_failed_invocation_with_the_reason_and_handles_the_others(
+    account: Account, body: bytes
+) -> None:
     account.upload("1.pdf")
     account.give_up(("1", "1.pdf"))
     account.put("aws/lambda/a-strange-one", body)
@@ -249,7 +255,7 @@ def test_what_cannot_be_read_is_left_with_the_reason_and_holds_up_no_other(accou
 
 
 @pytest.mark.parametrize("payload", [None, "x", '{"Records": []}', "{}", 7, "null"])
-def test_ours_without_its_event_is_left_with_the_reason(account: Account, payload: Any) -> None:
+def test_redrive_keeps_a_failed_invocation_without_its_event_with_the_reason(account: Account, payload: Any) -> None:
     key = account.give_up(("1", "1.pdf"))
     stored = json.loads(sdk("s3").get_object(Bucket=account.bucket, Key=key)["Body"].read())
     account.put(key, json.dumps(stored | {"payload": payload}).encode())
@@ -258,7 +264,7 @@ def test_ours_without_its_event_is_left_with_the_reason(account: Account, payloa
     assert account.waiting == {key}
 
 
-def test_what_fails_again_stays_whole_and_goes_with_the_next_run(account: Account) -> None:
+def test_redrive_keeps_a_failed_invocation_that_fails_again_and_handles_it_in_the_next_run(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
     key = account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
     account.before = _fails("BatchGetItem", "ResourceNotFoundException")
@@ -276,7 +282,9 @@ def test_what_fails_again_stays_whole_and_goes_with_the_next_run(account: Accoun
     assert account.keys() == set()
 
 
-def test_on_a_bucket_that_keeps_versions_every_version_goes_of_the_file_and_of_the_record(account: Account) -> None:
+def test_redrive_on_a_versioned_bucket_erases_every_version_of_the_file_and_of_the_failed_invocation(
+    account: Account,
+) -> None:
     versioned(account)
     account.upload("1.pdf", "1.pdf", "1.pdf.bak")
     key = account.give_up(("1", "1.pdf"))
@@ -290,7 +298,7 @@ def test_on_a_bucket_that_keeps_versions_every_version_goes_of_the_file_and_of_t
     assert [one["versions_erased"] for one in account.receipts() if one["receipt"] == "outcome"] == [2]
 
 
-def test_a_record_that_a_delete_marker_hides_is_nobodys_to_redrive(account: Account) -> None:
+def test_redrive_ignores_a_failed_invocation_behind_a_delete_marker(account: Account) -> None:
     versioned(account)
     account.upload("1.pdf")
     key = account.give_up(("1", "1.pdf"))
@@ -300,7 +308,7 @@ def test_a_record_that_a_delete_marker_hides_is_nobodys_to_redrive(account: Acco
     assert account.files == {"1.pdf"}
 
 
-def test_a_record_that_s3_keeps_is_told_of_and_handled_again_without_harm(account: Account) -> None:
+def test_redrive_reports_a_failed_invocation_that_s3_retains_and_may_repeat_it_safely(account: Account) -> None:
     account.upload("1.pdf")
     key = account.give_up(("1", "1.pdf"))
     account.clients = replace(
@@ -313,7 +321,7 @@ def test_a_record_that_s3_keeps_is_told_of_and_handled_again_without_harm(accoun
         assert (spelled(summary.outcomes), summary.left) == ({outcome: 1}, 1)
 
 
-def test_killed_after_any_call_the_next_run_ends_alike(account: Account) -> None:
+def test_redrive_killed_after_any_call_ends_the_same_in_the_next_run(account: Account) -> None:
     """Before a call is after the one before it: what was done is the same."""
     for number in range(1, 100):
         account.upload("1.pdf", "2.pdf", "3.pdf")
@@ -339,7 +347,7 @@ def test_killed_after_any_call_the_next_run_ends_alike(account: Account) -> None
     assert number > 10
 
 
-def test_without_the_log_group_nothing_is_erased(account: Account) -> None:
+def test_redrive_without_the_log_group_erases_nothing(account: Account) -> None:
     account.upload("1.pdf")
     key = account.give_up(("1", "1.pdf"))
     sdk("logs").delete_log_group(logGroupName=account.names.tenant.log_group_name)
@@ -350,7 +358,7 @@ def test_without_the_log_group_nothing_is_erased(account: Account) -> None:
     assert account.keys() == {"1.pdf", key}
 
 
-def test_a_receipt_that_cannot_be_written_stops_before_the_erasure(account: Account) -> None:
+def test_redrive_stops_before_the_erasure_when_a_receipt_cannot_be_written(account: Account) -> None:
     account.upload("1.pdf")
     key = account.give_up(("1", "1.pdf"))
     account.before = _fails("PutLogEvents", "AccessDeniedException")
@@ -361,7 +369,7 @@ def test_a_receipt_that_cannot_be_written_stops_before_the_erasure(account: Acco
     assert account.keys() == {"1.pdf", key}
 
 
-def test_a_page_that_fails_is_no_end_of_the_list(account: Account) -> None:
+def test_redrive_does_not_take_a_failed_page_as_the_end_of_the_list(account: Account) -> None:
     account.give_up(("1", "1.pdf"))
     account.before = _fails("ListObjectVersions", "AccessDenied")
 
@@ -369,7 +377,7 @@ def test_a_page_that_fails_is_no_end_of_the_list(account: Account) -> None:
         account.run()
 
 
-def test_told_to_stop_it_begins_nothing_more(account: Account) -> None:
+def test_redrive_starts_no_invocation_after_a_stop_signal(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
     account.give_up(("1", "1.pdf"))
     account.give_up(("2", "2.pdf"))
@@ -382,7 +390,7 @@ def test_told_to_stop_it_begins_nothing_more(account: Account) -> None:
     assert account.run().left == 0
 
 
-def test_a_dry_run_tells_and_changes_nothing(account: Account) -> None:
+def test_redrive_dry_run_reports_and_changes_nothing(account: Account) -> None:
     account.upload("1.pdf")
     key = account.give_up(("1", "1.pdf"))
 
@@ -394,7 +402,7 @@ def test_a_dry_run_tells_and_changes_nothing(account: Account) -> None:
 
 
 @pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
-def test_where_the_manifest_has_stopped_all_erasing_it_refuses(account: Account, spec: dict[str, Any]) -> None:
+def test_redrive_refuses_while_the_spec_stops_all_erasing(account: Account, spec: dict[str, Any]) -> None:
     account.give_up(("1", "1.pdf"))
     account.names = samples.names(**spec)
 
@@ -404,7 +412,7 @@ def test_where_the_manifest_has_stopped_all_erasing_it_refuses(account: Account,
     assert account.calls == []
 
 
-def test_where_file_names_are_shared_it_leaves_each_file_to_the_sweep(account: Account) -> None:
+def test_redrive_leaves_each_file_to_the_sweep_when_records_share_file_names(account: Account) -> None:
     account.upload("1.pdf")
     account.give_up(("1", "1.pdf"))
     spec = samples.resource()["spec"]
@@ -428,7 +436,7 @@ def command(*arguments: str | Path) -> Any:
     return CliRunner().invoke(main, [str(one) for one in arguments])
 
 
-def test_the_command_says_what_it_found_and_did(account: Account, manifest: Path) -> None:
+def test_redrive_command_prints_what_it_found_and_did(account: Account, manifest: Path) -> None:
     account.upload("1.pdf", "2.pdf")
     account.hire("2", "2.pdf")
     account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
@@ -450,7 +458,7 @@ def test_the_command_says_what_it_found_and_did(account: Account, manifest: Path
     assert account.files == {"2.pdf"}
 
 
-def test_the_command_for_scripts(account: Account, manifest: Path) -> None:
+def test_redrive_command_prints_json_for_scripts(account: Account, manifest: Path) -> None:
     account.upload("1.pdf")
     account.give_up(("1", "1.pdf"))
 
@@ -462,7 +470,7 @@ def test_the_command_for_scripts(account: Account, manifest: Path) -> None:
     assert (told["tenant"], told["removed"], told["left"]) == ("cluster/humangov/california", 1, 0)
 
 
-def test_the_command_stops_at_a_signal_and_says_so(
+def test_redrive_command_stops_at_a_signal_and_reports_it(
     account: Account, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account.upload("1.pdf", "2.pdf")
@@ -498,7 +506,9 @@ def test_the_command_stops_at_a_signal_and_says_so(
         (("receipts", "california", "--since", "soon"), "'soon' is not a valid time"),
     ],
 )
-def test_what_is_wrong_is_said(account: Account, manifest: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_redrive_command_reports_errors_in_a_sentence(
+    account: Account, manifest: Path, arguments: tuple[str, ...], said: str
+) -> None:
     del account
     done = command(*(manifest if one == "MANIFEST" else one for one in arguments))
 
@@ -507,7 +517,7 @@ def test_what_is_wrong_is_said(account: Account, manifest: Path, arguments: tupl
     assert "Traceback" not in done.output
 
 
-def test_another_accounts_credentials_touch_nothing(account: Account, manifest: Path) -> None:
+def test_redrive_with_credentials_of_another_account_changes_nothing(account: Account, manifest: Path) -> None:
     account.give_up(("1", "1.pdf"))
     resource = dict(samples.resource(metadata={}))
     status = {"aws": {"accountID": "999999999999", "region": "us-east-1", "cluster": "cluster"}}
@@ -520,7 +530,7 @@ def test_another_accounts_credentials_touch_nothing(account: Account, manifest: 
     assert len(account.waiting) == 1
 
 
-def test_the_receipts_of_a_redrive_are_read_back_by_record(account: Account, manifest: Path) -> None:
+def test_redrive_receipts_are_found_by_record(account: Account, manifest: Path) -> None:
     account.upload("1.pdf", "2.pdf")
     account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
     account.run()
@@ -536,7 +546,7 @@ def test_the_receipts_of_a_redrive_are_read_back_by_record(account: Account, man
     assert "No receipt in log group /aws/lambda/humangov-california-delete-file" in none.stderr
 
 
-def test_receipts_without_a_log_group_are_an_error_and_not_none(account: Account, manifest: Path) -> None:
+def test_receipts_command_without_a_log_group_is_an_error(account: Account, manifest: Path) -> None:
     sdk("logs").delete_log_group(logGroupName=account.names.tenant.log_group_name)
 
     done = command("receipts", "-f", manifest, "--cluster-name", "cluster")

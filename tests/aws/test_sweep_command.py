@@ -52,7 +52,7 @@ def keys(s3: Any) -> list[str]:
     return sorted(one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()))
 
 
-def test_a_report_is_a_table_and_a_list_in_the_bucket(s3: Any, tmp_path: Path) -> None:
+def test_sweep_detect_prints_a_table_and_stores_an_orphan_list(s3: Any, tmp_path: Path) -> None:
     done = sweep(tmp_path, "--mode", "detect")
     assert done.exit_code == 0, done.output
     rows = [line.split() for line in done.stdout.splitlines()]
@@ -63,27 +63,27 @@ def test_a_report_is_a_table_and_a_list_in_the_bucket(s3: Any, tmp_path: Path) -
     assert f"orphan list: s3://{BUCKET}/{orphan_list} (sha256 " in done.stdout
 
 
-def test_a_dry_run_writes_nothing_at_all(s3: Any, tmp_path: Path) -> None:
+def test_sweep_dry_run_writes_nothing(s3: Any, tmp_path: Path) -> None:
     done = sweep(tmp_path, "--dry-run", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["dryRun"] is True
     assert keys(s3) == ["1.pdf"]
 
 
-def test_what_cannot_be_done_is_a_sentence_and_exit_code_1(s3: Any, tmp_path: Path) -> None:
+def test_sweep_command_error_is_a_sentence_and_exit_code_1(s3: Any, tmp_path: Path) -> None:
     done = sweep(tmp_path, bucket={"name": "no-such-bucket"})
     assert done.exit_code == 1
     assert "no-such-bucket" in done.output or "NoSuchBucket" in done.output
     assert "Traceback" not in done.output
 
 
-def test_the_emergency_stop_makes_of_a_deletion_a_report_and_says_so(s3: Any, tmp_path: Path) -> None:
+def test_emergency_stop_turns_a_delete_sweep_into_detect_and_reports_it(s3: Any, tmp_path: Path) -> None:
     done = sweep(tmp_path, "--mode", "delete", trigger={"enabled": False})
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[-1].startswith("spec.trigger.enabled is false, so this sweep ran in mode Detect")
 
 
-def test_a_suspended_tenant_is_not_swept(s3: Any, tmp_path: Path) -> None:
+def test_suspended_tenant_is_not_swept(s3: Any, tmp_path: Path) -> None:
     done = sweep(tmp_path, suspend=True)
     assert (done.exit_code, keys(s3)) == (1, ["1.pdf"])
     assert "spec.suspend is true" in done.output

@@ -20,7 +20,7 @@ def _caller(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-def test_a_sweep_takes_on_the_role_of_the_tenant_in_its_account_with_its_external_id() -> None:
+def test_sweep_assumes_the_role_of_the_tenant_with_its_external_id() -> None:
     with mock_aws():
         session = session_for(
             role_arn=ROLE, external_id="california-7f3a", session_name="humangov-sweep-california", region="us-east-1"
@@ -34,7 +34,7 @@ def test_a_sweep_takes_on_the_role_of_the_tenant_in_its_account_with_its_externa
         assert boto3.client("s3", region_name="us-east-1").list_buckets()["Buckets"] == []
 
 
-def test_without_one_it_works_as_whoever_runs_it() -> None:
+def test_sweep_without_a_role_uses_the_callers_identity() -> None:
     with mock_aws():
         session = session_for(role_arn=None, external_id=None, session_name="x", region="us-east-1")
         assert session.client("sts", region_name="us-east-1").get_caller_identity()["Account"] == "123456789012"

@@ -57,14 +57,14 @@ def tell(world: World, key: str, **sweep: Any) -> None:
     status["sweep"] = {**status.get("sweep", {}), **sweep}
 
 
-def test_without_a_template_there_is_no_cron_job_and_no_word_of_sweeps(world: World) -> None:
+def test_operator_without_a_sweep_template_creates_no_cron_job_and_no_sweep_condition(world: World) -> None:
     key = world.provisioned()
     world.one_pass(key)
     assert world.kube.batch == {}
     assert "SweepSucceeded" not in [one["type"] for one in world.status(key)["conditions"]]
 
 
-def test_a_ready_tenant_has_its_cron_job_and_a_settled_one_gets_no_write(world: World) -> None:
+def test_ready_tenant_gets_a_cron_job_and_an_in_sync_one_no_write(world: World) -> None:
     key = with_sweeps(world).provisioned(sweep={"schedule": "5 4 * * *", "timeZone": "America/Los_Angeles"})
     spec = cron_job(world, key)["spec"]
     assert (spec["schedule"], spec["timeZone"], spec["suspend"]) == ("5 4 * * *", "America/Los_Angeles", False)
@@ -80,7 +80,7 @@ def test_a_ready_tenant_has_its_cron_job_and_a_settled_one_gets_no_write(world: 
 
 
 @pytest.mark.parametrize("change", ["schedule", "gone", "image", "suspend"])
-def test_what_somebody_changes_of_the_cron_job_is_put_back(world: World, change: str) -> None:
+def test_changed_cron_job_is_corrected(world: World, change: str) -> None:
     key = with_sweeps(world).provisioned()
     wanted = cron_job(world, key)
     spec = wanted["spec"]
@@ -96,7 +96,7 @@ def test_what_somebody_changes_of_the_cron_job_is_put_back(world: World, change:
     assert (cron_job(world, key)["spec"]["schedule"], cron_job(world, key)["spec"]["suspend"]) == ("17 3 * * *", False)
 
 
-def test_suspending_the_tenant_pauses_its_sweeps(world: World) -> None:
+def test_suspended_tenant_suspends_its_cron_job(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.kube.edit(key, lambda one: one["spec"].update(suspend=True))
     annotate(world, key, "now")
@@ -106,7 +106,7 @@ def test_suspending_the_tenant_pauses_its_sweeps(world: World) -> None:
     assert "paused by spec.suspend" in world.condition(key, "SweepSucceeded")["message"]
 
 
-def test_a_cron_job_of_this_name_that_is_not_ours_is_not_touched(world: World) -> None:
+def test_unowned_cron_job_of_the_same_name_is_not_changed(world: World) -> None:
     key = with_sweeps(world).provisioned(trigger={"enabled": False})
     cron_job(world, key)["metadata"]["annotations"] = {"humangov.io/owner": "other/humangov/california"}
     cron_job(world, key)["spec"]["schedule"] = "0 0 * * *"
@@ -118,7 +118,7 @@ def test_a_cron_job_of_this_name_that_is_not_ours_is_not_touched(world: World) -
     assert [plural for plural, _ in world.kube.batch] == [CRON_JOB]
 
 
-def test_a_cron_job_that_cannot_be_made_is_a_warning_and_ready_stays_true(world: World) -> None:
+def test_cron_job_that_cannot_be_created_is_a_warning_and_ready_stays_true(world: World) -> None:
     with_sweeps(world).line.faults.append(
         Fault(hits=on("kube:create cronjobs"), error=KubeError("writing", status=403, reason="forbidden"))
     )
@@ -127,7 +127,7 @@ def test_a_cron_job_that_cannot_be_made_is_a_warning_and_ready_stays_true(world:
     assert world.ready(key).startswith("True")
 
 
-def test_without_its_template_nothing_is_scheduled_and_the_condition_names_it(world: World) -> None:
+def test_missing_sweep_template_schedules_nothing_and_the_condition_names_it(world: World) -> None:
     with_sweeps(world).kube.templates.clear()
     key = world.provisioned()
     condition = world.condition(key, "SweepSucceeded")
@@ -136,7 +136,7 @@ def test_without_its_template_nothing_is_scheduled_and_the_condition_names_it(wo
     assert world.ready(key).startswith("True")
 
 
-def test_each_value_of_the_annotation_starts_one_job(world: World) -> None:
+def test_each_value_of_the_sweep_annotation_starts_one_job(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
     for _ in range(3):
@@ -152,7 +152,7 @@ def test_each_value_of_the_annotation_starts_one_job(world: World) -> None:
     assert len(jobs(world)) == 2
 
 
-def test_killed_between_the_job_and_its_echo_there_is_still_one(world: World) -> None:
+def test_operator_killed_between_the_sweep_job_and_its_status_starts_no_second_job(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
     world.new_life()
@@ -168,7 +168,7 @@ def test_killed_between_the_job_and_its_echo_there_is_still_one(world: World) ->
     assert world.status(key)["lastHandledSweep"] == "1"
 
 
-def test_the_condition_tells_what_the_last_sweep_came_to_with_an_event_when_that_turns(world: World) -> None:
+def test_sweep_condition_reports_the_last_result_with_an_event_when_it_changes(world: World) -> None:
     key = with_sweeps(world).provisioned()
     tell(world, key, result="SafetyCheckFailed", message="3,000 of 4,000 files", orphanList="s3://b/k")
     world.one_pass(key)
@@ -185,7 +185,7 @@ def test_the_condition_tells_what_the_last_sweep_came_to_with_an_event_when_that
     assert world.ready(key).startswith("True")
 
 
-def test_a_sweep_that_ended_without_a_word_has_failed(world: World) -> None:
+def test_sweep_job_that_ended_without_a_result_has_failed(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
     world.one_pass(key)
@@ -197,7 +197,7 @@ def test_a_sweep_that_ended_without_a_word_has_failed(world: World) -> None:
     assert world.condition(key, "SweepSucceeded")["reason"] == "SweepFailed"
 
 
-def test_files_that_several_records_name_turn_the_trigger_off_until_a_sweep_sees_none(world: World) -> None:
+def test_shared_file_names_disable_the_trigger_until_a_sweep_finds_none(world: World) -> None:
     key = with_sweeps(world).provisioned()
     tell(world, key, result="SafetyCheckFailed", filesShared=2, message="2 files")
     for _ in range(3):
@@ -212,7 +212,9 @@ def test_files_that_several_records_name_turn_the_trigger_off_until_a_sweep_sees
     assert world.ready(key).startswith("True")
 
 
-def test_the_end_removes_sweeps_first_and_has_the_stream_read_once_more_when_the_trigger_is_gone(world: World) -> None:
+def test_deletion_removes_sweeps_first_and_starts_the_final_stream_read_after_the_trigger_is_deleted(
+    world: World,
+) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
     world.one_pass(key)
@@ -238,7 +240,7 @@ def test_the_end_removes_sweeps_first_and_has_the_stream_read_once_more_when_the
     assert "7 late records of the stream were looked at" in world.kube.events[-1].message
 
 
-def test_a_last_look_that_never_ends_is_given_up_and_said(world: World) -> None:
+def test_final_stream_read_that_never_ends_is_abandoned_and_reported(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.delete(key)
     for _ in range(3):
@@ -251,7 +253,7 @@ def test_a_last_look_that_never_ends_is_given_up_and_said(world: World) -> None:
     assert "the final stream read failed" in world.kube.events[-1].message
 
 
-def test_where_nothing_may_be_erased_the_stream_is_not_read_once_more(world: World) -> None:
+def test_final_stream_read_is_skipped_while_the_spec_stops_all_erasing(world: World) -> None:
     key = with_sweeps(world).provisioned(trigger={"enabled": False})
     world.delete(key)
     world.settle(key)
@@ -259,7 +261,7 @@ def test_where_nothing_may_be_erased_the_stream_is_not_read_once_more(world: Wor
     assert "kube:create jobs" not in [call.action for call in world.line.calls]
 
 
-def test_what_is_let_go_is_swept_no_more(world: World) -> None:
+def test_released_tenant_is_not_swept(world: World) -> None:
     key = with_sweeps(world).provisioned(deletionPolicy="Retain")
     annotate(world, key, "1")
     world.one_pass(key)
@@ -271,7 +273,7 @@ def test_what_is_let_go_is_swept_no_more(world: World) -> None:
     assert "function humangov-california-delete-file" in world.remains()
 
 
-def test_killed_after_any_write_the_end_is_the_same(world: World) -> None:
+def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.delete(key)
     for _ in range(40):
@@ -293,7 +295,7 @@ def test_killed_after_any_write_the_end_is_the_same(world: World) -> None:
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
 
 
-def test_who_is_let_go_under_another_cluster_s_name_leaves_none_either(world: World) -> None:
+def test_tenant_released_under_another_cluster_name_has_no_sweeps(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.cluster = "renamed"
     world.new_life()
@@ -305,7 +307,7 @@ def test_who_is_let_go_under_another_cluster_s_name_leaves_none_either(world: Wo
     assert (world.kube.batch, world.kube.objects) == ({}, {})
 
 
-def test_who_has_no_finalizer_yet_has_no_cron_job(world: World) -> None:
+def test_tenant_without_a_finalizer_has_no_cron_job(world: World) -> None:
     key = with_sweeps(world).apply(world.manifest(suspend=True))
     for _ in range(3):
         world.one_pass(key)
@@ -314,7 +316,7 @@ def test_who_has_no_finalizer_yet_has_no_cron_job(world: World) -> None:
     assert world.kube.batch == {}
 
 
-def test_killed_between_the_first_cron_job_and_the_first_status_a_forbidden_tenant_leaves_none(world: World) -> None:
+def test_forbidden_tenant_has_no_cron_job_after_a_kill_between_cron_job_and_status(world: World) -> None:
     with_sweeps(world).line.faults.append(Fault(hits=on("dynamodb:DescribeTable"), error=denied("DescribeTable")))
     key = world.apply()
     world.line.kill_after_write = 2  # the finalizer, then the CronJob
@@ -329,7 +331,7 @@ def test_killed_between_the_first_cron_job_and_the_first_status_a_forbidden_tena
     assert (world.kube.batch, world.kube.objects) == ({}, {})
 
 
-def test_suspending_pauses_sweeps_also_while_something_is_left_undone(world: World) -> None:
+def test_suspended_tenant_suspends_its_cron_job_even_while_another_step_fails(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.kube.edit(key, lambda one: one["spec"].update(suspend=True, function={"memoryMiB": 1024}))
     world.one_pass(key)
@@ -337,7 +339,7 @@ def test_suspending_pauses_sweeps_also_while_something_is_left_undone(world: Wor
     assert cron_job(world, key)["spec"]["suspend"] is True
 
 
-def test_a_job_that_was_made_before_its_echo_is_echoed_while_it_runs(world: World) -> None:
+def test_sweep_job_created_before_its_status_is_reported_while_it_runs(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
     world.new_life()
@@ -350,7 +352,7 @@ def test_a_job_that_was_made_before_its_echo_is_echoed_while_it_runs(world: Worl
     assert world.status(key)["lastHandledSweep"] == "1"
 
 
-def test_that_the_next_sweep_begins_does_not_take_a_warning_back(world: World) -> None:
+def test_start_of_the_next_sweep_does_not_clear_a_warning(world: World) -> None:
     key = with_sweeps(world).provisioned()
     began = timestamp(world.clock.now())
     for told in ("SafetyCheckFailed", "Running", "SafetyCheckFailed", "Running", "Detected", "Running", "Detected"):
@@ -359,7 +361,7 @@ def test_that_the_next_sweep_begins_does_not_take_a_warning_back(world: World) -
     assert world.event_reasons() == ["SafetyCheckFailed", "Detected"]
 
 
-def test_what_the_api_server_refused_for_a_moment_is_tried_again_soon(world: World) -> None:
+def test_transient_api_server_error_for_a_sweep_is_retried_soon(world: World) -> None:
     with_sweeps(world).line.faults.append(
         Fault(hits=on("kube:create cronjobs"), error=KubeError("writing", status=503, reason="busy"), times=1)
     )
@@ -367,7 +369,7 @@ def test_what_the_api_server_refused_for_a_moment_is_tried_again_soon(world: Wor
     assert world.condition(key, "SweepSucceeded")["reason"] == "NotStarted"
 
 
-def test_a_last_look_that_could_not_even_begin_is_said(world: World) -> None:
+def test_final_stream_read_that_could_not_start_is_reported(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.line.faults.append(
         Fault(hits=on("kube:create jobs"), error=KubeError("making", status=403, reason="forbidden"))

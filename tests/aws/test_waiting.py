@@ -25,7 +25,7 @@ from testing.reconciler.world import World
 NAME = "humangov-california-delete-file"
 
 
-def test_a_missing_table_is_waited_for_and_nothing_is_made_before_it_is_there(world: World) -> None:
+def test_missing_table_requeues_and_nothing_is_created_before_it_exists(world: World) -> None:
     world.make_bucket()
     key = world.apply()
     outcome = world.one_pass(key)
@@ -37,7 +37,7 @@ def test_a_missing_table_is_waited_for_and_nothing_is_made_before_it_is_there(wo
     assert world.ready(key).startswith("True")
 
 
-def test_a_missing_bucket_is_waited_for_and_nothing_is_made_before_it_is_there(world: World) -> None:
+def test_missing_bucket_requeues_and_nothing_is_created_before_it_exists(world: World) -> None:
     world.make_table()
     key = world.apply()
     outcome = world.one_pass(key)
@@ -50,7 +50,7 @@ def test_a_missing_bucket_is_waited_for_and_nothing_is_made_before_it_is_there(w
 
 
 @pytest.mark.parametrize("what", ["table", "bucket"])
-def test_after_15_minutes_what_is_missing_is_a_persons_business_and_still_looked_for(world: World, what: str) -> None:
+def test_missing_table_or_bucket_stalls_after_15_minutes_and_is_still_retried(world: World, what: str) -> None:
     if what == "table":
         world.make_bucket()
     else:
@@ -77,7 +77,7 @@ def test_after_15_minutes_what_is_missing_is_a_persons_business_and_still_looked
     assert world.ready(key).startswith("True")
 
 
-def test_a_table_that_vanishes_from_a_settled_tenant_is_waited_for(world: World) -> None:
+def test_table_deleted_under_an_in_sync_tenant_is_waited_for(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("dynamodb").delete_table(TableName="humangov-california-dynamodb")
     world.one_pass(key)
@@ -85,7 +85,7 @@ def test_a_table_that_vanishes_from_a_settled_tenant_is_waited_for(world: World)
     assert world.line.writes() == []
 
 
-def test_a_suspended_new_tenant_gets_nothing_not_even_a_finalizer(world: World) -> None:
+def test_suspended_new_tenant_gets_no_resource_and_no_finalizer(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply(world.manifest(suspend=True))
@@ -96,7 +96,7 @@ def test_a_suspended_new_tenant_gets_nothing_not_even_a_finalizer(world: World) 
     assert "suspended" in world.ready(key)
 
 
-def test_a_suspended_tenant_can_be_deleted(world: World) -> None:
+def test_suspended_tenant_can_be_deleted(world: World) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(suspend=True))
     world.settle(key)
@@ -105,7 +105,7 @@ def test_a_suspended_tenant_can_be_deleted(world: World) -> None:
     assert world.remains() == []
 
 
-def test_the_emergency_stop_switches_the_trigger_off_and_says_how_long_records_last(world: World) -> None:
+def test_emergency_stop_disables_the_trigger_and_reports_how_long_records_last(world: World) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.settle(key)
@@ -126,7 +126,7 @@ def test_the_emergency_stop_switches_the_trigger_off_and_says_how_long_records_l
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("failure", [denied("x"), throttled(), error("Strange", "?")], ids=["denied", "slow", "odd"])
-def test_the_emergency_stop_works_while_other_reads_fail(world: World, action: str, failure: Exception) -> None:
+def test_emergency_stop_works_while_other_reads_fail(world: World, action: str, failure: Exception) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.line.faults = [Fault(on(action), error=failure)]
@@ -135,7 +135,7 @@ def test_the_emergency_stop_works_while_other_reads_fail(world: World, action: s
 
 
 @pytest.mark.parametrize("failure", [None, denied("x"), throttled()], ids=["no bucket", "denied", "slow"])
-def test_the_emergency_stop_works_while_the_bucket_or_the_role_is_gone_or_cannot_be_written(
+def test_emergency_stop_works_while_the_bucket_or_role_is_missing_or_not_writable(
     world: World, failure: Exception | None
 ) -> None:
     key = world.provisioned()
@@ -149,7 +149,7 @@ def test_the_emergency_stop_works_while_the_bucket_or_the_role_is_gone_or_cannot
     assert snapshot.mappings(world)[0]["State"] == "Disabled"
 
 
-def test_the_emergency_stop_also_stops_the_trigger_of_an_older_stream(world: World) -> None:
+def test_emergency_stop_disables_the_trigger_of_an_older_stream(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("dynamodb").update_table(
         TableName="humangov-california-dynamodb", StreamSpecification={"StreamEnabled": False}
@@ -189,7 +189,9 @@ FIRST = {
 
 
 @pytest.mark.parametrize("action", FIRST_APPLY_ACTIONS)
-def test_a_denied_call_is_named_the_rest_goes_on_and_it_recovers_by_itself(world: World, action: str) -> None:
+def test_access_denied_is_reported_while_the_other_steps_continue_and_it_recovers_automatically(
+    world: World, action: str
+) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -215,7 +217,7 @@ def test_a_denied_call_is_named_the_rest_goes_on_and_it_recovers_by_itself(world
     assert [event.kind for event in world.kube.events] == ["Warning", "Normal"]
 
 
-def test_every_action_of_a_first_apply_is_in_the_denial_test(world: World) -> None:
+def test_access_denied_test_covers_every_action_of_a_first_apply(world: World) -> None:
     key = world.provisioned()
     world.new_life()
     world.delete(key)
@@ -244,7 +246,7 @@ ROLE_IS_YOUNG = [
 
 
 @pytest.mark.parametrize(("action", "text"), ROLE_IS_YOUNG)
-def test_a_role_that_lambda_does_not_know_yet_is_waited_for_and_after_minutes_a_persons_business(
+def test_role_not_yet_assumable_by_lambda_is_retried_and_stalls_after_minutes(
     world: World, action: str, text: str
 ) -> None:
     world.make_table()
@@ -282,7 +284,7 @@ def state(**fields: Any) -> Any:
 FUNCTION_CALLS = on("lambda:GetFunction", "lambda:CreateFunction", "lambda:UpdateFunctionConfiguration")
 
 
-def test_a_pending_function_is_waited_for_without_sleeping_and_gets_its_trigger_when_it_is_active(
+def test_pending_function_requeues_without_sleeping_and_gets_its_trigger_when_active(
     world: World,
 ) -> None:
     world.make_table()
@@ -303,7 +305,7 @@ def test_a_pending_function_is_waited_for_without_sleeping_and_gets_its_trigger_
     assert world.event_reasons() == ["InSync"]
 
 
-def test_a_function_stuck_pending_can_be_deleted(world: World) -> None:
+def test_function_stuck_pending_can_be_deleted(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -314,7 +316,7 @@ def test_a_function_stuck_pending_can_be_deleted(world: World) -> None:
     assert world.remains() == []
 
 
-def test_a_function_that_is_being_updated_is_not_changed_until_it_is_done(world: World) -> None:
+def test_function_with_an_update_in_progress_is_not_changed(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Timeout=3)
     world.line.faults = [Fault(FUNCTION_CALLS, alter=state(LastUpdateStatus="InProgress"))]
@@ -326,7 +328,7 @@ def test_a_function_that_is_being_updated_is_not_changed_until_it_is_done(world:
     assert snapshot.functions(world)[0]["Timeout"] == 300
 
 
-def test_an_update_in_progress_that_only_the_write_tells_of_is_tried_again_soon(world: World) -> None:
+def test_update_in_progress_reported_only_by_the_write_is_retried_soon(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Timeout=3)
     busy = error(
@@ -342,7 +344,7 @@ def test_an_update_in_progress_that_only_the_write_tells_of_is_tried_again_soon(
     assert "Warning" not in [event.kind for event in world.kube.events]
 
 
-def test_a_function_that_lambda_could_not_set_up_is_a_persons_business(world: World) -> None:
+def test_function_that_lambda_failed_to_create_is_a_terminal_error(world: World) -> None:
     key = world.provisioned()
     world.line.faults = [
         Fault(FUNCTION_CALLS, alter=state(State="Failed", StateReason="The image is gone")),
@@ -352,7 +354,7 @@ def test_a_function_that_lambda_could_not_set_up_is_a_persons_business(world: Wo
     assert "The image is gone" in world.ready(key)
 
 
-def test_a_trigger_that_is_being_made_is_waited_for_and_not_made_twice(world: World) -> None:
+def test_trigger_in_creation_requeues_and_is_not_created_twice(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -373,7 +375,7 @@ def test_a_trigger_that_is_being_made_is_waited_for_and_not_made_twice(world: Wo
     assert world.ready(key).startswith("True")
 
 
-def test_a_mapping_that_the_list_does_not_show_yet_is_not_made_twice(world: World) -> None:
+def test_mapping_missing_from_the_list_is_not_created_twice(world: World) -> None:
     """AWS refuses the second with its text; MiniStack would take it."""
     key = world.provisioned()
     [uuid] = [item["UUID"] for item in world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]]
@@ -395,7 +397,7 @@ def test_a_mapping_that_the_list_does_not_show_yet_is_not_made_twice(world: Worl
     assert len(snapshot.mappings(world)) == 1
 
 
-def test_a_table_that_is_being_updated_is_waited_for(world: World) -> None:
+def test_table_with_an_update_in_progress_requeues(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -412,7 +414,7 @@ def test_a_table_that_is_being_updated_is_waited_for(world: World) -> None:
     assert world.ready(key).startswith("True")
 
 
-def test_a_stream_that_somebody_else_enabled_in_between_is_used_and_not_marked_as_ours(world: World) -> None:
+def test_stream_enabled_concurrently_by_somebody_else_is_used_and_gets_no_ownership_tag(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -436,7 +438,7 @@ def test_a_stream_that_somebody_else_enabled_in_between_is_used_and_not_marked_a
     assert snapshot.tables(world)[0]["stream"]["StreamEnabled"] is True
 
 
-def test_an_answer_that_was_lost_is_looked_at_again_and_nothing_is_made_twice(world: World) -> None:
+def test_lost_response_is_read_again_and_nothing_is_created_twice(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -451,7 +453,7 @@ def test_an_answer_that_was_lost_is_looked_at_again_and_nothing_is_made_twice(wo
     assert "Warning" not in [event.kind for event in world.kube.events], world.kube.events
 
 
-def test_equal_failures_with_other_request_ids_write_one_status(world: World) -> None:
+def test_equal_errors_with_other_request_ids_write_one_status(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -465,7 +467,7 @@ def test_equal_failures_with_other_request_ids_write_one_status(world: World) ->
 
 
 @pytest.mark.parametrize("action", ["lambda:GetFunction", "dynamodb:DescribeTable", "lambda:ListEventSourceMappings"])
-def test_twenty_equal_failures_of_a_settled_tenant_are_one_status_and_one_event(world: World, action: str) -> None:
+def test_twenty_equal_errors_of_an_in_sync_tenant_are_one_status_and_one_event(world: World, action: str) -> None:
     key = world.provisioned()
     world.line.faults = [Fault(on(action), error=denied(action))]
     for _ in range(20):
@@ -476,7 +478,7 @@ def test_twenty_equal_failures_of_a_settled_tenant_are_one_status_and_one_event(
     assert action in event.message
 
 
-def test_an_apiserver_that_refuses_a_write_is_asked_again_and_aws_is_not_touched_before_it_took_it(
+def test_status_write_refused_by_the_api_server_is_retried_before_any_aws_write(
     world: World,
 ) -> None:
     world.make_table()
@@ -492,7 +494,7 @@ def test_an_apiserver_that_refuses_a_write_is_asked_again_and_aws_is_not_touched
     assert world.ready(key).startswith("True")
 
 
-def test_an_event_that_cannot_be_posted_does_not_stop_the_pass(world: World) -> None:
+def test_event_that_cannot_be_posted_does_not_stop_the_reconciliation(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -501,7 +503,7 @@ def test_an_event_that_cannot_be_posted_does_not_stop_the_pass(world: World) -> 
     assert world.ready(key).startswith("True")
 
 
-def test_a_spec_changed_during_a_pass_is_not_reported_as_worked_on(world: World) -> None:
+def test_spec_changed_during_a_reconciliation_is_not_reported_as_observed(world: World) -> None:
     world.make_table()
     world.make_bucket()
     key = world.apply()
@@ -527,7 +529,7 @@ def test_a_spec_changed_during_a_pass_is_not_reported_as_worked_on(world: World)
     assert function["Configuration"]["MemorySize"] == 1024
 
 
-def test_the_failure_to_learn_the_account_is_shared_by_all_who_wait_for_it(world: World) -> None:
+def test_account_lookup_error_is_shared_by_all_waiting_tenants(world: World) -> None:
     tenant = parse(world.kube.objects[world.apply()], default_region="us-east-1")
     clients = world.operator.clients_for(tenant)
     clock, looks, all_ask = clients._clock, itertools.count(1), threading.Event()
@@ -557,7 +559,7 @@ def test_the_failure_to_learn_the_account_is_shared_by_all_who_wait_for_it(world
     assert [call.action for call in world.line.calls] == ["sts:GetCallerIdentity"]
 
 
-def test_what_lambda_says_of_its_last_try_is_remembered_until_it_says_something_else(world: World) -> None:
+def test_last_processing_result_of_lambda_is_kept_until_it_changes(world: World) -> None:
     key = world.provisioned()
     problem = "PROBLEM: Function call failed"
 

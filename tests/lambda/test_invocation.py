@@ -259,5 +259,5 @@ def test_the_log_holds_no_attribute_but_the_key_and_the_files_name(world: World)
 def test_a_function_without_its_table_says_so_at_the_cold_start(start: StartFunction) -> None:
     function = start(HUMANGOV_BUCKET="files")
 
-    with pytest.raises(InitError, match="HUMANGOV_TABLE is not set. It must name the table whose deleted"):
+    with pytest.raises(InitError, match=r"HUMANGOV_TABLE is not set\. It must name the table whose deleted"):
         function.invoke(batch())
