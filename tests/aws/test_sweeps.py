@@ -10,7 +10,7 @@ import pytest
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
-from humangov.reconcile import sweep_objects
+from humangov.reconcile import sweep_job_manifests
 
 from testing.killed import Killed
 from testing.reconciler.line import Fault, on
@@ -40,7 +40,7 @@ def jobs(world: World) -> list[str]:
 
 
 def cron_job(world: World, key: str) -> dict[str, Any]:
-    return world.kube.batch[CRON_JOB, sweep_objects.name_of(tenant_of(world, key))]
+    return world.kube.batch[CRON_JOB, sweep_job_manifests.name_of(tenant_of(world, key))]
 
 
 def annotate(world: World, key: str, value: str) -> None:

@@ -3,7 +3,7 @@
 Every case runs twice: as it is, and with that one rule taken out of the code. Only then a file is lost. No case exists
 for two of them. A scan that is empty is also one by which nothing is named, and that check fails without it. And files
 that two records name are safe from the sweep, which sees both: it is the function that sees one record alone, so the
-operator turns the trigger off (tests/unit/test_sweep_objects.py).
+operator turns the trigger off (tests/unit/test_sweep_job_manifests.py).
 """
 
 from __future__ import annotations

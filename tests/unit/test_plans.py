@@ -17,7 +17,7 @@ from humangov.api.names import Names
 from humangov.aws import bucket, function, log_group, role, stream, trigger
 from humangov.aws import policy as policy_of
 from humangov.aws.change import Change
-from humangov.aws.mappings import MappingObserved
+from humangov.aws.event_source_mapping import MappingObserved
 from humangov.aws.ownership import NotOwnedError
 from humangov.bundle import Bundle
 from hypothesis import given

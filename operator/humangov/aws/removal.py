@@ -16,7 +16,7 @@ from humangov.api.names import Names
 from humangov.aws import function, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.mappings import MappingObserved, reads_table
+from humangov.aws.event_source_mapping import MappingObserved, reads_table
 from humangov.aws.ownership import NotOwnedError
 
 

@@ -14,11 +14,11 @@ from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.api.names import OWNER_TAG, Names
-from humangov.aws import mappings, stream
+from humangov.aws import event_source_mapping, stream
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.mappings import SETTLED, MappingObserved, reads_table
+from humangov.aws.event_source_mapping import SETTLED, MappingObserved, reads_table
 from humangov.aws.ownership import is_owned, missing_tags, tagging_summary
 
 RESOURCE = "trigger"
@@ -50,16 +50,16 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     """Every mapping of the function; with `deep`, also their tags. Raises AwsError."""
     name = names.tenant.function.name
     try:
-        listed = mappings.listed(clients, target=name, FunctionName=name)
+        listed = event_source_mapping.listed(clients, target=name, FunctionName=name)
     except AwsError as error:
         if not error.not_found:
             raise
         # No such function, but mappings outlive their function.
-        every = mappings.listed(clients, target="all functions")
+        every = event_source_mapping.listed(clients, target="all functions")
         listed = [mapping for mapping in every if mapping["FunctionArn"] == names.function_arn]
-    found = [mappings.observed(mapping, names) for mapping in listed]
+    found = [event_source_mapping.observed(mapping, names) for mapping in listed]
     if deep:
-        found = [replace(mapping, tags=mappings.read_tags(clients, mapping.arn)) for mapping in found]
+        found = [replace(mapping, tags=event_source_mapping.read_tags(clients, mapping.arn)) for mapping in found]
     return _by_uuid(found)
 
 
@@ -114,7 +114,7 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
         raise
     if change.action == "lambda:TagResource":
         return replace(observed)
-    made = mappings.observed(answer, desired.names)
+    made = event_source_mapping.observed(answer, desired.names)
     tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == made.uuid), desired.tags)
     return _by_uuid([*_without(observed, made.uuid).mappings, replace(made, tags=tags)])
 
@@ -183,7 +183,7 @@ def release(clients: Clients, names: Names) -> None:
 
 def has_readers(clients: Clients, *, stream_arn: str) -> bool:
     """Whether any mapping known to Lambda still reads the stream. Raises AwsError."""
-    return bool(mappings.listed(clients, target=stream_arn, EventSourceArn=stream_arn))
+    return bool(event_source_mapping.listed(clients, target=stream_arn, EventSourceArn=stream_arn))
 
 
 def _current(observed: Observed, desired: Desired) -> list[MappingObserved]:

@@ -21,8 +21,8 @@ from humangov.cli.options import PodOptions
 from humangov.cli.signals import exit_code, stopping
 from humangov.final_read.cluster import read_stream_in_cluster, status_fields
 from humangov.final_read.final_read import FinalRead
-from humangov.kube.blocking import TenantGoneError, TenantInCluster
 from humangov.kube.client import KubeError
+from humangov.kube.tenant_in_cluster import TenantGoneError, TenantInCluster
 from humangov.proof import receipts
 from humangov.redrive.redrive import RefusedError
 

@@ -20,8 +20,8 @@ from humangov.aws.identity import UnknownTenantError
 from humangov.cli import lookup, options
 from humangov.cli.options import PodOptions, TenantOptions
 from humangov.cli.signals import exit_code, stopping
-from humangov.kube.blocking import TenantInCluster
 from humangov.kube.client import KubeError
+from humangov.kube.tenant_in_cluster import TenantInCluster
 from humangov.sweep import output
 from humangov.sweep.cluster import sweep_tenant_in_cluster
 from humangov.sweep.progress import Progress

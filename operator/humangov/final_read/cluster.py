@@ -9,7 +9,7 @@ from typing import Any
 from humangov.api.times import timestamp
 from humangov.aws.data_plane import connect_as_sweep, names_as_swept
 from humangov.final_read.final_read import FinalRead, read_stream
-from humangov.kube.blocking import TenantInCluster
+from humangov.kube.tenant_in_cluster import TenantInCluster
 from humangov.redrive.redrive import RefusedError
 
 FIELD_MANAGER = "humangov-sweep-end"

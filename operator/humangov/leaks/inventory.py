@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from humangov.api.arns import function_of, parse_arn, table_of_stream
 from humangov.api.names import OWNER_TAG, ROLE_PATH
-from humangov.aws import mappings
+from humangov.aws import event_source_mapping
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.ownership import tag_map
@@ -68,7 +68,7 @@ def list_mappings(clients: Clients) -> list[ListedMapping]:
             function=function_of(mapping["FunctionArn"]),
             table=table_of_stream(mapping.get("EventSourceArn") or ""),
         )
-        for mapping in mappings.listed(clients, target="all functions")
+        for mapping in event_source_mapping.listed(clients, target="all functions")
     ]
 
 
@@ -128,7 +128,7 @@ def _tags(clients: Clients, one: Tagged) -> dict[str, str]:
     """Raises AwsError."""
     match one.kind:
         case "function" | "trigger":
-            return mappings.read_tags(clients, one.arn)
+            return event_source_mapping.read_tags(clients, one.arn)
         case "log group":
             answer = clients.call("logs:ListTagsForResource", target=one.name, resourceArn=one.arn)
             return dict(answer.get("tags") or {})

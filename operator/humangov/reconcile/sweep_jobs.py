@@ -15,7 +15,7 @@ from humangov.api.names import Names
 from humangov.api.spec import FINALIZER, SWEEP_ANNOTATION, Tenant
 from humangov.api.times import parse_time
 from humangov.kube.client import KubeError, Resource
-from humangov.reconcile import sweep_objects
+from humangov.reconcile import sweep_job_manifests
 from humangov.reconcile.context import Operator, Reconciliation
 from humangov.reconcile.status import Conclusion
 
@@ -66,7 +66,7 @@ async def keep(operator: Operator, this: Reconciliation, *, ready: Finding) -> S
 
 async def remove_but_final_read(operator: Operator, tenant: Tenant) -> None:
     """Deletes its sweeps, before anything else of the tenant. Raises KubeError."""
-    await _remove(operator, tenant, but=sweep_objects.final_read_name(tenant))
+    await _remove(operator, tenant, but=sweep_job_manifests.final_read_name(tenant))
 
 
 async def remove(operator: Operator, tenant: Tenant) -> None:
@@ -84,11 +84,11 @@ async def final_read(operator: Operator, resource: Resource, names: Names) -> Fi
     try:
         job = await _final_read_job(operator, tenant)
         if job is None:
-            wanted = sweep_objects.final_read_job(
+            wanted = sweep_job_manifests.final_read_job(
                 tenant, deleted_at, template=await _template(operator), namespace=namespace, owner=names.owner
             )
             await operator.kube.create_object(_JOBS, wanted)
-        elif sweep_objects.is_finished(job) or sweep_objects.is_overdue(job, now=operator.now()):
+        elif sweep_job_manifests.is_finished(job) or sweep_job_manifests.is_overdue(job, now=operator.now()):
             return FinalReadJob()
     except KubeError as error:
         logger.warning("%s; the final stream read is skipped", error, extra={"tenant": tenant.key})
@@ -112,13 +112,13 @@ async def final_read_result(operator: Operator, resource: Resource, tenant: Tena
 
 async def _final_read_job(operator: Operator, tenant: Tenant) -> Resource | None:
     """Raises KubeError."""
-    jobs, name = await _jobs(operator, tenant), sweep_objects.final_read_name(tenant)
+    jobs, name = await _jobs(operator, tenant), sweep_job_manifests.final_read_name(tenant)
     return next((job for job in jobs if job["metadata"]["name"] == name), None)
 
 
 async def _jobs(operator: Operator, tenant: Tenant) -> list[Resource]:
     """Raises KubeError."""
-    return await operator.kube.list_jobs(operator.settings.own_namespace, sweep_objects.selector(tenant))
+    return await operator.kube.list_jobs(operator.settings.own_namespace, sweep_job_manifests.selector(tenant))
 
 
 async def _template(operator: Operator) -> Resource:
@@ -138,17 +138,17 @@ async def _template(operator: Operator) -> Resource:
 async def _keep_cron_job(operator: Operator, names: Names, template: Resource) -> Finding | None:
     """Why it can't be kept, or None. Raises KubeError."""
     namespace = operator.settings.own_namespace
-    desired = sweep_objects.cron_job(names.tenant, template=template, namespace=namespace, owner=names.owner)
+    desired = sweep_job_manifests.cron_job(names.tenant, template=template, namespace=namespace, owner=names.owner)
     name = desired["metadata"]["name"]
     found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
-    if found is not None and not sweep_objects.is_owned(found, names.tenant, owner=names.owner):
+    if found is not None and not sweep_job_manifests.is_owned(found, names.tenant, owner=names.owner):
         return Finding.warning(
             "NotOwned",
             f"CronJob {namespace}/{name} does not belong to this HumanGovState, so it is not changed. Delete it",
         )
     if found is None:
         await operator.kube.create_object(_CRON_JOBS, desired)
-    elif sweep_objects.differs(found, desired):
+    elif sweep_job_manifests.differs(found, desired):
         await operator.kube.replace_object(_CRON_JOBS, found, desired)
     return None
 
@@ -174,10 +174,12 @@ async def _start(operator: Operator, names: Names, asked: str, template: Resourc
     Raises KubeError.
     """
     namespace = operator.settings.own_namespace
-    job = sweep_objects.job_on_demand(names.tenant, asked, template=template, namespace=namespace, owner=names.owner)
+    job = sweep_job_manifests.job_on_demand(
+        names.tenant, asked, template=template, namespace=namespace, owner=names.owner
+    )
     if any(one["metadata"]["name"] == job["metadata"]["name"] for one in jobs):
         return True
-    if any(map(sweep_objects.is_active, jobs)):
+    if any(map(sweep_job_manifests.is_active, jobs)):
         return False
     await operator.kube.create_object(_JOBS, job)
     return True
@@ -186,7 +188,7 @@ async def _start(operator: Operator, names: Names, asked: str, template: Resourc
 def _finding(this: Reconciliation, *, jobs: list[Resource] | None) -> Finding:
     before = find_condition(this.stored_status, SWEEP_SUCCEEDED)
     warned = before is not None and before["status"] == "False"
-    return sweep_objects.finding(this.tenant, this.stored_status.get("sweep") or {}, jobs=jobs, warned=warned)
+    return sweep_job_manifests.finding(this.tenant, this.stored_status.get("sweep") or {}, jobs=jobs, warned=warned)
 
 
 def _not_scheduled(error: KubeError) -> Finding:
@@ -206,12 +208,12 @@ async def _remove(operator: Operator, tenant: Tenant, *, but: str | None) -> Non
     if operator.settings.sweep_template is None:
         return
     namespace, owner = operator.settings.own_namespace, f"{operator.cluster}/{tenant.key}"
-    name = sweep_objects.name_of(tenant)
+    name = sweep_job_manifests.name_of(tenant)
     cron_job = await operator.kube.get_object(_CRON_JOBS, namespace, name)
-    if cron_job is not None and sweep_objects.is_owned(cron_job, tenant, owner=owner):
+    if cron_job is not None and sweep_job_manifests.is_owned(cron_job, tenant, owner=owner):
         await operator.kube.delete_object(_CRON_JOBS, namespace, name)
     for job in await _jobs(operator, tenant):
-        is_owned = sweep_objects.is_owned(job, tenant, owner=owner) or _is_of_cron_job(job, name)
+        is_owned = sweep_job_manifests.is_owned(job, tenant, owner=owner) or _is_of_cron_job(job, name)
         if is_owned and job["metadata"]["name"] != but:
             await operator.kube.delete_object(_JOBS, namespace, job["metadata"]["name"])
 

@@ -10,8 +10,8 @@ from humangov.api.allowed_names import AllowedNames
 from humangov.api.conflicts import refusal
 from humangov.api.spec import InvalidSpecError, Tenant, parse
 from humangov.aws.data_plane import names_as_swept
-from humangov.kube.blocking import TenantGoneError, TenantInCluster
 from humangov.kube.client import KubeError
+from humangov.kube.tenant_in_cluster import TenantGoneError, TenantInCluster
 from humangov.sweep.result import RUNNING, SweepResult
 from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, begin_sweep, require_sweepable, run_sweep
 from humangov.sweep.status import status_fields

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from humangov.api.spec import STOP_ANNOTATION, InvalidSpecError, parse
-from humangov.kube.blocking import TenantGoneError, TenantInCluster
 from humangov.kube.client import KubeError, Resource
+from humangov.kube.tenant_in_cluster import TenantGoneError, TenantInCluster
 
 _READ_EVERY_SECONDS = 5.0
 

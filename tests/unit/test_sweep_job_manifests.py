@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from humangov.api.spec import Tenant
 from humangov.cli.main import load
-from humangov.reconcile import sweep_objects
+from humangov.reconcile import sweep_job_manifests
 
 from testing.samples import NOW, OWNER, tenant
 
@@ -25,11 +25,11 @@ TEMPLATE = {
 
 
 def cron_job(of: Tenant | None = None) -> dict[str, Any]:
-    return sweep_objects.cron_job(of or tenant(), template=TEMPLATE, namespace="operators", owner=OWNER)
+    return sweep_job_manifests.cron_job(of or tenant(), template=TEMPLATE, namespace="operators", owner=OWNER)
 
 
 def final_job() -> dict[str, Any]:
-    return sweep_objects.final_read_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
+    return sweep_job_manifests.final_read_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
 
 
 def pod(document: Any) -> Any:
@@ -38,9 +38,9 @@ def pod(document: Any) -> Any:
 
 @pytest.mark.parametrize("name", ["x", "california", "a" * 43, "a" * 19 + "-" * 3 + "b"])
 def test_every_name_leaves_room_for_what_is_appended(name: str) -> None:
-    cron = sweep_objects.name_of(tenant(name))
+    cron = sweep_job_manifests.name_of(tenant(name))
     assert len(cron) <= 52  # https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
-    job = sweep_objects.job_on_demand(tenant(name), "now", template=TEMPLATE, namespace="operators", owner=OWNER)
+    job = sweep_job_manifests.job_on_demand(tenant(name), "now", template=TEMPLATE, namespace="operators", owner=OWNER)
     assert len(job["metadata"]["name"]) <= 63
     assert "--" not in cron
 
@@ -48,7 +48,7 @@ def test_every_name_leaves_room_for_what_is_appended(name: str) -> None:
 def test_tenants_of_one_name_or_of_one_beginning_have_cron_jobs_of_their_own() -> None:
     long = "a" * 30
     tenants = [tenant("x"), tenant("x", namespace="florida"), tenant(f"{long}1"), tenant(f"{long}2")]
-    assert len({sweep_objects.name_of(one) for one in tenants}) == len(tenants)
+    assert len({sweep_job_manifests.name_of(one) for one in tenants}) == len(tenants)
 
 
 def test_the_template_stays_as_it_is_and_its_pod_gets_arguments_labels_and_no_restart() -> None:
@@ -56,7 +56,7 @@ def test_the_template_stays_as_it_is_and_its_pod_gets_arguments_labels_and_no_re
     made = cron_job()
     assert before == TEMPLATE
     template = made["spec"]["jobTemplate"]["spec"]["template"]
-    assert template["metadata"]["labels"] == {"team": "records"} | sweep_objects.labels(tenant())
+    assert template["metadata"]["labels"] == {"team": "records"} | sweep_job_manifests.labels(tenant())
     assert template["spec"]["restartPolicy"] == "Never"
     assert template["spec"]["serviceAccountName"] == "sweeper"
     [container] = template["spec"]["containers"]
@@ -76,7 +76,7 @@ def test_the_last_look_begins_15_minutes_before_the_deletion_and_is_tried_once()
     [container] = job["spec"]["template"]["spec"]["containers"]
     since = "2026-03-01T11:45:00Z"
     assert container["args"] == ["final-read", tenant().key, "--uid", tenant().uid, "--since", since, "--report-status"]
-    assert job["metadata"]["name"] == sweep_objects.final_read_name(tenant())
+    assert job["metadata"]["name"] == sweep_job_manifests.final_read_name(tenant())
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_only_what_is_ours_makes_a_difference_and_in_the_pod_all_is_ours(case: s
     change, differs = CHANGED[case]
     found = cron_job()
     change(found)
-    assert sweep_objects.differs(found, cron_job()) is differs
+    assert sweep_job_manifests.differs(found, cron_job()) is differs
 
 
 @pytest.mark.parametrize(
@@ -130,18 +130,18 @@ def test_only_what_is_ours_makes_a_difference_and_in_the_pod_all_is_ours(case: s
     ],
 )
 def test_whose_a_cron_job_is_its_owner_or_its_tenants_uid_tells(annotations: dict[str, str] | None, ours: bool) -> None:
-    assert sweep_objects.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
+    assert sweep_job_manifests.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
 
 
 def test_a_job_is_over_when_it_says_so_and_the_last_look_after_150_s_whatever_it_says() -> None:
     job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {}}
-    assert sweep_objects.is_active(job)
-    assert not sweep_objects.is_overdue(job, now=NOW + timedelta(seconds=150))
-    assert sweep_objects.is_overdue(job, now=NOW + timedelta(seconds=151))
+    assert sweep_job_manifests.is_active(job)
+    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=150))
+    assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=151))
     job["status"]["conditions"] = [{"type": "FailureTarget", "status": "True"}]
-    assert sweep_objects.is_active(job)
+    assert sweep_job_manifests.is_active(job)
     job["status"]["conditions"] = [{"type": "Failed", "status": "True"}]
-    assert sweep_objects.is_finished(job)
+    assert sweep_job_manifests.is_finished(job)
 
 
 TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
@@ -162,7 +162,7 @@ TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
 def test_the_condition_is_what_the_sweep_told_and_no_person_is_ever_needed_for_it(
     told: dict[str, Any], jobs: Any, warned: bool, expected: tuple[str, str]
 ) -> None:
-    finding = sweep_objects.finding(tenant(), told, jobs=jobs, warned=warned)
+    finding = sweep_job_manifests.finding(tenant(), told, jobs=jobs, warned=warned)
     assert (finding.status, finding.reason) == expected
     assert not finding.stalled
     assert not finding.failed
