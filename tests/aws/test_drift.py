@@ -126,7 +126,7 @@ def test_suspended_tenant_reports_drift_and_does_not_correct_it(world: World) ->
         world.one_pass(key)
     assert world.line.writes() == []
     assert snapshot.snapshot(world) == before
-    assert "spec.suspend is true, so these changes are not made:" in world.ready(key)
+    assert "spec.suspend is true, so the operator does not apply:" in world.ready(key)
     world.kube.edit(key, lambda resource: resource["spec"].update(suspend=False))
     world.settle(key)
     assert snapshot.functions(world)[0]["Timeout"] == 300

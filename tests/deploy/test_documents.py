@@ -151,7 +151,7 @@ def told_metrics() -> dict[str, tuple[str, set[str]]]:
         ),
     )  # fmt: skip
     told.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
-    told.reconciled("settled", seconds=1)
+    told.reconciled("success", seconds=1)
     told.became_ready(1)
     found = {}
     for family in told.registry.collect():

@@ -68,12 +68,12 @@ def test_how_things_stand_is_asked_at_each_scrape() -> None:
 
 def test_passes_and_times_to_ready_are_counted() -> None:
     metrics = Metrics(version="1")
-    metrics.reconciled("settled", seconds=0.2)
-    metrics.reconciled("retried", seconds=2.0)
+    metrics.reconciled("success", seconds=0.2)
+    metrics.reconciled("transient_error", seconds=2.0)
     metrics.became_ready(0.7)
     assert value(metrics, "humangov_reconcile_total", result="success") == 1
     assert value(metrics, "humangov_reconcile_total", result="transient_error") == 1
-    assert value(metrics, "humangov_pass_duration_seconds_count") == 2
+    assert value(metrics, "humangov_reconcile_duration_seconds_count") == 2
     assert value(metrics, "humangov_ready_duration_seconds_bucket", le="1.0") == 1
     assert value(metrics, "humangov_ready_duration_seconds_bucket", le="0.5") == 0
 

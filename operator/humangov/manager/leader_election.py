@@ -32,7 +32,7 @@ RETRY_PERIOD_SECONDS = 2.0
 REQUEST_SECONDS = 5.0  # two attempts fit into RENEW_WITHIN_SECONDS
 _SHORTEST_ATTEMPT_SECONDS = 0.5
 _REPEAT_TROUBLE_SECONDS = 60.0
-_NOT_TRIED = "no attempt was made in time; was the process suspended?"
+_NOT_TRIED = "no renewal was attempted in time; was the process suspended?"
 
 
 class LeaseWriter(Protocol):

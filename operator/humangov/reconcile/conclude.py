@@ -91,7 +91,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         return finding
     changes = "; ".join(change.summary for change in left)
     if tenant.suspend:
-        return Finding.waiting("Suspended", f"spec.suspend is true, so these changes are not made: {changes}")
+        return Finding.waiting("Suspended", f"spec.suspend is true, so the operator does not apply: {changes}")
     if held:  # what it waits for says when the next reconciliation is due
         what = f"not done yet: {changes};" if finding.status == "True" else f"{finding.message} and"
         return Finding.waiting("DependencyNotReady", f"{what} waits for other parts", for_others=True)

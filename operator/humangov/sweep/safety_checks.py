@@ -75,8 +75,8 @@ def empty_scan(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="EmptyScan",
-        message=f"the table has no records, but the bucket has {facts.listed:,} files. Check that it is the right "
-        "table. If it is, delete the files by hand",
+        message=f"the table has no records, but the bucket has {facts.listed:,} files. Check spec.table.name. "
+        "If it is correct, delete the files by hand",
         doubtful=True,
     )
 
