@@ -78,7 +78,7 @@ def answer(held: Sequence[str], *, namespaces: Sequence[str], undo: str | None =
             "Without the operator, nothing deletes their AWS resources, and `kubectl delete` of these HumanGovStates",
             "hangs. You can uninstall in two ways.",
             "",
-            "(a) Delete the AWS resources: delete the HumanGovStates, wait until they are deleted, and uninstall again.",
+            "(a) Delete the AWS resources: delete the HumanGovStates, wait for that, and uninstall again.",
             *delete,
             "",
             "(b) Release the AWS resources, and they keep working: set deletionPolicy first, then delete as in (a).",
