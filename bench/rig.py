@@ -362,7 +362,7 @@ def passes_of(log: str) -> list[Pass]:
             entry = json.loads(line)
         except ValueError:
             continue
-        if isinstance(entry, dict) and entry.get("message") == "pass ended":
+        if isinstance(entry, dict) and entry.get("message") == "reconciliation ended":
             found.append(Pass(tenant=entry["tenant"], ended=datetime.fromisoformat(entry["time"]).timestamp()))
     return found
 

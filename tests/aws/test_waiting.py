@@ -93,7 +93,7 @@ def test_suspended_new_tenant_gets_no_resource_and_no_finalizer(world: World) ->
         world.one_pass(key)
     assert world.line.writes() == []
     assert world.kube.objects[key]["metadata"]["finalizers"] == []
-    assert "suspended" in world.ready(key)
+    assert "spec.suspend is true" in world.ready(key)
 
 
 def test_suspended_tenant_can_be_deleted(world: World) -> None:

@@ -63,7 +63,10 @@ def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_a
     said = florida.wait_reason("thief", "NotAllowed")
     assert said["status"] == "False"
     bucket = account.bucket_name("california")
-    assert f"namespace {florida.namespace} may not name bucket {bucket}, only humangov-florida-*" in said["message"]
+    assert (
+        f"bucket {bucket} is not among the allowed names of namespace {florida.namespace}: humangov-florida-*"
+        in said["message"]
+    )
     assert condition(florida.get("thief"), "Stalled")["status"] == "True"
     florida.respec("thief", trigger={"batchSize": 5})  # asked again, refused again
     wait_for(lambda: condition(florida.get("thief"), "Ready")["observedGeneration"] == 2, what="it was looked at again")
@@ -90,7 +93,7 @@ def test_without_a_configuration_only_the_operators_own_namespace_may_name_anyth
     )  # fmt: skip
     florida.apply(florida.manifest("florida", **account.spec("florida")))
     said = florida.wait_reason("florida", "NotAllowed")
-    assert f"namespace {florida.namespace} is not among those" in said["message"]
+    assert f"--allowed-names does not include namespace {florida.namespace}" in said["message"]
     assert asked_for_a_state(recorder) == []
     states.apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")

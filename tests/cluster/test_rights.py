@@ -34,7 +34,7 @@ EVERYBODY = {
     "selfsubjectaccessreviews.authorization.k8s.io",
     "selfsubjectrulesreviews.authorization.k8s.io",
 }
-REMEDY = "Give that service account the rights of deploy/install.yaml"
+REMEDY = "Grant that service account the permissions in deploy/install.yaml"
 
 
 @pytest.fixture
@@ -243,12 +243,12 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
     "create events": (only_events_are_missing, "posting an event for HumanGovState "),
     "get namespaces": (does_not_start, "reading the UID of namespace kube-system (or give --cluster-name)"),
     "get cronjobs": (sweeps_are_missing, "reading cronjobs "),
-    "create cronjobs": (sweeps_are_missing, "making cronjobs "),
+    "create cronjobs": (sweeps_are_missing, "creating cronjobs "),
     "patch cronjobs": (sweeps_are_missing, "writing cronjobs "),
-    "delete cronjobs": (sweeps_are_missing, "removing cronjobs "),
+    "delete cronjobs": (sweeps_are_missing, "deleting cronjobs "),
     "list jobs": (sweeps_are_missing, "listing jobs in "),
-    "create jobs": (sweeps_are_missing, "making jobs "),
-    "delete jobs": (sweeps_are_missing, "removing jobs "),
+    "create jobs": (sweeps_are_missing, "creating jobs "),
+    "delete jobs": (sweeps_are_missing, "deleting jobs "),
     "create leases": (stands_still, "writing the lease "),
     "get leases": (stands_still, "reading the lease "),
     "update leases": (ends_within_the_lease, "the lease humangov-operator could not be renewed for 10 s"),

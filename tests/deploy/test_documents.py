@@ -36,7 +36,7 @@ DOCUMENTS = sorted(
 # A reason that is not written in the code, but taken from Lambda as it is: the states of a mapping that is on its way.
 # https://docs.aws.amazon.com/lambda/latest/api/API_GetEventSourceMapping.html
 TAKEN_OVER = {"mapping.state": {"Creating", "Enabling", "Disabling", "Updating", "Deleting"}}
-FINDINGS = ("in_step", "waiting", "progressing", "needs_person", "warning")
+FINDINGS = ("in_sync", "waiting", "transient", "action_required", "warning")
 
 
 def document(path: Path) -> Any:

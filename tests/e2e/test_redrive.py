@@ -97,7 +97,7 @@ def test_of_a_tenant_that_is_not_there_a_sentence_tells(humangov: Humangov) -> N
     for command in ("redrive", "receipts"):
         done = humangov(command, "nowhere/nevada")
         assert done.returncode == 1
-        assert done.stderr == "Error: there is no HumanGovState nowhere/nevada in this cluster\n"
+        assert done.stderr == "Error: HumanGovState nowhere/nevada does not exist in this cluster\n"
 
 
 def _receipts(humangov: Humangov, namespace: str, state: str) -> list[dict[str, Any]]:

@@ -146,7 +146,7 @@ def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
     leader = replica(until=WORKS, layers=(at_write,))
     port = ports.choose(("probes",))["probes"]
     follower = replica("--probe-address", f"127.0.0.1:{port}")
-    assert answer(port, "/readyz") == (200, "standing by")
+    assert answer(port, "/readyz") == (200, "standby")
     assert answer(port, "/healthz") == (200, "ok")
     assert "humangov_leader 0.0" in answer(port, "/metrics")[1].splitlines()
     at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGTERM))

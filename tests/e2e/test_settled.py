@@ -30,7 +30,7 @@ def passes(running: LocalOperator) -> Counter[str]:
     """Passes that ended, by tenant."""
     counted: Counter[str] = Counter()
     for line in running.log.read_text().splitlines():
-        if '"pass ended"' in line and line.endswith("}"):
+        if '"reconciliation ended"' in line and line.endswith("}"):
             entry: Mapping[str, Any] = json.loads(line)
             counted[str(entry["tenant"]).rpartition("/")[2]] += 1
     return counted
@@ -66,7 +66,7 @@ def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes
     assert condition(states.get("florida"), "SweepSucceeded")["reason"] == "Idle"
     told = scraped(address)
     assert told['humangov_tenants{condition="Ready",reason="InSync",status="True"}'] == 3
-    assert told['humangov_reconcile_total{outcome="settled"}'] >= sum((passes(running) - before).values())
+    assert told['humangov_reconcile_total{result="success"}'] >= sum((passes(running) - before).values())
     assert told['humangov_aws_calls_total{operation="GetFunction",service="lambda"}'] >= looked
     assert told["humangov_ready_duration_seconds_count"] == 3
     assert told["humangov_leader"] == 1

@@ -40,7 +40,7 @@ def settle(states: States, account: Account, *names: str) -> None:
 def passes(release: Release) -> set[str]:
     """Over which tenants the present pod has ended a pass."""
     entries = [json.loads(line) for line in release.logs().splitlines()]
-    return {entry["tenant"] for entry in entries if entry["message"] == "pass ended"}
+    return {entry["tenant"] for entry in entries if entry["message"] == "reconciliation ended"}
 
 
 @contextmanager

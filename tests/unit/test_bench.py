@@ -115,7 +115,12 @@ def test_a_watch_line_says_ready_only_of_the_present_generation() -> None:
 
 
 def test_passes_are_read_from_the_operators_log() -> None:
-    entry = {"time": "2026-01-01T00:00:01.500+00:00", "message": "pass ended", "tenant": "a/b", "duration_ms": 3.0}
+    entry = {
+        "time": "2026-01-01T00:00:01.500+00:00",
+        "message": "reconciliation ended",
+        "tenant": "a/b",
+        "duration_ms": 3.0,
+    }
     log = "\n".join([json.dumps(entry), json.dumps({**entry, "message": "watching"}), "Traceback", "[]"])
     assert rig.passes_of(log) == [rig.Pass(tenant="a/b", ended=1767225601.5)]
 
