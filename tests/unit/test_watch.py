@@ -489,3 +489,22 @@ def test_every_process_is_a_candidate_of_its_own() -> None:
     assert second is not None
     assert first.identity != second.identity
     assert manager._election(leases, replace(RUN_SETTINGS, lease_namespace=None)) is None
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+def test_an_api_server_that_is_unavailable_at_the_start_is_called_again(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
+    failures = [client.KubeError("opening a watch", status=status, reason="x")] * 2
+
+    async def opened() -> str:
+        if failures:
+            raise failures.pop()
+        return "opened"
+
+    async def story() -> str:
+        leader: Any = SimpleNamespace(stop=asyncio.Event())
+        return await manager._first(leader, opened)
+
+    assert asyncio.run(story()) == "opened"

@@ -10,12 +10,12 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from aiohttp import web
 
@@ -24,7 +24,7 @@ from humangov.api.spec import PLURAL
 from humangov.aws.clients import Clients
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
-from humangov.kube.client import KubeError, Resource
+from humangov.kube.client import KubeError
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import enqueue, health, monitors, watch
@@ -38,6 +38,7 @@ from humangov.reconcile.cache import Store
 from humangov.reconcile.context import Operator
 from humangov.reconcile.settings import Settings
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process must end
@@ -211,17 +212,21 @@ async def _fill_cache(leader: Leader) -> None:
 
     And it is known that they may be watched. Raises KubeError.
     """
-    for resource in await _first_list(leader):
+    namespaces = leader.operator.settings.namespaces
+    for resource in await _first(leader, lambda: leader.kube.list_resources(namespaces)):
         leader.operator.store.put(resource)
-    await leader.kube.require_watch(leader.operator.settings.namespaces)
+    await _first(leader, lambda: leader.kube.require_watch(namespaces))
 
 
-async def _first_list(leader: Leader) -> list[Resource]:
-    """All resources. While there is no definition, as when it is replaced, there is nothing to do. Raises KubeError."""
+async def _first(leader: Leader, call: Callable[[], Awaitable[T]]) -> T:
+    """A first call's answer. While there is no definition, as when it is replaced, there is nothing to do.
+
+    An API server that is unavailable at the start has a minute to recover. Raises KubeError.
+    """
     deadline, pauses = time.monotonic() + START_PATIENCE_SECONDS, iter(watch.EndlessBackoffs())
     while True:
         try:
-            return await leader.kube.list_resources(leader.operator.settings.namespaces)
+            return await call()
         except KubeError as error:
             unavailable = error.status is not None and (error.status == 429 or error.status >= 500)
             transient = error.status == 404 or (unavailable and time.monotonic() < deadline)
