@@ -25,6 +25,9 @@ REPOSITORY = "localhost/humangov-operator"
 _DEBIAN = "trixie"
 _BASE_PACKAGES = ("python3", "python3-venv", "python3-pip", "ca-certificates")
 _BASE_PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
+# A base in the cache that another recipe made is made again: raise this when what the recipe does changes.
+_RECIPE = "2"
+_RECIPE_LABEL = "io.humangov.base-recipe"
 _PULL_SECONDS = 60
 Say = Callable[[str], None]
 
@@ -49,7 +52,10 @@ class Builder:
         self._say = say
         self._storage = paths.cache(environ) / "images"
         self._program = packages.program("buildah")
-        self._environment = {**environ, "PATH": packages.PATH, "BUILDAH_ISOLATION": "chroot"}
+        # Python's own variables stay out: debootstrap runs Python in the base, and a cache of bytecode that is set for
+        # this repository would be written into it.
+        kept = {name: value for name, value in environ.items() if not name.startswith("PYTHON")}
+        self._environment = {**kept, "PATH": packages.PATH, "BUILDAH_ISOLATION": "chroot"}
 
     @contextmanager
     def storage(self) -> Iterator[None]:
@@ -64,14 +70,16 @@ class Builder:
 
     def base(self) -> str:
         """The official base image, or where it cannot be pulled one made of the same Debian and Python; its name."""
-        for name in (BASE, f"localhost/{BASE}"):
-            if self._exists(name):
-                return name
+        made = f"localhost/{BASE}"
+        if self._exists(BASE):
+            return BASE
+        if self._exists(made) and self._label(made) == _RECIPE:
+            return made
         self._say(f"pulling {BASE}")
         if self._buildah("pull", BASE, seconds=_PULL_SECONDS, check=False).returncode == 0:
             return BASE
         self._say(f"{BASE} cannot be pulled here: making one of Debian {_DEBIAN}, which takes about a minute")
-        return self._made_base(f"localhost/{BASE}")
+        return self._made_base(made)
 
     def operator(self, tag: str, *, revision: str = "unknown") -> str:
         """Build the Dockerfile, unchanged steps from the cache; the image's name."""
@@ -139,7 +147,8 @@ class Builder:
                 shutil.rmtree(root / cache, ignore_errors=True)
             container = self._buildah("from", "scratch").stdout.strip()
             self._buildah("add", "--quiet", container, str(root), "/")
-            self._buildah("config", "--env", f"PATH={_BASE_PATH}", container)
+            label = f"{_RECIPE_LABEL}={_RECIPE}"
+            self._buildah("config", "--env", f"PATH={_BASE_PATH}", "--label", label, container)
             self._buildah("commit", "--quiet", "--rm", container, name)
         return name
 
@@ -162,6 +171,10 @@ class Builder:
 
     def _exists(self, name: str) -> bool:
         return self._buildah("inspect", "--type", "image", name, check=False).returncode == 0
+
+    def _label(self, name: str) -> str | None:
+        config = self.read(name)["config"]
+        return (config.get("Labels") or {}).get(_RECIPE_LABEL) if isinstance(config, dict) else None
 
     def _buildah(self, *arguments: str, check: bool = True, seconds: float = 1200) -> subprocess.CompletedProcess[str]:
         own = [

@@ -84,6 +84,8 @@ def test_nothing_that_builds_or_installs_and_no_cache_is_in_it(files: Path) -> N
     for left in ("build", "root/.cache", "tmp/pip-build", "requirements"):
         assert not (files / left).exists(), left
     assert list((files / "tmp").iterdir()) == []
+    # What a build's own settings would leave anywhere else, as a cache of bytecode by this repository's path.
+    assert not list(files.rglob("pycache"))
     assert not [one for one in ("pip", "ensurepip") if list(files.glob(f"usr/lib/python3*/**/{one}/__main__.py"))]
     assert not [name for name in ("gcc", "make", "git", "curl") if (files / "usr/bin" / name).exists()]
 
