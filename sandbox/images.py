@@ -71,10 +71,13 @@ class Builder:
     def base(self) -> str:
         """The official base image, or where it cannot be pulled one made of the same Debian and Python; its name."""
         made = f"localhost/{BASE}"
+        if self._exists(made):
+            if self._label(made) == _RECIPE:
+                return made
+            # buildah takes the short name for this one, too.
+            self._buildah("rmi", "--force", made)
         if self._exists(BASE):
             return BASE
-        if self._exists(made) and self._label(made) == _RECIPE:
-            return made
         self._say(f"pulling {BASE}")
         if self._buildah("pull", BASE, seconds=_PULL_SECONDS, check=False).returncode == 0:
             return BASE
