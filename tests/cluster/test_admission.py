@@ -39,7 +39,7 @@ def asked_for_a_state(recorder: Recorder) -> list[RecordedCall]:
     return [call for call in recorder.calls if str(call.operation) not in of_all]
 
 
-def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_asked(
+def test_namespace_cannot_name_a_bucket_outside_its_allowed_names_and_aws_is_not_called(
     states: States, florida: States, account: Account, recorder: Recorder, operator: StartOperator, tmp_path: Path
 ) -> None:
     account.make("california", "florida")
@@ -83,7 +83,7 @@ def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_a
     states.wait_ready("california")
 
 
-def test_without_a_configuration_only_the_operators_own_namespace_may_name_anything(
+def test_without_configuration_only_the_operators_own_namespace_has_allowed_names(
     states: States, florida: States, account: Account, recorder: Recorder, operator: StartOperator
 ) -> None:
     account.make("california", "florida")
@@ -99,7 +99,7 @@ def test_without_a_configuration_only_the_operators_own_namespace_may_name_anyth
     states.wait_ready("california")
 
 
-def test_of_two_that_name_one_bucket_the_older_wins_and_the_younger_names_it(
+def test_older_tenant_wins_a_bucket_conflict_and_the_younger_names_the_older(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     account.make("california", "florida")

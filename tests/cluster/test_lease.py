@@ -63,7 +63,7 @@ async def until(condition: Callable[[], bool], *, what: str) -> None:
     await asyncio.to_thread(wait_for, condition, what=what, seconds=10)
 
 
-def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluster, namespace: str) -> None:
+def test_lease_is_acquired_released_and_taken_over_on_a_real_api_server(cluster: Cluster, namespace: str) -> None:
     async def story(leases: Leases) -> None:
         stop = asyncio.Event()
         first, second = candidate(leases, namespace, "first"), candidate(leases, namespace, "second")
@@ -89,7 +89,7 @@ def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluste
     told(story)
 
 
-def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> None:
+def test_changed_lease_is_not_overwritten(namespace: str) -> None:
     async def story(leases: Leases) -> None:
         new = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -114,7 +114,7 @@ def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> N
     told(story)
 
 
-def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Cluster, namespace: str) -> None:
+def test_annotated_or_deleted_lease_stays_with_its_holder(cluster: Cluster, namespace: str) -> None:
     async def story(leases: Leases) -> None:
         holder = candidate(leases, namespace, "holder")
         assert await holder.acquire(stop=asyncio.Event())
@@ -137,7 +137,7 @@ def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Clus
     told(story)
 
 
-def test_an_api_server_that_does_not_answer_is_waited_for_no_longer_than_said(namespace: str, tmp_path: Path) -> None:
+def test_lease_request_times_out_on_a_silent_api_server(namespace: str, tmp_path: Path) -> None:
     async def story(leases: Leases) -> None:
         began = time.monotonic()
         with pytest.raises(KubeError) as error:

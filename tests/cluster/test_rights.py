@@ -55,7 +55,7 @@ def user(namespace: str, account: str = SERVICE_ACCOUNT) -> str:
     return f"system:serviceaccount:{namespace}:{account}"
 
 
-def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, untouched: str) -> None:
+def test_operator_has_exactly_the_permissions_of_install_yaml(cluster: Cluster, untouched: str) -> None:
     expected = {(full_name(right), right.name, right.verb) for right in rendered()}
     wait_for(
         lambda: granted(cluster, untouched) == expected, what="the rights are those of deploy/install.yaml", seconds=5,
@@ -63,7 +63,7 @@ def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, un
     )  # fmt: skip
 
 
-def test_a_sweep_may_read_states_and_tell_of_itself_and_nothing_else(cluster: Cluster, untouched: str) -> None:
+def test_sweep_has_only_its_three_permissions(cluster: Cluster, untouched: str) -> None:
     states = "humangovstates.humangov.io"
     expected = {(states, "", "get"), (states, "", "list"), (f"{states}/status", "", "patch")}
     wait_for(
@@ -100,14 +100,14 @@ def full_name(right: Permission) -> str:
         "list leases", "watch leases", "patch leases", "delete leases", "get leases/another", "update leases/another",
     ],
 )  # fmt: skip
-def test_the_operator_may_not(cluster: Cluster, untouched: str, question: str) -> None:
+def test_operator_has_no_permission_for_anything_else(cluster: Cluster, untouched: str, question: str) -> None:
     verb, resource = question.split()
     where = ["-n", untouched] if resource.startswith("leases") else ["--all-namespaces"]
     done = cluster.kubectl("auth", "can-i", verb, resource, f"--as={user(untouched)}", *where)
     assert done.stdout.strip().startswith("no"), done.stdout + done.stderr
 
 
-def test_with_its_own_token_it_is_refused_what_it_has_no_right_to(
+def test_operators_own_token_is_refused_beyond_its_permissions(
     cluster: Cluster, lacking: States, tmp_path: Path
 ) -> None:
     own = kubeconfig_for(
@@ -268,7 +268,7 @@ TAKEN_AWAY = [right for right in rendered() if right.group != "batch" or str(rig
 
 
 @pytest.mark.parametrize("right", TAKEN_AWAY, ids=str)
-def test_without_it_something_breaks_and_the_log_says_which_right_is_missing(right: Permission, stage: Stage) -> None:
+def test_each_missing_permission_breaks_something_and_is_named_in_the_log(right: Permission, stage: Stage) -> None:
     assert str(right) in BREAKS, "a new right: what breaks without it?"
     breaks, told = BREAKS[str(right)]
     take_away(stage.states, right)
@@ -284,7 +284,7 @@ def test_without_it_something_breaks_and_the_log_says_which_right_is_missing(rig
     assert [line for running in stage.started for line in bugs_told(running)] == []
 
 
-def test_with_all_rights_a_state_of_which_no_status_tells_is_read_anew_and_let_go(
+def test_state_without_a_status_is_reread_and_deleted_with_all_permissions(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     being_deleted_without_a_status(states, account)
@@ -314,7 +314,7 @@ def take_away(states: States, right: Permission) -> None:
     )  # fmt: skip
 
 
-def test_the_table_of_missing_rights_tells_of_each() -> None:
+def test_documented_table_of_missing_permissions_is_complete() -> None:
     text = (REPOSITORY / "docs" / "operations.md").read_text()
     rows = [row for row in text.splitlines() if row.startswith("| `")]
     for right, (_, told) in BREAKS.items():

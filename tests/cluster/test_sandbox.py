@@ -81,7 +81,7 @@ def audit(running: Sandbox) -> list[dict[str, Any]]:
     return [json.loads(line) for line in running.audit_log.read_text().splitlines()]
 
 
-def test_a_sandbox_lives_through_up_repair_and_down(environ: Mapping[str, str]) -> None:
+def test_sandbox_goes_through_up_repair_and_down(environ: Mapping[str, str]) -> None:
     running = sandbox.up(environ=environ)
     state = load(Layout.of(environ).state)
     assert set(state.parts) == {*cluster.PARTS, emulator.PART}
@@ -129,7 +129,7 @@ def test_a_sandbox_lives_through_up_repair_and_down(environ: Mapping[str, str]) 
     sandbox.down(environ=environ)
 
 
-def test_a_second_sandbox_stands_beside_the_first_and_shares_nothing(
+def test_second_sandbox_shares_nothing_with_the_first(
     environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     with ended(environ_of(tmp_path / "second")) as beside:
@@ -143,7 +143,7 @@ def test_a_second_sandbox_stands_beside_the_first_and_shares_nothing(
         assert report.report(environ=environ).healthy
 
 
-def test_a_service_account_may_do_what_rbac_grants_it_and_the_audit_log_says_who_did_it(
+def test_sandbox_enforces_rbac_and_its_audit_log_names_the_user(
     environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     running = sandbox.up(aws=False, environ=environ)
@@ -173,7 +173,7 @@ def test_a_service_account_may_do_what_rbac_grants_it_and_the_audit_log_says_who
     assert kubectl(running, "delete", "namespace", "short", "--timeout=60s").returncode == 0
 
 
-def test_what_a_killed_up_has_started_is_stopped_by_down(environ: Mapping[str, str]) -> None:
+def test_sandbox_down_stops_what_a_killed_up_started(environ: Mapping[str, str]) -> None:
     root = Layout.of(environ).root
     # Built and installed beforehand: it is to be killed while it starts the parts.
     sandbox.up(environ=environ)
@@ -190,7 +190,7 @@ def test_what_a_killed_up_has_started_is_stopped_by_down(environ: Mapping[str, s
     assert processes.marked(root) == []
 
 
-def test_a_part_that_cannot_start_is_reported_with_its_log_and_leaves_no_other_running(
+def test_sandbox_part_that_cannot_start_is_reported_with_its_log_and_the_others_stop(
     environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     assets = tmp_path / "assets"
@@ -205,7 +205,7 @@ def test_a_part_that_cannot_start_is_reported_with_its_log_and_leaves_no_other_r
     assert report.report(environ=environ).up is False
 
 
-def test_a_port_that_another_program_took_is_left_to_it(environ: Mapping[str, str]) -> None:
+def test_sandbox_leaves_a_port_in_use_to_its_program(environ: Mapping[str, str]) -> None:
     first = sandbox.up(kubernetes=False, environ=environ)
     sandbox.down(environ=environ)
     with socket.socket() as other:
@@ -217,7 +217,7 @@ def test_a_port_that_another_program_took_is_left_to_it(environ: Mapping[str, st
         assert report.report(environ=environ).healthy
 
 
-def test_every_twelve_digit_access_key_is_an_account_of_its_own(environ: Mapping[str, str]) -> None:
+def test_each_twelve_digit_access_key_is_a_separate_account(environ: Mapping[str, str]) -> None:
     running = sandbox.up(kubernetes=False, environ=environ)
     for account in ("111111111111", "222222222222"):
         client = boto3.client(
@@ -234,7 +234,7 @@ def test_every_twelve_digit_access_key_is_an_account_of_its_own(environ: Mapping
     assert written == {"aws", "home", "kube-cache", "lock", "logs", "state.json", "tmp"}
 
 
-def test_commands_speak_in_sentences_and_exit_codes(environ: Mapping[str, str]) -> None:
+def test_sandbox_commands_report_by_message_and_exit_code(environ: Mapping[str, str]) -> None:
     for arguments in (["status"], ["env"]):
         done = command(environ, *arguments)
         assert done.returncode == 1

@@ -51,7 +51,7 @@ def versions(history: Path) -> list[tuple[str, Resource]]:
     return found
 
 
-def test_every_version_of_a_state_from_apply_to_deletion_keeps_the_rules_of_kstatus(
+def test_every_status_from_apply_to_deletion_follows_the_rules_of_kstatus(
     world: World, history: Path
 ) -> None:
     states, name = world.states, world.state
@@ -83,7 +83,7 @@ def test_every_version_of_a_state_from_apply_to_deletion_keeps_the_rules_of_ksta
     )
 
 
-def test_the_columns_follow_the_life_of_a_state(world: World) -> None:
+def test_kubectl_columns_follow_the_status_of_a_state(world: World) -> None:
     states, name = world.states, world.state
     states.apply(states.manifest(name, **world.account.spec(name)))
     states.wait_ready(name)
@@ -100,7 +100,7 @@ def test_the_columns_follow_the_life_of_a_state(world: World) -> None:
     assert row()[:4] == [name, "True", "TriggerDisabled", "Disabled"]
 
 
-def test_the_operator_writes_its_status_and_finalizer_and_never_spec(world: World) -> None:
+def test_operator_writes_status_and_finalizer_and_never_spec(world: World) -> None:
     states, name = world.states, world.state
     states.apply(states.manifest(name, **world.account.spec(name)))
     states.wait_ready(name)
@@ -134,7 +134,7 @@ def make_examples(account: Account, manifests: list[Resource]) -> None:
 
 
 @pytest.mark.usefixtures("example_names")
-def test_deploy_examples_become_ready_and_no_way_of_applying_them_ever_shows_a_diff(
+def test_deploy_examples_become_ready_and_never_show_a_diff(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     manifests = examples(states.namespace)
