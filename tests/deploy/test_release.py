@@ -143,14 +143,14 @@ def served_description(release: Release) -> str:
     return region
 
 
-def test_a_dry_run_makes_nothing(release: Release) -> None:
+def test_helm_dry_run_creates_nothing(release: Release) -> None:
     told = release.install("--dry-run=server")
     assert f"kubectl rollout status -n {release.namespace} deployment/humangov-operator" in told
     assert release.everything() == set()
     assert release.cluster.kubectl("get", DEFINITION).returncode != 0
 
 
-def test_it_is_installed_upgraded_rolled_back_uninstalled_and_installed_again_over_what_was_kept(
+def test_helm_release_is_installed_upgraded_rolled_back_uninstalled_and_reinstalled(
     release: Release, tmp_path: Path
 ) -> None:
     later = changed_chart(tmp_path, "Later.")
@@ -186,7 +186,7 @@ def california_can_be_applied(release: Release) -> bool:
     return False
 
 
-def test_a_definition_that_came_otherwise_is_taken_over_when_it_is_said_and_not_before(
+def test_helm_adopts_an_existing_definition_only_with_take_ownership(
     release: Release, tmp_path: Path
 ) -> None:
     release.cluster.told("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "humangovstates.yaml"))
@@ -214,13 +214,13 @@ def test_a_definition_that_came_otherwise_is_taken_over_when_it_is_said_and_not_
     assert california(release)["metadata"]["uid"] == uid
 
 
-def test_the_definition_goes_with_the_release_if_that_is_what_is_said(release: Release) -> None:
+def test_helm_uninstall_removes_the_definition_if_crds_keep_is_false(release: Release) -> None:
     release.install(values={"crds": {"keep": False}})
     release.told("uninstall", "--no-hooks")
     wait_for(lambda: release.cluster.kubectl("get", DEFINITION).returncode != 0, what="the definition is gone")
 
 
-def test_a_second_release_in_the_cluster_leaves_to_the_first_what_there_is_once(release: Release) -> None:
+def test_second_helm_release_leaves_cluster_wide_objects_to_the_first(release: Release) -> None:
     release.install(values={"watchNamespaces": [release.namespace]})
     release.cluster.told("create", "namespace", "second")
     second = Release(release.cluster, "second", "second")
@@ -298,7 +298,7 @@ class Kubelet:
         return [pod for pod in json.loads(found)["items"] if pod["status"]["phase"] == "Pending"]
 
 
-def test_while_states_need_the_operator_an_uninstall_is_refused_and_says_which_ways_there_are(
+def test_helm_uninstall_is_refused_with_instructions_while_states_need_the_operator(
     scoped: Release, tmp_path: Path
 ) -> None:
     states = States(scoped.cluster, scoped.namespace)
@@ -330,7 +330,7 @@ def test_while_states_need_the_operator_an_uninstall_is_refused_and_says_which_w
     wait_for(lambda: not scoped.everything(), what="nothing is left", seen=scoped.everything)
 
 
-def test_the_ways_out_are_commands_that_work(scoped: Release, tmp_path: Path) -> None:
+def test_uninstall_check_commands_work_as_printed(scoped: Release, tmp_path: Path) -> None:
     states = States(scoped.cluster, scoped.namespace)
     for state in ("california", "florida"):
         manifest = states.manifest(state, table={"name": f"table-{state}"}, bucket={"name": f"bucket-{state}"})
@@ -347,14 +347,14 @@ def test_the_ways_out_are_commands_that_work(scoped: Release, tmp_path: Path) ->
     assert states.all() == []
 
 
-def test_an_uninstall_whose_check_can_not_run_removes_nothing(scoped: Release) -> None:
+def test_helm_uninstall_removes_nothing_if_its_check_cannot_run(scoped: Release) -> None:
     before = scoped.everything()
     refusal = scoped.helm("uninstall", "--timeout", "2s")
     assert refusal.returncode != 0
     assert scoped.everything() == before | {"job.batch/humangov-operator-uninstall-check"}
 
 
-def test_the_check_tells_that_it_could_not_look(scoped: Release, tmp_path: Path) -> None:
+def test_uninstall_check_reports_a_forbidden_list(scoped: Release, tmp_path: Path) -> None:
     kubeconfig = kubeconfig_for(
         scoped.cluster.sandbox, namespace=scoped.namespace, service_account="default", path=tmp_path / "kubeconfig"
     )
@@ -365,7 +365,7 @@ def test_the_check_tells_that_it_could_not_look(scoped: Release, tmp_path: Path)
     assert "--no-hooks" in done.stderr
 
 
-def test_with_rights_in_its_namespaces_alone_the_operator_works_there(
+def test_operator_works_with_permissions_in_its_namespaces_only(
     scoped: Release, account: Account, tmp_path: Path
 ) -> None:
     user = f"system:serviceaccount:{scoped.namespace}:humangov-operator"
@@ -423,7 +423,7 @@ WRITES = ("create", "update", "patch", "delete", "deletecollection")
     ("role", "may", "may_not"),
     [("view", READS, WRITES), ("edit", (*READS, *WRITES), ()), ("admin", (*READS, *WRITES), ())],
 )
-def test_the_cluster_s_own_roles_reach_states(
+def test_cluster_roles_admin_edit_and_view_include_states(
     cluster: Cluster, people: Mapping[str, str], role: str, may: tuple[str, ...], may_not: tuple[str, ...]
 ) -> None:
     def can(verb: str, *flags: str) -> bool:

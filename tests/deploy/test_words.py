@@ -244,7 +244,7 @@ def test_no_retired_word_is_in_the_help_of_a_command(command: str | None) -> Non
 # The test itself
 
 
-def test_every_part_has_texts() -> None:
+def test_every_source_of_texts_is_nonempty() -> None:
     assert all(sources().values())
 
 
@@ -278,11 +278,11 @@ def test_a_planted_retired_word_is_found_with_its_place_and_replacement(text: st
     ["the safety check passes", "the right-hand column", "a benchmark and a bookmark", "the Job is waiting",
      "one manifest a state", "a standby takes over", "look up the name", "the calls are made"],
 )  # fmt: skip
-def test_the_same_word_in_its_proper_context_is_left_alone(text: str) -> None:
+def test_retired_word_in_an_allowed_context_is_accepted(text: str) -> None:
     assert problems([Text(line=1, text=text)], name="docs/planted.md") == []
 
 
-def test_strings_of_code_are_found_but_no_names_and_no_docstrings(tmp_path: Path) -> None:
+def test_retired_words_are_found_in_string_constants_and_not_in_docstrings(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     text = 'NAME = "brake"\n\ndef f(x):\n    """A brake."""\n    raise ValueError(f"the brake {x} holds")\n'
     module.write_text(f'"""A brake."""\n{text}')
