@@ -65,7 +65,7 @@ def api_server(environ: Mapping[str, str]) -> int:
     return load(Layout.of(environ).state).parts[parts.API_SERVER].process.pid
 
 
-def test_an_api_server_that_hangs_dies_and_comes_back_does_not_end_the_operator(
+def test_operator_survives_an_api_server_that_hangs_dies_and_returns(
     own: tuple[Sandbox, Mapping[str, str]], states: States, sandbox: Sandbox, account: Account,
     tmp_path_factory: pytest.TempPathFactory, measured: Print,
 ) -> None:  # fmt: skip
@@ -105,7 +105,7 @@ def test_an_api_server_that_hangs_dies_and_comes_back_does_not_end_the_operator(
     assert account.leftovers() == {}
 
 
-def test_an_operator_whose_token_was_revoked_goes_on_with_the_next(
+def test_operator_with_a_revoked_token_continues_with_the_next(
     own: tuple[Sandbox, Mapping[str, str]], states: States, sandbox: Sandbox, account: Account,
     tmp_path_factory: pytest.TempPathFactory, measured: Print,
 ) -> None:  # fmt: skip
@@ -132,7 +132,7 @@ def test_an_operator_whose_token_was_revoked_goes_on_with_the_next(
         states.wait_gone("california")
 
 
-def test_a_definition_that_is_removed_takes_its_states_along_and_its_return_is_noticed(
+def test_removed_definition_deletes_its_states_and_its_return_is_detected(
     own: tuple[Sandbox, Mapping[str, str]], states: States, sandbox: Sandbox, account: Account,
     tmp_path_factory: pytest.TempPathFactory, measured: Print,
 ) -> None:  # fmt: skip

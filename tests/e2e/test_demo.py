@@ -29,7 +29,7 @@ def namespace_of(told: str) -> str:
 
 
 @pytest.mark.usefixtures("example_names")
-def test_the_demo_is_observed_to_its_end_and_leaves_the_sandbox_as_it_was(sandbox: Sandbox) -> None:
+def test_demo_observes_every_step_and_leaves_the_sandbox_unchanged(sandbox: Sandbox) -> None:
     done = subprocess.run(COMMAND, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 12 steps were observed." in done.stdout
@@ -39,7 +39,7 @@ def test_the_demo_is_observed_to_its_end_and_leaves_the_sandbox_as_it_was(sandbo
 
 
 @pytest.mark.usefixtures("example_names")
-def test_an_interrupted_demo_leaves_nothing_behind(sandbox: Sandbox) -> None:
+def test_interrupted_demo_removes_everything_it_created(sandbox: Sandbox) -> None:
     with subprocess.Popen(
         COMMAND, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},

@@ -147,7 +147,7 @@ def ready(world: World) -> World:
 
 
 @pytest.mark.parametrize("kind", DRIFT)
-def test_what_was_changed_by_hand_is_put_back_and_told(ready: World, kind: str) -> None:
+def test_manual_drift_is_corrected_with_an_event(ready: World, kind: str) -> None:
     drift, look = DRIFT[kind]
     before = look(ready)
     drift(ready)
@@ -180,7 +180,7 @@ def _look(look: Act, world: World) -> Any:
         return "absent"
 
 
-def test_a_suspended_tenant_is_left_as_it_is_and_its_differences_are_told(ready: World) -> None:
+def test_suspended_tenant_is_unchanged_and_its_drift_is_reported(ready: World) -> None:
     ready.states.respec(ready.state, suspend=True)
     ready.states.wait_reason(ready.state, "Suspended")
     ready.account.client("lambda").update_function_configuration(FunctionName=function_name(ready), Timeout=3)
@@ -200,7 +200,7 @@ def test_a_suspended_tenant_is_left_as_it_is_and_its_differences_are_told(ready:
     assert _look(configuration, ready) == "absent"
 
 
-def test_a_changed_spec_reaches_aws(ready: World) -> None:
+def test_changed_spec_is_applied_to_aws(ready: World) -> None:
     ready.states.respec(
         ready.state, function={"memoryMiB": 256, "timeoutSeconds": 60}, logs={"retentionDays": 30},
         trigger={"batchSize": 7, "batchingWindowSeconds": 1}, tags={"team": "records"},

@@ -21,7 +21,7 @@ def stream_of(account: Account, state: str) -> bool:
     return bool((account.table(state).get("StreamSpecification") or {}).get("StreamEnabled"))
 
 
-def test_kubectl_delete_leaves_nothing_but_the_table_the_bucket_and_what_is_in_them(
+def test_deletion_leaves_only_the_table_the_bucket_and_their_contents(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
     account.make("california", "florida")
@@ -41,7 +41,7 @@ def test_kubectl_delete_leaves_nothing_but_the_table_the_bucket_and_what_is_in_t
     assert "table humangov-california-dynamodb and bucket" in event["note"]
 
 
-def test_a_stream_that_was_on_before_us_stays_on(states: States, account: Account, operator: StartOperator) -> None:
+def test_deletion_keeps_a_stream_that_was_enabled_before(states: States, account: Account, operator: StartOperator) -> None:
     stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     account.make_table("california", StreamSpecification=stream)
     account.make_bucket("california")
@@ -59,7 +59,7 @@ def test_a_stream_that_was_on_before_us_stays_on(states: States, account: Accoun
     assert "the stream of table humangov-california-dynamodb" in event["note"]
 
 
-def test_with_retain_everything_stays_and_works_on_without_our_mark(world: World) -> None:
+def test_retain_releases_all_resources_and_they_keep_working(world: World) -> None:
     account, states, state = world.account, world.states, world.state
     states.apply(states.manifest(state, **account.spec(state, deletionPolicy="Retain")))
     states.wait_ready(state)
@@ -75,7 +75,7 @@ def test_with_retain_everything_stays_and_works_on_without_our_mark(world: World
     assert f"function humangov-{state}-delete-file with its trigger" in event["note"]
 
 
-def test_retain_lets_a_state_go_whose_deletion_is_stuck(world: World) -> None:
+def test_retain_completes_a_stalled_deletion(world: World) -> None:
     """An unowned mapping of the function blocks the deletion: action is required, for example Retain."""
     account, states, state = world.account, world.states, world.state
     states.apply(states.manifest(state, **account.spec(state)))
@@ -96,7 +96,7 @@ def test_retain_lets_a_state_go_whose_deletion_is_stuck(world: World) -> None:
     assert account.client("lambda").get_function(FunctionName=f"humangov-{state}-delete-file")["Tags"] == {}
 
 
-def test_the_log_group_with_its_receipts_stays_if_it_is_to(world: World) -> None:
+def test_log_group_with_receipts_is_retained_on_deletion_if_configured(world: World) -> None:
     account, states, state = world.account, world.states, world.state
     states.apply(states.manifest(state, **account.spec(state, logs={"onDelete": "Retain"})))
     states.wait_ready(state)
@@ -110,7 +110,7 @@ def test_the_log_group_with_its_receipts_stays_if_it_is_to(world: World) -> None
     assert not stream_of(account, state)
 
 
-def test_a_namespace_with_living_tenants_can_be_deleted_and_aws_is_clean_after_it(
+def test_deleting_a_namespace_with_tenants_leaks_no_aws_resource(
     cluster: Cluster, namespace: str, account: Account, operator: StartOperator, tmp_path: Path
 ) -> None:
     tenants = States(cluster, f"tenants-{secrets.token_hex(3)}")
@@ -125,7 +125,7 @@ def test_a_namespace_with_living_tenants_can_be_deleted_and_aws_is_clean_after_i
     assert account.leftovers() == {}
 
 
-def test_a_state_that_never_touched_aws_goes_without_aws(world: World) -> None:
+def test_state_without_aws_resources_is_deleted_at_once(world: World) -> None:
     states, name = world.states, f"{world.state}-x"
     states.apply(states.manifest(name, **world.account.spec(name)))
     states.wait_reason(name, "TableNotFound")

@@ -19,7 +19,7 @@ COUNT = 50
 MISSING = "state-25"
 
 
-def test_fifty_states_applied_at_once_become_ready_also_one_whose_table_is_late_and_all_go_again(
+def test_fifty_states_applied_at_once_become_ready_and_are_deleted(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
     names = [f"state-{number:02}" for number in range(COUNT)]
@@ -56,7 +56,7 @@ def test_fifty_states_applied_at_once_become_ready_also_one_whose_table_is_late_
     assert account.leftovers() == {}
 
 
-def test_a_spec_that_is_mended_takes_effect_at_once_whatever_back_off_was_running(
+def test_fixed_spec_is_reconciled_at_once_despite_back_off(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
     """AWS refuses a function of 128 MiB, as a policy may; by then the operator looks again in tens of seconds."""

@@ -27,7 +27,7 @@ def reasons(states: States) -> list[str]:
     return told.split()
 
 
-def test_a_lost_tenant_is_told_of_by_the_operator_and_removed_by_the_command(
+def test_leaked_tenant_is_reported_by_the_operator_and_removed_by_the_command(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     account.make("california")

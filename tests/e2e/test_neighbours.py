@@ -33,7 +33,7 @@ def neighbour(cluster: Cluster) -> Iterator[States]:
         local_operator.uninstall(cluster.sandbox, namespace=name, wait=False)
 
 
-def test_what_another_cluster_made_under_the_same_names_is_not_touched_not_even_by_a_deletion(
+def test_resources_of_another_cluster_are_unchanged_even_by_a_deletion(
     states: States, neighbour: States, account: Account, recorder: Recorder, operator: StartOperator,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip
@@ -65,7 +65,7 @@ def _still_running(operator: LocalOperator) -> None:
     assert operator.process.poll() is None, operator.log.read_text()[-2000:]
 
 
-def test_an_operator_that_finds_itself_elsewhere_touches_nothing_until_it_is_back(
+def test_operator_with_a_changed_identity_writes_nothing_until_it_is_restored(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     account.make("california")

@@ -57,7 +57,7 @@ def give_up(world: World, one: str, pdf: str) -> None:
     account.client("s3").put_object(Bucket=account.bucket_name(state), Key=key, Body=body)
 
 
-def test_what_the_function_could_not_handle_is_warned_of_redriven_and_proved(world: World, humangov: Humangov) -> None:
+def test_failed_invocations_are_reported_redriven_and_proven_by_receipts(world: World, humangov: Humangov) -> None:
     account, states, state = world.account, world.states, world.state
     live = account.employ(state, "employee-1", pdf="live.pdf")
     account.client("s3").put_object(Bucket=account.bucket_name(state), Key="orphan.pdf", Body=b"%PDF")
@@ -93,7 +93,7 @@ def test_what_the_function_could_not_handle_is_warned_of_redriven_and_proved(wor
     assert one.stdout.splitlines()[-1] == "1 receipts: 1 erased"
 
 
-def test_of_a_tenant_that_is_not_there_a_sentence_tells(humangov: Humangov) -> None:
+def test_redrive_and_receipts_of_a_missing_tenant_print_a_message(humangov: Humangov) -> None:
     for command in ("redrive", "receipts"):
         done = humangov(command, "nowhere/nevada")
         assert done.returncode == 1

@@ -138,7 +138,7 @@ def answer(port: int, path: str) -> tuple[int, str]:
         return response.status, response.read().decode().strip()
 
 
-def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
+def test_stopped_leader_hands_over_at_once_during_work(
     replica: StartReplica, states: States, account: Account, audit: Audit, measured: Print
 ) -> None:
     account.make(*TEN)
@@ -165,7 +165,7 @@ def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
     assert turns_of_writing(audit) == [leader.token, follower.token]
 
 
-def test_a_leader_that_was_killed_in_the_midst_of_its_work_is_succeeded_by_one_of_two(
+def test_killed_leader_is_succeeded_by_one_of_two_standbys_during_work(
     replica: StartReplica, states: States, account: Account, audit: Audit, measured: Print
 ) -> None:
     account.make(*TEN)
@@ -213,7 +213,7 @@ class AfterCreateFunction:
         return response
 
 
-def test_a_leader_that_slept_through_its_lease_ends_without_another_write(
+def test_leader_suspended_past_its_lease_ends_without_a_write(
     replica: StartReplica, states: States, account: Account, audit: Audit
 ) -> None:
     """It sleeps where a pass waits for AWS, with the trigger still to be made."""
@@ -237,7 +237,7 @@ def test_a_leader_that_slept_through_its_lease_ends_without_another_write(
     assert turns_of_writing(audit) == [leader.token, follower.token]
 
 
-def test_what_a_leader_sends_after_its_lease_does_no_harm(
+def test_aws_write_sent_after_the_lease_expired_does_no_harm(
     replica: StartReplica, states: States, account: Account, audit: Audit
 ) -> None:
     """AWS knows no lease: what was about to be sent when the process was suspended is sent when it wakes."""
@@ -266,7 +266,7 @@ def test_what_a_leader_sends_after_its_lease_does_no_harm(
     assert account.leftovers() == {}
 
 
-def test_a_leader_whose_lease_was_taken_ends_at_once_and_the_next_waits_for_who_took_it(
+def test_leader_whose_lease_was_taken_ends_at_once_and_the_standby_waits(
     replica: StartReplica, states: States
 ) -> None:
     leader = replica(until=WORKS)

@@ -19,7 +19,7 @@ SELECTOR = "/spec/jobTemplate/spec/template/spec/nodeSelector"
 LATER = {"op": "add", "path": "/spec/jobTemplate/spec/template/spec/containers/0/env/-"}
 
 
-def test_a_cron_job_goes_with_its_state_and_its_template_and_is_written_only_when_it_differs(
+def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_difference(
     states: States, account: Account, operator: StartOperator, audit: Audit
 ) -> None:
     kubectl, namespace = states.cluster.told, states.namespace

@@ -43,7 +43,7 @@ def wait_passes(running: LocalOperator, count: int, *, after: Counter[str]) -> N
     )  # fmt: skip
 
 
-def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes(
+def test_reconciling_again_and_restarting_write_nothing_when_in_sync(
     states: States, account: Account, operator: StartOperator, recorder: Recorder, audit: Audit, measured: Print
 ) -> None:
     account.make(*THREE)

@@ -55,7 +55,7 @@ def aws(account: Account) -> Any:
         yield later, {**account.environment, "AWS_ENDPOINT_URL": proxy.url}
 
 
-def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_they_go_with_the_second(
+def test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_them(
     states: States, account: Account, operator: StartOperator, tmp_path: Path, aws: Any, measured: Print
 ) -> None:
     later, environment = aws

@@ -101,7 +101,7 @@ def address(sandbox: Sandbox, watches: Watches) -> Iterator[str]:
         yield proxy.url
 
 
-def test_whatever_happens_to_the_watch_a_changed_spec_is_carried_out(
+def test_spec_change_is_reconciled_despite_watch_disturbances(
     sandbox: Sandbox, states: States, account: Account, watches: Watches, address: str, measured: Print,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip

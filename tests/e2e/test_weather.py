@@ -57,7 +57,7 @@ def told(call: Callable[[], Any]) -> str:
     return "done"
 
 
-def test_both_ways_in_give_the_same_answers(sandbox: Sandbox) -> None:
+def test_weather_by_proxy_and_in_process_gives_the_same_answers(sandbox: Sandbox) -> None:
     if sandbox.aws != "emulator":
         pytest.skip("a user's own AWS has weather of its own")
     assert sandbox.aws_endpoint_url is not None
@@ -77,7 +77,7 @@ def test_both_ways_in_give_the_same_answers(sandbox: Sandbox) -> None:
     assert by_proxy.count("done") > 5
 
 
-def test_two_states_live_and_die_in_a_storm_and_nothing_of_them_stays(
+def test_two_states_are_created_and_deleted_in_stormy_weather_and_leak_nothing(
     states: States, account: Account, operator: StartOperator, sandbox: Sandbox
 ) -> None:
     if sandbox.aws != "emulator":

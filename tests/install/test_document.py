@@ -63,7 +63,7 @@ SECTIONS = ["3. The operator, with Helm", "4. The states", "5. Upgrade, roll bac
 ALONE = "Without Helm"
 
 
-def test_every_command_is_run_here_or_marked_and_only_programs_of_aws_are_marked() -> None:
+def test_every_documented_install_command_is_tested_except_marked_aws_commands() -> None:
     run = [command for section in [*SECTIONS, ALONE] for command in commands(section)]
     assert {command.split()[0] for command in run} == {"kubectl", "helm"}
     assert len(run) == 20
@@ -129,7 +129,7 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("holdings")
-def test_by_helm(shell: Shell, release: Release, account: Account) -> None:
+def test_installation_document_by_helm(shell: Shell, release: Release, account: Account) -> None:
     [theirs] = [yaml.safe_load(one.text) for one in blocks() if one.language == "yaml"]
     own = {key: value for key, value in release.values.items() if key != "crds"}
     values = merged(theirs, own)
@@ -147,7 +147,7 @@ def test_by_helm(shell: Shell, release: Release, account: Account) -> None:
 
 
 @pytest.mark.usefixtures("holdings")
-def test_without_helm(shell: Shell, release: Release, account: Account) -> None:
+def test_installation_document_without_helm(shell: Shell, release: Release, account: Account) -> None:
     overlay = shell.folder / "deploy/kustomize"
     kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
     image = release.values["image"]

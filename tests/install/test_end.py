@@ -53,7 +53,7 @@ def own(environ: Mapping[str, str]) -> Iterator[tuple[Layout, Mapping[str, str]]
     sandboxes.down(purge=True, environ=variables)
 
 
-def test_nothing_of_a_node_stays_after_a_crash_of_all_its_parts(
+def test_crashed_node_leaves_no_mounts_cgroups_or_processes(
     own: tuple[Layout, Mapping[str, str]], builder: Builder
 ) -> None:
     """That nothing stays after an orderly end is looked for by every `down`, which else fails."""

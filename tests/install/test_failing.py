@@ -69,7 +69,7 @@ def dismissing(account: Account, keys: dict[str, list[str]]) -> Iterator[None]:
         assert failed == []
 
 
-def test_an_upgrade_under_load_of_twenty_states_loses_nothing_and_writes_nothing_to_settled_ones(
+def test_upgrade_under_load_loses_no_erasure_and_writes_nothing_to_in_sync_states(
     install: Install, states: States, account: Account, audit: Audit, measured: Print
 ) -> None:
     release = install(logLevel="debug")
@@ -96,7 +96,7 @@ def test_an_upgrade_under_load_of_twenty_states_loses_nothing_and_writes_nothing
     measured(f"upgrade with {COUNT} states, {COUNT * 10} records deleted meanwhile: all files erased, no write")
 
 
-def test_a_killed_pod_in_the_midst_of_creating_comes_back_and_ends_in_step(
+def test_pod_killed_during_creation_restarts_and_ends_in_sync(
     install: Install, states: States, account: Account
 ) -> None:
     release = install()
@@ -113,7 +113,7 @@ def test_a_killed_pod_in_the_midst_of_creating_comes_back_and_ends_in_step(
     assert account.leftovers() == {}
 
 
-def test_a_drained_node_gives_the_pod_back_once_it_takes_pods_again(
+def test_drained_node_runs_the_pod_again_once_uncordoned(
     cluster: Cluster, install: Install, states: States, account: Account
 ) -> None:
     release = install(podDisruptionBudget={"enabled": True, "maxUnavailable": 1})
@@ -134,7 +134,7 @@ def test_a_drained_node_gives_the_pod_back_once_it_takes_pods_again(
     ] == 60  # fmt: skip
 
 
-def test_with_too_little_memory_the_pod_is_killed_says_so_and_files_are_erased_all_the_same(
+def test_out_of_memory_pod_is_reported_and_files_are_still_erased(
     install: Install, states: States, account: Account, audit: Audit
 ) -> None:
     release = install()
@@ -178,7 +178,7 @@ class ShortSessions:
         return Response(status=response.status, headers=headers, body=renewed)
 
 
-def test_credentials_that_expire_are_renewed_by_the_service_account_s_token_and_nobody_notices(
+def test_expired_credentials_are_renewed_with_the_service_account_token(
     install: Install, states: States, account: Account
 ) -> None:
     with Recorder(account.endpoint_url, layers=[ShortSessions()]) as recorder:
@@ -196,7 +196,7 @@ def test_credentials_that_expire_are_renewed_by_the_service_account_s_token_and_
         states.wait_none(seconds=60)
 
 
-def test_credentials_of_another_account_touch_nothing_until_they_are_put_right(
+def test_credentials_of_another_account_write_nothing_until_corrected(
     install: Install, states: States, account: Account
 ) -> None:
     release = install()

@@ -59,7 +59,7 @@ def has_suspend(cluster: Cluster) -> bool:
 
 
 @pytest.mark.usefixtures("no_definition")
-def test_an_upgrade_brings_the_definition_along_and_an_uninstall_leaves_it_for_the_next_install(
+def test_upgrade_updates_the_definition_and_uninstall_keeps_it(
     release: Release, cluster: Cluster, account: Account, states: States, older_chart: Path
 ) -> None:
     # After an upgrade of the definition a watch goes on with the old one: what counts is the next look at everything.
@@ -95,7 +95,7 @@ def test_an_upgrade_brings_the_definition_along_and_an_uninstall_leaves_it_for_t
     release.uninstall()
 
 
-def test_an_uninstall_with_live_states_is_refused_says_how_and_harms_nothing(
+def test_uninstall_with_live_states_is_refused_with_instructions(
     install: Install, states: States, account: Account
 ) -> None:
     release = install()
@@ -122,7 +122,7 @@ def test_an_uninstall_with_live_states_is_refused_says_how_and_harms_nothing(
     assert "california" not in json.dumps(kept)
 
 
-def test_a_bad_image_is_rolled_back_and_settled_states_are_not_written_to(
+def test_bad_image_is_rolled_back_without_writes_to_in_sync_states(
     install: Install, states: States, account: Account, audit: Audit
 ) -> None:
     release = install()
@@ -150,7 +150,7 @@ def test_a_bad_image_is_rolled_back_and_settled_states_are_not_written_to(
     assert written == ["patch humangovstates/status california"], "one write, for the annotation that asked for a pass"
 
 
-def test_a_release_in_one_namespace_alone_has_no_rights_in_others(
+def test_release_limited_to_one_namespace_has_no_permissions_in_others(
     cluster: Cluster, install: Install, states: States, account: Account
 ) -> None:
     release = install(watchNamespaces=[states.namespace], clusterName="install")

@@ -14,7 +14,7 @@ from sandbox.paths import REPOSITORY
 OPERATOR = "system:serviceaccount:humangov:humangov-operator"
 
 
-def test_the_story_is_observed_to_its_end_with_the_operator_in_a_pod(
+def test_demo_observes_every_step_with_the_operator_in_a_pod(
     node: Sandbox, image: str, environ: Mapping[str, str]
 ) -> None:
     done = subprocess.run(

@@ -12,7 +12,7 @@ from tests.conftest import Print
 from tests.install.conftest import Install
 
 
-def test_a_sweep_and_the_last_look_at_the_stream_run_in_pods_of_their_own(
+def test_sweep_and_final_stream_read_run_in_their_own_pods(
     install: Install, states: States, account: Account, measured: Print
 ) -> None:
     account.make("california")

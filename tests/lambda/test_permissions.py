@@ -157,7 +157,7 @@ def held(aws: Enforcing, key: str) -> int:
     return len(answer.get("Versions", ())) + len(answer.get("DeleteMarkers", ()))
 
 
-def test_the_function_works_with_exactly_its_policy(aws: Enforcing, invoke: Invoke) -> None:
+def test_cleanup_function_works_with_exactly_its_policy(aws: Enforcing, invoke: Invoke) -> None:
     plain, locked = put(aws, "cv.pdf"), put(aws, "locked.pdf", locked=True)
 
     done = invoke(policy(), removal(plain), removal(locked))
@@ -170,7 +170,7 @@ def test_the_function_works_with_exactly_its_policy(aws: Enforcing, invoke: Invo
 
 
 @pytest.mark.parametrize("sid", ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten"])
-def test_without_one_of_these_nothing_is_erased_and_the_record_fails(aws: Enforcing, invoke: Invoke, sid: str) -> None:
+def test_record_fails_and_nothing_is_erased_without_a_policy_statement(aws: Enforcing, invoke: Invoke, sid: str) -> None:
     key = put(aws, "cv.pdf")
     removed = removal(key)
 
@@ -181,7 +181,7 @@ def test_without_one_of_these_nothing_is_erased_and_the_record_fails(aws: Enforc
     assert held(aws, key) == 1
 
 
-def test_without_the_right_to_see_locks_a_retained_file_fails_its_record(aws: Enforcing, invoke: Invoke) -> None:
+def test_retained_file_fails_its_record_without_permission_to_read_object_locks(aws: Enforcing, invoke: Invoke) -> None:
     removed = removal(put(aws, "locked.pdf", locked=True))
 
     done = invoke(without("SeeWhyAVersionIsRetained"), removed)
@@ -189,7 +189,7 @@ def test_without_the_right_to_see_locks_a_retained_file_fails_its_record(aws: En
     assert done.result == failures(removed)
 
 
-def test_without_the_right_to_ask_for_versions_they_are_found_out_and_it_is_said(
+def test_bucket_versioning_is_detected_with_a_warning_without_its_permission(
     aws: Enforcing, invoke: Invoke
 ) -> None:
     key = put(aws, "cv.pdf")
@@ -203,7 +203,7 @@ def test_without_the_right_to_ask_for_versions_they_are_found_out_and_it_is_said
 
 @pytest.mark.parametrize("reserved", [f"{PREFIX}.humangov/owner.json", f"{PREFIX}aws/lambda/record"])
 @pytest.mark.parametrize("versioned", [True, False])
-def test_the_role_cannot_touch_a_reserved_key_though_it_could_without_the_denial(
+def test_function_role_cannot_erase_a_reserved_key_because_of_the_deny_statement(
     aws: Enforcing, reserved: str, versioned: bool
 ) -> None:
     made = aws.client("s3").put_object(Bucket=BUCKET, Key=reserved, Body=b"{}")
@@ -230,14 +230,14 @@ def test_the_role_cannot_touch_a_reserved_key_though_it_could_without_the_denial
         ("dynamodb", "delete_item", {"TableName": TABLE, "Key": {"id": {"S": "1"}}}),
     ],
 )
-def test_the_role_reaches_nothing_else(aws: Enforcing, service: str, call: str, parameters: Mapping[str, Any]) -> None:
+def test_function_role_is_denied_every_other_call(aws: Enforcing, service: str, call: str, parameters: Mapping[str, Any]) -> None:
     aws.client("s3").put_object(Bucket=BUCKET, Key=f"{PREFIX}other.pdf", Body=b"%PDF")
 
     with pytest.raises(ClientError, match="AccessDenied"):
         getattr(aws.client(service, aws.session(policy())), call)(**parameters)
 
 
-def test_every_statement_is_shown_here_or_is_not_asked_for_by_the_emulator() -> None:
+def test_every_policy_statement_is_tested_or_not_enforced_by_the_emulator() -> None:
     sids = {statement["Sid"] for statement in policy()["Statement"]}
     lambdas_own = {"ReadStream", "KeepFailedInvocations", "EncryptFailedInvocations", "FindTheBucketOfFailures"}
     assert sids == SIDS_ENFORCED | lambdas_own | {"WriteReceipts"}
@@ -296,7 +296,7 @@ def given_up(aws: Enforcing, one: str, key: str) -> None:
     s3.put_object(Bucket=BUCKET, Key=place, Body=stored)
 
 
-def test_a_redrive_works_with_exactly_the_rights_that_the_documents_name(aws: Enforcing) -> None:
+def test_redrive_works_with_exactly_the_documented_permissions(aws: Enforcing) -> None:
     given_up(aws, "r1", "redriven.pdf")
 
     summary = run_redrive(aws, redriving_policy())
@@ -309,7 +309,7 @@ def test_a_redrive_works_with_exactly_the_rights_that_the_documents_name(aws: En
     ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhatWaits", "ReadAndRemoveIt",
      "WriteReceipts"],
 )  # fmt: skip
-def test_without_any_one_of_them_a_redrive_erases_or_removes_nothing_unseen(aws: Enforcing, sid: str) -> None:
+def test_redrive_without_a_documented_permission_reports_what_it_could_not_do(aws: Enforcing, sid: str) -> None:
     given_up(aws, sid, f"{sid}.pdf")
     document = redriving_policy()
     kept = [one for one in document["Statement"] if one["Sid"] != sid]
