@@ -163,7 +163,9 @@ def made_role(world: World) -> str:
     return "there"
 
 
-def test_role_that_does_not_trust_the_operator_is_reported_with_both_arns(world: World, wire: Wire) -> None:
+def test_role_that_does_not_trust_the_operator_is_reported_with_its_arn_and_the_remedy(
+    world: World, wire: Wire
+) -> None:
     role = ROLE.format(world.account)
     text = (
         f"User: arn:aws:sts::{OWN}:assumed-role/humangov-operator/x is not authorized to perform: sts:AssumeRole "

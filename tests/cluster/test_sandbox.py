@@ -129,9 +129,7 @@ def test_sandbox_goes_through_up_repair_and_down(environ: Mapping[str, str]) -> 
     sandbox.down(environ=environ)
 
 
-def test_second_sandbox_shares_nothing_with_the_first(
-    environ: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_second_sandbox_shares_nothing_with_the_first(environ: Mapping[str, str], tmp_path: Path) -> None:
     with ended(environ_of(tmp_path / "second")) as beside:
         first = sandbox.up(environ=environ)
         # A shell that uses the first is no user with a cluster of his own.
@@ -143,9 +141,7 @@ def test_second_sandbox_shares_nothing_with_the_first(
         assert report.report(environ=environ).healthy
 
 
-def test_sandbox_enforces_rbac_and_its_audit_log_names_the_user(
-    environ: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_sandbox_enforces_rbac_and_its_audit_log_names_the_user(environ: Mapping[str, str], tmp_path: Path) -> None:
     running = sandbox.up(aws=False, environ=environ)
     assert running.aws_endpoint_url is None
     for arguments in (

@@ -51,9 +51,7 @@ def versions(history: Path) -> list[tuple[str, Resource]]:
     return found
 
 
-def test_every_status_from_apply_to_deletion_follows_the_rules_of_kstatus(
-    world: World, history: Path
-) -> None:
+def test_every_status_from_apply_to_deletion_follows_the_rules_of_kstatus(world: World, history: Path) -> None:
     states, name = world.states, world.state
     spec = world.account.spec(name)
     states.create(states.manifest(name, **spec, suspend=True))

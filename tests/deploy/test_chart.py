@@ -628,7 +628,9 @@ OWN = OF_LEASE | OF_SWEEPS
         "without both",
     ],
 )
-def test_chart_grants_the_operator_exactly_these_permissions(values: Values, everywhere: set[Any], inside: set[Any]) -> None:
+def test_chart_grants_the_operator_exactly_these_permissions(
+    values: Values, everywhere: set[Any], inside: set[Any]
+) -> None:
     documents = render(values)
     assert rights(documents, "ClusterRole") == everywhere
     assert rights(documents, "Role") == inside

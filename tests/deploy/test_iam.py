@@ -306,9 +306,7 @@ BEYOND: list[tuple[str, str, Context]] = [
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), BEYOND)
-def test_boundary_denies_an_administrator_role_each_other_request(
-    action: str, resource: str, context: Context
-) -> None:
+def test_boundary_denies_an_administrator_role_each_other_request(action: str, resource: str, context: Context) -> None:
     assert allowed(EVERYTHING, action, resource, context)
     assert not allowed(EVERYTHING, action, resource, context, boundary=BOUNDARY)
 
@@ -551,9 +549,7 @@ OF_ALL_METRICS = "cloudwatch:GetMetricData"
         for action in sorted(iam.actions(policy))
     ],
 )
-def test_policy_actions_exist_in_aws_and_star_is_used_only_without_resource_types(
-    policy: Policy, action: str
-) -> None:
+def test_policy_actions_exist_in_aws_and_star_is_used_only_without_resource_types(policy: Policy, action: str) -> None:
     service, name = action.split(":")
     known = services()[service]
     assert name.lower() in known["Actions"]

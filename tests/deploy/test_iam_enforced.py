@@ -216,7 +216,9 @@ BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/humangov-cleanup-boundary"
         ("sts", "assume_role", {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/humangov/x", "RoleSessionName": "test"}),
     ],
 )
-def test_operator_is_denied_beyond_its_policy(operator: Principal, service: str, call: str, parameters: Mapping[str, Any]) -> None:
+def test_operator_is_denied_beyond_its_policy(
+    operator: Principal, service: str, call: str, parameters: Mapping[str, Any]
+) -> None:
     with pytest.raises(ClientError, match=r"AccessDenied|\(403\)"):
         getattr(operator.client(service), call)(**parameters)
 

@@ -95,9 +95,7 @@ def test_changed_definition_is_rendered_into_install_yaml(tmp_path: Path) -> Non
     assert "shortNames: [state]" in deploy_render.install(tmp_path)
 
 
-def test_api_server_accepts_every_document_of_install_yaml(
-    restricted: Asked, install: list[dict[str, Any]]
-) -> None:
+def test_api_server_accepts_every_document_of_install_yaml(restricted: Asked, install: list[dict[str, Any]]) -> None:
     kinds = [document["kind"] for document in install]
     assert kinds == [
         "Namespace", "ServiceAccount", "ServiceAccount", "CustomResourceDefinition",

@@ -186,9 +186,7 @@ def california_can_be_applied(release: Release) -> bool:
     return False
 
 
-def test_helm_adopts_an_existing_definition_only_with_take_ownership(
-    release: Release, tmp_path: Path
-) -> None:
+def test_helm_adopts_an_existing_definition_only_with_take_ownership(release: Release, tmp_path: Path) -> None:
     release.cluster.told("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "humangovstates.yaml"))
     wait_for(lambda: california_can_be_applied(release), what="the definition is served")
     uid = california(release)["metadata"]["uid"]

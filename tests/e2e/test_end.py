@@ -41,7 +41,9 @@ def test_deletion_leaves_only_the_table_the_bucket_and_their_contents(
     assert "table humangov-california-dynamodb and bucket" in event["note"]
 
 
-def test_deletion_keeps_a_stream_that_was_enabled_before(states: States, account: Account, operator: StartOperator) -> None:
+def test_deletion_keeps_a_stream_that_was_enabled_before(
+    states: States, account: Account, operator: StartOperator
+) -> None:
     stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     account.make_table("california", StreamSpecification=stream)
     account.make_bucket("california")

@@ -266,9 +266,7 @@ def test_aws_write_sent_after_the_lease_expired_does_no_harm(
     assert account.leftovers() == {}
 
 
-def test_leader_whose_lease_was_taken_ends_at_once_and_the_standby_waits(
-    replica: StartReplica, states: States
-) -> None:
+def test_leader_whose_lease_was_taken_ends_at_once_and_the_standby_waits(replica: StartReplica, states: States) -> None:
     leader = replica(until=WORKS)
     states.cluster.told(
         "patch",

@@ -47,9 +47,7 @@ def files(image: str, builder: Builder) -> Iterator[Path]:
         yield root
 
 
-def test_image_size_beyond_its_base_is_within_the_limit(
-    image: str, builder: Builder, measured: Print
-) -> None:
+def test_image_size_beyond_its_base_is_within_the_limit(image: str, builder: Builder, measured: Print) -> None:
     with builder.storage():
         sizes = builder.sizes(image)
     measured(f"the image adds {sizes.own / 1e6:.0f} MB to its base (at most {MOST_BYTES / 1e6:.0f}), uncompressed")
@@ -90,9 +88,7 @@ def test_image_holds_no_build_tools_and_no_cache(files: Path) -> None:
     assert not [name for name in ("gcc", "make", "git", "curl") if (files / "usr/bin" / name).exists()]
 
 
-def test_image_runs_without_privileges_on_a_read_only_root_and_watches_soon(
-    install: Install, measured: Print
-) -> None:
+def test_image_runs_without_privileges_on_a_read_only_root_and_watches_soon(install: Install, measured: Print) -> None:
     release = install()
     look = ["exec", f"deployment/{release.name}", "--", "/opt/humangov/bin/python", "-c", LOOK]
     seen = json.loads(release.kubectl(*look))

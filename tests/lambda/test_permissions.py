@@ -170,7 +170,9 @@ def test_cleanup_function_works_with_exactly_its_policy(aws: Enforcing, invoke: 
 
 
 @pytest.mark.parametrize("sid", ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten"])
-def test_record_fails_and_nothing_is_erased_without_a_policy_statement(aws: Enforcing, invoke: Invoke, sid: str) -> None:
+def test_record_fails_and_nothing_is_erased_without_a_policy_statement(
+    aws: Enforcing, invoke: Invoke, sid: str
+) -> None:
     key = put(aws, "cv.pdf")
     removed = removal(key)
 
@@ -189,9 +191,7 @@ def test_retained_file_fails_its_record_without_permission_to_read_object_locks(
     assert done.result == failures(removed)
 
 
-def test_bucket_versioning_is_detected_with_a_warning_without_its_permission(
-    aws: Enforcing, invoke: Invoke
-) -> None:
+def test_bucket_versioning_is_detected_with_a_warning_without_its_permission(aws: Enforcing, invoke: Invoke) -> None:
     key = put(aws, "cv.pdf")
 
     done = invoke(without("SeeWhetherVersionsAreKept"), removal(key))
@@ -230,7 +230,9 @@ def test_function_role_cannot_erase_a_reserved_key_because_of_the_deny_statement
         ("dynamodb", "delete_item", {"TableName": TABLE, "Key": {"id": {"S": "1"}}}),
     ],
 )
-def test_function_role_is_denied_every_other_call(aws: Enforcing, service: str, call: str, parameters: Mapping[str, Any]) -> None:
+def test_function_role_is_denied_every_other_call(
+    aws: Enforcing, service: str, call: str, parameters: Mapping[str, Any]
+) -> None:
     aws.client("s3").put_object(Bucket=BUCKET, Key=f"{PREFIX}other.pdf", Body=b"%PDF")
 
     with pytest.raises(ClientError, match="AccessDenied"):

@@ -196,9 +196,7 @@ def test_failed_erasure_of_versions_succeeds_on_redelivery(keeping: World) -> No
     assert keeping.versions == {}
 
 
-def test_bucket_with_unknown_versioning_is_detected(
-    world: World, start: StartFunction
-) -> None:
+def test_bucket_with_unknown_versioning_is_detected(world: World, start: StartFunction) -> None:
     versioned(world)
     upload(world, "a.pdf", "a.pdf")
     world.layer.spoil(ASKED_ONCE, always(xml_error("AccessDenied", status=403)))

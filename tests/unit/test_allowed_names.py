@@ -47,7 +47,9 @@ def test_by_default_only_the_operators_own_namespace_has_allowed_names() -> None
         ("xflorida-t", "florida-b", "table xflorida-t"),
     ],
 )
-def test_namespace_may_name_only_tables_and_buckets_that_its_patterns_match_whole(table: str, bucket: str, told: str | None) -> None:
+def test_namespace_may_name_only_tables_and_buckets_that_its_patterns_match_whole(
+    table: str, bucket: str, told: str | None
+) -> None:
     allowed = AllowedNames({"florida": Patterns(tables=("florida-*",), buckets=("florida-?", "x"))})
     finding = refused(tenant(namespace="florida", table={"name": table}, bucket={"name": bucket}), allowed=allowed)
     assert (finding.message if finding else None) == (finding.message if told and finding else None)
@@ -126,9 +128,7 @@ def test_tenant_is_in_no_conflict_with_its_own_older_version() -> None:
     [("", "", True), ("", "a/", True), ("a/", "", True), ("a/", "a/", True), ("a/", "a/b/", True), ("a", "ab/", True),
      ("a/", "b/", False), ("a/", "ab/", False)],
 )  # fmt: skip
-def test_overlapping_prefixes_of_one_bucket_conflict_in_any_region(
-    mine: str, theirs: str, overlap: bool
-) -> None:
+def test_overlapping_prefixes_of_one_bucket_conflict_in_any_region(mine: str, theirs: str, overlap: bool) -> None:
     one = at(1, "a", bucket={"name": "the-bucket", "keyPrefix": mine}, region="us-east-1")
     other = at(2, "b", bucket={"name": "the-bucket", "keyPrefix": theirs}, region="eu-west-1")
     assert bool(conflict(one, other)) == overlap

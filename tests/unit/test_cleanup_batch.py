@@ -159,7 +159,9 @@ def test_unexpected_error_in_a_verdict_fails_its_records_and_handles_the_others(
         (0, 0, True),
     ],
 )
-def test_cleanup_function_stops_ten_seconds_before_its_deadline(at_start_ms: int, remaining_ms: int, over: bool) -> None:
+def test_cleanup_function_stops_ten_seconds_before_its_deadline(
+    at_start_ms: int, remaining_ms: int, over: bool
+) -> None:
     answers = iter([at_start_ms, remaining_ms])
 
     assert deadline(lambda: next(answers))() is over

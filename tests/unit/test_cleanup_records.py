@@ -40,9 +40,7 @@ A, B = {"S": "a.pdf"}, {"S": "b.pdf"}
         pytest.param({"N": "1"}, {"N": "1"}, (), id="malformed before and after"),
     ],
 )
-def test_changed_record_frees_files_that_it_no_longer_names(
-    old: Any, new: Any, frees: tuple[str, ...]
-) -> None:
+def test_changed_record_frees_files_that_it_no_longer_names(old: Any, new: Any, frees: tuple[str, ...]) -> None:
     before = employee("7") | ({"pdf": old} if old else {})
     after = employee("7") | ({"pdf": new} if new else {})
 

@@ -154,9 +154,7 @@ def result(text: str, versions: int) -> FileResult:
     st.dictionaries(st.sampled_from(["a", "a.", "a.pdf", "a.pdf.bak", "a.pdf0"]), st.integers(1, 25)),
     st.integers(1, 12),
 )
-def test_version_listing_returns_exactly_the_versions_of_the_key_across_pages(
-    keys: dict[str, int], page: int
-) -> None:
+def test_version_listing_returns_exactly_the_versions_of_the_key_across_pages(keys: dict[str, int], page: int) -> None:
     bucket = Bucket(page=page)
     for key, number in keys.items():
         for one in range(number):

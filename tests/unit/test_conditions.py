@@ -62,7 +62,9 @@ def status_of(status: Mapping[str, Any], name: str) -> str:
 
 
 @given(before=FINDINGS, after=FINDINGS, generation=GENERATIONS)
-def test_conditions_follow_the_rules_of_kstatus(before: dict[str, Finding], after: dict[str, Finding], generation: int) -> None:
+def test_conditions_follow_the_rules_of_kstatus(
+    before: dict[str, Finding], after: dict[str, Finding], generation: int
+) -> None:
     status = composed(composed({}, before), after, generation=generation)
     ready, reconciling, stalled = (status_of(status, name) for name in ("Ready", "Reconciling", "Stalled"))
     assert not (reconciling == "True" and stalled == "True")
@@ -77,7 +79,9 @@ def test_conditions_follow_the_rules_of_kstatus(before: dict[str, Finding], afte
 
 
 @given(before=FINDINGS, after=FINDINGS)
-def test_last_transition_time_changes_only_with_the_status(before: dict[str, Finding], after: dict[str, Finding]) -> None:
+def test_last_transition_time_changes_only_with_the_status(
+    before: dict[str, Finding], after: dict[str, Finding]
+) -> None:
     old = composed({}, before)
     new = composed(old, after, now=NOW + timedelta(hours=1))
     for condition in new["conditions"]:
@@ -88,7 +92,9 @@ def test_last_transition_time_changes_only_with_the_status(before: dict[str, Fin
 
 
 @given(before=FINDINGS, after=FINDINGS)
-def test_equal_findings_give_an_equal_status_and_no_event(before: dict[str, Finding], after: dict[str, Finding]) -> None:
+def test_equal_findings_give_an_equal_status_and_no_event(
+    before: dict[str, Finding], after: dict[str, Finding]
+) -> None:
     once = composed(composed({}, before), after)
     again = composed(once, after, now=NOW + timedelta(days=1))
     assert again == once

@@ -125,7 +125,9 @@ def test_demo_wraps_prose_and_no_tables() -> None:
         ({"TERM": "dumb"}, True, False),
     ],
 )
-def test_demo_uses_color_only_on_terminals_that_allow_it(environ: dict[str, str], is_terminal: bool, expected: bool) -> None:
+def test_demo_uses_color_only_on_terminals_that_allow_it(
+    environ: dict[str, str], is_terminal: bool, expected: bool
+) -> None:
     assert wants_color(environ, is_terminal=is_terminal) is expected
 
 

@@ -203,9 +203,7 @@ def test_values_for_the_node_use_web_identity_and_hold_no_access_key(tmp_path: P
         ({"KUBECONFIG": "/k", "SANDBOX_AWS": "account"}, True),
     ],
 )
-def test_loopback_endpoint_is_refused_for_pods_of_a_users_cluster(
-    variables: dict[str, str], reachable: bool
-) -> None:
+def test_loopback_endpoint_is_refused_for_pods_of_a_users_cluster(variables: dict[str, str], reachable: bool) -> None:
     said = delivery.unreachable_aws(variables)
     assert (said is None) is reachable
     assert said is None or "SANDBOX_AWS=account" in said

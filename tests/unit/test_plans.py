@@ -86,7 +86,9 @@ def test_stream_enabled_just_after_the_enabling_tag_is_owned_and_tagged(before: 
 
 @pytest.mark.parametrize("table", [TABLE, OFF])
 @pytest.mark.parametrize("tags", [tags for tags in THEIRS if "humangov.io/tenant" in tags])
-def test_table_owned_by_another_tenant_is_neither_tagged_nor_enabled(tags: dict[str, str], table: stream.Observed) -> None:
+def test_table_owned_by_another_tenant_is_neither_tagged_nor_enabled(
+    tags: dict[str, str], table: stream.Observed
+) -> None:
     with pytest.raises(NotOwnedError, match="already owned by"):
         stream_plan(replace(table, tags={**enabling(1), **tags}))
 
@@ -372,7 +374,9 @@ def function_in_step(wanted: function.Desired) -> function.Observed:
         ({"state": "Inactive"}, []),
     ],
 )
-def test_function_drift_is_corrected_with_exactly_the_needed_changes(drift: dict[str, Any], expected: list[str]) -> None:
+def test_function_drift_is_corrected_with_exactly_the_needed_changes(
+    drift: dict[str, Any], expected: list[str]
+) -> None:
     wanted = function_desired()
     assert actions(function.plan(replace(function_in_step(wanted), **drift), wanted)) == expected
 

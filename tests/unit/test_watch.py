@@ -342,9 +342,7 @@ def fenced(holding: Holding | None) -> Callable[[], None]:
     return fence.fence(holding)  # type: ignore[arg-type]
 
 
-def test_process_without_the_lease_ends_before_any_aws_write(
-    end: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_without_the_lease_ends_before_any_aws_write(end: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody is there
@@ -448,9 +446,7 @@ def test_leading_time_starts_when_the_lease_is_acquired(monkeypatch: pytest.Monk
     assert manager.run(SETTINGS, RUN_SETTINGS) == 7
 
 
-def test_standby_exits_0_on_a_stop_signal(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_standby_exits_0_on_a_stop_signal(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     class Waiting(Holding):
         async def acquire(self, *, stop: asyncio.Event) -> bool:
             return False
@@ -492,9 +488,7 @@ def test_each_process_has_its_own_election_identity() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 503])
-def test_unavailable_api_server_at_start_is_retried(
-    status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unavailable_api_server_at_start_is_retried(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
     failures = [client.KubeError("opening a watch", status=status, reason="x")] * 2
 
