@@ -75,7 +75,7 @@ def _try(name: str, faults: bool, endpoint_url: str) -> _Tried:
     for point in points:
         wrong = matrix.tried(worlds, undisturbed, point)
         if wrong is not None:
-            failed.append(f"{matrix.told(undisturbed, point)}: {wrong}")
+            failed.append(f"{matrix.describe(undisturbed, point)}: {wrong}")
     return _Tried(name, len(undisturbed.calls), len(points), tuple(failed))
 
 

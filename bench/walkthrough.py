@@ -17,7 +17,7 @@ FUNCTION = "HumanGovDeleteFile"
 _ROLE = "HumanGovDeleteFileRole"
 _POLICY = "cleanup"
 _LOG_GROUP = f"/aws/lambda/{FUNCTION}"
-_LOOK_EVERY_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
 _TRUST = {
     "Version": "2012-10-17",
@@ -90,4 +90,4 @@ def _until(done: Callable[[], bool]) -> None:
     while not done():
         if time.monotonic() > deadline:
             raise TimeoutError(f"an AWS object did not settle within {_PATIENCE_SECONDS:.0f} s")
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)

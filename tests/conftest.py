@@ -36,7 +36,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Once a run, in the process that starts the others; a run of tests/after is about the run before it."""
     config = session.config
     if not hasattr(config, "workerinput") and not all("after" in Path(path).parts for path in config.args):
-        kube_evidence.mark(Layout.of())
+        kube_evidence.bookmark(Layout.of())
         aws_evidence.forget()
 
 
@@ -166,7 +166,7 @@ def operator(sandbox: Sandbox, namespace: str, account: Account, tmp_path: Path)
     for running in started:
         _end(running)
     for running in started:
-        assert bugs_told(running) == []
+        assert bugs_logged(running) == []
 
 
 def _end(running: LocalOperator) -> None:
@@ -175,7 +175,7 @@ def _end(running: LocalOperator) -> None:
         running.kill()
 
 
-def bugs_told(running: LocalOperator) -> list[str]:
+def bugs_logged(running: LocalOperator) -> list[str]:
     """Lines of the operator's log that tell of a mistake in its code."""
     return [line for line in running.log.read_text().splitlines() if "Traceback" in line]
 
@@ -235,7 +235,7 @@ def world(_worlds: Callable[[], World]) -> Iterator[World]:
     shared = _worlds()
     yield shared
     assert shared.operator.process.poll() is None, shared.operator.log.read_text()[-3000:]
-    assert bugs_told(shared.operator) == []
+    assert bugs_logged(shared.operator) == []
 
 
 @pytest.fixture

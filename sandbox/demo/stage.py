@@ -83,7 +83,7 @@ MakeOperator = Callable[[Sandbox, str, str], StoryOperator]
 
 @contextlib.contextmanager
 def opened(
-    narrator: Narrator, running: Sandbox, *, ours: bool, make_operator: MakeOperator, rough: bool = False
+    narrator: Narrator, running: Sandbox, *, started_here: bool, make_operator: MakeOperator, rough: bool = False
 ) -> Iterator[Stage]:
     """A stage of one's own in a sandbox that is up: an AWS account and a namespace.
 
@@ -120,11 +120,11 @@ def opened(
         observer=Observer(
             seconds=300 if running.aws == "account" or rough else 60,
             stays_seconds=15 if running.aws == "account" else 2,
-            tell=narrator.progress,
+            announce=narrator.progress,
         ),
         operator=make_operator(running, namespace, environment.get("AWS_ACCESS_KEY_ID", "")),
-        stops_cluster=ours and running.kubernetes == "sandbox",
-        stops_aws=ours and running.aws == "emulator",
+        stops_cluster=started_here and running.kubernetes == "sandbox",
+        stops_aws=started_here and running.aws == "emulator",
         removes_definition=definition_is_new and running.kubernetes == "user",
     )
     if namespace != NAMESPACE or suffix:

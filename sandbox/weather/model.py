@@ -137,8 +137,8 @@ class Weather:
         shown = objects.shown(call, at=at)
         match kind:
             case "throttled" | "failed" | "denied" | "busy":
-                told = _told(kind, call, dice)
-                return Decision(does=REFUSED, kind=_kind(kind, told), delay_ms=delay_ms, refusal=told)
+                refusal = _refusal(kind, call, dice)
+                return Decision(does=REFUSED, kind=_kind(kind, refusal), delay_ms=delay_ms, refusal=refusal)
             case "reset" | "hangs":
                 return Decision(does=kind, kind=kind, delay_ms=delay_ms)
             case "lost":
@@ -167,7 +167,7 @@ class Weather:
         return random.Random(f"{self.seed}/{call.operation}/{target}/{turn}")  # noqa: S311 - weather, no secret
 
 
-def _told(kind: str, call: WeatherCall, dice: random.Random) -> Refusal:
+def _refusal(kind: str, call: WeatherCall, dice: random.Random) -> Refusal:
     match kind:
         case "throttled":
             return refusals.throttled(call)

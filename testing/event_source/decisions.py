@@ -78,8 +78,8 @@ def young(attempt: Attempt, *, now: float, trigger: Trigger) -> tuple[Attempt | 
     if not old:
         return attempt, None
     rest = tuple(one for one in attempt.records if now - created(one) < trigger.oldest_seconds)
-    gone = GivenUp(tuple(old), TOO_OLD, attempt.invocations)
-    return (Attempt(rest, attempt.retries, attempt.invocations) if rest else None), gone
+    expired = GivenUp(tuple(old), TOO_OLD, attempt.invocations)
+    return (Attempt(rest, attempt.retries, attempt.invocations) if rest else None), expired
 
 
 def created(record: Record) -> float:

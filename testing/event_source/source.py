@@ -19,7 +19,7 @@ from testing.event_source.answers import Answer, failed_from, number_of
 from testing.event_source.batches import Record
 from testing.event_source.clock import StillClock
 from testing.event_source.decisions import Attempt, GivenUp, Reading
-from testing.event_source.filters import passes
+from testing.event_source.filters import matches
 from testing.event_source.mapping import PAYLOAD_BYTES, Trigger
 
 _REMEMBERED = 1000  # records of a lane that can come again
@@ -111,7 +111,7 @@ class EventSource:
         key = json.dumps(record["dynamodb"]["Keys"], sort_keys=True).encode()
         index = zlib.crc32(key) % self._trigger.parallelization_factor
         lane = self._lanes.setdefault((shard, index), _Lane(shard, index))
-        if passes(record, self._trigger.filters):
+        if matches(record, self._trigger.filters):
             lane.waiting.append(_Waiting(record, self._clock.now, batches.size(record)))
 
     def rewind(self, count: int) -> None:

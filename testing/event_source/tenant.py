@@ -202,10 +202,10 @@ class Tenant:
             versions = self.objects.get(key, [])
             said: dict[str, Any] = {"Key": key}
             if version_id is not None:
-                gone = [one for one in versions if one.version_id == version_id]
+                expired = [one for one in versions if one.version_id == version_id]
                 versions = [one for one in versions if one.version_id != version_id]
                 said |= {"VersionId": version_id}
-                if any(one.marker for one in gone):
+                if any(one.marker for one in expired):
                     said |= {"DeleteMarker": True, "DeleteMarkerVersionId": version_id}
             elif not self.versioning:
                 versions = []

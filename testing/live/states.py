@@ -36,7 +36,7 @@ class States:
 
     def apply(self, *manifests: Resource) -> None:
         """`kubectl apply -f -`; fails if it is refused."""
-        self.cluster.told("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+        self.cluster.output("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
     def apply_refused(self, manifest: Resource, *flags: str) -> str:
         """What kubectl says when it refuses; fails if it does not."""
@@ -121,14 +121,14 @@ class States:
             what=f"{name} says {reason}", seconds=seconds, seen=lambda: brief(self.get(name)),
         )  # fmt: skip
 
-    def wait_gone(self, *names: str, seconds: float = 30.0) -> None:
+    def wait_deleted(self, *names: str, seconds: float = 30.0) -> None:
         for name in names:
-            self._wait(partial(self._is_gone, name), name, what=f"{name} is gone", seconds=seconds)
+            self._wait(partial(self._is_deleted, name), name, what=f"{name} is gone", seconds=seconds)
 
     def _is_ready(self, name: str) -> bool:
         return is_ready(self.get(name))
 
-    def _is_gone(self, name: str) -> bool:
+    def _is_deleted(self, name: str) -> bool:
         return self.get(name) is None
 
     def _wait(self, condition: Callable[[], bool], name: str, *, what: str, seconds: float) -> None:

@@ -99,8 +99,8 @@ class Line:
 
     def forget(self) -> list[Call]:
         """The calls so far, which are no longer remembered."""
-        gone, self.calls = self.calls, []
-        return gone
+        cleared, self.calls = self.calls, []
+        return cleared
 
     @property
     def writes_so_far(self) -> int:

@@ -1,7 +1,7 @@
 """What all operators of the run before asked of the API server, by its audit log: all was granted, and all is needed.
 
-`make test` runs it when the other tests have ended. That each right is needed, and how its absence shows, is the
-business of tests/cluster/test_permissions.py; the namespaces of those tests, where refusals are meant, do not count here.
+`make test` runs it when the other tests have ended. tests/cluster/test_permissions.py shows that each permission is
+needed, and how its absence shows; the namespaces of those tests, where refusals are meant, do not count here.
 """
 
 from __future__ import annotations

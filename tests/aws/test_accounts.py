@@ -87,7 +87,7 @@ def test_tenant_resources_are_created_in_the_account_of_its_role_and_none_in_the
     directory = Directory(Clients)
     world.process.operator = replace(world.operator, clients_for=directory.of_tenant)
     key = world.apply(world.manifest(account={"roleARN": ROLE.format(world.account), "externalID": "california-7f3a"}))
-    world.settle(key, passes=200)  # these clients see the emulator's Pending, half a second long
+    world.settle(key, reconciliations=200)  # these clients see the emulator's Pending, half a second long
     assert world.ready(key).startswith("True")
     assert world.status(key)["aws"]["accountID"] == world.account
     function = world.sdk.client("lambda").get_function(FunctionName="humangov-california-delete-file")
@@ -99,7 +99,7 @@ def test_tenant_resources_are_created_in_the_account_of_its_role_and_none_in_the
     assert asked["ExternalId"] == "california-7f3a"
     assert asked["RoleSessionName"] == "humangov-humangov-california"
     world.delete(key)
-    world.settle(key, passes=200)
+    world.settle(key, reconciliations=200)
     assert world.remains() == []
 
 
@@ -195,7 +195,7 @@ def test_role_in_another_account_than_before_stops_reconciliation_before_the_fir
     world.kube.objects[key]["spec"]["account"] = {"roleARN": ROLE.format("222222222222")}
     world.kube.objects[key]["metadata"]["generation"] += 1
     world.process.operator = replace(world.operator, clients_for=Directory(Clients).of_tenant)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False IdentityChanged"), world.ready(key)
     assert [call for call in world.line.calls if call.writes and not call.action.startswith("kube:")] == []
     elsewhere = boto3.Session(aws_access_key_id="222222222222", aws_secret_access_key="test", region_name=REGION)

@@ -89,30 +89,30 @@ def writes_a_status_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 def suspended(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.suspends_or_resumes(suspended=True, then=1)
     life.changes_something_in_aws(drift=drift("retention"), then=2)
 
 
 def taken(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.somebody_else_takes_it(then=0)
     life.edits_the_spec(field="function", which=0, then=2)
 
 
 def changed(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.changes_something_in_aws(drift=drift("memory"), then=2)
 
 
 def doubled(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.changes_something_in_aws(drift=drift("a second mapping"), then=2)
 
 
 def uneventful(life: Life) -> None:
     for _ in range(3):
-        life.passes(1)
+        life.reconcile_times(1)
         life.the_status_keeps_kstatus_rules()
 
 
@@ -174,14 +174,14 @@ def removes_no_role_once_the_function_is_gone(patch: pytest.MonkeyPatch) -> None
 
 
 def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> None:
-    differs, begin = conditions.differs, World.new_life
+    differs, begin = conditions.differs, World.restart_operator
     lives: dict[int, int] = {}
 
     def begun(world: World) -> None:
         lives[id(world)] = lives.get(id(world), 0) + 1
         begin(world)
 
-    patch.setattr(World, "new_life", begun)
+    patch.setattr(World, "restart_operator", begun)
     # The world is made in its first life, and the flow begins in its second.
     patch.setattr(status, "differs", lambda before, after: max(lives.values()) > 2 or differs(before, after))
 

@@ -56,7 +56,7 @@ def check(world: World, before: LagCheck | None = None) -> tuple[LagCheck, list[
 
     found = asyncio.run(stream_lag_monitor.check(world.operator, before or LagCheck(), ask_for_reconcile=ask))
     for key in asked:
-        world.one_pass(key)
+        world.reconcile_once(key)
     return found, asked
 
 
@@ -75,7 +75,7 @@ def test_stream_without_lag_adds_no_event_and_no_write(world: World) -> None:
     found, asked = check(world)
     assert asked == []
     for _ in range(7):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert told(world, key) is None
     assert world.line.kube_writes() == []
     [(whose, lag)] = found.lags.items()
@@ -95,7 +95,7 @@ def test_stream_lag_is_warned_about_once_and_its_end_is_reported(world: World) -
     world.line.forget()
     put(world, "IteratorAge", 50 * MINUTE * 1000)
     assert look(world) == []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.kube_writes() == []
 
     world.clock.forward(20 * MINUTE)
@@ -135,17 +135,17 @@ def test_missing_metrics_keep_a_stream_lag_warning_while_the_trigger_has_a_probl
     look(world)
     world.clock.forward(HOUR)
     ail(world)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert look(world) == []
-    world.new_life()
+    world.restart_operator()
     ail(world)
     world.operator.store.put(copy.deepcopy(world.kube.objects[key]))  # as the first list does
     assert look(world) == []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert look(world) == []
     assert told(world, key)["status"] == "False"
     world.line.faults = []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert look(world) == [key]
     assert told(world, key)["status"] == "True"
 
@@ -155,7 +155,7 @@ def test_stream_lag_of_a_tenant_in_deletion_is_not_read(world: World) -> None:
     put(world, "IteratorAge", 2 * HOUR * 1000)
     world.line.faults = [Fault(on("lambda:DeleteEventSourceMapping"), error=throttled())]
     world.delete(key)
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.line.forget()
     assert look(world) == []
     assert world.line.reads() == []
@@ -176,15 +176,15 @@ def test_stream_lag_warning_survives_an_operator_restart_and_a_failed_read(
     put(world, "IteratorAge", 13 * HOUR * 1000)
     look(world)
     assert told(world, key)["reason"] == "RecordsExpiring"
-    world.new_life()
-    world.one_pass(key)
+    world.restart_operator()
+    world.reconcile_once(key)
     world.line.forget()
     known = LagCheck()
     for failure in (denied(READ), denied(READ), throttled()):
         world.line.faults = [Fault(on(READ), error=failure)]
         known, asked = check(world, known)
         assert asked == []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert told(world, key)["status"] == "False"
     assert world.line.kube_writes() == []
     assert known.lags == {}
@@ -236,7 +236,7 @@ def test_stream_lag_warning_that_was_never_published_has_no_end_event(world: Wor
     world.clock.forward(20 * MINUTE)
     put(world, "IteratorAge", 1000)
     assert look(world) == []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert told(world, key) is None
     assert world.event_reasons() == []
 

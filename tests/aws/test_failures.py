@@ -32,7 +32,7 @@ def told(world: World, key: str) -> Any:
 def test_failures_bucket_without_failed_invocations_adds_no_event_and_no_write(world: World) -> None:
     key = world.provisioned()
     for _ in range(7):
-        world.one_pass(key)
+        world.reconcile_once(key)
 
     assert told(world, key) is None
     assert world.line.kube_writes() == []
@@ -42,7 +42,7 @@ def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(w
     key = world.provisioned()
     give_up(world, 3)
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
     condition = told(world, key)
     assert (condition["status"], condition["reason"]) == ("False", "RedriveNeeded")
@@ -55,15 +55,15 @@ def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(w
 def test_failed_invocations_warning_is_not_rewritten_and_clears_after_the_redrive(world: World) -> None:
     key = world.provisioned()
     give_up(world)
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.line.forget()
     for _ in range(4):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.line.kube_writes() == []
     assert told(world, key)["status"] == "False"
 
     clear(world)
-    world.one_pass(key)
+    world.reconcile_once(key)
 
     assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "NoFailedInvocations")
     assert world.event_reasons()[-1] == "NoFailedInvocations"
@@ -72,10 +72,10 @@ def test_failed_invocations_warning_is_not_rewritten_and_clears_after_the_redriv
 def test_failed_invocations_warning_survives_an_operator_restart(world: World) -> None:
     key = world.provisioned()
     give_up(world)
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    world.new_life()
-    world.one_pass(key)  # counts nothing yet: what was said still stands
+    world.restart_operator()
+    world.reconcile_once(key)  # counts nothing yet: what was said still stands
 
     assert told(world, key)["status"] == "False"
     assert world.line.kube_writes() == []
@@ -86,7 +86,7 @@ def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: W
     give_up(world)
     give_up(world, 2, uuid="00000000-0000-0000-0000-000000000000")
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
     assert "3 failed invocations" in told(world, key)["message"]
     assert "2 of them from mappings that do not belong to this function" in told(world, key)["message"]
@@ -97,7 +97,7 @@ def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) ->
     page = {"IsTruncated": True, "Contents": [{"Key": f"aws/lambda/x/{one}"} for one in range(1000)]}
     world.line.faults.append(Fault(on(COUNT), instead=lambda _: page))
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
     assert told(world, key)["message"].startswith("1,000 or more failed invocations")
 
@@ -105,11 +105,11 @@ def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) ->
 def test_transient_error_of_the_failure_count_does_not_clear_the_warning(world: World) -> None:
     key = world.provisioned()
     give_up(world)
-    world.one_pass(key)
+    world.reconcile_once(key)
     clear(world)
     world.line.faults.append(Fault(on(COUNT), error=error("SlowDown", "Reduce your rate", status=503)))
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
     assert told(world, key)["status"] == "False"
     assert world.ready(key).startswith("True")
@@ -119,7 +119,7 @@ def test_denied_failure_count_is_reported_and_reconciliation_continues(world: Wo
     key = world.provisioned()
     world.line.faults.append(Fault(on(COUNT), error=denied("s3:ListBucket")))
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
     assert (told(world, key)["status"], told(world, key)["reason"]) == ("Unknown", "AccessDenied")
     assert "s3:ListBucket" in told(world, key)["message"]
@@ -129,7 +129,7 @@ def test_denied_failure_count_is_reported_and_reconciliation_continues(world: Wo
 def test_missing_failures_bucket_is_reported_before_any_record_is_lost(world: World) -> None:
     key = world.provisioned(failures={"bucket": f"humangov-missing-{world.account}"})
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
     assert (told(world, key)["status"], told(world, key)["reason"]) == ("False", "FailuresBucketNotFound")
     assert "spec.failures.bucket" in told(world, key)["message"]

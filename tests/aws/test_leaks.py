@@ -77,7 +77,7 @@ def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[s
 def lose(world: World, key: str) -> None:
     """The finalizer is stripped and the resource deleted, with the operator away."""
     del world.kube.objects[key]
-    world.new_life()
+    world.restart_operator()
 
 
 def told(found: remove.FoundLeaks) -> dict[str, list[str]]:
@@ -168,7 +168,7 @@ def test_leaks_delete_killed_after_any_write_ends_the_same_when_repeated(world: 
     lose(world, world.provisioned())
     kills = 0
     while True:
-        world.new_life()
+        world.restart_operator()
         world.line.kill_after_write = 1
         try:
             if not remove_all(world):
@@ -238,7 +238,7 @@ def test_operator_reports_a_leaked_tenant_once_and_deletes_nothing(world: World)
 
 def test_leak_detection_without_leaks_takes_two_calls_for_any_number_of_tenants(world: World) -> None:
     key = world.provisioned()
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.line.forget()
     check(world, LeakCheck())
     assert world.line.reads() == ["tag:GetResources", "iam:ListRoles"]

@@ -76,7 +76,7 @@ def test_namespace_cannot_name_a_bucket_outside_its_allowed_names_and_aws_is_not
     assert (florida.get("thief") or {})["metadata"].get("finalizers") is None
     # Its own table and bucket it may name, and California's namespace is none the worse.
     florida.delete("thief")
-    florida.wait_gone("thief")
+    florida.wait_deleted("thief")
     florida.apply(florida.manifest("florida", **account.spec("florida")))
     states.apply(states.manifest("california", **account.spec("california")))
     florida.wait_ready("florida")
@@ -116,5 +116,5 @@ def test_older_tenant_wins_a_bucket_conflict_and_the_younger_names_the_older(
     assert [function["FunctionName"] for function in account.functions()] == ["humangov-california-delete-file"]
     # The older one's end frees what it held, without anybody's doing.
     states.delete("california")
-    states.wait_gone("california")
+    states.wait_deleted("california")
     states.wait_ready("florida")

@@ -235,7 +235,7 @@ STATUS: dict[str, Any] = {
 
 def with_status(states: States, name: str) -> None:
     states.apply(minimal(states, name))
-    states.cluster.told(
+    states.cluster.output(
         "patch", "hgs", name, "-n", states.namespace, "--subresource=status", "--type=merge",
         f"--patch={json.dumps({'status': STATUS})}",
     )  # fmt: skip
@@ -243,10 +243,10 @@ def with_status(states: States, name: str) -> None:
 
 def test_kubectl_get_prints_its_columns_and_o_wide_the_names(states: States, name: str) -> None:
     with_status(states, name)
-    header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace).splitlines()
+    header, row = states.cluster.output("get", "hgs", name, "-n", states.namespace).splitlines()
     assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row.split()[:4] == [name, "True", "InSync", "Enabled"]
-    header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
+    header, row = states.cluster.output("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
     wide = ["TABLE", "BUCKET", "FUNCTION", "REGION"]
     assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
     assert row.split()[4:8] == [
@@ -260,7 +260,7 @@ def test_kubectl_get_prints_its_columns_and_o_wide_the_names(states: States, nam
 def test_resource_is_found_by_short_name_and_in_the_category_aws(states: States, name: str) -> None:
     states.apply(minimal(states, name))
     for word in ("hgs", "aws", "humangovstate", "humangovstates", "humangovstates.humangov.io"):
-        assert f"humangovstate.humangov.io/{name}" in states.cluster.told(
+        assert f"humangovstate.humangov.io/{name}" in states.cluster.output(
             "get", word, "-n", states.namespace, "-o", "name"
         )
 
@@ -359,7 +359,7 @@ def _undescribed(schema: Mapping[str, Any], path: str, *, top: bool = False) -> 
     ],
 )
 def test_kubectl_explain_describes_every_documented_field(cluster: Cluster, path: str, words: list[str]) -> None:
-    said = " ".join(cluster.told("explain", path).split())
+    said = " ".join(cluster.output("explain", path).split())
     assert "<no description>" not in said.partition("FIELDS:")[0]
     missing = [word for word in words if " ".join(word.split()) not in said]
     assert missing == [], said

@@ -55,7 +55,7 @@ def candidate(leases: Leases, namespace: str, identity: str) -> Election:
 
 
 def stored(cluster: Cluster, namespace: str) -> Lease:
-    return dict(json.loads(cluster.told("get", "lease", LEASE_NAME, "-n", namespace, "-o", "json")))
+    return dict(json.loads(cluster.output("get", "lease", LEASE_NAME, "-n", namespace, "-o", "json")))
 
 
 async def until(condition: Callable[[], bool], *, what: str) -> None:
@@ -119,13 +119,13 @@ def test_annotated_or_deleted_lease_stays_with_its_holder(cluster: Cluster, name
         holder = candidate(leases, namespace, "holder")
         assert await holder.acquire(stop=asyncio.Event())
         keeping = asyncio.create_task(holder.keep())
-        cluster.told("annotate", "lease", LEASE_NAME, "-n", namespace, "note=kept")
+        cluster.output("annotate", "lease", LEASE_NAME, "-n", namespace, "note=kept")
         before = stored(cluster, namespace)
         await until(
             lambda: stored(cluster, namespace)["spec"]["renewTime"] > before["spec"]["renewTime"], what="it is renewed"
         )
         assert stored(cluster, namespace)["metadata"]["annotations"] == {"note": "kept"}
-        cluster.told("delete", "lease", LEASE_NAME, "-n", namespace)
+        cluster.output("delete", "lease", LEASE_NAME, "-n", namespace)
         await until(
             lambda: cluster.kubectl("get", "lease", LEASE_NAME, "-n", namespace).returncode == 0,
             what="it is made again",

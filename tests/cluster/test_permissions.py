@@ -26,7 +26,7 @@ from testing.live.states import FINALIZER, States, brief, condition
 from testing.live.sweep_pods import ACCOUNT as SWEEPER
 from testing.live.sweep_pods import template
 from testing.live.waiting import wait_for
-from tests.conftest import StartOperator, bugs_told, installed
+from tests.conftest import StartOperator, bugs_logged, installed
 
 # What every authenticated user may: ask who they are and what they may.
 EVERYBODY = {
@@ -74,7 +74,9 @@ def test_sweep_has_only_its_three_permissions(cluster: Cluster, untouched: str) 
 
 def granted(cluster: Cluster, untouched: str, account: str = SERVICE_ACCOUNT) -> set[tuple[str, str, str]]:
     """Resource, name of the one object, verb."""
-    told = cluster.told("auth", "can-i", "--list", f"--as={user(untouched, account)}", "-n", untouched, "--no-headers")
+    told = cluster.output(
+        "auth", "can-i", "--list", f"--as={user(untouched, account)}", "-n", untouched, "--no-headers"
+    )
     found: set[tuple[str, str, str]] = set()
     for line in told.splitlines():
         resource, _, rest = line.partition(" ")
@@ -207,7 +209,7 @@ def nothing_is_made(stage: Stage, told: str) -> None:
     states = stage.california()
     stage.wait_told(told)
     assert not (states.get("california") or {}).get("status"), brief(states.get("california"))
-    assert stage.account.leftovers() == {}
+    assert stage.account.leaked() == {}
 
 
 def only_events_are_missing(stage: Stage, told: str) -> None:
@@ -217,8 +219,8 @@ def only_events_are_missing(stage: Stage, told: str) -> None:
     stage.wait_told(told)
     assert states.events("california") == []
     states.delete("california")
-    states.wait_gone("california")
-    assert stage.account.leftovers() == {}
+    states.wait_deleted("california")
+    assert stage.account.leaked() == {}
 
 
 def sweeps_are_missing(stage: Stage, told: str) -> None:
@@ -281,7 +283,7 @@ def test_each_missing_permission_breaks_something_and_is_named_in_the_log(right:
         )
         assert REMEDY in line
     assert "Traceback" not in stage.text()
-    assert [line for running in stage.started for line in bugs_told(running)] == []
+    assert [line for running in stage.started for line in bugs_logged(running)] == []
 
 
 def test_state_without_a_status_is_reread_and_deleted_with_all_permissions(
@@ -289,7 +291,7 @@ def test_state_without_a_status_is_reread_and_deleted_with_all_permissions(
 ) -> None:
     being_deleted_without_a_status(states, account)
     operator()
-    states.wait_gone("california")
+    states.wait_deleted("california")
 
 
 def take_away(states: States, right: Permission) -> None:
@@ -297,12 +299,12 @@ def take_away(states: States, right: Permission) -> None:
     cluster, namespace = states.cluster, states.namespace
     name = SERVICE_ACCOUNT if right.role == "Role" else f"{SERVICE_ACCOUNT}-{namespace}"
     where = [right.role, name, "-n", namespace]
-    role = json.loads(cluster.told("get", *where, "-o", "json"))
+    role = json.loads(cluster.output("get", *where, "-o", "json"))
     rule = role["rules"][right.rule]
     assert rule["resources"] == [right.resource], "one resource a rule: a verb is taken from one alone"
     rule["verbs"].remove(right.verb)
     role["rules"] = [rule for rule in role["rules"] if rule["verbs"]]
-    cluster.told("replace", "-f", "-", stdin=json.dumps(role))
+    cluster.output("replace", "-f", "-", stdin=json.dumps(role))
     resource, _, subresource = right.resource.partition("/")
     what = [f"{resource}.{right.group}".rstrip(".") + (f"/{right.name}" if right.name else "")]
     what += [f"--subresource={subresource}"] if subresource else []

@@ -121,7 +121,7 @@ def test_sandbox_goes_through_up_repair_and_down(environ: Mapping[str, str]) -> 
     assert report.report(environ=environ).healthy
 
     sandbox.down(environ=environ)
-    assert processes.marked(Layout.of(environ).root) == []
+    assert processes.of_sandbox(Layout.of(environ).root) == []
     assert sandbox.current(environ=environ) is None
     assert Layout.of(environ).log(cluster.API_SERVER).exists()
     sandbox.down(purge=True, environ=environ)
@@ -177,13 +177,13 @@ def test_sandbox_down_stops_what_a_killed_up_started(environ: Mapping[str, str])
     with subprocess.Popen(
         [sys.executable, "-m", "sandbox", "up"], env={**environ}, cwd=REPOSITORY, stderr=subprocess.DEVNULL
     ) as interrupted:
-        wait(lambda: len(processes.marked(root)) >= 2, what="two parts were started")
+        wait(lambda: len(processes.of_sandbox(root)) >= 2, what="two parts were started")
         interrupted.kill()
-    assert processes.marked(root)
+    assert processes.of_sandbox(root)
     Layout.of(environ).state.unlink(missing_ok=True)  # the worst moment: before anything was noted down
     done = command(environ, "down")
     assert done.returncode == 0, done.stderr
-    assert processes.marked(root) == []
+    assert processes.of_sandbox(root) == []
 
 
 def test_sandbox_part_that_cannot_start_is_reported_with_its_log_and_the_others_stop(
@@ -197,7 +197,7 @@ def test_sandbox_part_that_cannot_start_is_reported_with_its_log_and_the_others_
     with pytest.raises(PartStoppedError, match="kube-apiserver stopped while it was being started") as raised:
         sandbox.up(environ={**environ, "KUBEBUILDER_ASSETS": str(assets)})
     assert "| this is no API server" in str(raised.value)
-    assert processes.marked(Layout.of(environ).root) == []
+    assert processes.of_sandbox(Layout.of(environ).root) == []
     assert report.report(environ=environ).up is False
 
 
@@ -244,7 +244,7 @@ def test_sandbox_commands_report_by_message_and_exit_code(environ: Mapping[str, 
     assert used.returncode == 0
     assert "using the cluster of /nowhere/config" in used.stderr
     assert "using http://127.0.0.1:1" in used.stderr
-    assert processes.marked(Layout.of(environ).root) == []
+    assert processes.of_sandbox(Layout.of(environ).root) == []
     shown = command(environ, "env").stdout.splitlines()
     assert "export KUBECONFIG=/nowhere/config" in shown
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in shown

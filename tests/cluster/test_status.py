@@ -67,7 +67,7 @@ def test_every_status_from_apply_to_deletion_follows_the_rules_of_kstatus(world:
     states.wait_reason(name, "NotOwned")
     states.respec(name, deletionPolicy="Retain")
     states.delete(name)
-    states.wait_gone(name)
+    states.wait_deleted(name)
     wait_for(lambda: versions(history)[-1][0] == "DELETED", what="the watch has seen the end")
     seen = versions(history)
     assert [problem for _, version in seen for problem in kstatus.problems(version)] == []
@@ -87,7 +87,7 @@ def test_kubectl_columns_follow_the_status_of_a_state(world: World) -> None:
     states.wait_ready(name)
 
     def row(*flags: str) -> list[str]:
-        return states.cluster.told("get", "hgs", name, "-n", states.namespace, "--no-headers", *flags).split()
+        return states.cluster.output("get", "hgs", name, "-n", states.namespace, "--no-headers", *flags).split()
 
     assert row()[:4] == [name, "True", "InSync", "Enabled"]
     assert row("-o", "wide")[4:8] == [
@@ -148,14 +148,14 @@ def test_deploy_examples_become_ready_and_never_show_a_diff(
     try:
         operator()
         names = [manifest["metadata"]["name"] for manifest in manifests]
-        states.cluster.told("apply", "-f", "-", stdin=text)
+        states.cluster.output("apply", "-f", "-", stdin=text)
         states.wait_ready(*names)
         assert out_of_sync() == ""
-        said = states.cluster.told("apply", "-f", "-", stdin=text)
+        said = states.cluster.output("apply", "-f", "-", stdin=text)
         assert all(line.endswith("unchanged") for line in said.splitlines()), said
         argocd = ("--server-side", "--field-manager=argocd-controller")
         assert out_of_sync(*argocd, "--force-conflicts") == ""
-        states.cluster.told("apply", *argocd, "--force-conflicts", "-f", "-", stdin=text)
+        states.cluster.output("apply", *argocd, "--force-conflicts", "-f", "-", stdin=text)
         for name in names:
             states.reconcile(name, "after-argocd")
         assert out_of_sync(*argocd) == ""

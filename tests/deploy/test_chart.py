@@ -592,7 +592,7 @@ OF_STATES = {
     ("humangov.io/humangovstates/status", "", "patch"),
     ("events.k8s.io/events", "", "create"),
 }
-OF_LEFTOVERS = {("events.k8s.io/events", "", "create")}
+OF_LEAKS = {("events.k8s.io/events", "", "create")}
 OF_NAME = {("/namespaces", "kube-system", "get")}
 OF_LEASE = {
     ("coordination.k8s.io/leases", "", "create"),
@@ -635,7 +635,7 @@ def test_chart_grants_the_operator_exactly_these_permissions(
     assert rights(documents, "ClusterRole") == everywhere
     assert rights(documents, "Role") == inside
     watched = values.get("watchNamespaces", ["humangov"])
-    own = (inside - OF_STATES) | (set() if "humangov" in watched else OF_LEFTOVERS)
+    own = (inside - OF_STATES) | (set() if "humangov" in watched else OF_LEAKS)
     wanted = [("humangov", own), *((name, OF_STATES) for name in values.get("watchNamespaces", ()))]
     for role in of_kind("Role", documents):
         assert (role["metadata"]["namespace"], rights([role], "Role")) in wanted

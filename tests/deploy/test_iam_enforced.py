@@ -275,7 +275,7 @@ def world(root: Principal, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with role(root, "operator", policy=policy) as who:
         world = World(sdk=Enforced(who), account=ACCOUNT, bundle=bundle())
         world.settings = replace(world.settings, permissions_boundary_arn=BOUNDARY)
-        world.new_life()
+        world.restart_operator()
         yield world
 
 
@@ -293,7 +293,7 @@ def test_operator_creates_corrects_and_deletes_a_tenant_under_its_policy(root: P
     root.client("iam").untag_role(RoleName=name, TagKeys=["team"])
     world.line.forget()
     for _ in range(12):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert {
         "lambda:UpdateFunctionConfiguration", "logs:PutRetentionPolicy", "iam:PutRolePermissionsBoundary",
         "iam:DeleteRolePolicy", "iam:TagRole",
@@ -303,7 +303,7 @@ def test_operator_creates_corrects_and_deletes_a_tenant_under_its_policy(root: P
     assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
 
     world.delete(key)
-    world.settle(key, passes=30)
+    world.settle(key, reconciliations=30)
     assert key not in world.kube.objects, world.ready(key)
     left = [role["RoleName"] for role in root.client("iam").list_roles()["Roles"]]
     assert sorted(left) == ["humangov-operator", "humangov-sweep", "operator"]

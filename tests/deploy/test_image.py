@@ -255,12 +255,12 @@ def service_account(states: States, tmp_path: Path) -> Path:
     """The folder that a kubelet mounts into the operator's pod."""
     folder = tmp_path / "serviceaccount"
     folder.mkdir()
-    [cluster] = json.loads(states.cluster.told("config", "view", "--minify", "--flatten", "--raw", "-o", "json"))[
+    [cluster] = json.loads(states.cluster.output("config", "view", "--minify", "--flatten", "--raw", "-o", "json"))[
         "clusters"
     ]
     (folder / "ca.crt").write_bytes(base64.b64decode(cluster["cluster"]["certificate-authority-data"]))
     (folder / "token").write_text(
-        states.cluster.told("create", "token", SERVICE_ACCOUNT, "-n", states.namespace, "--duration=1h").strip()
+        states.cluster.output("create", "token", SERVICE_ACCOUNT, "-n", states.namespace, "--duration=1h").strip()
     )
     (folder / "namespace").write_text(states.namespace)
     return folder
@@ -297,7 +297,9 @@ def pod(command: list[str], environment: dict[str, str], log: Path) -> Iterator[
 def test_operator_runs_as_the_image_user_with_the_pods_service_account(
     states: States, account: Account, service_account: Path, tmp_path: Path, without: tuple[str, ...]
 ) -> None:
-    server = urlsplit(states.cluster.told("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"))
+    server = urlsplit(
+        states.cluster.output("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+    )
     assert server.hostname is not None
     probes = f"127.0.0.1:{ports.choose(['probes'])['probes']}"
     environment = {

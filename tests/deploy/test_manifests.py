@@ -216,7 +216,7 @@ def test_kustomize_allowed_names_survive_the_next_apply_of_install_yaml(
     restricted: Asked, install: list[dict[str, Any]]
 ) -> None:
     def apply(document: Mapping[str, Any], *flags: str) -> None:
-        restricted.cluster.told(
+        restricted.cluster.output(
             "apply",
             "--server-side",
             "--validate=strict",
@@ -238,7 +238,7 @@ def test_kustomize_allowed_names_survive_the_next_apply_of_install_yaml(
     apply(template)
 
     stored = json.loads(
-        restricted.cluster.told("get", "deployment", "humangov-operator", "-n", restricted.namespace, "-o", "json")
+        restricted.cluster.output("get", "deployment", "humangov-operator", "-n", restricted.namespace, "-o", "json")
     )
     pod = stored["spec"]["template"]["spec"]
     [container], [volume] = pod["containers"], pod["volumes"]
@@ -251,7 +251,7 @@ def test_kustomize_allowed_names_survive_the_next_apply_of_install_yaml(
     assert variables["HUMANGOV_ALLOWED_NAMES"] == f"{mount['mountPath']}/{file}"
     allowed = AllowedNames.parse(yaml.safe_load(text))
     assert allowed.namespaces["florida"].tables == ("humangov-florida-*",)
-    answer = restricted.cluster.told("get", "cronjobs", "-n", restricted.namespace, "-o", "json")
+    answer = restricted.cluster.output("get", "cronjobs", "-n", restricted.namespace, "-o", "json")
     [swept] = [one for one in json.loads(answer)["items"] if one["metadata"]["name"] == template["metadata"]["name"]]
     sweep = swept["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert configuration["metadata"]["name"] in [one.get("configMap", {}).get("name") for one in sweep["volumes"]]
@@ -264,7 +264,7 @@ def test_kustomize_allowed_names_survive_the_next_apply_of_install_yaml(
 
 
 def kustomized(cluster: Cluster, folder: Path, *flags: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(cluster.told("kustomize", *flags, str(folder))))
+    return list(yaml.safe_load_all(cluster.output("kustomize", *flags, str(folder))))
 
 
 @pytest.fixture(scope="module")

@@ -54,20 +54,20 @@ class Release:
             command, self.name, *arguments, "--namespace", self.namespace, values=values, environ=environ
         )  # fmt: skip
 
-    def told(self, command: str, *arguments: str, values: Values | None = None) -> str:
+    def output(self, command: str, *arguments: str, values: Values | None = None) -> str:
         done = self.helm(command, *arguments, values=values)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def install(self, *flags: str, chart: Path = CHART, values: Values | None = None) -> str:
-        return self.told("install", str(chart), *flags, values=values or {})
+        return self.output("install", str(chart), *flags, values=values or {})
 
     def upgrade(self, *flags: str, chart: Path = CHART, values: Values | None = None) -> str:
-        return self.told("upgrade", str(chart), *flags, values=values or {})
+        return self.output("upgrade", str(chart), *flags, values=values or {})
 
     def statuses(self) -> list[str]:
         """Of its revisions, the oldest first."""
-        return [revision["status"] for revision in json.loads(self.told("history", "--output", "json"))]
+        return [revision["status"] for revision in json.loads(self.output("history", "--output", "json"))]
 
     def get(self, what: str) -> Document | None:
         done = self.cluster.kubectl("get", what, "-n", self.namespace, "-o", "json")
@@ -82,7 +82,7 @@ class Release:
     def everything(self) -> set[str]:
         """All that is in its namespace, but for what every namespace has, what helm remembers, and events."""
         kinds = "deployments,jobs,roles,rolebindings,serviceaccounts,configmaps,poddisruptionbudgets,networkpolicies"
-        found = self.cluster.told("get", kinds, "-n", self.namespace, "-o", "name").split()
+        found = self.cluster.output("get", kinds, "-n", self.namespace, "-o", "name").split()
         return set(found) - {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 
@@ -107,11 +107,11 @@ def own(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def release(own: Sandbox) -> Iterator[Release]:
     """Not yet installed; at the end the definition is gone as well."""
     made = Release(Cluster.of(own), "humangov-operator", f"humangov-{secrets.token_hex(3)}")
-    made.cluster.told("create", "namespace", made.namespace)
+    made.cluster.output("create", "namespace", made.namespace)
     yield made
     made.helm("uninstall", "--no-hooks", "--ignore-not-found")
-    made.cluster.told("delete", "--ignore-not-found", DEFINITION)
-    made.cluster.told("delete", "namespace", made.namespace, "--wait=false")
+    made.cluster.output("delete", "--ignore-not-found", DEFINITION)
+    made.cluster.output("delete", "namespace", made.namespace, "--wait=false")
 
 
 def california(release: Release) -> Document:
@@ -137,7 +137,7 @@ def changed_chart(folder: Path, description: str) -> Path:
 
 
 def served_description(release: Release) -> str:
-    definition = json.loads(release.cluster.told("get", DEFINITION, "-o", "json"))
+    definition = json.loads(release.cluster.output("get", DEFINITION, "-o", "json"))
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     region: str = schema["properties"]["status"]["properties"]["aws"]["properties"]["region"]["description"]
     return region
@@ -164,13 +164,13 @@ def test_helm_release_is_installed_upgraded_rolled_back_uninstalled_and_reinstal
     assert served_description(release) == "Later."
     assert release.get("poddisruptionbudget/humangov-operator")
 
-    release.told("rollback")
+    release.output("rollback")
     assert release.workers() == "10"
     assert served_description(release) == "The AWS region."
     assert release.get("poddisruptionbudget/humangov-operator") is None
     assert release.statuses() == ["superseded", "superseded", "deployed"]
 
-    told = release.told("uninstall", "--no-hooks")
+    told = release.output("uninstall", "--no-hooks")
     assert "[CustomResourceDefinition] humangovstates.humangov.io" in told
     wait_for(lambda: not release.everything(), what="all else is gone", seen=release.everything)
     assert california(release)["metadata"]["uid"] == uid
@@ -187,7 +187,7 @@ def california_can_be_applied(release: Release) -> bool:
 
 
 def test_helm_adopts_an_existing_definition_only_with_take_ownership(release: Release, tmp_path: Path) -> None:
-    release.cluster.told("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "humangovstates.yaml"))
+    release.cluster.output("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "humangovstates.yaml"))
     wait_for(lambda: california_can_be_applied(release), what="the definition is served")
     uid = california(release)["metadata"]["uid"]
     later = changed_chart(tmp_path, "Later.")
@@ -201,7 +201,7 @@ def test_helm_adopts_an_existing_definition_only_with_take_ownership(release: Re
     release.upgrade()
     assert served_description(release) == "The AWS region."
 
-    release.told("uninstall", "--no-hooks")
+    release.output("uninstall", "--no-hooks")
     other = Release(release.cluster, "other", release.namespace)
     try:
         assert "exists and cannot be imported" in other.helm("install", str(CHART)).stderr
@@ -214,13 +214,13 @@ def test_helm_adopts_an_existing_definition_only_with_take_ownership(release: Re
 
 def test_helm_uninstall_removes_the_definition_if_crds_keep_is_false(release: Release) -> None:
     release.install(values={"crds": {"keep": False}})
-    release.told("uninstall", "--no-hooks")
+    release.output("uninstall", "--no-hooks")
     wait_for(lambda: release.cluster.kubectl("get", DEFINITION).returncode != 0, what="the definition is gone")
 
 
 def test_second_helm_release_leaves_cluster_wide_objects_to_the_first(release: Release) -> None:
     release.install(values={"watchNamespaces": [release.namespace]})
-    release.cluster.told("create", "namespace", "second")
+    release.cluster.output("create", "namespace", "second")
     second = Release(release.cluster, "second", "second")
     try:
         values = {"watchNamespaces": ["second"], "crds": {"install": False}, "rbac": {"aggregate": False}}
@@ -228,7 +228,7 @@ def test_second_helm_release_leaves_cluster_wide_objects_to_the_first(release: R
         assert second.get("deployment/second-humangov-operator")
     finally:
         second.helm("uninstall", "--no-hooks")
-        release.cluster.told("delete", "namespace", "second", "--wait=false")
+        release.cluster.output("delete", "namespace", "second", "--wait=false")
     assert release.get("deployment/humangov-operator")
 
 
@@ -285,14 +285,14 @@ class Kubelet:
         done = run_humangov(*container["args"], environment=environment)
         self.printed = done.stdout + done.stderr
         phase = {"phase": "Failed" if done.returncode else "Succeeded"}
-        self._release.cluster.told(
+        self._release.cluster.output(
             "patch", "pod", pod["metadata"]["name"], "-n", self._release.namespace, "--subresource", "status",
             "--type", "merge", "-p", json.dumps({"status": phase}),
         )  # fmt: skip
 
     def _waiting(self, job: str) -> list[Document]:
         selector = f"batch.kubernetes.io/job-name={job}"
-        found = self._release.cluster.told("get", "pods", "-n", self._release.namespace, "-l", selector, "-o", "json")
+        found = self._release.cluster.output("get", "pods", "-n", self._release.namespace, "-l", selector, "-o", "json")
         return [pod for pod in json.loads(found)["items"] if pod["status"]["phase"] == "Pending"]
 
 
@@ -318,12 +318,12 @@ def test_helm_uninstall_is_refused_with_instructions_while_states_need_the_opera
     command, name, *arguments = shlex.split(undo)
     assert name == scoped.name
     assert run_helm(command, name, *arguments, environ=scoped.cluster.sandbox.environment()).returncode == 0
-    scoped.told("upgrade", str(CHART), "--reuse-values")
+    scoped.output("upgrade", str(CHART), "--reuse-values")
 
     # The ways out that it names: as the operator does it, the finalizer goes
     states.patch("california", {"metadata": {"finalizers": None}})
     with kubelet.running("humangov-operator-uninstall-check"):
-        scoped.told("uninstall", "--timeout", "60s")
+        scoped.output("uninstall", "--timeout", "60s")
     assert "it can be uninstalled" in kubelet.printed
     wait_for(lambda: not scoped.everything(), what="nothing is left", seen=scoped.everything)
 
@@ -380,7 +380,7 @@ def test_operator_works_with_permissions_in_its_namespaces_only(
         states.wait_ready("california")
         wait_for(lambda: states.events("california"), what="it may post events there")
         states.delete("california")
-        states.wait_gone("california")
+        states.wait_deleted("california")
     assert "forbidden" not in running.log.read_text()
 
 
@@ -406,11 +406,11 @@ def people(cluster: Cluster) -> Iterator[Mapping[str, str]]:
         }
         for role in ("view", "edit", "admin")
     ]
-    cluster.told("create", "namespace", name)
-    cluster.told("create", "-f", "-", stdin=yaml.safe_dump_all([*roles, *bindings]))
+    cluster.output("create", "namespace", name)
+    cluster.output("create", "-f", "-", stdin=yaml.safe_dump_all([*roles, *bindings]))
     yield {"namespace": name, **{role: f"{name}-{role}" for role in ("view", "edit", "admin")}}
     cluster.kubectl("delete", "namespace", name, "--wait=false")
-    cluster.told("delete", *(f"clusterrole/{role['metadata']['name']}" for role in roles))
+    cluster.output("delete", *(f"clusterrole/{role['metadata']['name']}" for role in roles))
 
 
 READS = ("get", "list", "watch")

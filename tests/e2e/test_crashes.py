@@ -74,7 +74,7 @@ def test_operator_killed_at_random_writes_of_ten_states_ends_in_sync_and_leaks_n
     killed(running)
     start()
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def test_operator_on_sigterm_finishes_its_reconciliations_and_writes_no_partial_status(

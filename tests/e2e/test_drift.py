@@ -196,7 +196,7 @@ def test_suspended_tenant_is_unchanged_and_its_drift_is_reported(ready: World) -
     ready.states.respec(ready.state, suspend=True)
     ready.states.wait_reason(ready.state, "Suspended")
     ready.states.delete(ready.state)  # deletion works all the same
-    ready.states.wait_gone(ready.state)
+    ready.states.wait_deleted(ready.state)
     assert _look(configuration, ready) == "absent"
 
 

@@ -29,11 +29,11 @@ def test_deletion_leaves_only_the_table_the_bucket_and_their_contents(
     operator()
     states.apply(*(states.manifest(state, **account.spec(state)) for state in ("california", "florida")))
     states.wait_ready("california", "florida")
-    assert set(account.leftovers()) == {"roles", "functions", "mappings", "log groups", "streams", "table tags"}
+    assert set(account.leaked()) == {"roles", "functions", "mappings", "log groups", "streams", "table tags"}
     started = time.monotonic()
-    states.cluster.told("delete", "hgs", "--all", "-n", states.namespace, "--timeout=60s")
+    states.cluster.output("delete", "hgs", "--all", "-n", states.namespace, "--timeout=60s")
     measured(f"kubectl delete of two states seconds old: {time.monotonic() - started:.1f} s")
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert account.files("california") == files
     assert account.table("california")["ItemCount"] == 2
     (event,) = [event for event in states.events("california") if event["reason"] == "Deleted"]
@@ -54,8 +54,8 @@ def test_deletion_keeps_a_stream_that_was_enabled_before(
     assert account.table("california")["LatestStreamArn"] == arn
     states.delete("california")
     # A stream so young may bear a mark of ours that cannot be read yet: half a minute is waited.
-    states.wait_gone("california", seconds=60)
-    assert account.leftovers() == {"streams": ["humangov-california-dynamodb"]}
+    states.wait_deleted("california", seconds=60)
+    assert account.leaked() == {"streams": ["humangov-california-dynamodb"]}
     assert account.table("california")["LatestStreamArn"] == arn
     (event,) = [event for event in states.events("california") if event["reason"] == "Deleted"]
     assert "the stream of table humangov-california-dynamodb" in event["note"]
@@ -66,7 +66,7 @@ def test_retain_releases_all_resources_and_they_keep_working(world: World) -> No
     states.apply(states.manifest(state, **account.spec(state, deletionPolicy="Retain")))
     states.wait_ready(state)
     states.delete(state)
-    states.wait_gone(state)
+    states.wait_deleted(state)
     function = account.client("lambda").get_function(FunctionName=f"humangov-{state}-delete-file")
     assert OWNER_TAG not in function["Tags"]
     assert not any(key.startswith("humangov.io") for key in account.table_tags(account.table(state)["TableArn"]))
@@ -94,7 +94,7 @@ def test_retain_completes_a_stalled_deletion(world: World) -> None:
     assert said["status"] == "False"
     assert "set deletionPolicy: Retain" in said["message"]
     states.respec(state, deletionPolicy="Retain")
-    states.wait_gone(state, seconds=5)
+    states.wait_deleted(state, seconds=5)
     assert account.client("lambda").get_function(FunctionName=f"humangov-{state}-delete-file")["Tags"] == {}
 
 
@@ -106,7 +106,7 @@ def test_log_group_with_receipts_is_retained_on_deletion_if_configured(world: Wo
     account.dismiss(state, "anna")
     wait_for(lambda: account.receipts(state), what="there is a receipt")
     states.delete(state)
-    states.wait_gone(state)
+    states.wait_deleted(state)
     assert account.receipts(state)
     assert not any(state in function["FunctionName"] for function in account.functions())
     assert not stream_of(account, state)
@@ -116,15 +116,15 @@ def test_deleting_a_namespace_with_tenants_leaks_no_aws_resource(
     cluster: Cluster, namespace: str, account: Account, operator: StartOperator, tmp_path: Path
 ) -> None:
     tenants = States(cluster, f"tenants-{secrets.token_hex(3)}")
-    cluster.told("create", "namespace", tenants.namespace)
+    cluster.output("create", "namespace", tenants.namespace)
     account.make("california", "florida", "staging")
     rules = tmp_path / "allowed.yaml"
     rules.write_text(f"{tenants.namespace}: {{tables: ['*'], buckets: ['*']}}\n")
     operator("--namespace", tenants.namespace, "--allowed-names", str(rules))
     tenants.apply(*(tenants.manifest(state, **account.spec(state)) for state in ("california", "florida", "staging")))
     tenants.wait_all_ready(3, seconds=30)
-    cluster.told("delete", "namespace", tenants.namespace, "--timeout=60s")
-    assert account.leftovers() == {}
+    cluster.output("delete", "namespace", tenants.namespace, "--timeout=60s")
+    assert account.leaked() == {}
 
 
 def test_state_without_aws_resources_is_deleted_at_once(world: World) -> None:
@@ -132,4 +132,4 @@ def test_state_without_aws_resources_is_deleted_at_once(world: World) -> None:
     states.apply(states.manifest(name, **world.account.spec(name)))
     states.wait_reason(name, "TableNotFound")
     states.delete(name)
-    states.wait_gone(name, seconds=10)
+    states.wait_deleted(name, seconds=10)

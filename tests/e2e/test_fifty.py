@@ -40,7 +40,7 @@ def test_fifty_states_applied_at_once_become_ready_and_are_deleted(
     assert said["status"] == "Unknown"
     assert f"table {account.table_name(MISSING)} does not exist yet" in said["message"]
     assert condition(states.get(MISSING), "Reconciling")["status"] == "True"
-    row = states.cluster.told("get", "hgs", MISSING, "-n", states.namespace, "--no-headers").split()
+    row = states.cluster.output("get", "hgs", MISSING, "-n", states.namespace, "--no-headers").split()
     assert row[:3] == [MISSING, "Unknown", "TableNotFound"]
     assert not any(MISSING in function["FunctionName"] for function in account.functions())
     account.make_table(MISSING)
@@ -50,10 +50,10 @@ def test_fifty_states_applied_at_once_become_ready_and_are_deleted(
     mappings = [mapping["FunctionArn"] for mapping in account.mappings()]
     assert len(mappings) == len(set(mappings)) == COUNT
     started = time.monotonic()
-    states.cluster.told("delete", "hgs", "--all", "-n", states.namespace, "--wait=false")
+    states.cluster.output("delete", "hgs", "--all", "-n", states.namespace, "--wait=false")
     states.wait_none(seconds=90)
     measured(f"{COUNT} states deleted → gone: {time.monotonic() - started:.1f} s")
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def test_fixed_spec_is_reconciled_at_once_despite_back_off(

@@ -23,7 +23,7 @@ def collect(states: States, account: Account, *arguments: str) -> subprocess.Com
 
 
 def reasons(states: States) -> list[str]:
-    told = states.cluster.told("get", "events", "-n", states.namespace, "-o", "jsonpath={.items[*].reason}")
+    told = states.cluster.output("get", "events", "-n", states.namespace, "-o", "jsonpath={.items[*].reason}")
     return told.split()
 
 
@@ -38,7 +38,7 @@ def test_leaked_tenant_is_reported_by_the_operator_and_removed_by_the_command(
     first.kill()
     states.patch("california", {"metadata": {"finalizers": None}})
     states.delete("california")
-    states.wait_gone("california")
+    states.wait_deleted("california")
     left = account.picture()
 
     operator("--cluster-name", CLUSTER)
@@ -55,5 +55,5 @@ def test_leaked_tenant_is_reported_by_the_operator_and_removed_by_the_command(
 
     done = collect(states, account, "--delete", "--delete-logs", "--trust-cluster-name")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert collect(states, account).returncode == 0

@@ -52,7 +52,7 @@ def test_resources_of_another_cluster_are_unchanged_even_by_a_deletion(
         assert f"is owned by one/{states.namespace}/california, so it is not changed" in said["message"]
         assert account.picture() == before
         neighbour.delete("california")
-        neighbour.wait_gone("california", seconds=60)
+        neighbour.wait_deleted("california", seconds=60)
         assert [call for call in recorder.calls if call.writes] == []
         assert account.picture() == before
         _still_running(second)
@@ -90,5 +90,5 @@ def test_operator_with_a_changed_identity_writes_nothing_until_it_is_restored(
     assert elsewhere.stop() == 0
     assert account.picture() == before
     operator("--cluster-name", "one")
-    states.wait_gone("california")
-    assert account.leftovers() == {}
+    states.wait_deleted("california")
+    assert account.leaked() == {}

@@ -36,7 +36,7 @@ from testing.live.audit_log import Audit
 from testing.live.aws_faults import AtWrite
 from testing.live.states import States
 from testing.live.waiting import wait_for
-from tests.conftest import Print, bugs_told
+from tests.conftest import Print, bugs_logged
 
 TEN = [f"state-{number}" for number in range(10)]
 WORKS, STANDS_BY = b"watching humangovstates", b"waiting for the lease"
@@ -88,7 +88,7 @@ def replica(sandbox: Sandbox, namespace: str, account: Account, tmp_path: Path) 
         for running in started:
             running.kill()
     for running in started:
-        assert bugs_told(running) == []
+        assert bugs_logged(running) == []
 
 
 def asked_by(audit: Audit, one: Replica, *, since: int = 0) -> list[str]:
@@ -188,14 +188,14 @@ def test_killed_leader_is_succeeded_by_one_of_two_standbys_during_work(
     [second] = [one for one in followers if WORKS in one.running.log.read_bytes()]
     [third] = [one for one in followers if one is not second]
     assert turns_of_writing(audit) == [leader.token, second.token]
-    holder = states.cluster.told(
+    holder = states.cluster.output(
         "get", "lease", LEASE_NAME, "-n", states.namespace, "-o", "jsonpath={.spec.holderIdentity}"
     )  # fmt: skip
     wait_for(lambda: f"held by {holder}" in third.log(), what="the third waits for the second", seen=third.log)
     assert third.recorder.calls == []
     states.delete(*TEN)
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 class AfterCreateFunction:
@@ -226,7 +226,7 @@ def test_leader_suspended_past_its_lease_ends_without_a_write(
     assert made.acted.wait(30)
     follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
     states.wait_ready("california")
-    picture, mark = account.picture(), audit.mark()
+    picture, mark = account.picture(), audit.position()
     leader.recorder.clear()
     leader.running.process.send_signal(signal.SIGCONT)
     assert leader.running.process.wait(10) == 1
@@ -263,12 +263,12 @@ def test_aws_write_sent_after_the_lease_expired_does_no_harm(
     assert wrote[-1] == follower.token
     states.delete(*TEN)
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def test_leader_whose_lease_was_taken_ends_at_once_and_the_standby_waits(replica: StartReplica, states: States) -> None:
     leader = replica(until=WORKS)
-    states.cluster.told(
+    states.cluster.output(
         "patch",
         "lease",
         LEASE_NAME,

@@ -55,7 +55,7 @@ def test_reconciling_again_and_restarting_write_nothing_when_in_sync(
     another_managers_condition(states, "florida")
     wait_passes(running, 1, after=passes(running))  # the one under way may still have been settling
     recorder.clear()
-    mark, before = audit.mark(), passes(running)
+    mark, before = audit.position(), passes(running)
     wait_passes(running, 7, after=before)  # one of six reads what seldom changes, too
     calls, looked = recorder.clear(), sum((passes(running) - before).values())
     assert [call for call in calls if call.writes] == []
@@ -74,7 +74,7 @@ def test_reconciling_again_and_restarting_write_nothing_when_in_sync(
     versions = {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
     assert running.stop() == 0
     recorder.clear()
-    mark = audit.mark()
+    mark = audit.position()
     running = operator("--resync", "1", environment=proxied)
     wait_passes(running, 2, after=Counter())
     assert [call for call in recorder.clear() if call.writes] == []

@@ -95,7 +95,7 @@ def test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_t
             lambda state=state: condition(states.get(state), "SweepSucceeded")["reason"] == "Detected",  # type: ignore[misc]
             what="the operator tells of it",
         )
-    row = states.cluster.told("get", "hgs", "texas", "-n", states.namespace).splitlines()
+    row = states.cluster.output("get", "hgs", "texas", "-n", states.namespace).splitlines()
     assert row[0].split()[:7] == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row[1].split()[4] == str(ORPHANS)
 
@@ -113,17 +113,17 @@ def test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_t
     for state in STATES[1:]:  # one is enough for what comes
         states.respec(state, trigger={"enabled": False})
     states.wait_ready(*STATES)
-    states.cluster.told("delete", "hgs", *STATES, "-n", states.namespace, "--wait=false")
+    states.cluster.output("delete", "hgs", *STATES, "-n", states.namespace, "--wait=false")
     [end] = pods.run(1, environment=environment)
     assert end.returncode == 0, end.stderr
     states.wait_none(seconds=60)
-    left = states.cluster.told("get", "cronjobs,jobs", "-n", states.namespace, "-o", "name").split()
+    left = states.cluster.output("get", "cronjobs,jobs", "-n", states.namespace, "-o", "name").split()
     assert left == ["cronjob.batch/humangov-operator-sweep-template"]
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def _of_a_cron_job(states: States) -> None:
-    found = json.loads(states.cluster.told("get", "cronjobs", "-n", states.namespace, "-o", "json"))["items"]
+    found = json.loads(states.cluster.output("get", "cronjobs", "-n", states.namespace, "-o", "json"))["items"]
     found = [one for one in found if "humangov.io/name" in one["metadata"]["labels"]]
     assert len(found) == len(STATES)
     pod = found[0]["spec"]["jobTemplate"]["spec"]["template"]["spec"]

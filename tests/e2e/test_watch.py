@@ -127,6 +127,6 @@ def test_spec_change_is_reconciled_despite_watch_disturbances(
             wait_for(watches.at_peace, what=f"the watch is {what} as often as it was to be")
         assert running.process.poll() is None
         states.delete("california")
-        states.wait_gone("california")
+        states.wait_deleted("california")
         assert running.stop() == 0
     measured(f"watch disturbed in {len(DISTURBANCES)} ways: no change was lost")

@@ -92,4 +92,4 @@ def test_two_states_are_created_and_deleted_in_stormy_weather_and_leak_nothing(
         states.delete("california", "florida")
         states.wait_none(seconds=150)
     assert storm.counts.total() - storm.counts["passed"] >= 5, storm.counts
-    assert account.leftovers() == {}
+    assert account.leaked() == {}

@@ -94,7 +94,7 @@ class Shell:
 def shell(node: Sandbox, cluster: Cluster, release: Release, tmp_path: Path) -> Iterator[Shell]:
     """On a cluster on which nothing of ours was ever installed (`release` is not, it only lends its values)."""
     assert not release.pods()
-    cluster.told("delete", "crd", CRD, "--ignore-not-found")
+    cluster.output("delete", "crd", CRD, "--ignore-not-found")
     yield Shell(node, tmp_path)
     if cluster.kubectl("get", "crd", CRD).returncode == 0 and cluster.kubectl("get", "hgs", "-A").returncode == 0:
         States(cluster, NAMESPACE).abandon()
@@ -142,7 +142,7 @@ def test_installation_document_by_helm(shell: Shell, release: Release, account: 
     ]
     assert "watching humangovstates" in printed["kubectl logs -n humangov deployment/humangov-operator"]
     assert "Events:" in printed["kubectl describe humangovstates -n humangov california"]
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert CRD in shell.run("kubectl get crd -o name"), "kept"
 
 
@@ -163,7 +163,7 @@ def test_installation_document_without_helm(shell: Shell, release: Release, acco
         if command.startswith("kubectl apply -f deploy/examples"):
             wait_for(lambda: shell_serves(shell), what="the kind is served")
         shell.run(command)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def shell_serves(shell: Shell) -> bool:

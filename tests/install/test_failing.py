@@ -76,7 +76,10 @@ def test_upgrade_under_load_loses_no_erasure_and_writes_nothing_to_in_sync_state
     settle(states, account, *NAMES)
     keys = {name: [account.employ(name, f"employee-{number}") for number in range(10)] for name in NAMES}
     kept = {name: account.employ(name, "stays") for name in NAMES}
-    mark, before = audit.mark(), {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
+    mark, before = (
+        audit.position(),
+        {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()},
+    )
     with dismissing(account, keys):
         with_values(release, workers=5, podAnnotations={"upgraded": "yes"}).install()
     wait_for(
@@ -110,7 +113,7 @@ def test_pod_killed_during_creation_restarts_and_ends_in_sync(
     assert len(mappings) == len(set(mappings)) == len(names)
     states.delete(*names)
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def test_drained_node_runs_the_pod_again_once_uncordoned(
@@ -120,14 +123,14 @@ def test_drained_node_runs_the_pod_again_once_uncordoned(
     settle(states, account, "california")
     key = account.employ("california", "ada")
     try:
-        cluster.told("drain", NODE, "--ignore-daemonsets", "--timeout=60s", "--pod-selector",
+        cluster.output("drain", NODE, "--ignore-daemonsets", "--timeout=60s", "--pod-selector",
                      f"app.kubernetes.io/instance={release.name}")  # fmt: skip
         account.dismiss("california", "ada")
         wait_erased(account, "california", key)
         states.respec("california", function={"timeoutSeconds": 60})
         assert [pod["spec"].get("nodeName") for pod in release.pods()] == [None]
     finally:
-        cluster.told("uncordon", NODE)
+        cluster.output("uncordon", NODE)
     states.wait_ready("california", seconds=60)
     assert account.client("lambda").get_function_configuration(FunctionName="humangov-california-delete-file")[
         "Timeout"
@@ -140,7 +143,7 @@ def test_out_of_memory_pod_is_reported_and_files_are_still_erased(
     release = install()
     settle(states, account, "california")
     key = account.employ("california", "ada")
-    mark = audit.mark()
+    mark = audit.position()
     small = {"limits": {"memory": "40Mi"}, "requests": {"memory": "40Mi"}}
     with pytest.raises(HelmError):
         with_values(release, resources=small).install("--timeout=5s")

@@ -45,7 +45,7 @@ def older_chart(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_definition(node: Sandbox, cluster: Cluster, namespace: str) -> Iterator[None]:
     """The definition is the release's own; afterwards it is everybody's again."""
-    cluster.told("delete", "crd", DEFINITION, "--ignore-not-found")
+    cluster.output("delete", "crd", DEFINITION, "--ignore-not-found")
     yield
     local_operator.install_definition(node)
     wait_for(
@@ -55,7 +55,7 @@ def no_definition(node: Sandbox, cluster: Cluster, namespace: str) -> Iterator[N
 
 def has_suspend(cluster: Cluster) -> bool:
     path = "{.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.suspend.type}"
-    return cluster.told("get", "crd", DEFINITION, "-o", f"jsonpath={path}") == "boolean"
+    return cluster.output("get", "crd", DEFINITION, "-o", f"jsonpath={path}") == "boolean"
 
 
 @pytest.mark.usefixtures("no_definition")
@@ -85,8 +85,8 @@ def test_upgrade_updates_the_definition_and_uninstall_keeps_it(
     states.delete("california")
     states.wait_none(seconds=60)
     release.uninstall()
-    assert cluster.told("get", "crd", DEFINITION, "-o", "name").strip().endswith(DEFINITION)
-    assert account.leftovers() == {}
+    assert cluster.output("get", "crd", DEFINITION, "-o", "name").strip().endswith(DEFINITION)
+    assert account.leaked() == {}
     release.install()
     states.apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
@@ -117,7 +117,7 @@ def test_uninstall_with_live_states_is_refused_with_instructions(
     states.delete("california", "florida")
     states.wait_none(seconds=60)
     release.uninstall()
-    kept = account.leftovers()
+    kept = account.leaked()
     assert "florida" in json.dumps(kept)
     assert "california" not in json.dumps(kept)
 
@@ -130,7 +130,7 @@ def test_bad_image_is_rolled_back_without_writes_to_in_sync_states(
     states.apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
     key = account.employ("california", "ada")
-    mark = audit.mark()
+    mark = audit.position()
     image = {**release.values["image"], "tag": "no-such-tag"}
     with pytest.raises(HelmError):
         with_values(release, image=image).install("--timeout=8s")

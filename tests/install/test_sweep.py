@@ -43,7 +43,7 @@ def test_sweep_and_final_stream_read_run_in_their_own_pods(
     measured(f"kubectl delete → gone, with the last look at the stream in a pod: {time.monotonic() - began:.1f} s")
     [farewell] = [event for event in states.events("california") if event["reason"] == "Deleted"]
     assert "final stream read: 0 records read, 0 files erased" in farewell["note"]
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert kept in account.files("california")
-    left = states.cluster.told("get", "jobs", "-n", states.namespace, "-l", "humangov.io/name", "-o", "name")
+    left = states.cluster.output("get", "jobs", "-n", states.namespace, "-l", "humangov.io/name", "-o", "name")
     assert left == ""

@@ -25,7 +25,7 @@ from testing.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
 from testing.event_source.functions import under_lambda
 from testing.event_source.mapping import trigger
 from testing.event_source.source import SHARD, EventSource, ThrottledError, redeliver
-from testing.event_source.story import our_settings
+from testing.event_source.story import operator_settings
 from testing.lambda_runtime.runtime_api import TIMED_OUT
 from testing.lambda_runtime.stream_events import Event, batch, employee, insert, modify, remove
 
@@ -507,7 +507,7 @@ class Tenant:
         self.clock = StillClock(now=time.time())
         self.invoke = under_lambda(world.function, timeout_ms=timeout_ms)
         self.source = EventSource(
-            trigger(settings or our_settings(), stream_arn=STREAM),
+            trigger(settings or operator_settings(), stream_arn=STREAM),
             clock=self.clock, invoke=self.invoke, deliver=self._store, **more,
         )  # fmt: skip
 
@@ -571,7 +571,7 @@ def test_file_refused_by_s3_delays_no_other_and_is_erased_on_redelivery(world: W
     tenant.source.run()
 
     assert after_one_invocation == {"3.pdf"}
-    retries = our_settings()["MaximumRetryAttempts"]
+    retries = operator_settings()["MaximumRetryAttempts"]
     splits = 2 if reading is Reading.HALVES else 1
     with_the_poison = [one for one in tenant.source.invocations if one.failed_from is not None]
     assert len(with_the_poison) == retries + 1 + splits
@@ -681,7 +681,7 @@ def test_cleanup_function_handles_batches_of_six_megabytes(world: World) -> None
 
 
 def test_s3_outage_loses_no_erasure(world: World) -> None:
-    tenant = Tenant(world, settings=our_settings() | {"MaximumRetryAttempts": 1})
+    tenant = Tenant(world, settings=operator_settings() | {"MaximumRetryAttempts": 1})
     world.layer.spoil("DeleteObjects", always(xml_error("InternalError", status=500)))
     tenant.delete(*"123")
     tenant.source.run()

@@ -23,7 +23,7 @@ from bench import events
 from testing.event_source.answers import Answer
 from testing.event_source.decisions import Reading
 from testing.event_source.source import pause_seconds
-from testing.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
+from testing.event_source.story import Code, Step, Story, cleanup_code, operator_settings, random_faults, walkthrough
 
 IDS = st.sampled_from([f"{one}" for one in range(6)])
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -39,7 +39,7 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.just(("turn",)),
     st.just(("turn",)),
 )
-OURS = our_settings()
+OURS = operator_settings()
 MAPPINGS = st.builds(
     lambda size, factor, retries, age, bisects: (
         OURS
@@ -61,7 +61,7 @@ MAPPINGS = st.builds(
 
 @pytest.fixture(scope="session")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Code:
-    return ours(tmp_path_factory.mktemp("code"))
+    return cleanup_code(tmp_path_factory.mktemp("code"))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

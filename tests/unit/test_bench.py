@@ -122,7 +122,7 @@ def test_reconciliations_are_read_from_the_operators_log() -> None:
         "duration_ms": 3.0,
     }
     log = "\n".join([json.dumps(entry), json.dumps({**entry, "message": "watching"}), "Traceback", "[]"])
-    assert rig.passes_of(log) == [rig.Pass(tenant="a/b", ended=1767225601.5)]
+    assert rig.reconciliations_of(log) == [rig.Reconciliation(tenant="a/b", ended=1767225601.5)]
 
 
 def test_table_aligns_numbers_right_and_words_left() -> None:
@@ -147,32 +147,32 @@ def test_report_shows_counts_as_integers_and_seconds_with_three_digits() -> None
 def test_calls_report_has_every_documented_figure() -> None:
     measured = calls.Measured(
         apply_to_ready=[1.0, 0.8, 0.9], applied=[phase(10, 9, 4)] * 3, kubectl_apply=[0.1] * 3,
-        kubectl_delete=[0.1] * 3, erased=[0.02, 0.03], erased_first=[0.5], delete_to_gone=[0.4, 0.5, 0.6],
-        deleted=[phase(12, 10, 2)] * 3, young_delete_to_gone=[2.5], by_hand=[0.5], by_hand_calls=[phase(12, 7)],
+        kubectl_delete=[0.1] * 3, erased=[0.02, 0.03], erased_first=[0.5], delete_to_removed=[0.4, 0.5, 0.6],
+        deleted=[phase(12, 10, 2)] * 3, young_delete_to_removed=[2.5], by_hand=[0.5], by_hand_calls=[phase(12, 7)],
         by_hand_removal=[0.25], settled=[phase(6)] * 7, deep=[phase(14)], settled_kube_writes=[0],
     )  # fmt: skip
     crowd = calls.Crowd(
         states=50, apply_to_ready=10.0, applied=phase(500, 450, 200), apply_cpu=3.0, restart=4.0,
-        restarted=phase(700), delete_to_gone=9.0, deleted=phase(600, 500, 100),
+        restarted=phase(700), delete_to_removed=9.0, deleted=phase(600, 500, 100),
     )  # fmt: skip
     figures = calls.report(measured, crowd).figures
     expected = {
-        "first_apply_aws_calls": 19, "settled_pass_aws_reads": 6, "settled_pass_aws_writes": 0,
-        "first_apply_kube_writes": 4, "settled_pass_kube_writes": 0, "delete_aws_calls": 22,
-        "apply_to_ready_s": 0.9, "delete_to_gone_s": 0.5, "apply_to_ready_per_by_hand": 1.8,
-        "delete_to_gone_per_by_hand": 2.0, "fifty_apply_aws_calls_per_tenant": 19.0,
+        "first_apply_aws_calls": 19, "in_sync_reconcile_aws_reads": 6, "in_sync_reconcile_aws_writes": 0,
+        "first_apply_kube_writes": 4, "in_sync_reconcile_kube_writes": 0, "delete_aws_calls": 22,
+        "apply_to_ready_s": 0.9, "delete_to_removed_s": 0.5, "apply_to_ready_per_by_hand": 1.8,
+        "delete_to_removed_per_by_hand": 2.0, "fifty_apply_aws_calls_per_tenant": 19.0,
         "fifty_apply_kube_writes_per_tenant": 4.0, "fifty_restart_kube_writes_per_tenant": 0.0,
         "fifty_apply_to_ready_per_by_hand": 0.4,
     }  # fmt: skip
     assert {key: figures[key] for key in expected} == expected
     assert figures["record_deleted_to_file_erased_s"] == {"p50": 0.03, "max": 0.5, "n": 3, "first_p50": 0.5}
-    assert figures["calls_by_operation"]["settled_pass"] == {"lambda:GetFunction": 6}
+    assert figures["calls_by_operation"]["in_sync_reconcile"] == {"lambda:GetFunction": 6}
     json.dumps(figures)
 
 
 def test_calls_report_without_a_deep_read_is_refused() -> None:
     crowd = calls.Crowd(
-        states=2, apply_to_ready=1, applied=phase(1), apply_cpu=1, restart=1, restarted=phase(1), delete_to_gone=1,
+        states=2, apply_to_ready=1, applied=phase(1), apply_cpu=1, restart=1, restarted=phase(1), delete_to_removed=1,
         deleted=phase(1),
     )  # fmt: skip
     with pytest.raises(rig.NotMeasuredError):
@@ -181,13 +181,13 @@ def test_calls_report_without_a_deep_read_is_refused() -> None:
 
 def test_storm_report_lists_ready_states_and_leaked_resources() -> None:
     found = storm.Storm(
-        states=50, ready=50, gone=49, left_over={"roles": ["a"], "tags on tables": ["b", "c"]}, aws_calls=9,
-        failed_calls=3, apply_to_ready_seconds=2.0, delete_to_gone_seconds=3.0, forecast="stormy", seed=7,
+        states=50, ready=50, deleted_states=49, leaked={"roles": ["a"], "tags on tables": ["b", "c"]}, aws_calls=9,
+        failed_calls=3, apply_to_ready_seconds=2.0, delete_to_removed_seconds=3.0, forecast="stormy", seed=7,
         faults={"reset": 2}, stuck="one",
     )  # fmt: skip
     made = storm.report(found)
-    assert {name: made.figures[name] for name in ("ready", "gone", "left_over", "aws_calls", "seconds", "seed")} == {
-        "ready": 50, "gone": 49, "left_over": 3, "aws_calls": 9, "seconds": 5.0, "seed": 7,
+    assert {name: made.figures[name] for name in ("ready", "deleted", "leaked", "aws_calls", "seconds", "seed")} == {
+        "ready": 50, "deleted": 49, "leaked": 3, "aws_calls": 9, "seconds": 5.0, "seed": 7,
     }  # fmt: skip
     assert "left in AWS: tags on tables: b, c" in made.notes
     assert "stuck: one" in made.notes
@@ -195,9 +195,9 @@ def test_storm_report_lists_ready_states_and_leaked_resources() -> None:
 
 def test_failing_report_gives_delays_as_a_ratio_to_all_healthy() -> None:
     found = {
-        "all healthy": failing.Situation(changes=[1.0, 1.0, 3.0], between_passes=[10.0]),
-        "never answered": failing.Situation(changes=[2.0, 2.0, 2.0], between_passes=[5.0, 15.0, 20.0]),
+        "all healthy": failing.Situation(changes=[1.0, 1.0, 3.0], between_reconciliations=[10.0]),
+        "never answered": failing.Situation(changes=[2.0, 2.0, 2.0], between_reconciliations=[5.0, 15.0, 20.0]),
     }
     figures = failing.report(found, states=50).figures["never_answered"]
-    assert (figures["change_to_all_healthy"], figures["between_passes_to_all_healthy"]) == (2.0, 1.5)
-    assert figures["between_passes_longest_s"] == 20.0
+    assert (figures["change_to_all_healthy"], figures["between_reconciliations_to_all_healthy"]) == (2.0, 1.5)
+    assert figures["between_reconciliations_longest_s"] == 20.0

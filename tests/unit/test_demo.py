@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from sandbox.demo import __main__ as program
 from sandbox.demo import aws_side, people
 from sandbox.demo.kubectl import KubectlError, shown
-from sandbox.demo.narration import Narrator, Told, summary_lines, wants_color
+from sandbox.demo.narration import Narrator, ObservedStep, summary_lines, wants_color
 from sandbox.demo.observing import NotObservedError, Observer
 from sandbox.demo.story import STORY, Step
 
@@ -33,9 +33,9 @@ class Clock:
         self.now += seconds
 
 
-def observer(clock: Clock, told: list[str] | None = None) -> Observer:
-    tell: Callable[[str], None] = (told if told is not None else []).append
-    return Observer(seconds=10, stays_seconds=2, tell=tell, clock=clock, pause=clock.pause)
+def observer(clock: Clock, narration: list[str] | None = None) -> Observer:
+    announce: Callable[[str], None] = (narration if narration is not None else []).append
+    return Observer(seconds=10, stays_seconds=2, announce=announce, clock=clock, pause=clock.pause)
 
 
 def narrator() -> tuple[Narrator, io.StringIO]:
@@ -44,9 +44,9 @@ def narrator() -> tuple[Narrator, io.StringIO]:
 
 
 def test_demo_observes_a_result_before_the_deadline_and_prints_long_waits() -> None:
-    clock, told = Clock(), list[str]()
-    assert observer(clock, told).until(lambda: clock.now, lambda now: now >= 5, expected="five", every=0.5) == 5
-    assert told == ["waiting until five"]
+    clock, narration = Clock(), list[str]()
+    assert observer(clock, narration).until(lambda: clock.now, lambda now: now >= 5, expected="five", every=0.5) == 5
+    assert narration == ["waiting until five"]
 
 
 def test_demo_reports_what_it_observed_instead_of_the_expected_result() -> None:
@@ -90,13 +90,13 @@ def test_demo_checks_continuously_that_a_result_stays() -> None:
 
 
 def test_demo_step_counts_only_after_it_was_observed() -> None:
-    told, out = narrator()
-    told.step("First", lambda: "this")
+    narration, out = narrator()
+    narration.step("First", lambda: "this")
     with pytest.raises(NotObservedError):
-        told.step("Second", lambda: observer(Clock()).until(lambda: "one", lambda _: False, expected="two"))
-    assert [one.title for one in told.told] == ["First"]
-    assert told.number == 2
-    told.failed(expected="two", seen="one\nand a half", logs=["/logs/"])
+        narration.step("Second", lambda: observer(Clock()).until(lambda: "one", lambda _: False, expected="two"))
+    assert [one.title for one in narration.observed] == ["First"]
+    assert narration.number == 2
+    narration.failed(expected="two", seen="one\nand a half", logs=["/logs/"])
     assert out.getvalue().splitlines()[-5:] == [
         "FAILED in step 2/2: Second",
         "       expected:  two",
@@ -107,11 +107,11 @@ def test_demo_step_counts_only_after_it_was_observed() -> None:
 
 
 def test_demo_wraps_prose_and_no_tables() -> None:
-    told, out = narrator()
-    told.say("humangov-operator " * 20)
+    narration, out = narrator()
+    narration.say("humangov-operator " * 20)
     assert max(map(len, out.getvalue().splitlines())) <= 80
     assert "humangov-\n" not in out.getvalue()
-    told.output("x" * 200)
+    narration.output("x" * 200)
     assert "x" * 200 in out.getvalue()
 
 
@@ -132,7 +132,7 @@ def test_demo_uses_color_only_on_terminals_that_allow_it(
 
 
 def test_demo_summary_has_a_line_per_step_and_the_total_time() -> None:
-    assert summary_lines([Told("One", "x", 1.04), Told("The other", "y", 12.5)]) == [
+    assert summary_lines([ObservedStep("One", "x", 1.04), ObservedStep("The other", "y", 12.5)]) == [
         "STEP   SEEN        TIME",
         " 1     One         1.0 s",
         " 2     The other   12.5 s",
@@ -227,13 +227,13 @@ def test_demo_ends_at_an_unobserved_step_with_what_was_expected(monkeypatch: pyt
 
     monkeypatch.setattr(program, "sandbox_up", sandbox_up)
     monkeypatch.setattr(program, "opened", opened)
-    told, out = narrator()
+    narration, out = narrator()
 
     def unseen(_: object) -> str:
         raise NotObservedError(expected="the file gone", seen="the file")
 
     with pytest.raises(NotObservedError):
-        program.tell(told, story=[Step("The file goes", unseen)])
+        program.narrate(narration, story=[Step("The file goes", unseen)])
     assert "FAILED in step 2/2: The file goes" in out.getvalue()
     assert "expected:  the file gone" in out.getvalue()
     assert "log:       /logs/operator.log" in out.getvalue()

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.paths import Layout
-from testing.live.kube_evidence import LogError, Permission, fits, lines_of_the_run, mark, permissions, requests
+from testing.live.kube_evidence import LogError, Permission, bookmark, fits, lines_of_the_run, permissions, requests
 
 OPERATOR = "system:serviceaccount:humangov:humangov-operator"
 GET_LEASE = Permission(
@@ -36,14 +36,14 @@ def layout(tmp_path: Path) -> Layout:
 
 def test_audit_log_is_read_only_from_the_start_of_the_run(layout: Layout) -> None:
     layout.audit_log.write_text("before\n")
-    mark(layout)
+    bookmark(layout)
     with layout.audit_log.open("a") as log:
         log.write("one\ntwo\n")
     assert lines_of_the_run(layout) == ["one", "two"]
 
 
 def test_audit_log_created_during_the_run_is_read_whole(layout: Layout) -> None:
-    mark(layout)
+    bookmark(layout)
     layout.audit_log.write_text("one\n")
     assert lines_of_the_run(layout) == ["one"]
 
@@ -68,14 +68,14 @@ def _truncate(layout: Layout) -> None:
 )
 def test_missing_unchanged_or_rotated_audit_log_is_an_error(happens: Any, told: str, layout: Layout) -> None:
     layout.audit_log.write_text("before\n")
-    mark(layout)
+    bookmark(layout)
     happens(layout)
     with pytest.raises(LogError, match=told):
         lines_of_the_run(layout)
 
 
 def test_audit_log_rotated_during_the_run_is_an_error(layout: Layout) -> None:
-    mark(layout)
+    bookmark(layout)
     layout.audit_log.write_text("first\n")
     _rotate(layout)
     with pytest.raises(LogError, match="another file"):

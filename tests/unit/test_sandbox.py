@@ -292,26 +292,26 @@ def test_started_process_is_found_by_its_variable_and_stopped_with_its_children(
     log = tmp_path / "log"
     child = "[sys.executable, '-c', 'import signal; signal.pause()']"
     script = f"import subprocess, sys; print('here', flush=True); subprocess.run({child})"
-    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, mark=tmp_path)
+    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, root=tmp_path)
     assert started is not None
     deadline = time.monotonic() + 20
     while len(processes.in_session(started.pid)) < 2:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.01)
-    family = processes.marked(tmp_path)
+    family = processes.of_sandbox(tmp_path)
     assert started in family
     assert len(family) == 2
     assert processes.resident_bytes(family) > 1_000_000
-    assert processes.marked(tmp_path / "another") == []
+    assert processes.of_sandbox(tmp_path / "another") == []
     assert processes.tail(log) == ["here"]
     assert processes.stop(family, grace_seconds=10) == []
-    assert processes.marked(tmp_path) == []
+    assert processes.of_sandbox(tmp_path) == []
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     log = tmp_path / "log"
-    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, mark=tmp_path)
+    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, root=tmp_path)
     assert started is not None
     deadline = time.monotonic() + 20
     while processes.tail(log) != ["deaf"]:

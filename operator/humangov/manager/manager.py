@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process must end
 START_PATIENCE_SECONDS = 60.0  # while the API server is unavailable at the start
-_LONG_LIFE_SECONDS = 60.0
+_LONG_RUN_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
 
 ExitCode = int | None  # None: the process does not end, everything in it restarts
@@ -96,7 +96,7 @@ def run(settings: Settings, run_settings: RunSettings) -> int:
         code = asyncio.run(_live(settings, run_settings, metrics))
         if code is not None:
             return code
-        if time.monotonic() - begun > _LONG_LIFE_SECONDS:
+        if time.monotonic() - begun > _LONG_RUN_SECONDS:
             pauses = iter(watch.EndlessBackoffs())
         time.sleep(next(pauses))
 

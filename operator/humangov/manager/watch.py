@@ -73,16 +73,16 @@ class EndlessBackoffs:
 
 
 def settings() -> kopf.OperatorSettings:
-    made = kopf.OperatorSettings()
-    made.scanning.disabled = True  # needs no permission to watch definitions and namespaces
-    made.posting.enabled = False  # events are ours
-    made.networking.error_backoffs = EndlessBackoffs()
-    made.networking.request_timeout = 30
-    made.networking.connect_timeout = 5
-    made.watching.connect_timeout = 5
-    made.watching.server_timeout = 300
-    made.watching.client_timeout = 330
-    return made
+    settings_of_kopf = kopf.OperatorSettings()
+    settings_of_kopf.scanning.disabled = True  # needs no permission to watch definitions and namespaces
+    settings_of_kopf.posting.enabled = False  # events are ours
+    settings_of_kopf.networking.error_backoffs = EndlessBackoffs()
+    settings_of_kopf.networking.request_timeout = 30
+    settings_of_kopf.networking.connect_timeout = 5
+    settings_of_kopf.watching.connect_timeout = 5
+    settings_of_kopf.watching.server_timeout = 300
+    settings_of_kopf.watching.client_timeout = 330
+    return settings_of_kopf
 
 
 def _registry(on_event: OnEvent) -> kopf.OperatorRegistry:
