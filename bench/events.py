@@ -51,7 +51,7 @@ class Blocked:
     """What a poison record does to its shard. Waits in seconds, from a record's removal to its file's end."""
 
     attempts: int
-    given_up_after: float
+    discarded_after: float
     together: Sequence[float]
     later: Sequence[float]
     never: int
@@ -111,7 +111,7 @@ def poison(code: Code, settings: Mapping[str, Any], *, reading: Reading = Readin
     story.source.run()
     if tenant.is_there(POISON) is False:
         raise NotMeasuredError("the poison file was deleted after all")
-    number = next(number for one in story.source.given_up for number in one.numbers)
+    number = next(number for one in story.source.discarded for number in one.numbers)
     attempts = [one for one in story.source.invocations[before:] if number in one.numbers]
 
     def waits(ids: Sequence[str]) -> list[float]:
@@ -120,7 +120,7 @@ def poison(code: Code, settings: Mapping[str, Any], *, reading: Reading = Readin
 
     return Blocked(
         attempts=len(attempts),
-        given_up_after=attempts[-1].ended - begun,
+        discarded_after=attempts[-1].ended - begun,
         together=waits(together),
         later=waits(later),
         never=len(together) + len(later) - len(waits(together)) - len(waits(later)),
@@ -162,7 +162,7 @@ def measure_flood(
         invocations=len(story.source.invocations),
         failed=sum(one.failed_from is not None for one in story.source.invocations),
         faults=dict(tenant.faulty),
-        to_destination=sum(len(one.records) for one in story.source.given_up),
+        to_destination=sum(len(one.records) for one in story.source.discarded),
         live=len(tenant.live_files),
         lost=len(tenant.lost),
         orphans_before=orphans_before,
@@ -255,7 +255,7 @@ def _row(name: str, one: Blocked) -> tuple[str, ...]:
         return _time(spread(waits).median) if waits else "never"
 
     return (
-        name, str(one.attempts), _time(one.given_up_after), middle(one.together), middle(one.later),
+        name, str(one.attempts), _time(one.discarded_after), middle(one.together), middle(one.later),
         _time(max(one.later)) if one.later else "never", str(one.never),
     )  # fmt: skip
 

@@ -77,7 +77,7 @@ def _measured(bench: Rig, weather: Weather, *, states: int) -> Storm:
             stuck = f"{stuck}; {error}" if stuck else str(error)
         deleted = time.monotonic() - began
         if stuck:
-            bench.say(_said(bench))
+            bench.say(_log_tail(bench))
     calls = bench.recorder.calls
     return Storm(
         states=states,
@@ -120,7 +120,7 @@ def leaked(aws: Mapping[str, Any], *, tables: Sequence[str]) -> dict[str, list[s
     return {kind: names for kind, names in found.items() if names}
 
 
-def _said(bench: Rig) -> str:
+def _log_tail(bench: Rig) -> str:
     """What the states that are still there say of themselves."""
     return "still there:\n" + bench.kubectl("get", rig.RESOURCE, "-n", bench.namespace, "-o", "wide")
 

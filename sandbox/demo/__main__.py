@@ -131,7 +131,7 @@ class InWeather(Opening):
         forecast, seed = self._weather.forecast.name, self._weather.seed
         proxy = self.stack.enter_context(Proxy(running.aws_endpoint_url, layers=[layer(self._weather)]))
         # Below the stage: when that is cleared, what the weather was is told before the proxy goes.
-        self.stack.callback(self._tell)
+        self.stack.callback(self._print_weather)
         stage = self.open(
             replace(running, aws_endpoint_url=proxy.url),
             started_here=started_here,
@@ -141,7 +141,7 @@ class InWeather(Opening):
         stage.kubectl.show("version")
         return f"both respond; AWS with {forecast} weather. To repeat: make demo WEATHER={forecast} SEED={seed}"
 
-    def _tell(self) -> None:
+    def _print_weather(self) -> None:
         counts = [(kind, number) for kind, number in self._weather.counts.most_common() if kind != "passed"]
         met = ", ".join(f"{kind} {number}" for kind, number in counts) or "no errors"
         self.narration.progress(

@@ -21,7 +21,7 @@ from sandbox.weather.calls import WeatherCall
 from sandbox.weather.forecasts import FORECASTS, Forecast, unknown
 from sandbox.weather.objects import Objects
 
-PASSES, REFUSED, RESET, HANGS = "passes", "refused", "reset", "hangs"
+PASSED, REFUSED, RESET, HANGS = "passes", "refused", "reset", "hangs"
 LOST_RESET, LOST_FAILED = "lost, then reset", "lost, then 500"
 LOST = (LOST_RESET, LOST_FAILED)
 IN_A_ROW = 2
@@ -37,7 +37,7 @@ class RecordingError(ValueError):
 class Decision:
     """What happens to a call."""
 
-    does: str = PASSES
+    does: str = PASSED
     kind: str = ""
     """For the counts: throttled, denied, … or the code that AWS refuses with."""
     delay_ms: int = 0
@@ -49,7 +49,7 @@ class Decision:
     @property
     def takes_place(self) -> bool:
         """Whether the call reaches AWS."""
-        return self.does == PASSES or self.does in LOST
+        return self.does == PASSED or self.does in LOST
 
 
 class Weather:

@@ -54,7 +54,7 @@ class Failure:
 
 Point = Crash | Failure
 
-_GONE = {
+_NOT_FOUND = {
     "iam:GetRole": ("NoSuchEntity", "The role with name humangov cannot be found."),
     "lambda:GetFunction": ("ResourceNotFoundException", "Function not found: humangov"),
 }
@@ -186,7 +186,7 @@ def _kinds(call: Call) -> Iterator[str]:
     yield from (kind for kind in _UNABLE if not (call.writes and kind == "timed out"))
     if call.writes:
         yield _LOST
-    elif call.action in _GONE:
+    elif call.action in _NOT_FOUND:
         yield _STALE
 
 
@@ -200,7 +200,7 @@ def _error(kind: str, call: Call) -> Exception:
         status, reason = _KUBE["reset" if kind == _LOST else kind]
         return KubeError(call.action, status=status, reason=reason)
     if kind == _STALE:
-        code, text = _GONE[call.action]
+        code, text = _NOT_FOUND[call.action]
         stale: Exception = error(code, text, status=404)
         return stale
     return _UNABLE["timed out" if kind == _LOST else kind](call)

@@ -326,5 +326,5 @@ def _picture(world: World, stream: str) -> str:
 def _target(call: Call) -> str:
     """The name of the function, role or log group that a call is about; empty if about none."""
     names = ("FunctionName", "RoleName", "logGroupName", "Resource", "resourceArn")
-    said = next((str(call.parameters[name]) for name in names if name in call.parameters), "")
-    return said.removesuffix(":*").rpartition(":")[2] if said.startswith("arn:") else said
+    target = next((str(call.parameters[name]) for name in names if name in call.parameters), "")
+    return target.removesuffix(":*").rpartition(":")[2] if target.startswith("arn:") else target

@@ -11,7 +11,7 @@ from testing.reconciler.world import World
 WARNING, COUNT = "FailuresHandled", "s3:ListBucket"
 
 
-def give_up(world: World, number: int = 1, *, uuid: str = "") -> None:
+def discard(world: World, number: int = 1, *, uuid: str = "") -> None:
     """Invocation records, as Lambda names them; by this function's mapping unless told otherwise."""
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     for one in range(number):
@@ -40,7 +40,7 @@ def test_failures_bucket_without_failed_invocations_adds_no_event_and_no_write(w
 
 def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(world: World) -> None:
     key = world.provisioned()
-    give_up(world, 3)
+    discard(world, 3)
 
     world.reconcile_once(key)
 
@@ -54,7 +54,7 @@ def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(w
 
 def test_failed_invocations_warning_is_not_rewritten_and_clears_after_the_redrive(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
+    discard(world)
     world.reconcile_once(key)
     world.line.forget()
     for _ in range(4):
@@ -71,7 +71,7 @@ def test_failed_invocations_warning_is_not_rewritten_and_clears_after_the_redriv
 
 def test_failed_invocations_warning_survives_an_operator_restart(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
+    discard(world)
     world.reconcile_once(key)
 
     world.restart_operator()
@@ -83,8 +83,8 @@ def test_failed_invocations_warning_survives_an_operator_restart(world: World) -
 
 def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
-    give_up(world, 2, uuid="00000000-0000-0000-0000-000000000000")
+    discard(world)
+    discard(world, 2, uuid="00000000-0000-0000-0000-000000000000")
 
     world.reconcile_once(key)
 
@@ -104,7 +104,7 @@ def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) ->
 
 def test_transient_error_of_the_failure_count_does_not_clear_the_warning(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
+    discard(world)
     world.reconcile_once(key)
     clear(world)
     world.line.faults.append(Fault(on(COUNT), error=error("SlowDown", "Reduce your rate", status=503)))

@@ -114,7 +114,7 @@ def test_receipts_log_group_loses_its_ownership_tag_and_is_kept_unless_deletion_
 def test_leaked_function_with_a_custom_name_is_found_by_that_name(world: World) -> None:
     lose(world, world.provisioned(function={"name": "humangov-erases"}))
     [done] = remove_all(world).values()
-    assert "function humangov-erases" in done.gone
+    assert "function humangov-erases" in done.deleted
     assert world.remains() == []
     assert snapshot.log_groups(world) == []
 

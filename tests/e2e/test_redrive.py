@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from testing.event_source import destination
-from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.decisions import RETRIES_EXHAUSTED, Discarded
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime import stream_events
 from testing.lambda_runtime.stream_events import employee
@@ -36,7 +36,7 @@ def humangov(cluster: Cluster, world: World) -> Humangov:
     return partial(run_humangov, environment={**cluster.sandbox.environment(), **world.account.environment})
 
 
-def give_up(world: World, one: str, pdf: str) -> None:
+def discard(world: World, one: str, pdf: str) -> None:
     """Lambda puts the invocation with this record's removal into the bucket."""
     account, state = world.account, world.state
     [mapping] = [each for each in account.mappings() if state in each["FunctionArn"]]
@@ -46,7 +46,7 @@ def give_up(world: World, one: str, pdf: str) -> None:
         {}, stream_arn=mapping["EventSourceArn"], uuid=mapping["UUID"], function_arn=mapping["FunctionArn"]
     )
     body = destination.body(
-        GivenUp((record,), RETRIES_EXHAUSTED, 11),
+        Discarded((record,), RETRIES_EXHAUSTED, 11),
         settings,
         shard="shardId-1",
         now=time.time(),
@@ -66,7 +66,7 @@ def test_failed_invocations_are_reported_redriven_and_proven_by_receipts(world: 
     [mapping] = [each for each in account.mappings() if state in each["FunctionArn"]]
     assert mapping["DestinationConfig"]["OnFailure"] == {"Destination": f"arn:aws:s3:::{account.bucket_name(state)}"}
     time.sleep(1.1)  # S3 tells a file's age to the second, and a tie keeps it
-    give_up(world, "employee-7", "orphan.pdf")
+    discard(world, "employee-7", "orphan.pdf")
 
     states.reconcile(state, "1")
     warned = condition(states.get(state), "FailuresHandled")

@@ -79,8 +79,8 @@ class Line:
         return self.function.sent
 
     @property
-    def given_up(self) -> list[list[str]]:
-        return [ids_of(one.records) for one in self.source.given_up]
+    def discarded(self) -> list[list[str]]:
+        return [ids_of(one.records) for one in self.source.discarded]
 
 
 def ids_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -263,7 +263,7 @@ def test_maximum_retry_attempts_excludes_the_first_attempt() -> None:
     line = Line({"MaximumRetryAttempts": 3}, raising("b"))
 
     assert line.run(*"abc") == [["a", "b", "c"]] * 4
-    assert line.given_up == [["a", "b", "c"]]
+    assert line.discarded == [["a", "b", "c"]]
 
 
 def test_record_without_retries_is_discarded_at_once() -> None:
@@ -279,8 +279,8 @@ def test_poison_record_blocks_its_shard_until_it_expires_by_default() -> None:
 
     assert line.function.sent[-1] == ["after"]
     assert 24 * 3600 <= line.function.times[-1] - line.begun < 24 * 3600 + 120
-    assert line.given_up == [["bad"]]
-    assert line.source.given_up[0].condition == TOO_OLD
+    assert line.discarded == [["bad"]]
+    assert line.source.discarded[0].condition == TOO_OLD
 
 
 def test_records_written_with_a_poison_record_expire_with_it() -> None:
@@ -288,7 +288,7 @@ def test_records_written_with_a_poison_record_expire_with_it() -> None:
     line.run("bad", "after")
 
     assert ["after"] not in line.function.sent
-    assert line.given_up == [["bad"], ["after"]]
+    assert line.discarded == [["bad"], ["after"]]
 
 
 def test_records_over_the_maximum_age_are_discarded_without_an_invocation() -> None:
@@ -299,14 +299,14 @@ def test_records_over_the_maximum_age_are_discarded_without_an_invocation() -> N
     line.source.run()
 
     assert line.function.sent == [["young"]]
-    assert line.given_up == [["old"]]
+    assert line.discarded == [["old"]]
 
 
 def test_bisecting_a_batch_uses_no_retries() -> None:
     line = Line(BISECT | {"MaximumRetryAttempts": 2}, raising("c"))
 
     assert line.run(*"abcd") == [list("abcd"), ["a", "b"], ["c", "d"], ["c"], ["c"], ["c"], ["d"]]
-    assert line.given_up == [["c"]]
+    assert line.discarded == [["c"]]
 
 
 @pytest.mark.parametrize("reading", Reading)
@@ -317,10 +317,10 @@ def test_batch_is_bisected_at_the_reported_item_and_only_the_rest_is_redelivered
     assert line.function.sent[:2] == [list("abcd"), list("cd")]
     if reading is Reading.HALVES:
         assert line.function.sent[2:] == [["c"], ["c"], ["d"]]
-        assert line.given_up == [["c"]]
+        assert line.discarded == [["c"]]
     else:
         assert line.function.sent[2:] == [list("cd")]
-        assert line.given_up == [["c", "d"]]
+        assert line.discarded == [["c", "d"]]
 
 
 @pytest.mark.parametrize("reading", Reading)
@@ -339,8 +339,8 @@ def test_throttled_invocations_use_no_retries_and_end_at_the_maximum_age() -> No
 
     assert len(line.function.sent) > 5
     assert line.source.invocations == []
-    assert line.source.given_up[0].condition == TOO_OLD
-    assert line.source.given_up[0].invocations == 0
+    assert line.source.discarded[0].condition == TOO_OLD
+    assert line.source.discarded[0].invocations == 0
     assert 600 <= line.clock.now - line.begun < 660
 
 
@@ -395,7 +395,7 @@ def test_discarded_batch_without_a_destination_is_not_written() -> None:
     line = Line({"MaximumRetryAttempts": 0}, raising("a"))
     line.run("a")
 
-    assert line.given_up == [["a"]]
+    assert line.discarded == [["a"]]
     assert line.stored == {}
 
 

@@ -31,7 +31,7 @@ from humangov.redrive.result import RedriveResult
 
 from sandbox import emulator
 from testing.event_source import destination
-from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.decisions import RETRIES_EXHAUSTED, Discarded
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, failures, remove
@@ -279,7 +279,7 @@ def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
     return redrive(clients, names())
 
 
-def given_up(aws: Enforcing, one: str, key: str) -> None:
+def discarded(aws: Enforcing, one: str, key: str) -> None:
     """The removal's file, and the invocation record where Lambda would put it."""
     s3, group = aws.client("s3"), names().tenant.log_group_name
     with suppress(ClientError):
@@ -292,14 +292,14 @@ def given_up(aws: Enforcing, one: str, key: str) -> None:
     record = remove(employee(one, key), table=TABLE, at=at)
     record["eventSourceARN"] = settings.stream_arn
     stored = destination.body(
-        GivenUp((record,), RETRIES_EXHAUSTED, 11), settings, shard="s", now=at, request_id="1", error=None
+        Discarded((record,), RETRIES_EXHAUSTED, 11), settings, shard="s", now=at, request_id="1", error=None
     )
     place = destination.object_key(settings, shard="s", now=at, random=one)
     s3.put_object(Bucket=BUCKET, Key=place, Body=stored)
 
 
 def test_redrive_works_with_exactly_the_documented_permissions(aws: Enforcing) -> None:
-    given_up(aws, "r1", "redriven.pdf")
+    discarded(aws, "r1", "redriven.pdf")
 
     summary = run_redrive(aws, redriving_policy())
 
@@ -312,7 +312,7 @@ def test_redrive_works_with_exactly_the_documented_permissions(aws: Enforcing) -
      "WriteReceipts"],
 )  # fmt: skip
 def test_redrive_without_a_documented_permission_reports_what_it_could_not_do(aws: Enforcing, sid: str) -> None:
-    given_up(aws, sid, f"{sid}.pdf")
+    discarded(aws, sid, f"{sid}.pdf")
     document = redriving_policy()
     kept = [one for one in document["Statement"] if one["Sid"] != sid]
 

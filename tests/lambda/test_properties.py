@@ -125,14 +125,14 @@ def test_records_behind_a_poison_record_wait_at_most_for_its_retries(code: Code,
     assert found.attempts <= 1 + retries + splits
     assert found.never == 0
     assert max(found.together) == 0
-    assert max(found.later) < found.given_up_after
-    assert found.given_up_after == sum(pause_seconds(failure) for failure in range(1, found.attempts))
+    assert max(found.later) < found.discarded_after
+    assert found.discarded_after == sum(pause_seconds(failure) for failure in range(1, found.attempts))
 
 
 def test_walkthrough_function_blocks_the_shard_of_a_poison_record_for_a_day(code: Code) -> None:
     found = events.poison(walkthrough(), {})
 
-    assert found.given_up_after >= 24 * 3600 - 60
+    assert found.discarded_after >= 24 * 3600 - 60
     assert max(found.later) > 23.9 * 3600
     assert found.never == 6  # what was removed within the poison record's own second or with it expires with it
 

@@ -23,7 +23,7 @@ from humangov.bundle import Bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testing.samples import LABEL, MINE, NOW, OWNER, THEIRS, context, names
+from testing.samples import LABEL, MINE, NOT_OWNED, NOW, OWNER, context, names
 
 CODE = Bundle(zip=b"zip", code_sha256="sha", handler="h.h")
 STREAM_ARN = f"arn:aws:dynamodb:us-east-1:123456789012:table/humangov-california-dynamodb/stream/{LABEL}"
@@ -85,7 +85,7 @@ def test_stream_enabled_just_after_the_enabling_tag_is_owned_and_tagged(before: 
 
 
 @pytest.mark.parametrize("table", [TABLE, OFF])
-@pytest.mark.parametrize("tags", [tags for tags in THEIRS if "humangov.io/tenant" in tags])
+@pytest.mark.parametrize("tags", [tags for tags in NOT_OWNED if "humangov.io/tenant" in tags])
 def test_table_owned_by_another_tenant_is_neither_tagged_nor_enabled(
     tags: dict[str, str], table: stream.Observed
 ) -> None:
@@ -223,7 +223,7 @@ def test_drifted_permissions_boundary_is_corrected() -> None:
     ]
 
 
-@pytest.mark.parametrize("tags", THEIRS)
+@pytest.mark.parametrize("tags", NOT_OWNED)
 def test_unowned_role_is_refused(tags: dict[str, str]) -> None:
     wanted = role_desired()
     with pytest.raises(NotOwnedError):
@@ -337,7 +337,7 @@ def test_missing_log_group_is_created_with_retention_and_key() -> None:
     assert retention.parameters["retentionInDays"] == 7
 
 
-@pytest.mark.parametrize("tags", THEIRS)
+@pytest.mark.parametrize("tags", NOT_OWNED)
 def test_unowned_log_group_is_refused(tags: dict[str, str]) -> None:
     with pytest.raises(NotOwnedError):
         log_group.plan(replace(GROUP, tags=tags, retention_days=1), group_desired())
@@ -407,7 +407,7 @@ def test_missing_function_is_created_and_its_concurrency_reserved() -> None:
     assert concurrency.parameters["ReservedConcurrentExecutions"] == 3
 
 
-@pytest.mark.parametrize("tags", THEIRS)
+@pytest.mark.parametrize("tags", NOT_OWNED)
 def test_unowned_function_is_refused(tags: dict[str, str]) -> None:
     wanted = function_desired()
     with pytest.raises(NotOwnedError):

@@ -114,9 +114,9 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
         raise
     if change.action == "lambda:TagResource":
         return replace(observed)
-    made = event_source_mapping.observed(answer, desired.names)
-    tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == made.uuid), desired.tags)
-    return _by_uuid([*_without(observed, made.uuid).mappings, replace(made, tags=tags)])
+    created = event_source_mapping.observed(answer, desired.names)
+    tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == created.uuid), desired.tags)
+    return _by_uuid([*_without(observed, created.uuid).mappings, replace(created, tags=tags)])
 
 
 def finding(observed: Observed, desired: Desired) -> Finding:

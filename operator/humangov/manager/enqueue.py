@@ -69,5 +69,5 @@ def _has_finalizer(resource: Resource) -> bool:
 def _contenders(store: Store, key: str) -> list[str]:
     """Tenants that had a conflict with this one, which has been deleted."""
     tenants = {tenant.key: tenant for tenant in store.tenants()}
-    gone = tenants.pop(key, None)
-    return [other for other, tenant in tenants.items() if gone and conflict(tenant, gone)]
+    deleted = tenants.pop(key, None)
+    return [other for other, tenant in tenants.items() if deleted and conflict(tenant, deleted)]

@@ -73,16 +73,16 @@ class EndlessBackoffs:
 
 
 def settings() -> kopf.OperatorSettings:
-    settings_of_kopf = kopf.OperatorSettings()
-    settings_of_kopf.scanning.disabled = True  # needs no permission to watch definitions and namespaces
-    settings_of_kopf.posting.enabled = False  # events are ours
-    settings_of_kopf.networking.error_backoffs = EndlessBackoffs()
-    settings_of_kopf.networking.request_timeout = 30
-    settings_of_kopf.networking.connect_timeout = 5
-    settings_of_kopf.watching.connect_timeout = 5
-    settings_of_kopf.watching.server_timeout = 300
-    settings_of_kopf.watching.client_timeout = 330
-    return settings_of_kopf
+    options = kopf.OperatorSettings()
+    options.scanning.disabled = True  # needs no permission to watch definitions and namespaces
+    options.posting.enabled = False  # the operator writes its own events
+    options.networking.error_backoffs = EndlessBackoffs()
+    options.networking.request_timeout = 30
+    options.networking.connect_timeout = 5
+    options.watching.connect_timeout = 5
+    options.watching.server_timeout = 300
+    options.watching.client_timeout = 330
+    return options
 
 
 def _registry(on_event: OnEvent) -> kopf.OperatorRegistry:
