@@ -114,15 +114,15 @@ def _at_rest(bench: Rig, measured: Measured) -> None:
     bench.create_holdings(name)
     with bench.operator(resync_seconds=RESYNC_SECONDS):
         bench.ready([name], since=bench.apply([name]))
-        before = len(bench.reconciliations(lambda reconciliations: len(reconciliations) > 0, what="a pass"))
-        bench.say(f"{IN_SYNC_RECONCILIATIONS} passes over a settled tenant, every {RESYNC_SECONDS:.0f} s")
-        # The first two belong to the apply: its last look, and the pass that was asked for meanwhile.
+        before = len(bench.reconciliations(lambda reconciliations: len(reconciliations) > 0, what="a reconciliation"))
+        bench.say(f"{IN_SYNC_RECONCILIATIONS} reconciliations over a tenant in sync, every {RESYNC_SECONDS:.0f} s")
+        # The first two belong to the apply: its last reconciliation, and the one requested meanwhile.
         skipped = before + 2
-        bench.reconciliations(lambda reconciliations: len(reconciliations) >= skipped, what="a pass at rest")
+        bench.reconciliations(lambda reconciliations: len(reconciliations) >= skipped, what="a reconciliation at rest")
         bench.start_counting()
         reconciliations = bench.reconciliations(
             lambda reconciliations: len(reconciliations) > skipped + IN_SYNC_RECONCILIATIONS,
-            what=f"{IN_SYNC_RECONCILIATIONS} passes at rest",
+            what=f"{IN_SYNC_RECONCILIATIONS} reconciliations at rest",
         )
         calls = [call for call in bench.recorder.calls if call.access_key == bench.account]
         measured.settled_kube_writes.append(len(bench.kube_writes()))
@@ -133,13 +133,13 @@ def _at_rest(bench: Rig, measured: Measured) -> None:
 
 
 def _windows(reconciliations: Sequence[Reconciliation]) -> list[tuple[float, float]]:
-    """From the end of each pass to the end of the next one: with one tenant, all calls between belong to that one."""
+    """From the end of each reconciliation to the end of the next: with one tenant, all calls between belong to that."""
     ends = [one.ended for one in reconciliations]
     return list(pairwise(ends))
 
 
 def measure_crowd(bench: Rig, *, states: int) -> Crowd:
-    """All applied by one `kubectl apply`, an operator started anew over them, all deleted by one `kubectl delete`."""
+    """All applied by one `kubectl apply`, an operator restarted over them, all deleted by one `kubectl delete`."""
     names = [f"state-{number:03}" for number in range(1, states + 1)]
     bench.say(f"{states} states at once: tables and buckets")
     for name in ("warm-up-2", *names):
@@ -160,7 +160,7 @@ def measure_crowd(bench: Rig, *, states: int) -> Crowd:
     with bench.operator(resync_seconds=NEVER):
         reconciliations = bench.reconciliations(
             lambda reconciliations: len({one.tenant for one in reconciliations}) == states,
-            what=f"a pass over each of {states} states",
+            what=f"a reconciliation over each of {states} states",
         )
         restart = max(one.ended for one in reconciliations) - started
         restarted = bench.phase()
@@ -355,7 +355,7 @@ def _seconds(measured: Measured) -> dict[str, tuple[str, Spread]]:
         "apply_to_ready_s": ("kubectl apply begun → Ready", spread(measured.apply_to_ready)),
         "kubectl_apply_s": ("  of which kubectl apply itself, at most", spread(measured.kubectl_apply)),
         "by_hand_s": ("the same by hand, trigger Enabled", spread(measured.by_hand)),
-        "delete_to_removed_s": ("kubectl delete begun → gone", spread(measured.delete_to_removed)),
+        "delete_to_removed_s": ("kubectl delete begun → deleted", spread(measured.delete_to_removed)),
         "kubectl_delete_s": ("  of which kubectl delete itself, at most", spread(measured.kubectl_delete)),
         "young_delete_to_removed_s": ("  of a tenant younger than 30 s", spread(measured.young_delete_to_removed)),
         "by_hand_delete_s": ("the same by hand", spread(measured.by_hand_removal)),
@@ -397,7 +397,7 @@ def crowd_table(crowd: Crowd) -> Table:
         rows=[
             row("kubectl apply begun → all Ready", crowd.apply_to_ready, crowd.applied),
             row("a new operator, all settled → each reconciled once", crowd.restart, crowd.restarted),
-            row("kubectl delete begun → all gone", crowd.delete_to_removed, crowd.deleted),
+            row("kubectl delete begun → all deleted", crowd.delete_to_removed, crowd.deleted),
         ],
     )
 

@@ -1,4 +1,4 @@
-"""One healthy state beside 49 that fail: whether its passes, and a change of its spec, wait for theirs."""
+"""One healthy state beside 49 that fail: whether its reconciliations, and a change of its spec, wait for theirs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RECONCILIATIONS = 6
 HANG_SECONDS = 30.0  # longer than any client waits
 _SETTLE_SECONDS = 400.0
 _NOTES = (
-    "A change: kubectl patch begun → Ready about that generation. Between passes: of the healthy state, ended → ended.",
+    "A change: kubectl patch begun → Ready about that generation. Between reconciliations: of the healthy state, ends.",
     f"The operator's resync is {RESYNC_SECONDS:.0f} s, give or take a tenth.",
     "Errors: every call about one of the failing states is answered with 500. Silence: it is never answered.",
 )
@@ -83,7 +83,7 @@ def run(*, say: Say, states: int) -> Report:
 
 
 def _wait_failed(bench: Rig, *, names: set[str]) -> None:
-    """Until each has had a pass in the trouble, so that the operator knows that it fails."""
+    """Until each has had a reconciliation in the trouble, so that the operator knows that it fails."""
     since = time.time()
     bench.reconciliations(
         lambda found: names <= {one.tenant for one in found if one.ended > since + HANG_SECONDS / 2},
@@ -107,7 +107,7 @@ def _measured(bench: Rig) -> Situation:
     seconds = RECONCILIATIONS * RESYNC_SECONDS * 3
     reconciliations = bench.reconciliations(
         lambda reconciliations: len(ends(reconciliations)) > RECONCILIATIONS + 1,
-        what=f"{RECONCILIATIONS} passes of {healthy_key}",
+        what=f"{RECONCILIATIONS} reconciliations of {healthy_key}",
         within_seconds=seconds,
     )
     found.between_reconciliations = [later - earlier for earlier, later in pairwise(ends(reconciliations)[1:])]

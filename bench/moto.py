@@ -1,4 +1,4 @@
-"""Apply to Ready and delete to gone on moto: what other operators' published times were measured on.
+"""Apply to Ready and delete to deleted on moto: what other operators' published times were measured on.
 
 Moto makes every object Active at once, so that all of the time is the operator's, kubectl's and the API server's.
 It runs no function; nothing is erased here.
@@ -29,7 +29,7 @@ def run(*, say: Say, repeats: int, states: int) -> Report:
 
 
 def _one_by_one(bench: Rig, *, repeats: int) -> tuple[list[float], list[float], list[float]]:
-    """Seconds of apply to Ready, of kubectl apply in it, and of delete to gone, one tenant after the other."""
+    """Seconds of apply to Ready, of kubectl apply in it, and of delete to deleted, one tenant after the other."""
     names = [f"one-{number}" for number in range(1, repeats + 1)]
     applied, kubectl, deleted = [], [], []
     for name in ("warm-up", *names):

@@ -219,14 +219,14 @@ class Rig:
         self._audit_offset = self.audit.stat().st_size
 
     def phase(self, *, account: str | None = None) -> Phase:
-        """What was called and written since `mark`, once nothing has happened for a second."""
+        """What was called and written since `start_counting`, once nothing has happened for a second."""
         self._quiet()
         wanted = account or self.account
         calls = [call for call in self.recorder.calls if call.access_key == wanted]
         return phase_of(calls, kube_writes=self.kube_writes() if account is None else ())
 
     def kube_writes(self) -> list[Write]:
-        """Of the operator, since `mark`."""
+        """Of the operator, since `start_counting`."""
         with self.audit.open() as file:
             file.seek(self._audit_offset)
             return writes_by(self.user, file)
@@ -234,7 +234,7 @@ class Rig:
     def reconciliations(
         self, enough: Callable[[list[Reconciliation]], bool], *, what: str, within_seconds: float = PATIENCE_SECONDS
     ) -> list[Reconciliation]:
-        """The passes that the running operator has ended, once they are enough. Raises NotMeasuredError."""
+        """The reconciliations that the running operator has ended, once they are enough. Raises NotMeasuredError."""
         deadline = time.monotonic() + within_seconds
         while True:
             found = reconciliations_of(self._operator.log.read_text()) if self._operator else []
@@ -259,7 +259,7 @@ class Rig:
 
 @contextlib.contextmanager
 def opened(*, say: Say, moto: bool = False, layers: Sequence[Layer] = ()) -> Iterator[Rig]:
-    """A rig on the sandbox, which is started if it is not up; all that was made is removed. Raises SandboxError.
+    """A rig on the sandbox, which is started if it is not up; all that was created is removed. Raises SandboxError.
 
     `moto`: the AWS is a moto server, which makes everything Active at once and runs no function. `layers` lie between
     the recorder and AWS.
@@ -350,14 +350,14 @@ def bucket(name: str, *, namespace: str) -> str:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """One pass over one tenant (`namespace/name`) that has ended; `ended` in Unix seconds."""
+    """One reconciliation over one tenant (`namespace/name`) that has ended; `ended` in Unix seconds."""
 
     tenant: str
     ended: float
 
 
 def reconciliations_of(log: str) -> list[Reconciliation]:
-    """The passes in an operator's JSON log, in the order of their ends."""
+    """The reconciliations in an operator's JSON log, in the order of their ends."""
     found = []
     for line in log.splitlines():
         try:

@@ -1,7 +1,7 @@
-"""The same AWS objects made and removed by hand: a bare boto3 script, one call after the other.
+"""The same AWS resources created and removed by hand: a bare boto3 script, one call after the other.
 
 It is the fourteen console steps of HumanGov's runbook without the clicking, the looking and the reading, by one who
-never errs: no ownership is checked, nothing is marked, nothing is put back. What the operator does is compared with it.
+never errs: no ownership is checked, nothing is tagged or corrected. What the operator does is compared with it.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from sandbox.state import Part, SandboxState, load, locked, save
 Say = Callable[[str], None]
 # A cold machine under load took 9 s; more than this is a fault.
 READY_SECONDS = 90.0
-# How long a part that was up already may take to answer before it is started anew.
+# How long a part that was up already may take to answer before it is restarted.
 ANSWER_SECONDS = 5.0
 # A port can be taken by someone between our look and our bind.
 ATTEMPTS = 3

@@ -1,4 +1,4 @@
-"""The operator as a local process beside a control plane, with its own service account and only its own rights."""
+"""The operator as a local process beside a control plane, with its own service account and only its own permissions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class OperatorError(Exception):
 
 
 def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> None:
-    """The definition, and in `namespace` the service account with the rights of deploy/install.yaml."""
+    """The definition, and in `namespace` the service account with the permissions of deploy/install.yaml."""
     if definition:
         install_definition(sandbox)
     _apply(sandbox, [_moved(document, namespace) for document in _account_and_permissions()])
@@ -40,7 +40,7 @@ def install_definition(sandbox: Sandbox) -> None:
 
 
 def uninstall(sandbox: Sandbox, *, namespace: str, wait: bool = True) -> None:
-    """Take back what `install` made for `namespace`, but for the definition, which other operators use too."""
+    """Take back what `install` created for `namespace`, but for the definition, which other operators use too."""
     names = [f"{kind}/humangov-operator-{namespace}" for kind in ("clusterrole", "clusterrolebinding")]
     kubectl(sandbox, "delete", "--ignore-not-found", *names)
     kubectl(sandbox, "delete", "namespace", "--ignore-not-found", f"--wait={str(wait).lower()}", namespace)

@@ -1,8 +1,8 @@
 """Processes that outlive the command which started them: start, know, measure and stop them. Linux, by /proc.
 
 A process is known by its number, its start time and the boot, so a number that was given to another one is
-never taken for ours. Every process also carries the sandbox's folder in its environment (`MARK`): that finds
-what a killed `up` started but had no time to note down.
+never taken for the sandbox's own. Every process also carries the sandbox's folder in its environment (`VARIABLE`):
+that finds what a killed `up` started but had no time to note down.
 """
 
 from __future__ import annotations

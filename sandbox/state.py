@@ -70,7 +70,7 @@ def decode(text: str) -> SandboxState:
 
 
 def load(path: Path) -> SandboxState:
-    """An empty state if there is none. One that cannot be read counts as none: the mark finds processes."""
+    """An empty state if there is none. An unreadable one counts as none: processes are found by their environment."""
     try:
         return decode(path.read_text())
     except FileNotFoundError:

@@ -112,7 +112,7 @@ def recorder(account: Account) -> Iterator[Recorder]:
 
 @pytest.fixture
 def namespace(sandbox: Sandbox, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A fresh namespace that holds an operator's service account with the rights of deploy/install.yaml."""
+    """A fresh namespace that holds an operator's service account with the permissions of deploy/install.yaml."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
     with installed(cluster, prefix=words[:30].strip("-")) as name:
         yield name
@@ -120,7 +120,7 @@ def namespace(sandbox: Sandbox, cluster: Cluster, request: pytest.FixtureRequest
 
 @contextlib.contextmanager
 def installed(cluster: Cluster, *, prefix: str) -> Iterator[str]:
-    """A namespace of that prefix with an operator's service account and its rights."""
+    """A namespace of that prefix with an operator's service account and its permissions."""
     name = f"{prefix}-{secrets.token_hex(3)}"
     local_operator.install(cluster.sandbox, namespace=name, definition=False)
     try:

@@ -130,7 +130,7 @@ class InWeather(Opening):
             raise SandboxError("--weather needs an AWS endpoint; it does not work with a real AWS account.")
         forecast, seed = self._weather.forecast.name, self._weather.seed
         proxy = self.stack.enter_context(Proxy(running.aws_endpoint_url, layers=[layer(self._weather)]))
-        # Below the stage: when that is cleared, what the weather was is told before the proxy goes.
+        # Below the stage: when that is cleared, the weather is reported before the proxy goes.
         self.stack.callback(self._print_weather)
         stage = self.open(
             replace(running, aws_endpoint_url=proxy.url),
@@ -190,7 +190,7 @@ MakeOpening = Callable[[Narrator, contextlib.ExitStack], Opening]
 
 
 def narrate(narration: Narrator, *, opening: MakeOpening = Opening, story: Sequence[Step] = STORY) -> None:
-    """Set the stage, tell the story, clean up. What goes wrong is told, then raised."""
+    """Set the stage, narrate the story, clean up. What goes wrong is printed, then raised."""
     with contextlib.ExitStack() as stack:
         first = opening(narration, stack)
         try:

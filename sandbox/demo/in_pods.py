@@ -1,4 +1,4 @@
-"""What the story tells besides when the operator runs in a pod: its log, and how helm lets go of it."""
+"""What the story shows besides when the operator runs in a pod: its log, and how helm releases it."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ BOLD, DIM, GREEN, RED, CYAN = "1", "2", "32", "31", "36"
 
 @dataclass(frozen=True)
 class ObservedStep:
-    """A step that was told to its end."""
+    """A completed step."""
 
     title: str
     seen: str

@@ -148,7 +148,7 @@ class Weather:
         return Decision(delay_ms=delay_ms, shown=shown, share=share)
 
     def _trouble(self, call: WeatherCall, *, target: str, turn: int) -> str:
-        """What befalls this turn and passes by itself; empty for nothing, and after IN_A_ROW troubles."""
+        """What befalls this turn and is transient; empty for nothing, and after IN_A_ROW troubles."""
         thrown = [self._thrown(call, target=target, turn=one) for one in range(max(1, turn - IN_A_ROW), turn + 1)]
         return "" if len(thrown) > IN_A_ROW and all(thrown) else thrown[-1]
 

@@ -40,7 +40,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Discarded:
-    """Records that Lambda lets go, and why."""
+    """Records that Lambda discards, and why."""
 
     records: tuple[Record, ...]
     condition: str

@@ -30,7 +30,7 @@ class KilledError(BaseException):
 
 
 def under_lambda(function: RunningFunction, *, timeout_ms: int = 300_000) -> Invoke:
-    """The zip in a process of its own. The process is killed at the deadline and started anew, as Lambda does."""
+    """The zip in a process of its own. The process is killed at the deadline and restarted, as Lambda does."""
 
     def invoke(event: Any) -> Answer:
         assert len(json.dumps(event)) <= PAYLOAD_BYTES, "Lambda takes 6 MB"

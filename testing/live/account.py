@@ -147,7 +147,7 @@ class Account:
         return found
 
     def leaked(self) -> dict[str, list[str]]:
-        """Everything in the whole account that the operator could have made, and every mark on a table."""
+        """Everything in the whole account that the operator could have made, and every ownership tag on a table."""
         streams, tags = [], []
         for name in self.client("dynamodb").list_tables()["TableNames"]:
             described = self.client("dynamodb").describe_table(TableName=name)["Table"]

@@ -13,7 +13,7 @@ from testing.live.waiting import wait_for
 
 @dataclass(frozen=True)
 class Audit:
-    """What one user did at the API server, by its audit log: `mark` now, `since` later."""
+    """What one user did at the API server, by its audit log: `position` now, `since` later."""
 
     path: Path
     user: str
@@ -22,7 +22,7 @@ class Audit:
         return self.path.stat().st_size
 
     def since(self, position: int) -> list[Mapping[str, Any]]:
-        """This user's requests after the mark, but for watches."""
+        """This user's requests after the position, but for watches."""
         with self.path.open("rb") as log:
             log.seek(position)
             lines = log.read().splitlines()

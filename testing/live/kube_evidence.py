@@ -144,7 +144,7 @@ def bookmark(layout: Layout) -> None:
 
 
 def lines_of_the_run(layout: Layout) -> Sequence[str]:
-    """What the API server logged since the last `mark`. Raises LogError."""
+    """What the API server logged since the last `bookmark`. Raises LogError."""
     log, again = layout.audit_log, "run `make test` on a sandbox that stays up"
     if not _bookmark_file(layout).exists():
         raise LogError(f"{_bookmark_file(layout)} is missing, so no run of the tests has begun: {again}")
@@ -166,4 +166,4 @@ def lines_of_the_run(layout: Layout) -> Sequence[str]:
 
 
 def _bookmark_file(layout: Layout) -> Path:
-    return layout.root.parent / "tests" / f"{layout.root.name}.audit-mark.json"
+    return layout.root.parent / "tests" / f"{layout.root.name}.audit-bookmark.json"

@@ -89,7 +89,7 @@ class States:
             self.cluster.api.delete_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, name)
 
     def abandon(self) -> None:
-        """Take every finalizer off: a namespace with a state whose operator is gone would stay for ever."""
+        """Take every finalizer off: a namespace with a state whose operator no longer runs would stay for ever."""
         for one in self.all():
             if one["metadata"].get("finalizers"):
                 with contextlib.suppress(ApiException):
@@ -123,7 +123,7 @@ class States:
 
     def wait_deleted(self, *names: str, seconds: float = 30.0) -> None:
         for name in names:
-            self._wait(partial(self._is_deleted, name), name, what=f"{name} is gone", seconds=seconds)
+            self._wait(partial(self._is_deleted, name), name, what=f"{name} is deleted", seconds=seconds)
 
     def _is_ready(self, name: str) -> bool:
         return is_ready(self.get(name))
@@ -139,7 +139,7 @@ class States:
                  seen=lambda: [brief(one) for one in self.all()])  # fmt: skip
 
     def reconcile(self, name: str, value: str, *, seconds: float = 30.0) -> None:
-        """Ask for a pass by the annotation and wait until status says that it was made."""
+        """Request a reconciliation by the annotation and wait until status says that it was made."""
         self.annotate(name, reconcile=value)
         wait_for(
             lambda: ((self.get(name) or {}).get("status") or {}).get("lastHandledReconcile") == value,

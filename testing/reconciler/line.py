@@ -104,7 +104,7 @@ class Line:
 
     @property
     def writes_so_far(self) -> int:
-        """Of this life, the forgotten ones too."""
+        """Of this process, the forgotten ones too."""
         return self._writes
 
     def reads(self) -> list[str]:

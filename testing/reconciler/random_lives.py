@@ -1,7 +1,7 @@
 """A tenant's life as Hypothesis draws it: edits, faults, crashes, changes from outside, deletions; and what holds.
 
 What is drawn is what people, AWS and the operator's host do. What always holds is written in `Life`'s invariants and in
-its last step, `teardown`: once the weather clears and people have mended what only they can, it ends in step, comes to
+its last step, `teardown`: once the weather clears and people have fixed what only they can, it ends in sync, comes to
 rest, and is deleted without a trace.
 """
 
@@ -47,7 +47,7 @@ _EDITS: Mapping[str, list[dict[str, Any]]] = {
 
 
 def happens(**draws: Any) -> Callable[[Callable[..., None]], Any]:
-    """Something that happens, after which the operator has no pass, one or several."""
+    """Something that happens, after which the operator has no reconciliation, one or several."""
 
     def decorated(method: Callable[..., None]) -> Any:
         @wraps(method)
@@ -192,7 +192,7 @@ class Life(RuleBasedStateMachine):
         assert not broken, broken
 
     def teardown(self) -> None:
-        """The weather clears. Then it ends in step, comes to rest, and can be deleted without a trace."""
+        """The weather clears. Then it ends in sync, comes to rest, and can be deleted without a trace."""
         if not hasattr(self, "key"):
             return
         world = self.world
@@ -210,11 +210,11 @@ class Life(RuleBasedStateMachine):
         assert world.line.writes() + world.line.kube_writes() == [], "a settled world is written to"
         world.restart_operator()  # which looks at everything, and has nothing to do either
         world.reconcile_once(self.key)
-        assert world.line.writes() + world.line.kube_writes() == [], "a new life writes to a settled world"
+        assert world.line.writes() + world.line.kube_writes() == [], "a restarted operator writes to a world in sync"
         [table] = [table for table in snapshot.tables(world) if table["name"] == TABLE]
         current = [mapping for mapping in snapshot.mappings(world) if mapping["EventSourceArn"] == table["arn"]]
         assert len(current) == 1, "two mappings of one stream"
-        assert _picture(world, table["arn"]) == self._undisturbed(), "in step, but not as an undisturbed run"
+        assert _picture(world, table["arn"]) == self._undisturbed(), "in sync, but not as an undisturbed run"
         assert neighbour.picture(world) == self.neighbour, "the neighbour was touched"
         world.delete(self.key)
         world.settle(self.key, reconciliations=RECONCILIATIONS_TO_SYNC)
@@ -237,9 +237,9 @@ class Life(RuleBasedStateMachine):
         self.suspended = False
 
     def reconcile_times(self, number: int) -> None:
-        """Of which none writes to what is not ours, or, while suspended, anything."""
+        """Of which none writes to what is not owned, or, while suspended, anything."""
         for _ in range(number):
-            self.tally["passes"] = self.tally.get("passes", 0) + 1
+            self.tally["reconciliations"] = self.tally.get("reconciliations", 0) + 1
             if self.key not in self.world.kube.objects:
                 return
             unowned, held, line = (
@@ -256,13 +256,13 @@ class Life(RuleBasedStateMachine):
             finally:
                 writes = [call for call in line.calls[before:] if call.writes and not call.action.startswith("kube:")]
                 foreign = [call.action for call in writes if _target(call) in unowned]
-                assert not foreign, f"{foreign} on what is not ours"
+                assert not foreign, f"{foreign} on what is not owned"
                 assert not (held and writes), "suspended, and something was written to AWS"
             wait = outcome.requeue_after_seconds
             self.world.clock.forward(wait if wait is not None else 1.0)
 
     def _people_fix(self) -> None:
-        """What an operator must not do by itself: make the table, put back a mark that somebody took off."""
+        """What an operator must not do automatically: create the table, restore an ownership tag."""
         _make_table(self.world)
         ownership_tags.put(self.world, {OWNER_TAG: ownership_tags.OWNER})
         self._edit(lambda spec: spec.update(suspend=False))
@@ -289,7 +289,7 @@ class Life(RuleBasedStateMachine):
         left = [what for what in self.world.remains() if neighbour.FUNCTION not in what]
         of_the_neighbour = {f"mapping {mapping['UUID']}" for mapping in neighbour.mappings(self.world)}
         left = [what for what in left if what not in of_the_neighbour]
-        # Whose mark was taken off the table, or who turned the stream on himself, has it stay on.
+        # If someone removed the table's ownership tag, or enabled the stream, it stays enabled.
         return [what for what in left if not (self.stream_is_foreign and (what == "stream" or what.startswith("tag ")))]
 
 

@@ -31,7 +31,7 @@ NAMESPACE = "humangov"
 
 
 class World:
-    """One AWS account with a table and a bucket, an API server, and lives of the operator."""
+    """One AWS account with a table and a bucket, an API server, and the operator's processes."""
 
     def __init__(self, *, sdk: Sdk, account: str, bundle: Bundle) -> None:
         sdk.enter(account)
@@ -68,11 +68,11 @@ class World:
 
     @property
     def line(self) -> Line:
-        """Of the present life."""
+        """Of the present process."""
         return self.process.line
 
     def faults_never_met(self) -> list[Fault]:
-        """Of all lives. What a test says of them it has not shown."""
+        """Of all processes. What a test says of them it has not shown."""
         return [fault for process in self.processes for fault in process.line.never_met()]
 
     @property
@@ -83,7 +83,7 @@ class World:
         return self.process.reconcile_once(key)
 
     def settle(self, key: str, *, reconciliations: int = 12) -> Outcome:
-        """Pass after pass, with time moved on as each asks for, until none is asked for. Fails after `passes`."""
+        """Reconcile until no requeue is requested, with time moved on between. Fails after `reconciliations`."""
         statuses: list[str] = []
         for _ in range(reconciliations):
             outcome = self.reconcile_once(key)
@@ -91,7 +91,7 @@ class World:
                 return outcome
             statuses.append(self.ready(key))
             self.clock.forward(outcome.requeue_after_seconds if outcome.requeue_after_seconds is not None else 1.0)
-        raise AssertionError(f"not settled after {reconciliations} passes: {statuses}")
+        raise AssertionError(f"not in sync after {reconciliations} reconciliations: {statuses}")
 
     def ready(self, key: str) -> str:
         resource = self.kube.objects.get(key)

@@ -35,7 +35,7 @@ def asked() -> list[KubeRequest]:
 
 def test_no_kubernetes_request_is_denied(asked: list[KubeRequest]) -> None:
     assert [str(request) for request in asked if request.refused] == []
-    # A namespace that is going takes no new event, whatever the rights.
+    # A namespace that is going takes no new event, whatever the permissions.
     others = [request for request in asked if request.code == 403 and not request.refused]
     assert [str(request) for request in others if "being terminated" not in request.message] == []
 

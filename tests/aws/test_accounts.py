@@ -94,7 +94,7 @@ def test_tenant_resources_are_created_in_the_account_of_its_role_and_none_in_the
     assert function["Configuration"]["Role"].startswith(f"arn:aws:iam::{world.account}:role/humangov/")
     own = boto3.Session(aws_access_key_id=OWN, aws_secret_access_key="test", region_name=REGION)
     assert own.client("lambda", endpoint_url=world.sdk.endpoint_url).list_functions()["Functions"] == []
-    # One hour's credentials do for all passes, whatever their number.
+    # One hour's credentials do for all reconciliations, whatever their number.
     [asked] = wire.taken_on
     assert asked["ExternalId"] == "california-7f3a"
     assert asked["RoleSessionName"] == "humangov-humangov-california"

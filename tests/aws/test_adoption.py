@@ -168,7 +168,7 @@ def test_re_created_state_adopts_its_released_resources(world: World) -> None:
     assert after["log groups"] == before["log groups"]
     world.delete(again)
     world.settle(again, reconciliations=30)
-    # Whose the stream is was forgotten with the mark, and it may have other readers by now: it stays, and that is told.
+    # Without the ownership tag the stream has no owner, and it may have other readers: it stays, and this is reported.
     assert world.remains() == ["stream"]
     assert "stream" in world.kube.events[-1].message
 

@@ -1,4 +1,4 @@
-"""The permissions boundary of the function's role: always there, put back, and named where AWS refuses for its sake.
+"""The permissions boundary of the function's role: always set, corrected, and named where AWS refuses for its sake.
 
 Runs on MiniStack, which takes any ARN for a boundary: AWS's refusals are injected, in AWS's words.
 """

@@ -121,13 +121,13 @@ def drift(what: str) -> Drift:
 
 
 BROKEN = [
-    Broken("takes everything for its own", taken, "on what is not ours", takes_everything_for_its_own),
+    Broken("takes everything for its own", taken, "on what is not owned", takes_everything_for_its_own),
     Broken("writes while suspended", suspended, "suspended, and something was written", writes_while_suspended),
     Broken("progresses and stalls", uneventful, "'Reconciling': 'True', 'Stalled': 'True'", progresses_and_stalls),
-    Broken("writes for ever", uneventful, "not settled after 30 passes", writes_for_ever),
+    Broken("writes for ever", uneventful, "not in sync after 30 reconciliations", writes_for_ever),
     Broken("writes a status for ever", uneventful, "a settled world is written to", writes_a_status_for_ever),
     Broken("leaves a second mapping", doubled, "two mappings of one stream", leaves_a_second_mapping),
-    Broken("compares no memory", changed, "in step, but not as an undisturbed run", compares_no_configuration),
+    Broken("compares no memory", changed, "in sync, but not as an undisturbed run", compares_no_configuration),
     Broken("forgets the role", uneventful, "a deletion left something", forgets_the_role),
 ]
 

@@ -15,7 +15,7 @@ def test_repeated_kills_still_end_in_sync(world: World) -> None:
             world.delete(key)
         for life in range(40):
             world.restart_operator()
-            # Not always after the first: the mark before a stream is enabled is written anew in each life.
+            # Not always after the first: the tag before a stream is enabled is written again in each process.
             world.line.kill_after_write = 1 + life % 3
             try:
                 world.settle(key, reconciliations=30)

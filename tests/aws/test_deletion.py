@@ -1,4 +1,4 @@
-"""Deletion: in order, seen to be gone, and never more than what is ours.
+"""Deletion: in order, seen to be gone, and never more than what the operator owns.
 
 Runs on MiniStack, where a delete is done when it is answered; mappings that stay Deleting for minutes are injected.
 """
@@ -45,7 +45,7 @@ def unique(actions: list[str]) -> list[str]:
 def test_deletion_removes_resources_in_order_and_never_the_table_or_bucket(world: World) -> None:
     world.make_table()
     world.make_bucket()
-    # Before there is a stream: the emulator's function makes its log group anew when it runs while it is being deleted.
+    # Before there is a stream: the emulator's function creates its log group again when it runs while being deleted.
     world.sdk.client("s3").put_object(Bucket=world.bucket, Key="a.pdf", Body=b"1")
     world.sdk.client("dynamodb").put_item(TableName="humangov-california-dynamodb", Item={"id": {"S": "1"}})
     key = world.apply()
@@ -267,7 +267,7 @@ def test_role_with_additional_policies_is_deleted_too(world: World) -> None:
     world.delete(key)
     world.settle(key)
     assert world.remains() == []
-    assert len(iam.list_policies(Scope="Local")["Policies"]) == 1, "the policy itself is not ours"
+    assert len(iam.list_policies(Scope="Local")["Policies"]) == 1, "the policy itself is not owned"
 
 
 def killed_after_the_finalizer(world: World) -> str:

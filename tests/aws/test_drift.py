@@ -1,4 +1,4 @@
-"""Whatever people change by hand on what the operator owns is put back, told once, and settled again.
+"""Whatever people change by hand on what the operator owns is corrected, reported once, and in sync again.
 
 Runs on MiniStack, which accepts a second mapping of one stream and function where AWS refuses it, and applies every
 change at once.
@@ -26,7 +26,7 @@ def named(drift: Drift) -> str:
 
 
 def drifted(world: World, drift: Drift) -> tuple[str, dict[str, Any]]:
-    """A settled tenant whose next passes are shallow ones, changed by hand."""
+    """A tenant in sync whose next reconciliations are shallow ones, changed by hand."""
     key = world.provisioned(tags={"team": "records"})
     assert world.operator.store.memory(key).reconciler.reconciliations % 6 in (1, 2, 3)
     before = snapshot.snapshot(world)

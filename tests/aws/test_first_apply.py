@@ -1,4 +1,4 @@
-"""The first passes over a new tenant, and the settled ones after them.
+"""The first reconciliations over a new tenant, and the settled ones after them.
 
 Runs on MiniStack, which takes everything at once: that a role is unknown to Lambda for seconds, that a function is
 Pending and a mapping Creating for minutes, is shown in test_waiting.py with injected answers.
@@ -146,7 +146,7 @@ def test_finalizer_and_identity_are_written_before_the_first_aws_write(world: Wo
     assert [call.action for call in writes[2:] if call.action.startswith("kube:")] in (
         [],
         ["kube:apply_status", "kube:post_event"],
-    ), "and what comes after is told at the end of a pass"
+    ), "and what comes after is told at the end of a reconciliation"
 
 
 def test_first_apply_with_real_threads_has_the_same_result(world: World) -> None:

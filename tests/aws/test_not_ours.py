@@ -1,4 +1,4 @@
-"""What is not ours is not touched: objects under our names without our mark, or with another's.
+"""Unowned resources are unchanged: those under the operator's names without ownership tag, or with another owner's.
 
 Runs on MiniStack. That nothing is written is read from the record of all calls, and from AWS's state before and after.
 """

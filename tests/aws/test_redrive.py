@@ -1,4 +1,4 @@
-"""`humangov redrive` on moto, which shows versions and Object Lock, and neither rights nor Lambda's own writing."""
+"""`humangov redrive` on moto, which shows versions and Object Lock, no permissions, and not Lambda's own writing."""
 
 from __future__ import annotations
 

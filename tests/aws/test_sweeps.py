@@ -1,4 +1,4 @@
-"""The sweep's CronJob and Jobs as passes keep them. AWS is an emulator's; Kubernetes keeps objects and runs none."""
+"""The sweep's CronJob and Jobs as reconciling keeps them. AWS is emulated; Kubernetes keeps objects and runs none."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_missing_table_or_bucket_stalls_after_15_minutes_and_is_still_retried(wo
     world.restart_operator()
     world.clock.forward(61)
     outcome = world.reconcile_once(key)
-    assert world.ready(key).startswith("False"), "a restart does not begin the 15 minutes anew"
+    assert world.ready(key).startswith("False"), "a restart does not restart the 15 minutes"
     assert world.condition(key, "Stalled")["status"] == "True"
     assert outcome.requeue_after_seconds == 30
     writes = len(world.line.kube_writes())

@@ -1,4 +1,4 @@
-"""The election at the real API server: its optimistic concurrency, its MicroTime, and the operator's own rights."""
+"""The election at the real API server: optimistic concurrency, MicroTime, and the operator's own permissions."""
 
 from __future__ import annotations
 

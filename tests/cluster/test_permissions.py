@@ -1,6 +1,6 @@
-"""The operator's service account at the real API server: it has the rights of deploy/install.yaml and no others.
+"""The operator's service account at the real API server: it has the permissions of deploy/install.yaml and no others.
 
-That these rights suffice is shown by every test with an operator: each runs as this account. That none is too many is
+Every test with an operator shows that these permissions suffice: each runs as this account. That none is too many is
 shown here: each is taken away in turn, and something breaks. tests/after holds both against the API server's audit log.
 """
 
@@ -58,7 +58,7 @@ def user(namespace: str, account: str = SERVICE_ACCOUNT) -> str:
 def test_operator_has_exactly_the_permissions_of_install_yaml(cluster: Cluster, untouched: str) -> None:
     expected = {(full_name(right), right.name, right.verb) for right in rendered()}
     wait_for(
-        lambda: granted(cluster, untouched) == expected, what="the rights are those of deploy/install.yaml", seconds=5,
+        lambda: granted(cluster, untouched) == expected, what="permissions as in deploy/install.yaml", seconds=5,
         seen=lambda: granted(cluster, untouched) ^ expected,
     )  # fmt: skip
 
@@ -67,7 +67,7 @@ def test_sweep_has_only_its_three_permissions(cluster: Cluster, untouched: str) 
     states = "humangovstates.humangov.io"
     expected = {(states, "", "get"), (states, "", "list"), (f"{states}/status", "", "patch")}
     wait_for(
-        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its three rights", seconds=5,
+        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its three permissions", seconds=5,
         seen=lambda: granted(cluster, untouched, SWEEPER) ^ expected,
     )  # fmt: skip
 
@@ -131,12 +131,12 @@ def test_operators_own_token_is_refused_beyond_its_permissions(
         assert "forbidden" in done.stderr, done.stderr
 
 
-# Each right taken away in turn.
+# Each permission taken away in turn.
 
 
 @dataclass
 class Stage:
-    """An operator that lacks one right, in a namespace and an account of its own."""
+    """An operator that lacks one permission, in a namespace and an account of its own."""
 
     states: States
     account: Account
@@ -190,7 +190,7 @@ def ends_within_the_lease(stage: Stage, told: str) -> None:
 
 
 def deletion_hangs(stage: Stage, told: str) -> None:
-    """That of a state of which no status says what was made: it is read anew before it is let go."""
+    """That of a state of which no status says what was made: it is read again before it is released."""
     being_deleted_without_a_status(stage.states, stage.account)
     stage.start()
     stage.wait_told(told)
@@ -235,7 +235,7 @@ def sweeps_are_missing(stage: Stage, told: str) -> None:
     )
 
 
-# Right → what breaks without it, and how the log's sentence begins. docs/operations.md tells the same.
+# Permission → what breaks without it, and how the log's sentence begins. docs/operations.md tells the same.
 BREAKS: dict[str, tuple[Breaks, str]] = {
     "list humangovstates": (does_not_start, "listing humangovstates in "),
     "watch humangovstates": (does_not_start, "opening a watch of humangovstates in "),
@@ -271,7 +271,7 @@ TAKEN_AWAY = [right for right in rendered() if right.group != "batch" or str(rig
 
 @pytest.mark.parametrize("right", TAKEN_AWAY, ids=str)
 def test_each_missing_permission_breaks_something_and_is_named_in_the_log(right: Permission, stage: Stage) -> None:
-    assert str(right) in BREAKS, "a new right: what breaks without it?"
+    assert str(right) in BREAKS, "a new permission: what breaks without it?"
     breaks, told = BREAKS[str(right)]
     take_away(stage.states, right)
     breaks(stage, told)
@@ -312,7 +312,7 @@ def take_away(states: States, right: Permission) -> None:
         lambda: cluster.kubectl(
             "auth", "can-i", right.verb, *what, f"--as={user(namespace)}", "-n", namespace
         ).stdout.strip() == "no",
-        what=f"the right to {right} is gone",
+        what=f"the permission to {right} is gone",
     )  # fmt: skip
 
 

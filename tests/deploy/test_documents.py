@@ -33,7 +33,7 @@ DOCUMENTS = sorted(
         *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")),
     ]
 )
-# A reason that is not written in the code, but taken from Lambda as it is: the states of a mapping that is on its way.
+# A reason that is not written in the code, but taken from Lambda: states of a mapping with a change in progress.
 # https://docs.aws.amazon.com/lambda/latest/api/API_GetEventSourceMapping.html
 TAKEN_OVER = {"mapping.state": {"Creating", "Enabling", "Disabling", "Updating", "Deleting"}}
 FINDINGS = ("in_sync", "waiting", "transient", "action_required", "warning")

@@ -1,4 +1,4 @@
-"""The forms in which the operator's rights are installed: the README, Terraform, CloudFormation; and a linter over all.
+"""How the operator's permissions are installed: the README, Terraform, CloudFormation; and a linter over all.
 
 The JSON is the one source: each form has to come to the same documents. It can't show what Terraform's AWS provider
 does with them (it comes from a registry of its own), nor AWS's CloudFormation; test_iam_enforced.py has MiniStack's.

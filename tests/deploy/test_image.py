@@ -218,7 +218,7 @@ def test_installed_package_bundles_the_same_cleanup_function(installed: Path) ->
 # A start as in the pod: the image's user and variables, the pod's service account, nothing else.
 
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# The folder is there for this process alone; then it is the image's user, for whom no name is known, without rights.
+# The folder exists for this process; then it is the image's user, for whom no name is known, without permissions.
 # One it keeps: to read what it could not reach here, as the checkout may lie in a folder of root's.
 IN_POD = """
 mount -t tmpfs tmpfs "$(readlink -f /var/run)"

@@ -73,7 +73,7 @@ def test_operator_survives_an_api_server_that_hangs_dies_and_returns(
     with start(states, sandbox, account, tmp_path_factory, "--resync", "1", "--all-namespaces") as running:
         states.apply(states.manifest("california", **account.spec("california")))
         states.wait_ready("california")
-        # It hangs while the operator looks again every second; what the operator then wants of it comes later.
+        # It hangs while the operator reconciles again every second; what the operator then wants of it comes later.
         pid = api_server(own[1])
         os.kill(pid, signal.SIGSTOP)
         group = "/aws/lambda/humangov-california-delete-file"

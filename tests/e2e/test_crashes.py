@@ -87,7 +87,7 @@ def test_operator_on_sigterm_finishes_its_reconciliations_and_writes_no_partial_
     assert at_write.acted.wait(30)
     started = time.monotonic()
     assert running.process.wait(20) == 0
-    measured(f"SIGTERM with passes under way → exit 0: {time.monotonic() - started:.1f} s")
+    measured(f"SIGTERM with reconciliations in progress → exit 0: {time.monotonic() - started:.1f} s")
     found = states.all()
     assert [problem for one in found for problem in kstatus.problems(one)] == []
     for one in found:

@@ -1,4 +1,4 @@
-"""What people change by hand in AWS is found and put back, unless the tenant is suspended.
+"""What people change by hand in AWS is found and corrected, unless the tenant is suspended.
 
 On the real API server, the emulated AWS (MiniStack) and the operator as a process. That every owned field is compared
 is shown by tests/unit and tests/aws; here one change of each kind goes the whole way.
@@ -70,7 +70,7 @@ def group(world: World) -> Mapping[str, Any]:
     return next(iter(answer["logGroups"]), {})
 
 
-# Kind of drift: the hand that does it, and what must look again as before.
+# Kind of drift: the hand that does it, and what must be again as before.
 DRIFT: Mapping[str, tuple[Act, Act]] = {
     "the log group deleted": (
         lambda world: world.account.client("logs").delete_log_group(logGroupName=log_group(world)),

@@ -53,7 +53,7 @@ def test_deletion_keeps_a_stream_that_was_enabled_before(
     states.wait_ready("california")
     assert account.table("california")["LatestStreamArn"] == arn
     states.delete("california")
-    # A stream so young may bear a mark of ours that cannot be read yet: half a minute is waited.
+    # A stream so young may bear an ownership tag of the operator that cannot be read yet: half a minute is waited.
     states.wait_deleted("california", seconds=60)
     assert account.leaked() == {"streams": ["humangov-california-dynamodb"]}
     assert account.table("california")["LatestStreamArn"] == arn

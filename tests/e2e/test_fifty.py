@@ -52,14 +52,14 @@ def test_fifty_states_applied_at_once_become_ready_and_are_deleted(
     started = time.monotonic()
     states.cluster.output("delete", "hgs", "--all", "-n", states.namespace, "--wait=false")
     states.wait_none(seconds=90)
-    measured(f"{COUNT} states deleted → gone: {time.monotonic() - started:.1f} s")
+    measured(f"{COUNT} states kubectl delete → deleted: {time.monotonic() - started:.1f} s")
     assert account.leaked() == {}
 
 
 def test_fixed_spec_is_reconciled_at_once_despite_back_off(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
-    """AWS refuses a function of 128 MiB, as a policy may; by then the operator looks again in tens of seconds."""
+    """AWS refuses a function of 128 MiB, as a policy may; by then the operator reconciles again in tens of seconds."""
     account.make("california")
     small = Refuse(lambda operation, body: operation == "lambda:CreateFunction" and '"MemorySize": 128' in body)
     with Recorder(account.endpoint_url, layers=[small]) as recorder:
@@ -72,5 +72,5 @@ def test_fixed_spec_is_reconciled_at_once_despite_back_off(
         mended = time.monotonic()
         states.wait_ready("california")
         took = time.monotonic() - mended
-    measured(f"spec mended during a back-off of 10 s → Ready: {took:.1f} s")
+    measured(f"spec fixed during a back-off of 10 s → Ready: {took:.1f} s")
     assert took < 7, "it was not the back-off's end that was waited for"

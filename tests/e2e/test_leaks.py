@@ -17,7 +17,7 @@ CLUSTER = "collected"
 
 
 def collect(states: States, account: Account, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`humangov leaks` with kubectl's rights and the account's."""
+    """`humangov leaks` with kubectl's permissions and the account's."""
     flags = ("--cluster-name", CLUSTER, "-n", states.namespace, *arguments)
     return run_humangov("leaks", *flags, environment={**states.cluster.sandbox.environment(), **account.environment})
 

@@ -1,4 +1,4 @@
-"""`humangov plan -f`: what would be changed, in words and in the exit code. It runs as a person with kubectl's rights.
+"""`humangov plan -f`: what would be changed, in words and in the exit code. It runs with kubectl's permissions.
 
 On the real API server and the emulated AWS (MiniStack) behind the recording proxy.
 """

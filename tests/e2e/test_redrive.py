@@ -31,7 +31,7 @@ Humangov = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def humangov(cluster: Cluster, world: World) -> Humangov:
-    """The CLI, with kubectl's rights and the account's."""
+    """The CLI, with kubectl's permissions and the account's."""
 
     return partial(run_humangov, environment={**cluster.sandbox.environment(), **world.account.environment})
 

@@ -157,7 +157,7 @@ def test_stopped_leader_hands_over_at_once_during_work(
     assert follower.recorder.calls == [], "nor does it ask AWS"
     assert leader.running.process.wait(20) == 0
     follower.takes_over(since=time.monotonic(), within_seconds=LOOK_SECONDS + 2)
-    measured(f"leader told to stop with passes under way → another works: {time.monotonic() - told:.1f} s")
+    measured(f"leader stopped with reconciliations in progress → another works: {time.monotonic() - told:.1f} s")
     states.wait_all_ready(len(TEN), seconds=40)
     assert answer(port, "/readyz") == (200, "ok")
     assert "humangov_leader 1.0" in answer(port, "/metrics")[1].splitlines()
@@ -216,7 +216,7 @@ class AfterCreateFunction:
 def test_leader_suspended_past_its_lease_ends_without_a_write(
     replica: StartReplica, states: States, account: Account, audit: Audit
 ) -> None:
-    """It sleeps where a pass waits for AWS, with the trigger still to be made."""
+    """It sleeps where a reconciliation waits for AWS, with the trigger still to be made."""
     account.make("california")
     made = AfterCreateFunction()
     leader = replica(until=WORKS, layers=(made,))

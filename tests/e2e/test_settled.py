@@ -1,4 +1,4 @@
-"""A settled world: nothing is written anywhere by looking again, nor by starting anew.
+"""A world in sync: nothing is written anywhere by reconciling again, nor by restarting.
 
 On the real API server (its audit log tells every request), the emulated AWS behind the recording proxy, and the
 operator as a process.
@@ -39,7 +39,7 @@ def passes(running: LocalOperator) -> Counter[str]:
 def wait_passes(running: LocalOperator, count: int, *, after: Counter[str]) -> None:
     wait_for(
         lambda: all(passes(running)[state] >= after[state] + count for state in THREE),
-        what=f"{count} more passes over each", seconds=40, seen=lambda: passes(running),
+        what=f"{count} more reconciliations over each", seconds=40, seen=lambda: passes(running),
     )  # fmt: skip
 
 
@@ -61,7 +61,9 @@ def test_reconciling_again_and_restarting_write_nothing_when_in_sync(
     assert [call for call in calls if call.writes] == []
     assert [call for call in calls if call.error] == []
     assert audit.writes_since(mark) == []
-    measured(f"a settled resync, a pass: {len(calls) / looked:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
+    measured(
+        f"a settled resync, a reconciliation: {len(calls) / looked:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes"
+    )
     assert len(calls) / looked <= 8, by_operation(calls)
     assert condition(states.get("florida"), "SweepSucceeded")["reason"] == "Idle"
     told = scraped(address)

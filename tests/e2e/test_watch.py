@@ -37,7 +37,7 @@ DISTURBANCES: dict[str, tuple[int, bytes]] = {
     "ended in the middle of a line": (200, b'{"type": "MODIFIED", "object": {"apiVersion": "hum'),
 }
 
-# After these everything in the process begins anew, which takes kopf five seconds.
+# After these everything in the process restarts, which takes kopf five seconds.
 ENDS_KOPF = {"answered with 410", "ended in the middle of a line"}
 
 

@@ -38,7 +38,7 @@ def settle(states: States, account: Account, *names: str) -> None:
 
 
 def passes(release: Release) -> set[str]:
-    """Over which tenants the present pod has ended a pass."""
+    """Over which tenants the present pod has ended a reconciliation."""
     entries = [json.loads(line) for line in release.logs().splitlines()]
     return {entry["tenant"] for entry in entries if entry["message"] == "reconciliation ended"}
 

@@ -112,7 +112,7 @@ def test_uninstall_with_live_states_is_refused_with_instructions(
     # The operator is still there and at work.
     states.respec("california", function={"timeoutSeconds": 120})
     states.wait_ready("california")
-    # The second way: let go, keep what is in AWS.
+    # The second way: release, keep what is in AWS.
     states.respec("florida", deletionPolicy="Retain")
     states.delete("california", "florida")
     states.wait_none(seconds=60)
@@ -147,7 +147,9 @@ def test_bad_image_is_rolled_back_without_writes_to_in_sync_states(
     release.helm("rollback", release.name, "1", "--namespace", states.namespace, "--wait", "--timeout=120s")
     states.reconcile("california", "after-the-rollback")
     written = audit.states_written_since(mark)
-    assert written == ["patch humangovstates/status california"], "one write, for the annotation that asked for a pass"
+    assert written == ["patch humangovstates/status california"], (
+        "one write, for the annotation that requested a reconciliation"
+    )
 
 
 def test_release_limited_to_one_namespace_has_no_permissions_in_others(

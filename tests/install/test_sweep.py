@@ -1,4 +1,4 @@
-"""Sweeps in real pods: the chart's template, account and rights, run by a kubelet. The emulated AWS is MiniStack."""
+"""Sweeps in real pods: the chart's template, account and permissions, run by a kubelet. AWS is MiniStack."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_sweep_and_final_stream_read_run_in_their_own_pods(
     began = time.monotonic()
     states.delete("california")
     states.wait_none(seconds=90)
-    measured(f"kubectl delete → gone, with the last look at the stream in a pod: {time.monotonic() - began:.1f} s")
+    measured(f"kubectl delete → deleted, with the final stream read in a pod: {time.monotonic() - began:.1f} s")
     [farewell] = [event for event in states.events("california") if event["reason"] == "Deleted"]
     assert "final stream read: 0 records read, 0 files erased" in farewell["note"]
     assert account.leaked() == {}

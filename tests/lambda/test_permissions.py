@@ -245,7 +245,7 @@ def test_every_policy_statement_is_tested_or_not_enforced_by_the_emulator() -> N
     assert sids == SIDS_ENFORCED | lambdas_own | {"WriteReceipts"}
 
 
-# Who redrives: docs/security.md names the rights, and these are they.
+# Who redrives: docs/security.md names the permissions, and these are they.
 
 
 def redriving_policy() -> dict[str, Any]:

@@ -281,7 +281,7 @@ def test_mfa_delete_has_a_receipt_and_no_redelivery(keeping: World) -> None:
 
 
 def test_undeletable_delete_marker_on_a_live_file_fails_the_record(world: World) -> None:
-    """The record is written again while S3 erases; no right to versions. Nobody else would learn that it is hidden."""
+    """The record is written again while S3 erases; no permission for versions. Nothing else shows that it is hidden."""
     versioned(world)
     upload(world, "a.pdf")
 

@@ -14,7 +14,7 @@ NAME = "humangov.cleanup.handler"
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Lambda's, without an endpoint of one's own; the module is read anew."""
+    """Lambda's, without an endpoint of one's own; the module is read again."""
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {

@@ -219,7 +219,7 @@ UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
         pytest.param(["ON"], result("retained: legal hold", 1), id="a hold"),
         pytest.param([UNTIL, "ON"], result("retained: legal hold", 0), id="a hold outlasts a date"),
         pytest.param([NOW], result("failed: AccessDenied", 1), id="a date that is over"),
-        pytest.param(["OFF"], result("failed: AccessDenied", 1), id="no lock: a right is missing"),
+        pytest.param(["OFF"], result("failed: AccessDenied", 1), id="no lock: a permission is missing"),
         pytest.param([UNTIL, "OFF"], result("failed: AccessDenied", 0), id="what a retry may cure decides"),
     ],
 )

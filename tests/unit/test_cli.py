@@ -221,12 +221,12 @@ def test_plan_exit_code_shows_whether_there_are_changes(
 
 def test_plan_exits_1_on_an_error(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> tuple[list[str], bool]:
-        raise PlanError("no rights")
+        raise PlanError("no permissions")
 
     planned(monkeypatch, fails)
     result = invoke("plan", "-f", "-", "--region", "r", stdin=MANIFEST)
     assert result.exit_code == 1
-    assert "no rights" in result.output
+    assert "no permissions" in result.output
 
 
 @pytest.mark.parametrize(

@@ -331,7 +331,7 @@ def test_leader_that_cannot_renew_ends_before_a_standby_takes_over(how: str) -> 
         assert re.fullmatch(
             rf"the lease humangov-operator could not be renewed for 10 s \(.*{why}.*\)", keeping.result()
         )
-        assert candidate.election.holds(), "passes under way may end"
+        assert candidate.election.holds(), "reconciliations in progress may end"
         await time.pass_by(60, until=acquiring)
         assert acquiring.result() is True
         assert not candidate.election.holds()
@@ -416,7 +416,7 @@ def test_leader_keeps_a_lease_that_was_annotated_or_emptied(how: str) -> None:
         assert candidate.election.holds()
         assert server.spec["holderIdentity"] == "a"
         assert server.lease is not None
-        assert ("annotations" in server.lease["metadata"]) == (how == "touched"), "what is not ours stays"
+        assert ("annotations" in server.lease["metadata"]) == (how == "touched"), "foreign fields stay"
 
     told(story)
 
@@ -485,7 +485,7 @@ def test_never_two_leaders_hold_the_lease_under_random_faults_and_finally_one_do
             await candidate.election.acquire(stop=candidate.stop)
             changes += 1
             await candidate.election.keep()
-            await time.sleep(candidate.election.seconds_left())  # passes under way end
+            await time.sleep(candidate.election.seconds_left())  # reconciliations in progress end
 
         def start() -> None:
             candidate = Candidate(f"c{len(candidates)}", server, seed=seed)

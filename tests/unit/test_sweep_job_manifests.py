@@ -1,4 +1,4 @@
-"""What Kubernetes is given for a tenant's sweeps, and when it differs. How passes use it: tests/aws/test_sweeps.py."""
+"""What Kubernetes is given for a tenant's sweeps, and when it differs. How it is used: tests/aws/test_sweeps.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which events ask for a pass, what the API server's refusals become, and who may write. Runs on nothing."""
+"""Which events request a reconciliation, what the API server's refusals become, and who may write. Runs on nothing."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ FORBIDDEN = 'leases is forbidden: User "{}" cannot get resource "leases" in API 
     ("message", "remedy"),
     [
         (FORBIDDEN.format("system:serviceaccount:humangov:humangov-operator"), True),
-        (FORBIDDEN.format("jane"), False),  # who runs `humangov plan` has rights of their own
+        (FORBIDDEN.format("jane"), False),  # who runs `humangov plan` has permissions of their own
         ("unable to create new content in namespace x because it is being terminated", False),
     ],
 )

@@ -119,7 +119,7 @@ def test_spec_change_is_reconciled_at_once_despite_back_off() -> None:
     of.add("a", now=now + 1, lane=Lane.FAST)
     assert of.take(now=now + 1) == "a"
     of.done("a", FAILED, now=now + 1)
-    assert due_in(of, now=now + 1) <= SLOWLY_SECONDS[0] * 1.1, "and the back-off begins anew"
+    assert due_in(of, now=now + 1) <= SLOWLY_SECONDS[0] * 1.1, "and the back-off restarts"
 
 
 def test_spec_change_during_a_run_requeues_at_once_in_the_fast_lane() -> None:

@@ -278,7 +278,7 @@ def _creation(desired: Desired) -> Change:
         f"create the trigger from {source}",
         FunctionName=desired.names.tenant.function.name,
         EventSourceArn=desired.stream_arn,
-        # LATEST would lose what is deleted while the mapping is being made.
+        # LATEST would lose what is deleted while the mapping is being created.
         StartingPosition="TRIM_HORIZON",
         Tags=dict(desired.tags),
         **desired.configuration,

@@ -242,7 +242,7 @@ def _steps(leaked: LeakedNames) -> tuple[removal.Step, ...]:
 def _remove(
     steps: tuple[removal.Step, ...], scope: Removal, *, stop: Callable[[], bool], sleep: Callable[[float], None]
 ) -> Removed:
-    """The steps again and again, until they are done or it is time to stop; `gone`: by any of the times.
+    """The steps again and again, until they are done or it is time to stop; `deleted`: by any of the times.
 
     Raises AwsError, unless it is worth another time.
     """

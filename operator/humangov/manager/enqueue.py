@@ -24,7 +24,7 @@ async def on_event(store: Store, workers: Workers, kind: str, resource: Resource
             await workers.add(one, lane=Lane.FAST)
         return
     if known is not None and _same_moment(known, resource):
-        return  # ours came with an answer, which is never cut by an older definition
+        return  # the operator's own came with an answer, which is never cut by an older definition
     await on_resource(store, workers, resource)
 
 

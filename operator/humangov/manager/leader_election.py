@@ -142,7 +142,7 @@ class Election:
         return max(0.0, self._renewed_at + DURATION_SECONDS - MARGIN_SECONDS - self._clock())
 
     async def acquire(self, *, stop: asyncio.Event) -> bool:
-        """Wait until the lease is ours, whatever happens; False if stopped before."""
+        """Wait until this process holds the lease, whatever happens; False if stopped before."""
         logged, logged_at = "", -math.inf
         while not stop.is_set():
             try:

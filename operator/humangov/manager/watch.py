@@ -110,7 +110,7 @@ class _Connection(kopf.ConnectionInfo):
 
 
 async def connection() -> kopf.ConnectionInfo:
-    """kopf's credentials from the same source as ours, to be asked for again before a mounted token expires."""
+    """kopf's credentials from the client's source, to be asked for again before a mounted token expires."""
     configuration = await client.load_configuration()
     scheme, _, token = str(configuration.api_key.get("BearerToken", "")).rpartition(" ")
     return _Connection(
