@@ -54,14 +54,14 @@ def sandbox() -> Iterator[Sandbox]:
     locks = layout.root.parent / "tests"
     locks.mkdir(parents=True, exist_ok=True)
     name = layout.root.name
-    ours = locks / f"{name}.started"
+    started = locks / f"{name}.started"
     with (locks / f"{name}.users").open("w") as users, (locks / f"{name}.starting").open("w") as starting:
         # Every worker holds `users` as one of many; who can have it alone in the end is the last.
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(starting, fcntl.LOCK_EX)
         running = sandboxes.current()
         if running is None:
-            ours.touch()
+            started.touch()
             running = sandboxes.up()
         if running.kubeconfig is not None:
             local_operator.install_definition(running)
@@ -69,8 +69,8 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if ours.exists():
-                ours.unlink()
+            if started.exists():
+                started.unlink()
                 sandboxes.down()
 
 

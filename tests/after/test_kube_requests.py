@@ -41,10 +41,10 @@ def test_no_kubernetes_request_is_denied(asked: list[KubeRequest]) -> None:
 
 
 def test_every_kubernetes_request_is_granted_by_a_rule_of_the_installation(asked: list[KubeRequest]) -> None:
-    rights = rendered()
+    granted = rendered()
     strays = [
         str(request) for request in asked
-        if not any(fits(right, request) for right in rights)
+        if not any(fits(permission, request) for permission in granted)
         and not (request.verb == "get" and urlsplit(request.url).path.startswith(DISCOVERY) and not request.resource)
     ]  # fmt: skip
     assert strays == []
@@ -52,5 +52,7 @@ def test_every_kubernetes_request_is_granted_by_a_rule_of_the_installation(asked
 
 def test_every_rbac_rule_is_used_in_each_of_its_verbs(asked: list[KubeRequest]) -> None:
     answered = {request for request in asked if request.code < 400}
-    unused = [str(right) for right in rendered() if not any(fits(right, request) for request in answered)]
+    unused = [
+        str(permission) for permission in rendered() if not any(fits(permission, request) for request in answered)
+    ]
     assert unused == [], "to be taken out of the chart, unless only a part of the tests was run"

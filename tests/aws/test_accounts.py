@@ -178,11 +178,11 @@ def test_role_that_does_not_trust_the_operator_is_reported_with_its_arn_and_the_
         clients.call("lambda:GetFunction", target="a-function", FunctionName="a-function")
     assert (refused.value.action, refused.value.target) == ("sts:AssumeRole", role)
     assert [(one.service, one.operation, one.code) for one in counted] == [("sts", "AssumeRole", "AccessDenied")]
-    told = finding_of_error(refused.value)
-    assert (told.reason, told.stalled) == ("AccessDenied", True)
-    assert f"denies the operator sts:AssumeRole on {role}" in told.message
-    assert "trust policy" in told.message
-    assert "spec.account.externalID" in told.message
+    reported = finding_of_error(refused.value)
+    assert (reported.reason, reported.stalled) == ("AccessDenied", True)
+    assert f"denies the operator sts:AssumeRole on {role}" in reported.message
+    assert "trust policy" in reported.message
+    assert "spec.account.externalID" in reported.message
     # And it goes on by itself.
     wire.refuses = None
     assert account_of(clients) == world.account

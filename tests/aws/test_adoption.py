@@ -51,9 +51,9 @@ def test_adoption_takes_ownership_of_the_walkthroughs_function_and_trigger_and_c
     assert role in world.condition(key, "FunctionReady")["message"]
     attached = world.sdk.client("iam").list_attached_role_policies(RoleName="HumanGovLambdaRole")["AttachedPolicies"]
     assert [one["PolicyArn"] for one in attached] == [FULL_ACCESS]
-    told = [event for event in world.kube.events if event.reason == "Adopted"]
-    assert {one.kind for one in told} == {"Normal"}
-    assert any(FUNCTION in one.message and role in one.message for one in told)
+    reported = [event for event in world.kube.events if event.reason == "Adopted"]
+    assert {one.kind for one in reported} == {"Normal"}
+    assert any(FUNCTION in one.message and role in one.message for one in reported)
     # Settled, and no surprise to the next life.
     world.restart_operator()
     world.reconcile_once(key)
@@ -100,14 +100,14 @@ def second_source(world: World) -> None:
     mapping_of(world, stream_arn(world, "payroll"))
 
 
-@pytest.mark.parametrize(("spoil", "told"), [
+@pytest.mark.parametrize(("spoil", "reported"), [
     (of_another, "is owned by other-cluster/humangov/california"),
     (log_of_another, "is owned by other-cluster/humangov/california"),
     (role_elsewhere, "exists with path /"),
     (second_source, "also invokes it"),
 ])  # fmt: skip
 def test_adoption_refuses_a_resource_that_another_tenant_owns_or_uses_and_writes_nothing(
-    world: World, spoil: Callable[[World], None], told: str
+    world: World, spoil: Callable[[World], None], reported: str
 ) -> None:
     set_up_by_hand(world)
     spoil(world)
@@ -116,7 +116,7 @@ def test_adoption_refuses_a_resource_that_another_tenant_owns_or_uses_and_writes
     for _ in range(3):
         world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned"), world.ready(key)
-    assert told in world.ready(key)
+    assert reported in world.ready(key)
     assert snapshot.snapshot(world) == before
     assert world.line.writes() == []
 

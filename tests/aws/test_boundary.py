@@ -19,8 +19,8 @@ ANOTHER = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 def boundary(world: World) -> str | None:
     role = world.sdk.client("iam").get_role(RoleName=ROLE)["Role"]
-    told: str | None = (role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
-    return told
+    reported: str | None = (role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
+    return reported
 
 
 @pytest.mark.parametrize("found", [None, ANOTHER])
@@ -60,9 +60,9 @@ def test_access_denied_because_of_the_boundary_names_the_flag(world: World, acti
     key = world.apply()
     for _ in range(3):
         world.reconcile_once(key)
-    told = world.condition(key, "RoleReady")
-    assert (told["status"], told["reason"]) == ("False", "AccessDenied")
-    assert f"and the operator uses {given or 'none'} (--permissions-boundary)" in told["message"]
+    reported = world.condition(key, "RoleReady")
+    assert (reported["status"], reported["reason"]) == ("False", "AccessDenied")
+    assert f"and the operator uses {given or 'none'} (--permissions-boundary)" in reported["message"]
 
 
 def test_missing_boundary_policy_is_a_terminal_error(world: World) -> None:
@@ -74,9 +74,9 @@ def test_missing_boundary_policy_is_a_terminal_error(world: World) -> None:
     key = world.apply()
     for _ in range(3):
         world.reconcile_once(key)
-    told = world.condition(key, "RoleReady")
-    assert (told["status"], told["reason"]) == ("False", "TerminalError")
-    assert f"{text}. Create the policy that --permissions-boundary names" in told["message"]
+    reported = world.condition(key, "RoleReady")
+    assert (reported["status"], reported["reason"]) == ("False", "TerminalError")
+    assert f"{text}. Create the policy that --permissions-boundary names" in reported["message"]
     assert world.condition(key, "Stalled")["status"] == "True"
 
 

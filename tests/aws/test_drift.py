@@ -152,9 +152,9 @@ def test_lasting_error_is_shown_in_conditions_and_recovers_automatically(world: 
         world.clock.forward(60)
     assert world.ready(key).startswith("Unknown TransientError")
     assert "iam:GetRole" in world.ready(key)
-    told = len(world.kube.events)
+    reported = len(world.kube.events)
     world.reconcile_once(key)
-    assert len(world.kube.events) == told, "told once"
+    assert len(world.kube.events) == reported, "told once"
     world.line.faults = []
     world.settle(key)
     assert world.ready(key).startswith("True")

@@ -25,7 +25,7 @@ def clear(world: World) -> None:
         s3.delete_object(Bucket=world.bucket, Key=one["Key"])
 
 
-def told(world: World, key: str) -> Any:
+def reported(world: World, key: str) -> Any:
     return next((one for one in world.status(key)["conditions"] if one["type"] == WARNING), None)
 
 
@@ -34,7 +34,7 @@ def test_failures_bucket_without_failed_invocations_adds_no_event_and_no_write(w
     for _ in range(7):
         world.reconcile_once(key)
 
-    assert told(world, key) is None
+    assert reported(world, key) is None
     assert world.line.kube_writes() == []
 
 
@@ -44,7 +44,7 @@ def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(w
 
     world.reconcile_once(key)
 
-    condition = told(world, key)
+    condition = reported(world, key)
     assert (condition["status"], condition["reason"]) == ("False", "RedriveNeeded")
     assert condition["message"].startswith(f"3 failed invocations under aws/lambda/ in bucket {world.bucket}: files")
     assert condition["message"].endswith("run: humangov redrive --namespace humangov california")
@@ -60,12 +60,12 @@ def test_failed_invocations_warning_is_not_rewritten_and_clears_after_the_redriv
     for _ in range(4):
         world.reconcile_once(key)
     assert world.line.kube_writes() == []
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
 
     clear(world)
     world.reconcile_once(key)
 
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "NoFailedInvocations")
+    assert (reported(world, key)["status"], reported(world, key)["reason"]) == ("True", "NoFailedInvocations")
     assert world.event_reasons()[-1] == "NoFailedInvocations"
 
 
@@ -77,7 +77,7 @@ def test_failed_invocations_warning_survives_an_operator_restart(world: World) -
     world.restart_operator()
     world.reconcile_once(key)  # counts nothing yet: what was said still stands
 
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
     assert world.line.kube_writes() == []
 
 
@@ -88,8 +88,8 @@ def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: W
 
     world.reconcile_once(key)
 
-    assert "3 failed invocations" in told(world, key)["message"]
-    assert "2 of them from mappings that do not belong to this function" in told(world, key)["message"]
+    assert "3 failed invocations" in reported(world, key)["message"]
+    assert "2 of them from mappings that do not belong to this function" in reported(world, key)["message"]
 
 
 def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) -> None:
@@ -99,7 +99,7 @@ def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) ->
 
     world.reconcile_once(key)
 
-    assert told(world, key)["message"].startswith("1,000 or more failed invocations")
+    assert reported(world, key)["message"].startswith("1,000 or more failed invocations")
 
 
 def test_transient_error_of_the_failure_count_does_not_clear_the_warning(world: World) -> None:
@@ -111,7 +111,7 @@ def test_transient_error_of_the_failure_count_does_not_clear_the_warning(world: 
 
     world.reconcile_once(key)
 
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
     assert world.ready(key).startswith("True")
 
 
@@ -121,8 +121,8 @@ def test_denied_failure_count_is_reported_and_reconciliation_continues(world: Wo
 
     world.reconcile_once(key)
 
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("Unknown", "AccessDenied")
-    assert "s3:ListBucket" in told(world, key)["message"]
+    assert (reported(world, key)["status"], reported(world, key)["reason"]) == ("Unknown", "AccessDenied")
+    assert "s3:ListBucket" in reported(world, key)["message"]
     assert world.ready(key).startswith("True")
 
 
@@ -131,8 +131,8 @@ def test_missing_failures_bucket_is_reported_before_any_record_is_lost(world: Wo
 
     world.reconcile_once(key)
 
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("False", "FailuresBucketNotFound")
-    assert "spec.failures.bucket" in told(world, key)["message"]
+    assert (reported(world, key)["status"], reported(world, key)["reason"]) == ("False", "FailuresBucketNotFound")
+    assert "spec.failures.bucket" in reported(world, key)["message"]
 
 
 def test_changed_failures_bucket_updates_the_destination_and_the_role_policy(world: World) -> None:

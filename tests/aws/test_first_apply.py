@@ -42,9 +42,9 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
     assert (role["name"], role["path"], role["attached"]) == (f"{NAME}-us-east-1", "/humangov/", [])
     assert dict(role["tags"]) == tags
     assert list(role["inline"]) == ["humangov-cleanup"]
-    told = json.dumps(role["inline"])
-    assert "table/humangov-california-dynamodb/stream/*" in told
-    assert f"arn:aws:s3:::{world.bucket}/*" in told
+    reported = json.dumps(role["inline"])
+    assert "table/humangov-california-dynamodb/stream/*" in reported
+    assert f"arn:aws:s3:::{world.bucket}/*" in reported
 
     [group] = snapshot.log_groups(world)
     assert group == {"name": f"/aws/lambda/{NAME}", "retention": 400, "key": None, "tags": tags}

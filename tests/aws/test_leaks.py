@@ -80,7 +80,7 @@ def lose(world: World, key: str) -> None:
     world.restart_operator()
 
 
-def told(found: remove.FoundLeaks) -> dict[str, list[str]]:
+def reported(found: remove.FoundLeaks) -> dict[str, list[str]]:
     return {key: [f"{one.kind} {one.name}" for one in objects] for key, objects in found.leaked.items()}
 
 
@@ -88,7 +88,7 @@ def test_leaked_tenant_is_listed_and_deleted_down_to_its_last_tag(world: World) 
     lose(world, world.provisioned())
     before = snapshot.snapshot(world)
     found = find(world)
-    assert told(found) == {
+    assert reported(found) == {
         "humangov/california": [
             f"function {NAME}", f"log group /aws/lambda/{NAME}", f"role {NAME}-us-east-1",
             "table humangov-california-dynamodb",

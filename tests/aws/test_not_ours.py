@@ -195,14 +195,14 @@ def test_emergency_stop_of_an_unreadable_function_disables_only_owned_triggers(w
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"cluster": "another"}, "cluster was test-cluster and is now another"),
         ({"account": "999999999999"}, "accountID was"),
         ({"region": "eu-west-1"}, "region was us-east-1 and is now eu-west-1"),
     ],
 )
-def test_changed_identity_stalls_without_any_write(world: World, change: dict[str, str], told: str) -> None:
+def test_changed_identity_stalls_without_any_write(world: World, change: dict[str, str], reported: str) -> None:
     key = world.provisioned()
     before = snapshot.snapshot(world)
     if "cluster" in change:
@@ -215,7 +215,7 @@ def test_changed_identity_stalls_without_any_write(world: World, change: dict[st
     for _ in range(2):
         world.reconcile_once(key)
     assert world.ready(key).startswith("False IdentityChanged")
-    assert told in world.ready(key)
+    assert reported in world.ready(key)
     assert world.line.reads() == ["sts:GetCallerIdentity"]
     assert world.line.writes() == []
     world.delete(key)

@@ -328,7 +328,7 @@ def test_redrive_killed_after_any_call_ends_the_same_in_the_next_run(account: Ac
         account.hire("2", "2.pdf")
         account.discard(("1", "1.pdf"), ("2", "2.pdf"))
         account.discard(("3", "3.pdf"))
-        told = len(account.receipts())
+        reported = len(account.receipts())
         account.calls.clear()
         account.after = _kills(account, number)
         killed = False
@@ -337,7 +337,7 @@ def test_redrive_killed_after_any_call_ends_the_same_in_the_next_run(account: Ac
         except Killed:
             killed = True
         account.after = lambda _operation: None
-        intended = {one["key"] for one in account.receipts()[told:] if one["receipt"] == "intent"}
+        intended = {one["key"] for one in account.receipts()[reported:] if one["receipt"] == "intent"}
         assert {"1.pdf", "2.pdf", "3.pdf"} - account.files <= intended, "erased without a receipt"
 
         assert account.run().left == 0
@@ -465,9 +465,9 @@ def test_redrive_command_prints_json_for_scripts(account: Account, manifest: Pat
     done = command("redrive", "-f", manifest, "--cluster-name", "cluster", "--json")
 
     assert done.exit_code == 0
-    told = json.loads(done.stdout)
-    assert told["outcomes"] == {"erased": 1}
-    assert (told["tenant"], told["removed"], told["left"]) == ("cluster/humangov/california", 1, 0)
+    reported = json.loads(done.stdout)
+    assert reported["outcomes"] == {"erased": 1}
+    assert (reported["tenant"], reported["removed"], reported["left"]) == ("cluster/humangov/california", 1, 0)
 
 
 def test_redrive_command_stops_at_a_signal_and_reports_it(

@@ -355,8 +355,8 @@ def test_sweep_job_created_before_its_status_is_reported_while_it_runs(world: Wo
 def test_start_of_the_next_sweep_does_not_clear_a_warning(world: World) -> None:
     key = with_sweeps(world).provisioned()
     began = timestamp(world.clock.now())
-    for told in ("SafetyCheckFailed", "Running", "SafetyCheckFailed", "Running", "Detected", "Running", "Detected"):
-        tell(world, key, result=told, startedAt=began, message="")
+    for reported in ("SafetyCheckFailed", "Running", "SafetyCheckFailed", "Running", "Detected", "Running", "Detected"):
+        tell(world, key, result=reported, startedAt=began, message="")
         world.reconcile_once(key)
     assert world.event_reasons() == ["SafetyCheckFailed", "Detected"]
 

@@ -39,7 +39,7 @@ def _as_the_operator(cluster: Cluster, namespace: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("KUBECONFIG", str(path))
 
 
-def told(story: Callable[[Leases], Awaitable[None]]) -> None:
+def run_story(story: Callable[[Leases], Awaitable[None]]) -> None:
     async def run() -> None:
         leases = Leases()
         try:
@@ -86,7 +86,7 @@ def test_lease_is_acquired_released_and_taken_over_on_a_real_api_server(cluster:
         assert second.holds()
         assert not first.holds()
 
-    told(story)
+    run_story(story)
 
 
 def test_changed_lease_is_not_overwritten(namespace: str) -> None:
@@ -111,7 +111,7 @@ def test_changed_lease_is_not_overwritten(namespace: str) -> None:
         assert found is not None
         assert found["spec"]["holderIdentity"] == "b"
 
-    told(story)
+    run_story(story)
 
 
 def test_annotated_or_deleted_lease_stays_with_its_holder(cluster: Cluster, namespace: str) -> None:
@@ -134,7 +134,7 @@ def test_annotated_or_deleted_lease_stays_with_its_holder(cluster: Cluster, name
         assert not keeping.done()
         keeping.cancel()
 
-    told(story)
+    run_story(story)
 
 
 def test_lease_request_times_out_on_a_silent_api_server(namespace: str, tmp_path: Path) -> None:
@@ -149,4 +149,4 @@ def test_lease_request_times_out_on_a_silent_api_server(namespace: str, tmp_path
         path = tmp_path / "kubeconfig"
         address = f"https://127.0.0.1:{silent.getsockname()[1]}"
         path.write_text(re.sub(r"https://127\.0\.0\.1:\d+", address, path.read_text()))
-        told(story)
+        run_story(story)

@@ -71,8 +71,8 @@ def test_every_status_from_apply_to_deletion_follows_the_rules_of_kstatus(world:
     wait_for(lambda: versions(history)[-1][0] == "DELETED", what="the watch has seen the end")
     seen = versions(history)
     assert [problem for _, version in seen for problem in kstatus.problems(version)] == []
-    told = [condition(version, "Ready").get("reason") for _, version in seen]
-    assert {"Suspended", "InSync", "TriggerDisabled", "NotOwned"} <= set(told)
+    reported = [condition(version, "Ready").get("reason") for _, version in seen]
+    assert {"Suspended", "InSync", "TriggerDisabled", "NotOwned"} <= set(reported)
     # Ready is never True for a generation that it is not about.
     assert all(
         condition(version, "Ready")["observedGeneration"] == version["metadata"]["generation"]

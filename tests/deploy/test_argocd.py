@@ -22,7 +22,7 @@ STATES = REPOSITORY / "deploy" / "examples"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "resource.customizations.health.humangov.io_HumanGovState"
 
-IN_STEP = {part: Finding.in_sync("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
+IN_SYNC = {part: Finding.in_sync("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
 UP_TO_DATE = Finding.in_sync("InSync", "every AWS object is as declared")
 
 
@@ -77,26 +77,26 @@ def test_argocd_health_ignores_a_stall_of_an_older_generation() -> None:
 
 
 def test_argocd_health_while_reconciling_is_progressing_with_the_reason() -> None:
-    findings = IN_STEP | {"FunctionReady": Finding.waiting("Pending", "Lambda is setting up function x")}
+    findings = IN_SYNC | {"FunctionReady": Finding.waiting("Pending", "Lambda is setting up function x")}
     ready = summary(findings, ready_reason="InSync", ready_message="")
     assert health_of(state(status(ready, findings))) == Health("Progressing", "Lambda is setting up function x")
 
 
 def test_argocd_health_of_ready_is_healthy() -> None:
-    ready = summary(IN_STEP, ready_reason="InSync", ready_message="every AWS object is as declared")
-    assert health_of(state(status(ready, IN_STEP))) == Health("Healthy", "every AWS object is as declared")
+    ready = summary(IN_SYNC, ready_reason="InSync", ready_message="every AWS object is as declared")
+    assert health_of(state(status(ready, IN_SYNC))) == Health("Healthy", "every AWS object is as declared")
 
 
 def test_argocd_health_of_stalled_is_degraded_with_the_reason() -> None:
-    findings = IN_STEP | {"RoleReady": Finding.action_required("AccessDenied", "AWS refuses iam:CreateRole; grant it")}
+    findings = IN_SYNC | {"RoleReady": Finding.action_required("AccessDenied", "AWS refuses iam:CreateRole; grant it")}
     ready = summary(findings, ready_reason="InSync", ready_message="")
     assert health_of(state(status(ready, findings))) == Health("Degraded", "AWS refuses iam:CreateRole; grant it")
 
 
 def test_argocd_health_of_suspended_is_suspended_in_sync_or_not() -> None:
-    in_step = Finding.in_sync("Suspended", "nothing will be changed")
+    in_sync = Finding.in_sync("Suspended", "nothing will be changed")
     differs = Finding.waiting("Suspended", "suspended: not done is timeout 3 → 300 s")
-    assert health_of(state(status(in_step), suspend=True)) == Health("Suspended", "nothing will be changed")
+    assert health_of(state(status(in_sync), suspend=True)) == Health("Suspended", "nothing will be changed")
     assert health_of(state(status(differs), suspend=True)).status == "Suspended"
 
 

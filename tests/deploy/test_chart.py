@@ -457,7 +457,7 @@ def test_chart_and_operator_have_the_same_version() -> None:
 
 def test_chart_without_leader_election_has_no_lease_permission_and_recreates_the_pod() -> None:
     documents = render({"leaderElect": False})
-    assert rights(documents, "Role") == OF_SWEEPS
+    assert permissions(documents, "Role") == OF_SWEEPS
     assert one("Deployment", documents)["spec"]["strategy"] == {"type": "Recreate"}
 
 
@@ -479,14 +479,14 @@ def test_chart_with_host_network_keeps_probes_on_loopback_and_recreates_the_pod(
 def test_uninstall_check_pod_has_the_scheduling_and_account_of_the_operator() -> None:
     documents = render(everything("florida"))
     [checking] = one("Job", documents)["spec"]["template"]["spec"]["containers"]
-    ours = one("Job", documents)["spec"]["template"]["spec"]
-    theirs = pod(documents)
+    own = one("Job", documents)["spec"]["template"]["spec"]
+    others = pod(documents)
     for name in (
         "serviceAccountName", "enableServiceLinks", "imagePullSecrets", "securityContext", "nodeSelector",
         "tolerations", "priorityClassName",
     ):  # fmt: skip
-        assert ours[name] == theirs[name], name
-    assert ours["volumes"] == [VOLUME]
+        assert own[name] == others[name], name
+    assert own["volumes"] == [VOLUME]
     for name in ("image", "imagePullPolicy", "resources", "securityContext"):
         assert checking[name] == container(documents)[name], name
     assert checking["volumeMounts"] == [MOUNT]
@@ -573,7 +573,7 @@ def rules(roles: list[Document]) -> set[tuple[str, str, str]]:
     }
 
 
-def rights(documents: list[Document], kind: str) -> set[tuple[str, str, str]]:
+def permissions(documents: list[Document], kind: str) -> set[tuple[str, str, str]]:
     """(group/resource, its name, verb) of every rule of these roles, but for those of people."""
     return {
         (f"{group}/{resource}", name, verb)
@@ -632,13 +632,13 @@ def test_chart_grants_the_operator_exactly_these_permissions(
     values: Values, everywhere: set[Any], inside: set[Any]
 ) -> None:
     documents = render(values)
-    assert rights(documents, "ClusterRole") == everywhere
-    assert rights(documents, "Role") == inside
+    assert permissions(documents, "ClusterRole") == everywhere
+    assert permissions(documents, "Role") == inside
     watched = values.get("watchNamespaces", ["humangov"])
     own = (inside - OF_STATES) | (set() if "humangov" in watched else OF_LEAKS)
     wanted = [("humangov", own), *((name, OF_STATES) for name in values.get("watchNamespaces", ()))]
     for role in of_kind("Role", documents):
-        assert (role["metadata"]["namespace"], rights([role], "Role")) in wanted
+        assert (role["metadata"]["namespace"], permissions([role], "Role")) in wanted
 
 
 @every_set
@@ -678,10 +678,10 @@ def test_sweep_service_account_may_only_read_states_and_write_status() -> None:
 
 def test_sweep_pod_has_the_scheduling_and_security_context_of_the_operator(restricted: Asked) -> None:
     documents = render(everything("florida"))
-    template, theirs = sweep_template(documents), pod(documents)
+    template, others = sweep_template(documents), pod(documents)
     for name in ("enableServiceLinks", "imagePullSecrets", "securityContext", "nodeSelector", "tolerations",
                  "priorityClassName"):  # fmt: skip
-        assert template["spec"][name] == theirs[name], name
+        assert template["spec"][name] == others[name], name
     [sweeping] = template["spec"]["containers"]
     for name in ("image", "imagePullPolicy", "securityContext"):
         assert sweeping[name] == container(documents)[name], name
@@ -740,7 +740,7 @@ def test_alerts_use_only_existing_metrics_conditions_and_reasons() -> None:
     [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
     alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
     expressions = " ".join(alert["expr"] for alert in alerts)
-    assert set(re.findall(r"humangov_\w+", expressions)) <= told_metrics()
+    assert set(re.findall(r"humangov_\w+", expressions)) <= exported_metrics()
     assert set(re.findall(r'condition="(\w+)"', expressions)) <= {
         "Ready",
         "Stalled",
@@ -786,7 +786,7 @@ def test_service_monitor_selects_the_service_and_the_service_the_pod() -> None:
     assert port["targetPort"] in [one["name"] for one in container(documents)["ports"]]
 
 
-def told_metrics() -> set[str]:
+def exported_metrics() -> set[str]:
     """The name of every sample that the operator can tell."""
     families = Metrics(version="1").registry.collect()
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
@@ -832,8 +832,8 @@ def told_metrics() -> set[str]:
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )  # fmt: skip
 def test_invalid_chart_value_is_refused_with_its_path(values: Values, words: list[str]) -> None:
-    told = refused(values)
-    assert [word for word in words if word not in told] == [], told
+    reported = refused(values)
+    assert [word for word in words if word not in reported] == [], reported
 
 
 def test_chart_values_schema_is_complete_and_closed() -> None:

@@ -138,23 +138,23 @@ def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     explained = {
         name.strip("`"): (kind, quoted(labels)) for name, kind, labels, _ in table(OPERATIONS, "Metrics reference")
     }
-    assert explained == told_metrics()
+    assert explained == exported_metrics()
 
 
-def told_metrics() -> dict[str, tuple[str, set[str]]]:
+def exported_metrics() -> dict[str, tuple[str, set[str]]]:
     """Type and labels of all that is ours in the registry, once each of them has something to tell."""
-    told = Metrics(
+    reported = Metrics(
         version="1",
         gauges=lambda: Gauges(
             tenants={("Ready", "True", "InSync"): 1}, leaked_tenants=0,
             stream_lags={("a", "b"): StreamLag(iterator_age_seconds=1, failed_records=0)},
         ),
     )  # fmt: skip
-    told.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
-    told.reconciled("success", seconds=1)
-    told.became_ready(1)
+    reported.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
+    reported.reconciled("success", seconds=1)
+    reported.became_ready(1)
     found = {}
-    for family in told.registry.collect():
+    for family in reported.registry.collect():
         if family.name.startswith("humangov_"):
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
             found[family.name + ("_total" if family.type == "counter" else "")] = (family.type, labels)

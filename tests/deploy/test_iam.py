@@ -414,7 +414,7 @@ def test_pod_identity_lets_the_operators_service_account_assume_the_role(action:
 
 @pytest.mark.parametrize("action", ["sts:AssumeRole", "sts:TagSession"])
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         {"aws:SourceAccount": ELSEWHERE, "aws:SourceArn": CLUSTER.replace(ACCOUNT, ELSEWHERE)},
         {"aws:SourceAccount": ELSEWHERE},
@@ -426,15 +426,15 @@ def test_pod_identity_lets_the_operators_service_account_assume_the_role(action:
     ],
 )
 def test_pod_identity_lets_no_other_account_cluster_or_service_account_assume_the_role(
-    action: str, told: Context
+    action: str, reported: Context
 ) -> None:
-    assert not trusted(BY_POD_IDENTITY, EKS, action, {**POD, **told})
+    assert not trusted(BY_POD_IDENTITY, EKS, action, {**POD, **reported})
 
 
 @pytest.mark.parametrize("missing", sorted(POD))
 def test_pod_identity_without_a_required_session_tag_is_refused(missing: str) -> None:
-    told = {key: value for key, value in POD.items() if key != missing}
-    assert not trusted(BY_POD_IDENTITY, EKS, "sts:AssumeRole", told)
+    reported = {key: value for key, value in POD.items() if key != missing}
+    assert not trusted(BY_POD_IDENTITY, EKS, "sts:AssumeRole", reported)
 
 
 @pytest.mark.parametrize("service", ["ec2.amazonaws.com", "eks.amazonaws.com", "lambda.amazonaws.com"])
@@ -513,21 +513,21 @@ def test_second_policy_evaluator_gives_the_same_answers() -> None:
         (EVERY_CONDITION | prefix | TOKEN | POD) | {key: value.replace(ACCOUNT, ELSEWHERE).replace("dynamodb", "ec2")}
         for key, value in (EVERY_CONDITION | TOKEN | POD).items()
     ]
-    ours = [
+    results = [
         allowed(pair[0], action, resource, context, boundary=pair[1] if len(pair) > 1 else None)
         for pair, action, resource, context in itertools.product(policies, asked, on, contexts)
     ]
-    theirs = second_opinion(policies, asked, on, contexts)
-    assert len(ours) == len(theirs) > 100_000
+    second_results = second_opinion(policies, asked, on, contexts)
+    assert len(results) == len(second_results) > 100_000
     different = [
         question
         for question, mine, other in zip(
-            itertools.product(range(len(policies)), asked, on, contexts), ours, theirs, strict=True
+            itertools.product(range(len(policies)), asked, on, contexts), results, second_results, strict=True
         )
         if mine != other
     ]
     assert different == []
-    assert 500 < sum(ours) < len(ours) / 2
+    assert 500 < sum(results) < len(results) / 2
 
 
 # The policies' form

@@ -229,13 +229,13 @@ def test_stale_cloudformation_template_is_rendered_again() -> None:
 
 
 def test_cloudformation_template_passes_the_linter() -> None:
-    assert [str(told) for told in lint(render.TEMPLATE.read_text(), config=LINTED)] == []
+    assert [str(reported) for reported in lint(render.TEMPLATE.read_text(), config=LINTED)] == []
 
 
 # A linter over every policy
 
 
-def told_of(policy: Policy, trust: Policy) -> list[str]:
+def reports_of(policy: Policy, trust: Policy) -> list[str]:
     """What cfn-lint finds in an identity's policy and a role's trust policy."""
     resources = {
         "Policy": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}},
@@ -269,7 +269,7 @@ SWEEP, SWEEP_BY_TOKEN, SWEEP_BY_POD_IDENTITY = (policies.filled(path, **VALUES) 
     ],
 )
 def test_policy_linter_reports_no_problem(policy: Policy, trust: Policy) -> None:
-    assert told_of(policy, trust) == []
+    assert reports_of(policy, trust) == []
 
 
 MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -286,4 +286,4 @@ MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_policy_linter_finds_planted_mistakes(mistake: str) -> None:
     wrong: Mapping[str, Any] = copy.deepcopy(BOUNDARY)
     MISTAKES[mistake](wrong["Statement"][0])
-    assert told_of(wrong, BY_TOKEN) != []
+    assert reports_of(wrong, BY_TOKEN) != []

@@ -81,16 +81,16 @@ MAY_NOT: list[tuple[str, str, Context]] = [
 ANYTHING: Context = OURS | SEEN
 
 
-def told(request: tuple[str, str, Context]) -> str:
+def reported(request: tuple[str, str, Context]) -> str:
     return f"{request[0]} {request[1].rsplit(':', 1)[-1]}"
 
 
-@pytest.mark.parametrize("request_", MAY, ids=told)
+@pytest.mark.parametrize("request_", MAY, ids=reported)
 def test_sweep_policy_allows_the_calls_of_a_sweep(request_: tuple[str, str, Context]) -> None:
     assert allowed(SWEEP, *request_)
 
 
-@pytest.mark.parametrize("request_", MAY_NOT, ids=told)
+@pytest.mark.parametrize("request_", MAY_NOT, ids=reported)
 def test_sweep_policy_denies_other_calls(request_: tuple[str, str, Context]) -> None:
     assert not allowed(SWEEP, *request_)
 
@@ -155,9 +155,9 @@ def test_second_policy_evaluator_gives_the_same_answers_for_a_sweep() -> None:
     actions = sorted({action for action, _, _ in [*NEEDED, *MAY_NOT]})
     resources = sorted({resource for _, resource, _ in [*NEEDED, *MAY_NOT]} | {LIST, FAILED, KEY})
     contexts: list[Context] = [{}, OURS, SEEN, ANYTHING, BY_S3, {**ANYTHING, "aws:ResourceAccount": "999999999999"}]
-    ours = [allowed(SWEEP, *asked) for asked in itertools.product(actions, resources, contexts)]
-    assert second_opinion([[SWEEP]], actions, resources, contexts) == ours
-    assert sum(ours) > 50
+    results = [allowed(SWEEP, *asked) for asked in itertools.product(actions, resources, contexts)]
+    assert second_opinion([[SWEEP]], actions, resources, contexts) == results
+    assert sum(results) > 50
 
 
 def test_sweep_policy_actions_exist_in_aws_for_their_resources() -> None:

@@ -184,7 +184,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told_by(installed: Path, code: str) -> str:
+def printed_by(installed: Path, code: str) -> str:
     """What Python says with the installed package before all else."""
     environment = {**clean(), "PYTHONPATH": str(installed)}
     command = [sys.executable, "-P", "-c", code]
@@ -205,12 +205,12 @@ def test_wheel_holds_only_package_license_and_command(wheel: Path) -> None:
 
 def test_installed_command_prints_its_version(installed: Path) -> None:
     code = "import sys; sys.argv = ['humangov', '--version']; from humangov.cli.main import main; main()"
-    assert told_by(installed, code) == f"humangov, version {__version__}"
+    assert printed_by(installed, code) == f"humangov, version {__version__}"
 
 
 def test_installed_package_bundles_the_same_cleanup_function(installed: Path) -> None:
     code = "import humangov.bundle as b; print(b.__file__); print(b.bundle().code_sha256)"
-    where, digest = told_by(installed, code).splitlines()
+    where, digest = printed_by(installed, code).splitlines()
     assert Path(where).is_relative_to(installed)
     assert digest == bundle().code_sha256
 

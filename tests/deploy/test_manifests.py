@@ -148,13 +148,13 @@ def own_role(install: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def test_install_yaml_grants_the_operator_exactly_these_permissions(install: list[dict[str, Any]]) -> None:
-    rights = {
+    permissions = {
         f"{group or 'core'}/{resource}{''.join(f'[{name}]' for name in rule.get('resourceNames', ()))}": rule["verbs"]
         for rule in own_role(install)["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    assert rights == {
+    assert permissions == {
         "humangov.io/humangovstates": ["get", "list", "watch", "patch"],
         "humangov.io/humangovstates/status": ["patch"],
         "events.k8s.io/events": ["create"],

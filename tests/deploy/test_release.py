@@ -144,8 +144,8 @@ def served_description(release: Release) -> str:
 
 
 def test_helm_dry_run_creates_nothing(release: Release) -> None:
-    told = release.install("--dry-run=server")
-    assert f"kubectl rollout status -n {release.namespace} deployment/humangov-operator" in told
+    reported = release.install("--dry-run=server")
+    assert f"kubectl rollout status -n {release.namespace} deployment/humangov-operator" in reported
     assert release.everything() == set()
     assert release.cluster.kubectl("get", DEFINITION).returncode != 0
 
@@ -170,8 +170,8 @@ def test_helm_release_is_installed_upgraded_rolled_back_uninstalled_and_reinstal
     assert release.get("poddisruptionbudget/humangov-operator") is None
     assert release.statuses() == ["superseded", "superseded", "deployed"]
 
-    told = release.output("uninstall", "--no-hooks")
-    assert "[CustomResourceDefinition] humangovstates.humangov.io" in told
+    reported = release.output("uninstall", "--no-hooks")
+    assert "[CustomResourceDefinition] humangovstates.humangov.io" in reported
     wait_for(lambda: not release.everything(), what="all else is gone", seen=release.everything)
     assert california(release)["metadata"]["uid"] == uid
 

@@ -22,9 +22,9 @@ def namespaces(sandbox: Sandbox) -> list[str]:
     return kubectl(sandbox, "get", "namespaces", "-o", "name").split()
 
 
-def namespace_of(told: str) -> str:
-    match = re.search(r"--operator-namespace (\S+)", told)
-    assert match is not None, told
+def namespace_of(reported: str) -> str:
+    match = re.search(r"--operator-namespace (\S+)", reported)
+    assert match is not None, reported
     return f"namespace/{match[1]}"
 
 
@@ -45,15 +45,15 @@ def test_interrupted_demo_removes_everything_it_created(sandbox: Sandbox) -> Non
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as running:  # fmt: skip
         assert running.stdout is not None
-        told = ""
+        reported = ""
         deadline = time.monotonic() + 240
         for line in running.stdout:
-            told += line
+            reported += line
             # Tables, buckets, operator and HumanGovStates are there by now.
             if line.startswith(" 6/12"):
                 running.send_signal(signal.SIGINT)
-            assert time.monotonic() < deadline, told
-    assert running.returncode == 130, told
-    assert "everything that the demo created was removed" in told
-    assert "cleaning up:" not in told
-    assert namespace_of(told) not in namespaces(sandbox)
+            assert time.monotonic() < deadline, reported
+    assert running.returncode == 130, reported
+    assert "everything that the demo created was removed" in reported
+    assert "cleaning up:" not in reported
+    assert namespace_of(reported) not in namespaces(sandbox)

@@ -69,8 +69,8 @@ def test_fixed_spec_is_reconciled_at_once_despite_back_off(
         assert "denies the operator lambda:CreateFunction on humangov-california-delete-file" in said["message"]
         wait_for(lambda: small.refused >= 2, what="it was tried again, and now waits ten seconds", seconds=20)
         states.respec("california", function={"memoryMiB": 256})
-        mended = time.monotonic()
+        fixed_at = time.monotonic()
         states.wait_ready("california")
-        took = time.monotonic() - mended
+        took = time.monotonic() - fixed_at
     measured(f"spec fixed during a back-off of 10 s → Ready: {took:.1f} s")
     assert took < 7, "it was not the back-off's end that was waited for"

@@ -23,8 +23,8 @@ def collect(states: States, account: Account, *arguments: str) -> subprocess.Com
 
 
 def reasons(states: States) -> list[str]:
-    told = states.cluster.output("get", "events", "-n", states.namespace, "-o", "jsonpath={.items[*].reason}")
-    return told.split()
+    reported = states.cluster.output("get", "events", "-n", states.namespace, "-o", "jsonpath={.items[*].reason}")
+    return reported.split()
 
 
 def test_leaked_tenant_is_reported_by_the_operator_and_removed_by_the_command(

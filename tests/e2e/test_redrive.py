@@ -71,10 +71,10 @@ def test_failed_invocations_are_reported_redriven_and_proven_by_receipts(world: 
     states.reconcile(state, "1")
     warned = condition(states.get(state), "FailuresHandled")
     assert (warned["status"], warned["reason"]) == ("False", "RedriveNeeded")
-    told = humangov("redrive", "-n", states.namespace, state)
+    reported = humangov("redrive", "-n", states.namespace, state)
 
-    assert (told.returncode, told.stderr) == (0, ""), told
-    assert "file erased" in told.stdout
+    assert (reported.returncode, reported.stderr) == (0, ""), reported
+    assert "file erased" in reported.stdout
     assert account.files(state) == {live}
     states.reconcile(state, "2")
     assert condition(states.get(state), "FailuresHandled")["status"] == "True"

@@ -152,12 +152,12 @@ def test_stopped_leader_hands_over_at_once_during_work(
     at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGTERM))
     states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
     assert at_write.acted.wait(30)
-    told = time.monotonic()
+    reported = time.monotonic()
     assert set(asked_by(audit, follower)) == {"get leases", "get namespaces"}, "and it watches nothing"
     assert follower.recorder.calls == [], "nor does it ask AWS"
     assert leader.running.process.wait(20) == 0
     follower.takes_over(since=time.monotonic(), within_seconds=LOOK_SECONDS + 2)
-    measured(f"leader stopped with reconciliations in progress → another works: {time.monotonic() - told:.1f} s")
+    measured(f"leader stopped with reconciliations in progress → another works: {time.monotonic() - reported:.1f} s")
     states.wait_all_ready(len(TEN), seconds=40)
     assert answer(port, "/readyz") == (200, "ok")
     assert "humangov_leader 1.0" in answer(port, "/metrics")[1].splitlines()
@@ -226,12 +226,14 @@ def test_leader_suspended_past_its_lease_ends_without_a_write(
     assert made.acted.wait(30)
     follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
     states.wait_ready("california")
-    picture, mark = account.picture(), audit.position()
+    picture, position = account.picture(), audit.position()
     leader.recorder.clear()
     leader.running.process.send_signal(signal.SIGCONT)
     assert leader.running.process.wait(10) == 1
     assert [call for call in leader.recorder.calls if call.writes] == []
-    assert [one for one in asked_by(audit, leader, since=mark) if not one.startswith(("get", "list", "watch"))] == []
+    assert [
+        one for one in asked_by(audit, leader, since=position) if not one.startswith(("get", "list", "watch"))
+    ] == []
     assert account.picture() == picture
     assert re.search("lease .*(suspended|taken by).*the process ends", leader.log())
     assert turns_of_writing(audit) == [leader.token, follower.token]

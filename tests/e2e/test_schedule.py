@@ -73,10 +73,10 @@ def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_differ
     # One value of the annotation, one Job.
     states.annotate("california", sweep="1")
     wait_for(lambda: (states.get("california") or {})["status"].get("lastHandledSweep") == "1", what="it is echoed")
-    mark = audit.position()
+    position = audit.position()
     states.reconcile("california", "1")
     states.reconcile("california", "2")
-    assert not any("cronjobs" in write or "jobs" in write for write in audit.writes_since(mark))
+    assert not any("cronjobs" in write or "jobs" in write for write in audit.writes_since(position))
     [job] = objects("jobs")
     spec = job["spec"]["template"]["spec"]
     uid = (states.get("california") or {})["metadata"]["uid"]

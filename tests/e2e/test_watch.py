@@ -91,11 +91,11 @@ def watches() -> Watches:
 def address(sandbox: Sandbox, watches: Watches) -> Iterator[str]:
     """Of the API server, with the proxy before it."""
     assert sandbox.kubectl is not None
-    told = subprocess.run(
+    reported = subprocess.run(
         [str(sandbox.kubectl), "config", "view", "--minify", "--flatten", "--raw", "-o", "json"],
         env=sandbox.environment(), capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    cluster: dict[str, Any] = json.loads(told)["clusters"][0]["cluster"]
+    cluster: dict[str, Any] = json.loads(reported)["clusters"][0]["cluster"]
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
     with Proxy(cluster["server"], layers=[watches], tls=ssl.create_default_context(cadata=authority)) as proxy:
         yield proxy.url

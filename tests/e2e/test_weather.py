@@ -39,15 +39,15 @@ def story(client: Callable[[str], Any]) -> Iterator[str]:
     logs, iam, dynamodb = client("logs"), client("iam"), client("dynamodb")
     for number in range(12):
         name = f"group-{number}"
-        yield told(partial(logs.create_log_group, logGroupName=name))
-        yield told(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=8))
-        yield told(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=7))
-        yield told(partial(iam.get_role, RoleName=name))
-        yield told(partial(dynamodb.describe_table, TableName=name))
-        yield told(partial(logs.delete_log_group, logGroupName=name))
+        yield reported(partial(logs.create_log_group, logGroupName=name))
+        yield reported(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=8))
+        yield reported(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=7))
+        yield reported(partial(iam.get_role, RoleName=name))
+        yield reported(partial(dynamodb.describe_table, TableName=name))
+        yield reported(partial(logs.delete_log_group, logGroupName=name))
 
 
-def told(call: Callable[[], Any]) -> str:
+def reported(call: Callable[[], Any]) -> str:
     try:
         call()
     except ClientError as error:

@@ -37,7 +37,7 @@ def settle(states: States, account: Account, *names: str) -> None:
     states.wait_all_ready(len(names), seconds=90)
 
 
-def passes(release: Release) -> set[str]:
+def reconciled_tenants(release: Release) -> set[str]:
     """Over which tenants the present pod has ended a reconciliation."""
     entries = [json.loads(line) for line in release.logs().splitlines()]
     return {entry["tenant"] for entry in entries if entry["message"] == "reconciliation ended"}
@@ -76,7 +76,7 @@ def test_upgrade_under_load_loses_no_erasure_and_writes_nothing_to_in_sync_state
     settle(states, account, *NAMES)
     keys = {name: [account.employ(name, f"employee-{number}") for number in range(10)] for name in NAMES}
     kept = {name: account.employ(name, "stays") for name in NAMES}
-    mark, before = (
+    position, before = (
         audit.position(),
         {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()},
     )
@@ -90,9 +90,9 @@ def test_upgrade_under_load_loses_no_erasure_and_writes_nothing_to_in_sync_state
     pods = release.pods()
     assert [pod["metadata"]["annotations"]["upgraded"] for pod in pods] == ["yes"]
     every = {f"{states.namespace}/{name}" for name in NAMES}
-    wait_for(lambda: passes(release) == every, what="the new pod has looked at all states", seconds=60)
+    wait_for(lambda: reconciled_tenants(release) == every, what="the new pod has looked at all states", seconds=60)
     states.reconcile(NAMES[0], "look")
-    assert audit.states_written_since(mark) == [f"patch humangovstates/status {NAMES[0]}"]
+    assert audit.states_written_since(position) == [f"patch humangovstates/status {NAMES[0]}"]
     after = {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
     assert {name for name in NAMES if after[name] != before[name]} == {NAMES[0]}
     assert len(account.mappings()) == COUNT
@@ -143,7 +143,7 @@ def test_out_of_memory_pod_is_reported_and_files_are_still_erased(
     release = install()
     settle(states, account, "california")
     key = account.employ("california", "ada")
-    mark = audit.position()
+    position = audit.position()
     small = {"limits": {"memory": "40Mi"}, "requests": {"memory": "40Mi"}}
     with pytest.raises(HelmError):
         with_values(release, resources=small).install("--timeout=5s")
@@ -162,7 +162,7 @@ def test_out_of_memory_pod_is_reported_and_files_are_still_erased(
     wait_erased(account, "california", key)
     release.install()
     states.reconcile("california", "after", seconds=60)
-    assert audit.states_written_since(mark) == ["patch humangovstates/status california"]
+    assert audit.states_written_since(position) == ["patch humangovstates/status california"]
 
 
 class ShortSessions:
@@ -192,9 +192,11 @@ def test_expired_credentials_are_renewed_with_the_service_account_token(
         sessions = {call.access_key for call in signed}
         assert len(sessions) > 10, "each call had a session of its own"
         assert [key for key in sessions if not key.startswith("ASIA")] == [], "the role's, and nobody else's"
-        told = [json.loads(line) for line in release.logs().splitlines()]
+        reported = [json.loads(line) for line in release.logs().splitlines()]
         about = f"{states.namespace}/california"
-        assert [line for line in told if line.get("tenant") == about and line["level"] in ("warning", "error")] == []
+        assert [
+            line for line in reported if line.get("tenant") == about and line["level"] in ("warning", "error")
+        ] == []
         states.delete("california")
         states.wait_none(seconds=60)
 

@@ -105,10 +105,10 @@ def test_uninstall_with_live_states_is_refused_with_instructions(
     states.wait_ready("california", "florida")
     with pytest.raises(HelmError) as refused:
         release.uninstall()
-    told = str(refused.value)
+    reported = str(refused.value)
     for words in ("2 HumanGovStates", f"{states.namespace}/california", "kubectl delete humangovstates", "Retain"):
-        assert words in told
-    assert "Traceback" not in told
+        assert words in reported
+    assert "Traceback" not in reported
     # The operator is still there and at work.
     states.respec("california", function={"timeoutSeconds": 120})
     states.wait_ready("california")
@@ -130,7 +130,7 @@ def test_bad_image_is_rolled_back_without_writes_to_in_sync_states(
     states.apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
     key = account.employ("california", "ada")
-    mark = audit.position()
+    position = audit.position()
     image = {**release.values["image"], "tag": "no-such-tag"}
     with pytest.raises(HelmError):
         with_values(release, image=image).install("--timeout=8s")
@@ -146,7 +146,7 @@ def test_bad_image_is_rolled_back_without_writes_to_in_sync_states(
     wait_erased(account, "california", key)
     release.helm("rollback", release.name, "1", "--namespace", states.namespace, "--wait", "--timeout=120s")
     states.reconcile("california", "after-the-rollback")
-    written = audit.states_written_since(mark)
+    written = audit.states_written_since(position)
     assert written == ["patch humangovstates/status california"], (
         "one write, for the annotation that requested a reconciliation"
     )

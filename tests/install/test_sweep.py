@@ -24,12 +24,14 @@ def test_sweep_and_final_stream_read_run_in_their_own_pods(
     began = time.monotonic()
     states.annotate("california", sweep="1")
 
-    def told() -> dict[str, Any]:
+    def reported() -> dict[str, Any]:
         return dict((states.get("california") or {})["status"].get("sweep") or {})
 
-    wait_for(lambda: told().get("finishedAt"), what="the sweep's pod has told its result", seconds=60, seen=told)
+    wait_for(
+        lambda: reported().get("finishedAt"), what="the sweep's pod has told its result", seconds=60, seen=reported
+    )
     measured(f"annotation → a sweep's result in the status, in a pod: {time.monotonic() - began:.1f} s")
-    found = told()
+    found = reported()
     # Files of a minute ago are none that a sweep would judge.
     assert (found["result"], found["listed"], found["tooYoung"], found["orphans"]) == ("Detected", 2, 2, 0)
     assert found["nextRun"].endswith("-01-01T00:00:00Z")

@@ -366,11 +366,11 @@ def test_discarded_batch_is_written_to_s3_as_an_invocation_record() -> None:
     head, random = key[:-36], key[-36:]
     assert head == f"aws/lambda/11111111-2222-3333-4444-555555555555/{SHARD}/2026/01/01/2026-01-01T12.00.01-"
     assert random.count("-") == 4
-    told = json.loads(stored)
-    request_id = told["requestContext"].pop("requestId")
+    reported = json.loads(stored)
+    request_id = reported["requestContext"].pop("requestId")
     assert len(request_id) == 36
-    assert json.loads(told.pop("payload")) == {"Records": records}
-    assert told == {
+    assert json.loads(reported.pop("payload")) == {"Records": records}
+    assert reported == {
         "requestContext": {
             "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file",
             "condition": RETRIES_EXHAUSTED,
@@ -537,13 +537,13 @@ def refusing(world: World, *refused: str) -> Fault:
         keys = [node.text or "" for node in tree.iter() if node.tag.endswith("Key")]
         for key in set(keys) - set(refused):
             world.s3.delete_object(Bucket=world.bucket, Key=key)
-        told = "".join(
+        reported = "".join(
             f"<Error><Key>{key}</Key><Code>AccessDenied</Code></Error>"
             if key in refused
             else f"<Deleted><Key>{key}</Key></Deleted>"
             for key in keys
         )
-        return HttpAnswer(200, f"<DeleteResult>{told}</DeleteResult>".encode(), {"Content-Type": "application/xml"})
+        return HttpAnswer(200, f"<DeleteResult>{reported}</DeleteResult>".encode(), {"Content-Type": "application/xml"})
 
     return fault
 

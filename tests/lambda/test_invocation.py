@@ -177,8 +177,8 @@ def test_receipt_distinguishes_changed_removed_and_expired_records(world: World)
 
     done = world.invoke(batch(changed, remove(employee("2", "2.pdf")), remove(employee("3", "3.pdf"), expired=True)))
 
-    told = {line["key"]: (line["event"], line["expired"]) for line in done.receipts("outcome")}
-    assert told == {"1.pdf": ("MODIFY", False), "2.pdf": ("REMOVE", False), "3.pdf": ("REMOVE", True)}
+    reported = {line["key"]: (line["event"], line["expired"]) for line in done.receipts("outcome")}
+    assert reported == {"1.pdf": ("MODIFY", False), "2.pdf": ("REMOVE", False), "3.pdf": ("REMOVE", True)}
 
 
 def test_invocation_summary_counts_files_by_outcome_and_the_longest_latency(world: World) -> None:

@@ -252,7 +252,7 @@ def redriving_policy() -> dict[str, Any]:
     bucket, prefix = f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/aws/lambda/*"
     of_function = ("LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhyAVersionIsRetained")
     group = names().log_group_arn
-    rights = [
+    granted = [
         ("SeeWhatWaits", ["s3:ListBucketVersions"], bucket),
         (
             "ReadAndRemoveIt",
@@ -262,7 +262,7 @@ def redriving_policy() -> dict[str, Any]:
         ("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{group}*"),
     ]
     statements: list[dict[str, Any]] = [
-        {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in rights
+        {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in granted
     ]
     statements[0]["Condition"] = {"StringEquals": {"s3:prefix": "aws/lambda/"}}
     return policy() | {"Statement": [one for one in policy()["Statement"] if one["Sid"] in of_function] + statements}

@@ -56,8 +56,10 @@ class Locked:
             retention = {"Mode": how["mode"], "RetainUntilDate": how["until"]}
             self.world.s3.put_object_retention(**which, Retention=retention)
             # moto enforces a retention and cannot tell it.
-            told = f"<Retention><Mode>{how['mode']}</Mode><RetainUntilDate>{how['until'].isoformat()}</RetainUntilDate>"
-            answer = Answer(200, f"{told}</Retention>".encode(), {"Content-Type": "application/xml"})
+            reported = (
+                f"<Retention><Mode>{how['mode']}</Mode><RetainUntilDate>{how['until'].isoformat()}</RetainUntilDate>"
+            )
+            answer = Answer(200, f"{reported}</Retention>".encode(), {"Content-Type": "application/xml"})
             self.world.layer.spoil("GetObjectRetention", always(answer))
         # moto answers 500 for a hold that was never set; S3 says NoSuchObjectLockConfiguration.
         self.world.s3.put_object_legal_hold(**which, LegalHold={"Status": "ON" if how.get("hold") else "OFF"})
@@ -80,8 +82,8 @@ def test_every_version_and_delete_marker_of_exactly_the_key_is_erased(keeping: W
 
     assert done.result == failures()
     assert keeping.versions == {"a.pdf.bak": 1, "other": 1}
-    told = {line["key"]: (line["outcome"], line["versions_erased"]) for line in done.receipts("outcome")}
-    assert told == {"a.pdf": ("erased", 4), "b.pdf": ("erased", 2)}
+    reported = {line["key"]: (line["outcome"], line["versions_erased"]) for line in done.receipts("outcome")}
+    assert reported == {"a.pdf": ("erased", 4), "b.pdf": ("erased", 2)}
     assert len(done.receipts("intent")) == 2
 
 

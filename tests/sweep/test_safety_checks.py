@@ -160,10 +160,10 @@ def overlap() -> SweepWorld:
     other = samples.names(of=samples.tenant("florida", bucket={"name": "files", "keyPrefix": "florida/"}))
     world.upload("florida/1.pdf", age=3 * DAY)
     world.needed.add("florida/1.pdf")
-    ours, world.names = world.names, other
+    own, world.names = world.names, other
     with world.behind(clients()) as sdk:
         bucket_claim.claim(sdk.patient_s3, other, write=True)
-    world.names = ours
+    world.names = own
     twice(world)
     return world
 

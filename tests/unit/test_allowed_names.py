@@ -38,7 +38,7 @@ def test_by_default_only_the_operators_own_namespace_has_allowed_names() -> None
 
 
 @pytest.mark.parametrize(
-    ("table", "bucket", "told"),
+    ("table", "bucket", "reported"),
     [
         ("florida-t", "florida-b", None),
         ("california-t", "florida-b", "table california-t"),
@@ -48,14 +48,14 @@ def test_by_default_only_the_operators_own_namespace_has_allowed_names() -> None
     ],
 )
 def test_namespace_may_name_only_tables_and_buckets_that_its_patterns_match_whole(
-    table: str, bucket: str, told: str | None
+    table: str, bucket: str, reported: str | None
 ) -> None:
     allowed = AllowedNames({"florida": Patterns(tables=("florida-*",), buckets=("florida-?", "x"))})
     finding = refused(tenant(namespace="florida", table={"name": table}, bucket={"name": bucket}), allowed=allowed)
-    assert (finding.message if finding else None) == (finding.message if told and finding else None)
-    assert (finding is None) == (told is None)
-    if finding and told:
-        assert told in finding.message
+    assert (finding.message if finding else None) == (finding.message if reported and finding else None)
+    assert (finding is None) == (reported is None)
+    if finding and reported:
+        assert reported in finding.message
 
 
 def test_failures_bucket_must_be_among_the_allowed_names() -> None:
@@ -73,11 +73,11 @@ ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"
 @pytest.mark.parametrize("field", ["roleARN", "sweepRoleARN"])
 def test_assumed_role_must_be_among_the_allowed_names(field: str) -> None:
     allowed = AllowedNames({"florida": Patterns(tables=("*",), buckets=("*",), roles=("arn:aws:iam::222*",))})
-    for account, told in (("222222222222", None), ("333333333333", "role " + ROLE.format("333333333333"))):
+    for account, reported in (("222222222222", None), ("333333333333", "role " + ROLE.format("333333333333"))):
         finding = refused(tenant(namespace="florida", account={field: ROLE.format(account)}), allowed=allowed)
-        assert (finding is None) == (told is None)
-        if finding and told:
-            assert told in finding.message
+        assert (finding is None) == (reported is None)
+        if finding and reported:
+            assert reported in finding.message
             assert finding.reason == "NotAllowed"
 
 

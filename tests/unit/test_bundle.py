@@ -145,7 +145,7 @@ def interpreter(version: str) -> str | None:
         )
         candidates.append(found.stdout.strip())
     for candidate in filter(None, candidates):
-        told = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=False)
-        if told.returncode == 0 and told.stdout.startswith(f"Python {version}."):
+        reported = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=False)
+        if reported.returncode == 0 and reported.stdout.startswith(f"Python {version}."):
             return candidate
     return None

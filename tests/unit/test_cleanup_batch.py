@@ -193,8 +193,8 @@ def test_file_has_one_outcome_per_freeing_record_and_an_intent_only_before_erasu
 
     cloud.run(remove(one), insert(one), remove(one), remove(two))
 
-    told = [(line["receipt"], line["key"]) for line in cloud.log if "receipt" in line]
-    assert told == [("intent", "1.pdf")] * 2 + [("outcome", "1.pdf")] * 2 + [("outcome", "2.pdf")]
+    reported = [(line["receipt"], line["key"]) for line in cloud.log if "receipt" in line]
+    assert reported == [("intent", "1.pdf")] * 2 + [("outcome", "1.pdf")] * 2 + [("outcome", "2.pdf")]
 
 
 # What an application may do to one of three ids. A file's name is written once, for one record.

@@ -53,7 +53,7 @@ def commands() -> list[click.Command]:
 @pytest.mark.parametrize("command", commands(), ids=lambda command: str(command.name))
 def test_command_help_lists_every_flag_with_its_variable(command: click.Command, started: Started) -> None:
     text = invoke(str(command.name), "--help").output
-    told = " ".join(text.split())
+    reported = " ".join(text.split())
     for option in command.params:
         if not isinstance(option, click.Option):
             continue
@@ -61,7 +61,7 @@ def test_command_help_lists_every_flag_with_its_variable(command: click.Command,
         assert option.help
         assert option.help.split()[0] in text
     assert command.help
-    assert command.help.splitlines()[0] in told
+    assert command.help.splitlines()[0] in reported
 
 
 def test_program_help_lists_its_commands(started: Started) -> None:
@@ -149,7 +149,7 @@ def test_region_defaults_to_that_of_the_sdk(started: Started) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ([], "no AWS region"),
         (["--region", "r", "--tag", "x"], "expected KEY=VALUE"),
@@ -166,10 +166,12 @@ def test_region_defaults_to_that_of_the_sdk(started: Started) -> None:
         (["--nonsense"], "--nonsense"),
     ],
 )
-def test_invalid_flag_of_run_is_refused_without_a_traceback(started: Started, arguments: list[str], told: str) -> None:
+def test_invalid_flag_of_run_is_refused_without_a_traceback(
+    started: Started, arguments: list[str], reported: str
+) -> None:
     result = invoke("run", *arguments)
     assert result.exit_code == 2
-    assert told in result.output
+    assert reported in result.output
     assert "Traceback" not in result.output
     assert started == []
 

@@ -24,12 +24,12 @@ def test_helm_of_the_user_is_used_if_its_major_version_matches(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [("echo v3.19.0+g3d8990f", "is Helm 3; Helm 4 is needed"), ("exit 1", "is no helm that runs; Helm 4 is needed"),
      ("echo hello", "is no helm that runs")],
 )  # fmt: skip
-def test_helm_of_another_version_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_helm_of_another_version_is_refused(tmp_path: Path, text: str, reported: str) -> None:
+    with pytest.raises(SandboxError, match=reported):
         helm.locate(say=lambda _: None, environ=script(tmp_path, text))
 
 

@@ -58,7 +58,7 @@ def _truncate(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("happens", "told"),
+    ("happens", "reported"),
     [
         (lambda layout: layout.audit_log.unlink(), "is missing"),
         (lambda layout: layout, "holds nothing since the run began"),
@@ -66,11 +66,11 @@ def _truncate(layout: Layout) -> None:
         (_truncate, "is another file than when the run began"),
     ],
 )
-def test_missing_unchanged_or_rotated_audit_log_is_an_error(happens: Any, told: str, layout: Layout) -> None:
+def test_missing_unchanged_or_rotated_audit_log_is_an_error(happens: Any, reported: str, layout: Layout) -> None:
     layout.audit_log.write_text("before\n")
     bookmark(layout)
     happens(layout)
-    with pytest.raises(LogError, match=told):
+    with pytest.raises(LogError, match=reported):
         lines_of_the_run(layout)
 
 
@@ -126,9 +126,9 @@ def test_request_matches_a_permission_by_group_resource_name_and_namespace(about
 
 def test_denial_by_rbac_differs_from_one_by_a_terminating_namespace() -> None:
     answer = {"code": 403, "message": "because"}
-    [ours] = requests([entry(responseStatus=answer, annotations={"authorization.k8s.io/decision": "forbid"})])
+    [by_rbac] = requests([entry(responseStatus=answer, annotations={"authorization.k8s.io/decision": "forbid"})])
     [other] = requests([entry(responseStatus=answer, annotations={"authorization.k8s.io/decision": "allow"})])
-    assert (ours.refused, ours.code, ours.message) == (True, 403, "because")
+    assert (by_rbac.refused, by_rbac.code, by_rbac.message) == (True, 403, "because")
     assert (other.refused, other.code) == (False, 403)
 
 
@@ -148,4 +148,7 @@ def test_only_roles_bound_to_the_operator_count() -> None:
             binding("Role", "ours", "humangov-operator"), binding("ClusterRole", "theirs", "other"),
         ]
     )  # fmt: skip
-    assert [(str(right), right.role) for right in found] == [("get secrets", "Role"), ("list secrets", "Role")]
+    assert [(str(permission), permission.role) for permission in found] == [
+        ("get secrets", "Role"),
+        ("list secrets", "Role"),
+    ]

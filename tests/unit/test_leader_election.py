@@ -166,7 +166,7 @@ class Candidate:
 Story = Callable[[Time, ApiServer], Coroutine[Any, Any, None]]
 
 
-def told(story: Story) -> None:
+def run_story(story: Story) -> None:
     async def run() -> None:
         time = Time()
         await story(time, ApiServer(time))
@@ -196,7 +196,7 @@ def test_free_lease_is_acquired_with_two_requests_and_no_wait(spec: dict[str, An
         assert time.now - began <= 2 * candidate.line.latency + 1e-6
         assert candidate.election.holds()
 
-    told(story)
+    run_story(story)
 
 
 def test_lease_renewal_is_one_request_every_two_seconds() -> None:
@@ -212,7 +212,7 @@ def test_lease_renewal_is_one_request_every_two_seconds() -> None:
         )
         assert not keeping.done()
 
-    told(story)
+    run_story(story)
 
 
 def test_standby_logs_the_lease_holder_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -230,7 +230,7 @@ def test_standby_logs_the_lease_holder_once(caplog: pytest.LogCaptureFixture) ->
             "waiting for the lease humangov-operator, held by a"
         ]
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -248,7 +248,7 @@ def test_standby_takes_over_from_a_killed_leader_when_the_lease_expires(seed: in
         assert DURATION_SECONDS <= time.now - renewed_at <= DURATION_SECONDS + seen_within
         assert server.spec["leaseTransitions"] == 1
 
-    told(story)
+    run_story(story)
 
 
 def test_lease_duration_counts_from_the_request() -> None:
@@ -269,7 +269,7 @@ def test_lease_duration_counts_from_the_request() -> None:
         )
         assert not keeping.done()
 
-    told(story)
+    run_story(story)
 
 
 def test_standby_takes_over_a_released_lease_at_its_next_retry() -> None:
@@ -285,7 +285,7 @@ def test_standby_takes_over_a_released_lease_at_its_next_retry() -> None:
         assert time.now - began <= 1.2 * RETRY_PERIOD_SECONDS + 0.1
         assert not candidate.election.holds()
 
-    told(story)
+    run_story(story)
 
 
 def test_lease_of_another_holder_is_not_released() -> None:
@@ -297,7 +297,7 @@ def test_lease_of_another_holder_is_not_released() -> None:
         await time.pass_by(5, until=giving)
         assert server.spec["holderIdentity"] == "b"
 
-    told(story)
+    run_story(story)
 
 
 def test_failed_lease_release_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -310,7 +310,7 @@ def test_failed_lease_release_is_only_logged(caplog: pytest.LogCaptureFixture) -
         giving.result()
         assert "the lease expires in 15 s" in caplog.text
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("how", ["cut", "refused", "refused slowly"])
@@ -336,7 +336,7 @@ def test_leader_that_cannot_renew_ends_before_a_standby_takes_over(how: str) -> 
         assert acquiring.result() is True
         assert not candidate.election.holds()
 
-    told(story)
+    run_story(story)
 
 
 def test_suspended_leader_writes_nothing_after_its_lease_expired() -> None:
@@ -353,7 +353,7 @@ def test_suspended_leader_writes_nothing_after_its_lease_expired() -> None:
         assert "was the process suspended?" in keeping.result()
         assert server.requests == []
 
-    told(story)
+    run_story(story)
 
 
 def test_short_interruption_does_not_lose_the_lease() -> None:
@@ -369,7 +369,7 @@ def test_short_interruption_does_not_lose_the_lease() -> None:
         assert not acquiring.done()
         assert server.spec["leaseTransitions"] == 0
 
-    told(story)
+    run_story(story)
 
 
 def test_lease_renewals_with_lost_responses_are_recognized() -> None:
@@ -383,7 +383,7 @@ def test_lease_renewals_with_lost_responses_are_recognized() -> None:
         assert server.spec["holderIdentity"] == "a"
         assert server.spec["leaseTransitions"] == 0
 
-    told(story)
+    run_story(story)
 
 
 def test_leader_ends_at_the_next_renewal_when_another_holder_took_the_lease() -> None:
@@ -397,7 +397,7 @@ def test_leader_ends_at_the_next_renewal_when_another_holder_took_the_lease() ->
         assert not candidate.election.holds()
         assert server.spec["holderIdentity"] == "someone"
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("how", ["touched", "deleted", "given back"])
@@ -418,7 +418,7 @@ def test_leader_keeps_a_lease_that_was_annotated_or_emptied(how: str) -> None:
         assert server.lease is not None
         assert ("annotations" in server.lease["metadata"]) == (how == "touched"), "foreign fields stay"
 
-    told(story)
+    run_story(story)
 
 
 def test_lease_errors_are_logged_once_a_minute_and_the_standby_keeps_waiting(caplog: pytest.LogCaptureFixture) -> None:
@@ -438,7 +438,7 @@ def test_lease_errors_are_logged_once_a_minute_and_the_standby_keeps_waiting(cap
         assert acquiring.result() is True
         assert candidate.election.trouble is None
 
-    told(story)
+    run_story(story)
 
 
 def test_loser_of_the_race_for_a_free_lease_waits_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -451,7 +451,7 @@ def test_loser_of_the_race_for_a_free_lease_waits_without_a_warning(caplog: pyte
         assert sorted(task.done() for task in acquiring) == [False, False, True]
         assert caplog.records == []
 
-    told(story)
+    run_story(story)
 
 
 def test_standby_that_receives_a_stop_signal_does_not_acquire_the_lease() -> None:
@@ -466,7 +466,7 @@ def test_standby_that_receives_a_stop_signal_does_not_acquire_the_lease() -> Non
         assert acquiring.result() is False
         assert time.now - began <= 1.2 * RETRY_PERIOD_SECONDS + 0.1
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("seed", range(25))
@@ -530,7 +530,7 @@ def test_never_two_leaders_hold_the_lease_under_random_faults_and_finally_one_do
         await time.pass_by(2 * DURATION_SECONDS)
         assert sum(candidate.election.holds() for candidate in tasks) == 1
 
-    told(story)
+    run_story(story)
 
 
 def seen(holder: str, since: float, **spec: Any) -> ObservedLease:

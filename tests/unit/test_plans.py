@@ -76,11 +76,11 @@ def enabling(seconds_before_birth: float) -> dict[str, str]:
     return {**MINE, "humangov.io/stream-enabling": began.isoformat(timespec="seconds")}
 
 
-@pytest.mark.parametrize(("before", "ours"), [(-5, True), (-6, False), (0, True), (30, True), (31, False)])
-def test_stream_enabled_just_after_the_enabling_tag_is_owned_and_tagged(before: float, ours: bool) -> None:
+@pytest.mark.parametrize(("before", "owned"), [(-5, True), (-6, False), (0, True), (30, True), (31, False)])
+def test_stream_enabled_just_after_the_enabling_tag_is_owned_and_tagged(before: float, owned: bool) -> None:
     changes = stream_plan(replace(TABLE, tags=enabling(before)))
-    assert actions(changes) == (["dynamodb:TagResource"] if ours else [])
-    if ours:
+    assert actions(changes) == (["dynamodb:TagResource"] if owned else [])
+    if owned:
         assert changes[0].parameters["Tags"] == [{"Key": "humangov.io/stream", "Value": LABEL}]
 
 
@@ -99,8 +99,8 @@ def test_stream_without_ownership_tag_is_used_and_never_tagged() -> None:
 
 
 def test_stream_of_a_global_table_is_never_disabled() -> None:
-    ours = replace(TABLE, replicated=True)
-    assert stream.may_disable(ours, owner=OWNER, has_readers=lambda: False, now=NOW) is False
+    owned = replace(TABLE, replicated=True)
+    assert stream.may_disable(owned, owner=OWNER, has_readers=lambda: False, now=NOW) is False
     assert stream.may_disable(TABLE, owner=OWNER, has_readers=lambda: False, now=NOW) is True
 
 
@@ -181,7 +181,7 @@ def role_desired(of: Names | None = None, *, boundary: str | None = None, key: s
     return role.desired(used, context(used, boundary=boundary), table_key_arn=key)
 
 
-def role_in_step(wanted: role.Desired) -> role.Observed:
+def role_in_sync(wanted: role.Desired) -> role.Observed:
     return role.Observed(
         created=NOW, path="/humangov/", trust=wanted.trust, policy=wanted.policy, boundary=wanted.boundary,
         tags=dict(wanted.tags), other_policies=(), attached=(),
@@ -206,7 +206,7 @@ ROLE_DRIFTS: list[tuple[dict[str, Any], list[str]]] = [
 @pytest.mark.parametrize(("drift", "expected"), ROLE_DRIFTS)
 def test_role_drift_is_corrected_with_exactly_the_needed_changes(drift: dict[str, Any], expected: list[str]) -> None:
     wanted = role_desired(names(tags={"team": "r"}))
-    assert actions(role.plan(replace(role_in_step(wanted), **drift), wanted)) == expected
+    assert actions(role.plan(replace(role_in_sync(wanted), **drift), wanted)) == expected
 
 
 def test_missing_role_is_created_with_its_policy() -> None:
@@ -218,7 +218,7 @@ def test_missing_role_is_created_with_its_policy() -> None:
 
 def test_drifted_permissions_boundary_is_corrected() -> None:
     wanted = role_desired(boundary="arn:b")
-    assert actions(role.plan(replace(role_in_step(wanted), boundary=None), wanted)) == [
+    assert actions(role.plan(replace(role_in_sync(wanted), boundary=None), wanted)) == [
         "iam:PutRolePermissionsBoundary"
     ]
 
@@ -227,7 +227,7 @@ def test_drifted_permissions_boundary_is_corrected() -> None:
 def test_unowned_role_is_refused(tags: dict[str, str]) -> None:
     wanted = role_desired()
     with pytest.raises(NotOwnedError):
-        role.plan(replace(role_in_step(wanted), tags=tags, policy=None), wanted)
+        role.plan(replace(role_in_sync(wanted), tags=tags, policy=None), wanted)
 
 
 PREFIXES = st.text(st.sampled_from("ab/*?$${}[]\\\"' é\n"), max_size=12)
@@ -351,7 +351,7 @@ def function_desired(**spec: Any) -> function.Desired:
     return function.desired(of, context(of), bundle=CODE)
 
 
-def function_in_step(wanted: function.Desired) -> function.Observed:
+def function_in_sync(wanted: function.Desired) -> function.Observed:
     return function.Observed(
         state="Active", state_reason="", update_status="Successful", update_reason="", code_sha256="sha",
         architecture=wanted.architecture, configuration=dict(wanted.configuration),
@@ -378,13 +378,13 @@ def test_function_drift_is_corrected_with_exactly_the_needed_changes(
     drift: dict[str, Any], expected: list[str]
 ) -> None:
     wanted = function_desired()
-    assert actions(function.plan(replace(function_in_step(wanted), **drift), wanted)) == expected
+    assert actions(function.plan(replace(function_in_sync(wanted), **drift), wanted)) == expected
 
 
 @pytest.mark.parametrize("field", list(function_desired().configuration))
 def test_each_drifted_function_setting_is_corrected_alone(field: str) -> None:
     wanted = function_desired()
-    observed = function_in_step(wanted)
+    observed = function_in_sync(wanted)
     drifted = replace(observed, configuration={**observed.configuration, field: None})
     [change] = function.plan(drifted, wanted)
     assert change.action == "lambda:UpdateFunctionConfiguration"
@@ -393,7 +393,7 @@ def test_each_drifted_function_setting_is_corrected_alone(field: str) -> None:
 
 def test_environment_values_are_never_shown_in_a_change() -> None:
     wanted = function_desired()
-    observed = function_in_step(wanted)
+    observed = function_in_sync(wanted)
     secret = {"Variables": {**observed.configuration["Environment"]["Variables"], "PASSWORD": "hunter2"}}
     [change] = function.plan(replace(observed, configuration={**observed.configuration, "Environment": secret}), wanted)
     assert "PASSWORD" in change.summary
@@ -411,7 +411,7 @@ def test_missing_function_is_created_and_its_concurrency_reserved() -> None:
 def test_unowned_function_is_refused(tags: dict[str, str]) -> None:
     wanted = function_desired()
     with pytest.raises(NotOwnedError):
-        function.plan(replace(function_in_step(wanted), tags=tags, state="Pending"), wanted)
+        function.plan(replace(function_in_sync(wanted), tags=tags, state="Pending"), wanted)
 
 
 @pytest.mark.parametrize(
@@ -427,7 +427,7 @@ def test_unowned_function_is_refused(tags: dict[str, str]) -> None:
 )
 def test_function_finding_has_status_and_reason(drift: dict[str, Any], status: str, reason: str) -> None:
     wanted = function_desired()
-    finding = function.finding(replace(function_in_step(wanted), **drift), wanted)
+    finding = function.finding(replace(function_in_sync(wanted), **drift), wanted)
     assert (finding.status, finding.reason) == (status, reason)
 
 
@@ -503,11 +503,11 @@ def test_owned_trigger_is_preferred_to_an_unowned_one() -> None:
     assert trigger_plan(mapping("a", state="Deleting"), mapping("b")) == []
 
 
-@pytest.mark.parametrize(("age_hours", "gone"), [(0, False), (23.9, False), (24.1, True)])
-def test_trigger_of_an_older_stream_is_kept_24_hours_and_then_deleted(age_hours: float, gone: bool) -> None:
+@pytest.mark.parametrize(("age_hours", "deleted"), [(0, False), (23.9, False), (24.1, True)])
+def test_trigger_of_an_older_stream_is_kept_24_hours_and_then_deleted(age_hours: float, deleted: bool) -> None:
     changes = trigger_plan(mapping("new"), mapping("old", source=OLD_ARN), wanted=trigger_desired(age_hours=age_hours))
     assert [(change.action, change.parameters["UUID"]) for change in changes] == (
-        [("lambda:DeleteEventSourceMapping", "old")] if gone else []
+        [("lambda:DeleteEventSourceMapping", "old")] if deleted else []
     )
 
 

@@ -129,7 +129,7 @@ def test_order_of_file_attributes_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "reported"),
     [
         ({"table": {"name": ""}}, "spec.table.name is required"),
         ({"bucket": {}}, "spec.bucket.name is required"),
@@ -151,8 +151,8 @@ def test_order_of_file_attributes_does_not_matter() -> None:
         ({"extra": 1}, "spec.extra is not a field of HumanGovState; spec has region, table, bucket, function, trigger"),
     ],
 )
-def test_invalid_spec_field_is_refused_with_its_path(spec: dict[str, Any], told: str) -> None:
-    with pytest.raises(InvalidSpecError, match=told.replace(".", r"\.")):
+def test_invalid_spec_field_is_refused_with_its_path(spec: dict[str, Any], reported: str) -> None:
+    with pytest.raises(InvalidSpecError, match=reported.replace(".", r"\.")):
         tenant(**spec)
 
 

@@ -121,7 +121,7 @@ def test_cron_job_differs_only_in_owned_fields_and_in_any_field_of_its_pod(case:
 
 
 @pytest.mark.parametrize(
-    ("annotations", "ours"),
+    ("annotations", "owned"),
     [
         ({"humangov.io/owner": OWNER}, True),
         ({"humangov.io/owner": "renamed/humangov/california", "humangov.io/uid": tenant().uid}, True),
@@ -129,8 +129,8 @@ def test_cron_job_differs_only_in_owned_fields_and_in_any_field_of_its_pod(case:
         (None, False),
     ],
 )
-def test_cron_job_ownership_is_read_from_owner_or_tenant_uid(annotations: dict[str, str] | None, ours: bool) -> None:
-    assert sweep_job_manifests.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
+def test_cron_job_ownership_is_read_from_owner_or_tenant_uid(annotations: dict[str, str] | None, owned: bool) -> None:
+    assert sweep_job_manifests.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is owned
 
 
 def test_job_finishes_by_its_condition_and_the_final_stream_read_is_overdue_after_150_s() -> None:
@@ -144,7 +144,7 @@ def test_job_finishes_by_its_condition_and_the_final_stream_read_is_overdue_afte
     assert sweep_job_manifests.is_finished(job)
 
 
-TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
+REPORTED: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
     ({}, None, False, ("Unknown", "NotStarted")),
     ({"result": "Running"}, None, False, ("True", "Running")),
     ({"result": "Running"}, None, True, ("False", "Running")),
@@ -158,11 +158,11 @@ TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("told", "jobs", "warned", "expected"), TOLD)
+@pytest.mark.parametrize(("reported", "jobs", "warned", "expected"), REPORTED)
 def test_sweep_succeeded_condition_repeats_the_sweep_result_and_never_stalls(
-    told: dict[str, Any], jobs: Any, warned: bool, expected: tuple[str, str]
+    reported: dict[str, Any], jobs: Any, warned: bool, expected: tuple[str, str]
 ) -> None:
-    finding = sweep_job_manifests.finding(tenant(), told, jobs=jobs, warned=warned)
+    finding = sweep_job_manifests.finding(tenant(), reported, jobs=jobs, warned=warned)
     assert (finding.status, finding.reason) == expected
     assert not finding.stalled
     assert not finding.failed

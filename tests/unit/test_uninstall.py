@@ -28,10 +28,10 @@ def test_uninstall_check_finds_states_with_the_operators_finalizer() -> None:
 
 
 def test_uninstall_check_names_ten_states_and_counts_the_others() -> None:
-    told = answer([f"humangov/state-{number:02}" for number in range(13)], namespaces=())
-    assert told.startswith("13 HumanGovStates need the operator:\n  humangov/state-00\n")
-    assert "  humangov/state-09\n  and 3 more\n" in told
-    assert "state-10" not in told
+    reported = answer([f"humangov/state-{number:02}" for number in range(13)], namespaces=())
+    assert reported.startswith("13 HumanGovStates need the operator:\n  humangov/state-00\n")
+    assert "  humangov/state-09\n  and 3 more\n" in reported
+    assert "state-10" not in reported
     assert "more" not in answer([f"humangov/{number}" for number in range(10)], namespaces=()).partition("(a)")[0]
 
 

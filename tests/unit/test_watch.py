@@ -116,11 +116,11 @@ def test_foreign_change_in_the_response_of_the_operators_write_is_reconciled(
     watched.see("ADDED", form(1))
     theirs = form(3, **change)
 
-    async def pass_that_writes(operator: Any, key: str, **_: Any) -> Outcome:
+    async def reconcile_that_writes(operator: Any, key: str, **_: Any) -> Outcome:
         watched.store.put(theirs)  # as the API server answers our status write
         return Outcome()
 
-    monkeypatch.setattr(reconciliations, "reconcile", pass_that_writes)
+    monkeypatch.setattr(reconciliations, "reconcile", reconcile_that_writes)
     watched.schedule.add(KEY, now=0, lane=Lane.SLOW)
     assert watched.schedule.take(now=0) == KEY
     operator: Any = SimpleNamespace(store=watched.store)
@@ -258,7 +258,7 @@ def test_failed_refresh_of_the_stored_resource_is_logged(caplog: pytest.LogCaptu
 
 
 @pytest.mark.parametrize(
-    ("body", "reason", "told"),
+    ("body", "reason", "reported"),
     [
         ('{"message": "the object has been modified"}', "Conflict", "the object has been modified"),
         ("not json", "Conflict", "Conflict"),
@@ -267,11 +267,11 @@ def test_failed_refresh_of_the_stored_resource_is_logged(caplog: pytest.LogCaptu
         ('{"message": ""}', "Conflict", "Conflict"),
     ],
 )
-def test_kube_error_repeats_the_message_of_the_api_server(body: str | None, reason: str, told: str) -> None:
+def test_kube_error_repeats_the_message_of_the_api_server(body: str | None, reason: str, reported: str) -> None:
     refusal = ApiException(status=409, reason=reason)
     refusal.body = body
     error = client.translate("writing", refusal)
-    assert (str(error), error.status) == (f"writing: {told}", 409)
+    assert (str(error), error.status) == (f"writing: {reported}", 409)
 
 
 def test_kube_error_of_an_unreachable_api_server_has_no_status() -> None:
@@ -302,9 +302,9 @@ FORBIDDEN = 'leases is forbidden: User "{}" cannot get resource "leases" in API 
 def test_missing_permission_error_names_the_file_that_grants_it(message: str, remedy: bool) -> None:
     refusal = ApiException(status=403, reason="Forbidden")
     refusal.body = json.dumps({"message": message})
-    told = str(client.translate("reading", refusal))
-    assert told.startswith(f"reading: {message}")
-    assert ("the permissions in deploy/install.yaml" in told) == remedy
+    reported = str(client.translate("reading", refusal))
+    assert reported.startswith(f"reading: {message}")
+    assert ("the permissions in deploy/install.yaml" in reported) == remedy
 
 
 class Ended(BaseException):
@@ -394,7 +394,7 @@ def state_of(election: Any) -> ProcessState:
 
 
 @pytest.mark.parametrize(
-    ("standby", "trouble", "ready", "told"),
+    ("standby", "trouble", "ready", "reported"),
     [
         (False, None, False, None),
         (True, None, True, "standby"),
@@ -402,11 +402,11 @@ def state_of(election: Any) -> ProcessState:
     ],
 )
 def test_standby_is_alive_and_ready_if_it_can_take_over(
-    standby: bool, trouble: str | None, ready: bool, told: str | None
+    standby: bool, trouble: str | None, ready: bool, reported: str | None
 ) -> None:
     election: Any = SimpleNamespace(standby=standby, trouble=trouble)
     health = state_of(election).health()
-    assert (health.ready, health.problem, health.activity) == (ready, None, told)
+    assert (health.ready, health.problem, health.activity) == (ready, None, reported)
 
 
 def test_operator_without_election_is_ready_only_when_watching() -> None:

@@ -318,17 +318,17 @@ def under(forecast: Forecast, service: str, *, body: bytes = b"{}") -> tuple[Any
 def test_weather_refuses_each_service_in_its_own_protocol(
     service: str, method: str, parameters: dict[str, str], throttled: str, denied: str
 ) -> None:
-    told = []
+    reported = []
     for kind in ("throttled", "failed", "denied"):
         client, reached, _ = under(Forecast(name=kind, **{kind: 1.0}), service)  # type: ignore[arg-type]
         with pytest.raises(ClientError) as raised:
             getattr(client, method)(**parameters)
         assert reached == []
-        told.append(raised.value.response)
-    assert told[0]["Error"]["Code"] == throttled
-    assert told[1]["ResponseMetadata"]["HTTPStatusCode"] == 500
-    assert told[2]["Error"]["Code"].startswith("AccessDenied")
-    assert f"is not authorized to perform: {denied} on resource" in told[2]["Error"]["Message"]
+        reported.append(raised.value.response)
+    assert reported[0]["Error"]["Code"] == throttled
+    assert reported[1]["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert reported[2]["Error"]["Code"].startswith("AccessDenied")
+    assert f"is not authorized to perform: {denied} on resource" in reported[2]["Error"]["Message"]
 
 
 def test_weather_resets_and_hangs_are_boto3_errors() -> None:
