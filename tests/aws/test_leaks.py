@@ -132,7 +132,7 @@ def test_existing_tenant_is_not_leaked_even_if_re_created_under_the_same_name(wo
 def test_resources_of_another_cluster_are_counted_and_not_changed(world: World) -> None:
     lose(world, world.provisioned())
     before = snapshot.snapshot(world)
-    world.cluster = "made-anew"
+    world.cluster = "re-created"
     found = find(world)
     assert (found.leaked, found.others) == ({}, {CLUSTER: 1})
     assert remove_all(world) == {}

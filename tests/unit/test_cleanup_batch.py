@@ -198,7 +198,7 @@ def test_file_has_one_outcome_per_freeing_record_and_an_intent_only_before_erasu
 
 
 # What an application may do to one of three ids. A file's name is written once, for one record.
-PUT, REMOVE, REPEAT = "put", "remove", "put back what was there last"
+PUT, REMOVE, REPEAT = "put", "remove", "repeat the last file"
 actions = st.lists(st.tuples(st.sampled_from([PUT, REMOVE, REPEAT]), st.sampled_from("123")), max_size=30)
 
 

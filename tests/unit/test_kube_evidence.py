@@ -144,8 +144,8 @@ def test_only_roles_bound_to_the_operator_count() -> None:
 
     found = permissions(
         [
-            role("ClusterRole", "view"), role("Role", "ours"), role("ClusterRole", "theirs"),
-            binding("Role", "ours", "humangov-operator"), binding("ClusterRole", "theirs", "other"),
+            role("ClusterRole", "view"), role("Role", "own"), role("ClusterRole", "foreign"),
+            binding("Role", "own", "humangov-operator"), binding("ClusterRole", "foreign", "other"),
         ]
     )  # fmt: skip
     assert [(str(permission), permission.role) for permission in found] == [
