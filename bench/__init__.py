@@ -5,7 +5,7 @@ They exist so that nobody has to believe a figure. They share worlds with the te
 __main__.py        the list of benches, and how a result is printed
 measure.py         pure: spreads, percentiles, audit lines, tables
 rig.py             the sandbox with a recorder in front of its AWS, and an operator
-walkthrough.py     the same AWS objects made by hand: what the figures are compared with
+walkthrough.py     the same AWS resources created by hand: what the figures are compared with
 calls.py           AWS calls, Kubernetes writes and seconds of one tenant, and of fifty
 moto.py            the same seconds where AWS itself takes none
 storm.py           fifty tenants through bad weather

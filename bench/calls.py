@@ -10,16 +10,16 @@ from typing import Any
 
 from bench import rig, walkthrough
 from bench.measure import Phase, Report, Spread, Table, percentile, spread, spread_row, typical, whole
-from bench.rig import NotMeasuredError, Pass, Rig, Say
+from bench.rig import NotMeasuredError, Reconciliation, Rig, Say
 
 NEVER = 3600.0  # a resync that does not fall into a measurement
 RESYNC_SECONDS = 2.0
-SETTLED_PASSES = 8  # every sixth is deep: one of them at least
+IN_SYNC_RECONCILIATIONS = 8  # every sixth is deep: one of them at least
 ERASURES = 5  # a tenant
 YOUNG_SECONDS = 30.0  # below this age the operator confirms an absence once more
 YOUNG_TENANTS = 3
 DEEP_READ = "dynamodb:ListTagsOfResource"
-_LOOK_EVERY_SECONDS = 0.005
+_POLL_SECONDS = 0.005
 
 _NOTES = """
 Kubernetes: the real API server; its audit log counts the requests of the operator's service account.
@@ -41,9 +41,9 @@ class Measured:
     kubectl_delete: list[float] = field(default_factory=list)
     erased: list[float] = field(default_factory=list)
     erased_first: list[float] = field(default_factory=list)
-    delete_to_gone: list[float] = field(default_factory=list)
+    delete_to_removed: list[float] = field(default_factory=list)
     deleted: list[Phase] = field(default_factory=list)
-    young_delete_to_gone: list[float] = field(default_factory=list)
+    young_delete_to_removed: list[float] = field(default_factory=list)
     by_hand: list[float] = field(default_factory=list)
     by_hand_calls: list[Phase] = field(default_factory=list)
     by_hand_removal: list[float] = field(default_factory=list)
@@ -62,7 +62,7 @@ class Crowd:
     apply_cpu: float
     restart: float
     restarted: Phase
-    delete_to_gone: float
+    delete_to_removed: float
     deleted: Phase
 
 
@@ -86,7 +86,7 @@ def _one_by_one(bench: Rig, measured: Measured, *, repeats: int) -> None:
     with bench.operator(resync_seconds=NEVER):
         begun = time.monotonic()
         bench.ready(["warm-up"], since=bench.apply(["warm-up"]))
-        bench.gone(["warm-up"], since=bench.delete(["warm-up"]))
+        bench.removed(["warm-up"], since=bench.delete(["warm-up"]))
         for number, name in enumerate(names, 1):
             bench.say(f"tenant {number} of {repeats}: apply, {ERASURES} deleted records, the same by hand")
             _apply(bench, measured, name)
@@ -96,16 +96,16 @@ def _one_by_one(bench: Rig, measured: Measured, *, repeats: int) -> None:
         _wait_until(bench, time.monotonic() + YOUNG_SECONDS + 2 - _age_of_last(measured))
         for number, name in enumerate(names, 1):
             bench.say(f"tenant {number} of {repeats}: delete")
-            bench.mark()
+            bench.start_counting()
             began = bench.delete([name])
             measured.kubectl_delete.append(time.monotonic() - began)
-            measured.delete_to_gone.append(bench.gone([name], since=began)[name] - began)
+            measured.delete_to_removed.append(bench.removed([name], since=began)[name] - began)
             measured.deleted.append(bench.phase())
         for number, name in enumerate(young, 1):
             bench.say(f"tenant {number} of {len(young)} that is deleted young")
             bench.ready([name], since=bench.apply([name]))
             began = bench.delete([name])
-            measured.young_delete_to_gone.append(bench.gone([name], since=began)[name] - began)
+            measured.young_delete_to_removed.append(bench.removed([name], since=began)[name] - began)
 
 
 def _at_rest(bench: Rig, measured: Measured) -> None:
@@ -114,59 +114,61 @@ def _at_rest(bench: Rig, measured: Measured) -> None:
     bench.create_holdings(name)
     with bench.operator(resync_seconds=RESYNC_SECONDS):
         bench.ready([name], since=bench.apply([name]))
-        before = len(bench.passes(lambda passes: len(passes) > 0, what="a pass"))
-        bench.say(f"{SETTLED_PASSES} passes over a settled tenant, every {RESYNC_SECONDS:.0f} s")
-        # The first two belong to the apply: its last look, and the pass that was asked for meanwhile.
+        before = len(bench.reconciliations(lambda reconciliations: len(reconciliations) > 0, what="a reconciliation"))
+        bench.say(f"{IN_SYNC_RECONCILIATIONS} reconciliations over a tenant in sync, every {RESYNC_SECONDS:.0f} s")
+        # The first two belong to the apply: its last reconciliation, and the one requested meanwhile.
         skipped = before + 2
-        bench.passes(lambda passes: len(passes) >= skipped, what="a pass at rest")
-        bench.mark()
-        passes = bench.passes(
-            lambda passes: len(passes) > skipped + SETTLED_PASSES, what=f"{SETTLED_PASSES} passes at rest"
+        bench.reconciliations(lambda reconciliations: len(reconciliations) >= skipped, what="a reconciliation at rest")
+        bench.start_counting()
+        reconciliations = bench.reconciliations(
+            lambda reconciliations: len(reconciliations) > skipped + IN_SYNC_RECONCILIATIONS,
+            what=f"{IN_SYNC_RECONCILIATIONS} reconciliations at rest",
         )
         calls = [call for call in bench.recorder.calls if call.access_key == bench.account]
         measured.settled_kube_writes.append(len(bench.kube_writes()))
-        for begin, end in _windows(passes[skipped:]):
+        for begin, end in _windows(reconciliations[skipped:]):
             found = rig.phase_of([call for call in calls if begin < call.started <= end], kube_writes=())
             (measured.deep if DEEP_READ in found.reads else measured.settled).append(found)
-        bench.gone([name], since=bench.delete([name]))
+        bench.removed([name], since=bench.delete([name]))
 
 
-def _windows(passes: Sequence[Pass]) -> list[tuple[float, float]]:
-    """From the end of each pass to the end of the next one: with one tenant, all calls between belong to that one."""
-    ends = [one.ended for one in passes]
+def _windows(reconciliations: Sequence[Reconciliation]) -> list[tuple[float, float]]:
+    """From the end of each reconciliation to the end of the next: with one tenant, all calls between belong to that."""
+    ends = [one.ended for one in reconciliations]
     return list(pairwise(ends))
 
 
 def measure_crowd(bench: Rig, *, states: int) -> Crowd:
-    """All applied by one `kubectl apply`, an operator started anew over them, all deleted by one `kubectl delete`."""
+    """All applied by one `kubectl apply`, an operator restarted over them, all deleted by one `kubectl delete`."""
     names = [f"state-{number:03}" for number in range(1, states + 1)]
     bench.say(f"{states} states at once: tables and buckets")
     for name in ("warm-up-2", *names):
         bench.create_holdings(name)
     with bench.operator(resync_seconds=NEVER) as operator:
         bench.ready(["warm-up-2"], since=bench.apply(["warm-up-2"]))
-        bench.gone(["warm-up-2"], since=bench.delete(["warm-up-2"]))
+        bench.removed(["warm-up-2"], since=bench.delete(["warm-up-2"]))
         bench.say(f"{states} states at once: apply")
         used = rig.cpu_seconds(operator.process.pid)
-        bench.mark()
+        bench.start_counting()
         began = bench.apply(names)
         apply_to_ready = max(bench.ready(names, since=began).values()) - began
         apply_cpu = rig.cpu_seconds(operator.process.pid) - used
         applied = bench.phase()
     bench.say(f"{states} states at rest: a new operator")
-    bench.mark()
+    bench.start_counting()
     started, clock = time.time(), time.monotonic()
     with bench.operator(resync_seconds=NEVER):
-        passes = bench.passes(
-            lambda passes: len({one.tenant for one in passes}) == states, what=f"a pass over each of {states} states"
+        reconciliations = bench.reconciliations(
+            lambda reconciliations: len({one.tenant for one in reconciliations}) == states,
+            what=f"a reconciliation over each of {states} states",
         )
-        restart = max(one.ended for one in passes) - started
+        restart = max(one.ended for one in reconciliations) - started
         restarted = bench.phase()
         _wait_until(bench, clock + YOUNG_SECONDS + 5)
         bench.say(f"{states} states at once: delete")
-        bench.mark()
+        bench.start_counting()
         began = bench.delete(names)
-        delete_to_gone = max(bench.gone(names, since=began).values()) - began
+        delete_to_removed = max(bench.removed(names, since=began).values()) - began
         deleted = bench.phase()
     return Crowd(
         states=states,
@@ -175,13 +177,13 @@ def measure_crowd(bench: Rig, *, states: int) -> Crowd:
         apply_cpu=apply_cpu,
         restart=restart,
         restarted=restarted,
-        delete_to_gone=delete_to_gone,
+        delete_to_removed=delete_to_removed,
         deleted=deleted,
     )
 
 
 def _apply(bench: Rig, measured: Measured, name: str) -> None:
-    bench.mark()
+    bench.start_counting()
     began = bench.apply([name])
     measured.kubectl_apply.append(time.monotonic() - began)
     measured.apply_to_ready.append(bench.ready([name], since=began)[name] - began)
@@ -207,7 +209,7 @@ def _until_erased(bench: Rig, name: str, key: str, *, since: float) -> float:
             return time.monotonic() - since
         if time.monotonic() - since > rig.PATIENCE_SECONDS:
             raise NotMeasuredError(f"{key} of {name} was not erased within {rig.PATIENCE_SECONDS:.0f} s")
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _hand(bench: Rig) -> dict[str, Any]:
@@ -225,7 +227,7 @@ def _hand(bench: Rig) -> dict[str, Any]:
 
 def _by_hand(bench: Rig, measured: Measured, by_hand: dict[str, Any], *, name: str) -> None:
     _create_table(by_hand, name)
-    bench.mark()
+    bench.start_counting()
     begun = time.monotonic()
     uuid = walkthrough.build(by_hand, table=name, bucket=name)
     measured.by_hand.append(time.monotonic() - begun)
@@ -266,25 +268,27 @@ def report(measured: Measured, crowd: Crowd) -> Report:
     by_hand = typical(measured.by_hand_calls)
     operations = {
         "first_apply": applied,
-        "settled_pass": settled,
+        "in_sync_reconcile": settled,
         "deep_pass": deep,
         "delete": deleted,
         "by_hand": by_hand,
     }
     counts, seconds = _counts(measured), _seconds(measured)
     erased = measured.erased + measured.erased_first
-    passes = len(measured.settled) + len(measured.deep)
+    reconciliations = len(measured.settled) + len(measured.deep)
     figures: dict[str, Any] = {
         **{key: whole(found.median) for key, (_, found) in counts.items()},
         **{key: found.median for key, (_, found) in seconds.items()},
-        "settled_pass_kube_writes": whole(sum(measured.settled_kube_writes) / passes),
+        "in_sync_reconcile_kube_writes": whole(sum(measured.settled_kube_writes) / reconciliations),
         "record_deleted_to_file_erased_s": {
             "p50": percentile(erased, 0.5), "max": max(erased), "n": len(erased),
             "first_p50": percentile(measured.erased_first, 0.5),
         },
         "by_hand_aws_calls": by_hand.aws_calls,
         "apply_to_ready_per_by_hand": seconds["apply_to_ready_s"][1].median / spread(measured.by_hand).median,
-        "delete_to_gone_per_by_hand": seconds["delete_to_gone_s"][1].median / spread(measured.by_hand_removal).median,
+        "delete_to_removed_per_by_hand": (
+            seconds["delete_to_removed_s"][1].median / spread(measured.by_hand_removal).median
+        ),
         "fifty_states": crowd.states,
         "fifty_apply_to_ready_s": crowd.apply_to_ready,
         "fifty_apply_to_ready_per_by_hand": crowd.apply_to_ready / (crowd.states * spread(measured.by_hand).median),
@@ -295,7 +299,7 @@ def report(measured: Measured, crowd: Crowd) -> Report:
         "fifty_restart_aws_calls_per_tenant": crowd.restarted.aws_calls / crowd.states,
         "fifty_restart_aws_writes": crowd.restarted.writes.total(),
         "fifty_restart_kube_writes_per_tenant": crowd.restarted.kube_writes.total() / crowd.states,
-        "fifty_delete_to_gone_s": crowd.delete_to_gone,
+        "fifty_delete_to_removed_s": crowd.delete_to_removed,
         "fifty_delete_aws_calls_per_tenant": crowd.deleted.aws_calls / crowd.states,
         "fifty_delete_kube_writes_per_tenant": crowd.deleted.kube_writes.total() / crowd.states,
         "spread": {key: found.figures() for key, (_, found) in {**counts, **seconds}.items()},
@@ -329,12 +333,12 @@ def _counts(measured: Measured) -> dict[str, tuple[str, Spread]]:
             "first apply: Kubernetes writes, events included",
             spread(one.kube_writes.total() for one in measured.applied),
         ),
-        "settled_pass_aws_reads": (
+        "in_sync_reconcile_aws_reads": (
             "settled reconcile: AWS reads",
             spread(one.reads.total() for one in measured.settled),
         ),
         "deep_pass_aws_reads": ("every sixth settled reconcile: AWS reads", spread(_reads(measured.deep))),
-        "settled_pass_aws_writes": (
+        "in_sync_reconcile_aws_writes": (
             "settled reconcile: AWS writes",
             spread(one.writes.total() for one in [*measured.settled, *measured.deep]),
         ),
@@ -351,9 +355,9 @@ def _seconds(measured: Measured) -> dict[str, tuple[str, Spread]]:
         "apply_to_ready_s": ("kubectl apply begun → Ready", spread(measured.apply_to_ready)),
         "kubectl_apply_s": ("  of which kubectl apply itself, at most", spread(measured.kubectl_apply)),
         "by_hand_s": ("the same by hand, trigger Enabled", spread(measured.by_hand)),
-        "delete_to_gone_s": ("kubectl delete begun → gone", spread(measured.delete_to_gone)),
+        "delete_to_removed_s": ("kubectl delete begun → deleted", spread(measured.delete_to_removed)),
         "kubectl_delete_s": ("  of which kubectl delete itself, at most", spread(measured.kubectl_delete)),
-        "young_delete_to_gone_s": ("  of a tenant younger than 30 s", spread(measured.young_delete_to_gone)),
+        "young_delete_to_removed_s": ("  of a tenant younger than 30 s", spread(measured.young_delete_to_removed)),
         "by_hand_delete_s": ("the same by hand", spread(measured.by_hand_removal)),
     }
 
@@ -393,7 +397,7 @@ def crowd_table(crowd: Crowd) -> Table:
         rows=[
             row("kubectl apply begun → all Ready", crowd.apply_to_ready, crowd.applied),
             row("a new operator, all settled → each reconciled once", crowd.restart, crowd.restarted),
-            row("kubectl delete begun → all gone", crowd.delete_to_gone, crowd.deleted),
+            row("kubectl delete begun → all deleted", crowd.delete_to_removed, crowd.deleted),
         ],
     )
 
@@ -403,7 +407,7 @@ def _notes(figures: dict[str, Any]) -> list[str]:
         f"{name} {figures[key]:.2f}"
         for name, key in (
             ("apply", "apply_to_ready_per_by_hand"),
-            ("delete", "delete_to_gone_per_by_hand"),
+            ("delete", "delete_to_removed_per_by_hand"),
             ("all states at once", "fifty_apply_to_ready_per_by_hand"),
         )
     ]

@@ -49,7 +49,7 @@ _NOTES = (
     "Cold start: import and clients in a new Python, the two in turn; the baseline is boto3 and the same two clients.",
 )
 _BASELINE = "import boto3; boto3.client('dynamodb'); boto3.client('s3')"
-_OURS = "import cleanup.handler"
+_OWN = "import cleanup.handler"
 
 
 @dataclass(frozen=True)
@@ -78,24 +78,24 @@ def run(*, say: Say, repeats: int) -> Report:
         )  # fmt: skip
         account.client("s3").create_bucket(Bucket=BUCKET)
         say("calls of one batch")
-        ours_calls = _calls(account, Path(folder) / "ours", ours=True)
-        their_calls = _calls(account, Path(folder) / "theirs", ours=False)
+        own_calls = _calls(account, Path(folder) / "ours", own=True)
+        their_calls = _calls(account, Path(folder) / "theirs", own=False)
         with ExitStack() as running:
-            ours, theirs = (
-                running.enter_context(_function(account.endpoint, Path(folder) / name, ours=name == "warm-ours"))
+            own, walkthrough = (
+                running.enter_context(_function(account.endpoint, Path(folder) / name, own=name == "warm-ours"))
                 for name in ("warm-ours", "warm-theirs")
             )
             seconds: dict[bool, list[float]] = {True: [], False: []}
             for number in range(1, repeats + 1):
                 say(f"seconds: batch {number} of {repeats}")
-                for is_ours, function in ((True, ours), (False, theirs)):
-                    seconds[is_ours].append(_timed(account, function))
+                for is_own, function in ((True, own), (False, walkthrough)):
+                    seconds[is_own].append(_timed(account, function))
         say(f"memory: a batch of {MANY:,}")
         peak_mib = _peak_mib(account, Path(folder) / "many")
     say("cold start")
     inits, baselines = _inits()
     return report(
-        calls=(ours_calls, their_calls),
+        calls=(own_calls, their_calls),
         seconds=(spread(seconds[True]), spread(seconds[False])),
         peak_mib=peak_mib,
         zip_kib=len(bundle().zip) / 1024,
@@ -112,16 +112,16 @@ def report(
     inits: tuple[Spread, Spread],
 ) -> Report:
     """Pure. Each pair: ours, then what it is compared with."""
-    ours, theirs = calls
-    operations = sorted({*ours, *theirs})
+    own, walkthrough = calls
+    operations = sorted({*own, *walkthrough})
     figures = {
-        "s3_calls": _of(ours, "s3"),
-        "dynamodb_calls": _of(ours, "dynamodb"),
+        "s3_calls": _of(own, "s3"),
+        "dynamodb_calls": _of(own, "dynamodb"),
         "time_ratio": seconds[0].median / seconds[1].median,
         "peak_mib": peak_mib,
         "zip_kib": zip_kib,
         "init_ratio": inits[0].low / inits[1].low,
-        "walkthrough_s3_calls": _of(theirs, "s3"),
+        "walkthrough_s3_calls": _of(walkthrough, "s3"),
         "seconds": seconds[0].figures(),
         "walkthrough_seconds": seconds[1].figures(),
         "init_seconds": inits[0].figures(),
@@ -132,7 +132,7 @@ def report(
             Table(
                 title=f"Calls for {RECORDS:,} removals in one batch",
                 header=("CALL", "OURS", "WALKTHROUGH"),
-                rows=[(one, ours[one], theirs[one]) for one in operations],
+                rows=[(one, own[one], walkthrough[one]) for one in operations],
             ),
             Table(
                 title="Seconds",
@@ -196,11 +196,11 @@ def _emulated(root: Path, *, say: Say) -> Iterator[BenchAccount]:
         process.wait()
 
 
-def _function(endpoint: str, directory: Path, *, ours: bool) -> RunningFunction:
+def _function(endpoint: str, directory: Path, *, own: bool) -> RunningFunction:
     directory.mkdir()
     return RunningFunction(
-        bundle().zip if ours else zipped(WALKTHROUGH_FUNCTION.name, WALKTHROUGH_FUNCTION.read_text()),
-        handler=bundle().handler if ours else WALKTHROUGH,
+        bundle().zip if own else zipped(WALKTHROUGH_FUNCTION.name, WALKTHROUGH_FUNCTION.read_text()),
+        handler=bundle().handler if own else WALKTHROUGH,
         environment=_environment(endpoint) | {"BUCKET": BUCKET},
         directory=directory,
     )
@@ -230,9 +230,9 @@ def _with_files(account: BenchAccount) -> Any:
     return _removals(RECORDS)
 
 
-def _calls(account: BenchAccount, directory: Path, *, ours: bool) -> Counter[str]:
+def _calls(account: BenchAccount, directory: Path, *, own: bool) -> Counter[str]:
     event = _with_files(account)
-    with Recorder(account.endpoint) as recorder, _function(recorder.url, directory, ours=ours) as function:
+    with Recorder(account.endpoint) as recorder, _function(recorder.url, directory, own=own) as function:
         function.invoke(event)
         _require_empty(account)
         return Counter(f"{call.service}:{call.name}" for call in recorder.calls)
@@ -250,7 +250,7 @@ def _timed(account: BenchAccount, function: RunningFunction) -> float:
 def _peak_mib(account: BenchAccount, directory: Path) -> float:
     # Without files: S3 answers alike, and the function does the same.
     event = _removals(MANY)
-    with _function(account.endpoint, directory, ours=True) as function:
+    with _function(account.endpoint, directory, own=True) as function:
         done = function.invoke(event)
         if done.summary["files"] != {"erased": MANY}:
             raise NotMeasuredError(f"not everything was erased: {done.summary}")
@@ -271,12 +271,12 @@ def _inits() -> tuple[list[float], list[float]]:
     """Seconds of ours and of the baseline, in turn, each in a new Python; compiled before."""
     with tempfile.TemporaryDirectory(prefix="humangov-bench-") as folder:
         zipfile.ZipFile(io.BytesIO(bundle().zip)).extractall(folder)
-        ours: list[float] = []
+        own: list[float] = []
         baseline: list[float] = []
         for _ in range(INIT_REPEATS + 1):
-            ours.append(_init_seconds(_OURS, folder))
+            own.append(_init_seconds(_OWN, folder))
             baseline.append(_init_seconds(_BASELINE, folder))
-        return ours[1:], baseline[1:]
+        return own[1:], baseline[1:]
 
 
 def _init_seconds(code: str, folder: str) -> float:

@@ -18,7 +18,7 @@ from typing import Any
 from bench.measure import Report, Table, spread
 from bench.rig import NotMeasuredError, Say
 from testing.event_source.decisions import Reading
-from testing.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
+from testing.event_source.story import Code, Step, Story, cleanup_code, operator_settings, random_faults, walkthrough
 
 EVENTS = 100_000
 FAULTS = 0.05
@@ -51,7 +51,7 @@ class Blocked:
     """What a poison record does to its shard. Waits in seconds, from a record's removal to its file's end."""
 
     attempts: int
-    given_up_after: float
+    discarded_after: float
     together: Sequence[float]
     later: Sequence[float]
     never: int
@@ -78,10 +78,10 @@ class Flood:
 def run(*, say: Say, events: int, faults: float, seed: int) -> Report:
     """Takes about a minute. Raises NotMeasuredError."""
     with tempfile.TemporaryDirectory(prefix="humangov-bench-") as directory:
-        code = ours(Path(directory))
+        code = cleanup_code(Path(directory))
         say("a poison record, our mapping and function")
         blocked = {
-            f"ours, {reading.name.lower()}": poison(code, our_settings(), reading=reading) for reading in Reading
+            f"ours, {reading.name.lower()}": poison(code, operator_settings(), reading=reading) for reading in Reading
         }
         say("a poison record, Lambda's default mapping and the walkthrough's function")
         blocked["walkthrough"] = poison(walkthrough(), {})
@@ -111,7 +111,7 @@ def poison(code: Code, settings: Mapping[str, Any], *, reading: Reading = Readin
     story.source.run()
     if tenant.is_there(POISON) is False:
         raise NotMeasuredError("the poison file was deleted after all")
-    number = next(number for one in story.source.given_up for number in one.numbers)
+    number = next(number for one in story.source.discarded for number in one.numbers)
     attempts = [one for one in story.source.invocations[before:] if number in one.numbers]
 
     def waits(ids: Sequence[str]) -> list[float]:
@@ -120,7 +120,7 @@ def poison(code: Code, settings: Mapping[str, Any], *, reading: Reading = Readin
 
     return Blocked(
         attempts=len(attempts),
-        given_up_after=attempts[-1].ended - begun,
+        discarded_after=attempts[-1].ended - begun,
         together=waits(together),
         later=waits(later),
         never=len(together) + len(later) - len(waits(together)) - len(waits(later)),
@@ -137,7 +137,7 @@ def measure_flood(
 ) -> Flood:
     """A tenant's life with faults, until all its events are through and what failed was redelivered."""
     begun = time.monotonic()
-    story = Story(code, settings or our_settings(), faults=random_faults(seed, share), shards=SHARDS)
+    story = Story(code, settings or operator_settings(), faults=random_faults(seed, share), shards=SHARDS)
     started = story.clock.now
     counted: Counter[str] = Counter()
     publish = story.tenant.publish
@@ -149,7 +149,7 @@ def measure_flood(
         publish(record, shard)
 
     story.tenant.publish = count
-    story.steps = life(story, counted, events=events, seed=seed)
+    story.steps = steps_of(story, counted, events=events, seed=seed)
     story.run()
     tenant = story.tenant
     orphans_before = len(tenant.files - tenant.live_files)
@@ -162,7 +162,7 @@ def measure_flood(
         invocations=len(story.source.invocations),
         failed=sum(one.failed_from is not None for one in story.source.invocations),
         faults=dict(tenant.faulty),
-        to_destination=sum(len(one.records) for one in story.source.given_up),
+        to_destination=sum(len(one.records) for one in story.source.discarded),
         live=len(tenant.live_files),
         lost=len(tenant.lost),
         orphans_before=orphans_before,
@@ -173,7 +173,7 @@ def measure_flood(
     )
 
 
-def life(story: Story, counted: Counter[str], *, events: int, seed: int) -> Iterator[Step]:
+def steps_of(story: Story, counted: Counter[str], *, events: int, seed: int) -> Iterator[Step]:
     """Steps until there are so many events: hired, changed, removed, brought back; and now and then a redelivery."""
     chance = random.Random(seed)  # noqa: S311
     ids = [f"{number}" for number in range(_IDS)]
@@ -196,14 +196,14 @@ def life(story: Story, counted: Counter[str], *, events: int, seed: int) -> Iter
 def report(blocked: Mapping[str, Blocked], flood: Flood, *, share: float, seed: int) -> Report:
     """Tables, notes and figures of what was measured. Pure."""
     faults = sum(flood.faults.values())
-    halves, rest, theirs = blocked["ours, halves"], blocked["ours, rest"], blocked["walkthrough"]
+    halves, rest, walkthrough_run = blocked["ours, halves"], blocked["ours, rest"], blocked["walkthrough"]
     figures: dict[str, Any] = {
         "poison_later_wait_s": max(max(halves.later), max(rest.later)),
         "poison_attempts": max(halves.attempts, rest.attempts),
         "poison_never_erased": halves.never + rest.never,
-        "walkthrough_poison_later_wait_s": max(theirs.later, default=0.0),
-        "walkthrough_poison_attempts": theirs.attempts,
-        "walkthrough_poison_never_erased": theirs.never,
+        "walkthrough_poison_later_wait_s": max(walkthrough_run.later, default=0.0),
+        "walkthrough_poison_attempts": walkthrough_run.attempts,
+        "walkthrough_poison_never_erased": walkthrough_run.never,
         "events": sum(flood.events.values()),
         "events_by_kind": dict(sorted(flood.events.items())),
         "fault_share": share,
@@ -255,7 +255,7 @@ def _row(name: str, one: Blocked) -> tuple[str, ...]:
         return _time(spread(waits).median) if waits else "never"
 
     return (
-        name, str(one.attempts), _time(one.given_up_after), middle(one.together), middle(one.later),
+        name, str(one.attempts), _time(one.discarded_after), middle(one.together), middle(one.later),
         _time(max(one.later)) if one.later else "never", str(one.never),
     )  # fmt: skip
 

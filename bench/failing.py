@@ -1,4 +1,4 @@
-"""One healthy state beside 49 that fail: whether its passes, and a change of its spec, wait for theirs."""
+"""One healthy state beside 49 that fail: whether its reconciliations, and a change of its spec, wait for theirs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from sandbox.proxy import Handler, HungUpError, Layer, Request, Response
 HEALTHY = "healthy"
 RESYNC_SECONDS = 10.0
 CHANGES = 8  # an even number: at the end the spec is as it was
-PASSES = 6
+RECONCILIATIONS = 6
 HANG_SECONDS = 30.0  # longer than any client waits
 _SETTLE_SECONDS = 400.0
 _NOTES = (
-    "A change: kubectl patch begun → Ready about that generation. Between passes: of the healthy state, ended → ended.",
+    "A change: kubectl patch begun → Ready about that generation. Between reconciliations: of the healthy state, ends.",
     f"The operator's resync is {RESYNC_SECONDS:.0f} s, give or take a tenth.",
     "Errors: every call about one of the failing states is answered with 500. Silence: it is never answered.",
 )
@@ -35,7 +35,7 @@ class Situation:
     """What was measured of the healthy state, in seconds."""
 
     changes: list[float] = field(default_factory=list)
-    between_passes: list[float] = field(default_factory=list)
+    between_reconciliations: list[float] = field(default_factory=list)
 
 
 class Trouble:
@@ -56,8 +56,8 @@ class Trouble:
         if self.kind == "silence":
             await asyncio.sleep(HANG_SECONDS)
             raise HungUpError
-        told = json.dumps({"__type": "InternalFailure", "message": "The request processing has failed."}).encode()
-        return Response(status=500, headers=CIMultiDict({"Content-Type": "application/x-amz-json-1.1"}), body=told)
+        body = json.dumps({"__type": "InternalFailure", "message": "The request processing has failed."}).encode()
+        return Response(status=500, headers=CIMultiDict({"Content-Type": "application/x-amz-json-1.1"}), body=body)
 
 
 def run(*, say: Say, states: int) -> Report:
@@ -83,11 +83,11 @@ def run(*, say: Say, states: int) -> Report:
 
 
 def _wait_failed(bench: Rig, *, names: set[str]) -> None:
-    """Until each has had a pass in the trouble, so that the operator knows that it fails."""
+    """Until each has had a reconciliation in the trouble, so that the operator knows that it fails."""
     since = time.time()
-    bench.passes(
-        lambda passes: names <= {one.tenant for one in passes if one.ended > since + HANG_SECONDS / 2},
-        what="a failed pass of each", within_seconds=_SETTLE_SECONDS,
+    bench.reconciliations(
+        lambda found: names <= {one.tenant for one in found if one.ended > since + HANG_SECONDS / 2},
+        what="a failed reconciliation of each", within_seconds=_SETTLE_SECONDS,
     )  # fmt: skip
 
 
@@ -97,18 +97,20 @@ def _measured(bench: Rig) -> Situation:
         began = time.monotonic()
         bench.patch(HEALTHY, {"spec": {"logs": {"retentionDays": (365, 400)[number % 2]}}})
         found.changes.append(bench.ready([HEALTHY], since=began)[HEALTHY] - began)
-    ours = f"{bench.namespace}/{HEALTHY}"
+    healthy_key = f"{bench.namespace}/{HEALTHY}"
     since = time.time()
 
-    def ends(passes: Sequence[rig.Pass]) -> list[float]:
-        return [one.ended for one in passes if one.tenant == ours and one.ended > since]
+    def ends(reconciliations: Sequence[rig.Reconciliation]) -> list[float]:
+        return [one.ended for one in reconciliations if one.tenant == healthy_key and one.ended > since]
 
     # The first belongs to the change, or to the look that follows it.
-    seconds = PASSES * RESYNC_SECONDS * 3
-    passes = bench.passes(
-        lambda passes: len(ends(passes)) > PASSES + 1, what=f"{PASSES} passes of {ours}", within_seconds=seconds
+    seconds = RECONCILIATIONS * RESYNC_SECONDS * 3
+    reconciliations = bench.reconciliations(
+        lambda reconciliations: len(ends(reconciliations)) > RECONCILIATIONS + 1,
+        what=f"{RECONCILIATIONS} reconciliations of {healthy_key}",
+        within_seconds=seconds,
     )
-    found.between_passes = [later - earlier for earlier, later in pairwise(ends(passes)[1:])]
+    found.between_reconciliations = [later - earlier for earlier, later in pairwise(ends(reconciliations)[1:])]
     return found
 
 
@@ -118,14 +120,15 @@ def report(found: dict[str, Situation], *, states: int) -> Report:
     rows, figures = [], {}
     for what, situation in found.items():
         rows.append(spread_row(f"{what}: a change → Ready", spread(situation.changes), unit="s"))
-        rows.append(spread_row(f"{what}: between two reconciles", spread(situation.between_passes), unit="s"))
+        rows.append(spread_row(f"{what}: between two reconciles", spread(situation.between_reconciliations), unit="s"))
         name = what.replace(" ", "_")
         figures[name] = {
             "change_s": median(situation.changes),
             "change_to_all_healthy": median(situation.changes) / median(healthy.changes),
-            "between_passes_s": median(situation.between_passes),
-            "between_passes_longest_s": max(situation.between_passes),
-            "between_passes_to_all_healthy": median(situation.between_passes) / median(healthy.between_passes),
+            "between_reconciliations_s": median(situation.between_reconciliations),
+            "between_reconciliations_longest_s": max(situation.between_reconciliations),
+            "between_reconciliations_to_all_healthy": median(situation.between_reconciliations)
+            / median(healthy.between_reconciliations),
         }
     return Report(
         tables=[

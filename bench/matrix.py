@@ -30,8 +30,8 @@ _REPAIR = "drift"
 
 _CRASH_NOTES = """
 A point is a call of AWS or of the API server at which the process dies, before the call or after its effect; the calls
-are those that an undisturbed run made. The next life has to end in step, with the same AWS objects and conditions as
-the undisturbed run, then write nothing, and leave after a deletion what the undisturbed run left.
+are those that an undisturbed run made. Its next process has to end in sync, with the same AWS resources and
+conditions as the undisturbed run, then write nothing, and leave after a deletion what the undisturbed run left.
 """.strip().splitlines()
 _FAULT_NOTES = """
 A point is a call of AWS or of the API server that fails once in one way: throttled, 500, denied, an unknown code, a
@@ -75,7 +75,7 @@ def _try(name: str, faults: bool, endpoint_url: str) -> _Tried:
     for point in points:
         wrong = matrix.tried(worlds, undisturbed, point)
         if wrong is not None:
-            failed.append(f"{matrix.told(undisturbed, point)}: {wrong}")
+            failed.append(f"{matrix.describe(undisturbed, point)}: {wrong}")
     return _Tried(name, len(undisturbed.calls), len(points), tuple(failed))
 
 
@@ -105,7 +105,7 @@ def _report(done: Sequence[_Tried], *, faults: bool, seconds: float) -> Report:
         points[_kind(tried.flow)] += tried.points
         failed[_kind(tried.flow)] += len(tried.failed)
     rows = [(tried.flow, tried.calls, tried.points, len(tried.failed)) for tried in done]
-    title = "A call fails, and the operator goes on" if faults else "The operator dies, and the next life goes on"
+    title = "A call fails, and the operator goes on" if faults else "The operator dies, and its next process goes on"
     return Report(
         tables=(Table(title, _HEADER, rows),),
         notes=_FAULT_NOTES if faults else _CRASH_NOTES,

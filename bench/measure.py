@@ -155,14 +155,14 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list
     if any(len(row) != len(header) for row in cells):
         raise ValueError("a row has another number of cells than the header")
     widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    right = [
+    to_the_right = [
         bool(rows) and all(_is_number(str(row[column])) for row in rows if str(row[column]))
         for column in range(len(header))
     ]
     return [
         "   ".join(
             cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(row, widths, right, strict=True)
+            for cell, width, flush in zip(row, widths, to_the_right, strict=True)
         ).rstrip()
         for row in cells
     ]

@@ -1,4 +1,4 @@
-"""Apply to Ready and delete to gone on moto: what other operators' published times were measured on.
+"""Apply to Ready and delete to deleted on moto: what other operators' published times were measured on.
 
 Moto makes every object Active at once, so that all of the time is the operator's, kubectl's and the API server's.
 It runs no function; nothing is erased here.
@@ -29,7 +29,7 @@ def run(*, say: Say, repeats: int, states: int) -> Report:
 
 
 def _one_by_one(bench: Rig, *, repeats: int) -> tuple[list[float], list[float], list[float]]:
-    """Seconds of apply to Ready, of kubectl apply in it, and of delete to gone, one tenant after the other."""
+    """Seconds of apply to Ready, of kubectl apply in it, and of delete to deleted, one tenant after the other."""
     names = [f"one-{number}" for number in range(1, repeats + 1)]
     applied, kubectl, deleted = [], [], []
     for name in ("warm-up", *names):
@@ -44,11 +44,11 @@ def _one_by_one(bench: Rig, *, repeats: int) -> tuple[list[float], list[float], 
             time.sleep(rig.QUIET_SECONDS)
         bench.say(f"waiting {YOUNG_SECONDS:.0f} s, until all resources are old enough")
         time.sleep(YOUNG_SECONDS + 2)
-        bench.gone(["warm-up"], since=bench.delete(["warm-up"]))
+        bench.removed(["warm-up"], since=bench.delete(["warm-up"]))
         for number, name in enumerate(names, 1):
             bench.say(f"tenant {number} of {repeats}: delete")
             begun = bench.delete([name])
-            deleted.append(bench.gone([name], since=begun)[name] - begun)
+            deleted.append(bench.removed([name], since=begun)[name] - begun)
     return applied, kubectl, deleted
 
 
@@ -72,12 +72,12 @@ def report(*, applied: Spread, kubectl: Spread, deleted: Spread, crowd: Crowd) -
         figures={
             "apply_to_ready_s": applied.median,
             "kubectl_apply_s": kubectl.median,
-            "delete_to_gone_s": deleted.median,
+            "delete_to_removed_s": deleted.median,
             "fifty_states": crowd.states,
             "fifty_apply_to_ready_s": crowd.apply_to_ready,
-            "fifty_delete_to_gone_s": crowd.delete_to_gone,
+            "fifty_delete_to_removed_s": crowd.delete_to_removed,
             "fifty_apply_operator_cpu_s": crowd.apply_cpu,
             "apply_to_ready_per_kubectl_apply": applied.median / kubectl.median,
-            "spread": {"apply_to_ready_s": applied.figures(), "delete_to_gone_s": deleted.figures()},
+            "spread": {"apply_to_ready_s": applied.figures(), "delete_to_removed_s": deleted.figures()},
         },
     )

@@ -206,36 +206,38 @@ class Rig:
     ) -> dict[str, float]:
         return self.watcher.wait(names, lambda one: one.ready, since=since, what="Ready", within_seconds=within_seconds)
 
-    def gone(self, names: Sequence[str], *, since: float, within_seconds: float = PATIENCE_SECONDS) -> dict[str, float]:
+    def removed(
+        self, names: Sequence[str], *, since: float, within_seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, float]:
         return self.watcher.wait(
             names, lambda one: one.kind == "DELETED", since=since, what="the end", within_seconds=within_seconds
         )
 
-    def mark(self) -> None:
+    def start_counting(self) -> None:
         """From here on counts what the next `phase` returns."""
         self.recorder.clear()
         self._audit_offset = self.audit.stat().st_size
 
     def phase(self, *, account: str | None = None) -> Phase:
-        """What was called and written since `mark`, once nothing has happened for a second."""
+        """What was called and written since `start_counting`, once nothing has happened for a second."""
         self._quiet()
         wanted = account or self.account
         calls = [call for call in self.recorder.calls if call.access_key == wanted]
         return phase_of(calls, kube_writes=self.kube_writes() if account is None else ())
 
     def kube_writes(self) -> list[Write]:
-        """Of the operator, since `mark`."""
+        """Of the operator, since `start_counting`."""
         with self.audit.open() as file:
             file.seek(self._audit_offset)
             return writes_by(self.user, file)
 
-    def passes(
-        self, enough: Callable[[list[Pass]], bool], *, what: str, within_seconds: float = PATIENCE_SECONDS
-    ) -> list[Pass]:
-        """The passes that the running operator has ended, once they are enough. Raises NotMeasuredError."""
+    def reconciliations(
+        self, enough: Callable[[list[Reconciliation]], bool], *, what: str, within_seconds: float = PATIENCE_SECONDS
+    ) -> list[Reconciliation]:
+        """The reconciliations that the running operator has ended, once they are enough. Raises NotMeasuredError."""
         deadline = time.monotonic() + within_seconds
         while True:
-            found = passes_of(self._operator.log.read_text()) if self._operator else []
+            found = reconciliations_of(self._operator.log.read_text()) if self._operator else []
             if enough(found):
                 return found
             if time.monotonic() > deadline:
@@ -257,13 +259,13 @@ class Rig:
 
 @contextlib.contextmanager
 def opened(*, say: Say, moto: bool = False, layers: Sequence[Layer] = ()) -> Iterator[Rig]:
-    """A rig on the sandbox, which is started if it is not up; all that was made is removed. Raises SandboxError.
+    """A rig on the sandbox, which is started if it is not up; all that was created is removed. Raises SandboxError.
 
     `moto`: the AWS is a moto server, which makes everything Active at once and runs no function. `layers` lie between
     the recorder and AWS.
     """
     with contextlib.ExitStack() as stack:
-        running, ours = stack.enter_context(sandbox_up(say))
+        running, started_here = stack.enter_context(sandbox_up(say))
         if running.audit_log is None or running.aws != "emulator" or running.aws_endpoint_url is None:
             raise SandboxError(
                 "A bench counts by the sandbox's own API server and emulated AWS: unset KUBECONFIG, AWS_ENDPOINT_URL "
@@ -276,7 +278,7 @@ def opened(*, say: Say, moto: bool = False, layers: Sequence[Layer] = ()) -> Ite
         local_operator.install(running, namespace=namespace)
         _wait_served(running, namespace=namespace)
         aws = clients(endpoint_url, account=account)
-        if not ours:
+        if not started_here:
             stack.callback(_remove, running, namespace=namespace, folder=folder, aws=aws)
         rig = Rig(
             say=say,
@@ -347,15 +349,15 @@ def bucket(name: str, *, namespace: str) -> str:
 
 
 @dataclass(frozen=True)
-class Pass:
-    """One pass over one tenant (`namespace/name`) that has ended; `ended` in Unix seconds."""
+class Reconciliation:
+    """One reconciliation over one tenant (`namespace/name`) that has ended; `ended` in Unix seconds."""
 
     tenant: str
     ended: float
 
 
-def passes_of(log: str) -> list[Pass]:
-    """The passes in an operator's JSON log, in the order of their ends."""
+def reconciliations_of(log: str) -> list[Reconciliation]:
+    """The reconciliations in an operator's JSON log, in the order of their ends."""
     found = []
     for line in log.splitlines():
         try:
@@ -363,7 +365,9 @@ def passes_of(log: str) -> list[Pass]:
         except ValueError:
             continue
         if isinstance(entry, dict) and entry.get("message") == "reconciliation ended":
-            found.append(Pass(tenant=entry["tenant"], ended=datetime.fromisoformat(entry["time"]).timestamp()))
+            found.append(
+                Reconciliation(tenant=entry["tenant"], ended=datetime.fromisoformat(entry["time"]).timestamp())
+            )
     return found
 
 

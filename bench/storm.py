@@ -31,12 +31,12 @@ class Storm:
 
     states: int
     ready: int
-    gone: int
-    left_over: Mapping[str, Sequence[str]]
+    deleted_states: int
+    leaked: Mapping[str, Sequence[str]]
     aws_calls: int
     failed_calls: int
     apply_to_ready_seconds: float
-    delete_to_gone_seconds: float
+    delete_to_removed_seconds: float
     forecast: str
     seed: int
     faults: Mapping[str, int]
@@ -60,7 +60,7 @@ def _measured(bench: Rig, weather: Weather, *, states: int) -> Storm:
         bench.create_holdings(name)
     stuck = ""
     ready: Mapping[str, float] = {}
-    gone: Mapping[str, float] = {}
+    deleted_at: Mapping[str, float] = {}
     with bench.operator(resync_seconds=RESYNC_SECONDS):
         bench.say(f"{states} states at once: apply")
         began = bench.apply(names)
@@ -72,22 +72,22 @@ def _measured(bench: Rig, weather: Weather, *, states: int) -> Storm:
         bench.say(f"{states} states at once: delete")
         began = bench.delete(names)
         try:
-            gone = bench.gone(names, since=began, within_seconds=WITHIN_SECONDS)
+            deleted_at = bench.removed(names, since=began, within_seconds=WITHIN_SECONDS)
         except NotMeasuredError as error:
             stuck = f"{stuck}; {error}" if stuck else str(error)
         deleted = time.monotonic() - began
         if stuck:
-            bench.say(_said(bench))
+            bench.say(_log_tail(bench))
     calls = bench.recorder.calls
     return Storm(
         states=states,
         ready=len(ready),
-        gone=len(gone),
-        left_over=left_over(bench.aws, tables=[rig.table(name) for name in names]),
+        deleted_states=len(deleted_at),
+        leaked=leaked(bench.aws, tables=[rig.table(name) for name in names]),
         aws_calls=len(calls),
         failed_calls=sum(not 200 <= call.status < 400 for call in calls),
         apply_to_ready_seconds=applied,
-        delete_to_gone_seconds=deleted,
+        delete_to_removed_seconds=deleted,
         forecast=weather.forecast.name,
         seed=weather.seed,
         faults={kind: number for kind, number in weather.counts.most_common() if kind != "passed"},
@@ -95,7 +95,7 @@ def _measured(bench: Rig, weather: Weather, *, states: int) -> Storm:
     )
 
 
-def left_over(aws: Mapping[str, Any], *, tables: Sequence[str]) -> dict[str, list[str]]:
+def leaked(aws: Mapping[str, Any], *, tables: Sequence[str]) -> dict[str, list[str]]:
     """All that the operator makes and that is there, by kind; kinds of which nothing is there are left out."""
 
     def listed(service: str, method: str, items: str, name: str) -> list[str]:
@@ -120,14 +120,14 @@ def left_over(aws: Mapping[str, Any], *, tables: Sequence[str]) -> dict[str, lis
     return {kind: names for kind, names in found.items() if names}
 
 
-def _said(bench: Rig) -> str:
+def _log_tail(bench: Rig) -> str:
     """What the states that are still there say of themselves."""
     return "still there:\n" + bench.kubectl("get", rig.RESOURCE, "-n", bench.namespace, "-o", "wide")
 
 
 def report(storm: Storm) -> Report:
     """Pure."""
-    left = sum(map(len, storm.left_over.values()))
+    leaked_count = sum(map(len, storm.leaked.values()))
     faults = sum(storm.faults.values())
     return Report(
         tables=[
@@ -137,9 +137,9 @@ def report(storm: Storm) -> Report:
                 rows=[
                     ("Ready", f"{storm.ready} of {storm.states}"),
                     ("kubectl apply begun → the last one Ready", f"{storm.apply_to_ready_seconds:.1f} s"),
-                    ("deleted", f"{storm.gone} of {storm.states}"),
-                    ("kubectl delete started → the last one deleted", f"{storm.delete_to_gone_seconds:.1f} s"),
-                    ("left in AWS", left),
+                    ("deleted", f"{storm.deleted_states} of {storm.states}"),
+                    ("kubectl delete started → the last one deleted", f"{storm.delete_to_removed_seconds:.1f} s"),
+                    ("left in AWS", leaked_count),
                     ("AWS calls", storm.aws_calls),
                     ("  of which got no answer, or an error", storm.failed_calls),
                     ("faults of the weather", faults),
@@ -149,18 +149,18 @@ def report(storm: Storm) -> Report:
         ],
         notes=[
             *_NOTES,
-            *(f"left in AWS: {kind}: {', '.join(names)}" for kind, names in storm.left_over.items()),
+            *(f"left in AWS: {kind}: {', '.join(names)}" for kind, names in storm.leaked.items()),
             *([f"stuck: {storm.stuck}"] if storm.stuck else []),
         ],
         figures={
             "states": storm.states,
             "ready": storm.ready,
-            "gone": storm.gone,
-            "left_over": left,
+            "deleted": storm.deleted_states,
+            "leaked": leaked_count,
             "aws_calls": storm.aws_calls,
-            "seconds": storm.apply_to_ready_seconds + storm.delete_to_gone_seconds,
+            "seconds": storm.apply_to_ready_seconds + storm.delete_to_removed_seconds,
             "apply_to_ready_s": storm.apply_to_ready_seconds,
-            "delete_to_gone_s": storm.delete_to_gone_seconds,
+            "delete_to_removed_s": storm.delete_to_removed_seconds,
             "forecast": storm.forecast,
             "seed": storm.seed,
             "faults": dict(storm.faults),

@@ -95,8 +95,8 @@ def _measured(program: str, url: str, size: int) -> MeasuredProgram:
     )  # fmt: skip
     if done.returncode != 0:
         raise NotMeasuredError(f"a run failed: {done.stderr[-1000:]}")
-    told = json.loads(done.stdout)
-    return MeasuredProgram(seconds=told["seconds"], peak_mib=told["peak_mib"], requests=sum(_asked(url).values()))
+    printed = json.loads(done.stdout)
+    return MeasuredProgram(seconds=printed["seconds"], peak_mib=printed["peak_mib"], requests=sum(_asked(url).values()))
 
 
 def _environment(url: str) -> dict[str, str]:

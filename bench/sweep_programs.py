@@ -43,7 +43,7 @@ def sets() -> Program:
     return run
 
 
-def ours() -> Program:
+def humangov() -> Program:
     from humangov.api.names import Identity, Names
     from humangov.api.spec import parse
     from humangov.sweep import engine
@@ -77,7 +77,7 @@ def _scan(sdk: AwsClients) -> Iterator[Mapping[str, Any]]:
     return iter(sdk.patient_dynamodb.get_paginator("scan").paginate(TableName=TABLE, ConsistentRead=True, **asked))
 
 
-PROGRAMS: Mapping[str, Callable[[], Program]] = {"bare": bare, "sets": sets, "ours": ours}
+PROGRAMS: Mapping[str, Callable[[], Program]] = {"bare": bare, "sets": sets, "ours": humangov}
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
-"""The same AWS objects made and removed by hand: a bare boto3 script, one call after the other.
+"""The same AWS resources created and removed by hand: a bare boto3 script, one call after the other.
 
 It is the fourteen console steps of HumanGov's runbook without the clicking, the looking and the reading, by one who
-never errs: no ownership is checked, nothing is marked, nothing is put back. What the operator does is compared with it.
+never errs: no ownership is checked, nothing is tagged or corrected. What the operator does is compared with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ FUNCTION = "HumanGovDeleteFile"
 _ROLE = "HumanGovDeleteFileRole"
 _POLICY = "cleanup"
 _LOG_GROUP = f"/aws/lambda/{FUNCTION}"
-_LOOK_EVERY_SECONDS = 0.05
+_POLL_SECONDS = 0.05
 _PATIENCE_SECONDS = 60.0
 _TRUST = {
     "Version": "2012-10-17",
@@ -90,4 +90,4 @@ def _until(done: Callable[[], bool]) -> None:
     while not done():
         if time.monotonic() > deadline:
             raise TimeoutError(f"an AWS object did not settle within {_PATIENCE_SECONDS:.0f} s")
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_POLL_SECONDS)

@@ -53,15 +53,15 @@ def to_node(layout: Layout, *, say: Say, environ: Mapping[str, str] = os.environ
     with builder.storage():
         name = builder.operator(version())
         for one in (name, builder.pause()):
-            mark = layout.node / f"{one.replace('/', '_')}.carried"
+            carried = layout.node / f"{one.replace('/', '_')}.carried"
             identity = builder.identity(one)
-            if mark.exists() and mark.read_text() == identity:
+            if carried.exists() and carried.read_text() == identity:
                 continue
             say(f"carrying {one} into the node")
             builder.export(one, archive)
             images.load(layout, archive, environ=environ)
             archive.unlink()
-            mark.write_text(identity)
+            carried.write_text(identity)
     return name
 
 

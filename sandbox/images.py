@@ -70,19 +70,19 @@ class Builder:
 
     def base(self) -> str:
         """The official base image, or where it cannot be pulled one made of the same Debian and Python; its name."""
-        made = f"localhost/{BASE}"
-        if self._exists(made):
-            if self._label(made) == _RECIPE:
-                return made
+        base = f"localhost/{BASE}"
+        if self._exists(base):
+            if self._label(base) == _RECIPE:
+                return base
             # buildah takes the short name for this one, too.
-            self._buildah("rmi", "--force", made)
+            self._buildah("rmi", "--force", base)
         if self._exists(BASE):
             return BASE
         self._say(f"pulling {BASE}")
         if self._buildah("pull", BASE, seconds=_PULL_SECONDS, check=False).returncode == 0:
             return BASE
         self._say(f"{BASE} cannot be pulled here: making one of Debian {_DEBIAN}, which takes about a minute")
-        return self._made_base(made)
+        return self._build_base(base)
 
     def operator(self, tag: str, *, revision: str = "unknown") -> str:
         """Build the Dockerfile, unchanged steps from the cache; the image's name."""
@@ -136,7 +136,7 @@ class Builder:
             self._buildah("umount", container, check=False)
             self._buildah("rm", container, check=False)
 
-    def _made_base(self, name: str) -> str:
+    def _build_base(self, name: str) -> str:
         debootstrap = packages.program("debootstrap")
         with tempfile.TemporaryDirectory(dir=self._storage.parent) as scratch:
             root = Path(scratch) / "root"

@@ -20,7 +20,7 @@ from sandbox.state import Part, SandboxState, load, locked, save
 Say = Callable[[str], None]
 # A cold machine under load took 9 s; more than this is a fault.
 READY_SECONDS = 90.0
-# How long a part that was up already may take to answer before it is started anew.
+# How long a part that was up already may take to answer before it is restarted.
 ANSWER_SECONDS = 5.0
 # A port can be taken by someone between our look and our bind.
 ATTEMPTS = 3
@@ -99,7 +99,7 @@ def down(*, purge: bool = False, environ: Mapping[str, str] = os.environ, say: S
         _stop_everything(layout, say)
         _forget_data(layout)
         save(layout.state, load(layout.state).stopped())
-        left = [f"process {process.pid}" for process in processes.marked(layout.root)] + remains.found(layout)
+        left = [f"process {process.pid}" for process in processes.of_sandbox(layout.root)] + remains.found(layout)
         if left:
             raise SandboxError("This of the sandbox is left:\n" + "\n".join(f"  | {one}" for one in left))
         if purge:
@@ -275,7 +275,7 @@ def _start(
                     program.command,
                     log=layout.log(program.name),
                     environment=program.environment,
-                    mark=layout.root,
+                    root=layout.root,
                 )
                 if process is None:
                     raise _stopped(layout, program.name)
@@ -379,7 +379,7 @@ def _stop_strays(layout: Layout, state: SandboxState, living: set[str]) -> None:
     sessions = {state.parts[name].process.pid for name in living}
     strays = [
         process
-        for process in processes.marked(layout.root)
+        for process in processes.of_sandbox(layout.root)
         if (stat := processes.stat(process.pid)) is not None and stat.session not in sessions
     ]
     _end(strays)
@@ -395,13 +395,13 @@ def _stop_everything(layout: Layout, say: Say) -> None:
     if layout.node.exists():
         _stop_node(layout, state)
     parts = {name: part.process for name, part in state.parts.items() if processes.alive(part.process)}
-    marked = processes.marked(layout.root)
-    if not marked and not parts:
+    own = processes.of_sandbox(layout.root)
+    if not own and not parts:
         return
     say(f"stopping {', '.join(parts) if parts else 'what was left behind'}")
     etcd = parts.get(cluster.ETCD)
-    _end([process for process in dict.fromkeys([*parts.values(), *marked]) if process != etcd])
-    _end([*([etcd] if etcd else []), *processes.marked(layout.root)])
+    _end([process for process in dict.fromkeys([*parts.values(), *own]) if process != etcd])
+    _end([*([etcd] if etcd else []), *processes.of_sandbox(layout.root)])
 
 
 def _stop_node(layout: Layout, state: SandboxState) -> None:
@@ -414,7 +414,7 @@ def _stop_node(layout: Layout, state: SandboxState) -> None:
         _end(processes.in_session(agent.process.pid))
     cgroups.remove(layout.root)
     runtime = state.parts.get(containerd.PART)
-    shims = [one for one in processes.marked(layout.root) if processes.name(one).startswith("containerd-shim")]
+    shims = [one for one in processes.of_sandbox(layout.root) if processes.name(one).startswith("containerd-shim")]
     _end([*(processes.in_session(runtime.process.pid) if runtime else ())])
     _end(shims, grace_seconds=0)
     left = remains.remove(layout)

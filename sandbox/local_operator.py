@@ -1,4 +1,4 @@
-"""The operator as a local process beside a control plane, with its own service account and only its own rights."""
+"""The operator as a local process beside a control plane, with its own service account and only its own permissions."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class OperatorError(Exception):
 
 
 def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> None:
-    """The definition, and in `namespace` the service account with the rights of deploy/install.yaml."""
+    """The definition, and in `namespace` the service account with the permissions of deploy/install.yaml."""
     if definition:
         install_definition(sandbox)
-    _apply(sandbox, [_moved(document, namespace) for document in _account_and_rights()])
+    _apply(sandbox, [_moved(document, namespace) for document in _account_and_permissions()])
 
 
 def install_definition(sandbox: Sandbox) -> None:
@@ -40,7 +40,7 @@ def install_definition(sandbox: Sandbox) -> None:
 
 
 def uninstall(sandbox: Sandbox, *, namespace: str, wait: bool = True) -> None:
-    """Take back what `install` made for `namespace`, but for the definition, which other operators use too."""
+    """Take back what `install` created for `namespace`, but for the definition, which other operators use too."""
     names = [f"{kind}/humangov-operator-{namespace}" for kind in ("clusterrole", "clusterrolebinding")]
     kubectl(sandbox, "delete", "--ignore-not-found", *names)
     kubectl(sandbox, "delete", "namespace", "--ignore-not-found", f"--wait={str(wait).lower()}", namespace)
@@ -56,7 +56,7 @@ def kubectl(sandbox: Sandbox, *arguments: str, stdin: str | None = None, check: 
 
 
 @functools.cache
-def _account_and_rights() -> list[dict[str, Any]]:
+def _account_and_permissions() -> list[dict[str, Any]]:
     """What of an installation concerns the operator's account. The roles for people are the cluster's, once."""
     kinds = ("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
     documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
@@ -168,7 +168,7 @@ def start(
             start_new_session=True,
             cwd=REPOSITORY,
             env={
-                **{name: value for name, value in sandbox.environment().items() if not _is_ours_to_set(name)},
+                **{name: value for name, value in sandbox.environment().items() if not _is_set_here(name)},
                 # Without compiled files every start would spend seconds on compiling the SDKs.
                 "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
                 **(environment or {}),
@@ -186,6 +186,6 @@ def start(
     return running
 
 
-def _is_ours_to_set(name: str) -> bool:
+def _is_set_here(name: str) -> bool:
     """What of the caller's environment would change how the operator runs."""
     return name.startswith("HUMANGOV_") or name == "PYTHONDONTWRITEBYTECODE"

@@ -1,4 +1,4 @@
-"""The sandbox's own certificate authority and what it signs. Keys are P-256, made anew at each start.
+"""The sandbox's own certificate authority and what it signs. Keys are P-256, created again at each start.
 
 As on EKS, no certificate has an authority key identifier: clients that insist on one fail here, and not at a user's.
 """

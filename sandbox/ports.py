@@ -40,8 +40,8 @@ def choose(names: Iterable[str], *, taken: Iterable[int] = ()) -> dict[str, int]
 
 def keep_or_choose(names: Iterable[str], *, known: Mapping[str, int], in_use: Iterable[str]) -> dict[str, int]:
     """The known ports where they are ours already (`in_use`) or free, and new ones where they are not."""
-    ours = set(in_use)
+    own = set(in_use)
     wanted = list(names)
-    kept = {name: known[name] for name in wanted if name in known and (name in ours or free(known[name]))}
+    kept = {name: known[name] for name in wanted if name in known and (name in own or free(known[name]))}
     missing = [name for name in wanted if name not in kept]
     return {**known, **kept, **choose(missing, taken=known.values())}

@@ -1,8 +1,8 @@
 """Processes that outlive the command which started them: start, know, measure and stop them. Linux, by /proc.
 
 A process is known by its number, its start time and the boot, so a number that was given to another one is
-never taken for ours. Every process also carries the sandbox's folder in its environment (`MARK`): that finds
-what a killed `up` started but had no time to note down.
+never taken for the sandbox's own. Every process also carries the sandbox's folder in its environment (`VARIABLE`):
+that finds what a killed `up` started but had no time to note down.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-MARK = "HUMANGOV_SANDBOX_PART_OF"
+VARIABLE = "HUMANGOV_SANDBOX_PART_OF"
 PROC = Path("/proc")
 
 
@@ -70,7 +70,7 @@ def alive(process: Process) -> bool:
     return identify(process.pid) == process
 
 
-def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str], mark: Path) -> Process | None:
+def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str], root: Path) -> Process | None:
     """Start `command` in a session of its own, its output appended to `log`. None if it ended at once.
 
     Not subprocess: that wants to own its children, and these are meant to be left behind.
@@ -79,7 +79,7 @@ def start(command: Sequence[str], *, log: Path, environment: Mapping[str, str], 
     pid = os.posix_spawn(
         command[0],
         list(command),
-        {**environment, MARK: str(mark)},
+        {**environment, VARIABLE: str(root)},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o644),
@@ -115,9 +115,9 @@ def in_session(leader: int) -> list[Process]:
     ]
 
 
-def marked(root: Path) -> list[Process]:
+def of_sandbox(root: Path) -> list[Process]:
     """Every living process that was started for the sandbox in `root`, descendants included."""
-    wanted = f"{MARK}={root}".encode()
+    wanted = f"{VARIABLE}={root}".encode()
     found = []
     for pid in _pids():
         try:

@@ -45,7 +45,7 @@ CHUNK_BYTES = 65536
 
 @dataclass(frozen=True)
 class Request:
-    """A request on its way to AWS. `url` is the target as it was sent, still escaped. Read `body` once."""
+    """A request to AWS. `url` is the target as it was sent, still escaped. Read `body` once."""
 
     method: str
     url: str
@@ -126,7 +126,7 @@ class Proxy:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=30, ssl=self._tls or True)
-        # What AWS has compressed is handed on compressed, and no time-out is ours to set.
+        # What AWS has compressed is handed on compressed, and no time-out is set here.
         async with aiohttp.ClientSession(
             connector=connector, auto_decompress=False, timeout=aiohttp.ClientTimeout(total=None)
         ) as session:

@@ -86,8 +86,8 @@ class Recorder:
     def clear(self) -> list[RecordedCall]:
         """Forget all calls and return them: what was made since the last time."""
         with self._lock:
-            gone, self._calls = self._calls, []
-            return gone
+            cleared, self._calls = self._calls, []
+            return cleared
 
     def __enter__(self) -> Self:
         self._proxy.__enter__()

@@ -78,13 +78,13 @@ def _mebibytes(row: Row) -> str:
 
 def _row(layout: Layout, state: SandboxState, name: str) -> Row:
     part = state.parts[name]
-    lives = processes.alive(part.process)
+    alive = processes.alive(part.process)
     return Row(
         part=name,
         pid=part.process.pid,
         address=part.address,
-        condition="stopped" if not lives else "ready" if _answers(layout, state, name) else "not answering",
-        memory_bytes=processes.resident_bytes(processes.in_session(part.process.pid)) if lives else 0,
+        condition="stopped" if not alive else "ready" if _answers(layout, state, name) else "not answering",
+        memory_bytes=processes.resident_bytes(processes.in_session(part.process.pid)) if alive else 0,
     )
 
 

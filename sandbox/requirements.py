@@ -92,7 +92,7 @@ def _run(command: list[str], environ: Mapping[str, str]) -> None:
     }
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = (done.stderr + done.stdout).strip().splitlines()[-15:]
+        output = (done.stderr + done.stdout).strip().splitlines()[-15:]
         raise SandboxError(
-            "\n".join([f"`{' '.join(command)}` failed (exit {done.returncode}):", *(f"  | {line}" for line in said)])
+            "\n".join([f"`{' '.join(command)}` failed (exit {done.returncode}):", *(f"  | {line}" for line in output)])
         )

@@ -11,10 +11,10 @@ from sandbox.handle import Sandbox
 
 @contextlib.contextmanager
 def sandbox_up(say: Callable[[str], None], *, node: bool = False) -> Iterator[tuple[Sandbox, bool]]:
-    """The sandbox, and whether it is ours: not up before, and stopped again at the end. Raises SandboxError."""
-    ours = not any(row.condition != "stopped" for row in report.report().rows)
+    """The sandbox, and whether it was started here: not up before, stopped again at the end. Raises SandboxError."""
+    started_here = not any(row.condition != "stopped" for row in report.report().rows)
     try:
-        yield lifecycle.up(node=node, say=say), ours
+        yield lifecycle.up(node=node, say=say), started_here
     finally:
-        if ours:
+        if started_here:
             lifecycle.down()

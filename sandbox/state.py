@@ -70,7 +70,7 @@ def decode(text: str) -> SandboxState:
 
 
 def load(path: Path) -> SandboxState:
-    """An empty state if there is none. One that cannot be read counts as none: the mark finds processes."""
+    """An empty state if there is none. An unreadable one counts as none: processes are found by their environment."""
     try:
         return decode(path.read_text())
     except FileNotFoundError:
@@ -91,16 +91,16 @@ def save(path: Path, state: SandboxState) -> None:
 def locked(path: Path, *, say: Callable[[str], None], waiting_for: str, deadline_seconds: float) -> Iterator[None]:
     """Hold the lock file `path`, waiting for another holder up to `deadline_seconds`."""
     deadline = time.monotonic() + deadline_seconds
-    said = False
+    announced = False
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not said:
+                if not announced:
                     say(f"waiting for {waiting_for}")
-                    said = True
+                    announced = True
                 if time.monotonic() > deadline:
                     raise SandboxError(
                         f"Waited {deadline_seconds:.0f} s for {waiting_for}. "

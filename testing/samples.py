@@ -15,7 +15,12 @@ NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 LABEL = "2026-03-01T11:00:00.000"
 OWNER = "cluster/humangov/california"
 MINE = {"humangov.io/tenant": OWNER}
-THEIRS = [{}, {"team": "x"}, {"humangov.io/tenant": "other/humangov/california"}, {"humangov.io/tenant": f"{OWNER}-2"}]
+NOT_OWNED = [
+    {},
+    {"team": "x"},
+    {"humangov.io/tenant": "other/humangov/california"},
+    {"humangov.io/tenant": f"{OWNER}-2"},
+]
 
 
 def resource(

@@ -36,7 +36,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Once a run, in the process that starts the others; a run of tests/after is about the run before it."""
     config = session.config
     if not hasattr(config, "workerinput") and not all("after" in Path(path).parts for path in config.args):
-        kube_evidence.mark(Layout.of())
+        kube_evidence.bookmark(Layout.of())
         aws_evidence.forget()
 
 
@@ -54,14 +54,14 @@ def sandbox() -> Iterator[Sandbox]:
     locks = layout.root.parent / "tests"
     locks.mkdir(parents=True, exist_ok=True)
     name = layout.root.name
-    ours = locks / f"{name}.started"
+    started = locks / f"{name}.started"
     with (locks / f"{name}.users").open("w") as users, (locks / f"{name}.starting").open("w") as starting:
         # Every worker holds `users` as one of many; who can have it alone in the end is the last.
         fcntl.flock(users, fcntl.LOCK_SH)
         fcntl.flock(starting, fcntl.LOCK_EX)
         running = sandboxes.current()
         if running is None:
-            ours.touch()
+            started.touch()
             running = sandboxes.up()
         if running.kubeconfig is not None:
             local_operator.install_definition(running)
@@ -69,8 +69,8 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if ours.exists():
-                ours.unlink()
+            if started.exists():
+                started.unlink()
                 sandboxes.down()
 
 
@@ -112,7 +112,7 @@ def recorder(account: Account) -> Iterator[Recorder]:
 
 @pytest.fixture
 def namespace(sandbox: Sandbox, cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A fresh namespace that holds an operator's service account with the rights of deploy/install.yaml."""
+    """A fresh namespace that holds an operator's service account with the permissions of deploy/install.yaml."""
     words = re.sub(r"[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
     with installed(cluster, prefix=words[:30].strip("-")) as name:
         yield name
@@ -120,7 +120,7 @@ def namespace(sandbox: Sandbox, cluster: Cluster, request: pytest.FixtureRequest
 
 @contextlib.contextmanager
 def installed(cluster: Cluster, *, prefix: str) -> Iterator[str]:
-    """A namespace of that prefix with an operator's service account and its rights."""
+    """A namespace of that prefix with an operator's service account and its permissions."""
     name = f"{prefix}-{secrets.token_hex(3)}"
     local_operator.install(cluster.sandbox, namespace=name, definition=False)
     try:
@@ -166,7 +166,7 @@ def operator(sandbox: Sandbox, namespace: str, account: Account, tmp_path: Path)
     for running in started:
         _end(running)
     for running in started:
-        assert bugs_told(running) == []
+        assert bugs_logged(running) == []
 
 
 def _end(running: LocalOperator) -> None:
@@ -175,7 +175,7 @@ def _end(running: LocalOperator) -> None:
         running.kill()
 
 
-def bugs_told(running: LocalOperator) -> list[str]:
+def bugs_logged(running: LocalOperator) -> list[str]:
     """Lines of the operator's log that tell of a mistake in its code."""
     return [line for line in running.log.read_text().splitlines() if "Traceback" in line]
 
@@ -235,7 +235,7 @@ def world(_worlds: Callable[[], World]) -> Iterator[World]:
     shared = _worlds()
     yield shared
     assert shared.operator.process.poll() is None, shared.operator.log.read_text()[-3000:]
-    assert bugs_told(shared.operator) == []
+    assert bugs_logged(shared.operator) == []
 
 
 @pytest.fixture

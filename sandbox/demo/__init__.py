@@ -1,4 +1,4 @@
-"""The seed story, told in a terminal on real parts: `python -m sandbox.demo`.
+"""The seed story in a terminal on real parts: `python -m sandbox.demo`.
 
 It exists so that a newcomer sees in a minute what the operator is for. It is a program: nothing imports it.
 

@@ -65,27 +65,27 @@ def main(*, pods: bool, forecast: str | None, seed: int | None) -> None:
     # Both: a shell that starts it in the background has SIGINT ignored, and Python leaves that as it is.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
-    told = narrator(sys.stdout, steps=len(STORY_IN_PODS) + 2 if pods else len(STORY) + 1)
+    narration = narrator(sys.stdout, steps=len(STORY_IN_PODS) + 2 if pods else len(STORY) + 1)
     try:
         if pods:
-            tell(told, opening=WithNode, story=STORY_IN_PODS)
+            narrate(narration, opening=WithNode, story=STORY_IN_PODS)
         elif weather is not None:
-            tell(told, opening=partial(InWeather, weather=weather))
+            narrate(narration, opening=partial(InWeather, weather=weather))
         else:
-            tell(told)
+            narrate(narration)
     except FORESEEN:
         sys.exit(1)
     except KeyboardInterrupt:
-        told.line(f"interrupted in step {told.number}; everything that the demo created was removed")
+        narration.line(f"interrupted in step {narration.number}; everything that the demo created was removed")
         sys.exit(INTERRUPTED)
-    told.summary(closing=CLOSING_IN_PODS if pods else CLOSING)
+    narration.summary(closing=CLOSING_IN_PODS if pods else CLOSING)
 
 
 class Opening:
     """The first step: a cluster and an AWS. It leaves the stage behind."""
 
-    def __init__(self, told: Narrator, stack: contextlib.ExitStack) -> None:
-        self.told = told
+    def __init__(self, narration: Narrator, stack: contextlib.ExitStack) -> None:
+        self.narration = narration
         self.stack = stack
         self._stage: Stage | None = None
 
@@ -102,46 +102,49 @@ class Opening:
     def steps(self) -> list[tuple[str, Callable[[], str]]]:
         return [("A Kubernetes control plane, and an AWS", self._cluster)]
 
-    def open(self, running: Sandbox, *, ours: bool, make_operator: MakeOperator, rough: bool = False) -> Stage:
+    def open(self, running: Sandbox, *, started_here: bool, make_operator: MakeOperator, rough: bool = False) -> Stage:
         self._stage = self.stack.enter_context(
-            opened(self.told, running, ours=ours, make_operator=make_operator, rough=rough)
+            opened(self.narration, running, started_here=started_here, make_operator=make_operator, rough=rough)
         )
         where = running.aws_endpoint_url or "the real account of your credentials"
-        self.told.say(f"AWS: {where}, region {self._stage.aws.region}")
+        self.narration.say(f"AWS: {where}, region {self._stage.aws.region}")
         return self._stage
 
     def _cluster(self) -> str:
-        running, ours = self.stack.enter_context(sandbox_up(self.told.progress))
-        stage = self.open(running, ours=ours, make_operator=lambda *_: AsProcess())
+        running, started_here = self.stack.enter_context(sandbox_up(self.narration.progress))
+        stage = self.open(running, started_here=started_here, make_operator=lambda *_: AsProcess())
         stage.kubectl.show("version")
-        return "both respond; " + ("started for this demo" if ours else "they were running, and keep running")
+        return "both respond; " + ("started for this demo" if started_here else "they were running, and keep running")
 
 
 class InWeather(Opening):
     """The first step where all AWS calls, the operator's and the story's, go through weather."""
 
-    def __init__(self, told: Narrator, stack: contextlib.ExitStack, *, weather: Weather) -> None:
-        super().__init__(told, stack)
+    def __init__(self, narration: Narrator, stack: contextlib.ExitStack, *, weather: Weather) -> None:
+        super().__init__(narration, stack)
         self._weather = weather
 
     def _cluster(self) -> str:
-        running, ours = self.stack.enter_context(sandbox_up(self.told.progress))
+        running, started_here = self.stack.enter_context(sandbox_up(self.narration.progress))
         if running.aws_endpoint_url is None:
             raise SandboxError("--weather needs an AWS endpoint; it does not work with a real AWS account.")
         forecast, seed = self._weather.forecast.name, self._weather.seed
         proxy = self.stack.enter_context(Proxy(running.aws_endpoint_url, layers=[layer(self._weather)]))
-        # Below the stage: when that is cleared, what the weather was is told before the proxy goes.
-        self.stack.callback(self._tell)
+        # Below the stage: when that is cleared, the weather is reported before the proxy goes.
+        self.stack.callback(self._print_weather)
         stage = self.open(
-            replace(running, aws_endpoint_url=proxy.url), ours=ours, make_operator=lambda *_: AsProcess(), rough=True
+            replace(running, aws_endpoint_url=proxy.url),
+            started_here=started_here,
+            make_operator=lambda *_: AsProcess(),
+            rough=True,
         )
         stage.kubectl.show("version")
         return f"both respond; AWS with {forecast} weather. To repeat: make demo WEATHER={forecast} SEED={seed}"
 
-    def _tell(self) -> None:
+    def _print_weather(self) -> None:
         counts = [(kind, number) for kind, number in self._weather.counts.most_common() if kind != "passed"]
         met = ", ".join(f"{kind} {number}" for kind, number in counts) or "no errors"
-        self.told.progress(
+        self.narration.progress(
             f"the weather (seed {self._weather.seed}), of {sum(self._weather.counts.values())} calls: {met}"
         )
 
@@ -159,17 +162,17 @@ class WithNode(Opening):
         unreachable = delivery.unreachable_aws()
         if unreachable is not None:
             raise SandboxError(unreachable)
-        self._running = sandbox.up(node=True, say=self.told.progress)
+        self._running = sandbox.up(node=True, say=self.narration.progress)
         whose = "your own cluster" if self._running.kubernetes == "user" else "the node is Ready"
         return f"all parts respond; {whose}"
 
     def _image(self) -> str:
-        image = delivery.deliver(self._running, say=self.told.progress)
+        image = delivery.deliver(self._running, say=self.narration.progress)
 
         def operator(running: Sandbox, namespace: str, account: str) -> InPod:
             return InPod(release_of(running, namespace=namespace, image=image, account=account))
 
-        stage = self.open(self._running, ours=False, make_operator=operator)
+        stage = self.open(self._running, started_here=False, make_operator=operator)
         stage.kubectl.show("get", "nodes", "-o", "wide")
         return f"{image} is on the node"
 
@@ -186,27 +189,27 @@ def release_of(running: Sandbox, *, namespace: str, image: str, account: str) ->
 MakeOpening = Callable[[Narrator, contextlib.ExitStack], Opening]
 
 
-def tell(told: Narrator, *, opening: MakeOpening = Opening, story: Sequence[Step] = STORY) -> None:
-    """Set the stage, tell the story, clean up. What goes wrong is told, then raised."""
+def narrate(narration: Narrator, *, opening: MakeOpening = Opening, story: Sequence[Step] = STORY) -> None:
+    """Set the stage, narrate the story, clean up. What goes wrong is printed, then raised."""
     with contextlib.ExitStack() as stack:
-        first = opening(told, stack)
+        first = opening(narration, stack)
         try:
             for title, act in first.steps():
-                told.step(title, act)
+                narration.step(title, act)
             for step in story:
-                told.step(step.title, partial(step.act, first.stage))
+                narration.step(step.title, partial(step.act, first.stage))
         except Exception as error:
-            _tell_failure(told, error, first)
+            _narrate_failure(narration, error, first)
             raise
 
 
-def _tell_failure(told: Narrator, error: Exception, opening: Opening) -> None:
+def _narrate_failure(narration: Narrator, error: Exception, opening: Opening) -> None:
     expected, seen = "the step to end without an error", f"{type(error).__name__}: {error}"
     if isinstance(error, NotObservedError):
         expected, seen = error.expected, error.seen
     elif isinstance(error, FORESEEN):
         seen = str(error)
-    told.failed(expected=expected, seen=seen, logs=opening.logs)
+    narration.failed(expected=expected, seen=seen, logs=opening.logs)
 
 
 def _interrupt(_: int, __: FrameType | None) -> None:

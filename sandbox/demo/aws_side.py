@@ -28,7 +28,7 @@ class AwsSide:
     region: str
     states: Sequence[State]
     suffix: str
-    """After every name of ours; may be empty in an account of our own, where everything is ours."""
+    """After every name of ours; may be empty in an account of the demo's own."""
     files_due: dict[str, set[str]] = field(default_factory=dict)
     created: list[State] = field(default_factory=list)
 

@@ -1,4 +1,4 @@
-"""What the story tells besides when the operator runs in a pod: its log, and how helm lets go of it."""
+"""What the story shows besides when the operator runs in a pod: its log, and how helm releases it."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def helm_refuses(stage: Stage) -> str:
     release = _release(stage)
     stage.narrator.say("Someone uninstalls the operator while states still need it:")
     stage.narrator.command(f"helm uninstall {release.name} --namespace {stage.namespace}")
-    told = ""
+    message = ""
     try:
         release.uninstall()
     except HelmError as error:
-        told = str(error)
-    stage.narrator.output(told)
+        message = str(error)
+    stage.narrator.output(message)
     for way in ("kubectl delete humangovstates", "deletionPolicy"):
-        stage.observer.require(way in told, expected=f"a refusal that names {way}", seen=told or "none")
+        stage.observer.require(way in message, expected=f"a refusal that names {way}", seen=message or "none")
     stage.observer.require(stage.operator.running(), expected="an operator that still runs", seen="none")
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
     return "helm refused and listed the options; nothing was removed"
@@ -66,16 +66,16 @@ def _release(stage: Stage) -> Release:
 
 
 def _with_helm(story: Sequence[Step]) -> list[Step]:
-    told: list[Step] = []
+    steps: list[Step] = []
     for step in story:
         if step.act is nothing_is_left:
-            told.append(Step("helm uninstall refuses to orphan live states", helm_refuses))
-        told.append(step)
+            steps.append(Step("helm uninstall refuses to orphan live states", helm_refuses))
+        steps.append(step)
         if step.act is the_receipt:
-            told.append(Step("The operator's own log: kubectl logs", the_log))
+            steps.append(Step("The operator's own log: kubectl logs", the_log))
         if step.act is nothing_is_left:
-            told.append(Step("helm uninstall", helm_uninstall))
-    return told
+            steps.append(Step("helm uninstall", helm_uninstall))
+    return steps
 
 
 STORY_IN_PODS: Sequence[Step] = _with_helm(STORY)

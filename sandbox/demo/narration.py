@@ -15,8 +15,8 @@ BOLD, DIM, GREEN, RED, CYAN = "1", "2", "32", "31", "36"
 
 
 @dataclass(frozen=True)
-class Told:
-    """A step that was told to its end."""
+class ObservedStep:
+    """A completed step."""
 
     title: str
     seen: str
@@ -32,25 +32,25 @@ class Narrator:
     color: bool
     width: int
     clock: Callable[[], float] = time.monotonic
-    told: list[Told] = field(default_factory=list)
+    observed: list[ObservedStep] = field(default_factory=list)
     current: str = ""
 
     @property
     def number(self) -> int:
-        """The step that is being told, or was told last; from 1."""
-        return len(self.told) + bool(self.current)
+        """The current step, or the last one; from 1."""
+        return len(self.observed) + bool(self.current)
 
     def step(self, title: str, act: Callable[[], str]) -> None:
-        """Tell one step; `act` does it and returns what was seen, in a few words."""
+        """Narrate one step; `act` does it and returns what was seen, in a few words."""
         self.current = title
         begun = self.clock()
         self._line("")
         self._line(self._paint(f"{self.number:>2}/{self.steps}  {title}", BOLD))
         seen = act()
-        told = Told(title=title, seen=seen, seconds=self.clock() - begun)
+        step = ObservedStep(title=title, seen=seen, seconds=self.clock() - begun)
         self.current = ""
-        self.told.append(told)
-        self._line(f"{INDENT}{self._paint('seen:', GREEN)} {seen} ({told.seconds:.1f} s)")
+        self.observed.append(step)
+        self._line(f"{INDENT}{self._paint('seen:', GREEN)} {seen} ({step.seconds:.1f} s)")
 
     def say(self, text: str) -> None:
         """Prose, folded to the terminal."""
@@ -64,8 +64,8 @@ class Narrator:
 
     def by_hand(self, service: str, method: str, parameters: Mapping[str, object]) -> None:
         """A call of AWS that is really made, as one would type it into Python."""
-        told = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
-        self._line(INDENT + self._paint(f"boto3> {service}.{method}({told})", CYAN))
+        arguments = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+        self._line(INDENT + self._paint(f"boto3> {service}.{method}({arguments})", CYAN))
 
     def output(self, text: str) -> None:
         """What a command printed, as it is: not folded, so that tables stay tables."""
@@ -90,8 +90,8 @@ class Narrator:
     def summary(self, *, closing: Sequence[str]) -> None:
         """Every step with its time, and how to go on."""
         self._line("")
-        self._line(self._paint(f"All {len(self.told)} steps were observed.", BOLD))
-        for line in summary_lines(self.told):
+        self._line(self._paint(f"All {len(self.observed)} steps were observed.", BOLD))
+        for line in summary_lines(self.observed):
             self._line(f"  {line}")
         self._line("")
         for line in closing:
@@ -119,9 +119,9 @@ def wants_color(environ: Mapping[str, str], *, is_terminal: bool) -> bool:
     return is_terminal and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
-def summary_lines(told: Sequence[Told]) -> list[str]:
-    rows = [(f"{number:>2}", one.title, f"{one.seconds:.1f} s") for number, one in enumerate(told, 1)]
-    return table_lines(("STEP", "SEEN", "TIME"), [*rows, ("", "in all", f"{sum(one.seconds for one in told):.1f} s")])
+def summary_lines(steps: Sequence[ObservedStep]) -> list[str]:
+    rows = [(f"{number:>2}", one.title, f"{one.seconds:.1f} s") for number, one in enumerate(steps, 1)]
+    return table_lines(("STEP", "SEEN", "TIME"), [*rows, ("", "in all", f"{sum(one.seconds for one in steps):.1f} s")])
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:

@@ -13,7 +13,7 @@ from sandbox.demo.kubectl import KubectlError
 
 T = TypeVar("T")
 TRANSIENT = (BotoCoreError, ClientError, KubectlError)
-_TELL_AFTER_SECONDS = 2.0
+_ANNOUNCE_AFTER_SECONDS = 2.0
 
 
 class NotObservedError(Exception):
@@ -31,7 +31,7 @@ class Observer:
 
     seconds: float
     stays_seconds: float
-    tell: Callable[[str], None]
+    announce: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
 
@@ -41,7 +41,7 @@ class Observer:
         An error of AWS or kubectl is something seen, too: it may pass.
         """
         begun = self.clock()
-        told = False
+        announced = False
         while True:
             try:
                 found = see()
@@ -53,9 +53,9 @@ class Observer:
             waited = self.clock() - begun
             if waited > self.seconds:
                 raise NotObservedError(expected=f"{expected}, within {self.seconds:.0f} s", seen=seen)
-            if waited > _TELL_AFTER_SECONDS and not told:
-                told = True
-                self.tell(f"waiting until {expected}")
+            if waited > _ANNOUNCE_AFTER_SECONDS and not announced:
+                announced = True
+                self.announce(f"waiting until {expected}")
             self.pause(every)
 
     def stays(self, see: Callable[[], T], want: Callable[[T], bool], *, expected: str, every: float = 0.1) -> T:

@@ -15,8 +15,8 @@ PASSING = (
     "ResourceConflictException", "LimitExceededException", "OperationAbortedException", "DeleteConflict",
 )  # fmt: skip
 # A second attempt finds what the first one did, whose answer was lost.
-_MADE = ("ResourceInUseException", "BucketAlreadyOwnedByYou", "ResourceAlreadyExistsException")
-_GONE = ("ResourceNotFoundException", "NoSuchBucket", "NoSuchEntity")
+_EXISTS = ("ResourceInUseException", "BucketAlreadyOwnedByYou", "ResourceAlreadyExistsException")
+_NOT_FOUND = ("ResourceNotFoundException", "NoSuchBucket", "NoSuchEntity")
 
 
 CONFIG = Config(retries={"mode": "standard"}, connect_timeout=5, read_timeout=10)
@@ -56,8 +56,8 @@ def was_done(operation: str, parsed: Mapping[str, Any], *, attempts: int) -> boo
         return False
     code, text = _code(parsed), str(parsed.get("Error", {}).get("Message", ""))
     if operation.startswith("Create"):
-        return code in _MADE and ("exist" in text.lower() or code != "ResourceInUseException")
-    return operation.startswith("Delete") and code in _GONE
+        return code in _EXISTS and ("exist" in text.lower() or code != "ResourceInUseException")
+    return operation.startswith("Delete") and code in _NOT_FOUND
 
 
 def _code(parsed: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ class StoryOperator(Protocol):
         """End it, whatever state it is in."""
 
     def remove(self, stage: Stage, /) -> list[str]:
-        """Take back what `start` made in the cluster, but for the definition; what went wrong, in words."""
+        """Take back what `start` created in the cluster, but for the definition; what went wrong, in words."""
 
     def logs(self) -> list[str]:
         """Where to look when something is not as expected."""
@@ -83,7 +83,7 @@ MakeOperator = Callable[[Sandbox, str, str], StoryOperator]
 
 @contextlib.contextmanager
 def opened(
-    narrator: Narrator, running: Sandbox, *, ours: bool, make_operator: MakeOperator, rough: bool = False
+    narrator: Narrator, running: Sandbox, *, started_here: bool, make_operator: MakeOperator, rough: bool = False
 ) -> Iterator[Stage]:
     """A stage of one's own in a sandbox that is up: an AWS account and a namespace.
 
@@ -120,11 +120,11 @@ def opened(
         observer=Observer(
             seconds=300 if running.aws == "account" or rough else 60,
             stays_seconds=15 if running.aws == "account" else 2,
-            tell=narrator.progress,
+            announce=narrator.progress,
         ),
         operator=make_operator(running, namespace, environment.get("AWS_ACCESS_KEY_ID", "")),
-        stops_cluster=ours and running.kubernetes == "sandbox",
-        stops_aws=ours and running.aws == "emulator",
+        stops_cluster=started_here and running.kubernetes == "sandbox",
+        stops_aws=started_here and running.aws == "emulator",
         removes_definition=definition_is_new and running.kubernetes == "user",
     )
     if namespace != NAMESPACE or suffix:
@@ -144,7 +144,7 @@ def opened(
 
 
 def clear(stage: Stage) -> list[str]:
-    """Remove all that the demo made, in an order in which nothing is orphaned; what went wrong, in words."""
+    """Remove all that the demo created, in an order in which nothing is orphaned; what went wrong, in words."""
     problems = []
     try:
         if not (stage.stops_cluster and stage.stops_aws):
@@ -177,11 +177,11 @@ def _remove_resources(stage: Stage) -> list[str]:
             kubectl.run("delete", "-n", namespace, "--wait=false", name)
             kubectl.run("patch", "-n", namespace, name, "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     remains = [f"{kind}: {', '.join(names)}" for kind, names in stage.aws.inventory().items() if names]
-    return [f"let go without being torn down: {', '.join(left)}; left in AWS: {'; '.join(remains) or 'nothing'}"]
+    return [f"released without being torn down: {', '.join(left)}; left in AWS: {'; '.join(remains) or 'nothing'}"]
 
 
 def _remove_installation(stage: Stage) -> list[str]:
-    """Namespace and rights; the definition too, on a user's cluster where it was not there and nobody uses it."""
+    """Namespace and permissions; the definition too, on a user's cluster where it was not there and nobody uses it."""
     problems = stage.operator.remove(stage)
     try:
         stage.kubectl.run("delete", "--ignore-not-found", "namespace", stage.namespace, "--timeout=60s")

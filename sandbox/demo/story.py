@@ -51,19 +51,19 @@ def tables_and_buckets(stage: Stage) -> str:
 
 def the_bug(stage: Stage) -> str:
     state = stage.aws.state("california")
-    gone = state.employees[0]
-    stage.narrator.say(f"{gone.name} leaves. The application deletes the record, but not the file:")
-    _dismiss(stage, state, gone)
-    stage.aws.files_due[state.name].add(gone.pdf)  # nobody erases it
+    leaver = state.employees[0]
+    stage.narrator.say(f"{leaver.name} leaves. The application deletes the record, but not the file:")
+    _dismiss(stage, state, leaver)
+    stage.aws.files_due[state.name].add(leaver.pdf)  # nobody erases it
     stage.observer.stays(
-        lambda: stage.aws.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
+        lambda: stage.aws.files(state), lambda files: leaver.pdf in files, expected=f"{leaver.pdf} stays in its bucket"
     )
     stage.observer.require(
-        gone.id not in stage.aws.record_ids(state), expected=f"no record {gone.id} in {state.table}", seen="it"
+        leaver.id not in stage.aws.record_ids(state), expected=f"no record {leaver.id} in {state.table}", seen="it"
     )
-    stage.narrator.output("\n".join(_listing(stage, state, marked=gone.pdf, mark="<- orphan")))
+    stage.narrator.output("\n".join(_listing(stage, state, highlighted=leaver.pdf, note="<- orphan")))
     stage.narrator.say("No record names that file now: it is an orphan, and a breach of contract.")
-    return f"the record is deleted, {gone.pdf} still exists"
+    return f"the record is deleted, {leaver.pdf} still exists"
 
 
 def the_operator(stage: Stage) -> str:
@@ -105,12 +105,12 @@ def one_manifest_a_state(stage: Stage) -> str:
 
 def a_file_is_erased(stage: Stage) -> str:
     state = stage.aws.state("california")
-    gone = state.employees[1]
-    stage.narrator.say(f"{gone.name} leaves too. The application deletes the record as before:")
-    milliseconds = _dismiss_and_see_erased(stage, state, gone)
+    leaver = state.employees[1]
+    stage.narrator.say(f"{leaver.name} leaves too. The application deletes the record as before:")
+    milliseconds = _dismiss_and_see_erased(stage, state, leaver)
     stage.narrator.output("\n".join(_listing(stage, state)))
     stage.narrator.say(
-        f"{gone.pdf} is erased. The orphan of step 3 still exists: its record was deleted before the stream was "
+        f"{leaver.pdf} is erased. The orphan of step 3 still exists: its record was deleted before the stream was "
         "enabled, so there is no stream record of it. Only a sweep finds it."
     )
     return f"the PDF was erased {milliseconds} ms after the record was deleted"
@@ -118,13 +118,13 @@ def a_file_is_erased(stage: Stage) -> str:
 
 def the_receipt(stage: Stage) -> str:
     state = stage.aws.state("california")
-    gone = state.employees[1]
+    leaver = state.employees[1]
     name = log_group(state)
     stage.narrator.by_hand("logs", "filter_log_events", {"logGroupName": name})
     lines = stage.observer.until(
-        lambda: stage.aws.receipts(state, gone),
+        lambda: stage.aws.receipts(state, leaver),
         lambda found: {line["receipt"] for line in found} == {"intent", "outcome"},
-        expected=f"an intent and an outcome for {gone.pdf} in log group {name}",
+        expected=f"an intent and an outcome for {leaver.pdf} in log group {name}",
     )
     stage.narrator.say(
         "A receipt is two lines with the same event ID: the intent before the erasure, then the outcome."
@@ -144,9 +144,9 @@ def nothing_else_was_touched(stage: Stage) -> str:
     return f"the other {files} PDFs all exist"
 
 
-def a_record_that_came_back(stage: Stage) -> str:
+def re_created_record(stage: Stage) -> str:
     state = stage.aws.state("florida")
-    back, gone = state.employees[0], state.employees[1]
+    back, leaver = state.employees[0], state.employees[1]
     stage.narrator.say(
         "A record is deleted and written again before its event is handled, for example by an import. The file must "
         "stay. An event is usually handled within milliseconds, so the demo disables the trigger first: the record is "
@@ -156,11 +156,11 @@ def a_record_that_came_back(stage: Stage) -> str:
     stage.by_hand("dynamodb", "delete_item", TableName=state.table, Key={"id": {"S": back.id}})
     stage.by_hand("dynamodb", "put_item", TableName=state.table, Item=back.item)
     stage.narrator.say(
-        f"Then {gone.name}'s record is deleted and not written again. Once its file is erased, both events are done."
+        f"Then {leaver.name}'s record is deleted and not written again. Once its file is erased, both events are done."
     )
-    _dismiss(stage, state, gone)
+    _dismiss(stage, state, leaver)
     _switch(stage, state, enabled=True)
-    _erased(stage, state, gone)
+    _erased(stage, state, leaver)
     outcomes = stage.observer.until(
         lambda: stage.aws.outcomes(state, back), lambda found: bool(found), expected=f"an outcome for {back.pdf}"
     )
@@ -170,12 +170,12 @@ def a_record_that_came_back(stage: Stage) -> str:
     stage.narrator.say(
         "Before it erases a file, the function reads the record again. This record still names its file."
     )
-    return f"{back.pdf} was kept (receipt: kept: live), {gone.pdf} was erased"
+    return f"{back.pdf} was kept (receipt: kept: live), {leaver.pdf} was erased"
 
 
 def drift(stage: Stage) -> str:
     state = stage.aws.state("california")
-    gone, aws = state.employees[2], stage.aws
+    leaver, aws = state.employees[2], stage.aws
     stage.narrator.say("Someone changes AWS resources by hand:")
     uuid = aws.mappings(state)[0]["UUID"]
     stage.by_hand("logs", "delete_log_group", logGroupName=log_group(state))
@@ -217,32 +217,32 @@ def drift(stage: Stage) -> str:
     )  # fmt: skip
     _in_sync(stage, state)
     stage.narrator.say("The cleanup works again:")
-    milliseconds = _dismiss_and_see_erased(stage, state, gone)
+    milliseconds = _dismiss_and_see_erased(stage, state, leaver)
     return f"the operator corrected all drift in {seconds:.1f} s; the next file was erased after {milliseconds} ms"
 
 
 def the_emergency_stop(stage: Stage) -> str:
     state = stage.aws.state("staging")
-    gone = state.employees[0]
+    leaver = state.employees[0]
     stage.narrator.say(
         "Something is wrong in Staging. An emergency stop prevents every erasure: spec.trigger.enabled is false."
     )
     _switch(stage, state, enabled=False)
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
-    _dismiss(stage, state, gone)
-    stage.aws.files_due[state.name].add(gone.pdf)
+    _dismiss(stage, state, leaver)
+    stage.aws.files_due[state.name].add(leaver.pdf)
     stage.observer.stays(
-        lambda: stage.aws.files(state), lambda files: gone.pdf in files, expected=f"{gone.pdf} stays in its bucket"
+        lambda: stage.aws.files(state), lambda files: leaver.pdf in files, expected=f"{leaver.pdf} stays in its bucket"
     )
     stage.narrator.say(
-        f"{gone.pdf} stays. The stream keeps records for 24 hours: if the trigger is enabled again within that time, "
+        f"{leaver.pdf} stays. The stream keeps records for 24 hours: if the trigger is enabled again within that time, "
         "no record is lost."
     )
-    stage.aws.files_due[state.name].discard(gone.pdf)
+    stage.aws.files_due[state.name].discard(leaver.pdf)
     _switch(stage, state, enabled=True)
-    _erased(stage, state, gone)
+    _erased(stage, state, leaver)
     _files_are_as_expected(stage, state)
-    return f"{gone.pdf} stayed while the trigger was disabled, and was erased after it was enabled"
+    return f"{leaver.pdf} stayed while the trigger was disabled, and was erased after it was enabled"
 
 
 def nothing_is_left(stage: Stage) -> str:
@@ -277,7 +277,7 @@ STORY: Sequence[Step] = (
     Step("A record is deleted, its PDF is erased", a_file_is_erased),
     Step("The receipt, in CloudWatch Logs", the_receipt),
     Step("No other file was erased", nothing_else_was_touched),
-    Step("A record that is written again keeps its file", a_record_that_came_back),
+    Step("A record that is written again keeps its file", re_created_record),
     Step("Drift is corrected", drift),
     Step("The emergency stop", the_emergency_stop),
     Step("kubectl delete, and nothing remains", nothing_is_left),
@@ -378,10 +378,10 @@ def _holdings(stage: Stage) -> list[str]:
     return table_lines(("STATE", "TABLE", "RECORDS", "BUCKET", "PDFS"), rows)
 
 
-def _listing(stage: Stage, state: State, *, marked: str = "", mark: str = "") -> list[str]:
+def _listing(stage: Stage, state: State, *, highlighted: str = "", note: str = "") -> list[str]:
     """s3://bucket/key for each file."""
     files = sorted(stage.aws.files(state))
-    return [f"s3://{state.bucket}/{key}{f'   {mark}' if key == marked else ''}" for key in files]
+    return [f"s3://{state.bucket}/{key}{f'   {note}' if key == highlighted else ''}" for key in files]
 
 
 def _inventory_lines(found: dict[str, list[str]]) -> list[str]:

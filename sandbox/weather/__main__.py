@@ -41,7 +41,7 @@ def main(*, upstream: str, forecast: str, seed: int | None, record: Path | None,
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
         ended.wait()
-    for line in told(weather):
+    for line in summary_lines(weather):
         click.echo(line)
 
 
@@ -64,7 +64,7 @@ def recording(path: Path) -> Iterator[Callable[[str], None]]:
         yield lambda line: print(line, file=file)
 
 
-def told(weather: Weather) -> list[str]:
+def summary_lines(weather: Weather) -> list[str]:
     """What there was of each kind, the most frequent first."""
     counts = [f"{kind}: {number}" for kind, number in weather.counts.most_common()]
     return [*counts, *([f"beyond the recording: {weather.beyond}"] if weather.beyond else [])]

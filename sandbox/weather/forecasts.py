@@ -36,7 +36,7 @@ class Forecast:
 
     @property
     def troubles(self) -> dict[str, float]:
-        """What passes by itself: kind → share."""
+        """What is transient: kind → share."""
         return {
             "throttled": self.throttled,
             "failed": self.failed,

@@ -73,16 +73,16 @@ def _answered(
     if not (decision.shown or decision.does in LOST or objects.learns_from(call)):
         return response
     status, body = weather.answered(call, decision, status=response.status_code, body=response.content, at=at())
-    return response if body == response.content else _made(response.url, status, response.headers, body)
+    return response if body == response.content else _response(response.url, status, response.headers, body)
 
 
 def _refused(request: Any, call: WeatherCall, decision: Decision) -> AWSResponse:
     assert decision.refusal is not None
-    told = answer(call.operation, decision.refusal)
-    return _made(request.url, told.status, told.headers, told.body)
+    answered = answer(call.operation, decision.refusal)
+    return _response(request.url, answered.status, answered.headers, answered.body)
 
 
-def _made(url: str, status: int, headers: Mapping[str, str], body: bytes) -> AWSResponse:
+def _response(url: str, status: int, headers: Mapping[str, str], body: bytes) -> AWSResponse:
     return AWSResponse(url, status, headers, _Raw(body))
 
 

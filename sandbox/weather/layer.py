@@ -71,5 +71,5 @@ async def _answered(
 
 def _refused(call: WeatherCall, decision: Decision) -> Response:
     assert decision.refusal is not None
-    told = answer(call.operation, decision.refusal)
-    return Response(status=told.status, headers=CIMultiDict(told.headers), body=told.body)
+    answered = answer(call.operation, decision.refusal)
+    return Response(status=answered.status, headers=CIMultiDict(answered.headers), body=answered.body)

@@ -21,7 +21,7 @@ from sandbox.weather.calls import WeatherCall
 from sandbox.weather.forecasts import FORECASTS, Forecast, unknown
 from sandbox.weather.objects import Objects
 
-PASSES, REFUSED, RESET, HANGS = "passes", "refused", "reset", "hangs"
+PASSED, REFUSED, RESET, HANGS = "passes", "refused", "reset", "hangs"
 LOST_RESET, LOST_FAILED = "lost, then reset", "lost, then 500"
 LOST = (LOST_RESET, LOST_FAILED)
 IN_A_ROW = 2
@@ -37,7 +37,7 @@ class RecordingError(ValueError):
 class Decision:
     """What happens to a call."""
 
-    does: str = PASSES
+    does: str = PASSED
     kind: str = ""
     """For the counts: throttled, denied, … or the code that AWS refuses with."""
     delay_ms: int = 0
@@ -49,7 +49,7 @@ class Decision:
     @property
     def takes_place(self) -> bool:
         """Whether the call reaches AWS."""
-        return self.does == PASSES or self.does in LOST
+        return self.does == PASSED or self.does in LOST
 
 
 class Weather:
@@ -137,8 +137,8 @@ class Weather:
         shown = objects.shown(call, at=at)
         match kind:
             case "throttled" | "failed" | "denied" | "busy":
-                told = _told(kind, call, dice)
-                return Decision(does=REFUSED, kind=_kind(kind, told), delay_ms=delay_ms, refusal=told)
+                refusal = _refusal(kind, call, dice)
+                return Decision(does=REFUSED, kind=_kind(kind, refusal), delay_ms=delay_ms, refusal=refusal)
             case "reset" | "hangs":
                 return Decision(does=kind, kind=kind, delay_ms=delay_ms)
             case "lost":
@@ -148,7 +148,7 @@ class Weather:
         return Decision(delay_ms=delay_ms, shown=shown, share=share)
 
     def _trouble(self, call: WeatherCall, *, target: str, turn: int) -> str:
-        """What befalls this turn and passes by itself; empty for nothing, and after IN_A_ROW troubles."""
+        """What befalls this turn and is transient; empty for nothing, and after IN_A_ROW troubles."""
         thrown = [self._thrown(call, target=target, turn=one) for one in range(max(1, turn - IN_A_ROW), turn + 1)]
         return "" if len(thrown) > IN_A_ROW and all(thrown) else thrown[-1]
 
@@ -167,7 +167,7 @@ class Weather:
         return random.Random(f"{self.seed}/{call.operation}/{target}/{turn}")  # noqa: S311 - weather, no secret
 
 
-def _told(kind: str, call: WeatherCall, dice: random.Random) -> Refusal:
+def _refusal(kind: str, call: WeatherCall, dice: random.Random) -> Refusal:
     match kind:
         case "throttled":
             return refusals.throttled(call)

@@ -233,8 +233,8 @@ class Objects:
 
     def _forget(self, *, at: float) -> None:
         """What has been deleted, and whose time is over."""
-        gone = [uuid for uuid, one in self._mappings.items() if one.state == "Deleting" and at >= one.until]
-        for uuid in gone:
+        deleted = [uuid for uuid, one in self._mappings.items() if one.state == "Deleting" and at >= one.until]
+        for uuid in deleted:
             del self._mappings[uuid]
 
     def _known(self, document: dict[str, Any]) -> _Mapping:

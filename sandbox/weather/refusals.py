@@ -1,4 +1,4 @@
-"""What AWS refuses calls with, in its own words: what passes by itself, and what never will."""
+"""What AWS refuses calls with, in its own words: what is transient, and what is not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _HAS_POLICIES = Refusal(status=409, code="DeleteConflict", text="Cannot delete e
 
 
 def in_use(verb: str) -> Refusal:
-    """Of an event source mapping on its way between two states."""
+    """Of an event source mapping that changes its state."""
     return Refusal(
         status=400,
         code="ResourceInUseException",
@@ -80,7 +80,7 @@ _FAILED = {
 _FAILED_ELSEWHERE = Refusal(
     status=500, code="InternalFailure", text="The request processing has failed because of an unknown error."
 )
-# Where the right to do something has another name than what is done.
+# Where the permission to do something has another name than what is done.
 _ACTIONS = {
     "s3:ListObjects": "s3:ListBucket",
     "s3:ListObjectsV2": "s3:ListBucket",

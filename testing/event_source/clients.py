@@ -115,9 +115,9 @@ class S3:
         for one in asked:
             fault = self._tenant.fault("DeleteObjects", f"key {one['Key']}")
             if fault is None or fault.startswith("done, "):
-                said = self._tenant.erase(one["Key"], one.get("VersionId"))
+                answer = self._tenant.erase(one["Key"], one.get("VersionId"))
                 if fault is None:
-                    deleted.append(said)
+                    deleted.append(answer)
             if fault is not None:
                 errors.append({**one, "Code": fault.removeprefix("done, "), "Message": "spoiled"})
         return {**({"Deleted": deleted} if deleted and not quiet else {}), **({"Errors": errors} if errors else {})}

@@ -39,8 +39,8 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class GivenUp:
-    """Records that Lambda lets go, and why."""
+class Discarded:
+    """Records that Lambda discards, and why."""
 
     records: tuple[Record, ...]
     condition: str
@@ -53,7 +53,7 @@ class GivenUp:
 
 def after(
     attempt: Attempt, *, failed_from: int | None, raised: bool, trigger: Trigger, reading: Reading
-) -> list[Attempt | GivenUp]:
+) -> list[Attempt | Discarded]:
     """What follows an invocation, in order; nothing after a success. raised: the function answered nothing.
 
     Bisecting uses up no retries. Retries are those beyond the first attempt: 0 means that it is not repeated.
@@ -68,18 +68,18 @@ def after(
             middle = len(records) // 2
             return [Attempt(part, attempt.retries, invocations) for part in (records[:middle], records[middle:])]
     if trigger.maximum_retry_attempts != UNLIMITED and attempt.retries >= trigger.maximum_retry_attempts:
-        return [GivenUp(records, RETRIES_EXHAUSTED, invocations)]
+        return [Discarded(records, RETRIES_EXHAUSTED, invocations)]
     return [Attempt(records, attempt.retries + 1, invocations)]
 
 
-def young(attempt: Attempt, *, now: float, trigger: Trigger) -> tuple[Attempt | None, GivenUp | None]:
+def young(attempt: Attempt, *, now: float, trigger: Trigger) -> tuple[Attempt | None, Discarded | None]:
     """What of an attempt is still young enough, and what is not: it is given up without a further invocation."""
     old: Sequence[Record] = [one for one in attempt.records if now - created(one) >= trigger.oldest_seconds]
     if not old:
         return attempt, None
     rest = tuple(one for one in attempt.records if now - created(one) < trigger.oldest_seconds)
-    gone = GivenUp(tuple(old), TOO_OLD, attempt.invocations)
-    return (Attempt(rest, attempt.retries, attempt.invocations) if rest else None), gone
+    expired = Discarded(tuple(old), TOO_OLD, attempt.invocations)
+    return (Attempt(rest, attempt.retries, attempt.invocations) if rest else None), expired
 
 
 def created(record: Record) -> float:

@@ -12,7 +12,7 @@ from typing import Any
 
 from testing.event_source.answers import number_of
 from testing.event_source.batches import Record, payload
-from testing.event_source.decisions import GivenUp, created
+from testing.event_source.decisions import Discarded, created
 from testing.event_source.mapping import Trigger
 
 
@@ -21,14 +21,16 @@ def object_key(trigger: Trigger, *, shard: str, now: float, random: str) -> str:
     return f"aws/lambda/{trigger.uuid}/{shard}/{at:%Y/%m/%d}/{at:%Y-%m-%dT%H.%M.%S}-{random}"
 
 
-def body(given_up: GivenUp, trigger: Trigger, *, shard: str, now: float, request_id: str, error: str | None) -> bytes:
+def body(
+    discarded: Discarded, trigger: Trigger, *, shard: str, now: float, request_id: str, error: str | None
+) -> bytes:
     """error: the last invocation's kind of error; None if the function answered, or never was called."""
     record: dict[str, Any] = {
         "requestContext": {
             "requestId": request_id,
             "functionArn": trigger.function_arn,
-            "condition": given_up.condition,
-            "approximateInvokeCount": given_up.invocations,
+            "condition": discarded.condition,
+            "approximateInvokeCount": discarded.invocations,
         },
         "responseContext": {
             "statusCode": 200,
@@ -37,8 +39,8 @@ def body(given_up: GivenUp, trigger: Trigger, *, shard: str, now: float, request
         },
         "version": "1.0",
         "timestamp": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "DDBStreamBatchInfo": _batch(given_up.records, trigger, shard=shard),
-        "payload": payload(given_up.records).decode(),
+        "DDBStreamBatchInfo": _batch(discarded.records, trigger, shard=shard),
+        "payload": payload(discarded.records).decode(),
     }
     return json.dumps(record).encode()
 

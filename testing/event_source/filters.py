@@ -13,7 +13,7 @@ from testing.event_source.mapping import Pattern
 _ABSENT = object()
 
 
-def passes(record: Mapping[str, Any], filters: Sequence[Pattern]) -> bool:
+def matches(record: Mapping[str, Any], filters: Sequence[Pattern]) -> bool:
     """Filters are joined by OR, the fields of one by AND, the values of a field by OR. None lets everything pass."""
     return not filters or any(_matches(record, pattern) for pattern in filters)
 

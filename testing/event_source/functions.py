@@ -30,7 +30,7 @@ class KilledError(BaseException):
 
 
 def under_lambda(function: RunningFunction, *, timeout_ms: int = 300_000) -> Invoke:
-    """The zip in a process of its own. The process is killed at the deadline and started anew, as Lambda does."""
+    """The zip in a process of its own. The process is killed at the deadline and restarted, as Lambda does."""
 
     def invoke(event: Any) -> Answer:
         assert len(json.dumps(event)) <= PAYLOAD_BYTES, "Lambda takes 6 MB"
@@ -142,21 +142,21 @@ def _load(directory: Path, name: str, clock: _Time) -> ModuleType:
     """A copy of the module, and of its package, of its own."""
     package = name.split(".")[0]
 
-    def ours() -> list[str]:
+    def own_modules() -> list[str]:
         return [one for one in sys.modules if one == package or one.startswith(package + ".")]
 
-    before = {one: sys.modules.pop(one) for one in ours()}
+    before = {one: sys.modules.pop(one) for one in own_modules()}
     sys.path.insert(0, str(directory))
     try:
         importlib.invalidate_caches()
         module = importlib.import_module(name)
-        for one in ours():
+        for one in own_modules():
             names = vars(sys.modules[one])
             for found in [found for found, real in _REPLACED.items() if names.get(found) is real]:
                 names[found] = clock if found == "time" else _OneByOne
         return module
     finally:
         sys.path.remove(str(directory))
-        for one in ours():
+        for one in own_modules():
             del sys.modules[one]
         sys.modules.update(before)

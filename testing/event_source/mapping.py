@@ -56,7 +56,7 @@ class Trigger:
 
     @property
     def oldest_seconds(self) -> int:
-        """How old a record can become before it is given up or gone from the stream."""
+        """How old a record can become before it is discarded or has expired from the stream."""
         if self.maximum_record_age_seconds == UNLIMITED:
             return STREAM_KEEPS_SECONDS
         return min(self.maximum_record_age_seconds, STREAM_KEEPS_SECONDS)

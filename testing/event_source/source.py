@@ -18,8 +18,8 @@ from testing.event_source import batches, decisions, destination
 from testing.event_source.answers import Answer, failed_from, number_of
 from testing.event_source.batches import Record
 from testing.event_source.clock import StillClock
-from testing.event_source.decisions import Attempt, GivenUp, Reading
-from testing.event_source.filters import passes
+from testing.event_source.decisions import Attempt, Discarded, Reading
+from testing.event_source.filters import matches
 from testing.event_source.mapping import PAYLOAD_BYTES, Trigger
 
 _REMEMBERED = 1000  # records of a lane that can come again
@@ -100,7 +100,7 @@ class EventSource:
         self._parents: dict[str, str] = {}
         self._requests = 0
         self.invocations: list[Invocation] = []
-        self.given_up: list[GivenUp] = []
+        self.discarded: list[Discarded] = []
 
     def split(self, parent: str, *children: str) -> None:
         """The children's records wait until everything of the parent is through."""
@@ -111,7 +111,7 @@ class EventSource:
         key = json.dumps(record["dynamodb"]["Keys"], sort_keys=True).encode()
         index = zlib.crc32(key) % self._trigger.parallelization_factor
         lane = self._lanes.setdefault((shard, index), _Lane(shard, index))
-        if passes(record, self._trigger.filters):
+        if matches(record, self._trigger.filters):
             lane.waiting.append(_Waiting(record, self._clock.now, batches.size(record)))
 
     def rewind(self, count: int) -> None:
@@ -173,7 +173,7 @@ class EventSource:
             lane.attempts.append(Attempt(tuple(taken)))
         attempt, too_old = decisions.young(lane.attempts.popleft(), now=self._clock.now, trigger=self._trigger)
         if too_old:
-            self._give_up(too_old, lane, error=None)
+            self._discard(too_old, lane, error=None)
         if attempt is None:
             return
         started = self._clock.now
@@ -199,8 +199,8 @@ class EventSource:
             attempt, failed_from=place, raised=answer.error is not None, trigger=self._trigger, reading=self._reading
         )
         for one in following:
-            if isinstance(one, GivenUp):
-                self._give_up(one, lane, error=answer.error)
+            if isinstance(one, Discarded):
+                self._discard(one, lane, error=answer.error)
         lane.attempts.extendleft(reversed([one for one in following if isinstance(one, Attempt)]))
         if any(isinstance(one, Attempt) for one in following):
             self._wait(lane)
@@ -211,17 +211,17 @@ class EventSource:
         lane.failures += 1
         lane.ready_at = self._clock.now + self._pause(lane.failures)
 
-    def _give_up(self, given_up: GivenUp, lane: _Lane, *, error: str | None) -> None:
-        self.given_up.append(given_up)
-        lane.done.extend(given_up.records)
+    def _discard(self, discarded: Discarded, lane: _Lane, *, error: str | None) -> None:
+        self.discarded.append(discarded)
+        lane.done.extend(discarded.records)
         if self._deliver is None or self._trigger.failures_bucket is None:
             return
-        now, name = self._clock.now, _name(self._trigger, len(self.given_up))
+        now, name = self._clock.now, _name(self._trigger, len(self.discarded))
         key = destination.object_key(self._trigger, shard=lane.shard, now=now, random=name)
         self._deliver(
             key,
             destination.body(
-                given_up, self._trigger, shard=lane.shard, now=now, request_id=_name(self._trigger, -self._requests),
+                discarded, self._trigger, shard=lane.shard, now=now, request_id=_name(self._trigger, -self._requests),
                 error=error,
             ),
         )  # fmt: skip

@@ -54,7 +54,7 @@ class Code:
     environment: Mapping[str, str]
 
 
-def ours(directory: Path) -> Code:
+def cleanup_code(directory: Path) -> Code:
     """The zip's code, unpacked there."""
     found = bundle()
     zipfile.ZipFile(io.BytesIO(found.zip)).extractall(directory)
@@ -67,10 +67,10 @@ def walkthrough() -> Code:
     return Code(WALKTHROUGH_FUNCTION.parent, f"{WALKTHROUGH_FUNCTION.stem}.lambda_handler", {"BUCKET": BUCKET})
 
 
-def our_settings() -> dict[str, Any]:
+def operator_settings() -> dict[str, Any]:
     """The mapping that the operator makes from a manifest without `trigger`, with failures going to the bucket."""
-    made = trigger_of.desired(samples.names(), samples.context(), table=None).configuration
-    return dict(made) | {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{BUCKET}"}}}
+    configuration = trigger_of.desired(samples.names(), samples.context(), table=None).configuration
+    return dict(configuration) | {"DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{BUCKET}"}}}
 
 
 def random_faults(seed: int, share: float) -> Faults:

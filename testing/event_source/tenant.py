@@ -200,19 +200,19 @@ class Tenant:
         with self._lock:
             live = self._named[key] > 0 and self.is_there(key)
             versions = self.objects.get(key, [])
-            said: dict[str, Any] = {"Key": key}
+            answer: dict[str, Any] = {"Key": key}
             if version_id is not None:
-                gone = [one for one in versions if one.version_id == version_id]
+                expired = [one for one in versions if one.version_id == version_id]
                 versions = [one for one in versions if one.version_id != version_id]
-                said |= {"VersionId": version_id}
-                if any(one.marker for one in gone):
-                    said |= {"DeleteMarker": True, "DeleteMarkerVersionId": version_id}
+                answer |= {"VersionId": version_id}
+                if any(one.marker for one in expired):
+                    answer |= {"DeleteMarker": True, "DeleteMarkerVersionId": version_id}
             elif not self.versioning:
                 versions = []
             else:
                 marker = self._version(marker=True)
                 versions = [one for one in versions if one.version_id != marker.version_id] + [marker]
-                said |= {"DeleteMarker": True, "DeleteMarkerVersionId": marker.version_id}
+                answer |= {"DeleteMarker": True, "DeleteMarkerVersionId": marker.version_id}
             if versions:
                 if key not in self.objects:
                     bisect.insort(self._sorted, key)
@@ -222,7 +222,7 @@ class Tenant:
                 self.erased_at[key] = self.clock.now
             if live and not self.is_there(key):
                 self.lost.append(key)
-            return said
+            return answer
 
 
 def client_error(code: str, operation: str, *, status: int = 400) -> ClientError:

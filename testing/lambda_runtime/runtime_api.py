@@ -1,7 +1,7 @@
 """Lambda's Runtime API on loopback: runs a function's unmodified zip under AWS's runtime interface client.
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. It kills the function at its deadline if it is
-asked to. It bounds no memory, and gives the function whatever rights the emulator gives.
+asked to. It bounds no memory, and gives the function whatever permissions the emulator gives.
 """
 
 from __future__ import annotations

@@ -146,8 +146,8 @@ class Account:
                 found.append(json.loads(line[start:]))
         return found
 
-    def leftovers(self) -> dict[str, list[str]]:
-        """Everything in the whole account that the operator could have made, and every mark on a table."""
+    def leaked(self) -> dict[str, list[str]]:
+        """Everything in the whole account that the operator could have made, and every ownership tag on a table."""
         streams, tags = [], []
         for name in self.client("dynamodb").list_tables()["TableNames"]:
             described = self.client("dynamodb").describe_table(TableName=name)["Table"]

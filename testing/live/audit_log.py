@@ -13,18 +13,18 @@ from testing.live.waiting import wait_for
 
 @dataclass(frozen=True)
 class Audit:
-    """What one user did at the API server, by its audit log: `mark` now, `since` later."""
+    """What one user did at the API server, by its audit log: `position` now, `since` later."""
 
     path: Path
     user: str
 
-    def mark(self) -> int:
+    def position(self) -> int:
         return self.path.stat().st_size
 
-    def since(self, mark: int) -> list[Mapping[str, Any]]:
-        """This user's requests after the mark, but for watches."""
+    def since(self, position: int) -> list[Mapping[str, Any]]:
+        """This user's requests after the position, but for watches."""
         with self.path.open("rb") as log:
-            log.seek(mark)
+            log.seek(position)
             lines = log.read().splitlines()
         return [
             entry
@@ -34,14 +34,16 @@ class Audit:
             and entry["verb"] != "watch"
         ]
 
-    def writes_since(self, mark: int) -> list[str]:
+    def writes_since(self, position: int) -> list[str]:
         """`patch humangovstates/status california`."""
-        return [f"{entry['verb']} {_what(entry)}" for entry in self.since(mark) if entry["verb"] not in ("get", "list")]
+        return [
+            f"{entry['verb']} {_what(entry)}" for entry in self.since(position) if entry["verb"] not in ("get", "list")
+        ]
 
-    def states_written_since(self, mark: int) -> list[str]:
+    def states_written_since(self, position: int) -> list[str]:
         """The same without the lease, once there is any: the log's line comes after the answer that told us of it."""
         return wait_for(
-            lambda: [write for write in self.writes_since(mark) if "leases" not in write],
+            lambda: [write for write in self.writes_since(position) if "leases" not in write],
             what="the audit log tells of a write", seconds=10,
         )  # fmt: skip
 

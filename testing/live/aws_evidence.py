@@ -49,7 +49,7 @@ class JudgedCall:
     context: Mapping[str, str] | None
     """Condition keys; None where the source does not tell."""
     region: str
-    told: str
+    reported: str
     """The resource as the operator's log tells it."""
 
 
@@ -83,10 +83,12 @@ class Evidence:
         """A call that is about to be made. `target` is what the operator's log will call its resource."""
         place = Place(account=account, region=region)
         resource, context = place.judged(action, parameters, client)
-        told = place.resource_of(action, target)
-        self._write(JudgedCall(action=action, resource=resource, context=context, region=region, told=told), account)
+        reported = place.resource_of(action, target)
+        self._write(
+            JudgedCall(action=action, resource=resource, context=context, region=region, reported=reported), account
+        )
         for implied, on, under in place.implied(action, parameters, resource):
-            self._write(JudgedCall(action=implied, resource=on, context=under, region=region, told=on), account)
+            self._write(JudgedCall(action=implied, resource=on, context=under, region=region, reported=on), account)
 
     def note_logs(self, paths: Iterable[Path]) -> None:
         """What these logs of operators tell."""
@@ -94,7 +96,7 @@ class Evidence:
             for action, target in calls_in(path.read_text(errors="replace").splitlines()):
                 place = Place(account=ACCOUNT, region=REGION)
                 resource = place.resource_of(action, re.sub(r":\d{12}:", f":{ACCOUNT}:", target))
-                asked = JudgedCall(action=action, resource=resource, context=None, region=REGION, told=resource)
+                asked = JudgedCall(action=action, resource=resource, context=None, region=REGION, reported=resource)
                 self._write(asked, ACCOUNT)
 
     def _write(self, asked: JudgedCall, account: str) -> None:
@@ -112,8 +114,8 @@ def calls_in(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
         # The last line of one that was killed may have no end.
         if f'"logger": "{clients.__name__}"' in line and line.endswith("}"):
-            told = json.loads(line)
-            yield told["action"], told["resource"]
+            reported = json.loads(line)
+            yield reported["action"], reported["resource"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,7 +41,7 @@ class Cluster:
             env=environment, input=stdin, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
-    def told(self, *arguments: str, stdin: str | None = None) -> str:
+    def output(self, *arguments: str, stdin: str | None = None) -> str:
         """kubectl's output; fails if it fails."""
         done = self.kubectl(*arguments, stdin=stdin)
         assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
@@ -51,8 +51,8 @@ class Cluster:
     def fresh_namespace(self, prefix: str) -> Iterator[str]:
         """A namespace's name, beginning so. In the end its removal is asked for, not waited for."""
         name = f"{prefix}-{secrets.token_hex(3)}"
-        self.told("create", "namespace", name)
+        self.output("create", "namespace", name)
         try:
             yield name
         finally:
-            self.told("delete", "namespace", name, "--wait=false")
+            self.output("delete", "namespace", name, "--wait=false")

@@ -134,23 +134,23 @@ def requests(lines: Iterable[str]) -> Iterator[KubeRequest]:
 # Where a run of the tests began in the log, so that what came before it proves nothing.
 
 
-def mark(layout: Layout) -> None:
+def bookmark(layout: Layout) -> None:
     """Note that a run begins now."""
     log = layout.audit_log
     where = {"inode": log.stat().st_ino, "offset": log.stat().st_size} if log.exists() else {"inode": None, "offset": 0}
-    path = _mark(layout)
+    path = _bookmark_file(layout)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(where))
 
 
 def lines_of_the_run(layout: Layout) -> Sequence[str]:
-    """What the API server logged since the last `mark`. Raises LogError."""
+    """What the API server logged since the last `bookmark`. Raises LogError."""
     log, again = layout.audit_log, "run `make test` on a sandbox that stays up"
-    if not _mark(layout).exists():
-        raise LogError(f"{_mark(layout)} is missing, so no run of the tests has begun: {again}")
+    if not _bookmark_file(layout).exists():
+        raise LogError(f"{_bookmark_file(layout)} is missing, so no run of the tests has begun: {again}")
     if not log.exists():
         raise LogError(f"{log} is missing: {again}, or on the sandbox's own API server")
-    began, status = json.loads(_mark(layout).read_text()), log.stat()
+    began, status = json.loads(_bookmark_file(layout).read_text()), log.stat()
     moved_aside = began["inode"] is None and any(log.parent.glob(f"{log.stem}-*{log.suffix}"))
     if began["inode"] not in (None, status.st_ino) or status.st_size < began["offset"] or moved_aside:
         raise LogError(
@@ -165,5 +165,5 @@ def lines_of_the_run(layout: Layout) -> Sequence[str]:
     return found
 
 
-def _mark(layout: Layout) -> Path:
-    return layout.root.parent / "tests" / f"{layout.root.name}.audit-mark.json"
+def _bookmark_file(layout: Layout) -> Path:
+    return layout.root.parent / "tests" / f"{layout.root.name}.audit-bookmark.json"

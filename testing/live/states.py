@@ -36,7 +36,7 @@ class States:
 
     def apply(self, *manifests: Resource) -> None:
         """`kubectl apply -f -`; fails if it is refused."""
-        self.cluster.told("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
+        self.cluster.output("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 
     def apply_refused(self, manifest: Resource, *flags: str) -> str:
         """What kubectl says when it refuses; fails if it does not."""
@@ -89,7 +89,7 @@ class States:
             self.cluster.api.delete_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, name)
 
     def abandon(self) -> None:
-        """Take every finalizer off: a namespace with a state whose operator is gone would stay for ever."""
+        """Take every finalizer off: a namespace with a state whose operator no longer runs would stay for ever."""
         for one in self.all():
             if one["metadata"].get("finalizers"):
                 with contextlib.suppress(ApiException):
@@ -121,14 +121,14 @@ class States:
             what=f"{name} says {reason}", seconds=seconds, seen=lambda: brief(self.get(name)),
         )  # fmt: skip
 
-    def wait_gone(self, *names: str, seconds: float = 30.0) -> None:
+    def wait_deleted(self, *names: str, seconds: float = 30.0) -> None:
         for name in names:
-            self._wait(partial(self._is_gone, name), name, what=f"{name} is gone", seconds=seconds)
+            self._wait(partial(self._is_deleted, name), name, what=f"{name} is deleted", seconds=seconds)
 
     def _is_ready(self, name: str) -> bool:
         return is_ready(self.get(name))
 
-    def _is_gone(self, name: str) -> bool:
+    def _is_deleted(self, name: str) -> bool:
         return self.get(name) is None
 
     def _wait(self, condition: Callable[[], bool], name: str, *, what: str, seconds: float) -> None:
@@ -139,7 +139,7 @@ class States:
                  seen=lambda: [brief(one) for one in self.all()])  # fmt: skip
 
     def reconcile(self, name: str, value: str, *, seconds: float = 30.0) -> None:
-        """Ask for a pass by the annotation and wait until status says that it was made."""
+        """Request a reconciliation by the annotation and wait until status says that it was made."""
         self.annotate(name, reconcile=value)
         wait_for(
             lambda: ((self.get(name) or {}).get("status") or {}).get("lastHandledReconcile") == value,

@@ -26,7 +26,7 @@ def template(cluster: Cluster, namespace: str) -> str:
     documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
     [found] = [one for one in documents if one["kind"] == "CronJob"]
     found["metadata"]["namespace"] = namespace
-    cluster.told("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(found))
+    cluster.output("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(found))
     return str(found["metadata"]["name"])
 
 

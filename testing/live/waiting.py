@@ -20,7 +20,7 @@ def wait_for(
         if answer:
             return answer
         if time.monotonic() > deadline:
-            told = f"; last seen: {seen()}" if seen else f"; last answer: {answer!r}"
-            raise AssertionError(f"not within {seconds:.0f} s: {what}{told}")
+            suffix = f"; last seen: {seen()}" if seen else f"; last answer: {answer!r}"
+            raise AssertionError(f"not within {seconds:.0f} s: {what}{suffix}")
         # Asking costs the machine something: what takes longer is asked for less often.
         time.sleep(0.05 if time.monotonic() < began + 1 else 0.2)

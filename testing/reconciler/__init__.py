@@ -1,6 +1,6 @@
 """A tenant's world for whole reconciles: emulated AWS, an API server in memory, and what goes wrong between.
 
-world.py           it ties the parts together: an account, an API server, and lives of the operator
+world.py           it ties the parts together: an account, an API server, and the operator's processes
 clock.py           the operator's clock, which tests move on
 line.py            what all calls pass: recorded, failed, cut off by the process's end
 sdk.py             the way into AWS: the operator's own clients before MiniStack
@@ -12,7 +12,7 @@ drifts.py          what people change by hand, one thing at a time
 ownership_tags.py  what people do to ownership tags, and what does not carry the tenant's
 walkthrough.py     what the hand-made walkthrough leaves, to be adopted
 neighbour.py       somebody else's objects, which nothing may touch
-flows.py           what happens to a tenant, from a settled world to a settled world
+flows.py           what happens to a tenant, from a world in sync to a world in sync
 matrix.py          every flow cut off, and failed, at every call that it makes
 random_lives.py    lives that Hypothesis draws, and what always holds of them
 """

@@ -63,10 +63,10 @@ def second_mapping(world: World) -> None:
     same = {field: value for field, value in first.items() if field not in ("FunctionArn", "State", "tags")}
     kept = mapping_uuid(world)  # that of two is the one whose UUID comes first
     while True:
-        made = awslambda(world).create_event_source_mapping(FunctionName=NAME, Tags=first["tags"], **same)["UUID"]
-        if made > kept:
+        created = awslambda(world).create_event_source_mapping(FunctionName=NAME, Tags=first["tags"], **same)["UUID"]
+        if created > kept:
             return
-        awslambda(world).delete_event_source_mapping(UUID=made)
+        awslambda(world).delete_event_source_mapping(UUID=created)
 
 
 def attach(world: World) -> None:

@@ -1,4 +1,4 @@
-"""What happens to a tenant, each as a flow of passes from a settled world to a settled world."""
+"""What happens to a tenant, each as a flow of reconciliations from a world in sync to a world in sync."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ MAIN = (
     Flow("create", _created),
     Flow("update", _updated),
     Flow("delete", partial(_deleted, policy="Delete"), ends="gone"),
-    # Retain lets go at once where AWS refuses; what kept its mark is told by an event.
+    # Retain releases at once where AWS refuses; an event names what kept its ownership tag.
     Flow("retain", partial(_deleted, policy="Retain"), ends="gone", gives_up_at=_REFUSALS),
     Flow("adopt", _adopted),
 )

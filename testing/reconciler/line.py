@@ -99,12 +99,12 @@ class Line:
 
     def forget(self) -> list[Call]:
         """The calls so far, which are no longer remembered."""
-        gone, self.calls = self.calls, []
-        return gone
+        cleared, self.calls = self.calls, []
+        return cleared
 
     @property
     def writes_so_far(self) -> int:
-        """Of this life, the forgotten ones too."""
+        """Of this process, the forgotten ones too."""
         return self._writes
 
     def reads(self) -> list[str]:

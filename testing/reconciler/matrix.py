@@ -23,7 +23,7 @@ from testing.reconciler.sdk import answer_lost, denied, error, throttled
 from testing.reconciler.world import World
 
 Worlds = Callable[[], World]
-_PASSES = 40
+_RECONCILIATIONS = 40
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Failure:
 
 Point = Crash | Failure
 
-_GONE = {
+_NOT_FOUND = {
     "iam:GetRole": ("NoSuchEntity", "The role with name humangov cannot be found."),
     "lambda:GetFunction": ("ResourceNotFoundException", "Function not found: humangov"),
 }
@@ -79,7 +79,7 @@ def undisturbed(worlds: Worlds, flow: Flow) -> Run:
     """Raises AssertionError if the flow itself does not end well."""
     world = worlds()
     key = _begin(world, flow)
-    world.settle(key, passes=_PASSES)
+    world.settle(key, reconciliations=_RECONCILIATIONS)
     calls = tuple(world.line.forget())
     assert (key in world.kube.objects) == (flow.ends == "ready"), world.ready(key)
     reached = _reached(world, key)
@@ -99,7 +99,7 @@ def failures(run: Run) -> list[Failure]:
     ]
 
 
-def told(run: Run, point: Point) -> str:
+def describe(run: Run, point: Point) -> str:
     """A point in words."""
     what = f"dies {point.side}" if isinstance(point, Crash) else point.kind
     return f"{run.flow.name}: call {point.number} ({run.calls[point.number - 1].action}) {what}"
@@ -114,23 +114,23 @@ def tried(worlds: Worlds, run: Run, point: Point) -> str | None:
     else:
         world.line.faults = [_fault(point, run.calls[point.number - 1])]
     try:
-        world.settle(key, passes=_PASSES)
+        world.settle(key, reconciliations=_RECONCILIATIONS)
         if isinstance(point, Crash):
             return "the process did not die: the call was not made"
         if any(fault.times for fault in world.line.faults):
             return "nothing failed: the call was not made"
     except Killed:
-        world.new_life()
+        world.restart_operator()
     except AssertionError as unsettled:
         return str(unsettled)
     try:
-        world.settle(key, passes=_PASSES)
+        world.settle(key, reconciliations=_RECONCILIATIONS)
         reached = _reached(world, key)
         if reached != run.reached:
             return f"ends otherwise:\n{_difference(run.reached, reached)}"
         if run.flow.ends == "ready":
             world.line.forget()
-            world.one_pass(key)
+            world.reconcile_once(key)
             if world.line.writes() + world.line.kube_writes():
                 return f"does not come to rest: {world.line.writes() + world.line.kube_writes()}"
         left = _after_deletion(world, key, run.flow)
@@ -147,7 +147,7 @@ def _difference(wanted: str, found: str) -> str:
 
 def _begin(world: World, flow: Flow) -> str:
     key = flow.begin(world)
-    world.new_life()
+    world.restart_operator()
     world.kube.events.clear()
     return key
 
@@ -155,7 +155,7 @@ def _begin(world: World, flow: Flow) -> str:
 def _after_deletion(world: World, key: str, flow: Flow) -> str:
     if flow.ends == "ready":
         world.delete(key)
-        world.settle(key, passes=_PASSES)
+        world.settle(key, reconciliations=_RECONCILIATIONS)
     assert key not in world.kube.objects, "the resource is still there"
     return neutral(world, snapshot.snapshot(world))
 
@@ -186,7 +186,7 @@ def _kinds(call: Call) -> Iterator[str]:
     yield from (kind for kind in _UNABLE if not (call.writes and kind == "timed out"))
     if call.writes:
         yield _LOST
-    elif call.action in _GONE:
+    elif call.action in _NOT_FOUND:
         yield _STALE
 
 
@@ -200,7 +200,7 @@ def _error(kind: str, call: Call) -> Exception:
         status, reason = _KUBE["reset" if kind == _LOST else kind]
         return KubeError(call.action, status=status, reason=reason)
     if kind == _STALE:
-        code, text = _GONE[call.action]
+        code, text = _NOT_FOUND[call.action]
         stale: Exception = error(code, text, status=404)
         return stale
     return _UNABLE["timed out" if kind == _LOST else kind](call)

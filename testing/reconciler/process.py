@@ -66,7 +66,7 @@ class OperatorProcess:
             now=clock.now,
         )
 
-    def one_pass(self, key: str) -> Outcome:
+    def reconcile_once(self, key: str) -> Outcome:
         """As the manager runs it: with what the watch has told, and with a fresh copy after a refusal."""
         for known in list(self.operator.store):
             if known not in self._kube.objects:

@@ -1,7 +1,7 @@
 """A tenant's life as Hypothesis draws it: edits, faults, crashes, changes from outside, deletions; and what holds.
 
 What is drawn is what people, AWS and the operator's host do. What always holds is written in `Life`'s invariants and in
-its last step, `teardown`: once the weather clears and people have mended what only they can, it ends in step, comes to
+its last step, `teardown`: once the weather clears and people have fixed what only they can, it ends in sync, comes to
 rest, and is deleted without a trace.
 """
 
@@ -29,7 +29,7 @@ from testing.reconciler.matrix import neutral
 from testing.reconciler.sdk import answer_lost, denied, error, throttled
 from testing.reconciler.world import World
 
-PASSES_TO_STEP = 30  # once the weather has cleared
+RECONCILIATIONS_TO_SYNC = 30  # once the weather has cleared
 _AWS = sorted(action for action in ACTIONS if action != "sts:GetCallerIdentity")
 _KUBE = ["kube:apply_status", "kube:set_finalizer", "kube:read", "kube:post_event"]
 _UNABLE: Mapping[str, Callable[[str], Exception]] = {
@@ -47,16 +47,16 @@ _EDITS: Mapping[str, list[dict[str, Any]]] = {
 
 
 def happens(**draws: Any) -> Callable[[Callable[..., None]], Any]:
-    """Something that happens, after which the operator has no pass, one or several."""
+    """Something that happens, after which the operator has no reconciliation, one or several."""
 
     def decorated(method: Callable[..., None]) -> Any:
         @wraps(method)
         def step(self: Life, *, then: int, **drawn: Any) -> None:
             method(self, **drawn)
-            self.passes(then)
+            self.reconcile_times(then)
 
-        made: Any = rule(then=st.sampled_from([0, 1, 1, 3]), **draws)
-        return made(step)
+        created: Any = rule(then=st.sampled_from([0, 1, 1, 3]), **draws)
+        return created(step)
 
     return decorated
 
@@ -70,7 +70,7 @@ class Life(RuleBasedStateMachine):
     def __init__(self, worlds: Callable[[], World], tally: dict[str, int], undisturbed: dict[str, str]) -> None:
         super().__init__()
         self.worlds, self.world, self.tally, self.undisturbed = worlds, worlds(), tally, undisturbed
-        self.stream_is_theirs = False
+        self.stream_is_foreign = False
         self.suspended = False
         self.asked = count(1)
         self.tally["sequences"] = self.tally.get("sequences", 0) + 1
@@ -97,22 +97,22 @@ class Life(RuleBasedStateMachine):
         self.suspended = suspended
 
     @happens()
-    def deletes_and_applies_anew(self) -> None:
+    def deletes_and_re_creates(self) -> None:
         if self.key not in self.world.kube.objects:
-            self._apply_anew()
+            self._re_create()
         # A function that is somebody else's now goes on reading our stream, which therefore stays.
-        self.stream_is_theirs |= bool(ownership_tags.not_owned(self.world))
+        self.stream_is_foreign |= bool(ownership_tags.not_owned(self.world))
         self.world.delete(self.key)
-        self.passes(3)
+        self.reconcile_times(3)
         if self.key not in self.world.kube.objects:
-            self._apply_anew()
+            self._re_create()
 
     @happens()
-    def deletes_by_force_and_applies_anew(self) -> None:
+    def deletes_by_force_and_re_creates(self) -> None:
         """The finalizer stripped while the operator was down: what was in AWS is still there."""
         self.world.kube.objects.pop(self.key, None)
-        self._apply_anew()
-        self.world.new_life()
+        self._re_create()
+        self.world.restart_operator()
 
     @happens(drift=st.sampled_from(DRIFTS))
     def changes_something_in_aws(self, drift: Drift) -> None:
@@ -127,11 +127,11 @@ class Life(RuleBasedStateMachine):
         if on_again:
             enabled = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
             dynamodb.update_table(TableName=TABLE, StreamSpecification=enabled)
-            self.stream_is_theirs = True
+            self.stream_is_foreign = True
 
     @happens(kind=st.sampled_from(["function", "role", "log group", "trigger", "table"]))
     def strips_our_tags(self, kind: str) -> None:
-        self.stream_is_theirs |= kind == "table"
+        self.stream_is_foreign |= kind == "table"
         ownership_tags.strip(self.world, kind)
 
     @happens()
@@ -163,11 +163,11 @@ class Life(RuleBasedStateMachine):
     @happens(writes=st.integers(1, 6))
     def the_operator_dies(self, writes: int) -> None:
         self.world.line.kill_after_write = self.world.line.writes_so_far + writes
-        self.passes(3)
-        self.world.new_life()
+        self.reconcile_times(3)
+        self.world.restart_operator()
 
     @happens()
-    def a_person_asks_for_a_look(self) -> None:
+    def a_person_requests_a_reconcile(self) -> None:
         """Which is a deep one."""
         if self.key in self.world.kube.objects:
             number = str(next(self.asked))
@@ -181,7 +181,7 @@ class Life(RuleBasedStateMachine):
     # what always holds
 
     @invariant()
-    def what_is_not_ours_is_untouched(self) -> None:
+    def what_is_not_owned_is_unchanged(self) -> None:
         if hasattr(self, "neighbour"):
             assert neighbour.picture(self.world) == self.neighbour
 
@@ -192,32 +192,32 @@ class Life(RuleBasedStateMachine):
         assert not broken, broken
 
     def teardown(self) -> None:
-        """The weather clears. Then it ends in step, comes to rest, and can be deleted without a trace."""
+        """The weather clears. Then it ends in sync, comes to rest, and can be deleted without a trace."""
         if not hasattr(self, "key"):
             return
         world = self.world
         world.line.faults = []
         world.line.kill_after_write = None
         if self._deleting():
-            world.settle(self.key, passes=PASSES_TO_STEP)
+            world.settle(self.key, reconciliations=RECONCILIATIONS_TO_SYNC)
         if self.key not in world.kube.objects:
-            self._apply_anew()
-        self._people_mend()
+            self._re_create()
+        self._people_fix()
         self._settles()
         world.line.forget()
         for _ in range(2):
-            world.one_pass(self.key)
+            world.reconcile_once(self.key)
         assert world.line.writes() + world.line.kube_writes() == [], "a settled world is written to"
-        world.new_life()  # which looks at everything, and has nothing to do either
-        world.one_pass(self.key)
-        assert world.line.writes() + world.line.kube_writes() == [], "a new life writes to a settled world"
+        world.restart_operator()  # which looks at everything, and has nothing to do either
+        world.reconcile_once(self.key)
+        assert world.line.writes() + world.line.kube_writes() == [], "a restarted operator writes to a world in sync"
         [table] = [table for table in snapshot.tables(world) if table["name"] == TABLE]
         current = [mapping for mapping in snapshot.mappings(world) if mapping["EventSourceArn"] == table["arn"]]
         assert len(current) == 1, "two mappings of one stream"
-        assert _picture(world, table["arn"]) == self._undisturbed(), "in step, but not as an undisturbed run"
+        assert _picture(world, table["arn"]) == self._undisturbed(), "in sync, but not as an undisturbed run"
         assert neighbour.picture(world) == self.neighbour, "the neighbour was touched"
         world.delete(self.key)
-        world.settle(self.key, passes=PASSES_TO_STEP)
+        world.settle(self.key, reconciliations=RECONCILIATIONS_TO_SYNC)
         assert self.key not in world.kube.objects
         assert self._left() == [], "a deletion left something"
         assert neighbour.picture(world) == self.neighbour, "the neighbour was touched by the deletion"
@@ -232,37 +232,37 @@ class Life(RuleBasedStateMachine):
         resource = self.world.kube.objects.get(self.key)
         return resource is not None and "deletionTimestamp" in resource["metadata"]
 
-    def _apply_anew(self) -> None:
+    def _re_create(self) -> None:
         self.key = self.world.apply(self.world.manifest(tags={"team": "records"}))
         self.suspended = False
 
-    def passes(self, number: int) -> None:
-        """Of which none writes to what is not ours, or, while suspended, anything."""
+    def reconcile_times(self, number: int) -> None:
+        """Of which none writes to what is not owned, or, while suspended, anything."""
         for _ in range(number):
-            self.tally["passes"] = self.tally.get("passes", 0) + 1
+            self.tally["reconciliations"] = self.tally.get("reconciliations", 0) + 1
             if self.key not in self.world.kube.objects:
                 return
-            theirs, held, line = (
+            unowned, held, line = (
                 ownership_tags.not_owned(self.world),
                 self.suspended and not self._deleting(),
                 self.world.line,
             )
             before = len(line.calls)
             try:
-                outcome = self.world.one_pass(self.key)
+                outcome = self.world.reconcile_once(self.key)
             except Killed:
-                self.world.new_life()
+                self.world.restart_operator()
                 return
             finally:
                 writes = [call for call in line.calls[before:] if call.writes and not call.action.startswith("kube:")]
-                foreign = [call.action for call in writes if _target(call) in theirs]
-                assert not foreign, f"{foreign} on what is not ours"
+                foreign = [call.action for call in writes if _target(call) in unowned]
+                assert not foreign, f"{foreign} on what is not owned"
                 assert not (held and writes), "suspended, and something was written to AWS"
             wait = outcome.requeue_after_seconds
             self.world.clock.forward(wait if wait is not None else 1.0)
 
-    def _people_mend(self) -> None:
-        """What an operator must not do by itself: make the table, put back a mark that somebody took off."""
+    def _people_fix(self) -> None:
+        """What an operator must not do automatically: create the table, restore an ownership tag."""
         _make_table(self.world)
         ownership_tags.put(self.world, {OWNER_TAG: ownership_tags.OWNER})
         self._edit(lambda spec: spec.update(suspend=False))
@@ -270,7 +270,7 @@ class Life(RuleBasedStateMachine):
 
     def _settles(self) -> None:
         world = self.world
-        world.settle(self.key, passes=PASSES_TO_STEP)
+        world.settle(self.key, reconciliations=RECONCILIATIONS_TO_SYNC)
         assert world.ready(self.key).startswith("True"), world.ready(self.key)
 
     def _undisturbed(self) -> str:
@@ -289,8 +289,8 @@ class Life(RuleBasedStateMachine):
         left = [what for what in self.world.remains() if neighbour.FUNCTION not in what]
         of_the_neighbour = {f"mapping {mapping['UUID']}" for mapping in neighbour.mappings(self.world)}
         left = [what for what in left if what not in of_the_neighbour]
-        # Whose mark was taken off the table, or who turned the stream on himself, has it stay on.
-        return [what for what in left if not (self.stream_is_theirs and (what == "stream" or what.startswith("tag ")))]
+        # If someone removed the table's ownership tag, or enabled the stream, it stays enabled.
+        return [what for what in left if not (self.stream_is_foreign and (what == "stream" or what.startswith("tag ")))]
 
 
 def _on(action: str) -> Callable[[Call], bool]:
@@ -326,5 +326,5 @@ def _picture(world: World, stream: str) -> str:
 def _target(call: Call) -> str:
     """The name of the function, role or log group that a call is about; empty if about none."""
     names = ("FunctionName", "RoleName", "logGroupName", "Resource", "resourceArn")
-    said = next((str(call.parameters[name]) for name in names if name in call.parameters), "")
-    return said.removesuffix(":*").rpartition(":")[2] if said.startswith("arn:") else said
+    target = next((str(call.parameters[name]) for name in names if name in call.parameters), "")
+    return target.removesuffix(":*").rpartition(":")[2] if target.startswith("arn:") else target

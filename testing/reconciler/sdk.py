@@ -31,7 +31,7 @@ class Sdk:
         self._session = boto3.Session(
             aws_access_key_id="000000000000", aws_secret_access_key="test", region_name=REGION
         )
-        self._made: dict[tuple[str, str, int], Any] = {}
+        self._clients: dict[tuple[str, str, int], Any] = {}
 
     def enter(self, account: str) -> None:
         self._session.get_credentials().access_key = account
@@ -39,11 +39,11 @@ class Sdk:
     def client(self, service: str, *, region_name: str = REGION, config: Any = None) -> Any:
         attempts = config.retries["total_max_attempts"] if config else 0
         key = (service, region_name, attempts)
-        if key not in self._made:
-            self._made[key] = self._session.client(
+        if key not in self._clients:
+            self._clients[key] = self._session.client(
                 service, region_name=region_name, config=config, endpoint_url=self.endpoint_url
             )
-        return self._made[key]
+        return self._clients[key]
 
     def get_partition_for_region(self, region: str) -> str:
         return str(self._session.get_partition_for_region(region))

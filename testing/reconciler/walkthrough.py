@@ -35,10 +35,10 @@ def set_up_by_hand(world: World, **function: Any) -> str:
 
 
 def mapping_of(world: World, source: str) -> str:
-    made = world.sdk.client("lambda").create_event_source_mapping(
+    created = world.sdk.client("lambda").create_event_source_mapping(
         FunctionName=FUNCTION, EventSourceArn=source, StartingPosition="LATEST", BatchSize=100
     )
-    return str(made["UUID"])
+    return str(created["UUID"])
 
 
 def stream_arn(world: World, table: str = "humangov-california-dynamodb") -> str:

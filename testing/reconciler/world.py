@@ -31,7 +31,7 @@ NAMESPACE = "humangov"
 
 
 class World:
-    """One AWS account with a table and a bucket, an API server, and lives of the operator."""
+    """One AWS account with a table and a bucket, an API server, and the operator's processes."""
 
     def __init__(self, *, sdk: Sdk, account: str, bundle: Bundle) -> None:
         sdk.enter(account)
@@ -46,12 +46,12 @@ class World:
         )
         self.cluster = CLUSTER
         self.in_thread: InThread = inline
-        self.lives: list[OperatorProcess] = []
-        self.new_life()
+        self.processes: list[OperatorProcess] = []
+        self.restart_operator()
 
     # the operator
 
-    def new_life(self) -> None:
+    def restart_operator(self) -> None:
         """The process is started again: nothing is remembered but what AWS and Kubernetes hold."""
         self.process = OperatorProcess(
             settings=self.settings,
@@ -63,35 +63,35 @@ class World:
             clock=self.clock,
             in_thread=self.in_thread,
         )
-        self.lives.append(self.process)
+        self.processes.append(self.process)
         self.kube.line = self.process.line
 
     @property
     def line(self) -> Line:
-        """Of the present life."""
+        """Of the present process."""
         return self.process.line
 
     def faults_never_met(self) -> list[Fault]:
-        """Of all lives. What a test says of them it has not shown."""
-        return [fault for life in self.lives for fault in life.line.never_met()]
+        """Of all processes. What a test says of them it has not shown."""
+        return [fault for process in self.processes for fault in process.line.never_met()]
 
     @property
     def operator(self) -> Operator:
         return self.process.operator
 
-    def one_pass(self, key: str) -> Outcome:
-        return self.process.one_pass(key)
+    def reconcile_once(self, key: str) -> Outcome:
+        return self.process.reconcile_once(key)
 
-    def settle(self, key: str, *, passes: int = 12) -> Outcome:
-        """Pass after pass, with time moved on as each asks for, until none is asked for. Fails after `passes`."""
-        told: list[str] = []
-        for _ in range(passes):
-            outcome = self.one_pass(key)
+    def settle(self, key: str, *, reconciliations: int = 12) -> Outcome:
+        """Reconcile until no requeue is requested, with time moved on between. Fails after `reconciliations`."""
+        statuses: list[str] = []
+        for _ in range(reconciliations):
+            outcome = self.reconcile_once(key)
             if outcome.forget or (outcome.requeue_after_seconds is None and not outcome.failed):
                 return outcome
-            told.append(self.ready(key))
+            statuses.append(self.ready(key))
             self.clock.forward(outcome.requeue_after_seconds if outcome.requeue_after_seconds is not None else 1.0)
-        raise AssertionError(f"not settled after {passes} passes: {told}")
+        raise AssertionError(f"not in sync after {reconciliations} reconciliations: {statuses}")
 
     def ready(self, key: str) -> str:
         resource = self.kube.objects.get(key)

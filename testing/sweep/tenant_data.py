@@ -126,9 +126,13 @@ class TenantData:
 
     def erase(self, key: str, version_id: str) -> None:
         versions = self.objects.get(key, [])
-        gone = [one for one in versions if one.version_id == version_id]
+        erased = [one for one in versions if one.version_id == version_id]
         # What an older version held is not what the record names today.
-        if gone and gone[0] is self.current(key) and key.removeprefix(self.names.tenant.bucket.key_prefix) in self.live:
+        if (
+            erased
+            and erased[0] is self.current(key)
+            and key.removeprefix(self.names.tenant.bucket.key_prefix) in self.live
+        ):
             self.lost.append(key)
         versions[:] = [one for one in versions if one.version_id != version_id]
         if not versions:

@@ -83,7 +83,7 @@ def test_every_policy_statement_is_used_for_each_of_its_actions(asked: list[Judg
 
 def test_operator_log_lists_every_aws_call_it_made(asked: list[JudgedCall]) -> None:
     """The calls of processes are known by it alone. It names a role without its path."""
-    assert [one for one in asked if last(one.told) != last(one.resource)] == []
+    assert [one for one in asked if last(one.reported) != last(one.resource)] == []
 
 
 def last(arn: str) -> str:

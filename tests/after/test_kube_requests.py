@@ -1,7 +1,7 @@
 """What all operators of the run before asked of the API server, by its audit log: all was granted, and all is needed.
 
-`make test` runs it when the other tests have ended. That each right is needed, and how its absence shows, is the
-business of tests/cluster/test_rights.py; the namespaces of those tests, where refusals are meant, do not count here.
+`make test` runs it when the other tests have ended. tests/cluster/test_permissions.py shows that each permission is
+needed, and how its absence shows; the namespaces of those tests, where refusals are meant, do not count here.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def asked() -> list[KubeRequest]:
 
 def test_no_kubernetes_request_is_denied(asked: list[KubeRequest]) -> None:
     assert [str(request) for request in asked if request.refused] == []
-    # A namespace that is going takes no new event, whatever the rights.
+    # A namespace that is going takes no new event, whatever the permissions.
     others = [request for request in asked if request.code == 403 and not request.refused]
     assert [str(request) for request in others if "being terminated" not in request.message] == []
 
 
 def test_every_kubernetes_request_is_granted_by_a_rule_of_the_installation(asked: list[KubeRequest]) -> None:
-    rights = rendered()
+    granted = rendered()
     strays = [
         str(request) for request in asked
-        if not any(fits(right, request) for right in rights)
+        if not any(fits(permission, request) for permission in granted)
         and not (request.verb == "get" and urlsplit(request.url).path.startswith(DISCOVERY) and not request.resource)
     ]  # fmt: skip
     assert strays == []
@@ -52,5 +52,7 @@ def test_every_kubernetes_request_is_granted_by_a_rule_of_the_installation(asked
 
 def test_every_rbac_rule_is_used_in_each_of_its_verbs(asked: list[KubeRequest]) -> None:
     answered = {request for request in asked if request.code < 400}
-    unused = [str(right) for right in rendered() if not any(fits(right, request) for request in answered)]
+    unused = [
+        str(permission) for permission in rendered() if not any(fits(permission, request) for request in answered)
+    ]
     assert unused == [], "to be taken out of the chart, unless only a part of the tests was run"

@@ -1,4 +1,4 @@
-"""Fixtures of whole passes: the sandbox's MiniStack, and an account of its own for each test."""
+"""Fixtures of whole reconciliations: the sandbox's MiniStack, and an account of its own for each test."""
 
 from __future__ import annotations
 

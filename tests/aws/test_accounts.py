@@ -87,19 +87,19 @@ def test_tenant_resources_are_created_in_the_account_of_its_role_and_none_in_the
     directory = Directory(Clients)
     world.process.operator = replace(world.operator, clients_for=directory.of_tenant)
     key = world.apply(world.manifest(account={"roleARN": ROLE.format(world.account), "externalID": "california-7f3a"}))
-    world.settle(key, passes=200)  # these clients see the emulator's Pending, half a second long
+    world.settle(key, reconciliations=200)  # these clients see the emulator's Pending, half a second long
     assert world.ready(key).startswith("True")
     assert world.status(key)["aws"]["accountID"] == world.account
     function = world.sdk.client("lambda").get_function(FunctionName="humangov-california-delete-file")
     assert function["Configuration"]["Role"].startswith(f"arn:aws:iam::{world.account}:role/humangov/")
     own = boto3.Session(aws_access_key_id=OWN, aws_secret_access_key="test", region_name=REGION)
     assert own.client("lambda", endpoint_url=world.sdk.endpoint_url).list_functions()["Functions"] == []
-    # One hour's credentials do for all passes, whatever their number.
+    # One hour's credentials do for all reconciliations, whatever their number.
     [asked] = wire.taken_on
     assert asked["ExternalId"] == "california-7f3a"
     assert asked["RoleSessionName"] == "humangov-humangov-california"
     world.delete(key)
-    world.settle(key, passes=200)
+    world.settle(key, reconciliations=200)
     assert world.remains() == []
 
 
@@ -163,7 +163,9 @@ def made_role(world: World) -> str:
     return "there"
 
 
-def test_role_that_does_not_trust_the_operator_is_reported_with_both_arns(world: World, wire: Wire) -> None:
+def test_role_that_does_not_trust_the_operator_is_reported_with_its_arn_and_the_remedy(
+    world: World, wire: Wire
+) -> None:
     role = ROLE.format(world.account)
     text = (
         f"User: arn:aws:sts::{OWN}:assumed-role/humangov-operator/x is not authorized to perform: sts:AssumeRole "
@@ -176,11 +178,11 @@ def test_role_that_does_not_trust_the_operator_is_reported_with_both_arns(world:
         clients.call("lambda:GetFunction", target="a-function", FunctionName="a-function")
     assert (refused.value.action, refused.value.target) == ("sts:AssumeRole", role)
     assert [(one.service, one.operation, one.code) for one in counted] == [("sts", "AssumeRole", "AccessDenied")]
-    told = finding_of_error(refused.value)
-    assert (told.reason, told.stalled) == ("AccessDenied", True)
-    assert f"denies the operator sts:AssumeRole on {role}" in told.message
-    assert "trust policy" in told.message
-    assert "spec.account.externalID" in told.message
+    reported = finding_of_error(refused.value)
+    assert (reported.reason, reported.stalled) == ("AccessDenied", True)
+    assert f"denies the operator sts:AssumeRole on {role}" in reported.message
+    assert "trust policy" in reported.message
+    assert "spec.account.externalID" in reported.message
     # And it goes on by itself.
     wire.refuses = None
     assert account_of(clients) == world.account
@@ -193,7 +195,7 @@ def test_role_in_another_account_than_before_stops_reconciliation_before_the_fir
     world.kube.objects[key]["spec"]["account"] = {"roleARN": ROLE.format("222222222222")}
     world.kube.objects[key]["metadata"]["generation"] += 1
     world.process.operator = replace(world.operator, clients_for=Directory(Clients).of_tenant)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False IdentityChanged"), world.ready(key)
     assert [call for call in world.line.calls if call.writes and not call.action.startswith("kube:")] == []
     elsewhere = boto3.Session(aws_access_key_id="222222222222", aws_secret_access_key="test", region_name=REGION)

@@ -34,7 +34,7 @@ def test_adoption_takes_ownership_of_the_walkthroughs_function_and_trigger_and_c
     uuid = set_up_by_hand(world)
     before = stream_arn(world)
     key = world.apply(adopting_manifest(world))
-    world.settle(key, passes=30)
+    world.settle(key, reconciliations=30)
     assert world.ready(key).startswith("True"), world.ready(key)
     lambda_ = world.sdk.client("lambda")
     found = lambda_.get_function(FunctionName=FUNCTION)
@@ -51,18 +51,18 @@ def test_adoption_takes_ownership_of_the_walkthroughs_function_and_trigger_and_c
     assert role in world.condition(key, "FunctionReady")["message"]
     attached = world.sdk.client("iam").list_attached_role_policies(RoleName="HumanGovLambdaRole")["AttachedPolicies"]
     assert [one["PolicyArn"] for one in attached] == [FULL_ACCESS]
-    told = [event for event in world.kube.events if event.reason == "Adopted"]
-    assert {one.kind for one in told} == {"Normal"}
-    assert any(FUNCTION in one.message and role in one.message for one in told)
+    reported = [event for event in world.kube.events if event.reason == "Adopted"]
+    assert {one.kind for one in reported} == {"Normal"}
+    assert any(FUNCTION in one.message and role in one.message for one in reported)
     # Settled, and no surprise to the next life.
-    world.new_life()
-    world.one_pass(key)
+    world.restart_operator()
+    world.reconcile_once(key)
     assert world.line.writes() + world.line.kube_writes() == []
 
 
 def test_adoption_writes_the_ownership_tag_first(world: World) -> None:
     set_up_by_hand(world)
-    world.settle(world.apply(adopting_manifest(world)), passes=30)
+    world.settle(world.apply(adopting_manifest(world)), reconciliations=30)
     writes = [
         call.action for call in world.line.calls
         if call.writes and FUNCTION in json.dumps(call.parameters, default=str) and call.action.startswith("lambda:")
@@ -74,8 +74,8 @@ def test_untagged_resource_without_adoption_is_not_changed_and_the_message_says_
     set_up_by_hand(world)
     before = snapshot.snapshot(world)
     key = world.apply(adopting_manifest(world, adoption="Never"))
-    world.one_pass(key)
-    world.one_pass(key)
+    world.reconcile_once(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned")
     assert "spec.adoption: IfUntagged" in world.ready(key)
     assert snapshot.snapshot(world) == before
@@ -100,23 +100,23 @@ def second_source(world: World) -> None:
     mapping_of(world, stream_arn(world, "payroll"))
 
 
-@pytest.mark.parametrize(("spoil", "told"), [
+@pytest.mark.parametrize(("spoil", "reported"), [
     (of_another, "is owned by other-cluster/humangov/california"),
     (log_of_another, "is owned by other-cluster/humangov/california"),
     (role_elsewhere, "exists with path /"),
     (second_source, "also invokes it"),
 ])  # fmt: skip
 def test_adoption_refuses_a_resource_that_another_tenant_owns_or_uses_and_writes_nothing(
-    world: World, spoil: Callable[[World], None], told: str
+    world: World, spoil: Callable[[World], None], reported: str
 ) -> None:
     set_up_by_hand(world)
     spoil(world)
     before = snapshot.snapshot(world)
     key = world.apply(adopting_manifest(world))
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned"), world.ready(key)
-    assert told in world.ready(key)
+    assert reported in world.ready(key)
     assert snapshot.snapshot(world) == before
     assert world.line.writes() == []
 
@@ -130,7 +130,7 @@ def test_adoption_refuses_a_container_image_function(world: World) -> None:
     world.line.faults = [Fault(on("lambda:GetFunction"), alter=as_image)]
     key = world.apply(adopting_manifest(world))
     for _ in range(2):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned")
     assert "container image" in world.ready(key)
     assert [call for call in world.line.writes() if call.startswith("lambda:")] == []
@@ -143,7 +143,7 @@ def test_adoption_waits_while_an_ownership_read_fails(world: World, unread: str)
     world.line.faults = [Fault(on(unread), error=error("InternalFailure", "", status=500))]
     key = world.apply(adopting_manifest(world))
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     after = snapshot.snapshot(world)
     spared = {
         "lambda:ListEventSourceMappings": "functions",
@@ -159,7 +159,7 @@ def test_re_created_state_adopts_its_released_resources(world: World) -> None:
     world.delete(key)
     world.settle(key)
     again = world.apply(world.manifest(adoption="IfUntagged"))
-    world.settle(again, passes=30)
+    world.settle(again, reconciliations=30)
     assert world.ready(again).startswith("True"), world.ready(again)
     after = snapshot.snapshot(world)
     assert after["mappings"] == before["mappings"]
@@ -167,8 +167,8 @@ def test_re_created_state_adopts_its_released_resources(world: World) -> None:
     assert after["roles"] == before["roles"]
     assert after["log groups"] == before["log groups"]
     world.delete(again)
-    world.settle(again, passes=30)
-    # Whose the stream is was forgotten with the mark, and it may have other readers by now: it stays, and that is told.
+    world.settle(again, reconciliations=30)
+    # Without the ownership tag the stream has no owner, and it may have other readers: it stays, and this is reported.
     assert world.remains() == ["stream"]
     assert "stream" in world.kube.events[-1].message
 
@@ -178,17 +178,17 @@ def test_released_resources_without_adoption_have_no_owner(world: World) -> None
     world.delete(key)
     world.settle(key)
     again = world.apply()
-    world.one_pass(again)
-    world.one_pass(again)
+    world.reconcile_once(again)
+    world.reconcile_once(again)
     assert world.ready(again).startswith("False NotOwned")
 
 
 def test_deletion_removes_adopted_resources_but_not_the_former_role_or_a_foreign_stream(world: World) -> None:
     set_up_by_hand(world)
     key = world.apply(adopting_manifest(world))
-    world.settle(key, passes=30)
+    world.settle(key, reconciliations=30)
     world.delete(key)
-    world.settle(key, passes=30)
+    world.settle(key, reconciliations=30)
     found = snapshot.snapshot(world)
     assert found["functions"] == found["mappings"] == found["log groups"] == []
     assert [role["name"] for role in found["roles"]] == ["HumanGovLambdaRole"]

@@ -1,4 +1,4 @@
-"""The permissions boundary of the function's role: always there, put back, and named where AWS refuses for its sake.
+"""The permissions boundary of the function's role: always set, corrected, and named where AWS refuses for its sake.
 
 Runs on MiniStack, which takes any ARN for a boundary: AWS's refusals are injected, in AWS's words.
 """
@@ -19,8 +19,8 @@ ANOTHER = "arn:aws:iam::aws:policy/AdministratorAccess"
 
 def boundary(world: World) -> str | None:
     role = world.sdk.client("iam").get_role(RoleName=ROLE)["Role"]
-    told: str | None = (role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
-    return told
+    reported: str | None = (role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
+    return reported
 
 
 @pytest.mark.parametrize("found", [None, ANOTHER])
@@ -44,7 +44,7 @@ def test_operator_without_a_boundary_setting_keeps_the_boundary_of_a_role(world:
     key = world.provisioned()
     before = boundary(world)
     world.settings = replace(world.settings, permissions_boundary_arn=None)
-    world.new_life()
+    world.restart_operator()
     world.settle(key)
     assert (world.line.writes(), boundary(world)) == ([], before)
 
@@ -53,16 +53,16 @@ def test_operator_without_a_boundary_setting_keeps_the_boundary_of_a_role(world:
 @pytest.mark.parametrize("action", ["iam:CreateRole", "iam:PutRolePolicy"])
 def test_access_denied_because_of_the_boundary_names_the_flag(world: World, action: str, given: str | None) -> None:
     world.settings = replace(world.settings, permissions_boundary_arn=given)
-    world.new_life()
+    world.restart_operator()
     world.make_table()
     world.make_bucket()
     world.line.faults = [Fault(on(action), error=denied(action))]
     key = world.apply()
     for _ in range(3):
-        world.one_pass(key)
-    told = world.condition(key, "RoleReady")
-    assert (told["status"], told["reason"]) == ("False", "AccessDenied")
-    assert f"and the operator uses {given or 'none'} (--permissions-boundary)" in told["message"]
+        world.reconcile_once(key)
+    reported = world.condition(key, "RoleReady")
+    assert (reported["status"], reported["reason"]) == ("False", "AccessDenied")
+    assert f"and the operator uses {given or 'none'} (--permissions-boundary)" in reported["message"]
 
 
 def test_missing_boundary_policy_is_a_terminal_error(world: World) -> None:
@@ -73,10 +73,10 @@ def test_missing_boundary_policy_is_a_terminal_error(world: World) -> None:
     world.line.faults = [Fault(on("iam:CreateRole"), error=error("NoSuchEntity", text, status=404))]
     key = world.apply()
     for _ in range(3):
-        world.one_pass(key)
-    told = world.condition(key, "RoleReady")
-    assert (told["status"], told["reason"]) == ("False", "TerminalError")
-    assert f"{text}. Create the policy that --permissions-boundary names" in told["message"]
+        world.reconcile_once(key)
+    reported = world.condition(key, "RoleReady")
+    assert (reported["status"], reported["reason"]) == ("False", "TerminalError")
+    assert f"{text}. Create the policy that --permissions-boundary names" in reported["message"]
     assert world.condition(key, "Stalled")["status"] == "True"
 
 
@@ -86,7 +86,7 @@ def test_only_ownership_is_read_of_a_role_with_another_owner(world: World) -> No
     world.make_bucket()
     world.sdk.client("iam").create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")
     key = world.apply()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.condition(key, "RoleReady")["reason"] == "NotOwned"
     assert {action for action in world.line.reads() if action.startswith("iam:")} == {"iam:GetRole"}
     assert not [action for action in world.line.writes() if action.startswith("iam:")]

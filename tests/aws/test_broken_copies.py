@@ -89,30 +89,30 @@ def writes_a_status_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 
 def suspended(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.suspends_or_resumes(suspended=True, then=1)
     life.changes_something_in_aws(drift=drift("retention"), then=2)
 
 
 def taken(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.somebody_else_takes_it(then=0)
     life.edits_the_spec(field="function", which=0, then=2)
 
 
 def changed(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.changes_something_in_aws(drift=drift("memory"), then=2)
 
 
 def doubled(life: Life) -> None:
-    life.passes(5)
+    life.reconcile_times(5)
     life.changes_something_in_aws(drift=drift("a second mapping"), then=2)
 
 
 def uneventful(life: Life) -> None:
     for _ in range(3):
-        life.passes(1)
+        life.reconcile_times(1)
         life.the_status_keeps_kstatus_rules()
 
 
@@ -121,13 +121,13 @@ def drift(what: str) -> Drift:
 
 
 BROKEN = [
-    Broken("takes everything for its own", taken, "on what is not ours", takes_everything_for_its_own),
+    Broken("takes everything for its own", taken, "on what is not owned", takes_everything_for_its_own),
     Broken("writes while suspended", suspended, "suspended, and something was written", writes_while_suspended),
     Broken("progresses and stalls", uneventful, "'Reconciling': 'True', 'Stalled': 'True'", progresses_and_stalls),
-    Broken("writes for ever", uneventful, "not settled after 30 passes", writes_for_ever),
+    Broken("writes for ever", uneventful, "not in sync after 30 reconciliations", writes_for_ever),
     Broken("writes a status for ever", uneventful, "a settled world is written to", writes_a_status_for_ever),
     Broken("leaves a second mapping", doubled, "two mappings of one stream", leaves_a_second_mapping),
-    Broken("compares no memory", changed, "in step, but not as an undisturbed run", compares_no_configuration),
+    Broken("compares no memory", changed, "in sync, but not as an undisturbed run", compares_no_configuration),
     Broken("forgets the role", uneventful, "a deletion left something", forgets_the_role),
 ]
 
@@ -174,14 +174,14 @@ def removes_no_role_once_the_function_is_gone(patch: pytest.MonkeyPatch) -> None
 
 
 def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> None:
-    differs, begin = conditions.differs, World.new_life
+    differs, begin = conditions.differs, World.restart_operator
     lives: dict[int, int] = {}
 
     def begun(world: World) -> None:
         lives[id(world)] = lives.get(id(world), 0) + 1
         begin(world)
 
-    patch.setattr(World, "new_life", begun)
+    patch.setattr(World, "restart_operator", begun)
     # The world is made in its first life, and the flow begins in its second.
     patch.setattr(status, "differs", lambda before, after: max(lives.values()) > 2 or differs(before, after))
 

@@ -14,11 +14,11 @@ def test_repeated_kills_still_end_in_sync(world: World) -> None:
         if story == "delete":
             world.delete(key)
         for life in range(40):
-            world.new_life()
-            # Not always after the first: the mark before a stream is enabled is written anew in each life.
+            world.restart_operator()
+            # Not always after the first: the tag before a stream is enabled is written again in each process.
             world.line.kill_after_write = 1 + life % 3
             try:
-                world.settle(key, passes=30)
+                world.settle(key, reconciliations=30)
                 break
             except Killed:
                 continue

@@ -1,4 +1,4 @@
-"""Deletion: in order, seen to be gone, and never more than what is ours.
+"""Deletion: in order, seen to be gone, and never more than what the operator owns.
 
 Runs on MiniStack, where a delete is done when it is answered; mappings that stay Deleting for minutes are injected.
 """
@@ -45,7 +45,7 @@ def unique(actions: list[str]) -> list[str]:
 def test_deletion_removes_resources_in_order_and_never_the_table_or_bucket(world: World) -> None:
     world.make_table()
     world.make_bucket()
-    # Before there is a stream: the emulator's function makes its log group anew when it runs while it is being deleted.
+    # Before there is a stream: the emulator's function creates its log group again when it runs while being deleted.
     world.sdk.client("s3").put_object(Bucket=world.bucket, Key="a.pdf", Body=b"1")
     world.sdk.client("dynamodb").put_item(TableName="humangov-california-dynamodb", Item={"id": {"S": "1"}})
     key = world.apply()
@@ -65,7 +65,7 @@ def test_deletion_removes_resources_in_order_and_never_the_table_or_bucket(world
 
 def test_deletion_read_failure_tests_cover_every_read(world: World) -> None:
     key = world.provisioned()
-    world.new_life()
+    world.restart_operator()
     world.delete(key)
     world.settle(key)
     assert set(world.line.reads()) <= {*READS, "logs:ListTagsForResource"}
@@ -74,38 +74,38 @@ def test_deletion_read_failure_tests_cover_every_read(world: World) -> None:
 def test_deletion_rechecks_a_young_tenant_after_seconds_and_an_old_one_not_at_all(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert outcome.requeue_after_seconds is not None
     assert outcome.requeue_after_seconds >= 1
     assert finalized(world, key)
     world.clock.forward(outcome.requeue_after_seconds)
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).forget
     assert key not in world.kube.objects
 
     key = world.kube.apply(world.manifest(), created=world.clock.now())
     world.settle(key)
     world.clock.forward(3600)
     world.delete(key)
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).forget
     assert key not in world.kube.objects
 
 
 def test_deletion_recheck_survives_an_error_and_restarts_when_a_resource_reappears(world: World) -> None:
     key = world.provisioned()
     world.delete(key)
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert outcome.requeue_after_seconds is not None
     world.clock.forward(outcome.requeue_after_seconds)
     world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=1)]
-    assert world.one_pass(key).failed
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).failed
+    assert world.reconcile_once(key).forget
     assert world.remains() == []
 
     key = world.apply()
     world.settle(key)
     kept = world.sdk.client("lambda").get_function(FunctionName=NAME)["Configuration"]
     world.delete(key)
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert outcome.requeue_after_seconds is not None
     world.clock.forward(outcome.requeue_after_seconds)
     # It seemed gone, and shows again.
@@ -114,8 +114,8 @@ def test_deletion_recheck_survives_an_error_and_restarts_when_a_resource_reappea
         Tags={OWNER_TAG: f"{CLUSTER}/{key}"},
     )  # fmt: skip
     world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=1)]
-    assert world.one_pass(key).failed
-    again = world.one_pass(key)
+    assert world.reconcile_once(key).failed
+    again = world.reconcile_once(key)
     assert not again.forget
     assert finalized(world, key)
     world.settle(key)
@@ -127,7 +127,7 @@ def test_progress_of_a_failing_deletion_or_apply_is_counted_once(world: World) -
     world.make_bucket()
     key = world.apply()
     world.line.faults = [Fault(on("lambda:CreateFunction"), error=throttled())]
-    outcomes = [world.one_pass(key) for _ in range(6)]
+    outcomes = [world.reconcile_once(key) for _ in range(6)]
     failed = [outcome for outcome in outcomes if outcome.failed]
     assert failed[0].progressed
     assert not failed[-1].progressed
@@ -136,7 +136,7 @@ def test_progress_of_a_failing_deletion_or_apply_is_counted_once(world: World) -
     world.clock.forward(3600)
     world.delete(key)
     world.line.faults = [Fault(on("logs:DeleteLogGroup"), error=throttled())]
-    outcomes = [world.one_pass(key) for _ in range(3)]
+    outcomes = [world.reconcile_once(key) for _ in range(3)]
     assert [outcome.progressed for outcome in outcomes] == [True, False, False]
 
 
@@ -149,11 +149,11 @@ def test_tenant_that_stops_being_young_during_a_reconciliation_leaves_no_tag_and
         return answer
 
     world.line.faults = [Fault(on("iam:DeleteRole"), alter=late, times=1)]
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert finalized(world, key)
     assert outcome.requeue_after_seconds is not None
     world.clock.forward(outcome.requeue_after_seconds)
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).forget
     assert world.remains() == []
 
 
@@ -182,7 +182,7 @@ def test_failed_delete_keeps_the_finalizer_and_deletion_resumes_when_aws_recover
     world.delete(key)
     world.line.faults = [Fault(on(action), error=failure)]
     for _ in range(2):
-        assert world.one_pass(key).failed
+        assert world.reconcile_once(key).failed
         assert finalized(world, key)
     assert world.remains() != []
     assert action in world.condition(key, "Ready")["message"]
@@ -197,12 +197,12 @@ def test_failed_delete_keeps_the_finalizer_and_deletion_resumes_when_aws_recover
 def test_failed_read_is_never_taken_as_not_found(world: World, action: str, failure: Exception) -> None:
     key = world.provisioned()
     world.clock.forward(3600)
-    world.new_life()
+    world.restart_operator()
     world.clock.forward(3600)
     world.delete(key)
     world.line.faults = [Fault(on(action), error=failure)]
     for _ in range(2):
-        assert world.one_pass(key).failed
+        assert world.reconcile_once(key).failed
         assert finalized(world, key)
     world.line.faults = []
     world.settle(key)
@@ -226,7 +226,7 @@ def test_failed_read_after_the_delete_is_never_taken_as_not_found(world: World, 
         return call.action == action and len(seen) == 2
 
     world.line.faults = [Fault(second, error=denied(action))]
-    assert world.one_pass(key).failed
+    assert world.reconcile_once(key).failed
     assert finalized(world, key)
     world.line.faults = []
     world.settle(key)
@@ -247,7 +247,7 @@ def test_function_is_deleted_only_after_no_mapping_lists_it(world: World) -> Non
 
     world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), alter=still_there)]
     for _ in range(3):
-        outcome = world.one_pass(key)
+        outcome = world.reconcile_once(key)
         assert outcome.requeue_after_seconds is not None
     assert world.line.writes() == ["lambda:DeleteEventSourceMapping"]
     assert world.ready(key).startswith("Unknown Deleting")
@@ -267,7 +267,7 @@ def test_role_with_additional_policies_is_deleted_too(world: World) -> None:
     world.delete(key)
     world.settle(key)
     assert world.remains() == []
-    assert len(iam.list_policies(Scope="Local")["Policies"]) == 1, "the policy itself is not ours"
+    assert len(iam.list_policies(Scope="Local")["Policies"]) == 1, "the policy itself is not owned"
 
 
 def killed_after_the_finalizer(world: World) -> str:
@@ -276,9 +276,9 @@ def killed_after_the_finalizer(world: World) -> str:
     key = world.apply()
     world.line.kill_after_write = 1
     with pytest.raises(Killed):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert finalized(world, key)
-    world.new_life()
+    world.restart_operator()
     return key
 
 
@@ -293,9 +293,9 @@ def test_tenant_with_only_a_finalizer_is_deleted_without_changes_in_aws(world: W
 def test_tenant_whose_names_were_never_allowed_is_deleted_without_an_aws_call(world: World) -> None:
     key = killed_after_the_finalizer(world)
     world.settings = replace(world.settings, allowed=AllowedNames({}))
-    world.new_life()
+    world.restart_operator()
     world.delete(key)
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).forget
     assert key not in world.kube.objects
     assert world.line.reads() + world.line.writes() == []
 
@@ -305,7 +305,7 @@ def test_deletion_removes_aws_resources_after_the_status_was_lost(world: World) 
     world.make_bucket()
     key = world.apply()
     world.settle(key)
-    world.new_life()
+    world.restart_operator()
     world.kube.objects[key] = {name: part for name, part in world.kube.objects[key].items() if name != "status"}
     world.delete(key)
     world.settle(key)
@@ -322,7 +322,7 @@ def test_stale_cached_copy_is_not_proof_that_nothing_was_created(world: World) -
     world.delete(key)
     deleting = world.kube.objects[key]
     without_status = {**old, "metadata": {**deleting["metadata"], "resourceVersion": "1"}}
-    world.new_life()
+    world.restart_operator()
     world.operator.store.put(without_status)
     asyncio.run(reconcile(world.operator, key, failing_seconds=0))
     world.settle(key)
@@ -335,13 +335,13 @@ def test_retain_removes_the_ownership_tags_and_changes_nothing_else(world: World
     if late:
         world.delete(key)
         world.line.faults = [Fault(on("lambda:DeleteEventSourceMapping"), error=denied("x"))]
-        world.one_pass(key)
+        world.reconcile_once(key)
         world.line.faults = []
         world.kube.edit(key, lambda resource: resource["spec"].update(deletionPolicy="Retain"))
         world.line.forget()
     before = snapshot.snapshot(world)
     world.delete(key)
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).forget
     assert key not in world.kube.objects
     after = snapshot.snapshot(world)
     assert after["functions"][0].pop("tags") == {"team": "records"}
@@ -360,15 +360,15 @@ def test_retain_removes_the_ownership_tags_and_changes_nothing_else(world: World
 @pytest.mark.parametrize("action", ["sts:GetCallerIdentity", "lambda:GetFunction", "iam:UntagRole"])
 def test_retain_retries_transient_aws_errors_for_a_limited_time(world: World, action: str) -> None:
     key = world.provisioned(deletionPolicy="Retain")
-    world.new_life()
+    world.restart_operator()
     world.line.faults = [Fault(on(action), error=throttled())]
     world.delete(key)
-    assert not world.one_pass(key).forget
+    assert not world.reconcile_once(key).forget
     assert "Rate exceeded" in world.ready(key)
     world.clock.forward(60)
-    assert not world.one_pass(key).forget
+    assert not world.reconcile_once(key).forget
     world.clock.forward(61)
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).forget
     assert "could not be removed from" in world.kube.events[-1].message
 
 
@@ -378,10 +378,10 @@ def test_retain_retries_transient_aws_errors_for_a_limited_time(world: World, ac
 )
 def test_retain_removes_the_finalizer_even_when_aws_denies_access(world: World, action: str) -> None:
     key = world.provisioned(deletionPolicy="Retain")
-    world.new_life()
+    world.restart_operator()
     world.line.faults = [Fault(on(action), error=denied(action))]
     world.delete(key)
-    assert world.one_pass(key).forget
+    assert world.reconcile_once(key).forget
     assert key not in world.kube.objects
     assert "could not be removed from" in world.kube.events[-1].message
 
@@ -447,7 +447,7 @@ def test_deletion_stalls_while_another_event_source_invokes_the_function(world: 
         FunctionName=NAME, EventSourceArn=f"arn:aws:sqs:us-east-1:{world.account}:q"
     )
     world.delete(key)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False UnownedTrigger")
     assert finalized(world, key)
     assert "lambda:DeleteFunction" not in world.line.writes()

@@ -56,7 +56,7 @@ def check(world: World, before: LagCheck | None = None) -> tuple[LagCheck, list[
 
     found = asyncio.run(stream_lag_monitor.check(world.operator, before or LagCheck(), ask_for_reconcile=ask))
     for key in asked:
-        world.one_pass(key)
+        world.reconcile_once(key)
     return found, asked
 
 
@@ -65,7 +65,7 @@ def look(world: World) -> list[str]:
     return check(world)[1]
 
 
-def told(world: World, key: str) -> Any:
+def reported(world: World, key: str) -> Any:
     return next((one for one in world.status(key)["conditions"] if one["type"] == "RecordsDelivered"), None)
 
 
@@ -75,8 +75,8 @@ def test_stream_without_lag_adds_no_event_and_no_write(world: World) -> None:
     found, asked = check(world)
     assert asked == []
     for _ in range(7):
-        world.one_pass(key)
-    assert told(world, key) is None
+        world.reconcile_once(key)
+    assert reported(world, key) is None
     assert world.line.kube_writes() == []
     [(whose, lag)] = found.lags.items()
     assert whose == ("humangov", "california")
@@ -87,7 +87,7 @@ def test_stream_lag_is_warned_about_once_and_its_end_is_reported(world: World) -
     key = world.provisioned()
     put(world, "IteratorAge", 40 * MINUTE * 1000)
     assert look(world) == [key]
-    condition = told(world, key)
+    condition = reported(world, key)
     assert (condition["status"], condition["reason"]) == ("False", "StreamLagging")
     assert "over 30 min old" in condition["message"]
     assert "log group" in condition["message"]
@@ -95,13 +95,13 @@ def test_stream_lag_is_warned_about_once_and_its_end_is_reported(world: World) -
     world.line.forget()
     put(world, "IteratorAge", 50 * MINUTE * 1000)
     assert look(world) == []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.kube_writes() == []
 
     world.clock.forward(20 * MINUTE)
     put(world, "IteratorAge", 5 * MINUTE * 1000)
     assert look(world) == [key]
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "StreamCaughtUp")
+    assert (reported(world, key)["status"], reported(world, key)["reason"]) == ("True", "StreamCaughtUp")
     assert world.event_reasons() == ["StreamLagging", "StreamCaughtUp"]
     assert [event.kind for event in world.kube.events] == ["Warning", "Normal"]
 
@@ -113,10 +113,10 @@ def test_missing_metrics_clear_a_stream_lag_warning_only_without_denied_calls(wo
     world.clock.forward(HOUR)
     put(world, "Throttles", 3)
     assert look(world) == []
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
     world.clock.forward(HOUR)
     assert look(world) == [key]
-    assert told(world, key)["status"] == "True"
+    assert reported(world, key)["status"] == "True"
 
 
 def ail(world: World) -> None:
@@ -135,19 +135,19 @@ def test_missing_metrics_keep_a_stream_lag_warning_while_the_trigger_has_a_probl
     look(world)
     world.clock.forward(HOUR)
     ail(world)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert look(world) == []
-    world.new_life()
+    world.restart_operator()
     ail(world)
     world.operator.store.put(copy.deepcopy(world.kube.objects[key]))  # as the first list does
     assert look(world) == []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert look(world) == []
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
     world.line.faults = []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert look(world) == [key]
-    assert told(world, key)["status"] == "True"
+    assert reported(world, key)["status"] == "True"
 
 
 def test_stream_lag_of_a_tenant_in_deletion_is_not_read(world: World) -> None:
@@ -155,7 +155,7 @@ def test_stream_lag_of_a_tenant_in_deletion_is_not_read(world: World) -> None:
     put(world, "IteratorAge", 2 * HOUR * 1000)
     world.line.faults = [Fault(on("lambda:DeleteEventSourceMapping"), error=throttled())]
     world.delete(key)
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.line.forget()
     assert look(world) == []
     assert world.line.reads() == []
@@ -175,17 +175,17 @@ def test_stream_lag_warning_survives_an_operator_restart_and_a_failed_read(
     key = world.provisioned()
     put(world, "IteratorAge", 13 * HOUR * 1000)
     look(world)
-    assert told(world, key)["reason"] == "RecordsExpiring"
-    world.new_life()
-    world.one_pass(key)
+    assert reported(world, key)["reason"] == "RecordsExpiring"
+    world.restart_operator()
+    world.reconcile_once(key)
     world.line.forget()
     known = LagCheck()
     for failure in (denied(READ), denied(READ), throttled()):
         world.line.faults = [Fault(on(READ), error=failure)]
         known, asked = check(world, known)
         assert asked == []
-    world.one_pass(key)
-    assert told(world, key)["status"] == "False"
+    world.reconcile_once(key)
+    assert reported(world, key)["status"] == "False"
     assert world.line.kube_writes() == []
     assert known.lags == {}
     assert caplog.text.count("the stream lag could not be read") == 1
@@ -236,8 +236,8 @@ def test_stream_lag_warning_that_was_never_published_has_no_end_event(world: Wor
     world.clock.forward(20 * MINUTE)
     put(world, "IteratorAge", 1000)
     assert look(world) == []
-    world.one_pass(key)
-    assert told(world, key) is None
+    world.reconcile_once(key)
+    assert reported(world, key) is None
     assert world.event_reasons() == []
 
 
@@ -253,16 +253,18 @@ class Unanswered:
 
 
 @pytest.mark.parametrize(
-    ("statuses", "told"),
+    ("statuses", "reported"),
     [
         (("Complete",), True), (("PartialData", "Complete"), True),
         (("InternalError",), False), (("Forbidden",), False), (("PartialData",), False),
     ],
 )  # fmt: skip
-def test_metric_that_cloudwatch_could_not_read_does_not_clear_a_warning(statuses: tuple[str, ...], told: bool) -> None:
+def test_metric_that_cloudwatch_could_not_read_does_not_clear_a_warning(
+    statuses: tuple[str, ...], reported: bool
+) -> None:
     asked = [cloudwatch.LagQuery(function="f", owner="o", throttles=True)]
     found = cloudwatch.read(Unanswered(*statuses), asked, now=datetime.now(UTC))  # type: ignore[arg-type]
-    assert ("f" in found) is told
+    assert ("f" in found) is reported
 
 
 def test_stream_lag_is_reported_even_if_other_metrics_could_not_be_read() -> None:
@@ -288,7 +290,7 @@ def test_warning_stays_when_cloudwatch_answers_with_partial_data(world: World, m
     world.clock.forward(HOUR)
     found, asked = check(world)
     assert asked == []
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
     assert found.lags == {}
 
 

@@ -1,4 +1,4 @@
-"""Whatever people change by hand on what the operator owns is put back, told once, and settled again.
+"""Whatever people change by hand on what the operator owns is corrected, reported once, and in sync again.
 
 Runs on MiniStack, which accepts a second mapping of one stream and function where AWS refuses it, and applies every
 change at once.
@@ -26,7 +26,7 @@ def named(drift: Drift) -> str:
 
 
 def drifted(world: World, drift: Drift) -> tuple[str, dict[str, Any]]:
-    """A settled tenant whose next passes are shallow ones, changed by hand."""
+    """A tenant in sync whose next reconciliations are shallow ones, changed by hand."""
     key = world.provisioned(tags={"team": "records"})
     assert world.operator.store.memory(key).reconciler.reconciliations % 6 in (1, 2, 3)
     before = snapshot.snapshot(world)
@@ -40,14 +40,14 @@ def assert_settled_again(world: World, key: str) -> None:
     assert world.event_reasons().count("DriftCorrected") == 1, world.kube.events
     assert world.ready(key).startswith("True InSync")
     world.line.forget()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.writes() + world.line.kube_writes() == []
 
 
 @pytest.mark.parametrize("drift", SHALLOW, ids=named)
 def test_drift_is_corrected_in_one_reconciliation_with_one_event(world: World, drift: Drift) -> None:
     key, before = drifted(world, drift)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert snapshot.snapshot(world) == before
     assert_settled_again(world, key)
 
@@ -56,7 +56,7 @@ def test_drift_is_corrected_in_one_reconciliation_with_one_event(world: World, d
 def test_drift_in_rarely_read_fields_is_corrected_by_the_sixth_reconciliation(world: World, drift: Drift) -> None:
     key, before = drifted(world, drift)
     for _ in range(6):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert snapshot.snapshot(world) == before
     assert_settled_again(world, key)
 
@@ -71,7 +71,7 @@ def test_drift_in_rarely_read_fields_is_corrected_at_once_after_the_reconcile_an
         resource["metadata"].setdefault("annotations", {})[RECONCILE_ANNOTATION] = "now"
 
     world.kube.edit(key, ask)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert snapshot.snapshot(world) == before
     assert world.status(key)["lastHandledReconcile"] == "now"
     assert_settled_again(world, key)
@@ -96,7 +96,7 @@ def test_disabled_stream_is_re_enabled_and_the_old_trigger_is_kept_for_a_day(wor
     world.settle(key)
     assert [mapping["EventSourceArn"] for mapping in snapshot.mappings(world)] == [table["arn"]]
     world.line.forget()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.writes() == []
 
 
@@ -109,7 +109,7 @@ def test_ownership_tag_stripped_from_the_table_is_not_rewritten_and_the_stream_l
         "humangov.io/tenant", "humangov.io/stream", "humangov.io/stream-enabling",
     ])  # fmt: skip
     for _ in range(7):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.line.writes() == []
     assert world.ready(key).startswith("True")
 
@@ -123,7 +123,7 @@ def test_suspended_tenant_reports_drift_and_does_not_correct_it(world: World) ->
     before = snapshot.snapshot(world)
     world.line.forget()
     for _ in range(7):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.line.writes() == []
     assert snapshot.snapshot(world) == before
     assert "spec.suspend is true, so the operator does not apply:" in world.ready(key)
@@ -137,7 +137,7 @@ def test_transient_error_of_an_in_sync_tenant_does_not_flap_its_conditions(world
     before = world.status(key)
     for action in ("iam:GetRole", "lambda:GetFunction", "dynamodb:DescribeTable", "logs:DescribeLogGroups"):
         world.line.faults = [Fault(on(action), error=throttled(), times=1)]
-        outcome = world.one_pass(key)
+        outcome = world.reconcile_once(key)
         assert outcome.failed
         assert outcome.soon
         assert world.status(key) == before
@@ -148,13 +148,13 @@ def test_lasting_error_is_shown_in_conditions_and_recovers_automatically(world: 
     key = world.provisioned()
     world.line.faults = [Fault(on("iam:GetRole"), error=throttled())]
     for _ in range(5):
-        world.one_pass(key)
+        world.reconcile_once(key)
         world.clock.forward(60)
     assert world.ready(key).startswith("Unknown TransientError")
     assert "iam:GetRole" in world.ready(key)
-    told = len(world.kube.events)
-    world.one_pass(key)
-    assert len(world.kube.events) == told, "told once"
+    reported = len(world.kube.events)
+    world.reconcile_once(key)
+    assert len(world.kube.events) == reported, "told once"
     world.line.faults = []
     world.settle(key)
     assert world.ready(key).startswith("True")

@@ -11,7 +11,7 @@ from testing.reconciler.world import World
 WARNING, COUNT = "FailuresHandled", "s3:ListBucket"
 
 
-def give_up(world: World, number: int = 1, *, uuid: str = "") -> None:
+def discard(world: World, number: int = 1, *, uuid: str = "") -> None:
     """Invocation records, as Lambda names them; by this function's mapping unless told otherwise."""
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     for one in range(number):
@@ -25,26 +25,26 @@ def clear(world: World) -> None:
         s3.delete_object(Bucket=world.bucket, Key=one["Key"])
 
 
-def told(world: World, key: str) -> Any:
+def reported(world: World, key: str) -> Any:
     return next((one for one in world.status(key)["conditions"] if one["type"] == WARNING), None)
 
 
 def test_failures_bucket_without_failed_invocations_adds_no_event_and_no_write(world: World) -> None:
     key = world.provisioned()
     for _ in range(7):
-        world.one_pass(key)
+        world.reconcile_once(key)
 
-    assert told(world, key) is None
+    assert reported(world, key) is None
     assert world.line.kube_writes() == []
 
 
 def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(world: World) -> None:
     key = world.provisioned()
-    give_up(world, 3)
+    discard(world, 3)
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    condition = told(world, key)
+    condition = reported(world, key)
     assert (condition["status"], condition["reason"]) == ("False", "RedriveNeeded")
     assert condition["message"].startswith(f"3 failed invocations under aws/lambda/ in bucket {world.bucket}: files")
     assert condition["message"].endswith("run: humangov redrive --namespace humangov california")
@@ -54,42 +54,42 @@ def test_failed_invocations_warn_with_the_redrive_command_and_ready_stays_true(w
 
 def test_failed_invocations_warning_is_not_rewritten_and_clears_after_the_redrive(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
-    world.one_pass(key)
+    discard(world)
+    world.reconcile_once(key)
     world.line.forget()
     for _ in range(4):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.line.kube_writes() == []
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
 
     clear(world)
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("True", "NoFailedInvocations")
+    assert (reported(world, key)["status"], reported(world, key)["reason"]) == ("True", "NoFailedInvocations")
     assert world.event_reasons()[-1] == "NoFailedInvocations"
 
 
 def test_failed_invocations_warning_survives_an_operator_restart(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
-    world.one_pass(key)
+    discard(world)
+    world.reconcile_once(key)
 
-    world.new_life()
-    world.one_pass(key)  # counts nothing yet: what was said still stands
+    world.restart_operator()
+    world.reconcile_once(key)  # counts nothing yet: what was said still stands
 
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
     assert world.line.kube_writes() == []
 
 
 def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
-    give_up(world, 2, uuid="00000000-0000-0000-0000-000000000000")
+    discard(world)
+    discard(world, 2, uuid="00000000-0000-0000-0000-000000000000")
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    assert "3 failed invocations" in told(world, key)["message"]
-    assert "2 of them from mappings that do not belong to this function" in told(world, key)["message"]
+    assert "3 failed invocations" in reported(world, key)["message"]
+    assert "2 of them from mappings that do not belong to this function" in reported(world, key)["message"]
 
 
 def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) -> None:
@@ -97,21 +97,21 @@ def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) ->
     page = {"IsTruncated": True, "Contents": [{"Key": f"aws/lambda/x/{one}"} for one in range(1000)]}
     world.line.faults.append(Fault(on(COUNT), instead=lambda _: page))
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    assert told(world, key)["message"].startswith("1,000 or more failed invocations")
+    assert reported(world, key)["message"].startswith("1,000 or more failed invocations")
 
 
 def test_transient_error_of_the_failure_count_does_not_clear_the_warning(world: World) -> None:
     key = world.provisioned()
-    give_up(world)
-    world.one_pass(key)
+    discard(world)
+    world.reconcile_once(key)
     clear(world)
     world.line.faults.append(Fault(on(COUNT), error=error("SlowDown", "Reduce your rate", status=503)))
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    assert told(world, key)["status"] == "False"
+    assert reported(world, key)["status"] == "False"
     assert world.ready(key).startswith("True")
 
 
@@ -119,20 +119,20 @@ def test_denied_failure_count_is_reported_and_reconciliation_continues(world: Wo
     key = world.provisioned()
     world.line.faults.append(Fault(on(COUNT), error=denied("s3:ListBucket")))
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("Unknown", "AccessDenied")
-    assert "s3:ListBucket" in told(world, key)["message"]
+    assert (reported(world, key)["status"], reported(world, key)["reason"]) == ("Unknown", "AccessDenied")
+    assert "s3:ListBucket" in reported(world, key)["message"]
     assert world.ready(key).startswith("True")
 
 
 def test_missing_failures_bucket_is_reported_before_any_record_is_lost(world: World) -> None:
     key = world.provisioned(failures={"bucket": f"humangov-missing-{world.account}"})
 
-    world.one_pass(key)
+    world.reconcile_once(key)
 
-    assert (told(world, key)["status"], told(world, key)["reason"]) == ("False", "FailuresBucketNotFound")
-    assert "spec.failures.bucket" in told(world, key)["message"]
+    assert (reported(world, key)["status"], reported(world, key)["reason"]) == ("False", "FailuresBucketNotFound")
+    assert "spec.failures.bucket" in reported(world, key)["message"]
 
 
 def test_changed_failures_bucket_updates_the_destination_and_the_role_policy(world: World) -> None:

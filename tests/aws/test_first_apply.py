@@ -1,4 +1,4 @@
-"""The first passes over a new tenant, and the settled ones after them.
+"""The first reconciliations over a new tenant, and the settled ones after them.
 
 Runs on MiniStack, which takes everything at once: that a role is unknown to Lambda for seconds, that a function is
 Pending and a mapping Creating for minutes, is shown in test_waiting.py with injected answers.
@@ -42,9 +42,9 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
     assert (role["name"], role["path"], role["attached"]) == (f"{NAME}-us-east-1", "/humangov/", [])
     assert dict(role["tags"]) == tags
     assert list(role["inline"]) == ["humangov-cleanup"]
-    told = json.dumps(role["inline"])
-    assert "table/humangov-california-dynamodb/stream/*" in told
-    assert f"arn:aws:s3:::{world.bucket}/*" in told
+    reported = json.dumps(role["inline"])
+    assert "table/humangov-california-dynamodb/stream/*" in reported
+    assert f"arn:aws:s3:::{world.bucket}/*" in reported
 
     [group] = snapshot.log_groups(world)
     assert group == {"name": f"/aws/lambda/{NAME}", "retention": 400, "key": None, "tags": tags}
@@ -109,7 +109,7 @@ def test_in_sync_reconciliation_makes_no_write(world: World) -> None:
     key = world.provisioned()
     before = snapshot.snapshot(world)
     for _ in range(12):
-        outcome = world.one_pass(key)
+        outcome = world.reconcile_once(key)
         assert (outcome.requeue_after_seconds, outcome.failed) == (None, False)
         assert world.line.writes() + world.line.kube_writes() == []
     assert snapshot.snapshot(world) == before
@@ -117,19 +117,19 @@ def test_in_sync_reconciliation_makes_no_write(world: World) -> None:
 
 def test_in_sync_reconciliation_makes_at_most_six_reads(world: World) -> None:
     key = world.provisioned()
-    world.one_pass(key)  # a life's first also counts the invocations that failed
+    world.reconcile_once(key)  # a life's first also counts the invocations that failed
     world.line.forget()
     counts = []
     for _ in range(12):
-        world.one_pass(key)
+        world.reconcile_once(key)
         counts.append(len(world.line.forget()))
     assert sorted(counts)[-3] <= 6, counts  # two of twelve are deep
 
 
 def test_operator_restart_over_an_in_sync_tenant_makes_no_write(world: World) -> None:
     key = world.provisioned()
-    world.new_life()
-    world.one_pass(key)
+    world.restart_operator()
+    world.reconcile_once(key)
     assert world.line.writes() + world.line.kube_writes() == []
 
 
@@ -137,7 +137,7 @@ def test_finalizer_and_identity_are_written_before_the_first_aws_write(world: Wo
     world.make_table()
     world.make_bucket()
     key = world.apply()
-    world.one_pass(key)
+    world.reconcile_once(key)
     writes = [call for call in world.line.calls if call.writes]
     assert [call.action for call in writes[:2]] == ["kube:set_finalizer", "kube:apply_status"]
     assert writes[1].parameters["status"]["aws"] == {
@@ -146,7 +146,7 @@ def test_finalizer_and_identity_are_written_before_the_first_aws_write(world: Wo
     assert [call.action for call in writes[2:] if call.action.startswith("kube:")] in (
         [],
         ["kube:apply_status", "kube:post_event"],
-    ), "and what comes after is told at the end of a pass"
+    ), "and what comes after is told at the end of a reconciliation"
 
 
 def test_first_apply_with_real_threads_has_the_same_result(world: World) -> None:
@@ -159,7 +159,7 @@ def test_first_apply_with_real_threads_has_the_same_result(world: World) -> None
             return await asyncio.get_running_loop().run_in_executor(threads, call)
 
         world.in_thread = in_thread
-        world.new_life()
+        world.restart_operator()
         world.settle(key)
     found = snapshot.snapshot(world)
     assert [len(found[kind]) for kind in ("functions", "mappings", "roles", "log groups")] == [1, 1, 1, 1]
@@ -184,7 +184,7 @@ def test_every_optional_setting_reaches_aws(world: World) -> None:
     assert [mapping[field] for field in ("BatchSize", "MaximumBatchingWindowInSeconds")] == [10, 2]
     assert [mapping[field] for field in ("MaximumRetryAttempts", "MaximumRecordAgeInSeconds")] == [3, 600]
     assert snapshot.log_groups(world)[0]["retention"] == 7
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.writes() == []
 
 
@@ -203,7 +203,7 @@ def test_changed_spec_is_applied_to_aws_with_one_event(world: World) -> None:
     assert world.event_reasons() in (["Updated"], ["Updated", "InSync"])
     assert world.condition(key, "Ready")["observedGeneration"] == 2
     world.line.forget()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.writes() + world.line.kube_writes() == []
 
 
@@ -222,7 +222,7 @@ def test_stream_without_old_images_is_a_terminal_error_and_is_never_changed(worl
     world.make_bucket()
     before = snapshot.tables(world)
     key = world.apply()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False UnsupportedViewType")
     assert snapshot.tables(world) == before
     assert snapshot.mappings(world) == []
@@ -230,10 +230,10 @@ def test_stream_without_old_images_is_a_terminal_error_and_is_never_changed(worl
 
 def test_throttled_bucket_read_after_a_restart_is_not_taken_as_a_missing_bucket(world: World) -> None:
     key = world.provisioned()
-    world.new_life()
+    world.restart_operator()
     world.line.faults = [Fault(on("s3:GetBucketLocation"), error=throttled(), times=1)]
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
         assert world.ready(key).startswith("True"), world.ready(key)
         assert world.condition(key, "BucketReady")["status"] == "True"
 
@@ -241,10 +241,10 @@ def test_throttled_bucket_read_after_a_restart_is_not_taken_as_a_missing_bucket(
 @pytest.mark.parametrize("boundary", [None, "arn:aws:iam::aws:policy/ReadOnlyAccess"])
 def test_role_gets_the_operators_permissions_boundary(world: World, boundary: str | None) -> None:
     world.settings = replace(world.settings, permissions_boundary_arn=boundary, default_tags={"cost": "1"})
-    world.new_life()
+    world.restart_operator()
     key = world.provisioned()
     [role] = snapshot.roles(world)
     assert (role["boundary"] or {}).get("PermissionsBoundaryArn") == boundary
     assert ("cost", "1") in role["tags"]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.writes() == []

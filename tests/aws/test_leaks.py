@@ -77,10 +77,10 @@ def remove_all(world: World, *, keep_logs: bool = False, **asked: Any) -> dict[s
 def lose(world: World, key: str) -> None:
     """The finalizer is stripped and the resource deleted, with the operator away."""
     del world.kube.objects[key]
-    world.new_life()
+    world.restart_operator()
 
 
-def told(found: remove.FoundLeaks) -> dict[str, list[str]]:
+def reported(found: remove.FoundLeaks) -> dict[str, list[str]]:
     return {key: [f"{one.kind} {one.name}" for one in objects] for key, objects in found.leaked.items()}
 
 
@@ -88,7 +88,7 @@ def test_leaked_tenant_is_listed_and_deleted_down_to_its_last_tag(world: World) 
     lose(world, world.provisioned())
     before = snapshot.snapshot(world)
     found = find(world)
-    assert told(found) == {
+    assert reported(found) == {
         "humangov/california": [
             f"function {NAME}", f"log group /aws/lambda/{NAME}", f"role {NAME}-us-east-1",
             "table humangov-california-dynamodb",
@@ -114,7 +114,7 @@ def test_receipts_log_group_loses_its_ownership_tag_and_is_kept_unless_deletion_
 def test_leaked_function_with_a_custom_name_is_found_by_that_name(world: World) -> None:
     lose(world, world.provisioned(function={"name": "humangov-erases"}))
     [done] = remove_all(world).values()
-    assert "function humangov-erases" in done.gone
+    assert "function humangov-erases" in done.deleted
     assert world.remains() == []
     assert snapshot.log_groups(world) == []
 
@@ -132,7 +132,7 @@ def test_existing_tenant_is_not_leaked_even_if_re_created_under_the_same_name(wo
 def test_resources_of_another_cluster_are_counted_and_not_changed(world: World) -> None:
     lose(world, world.provisioned())
     before = snapshot.snapshot(world)
-    world.cluster = "made-anew"
+    world.cluster = "re-created"
     found = find(world)
     assert (found.leaked, found.others) == ({}, {CLUSTER: 1})
     assert remove_all(world) == {}
@@ -168,7 +168,7 @@ def test_leaks_delete_killed_after_any_write_ends_the_same_when_repeated(world: 
     lose(world, world.provisioned())
     kills = 0
     while True:
-        world.new_life()
+        world.restart_operator()
         world.line.kill_after_write = 1
         try:
             if not remove_all(world):
@@ -238,7 +238,7 @@ def test_operator_reports_a_leaked_tenant_once_and_deletes_nothing(world: World)
 
 def test_leak_detection_without_leaks_takes_two_calls_for_any_number_of_tenants(world: World) -> None:
     key = world.provisioned()
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.line.forget()
     check(world, LeakCheck())
     assert world.line.reads() == ["tag:GetResources", "iam:ListRoles"]

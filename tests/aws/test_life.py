@@ -36,4 +36,6 @@ def test_random_life_of_a_tenant_ends_in_sync_and_changes_no_foreign_resource(
             suppress_health_check=list(HealthCheck),
         ),
     )  # fmt: skip
-    measured(f"lives: {tally['sequences']} sequences tried, with {tally['passes']} passes among the steps")
+    measured(
+        f"lives: {tally['sequences']} sequences tried, with {tally['reconciliations']} reconciliations among the steps"
+    )

@@ -41,7 +41,7 @@ def test_reconciliation_killed_or_failed_at_any_call_has_the_same_result(
     points: list[matrix.Point] = [*crashes, *failures]
     for point in points:
         wrong = matrix.tried(worlds, run, point)
-        assert wrong is None, f"{matrix.told(run, point)}: {wrong}"
+        assert wrong is None, f"{matrix.describe(run, point)}: {wrong}"
     measured(f"{flow.name}: of {len(run.calls)} calls {len(crashes)} were cut off, and {len(failures)} failed")
 
 

@@ -1,4 +1,4 @@
-"""`humangov redrive` on moto, which shows versions and Object Lock, and neither rights nor Lambda's own writing."""
+"""`humangov redrive` on moto, which shows versions and Object Lock, no permissions, and not Lambda's own writing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from moto import mock_aws
 
 from testing import samples
 from testing.event_source import destination
-from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.decisions import RETRIES_EXHAUSTED, Discarded
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime import stream_events
 from testing.lambda_runtime.stream_events import employee
@@ -88,7 +88,7 @@ class Account:
     def hire(self, one: str, name: str) -> None:
         sdk("dynamodb").put_item(TableName=self.names.tenant.table.name, Item=employee(one, name))
 
-    def give_up(
+    def discard(
         self, *removed: tuple[str, str], uuid: str = "91eaeb7e-c976-4939-86c8-b8e4f4a5e3d0",
         function_arn: str = "", table: str = "", at: float = REMOVED_AT,
     ) -> str:  # fmt: skip
@@ -102,7 +102,7 @@ class Account:
         self.written += 1
         key = destination.object_key(mapping, shard="shardId-1", now=at, random=f"{self.written:04}")
         body = destination.body(
-            GivenUp(records, RETRIES_EXHAUSTED, 11), mapping, shard="shardId-1", now=at, request_id="1", error=None
+            Discarded(records, RETRIES_EXHAUSTED, 11), mapping, shard="shardId-1", now=at, request_id="1", error=None
         )
         self.put(key, body)
         return key
@@ -169,7 +169,7 @@ def test_redrive_erases_the_files_of_failed_invocations_with_receipts_and_delete
     account: Account,
 ) -> None:
     account.upload("1.pdf", "2.pdf", "other.pdf")
-    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    account.discard(("1", "1.pdf"), ("2", "2.pdf"))
 
     summary = account.run()
 
@@ -185,7 +185,7 @@ def test_redrive_erases_the_files_of_failed_invocations_with_receipts_and_delete
 def test_redrive_keeps_a_file_that_a_record_names(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
     account.hire("1", "1.pdf")
-    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    account.discard(("1", "1.pdf"), ("2", "2.pdf"))
 
     summary = account.run()
 
@@ -196,7 +196,7 @@ def test_redrive_keeps_a_file_that_a_record_names(account: Account) -> None:
 
 def test_redrive_keeps_a_file_written_after_the_removal(account: Account) -> None:
     account.upload("1.pdf")
-    account.give_up(("1", "1.pdf"), at=datetime.now(UTC).timestamp() - 3600)
+    account.discard(("1", "1.pdf"), at=datetime.now(UTC).timestamp() - 3600)
 
     assert spelled(account.run().outcomes) == {"kept: newer": 1}
     assert account.files == {"1.pdf"}
@@ -204,8 +204,8 @@ def test_redrive_keeps_a_file_written_after_the_removal(account: Account) -> Non
 
 def test_redrive_accepts_failed_invocations_of_any_mapping_or_function_version_of_the_tenant(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
-    account.give_up(("1", "1.pdf"), uuid="00000000-0000-0000-0000-000000000000")
-    account.give_up(("2", "2.pdf"), function_arn=f"{account.names.function_arn}:live")
+    account.discard(("1", "1.pdf"), uuid="00000000-0000-0000-0000-000000000000")
+    account.discard(("2", "2.pdf"), function_arn=f"{account.names.function_arn}:live")
 
     assert account.run().removed == 2
     assert account.keys() == set()
@@ -224,7 +224,7 @@ def test_redrive_counts_and_keeps_failed_invocations_of_other_functions(
     account: Account, whose: dict[str, Any]
 ) -> None:
     account.upload("1.pdf")
-    key = account.give_up(("1", "1.pdf"), **whose)
+    key = account.discard(("1", "1.pdf"), **whose)
 
     summary = account.run()
 
@@ -244,7 +244,7 @@ def test_redrive_keeps_an_unreadable_failed_invocation_with_the_reason_and_handl
     account: Account, body: bytes
 ) -> None:
     account.upload("1.pdf")
-    account.give_up(("1", "1.pdf"))
+    account.discard(("1", "1.pdf"))
     account.put("aws/lambda/a-strange-one", body)
 
     summary = account.run()
@@ -256,7 +256,7 @@ def test_redrive_keeps_an_unreadable_failed_invocation_with_the_reason_and_handl
 
 @pytest.mark.parametrize("payload", [None, "x", '{"Records": []}', "{}", 7, "null"])
 def test_redrive_keeps_a_failed_invocation_without_its_event_with_the_reason(account: Account, payload: Any) -> None:
-    key = account.give_up(("1", "1.pdf"))
+    key = account.discard(("1", "1.pdf"))
     stored = json.loads(sdk("s3").get_object(Bucket=account.bucket, Key=key)["Body"].read())
     account.put(key, json.dumps(stored | {"payload": payload}).encode())
 
@@ -266,7 +266,7 @@ def test_redrive_keeps_a_failed_invocation_without_its_event_with_the_reason(acc
 
 def test_redrive_keeps_a_failed_invocation_that_fails_again_and_handles_it_in_the_next_run(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
-    key = account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    key = account.discard(("1", "1.pdf"), ("2", "2.pdf"))
     account.before = _fails("BatchGetItem", "ResourceNotFoundException")
 
     summary = account.run()
@@ -287,7 +287,7 @@ def test_redrive_on_a_versioned_bucket_erases_every_version_of_the_file_and_of_t
 ) -> None:
     versioned(account)
     account.upload("1.pdf", "1.pdf", "1.pdf.bak")
-    key = account.give_up(("1", "1.pdf"))
+    key = account.discard(("1", "1.pdf"))
     body = sdk("s3").get_object(Bucket=account.bucket, Key=key)["Body"].read()
     account.put(key, body)
 
@@ -301,7 +301,7 @@ def test_redrive_on_a_versioned_bucket_erases_every_version_of_the_file_and_of_t
 def test_redrive_ignores_a_failed_invocation_behind_a_delete_marker(account: Account) -> None:
     versioned(account)
     account.upload("1.pdf")
-    key = account.give_up(("1", "1.pdf"))
+    key = account.discard(("1", "1.pdf"))
     sdk("s3").delete_object(Bucket=account.bucket, Key=key)
 
     assert account.run().found == 0
@@ -310,7 +310,7 @@ def test_redrive_ignores_a_failed_invocation_behind_a_delete_marker(account: Acc
 
 def test_redrive_reports_a_failed_invocation_that_s3_retains_and_may_repeat_it_safely(account: Account) -> None:
     account.upload("1.pdf")
-    key = account.give_up(("1", "1.pdf"))
+    key = account.discard(("1", "1.pdf"))
     account.clients = replace(
         account.clients, patient_s3=_With(account.clients.patient_s3, delete_objects=lambda **_: _DENIED)
     )
@@ -326,9 +326,9 @@ def test_redrive_killed_after_any_call_ends_the_same_in_the_next_run(account: Ac
     for number in range(1, 100):
         account.upload("1.pdf", "2.pdf", "3.pdf")
         account.hire("2", "2.pdf")
-        account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
-        account.give_up(("3", "3.pdf"))
-        told = len(account.receipts())
+        account.discard(("1", "1.pdf"), ("2", "2.pdf"))
+        account.discard(("3", "3.pdf"))
+        reported = len(account.receipts())
         account.calls.clear()
         account.after = _kills(account, number)
         killed = False
@@ -337,7 +337,7 @@ def test_redrive_killed_after_any_call_ends_the_same_in_the_next_run(account: Ac
         except Killed:
             killed = True
         account.after = lambda _operation: None
-        intended = {one["key"] for one in account.receipts()[told:] if one["receipt"] == "intent"}
+        intended = {one["key"] for one in account.receipts()[reported:] if one["receipt"] == "intent"}
         assert {"1.pdf", "2.pdf", "3.pdf"} - account.files <= intended, "erased without a receipt"
 
         assert account.run().left == 0
@@ -349,7 +349,7 @@ def test_redrive_killed_after_any_call_ends_the_same_in_the_next_run(account: Ac
 
 def test_redrive_without_the_log_group_erases_nothing(account: Account) -> None:
     account.upload("1.pdf")
-    key = account.give_up(("1", "1.pdf"))
+    key = account.discard(("1", "1.pdf"))
     sdk("logs").delete_log_group(logGroupName=account.names.tenant.log_group_name)
 
     with pytest.raises(NoReceiptError, match="does not exist, and without a receipt nothing is erased"):
@@ -360,7 +360,7 @@ def test_redrive_without_the_log_group_erases_nothing(account: Account) -> None:
 
 def test_redrive_stops_before_the_erasure_when_a_receipt_cannot_be_written(account: Account) -> None:
     account.upload("1.pdf")
-    key = account.give_up(("1", "1.pdf"))
+    key = account.discard(("1", "1.pdf"))
     account.before = _fails("PutLogEvents", "AccessDeniedException")
 
     with pytest.raises(NoReceiptError, match="AccessDeniedException"):
@@ -370,7 +370,7 @@ def test_redrive_stops_before_the_erasure_when_a_receipt_cannot_be_written(accou
 
 
 def test_redrive_does_not_take_a_failed_page_as_the_end_of_the_list(account: Account) -> None:
-    account.give_up(("1", "1.pdf"))
+    account.discard(("1", "1.pdf"))
     account.before = _fails("ListObjectVersions", "AccessDenied")
 
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -379,8 +379,8 @@ def test_redrive_does_not_take_a_failed_page_as_the_end_of_the_list(account: Acc
 
 def test_redrive_starts_no_invocation_after_a_stop_signal(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
-    account.give_up(("1", "1.pdf"))
-    account.give_up(("2", "2.pdf"))
+    account.discard(("1", "1.pdf"))
+    account.discard(("2", "2.pdf"))
 
     summary = account.run(stop=lambda: account.files != {"1.pdf", "2.pdf"})
 
@@ -392,7 +392,7 @@ def test_redrive_starts_no_invocation_after_a_stop_signal(account: Account) -> N
 
 def test_redrive_dry_run_reports_and_changes_nothing(account: Account) -> None:
     account.upload("1.pdf")
-    key = account.give_up(("1", "1.pdf"))
+    key = account.discard(("1", "1.pdf"))
 
     summary = account.run(dry_run=True)
 
@@ -403,7 +403,7 @@ def test_redrive_dry_run_reports_and_changes_nothing(account: Account) -> None:
 
 @pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
 def test_redrive_refuses_while_the_spec_stops_all_erasing(account: Account, spec: dict[str, Any]) -> None:
-    account.give_up(("1", "1.pdf"))
+    account.discard(("1", "1.pdf"))
     account.names = samples.names(**spec)
 
     with pytest.raises(RefusedError, match=r"so nothing is erased\. Set it to (true|false) first"):
@@ -414,7 +414,7 @@ def test_redrive_refuses_while_the_spec_stops_all_erasing(account: Account, spec
 
 def test_redrive_leaves_each_file_to_the_sweep_when_records_share_file_names(account: Account) -> None:
     account.upload("1.pdf")
-    account.give_up(("1", "1.pdf"))
+    account.discard(("1", "1.pdf"))
     spec = samples.resource()["spec"]
     account.names = samples.names(table={**spec["table"], "fileNames": "Shared"})
 
@@ -439,7 +439,7 @@ def command(*arguments: str | Path) -> Any:
 def test_redrive_command_prints_what_it_found_and_did(account: Account, manifest: Path) -> None:
     account.upload("1.pdf", "2.pdf")
     account.hire("2", "2.pdf")
-    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    account.discard(("1", "1.pdf"), ("2", "2.pdf"))
     account.put("aws/lambda/a-strange-one", b"?")
     arguments = ("redrive", "-n", "humangov", "california", "-f", manifest, "--cluster-name", "cluster")
 
@@ -460,22 +460,22 @@ def test_redrive_command_prints_what_it_found_and_did(account: Account, manifest
 
 def test_redrive_command_prints_json_for_scripts(account: Account, manifest: Path) -> None:
     account.upload("1.pdf")
-    account.give_up(("1", "1.pdf"))
+    account.discard(("1", "1.pdf"))
 
     done = command("redrive", "-f", manifest, "--cluster-name", "cluster", "--json")
 
     assert done.exit_code == 0
-    told = json.loads(done.stdout)
-    assert told["outcomes"] == {"erased": 1}
-    assert (told["tenant"], told["removed"], told["left"]) == ("cluster/humangov/california", 1, 0)
+    reported = json.loads(done.stdout)
+    assert reported["outcomes"] == {"erased": 1}
+    assert (reported["tenant"], reported["removed"], reported["left"]) == ("cluster/humangov/california", 1, 0)
 
 
 def test_redrive_command_stops_at_a_signal_and_reports_it(
     account: Account, manifest: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account.upload("1.pdf", "2.pdf")
-    account.give_up(("1", "1.pdf"))
-    account.give_up(("2", "2.pdf"))
+    account.discard(("1", "1.pdf"))
+    account.discard(("2", "2.pdf"))
 
     def interrupt(operation: str, _parameters: dict[str, Any]) -> None:
         if operation == "CreateLogStream":
@@ -518,7 +518,7 @@ def test_redrive_command_reports_errors_in_a_sentence(
 
 
 def test_redrive_with_credentials_of_another_account_changes_nothing(account: Account, manifest: Path) -> None:
-    account.give_up(("1", "1.pdf"))
+    account.discard(("1", "1.pdf"))
     resource = dict(samples.resource(metadata={}))
     status = {"aws": {"accountID": "999999999999", "region": "us-east-1", "cluster": "cluster"}}
     manifest.write_text(yaml.safe_dump(resource | {"status": status}))
@@ -532,7 +532,7 @@ def test_redrive_with_credentials_of_another_account_changes_nothing(account: Ac
 
 def test_redrive_receipts_are_found_by_record(account: Account, manifest: Path) -> None:
     account.upload("1.pdf", "2.pdf")
-    account.give_up(("1", "1.pdf"), ("2", "2.pdf"))
+    account.discard(("1", "1.pdf"), ("2", "2.pdf"))
     account.run()
 
     shown = command("receipts", "-f", manifest, "--cluster-name", "cluster", "--record", "1", "--json")

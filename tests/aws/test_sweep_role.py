@@ -25,9 +25,9 @@ def test_sweep_assumes_the_role_of_the_tenant_with_its_external_id() -> None:
         session = session_for(
             role_arn=ROLE, external_id="california-7f3a", session_name="humangov-sweep-california", region="us-east-1"
         )
-        told = session.client("sts", region_name="us-east-1").get_caller_identity()
-        assert told["Account"] == "999999999999"
-        assert told["Arn"].endswith(":assumed-role/humangov-sweep-california/humangov-sweep-california")
+        reported = session.client("sts", region_name="us-east-1").get_caller_identity()
+        assert reported["Account"] == "999999999999"
+        assert reported["Arn"].endswith(":assumed-role/humangov-sweep-california/humangov-sweep-california")
         s3 = connect(region="us-east-1", session=session).patient_s3
         s3.create_bucket(Bucket="theirs")
         assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == ["theirs"]

@@ -1,4 +1,4 @@
-"""The sweep's CronJob and Jobs as passes keep them. AWS is an emulator's; Kubernetes keeps objects and runs none."""
+"""The sweep's CronJob and Jobs as reconciling keeps them. AWS is emulated; Kubernetes keeps objects and runs none."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CRON_JOB = "cronjobs"
 def with_sweeps(world: World) -> World:
     world.settings = replace(world.settings, sweep_template="template", own_namespace="operators")
     world.kube.templates["cronjobs", "template"] = {"spec": {"jobTemplate": {"spec": {"template": TEMPLATE}}}}
-    world.new_life()
+    world.restart_operator()
     return world
 
 
@@ -59,7 +59,7 @@ def tell(world: World, key: str, **sweep: Any) -> None:
 
 def test_operator_without_a_sweep_template_creates_no_cron_job_and_no_sweep_condition(world: World) -> None:
     key = world.provisioned()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.kube.batch == {}
     assert "SweepSucceeded" not in [one["type"] for one in world.status(key)["conditions"]]
 
@@ -75,7 +75,7 @@ def test_ready_tenant_gets_a_cron_job_and_an_in_sync_one_no_write(world: World) 
     assert container["args"] == ["sweep", key, "--uid", uid, "--report-status"]
     assert world.condition(key, "SweepSucceeded")["reason"] == "NotStarted"
     for _ in range(7):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.line.kube_writes() == []
 
 
@@ -90,7 +90,7 @@ def test_changed_cron_job_is_corrected(world: World, change: str) -> None:
         spec["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["image"] = "other"
     else:
         spec[change] = True if change == "suspend" else "* * * * *"
-    world.one_pass(key)
+    world.reconcile_once(key)
     pod = cron_job(world, key)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == "humangov:1"
     assert (cron_job(world, key)["spec"]["schedule"], cron_job(world, key)["spec"]["suspend"]) == ("17 3 * * *", False)
@@ -100,7 +100,7 @@ def test_suspended_tenant_suspends_its_cron_job(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.kube.edit(key, lambda one: one["spec"].update(suspend=True))
     annotate(world, key, "now")
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert cron_job(world, key)["spec"]["suspend"] is True
     assert jobs(world) == []
     assert "paused by spec.suspend" in world.condition(key, "SweepSucceeded")["message"]
@@ -110,7 +110,7 @@ def test_unowned_cron_job_of_the_same_name_is_not_changed(world: World) -> None:
     key = with_sweeps(world).provisioned(trigger={"enabled": False})
     cron_job(world, key)["metadata"]["annotations"] = {"humangov.io/owner": "other/humangov/california"}
     cron_job(world, key)["spec"]["schedule"] = "0 0 * * *"
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert cron_job(world, key)["spec"]["schedule"] == "0 0 * * *"
     assert world.condition(key, "SweepSucceeded")["reason"] == "NotOwned"
     world.delete(key)
@@ -140,28 +140,28 @@ def test_each_value_of_the_sweep_annotation_starts_one_job(world: World) -> None
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     [first] = jobs(world)
     assert world.status(key)["lastHandledSweep"] == "1"
     annotate(world, key, "2")
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert jobs(world) == [first]  # one at a time
     assert outcome.requeue_after_seconds is not None
     finish(world, first)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert len(jobs(world)) == 2
 
 
 def test_operator_killed_between_the_sweep_job_and_its_status_starts_no_second_job(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
-    world.new_life()
+    world.restart_operator()
     world.line.kill_after_write = 1
     with pytest.raises(Killed):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert len(jobs(world)) == 1
     assert "lastHandledSweep" not in world.status(key)
-    world.new_life()
+    world.restart_operator()
     finish(world, jobs(world)[0])
     world.settle(key)
     assert len(jobs(world)) == 1
@@ -171,13 +171,13 @@ def test_operator_killed_between_the_sweep_job_and_its_status_starts_no_second_j
 def test_sweep_condition_reports_the_last_result_with_an_event_when_it_changes(world: World) -> None:
     key = with_sweeps(world).provisioned()
     tell(world, key, result="SafetyCheckFailed", message="3,000 of 4,000 files", orphanList="s3://b/k")
-    world.one_pass(key)
+    world.reconcile_once(key)
     condition = world.condition(key, "SweepSucceeded")
     assert (condition["status"], condition["reason"]) == ("False", "SafetyCheckFailed")
     assert condition["message"] == "3,000 of 4,000 files; orphan list: s3://b/k"
     tell(world, key, result="Erased", message="done")
-    world.one_pass(key)
-    world.one_pass(key)
+    world.reconcile_once(key)
+    world.reconcile_once(key)
     assert [(one.kind, one.reason) for one in world.kube.events] == [
         ("Warning", "SafetyCheckFailed"),
         ("Normal", "Erased"),
@@ -188,12 +188,12 @@ def test_sweep_condition_reports_the_last_result_with_an_event_when_it_changes(w
 def test_sweep_job_that_ended_without_a_result_has_failed(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
-    world.one_pass(key)
+    world.reconcile_once(key)
     tell(world, key, result="Running", startedAt="2026-03-01T00:00:00Z")
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.condition(key, "SweepSucceeded")["reason"] == "Running"
     finish(world, jobs(world)[0], "Failed")
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.condition(key, "SweepSucceeded")["reason"] == "SweepFailed"
 
 
@@ -201,7 +201,7 @@ def test_shared_file_names_disable_the_trigger_until_a_sweep_finds_none(world: W
     key = with_sweeps(world).provisioned()
     tell(world, key, result="SafetyCheckFailed", filesShared=2, message="2 files")
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     assert mapping["State"] == "Disabled"
     assert world.ready(key).startswith("False FilesShared: 2 files are named by more than one record")
@@ -217,12 +217,12 @@ def test_deletion_removes_sweeps_first_and_starts_the_final_stream_read_after_th
 ) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.line.forget()
     world.delete(key)
     deleted_at = world.kube.objects[key]["metadata"]["deletionTimestamp"]
     for _ in range(4):
-        world.one_pass(key)
+        world.reconcile_once(key)
         world.clock.forward(1)
     calls = [call.action for call in world.line.calls if call.writes]
     assert calls.index("kube:delete cronjobs") < calls.index("lambda:DeleteEventSourceMapping")
@@ -244,7 +244,7 @@ def test_final_stream_read_that_never_ends_is_abandoned_and_reported(world: Worl
     key = with_sweeps(world).provisioned()
     world.delete(key)
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     [name] = jobs(world)
     world.kube.batch["jobs", name]["metadata"]["creationTimestamp"] = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
     world.clock.forward(151)
@@ -264,7 +264,7 @@ def test_final_stream_read_is_skipped_while_the_spec_stops_all_erasing(world: Wo
 def test_released_tenant_is_not_swept(world: World) -> None:
     key = with_sweeps(world).provisioned(deletionPolicy="Retain")
     annotate(world, key, "1")
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert len(world.kube.batch) == 2
     world.delete(key)
     world.settle(key)
@@ -277,10 +277,10 @@ def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> No
     key = with_sweeps(world).provisioned()
     world.delete(key)
     for _ in range(40):
-        world.new_life()
+        world.restart_operator()
         world.line.kill_after_write = 1
         try:
-            outcome = world.one_pass(key)
+            outcome = world.reconcile_once(key)
         except Killed:
             outcome = None
         for name in jobs(world):
@@ -289,7 +289,7 @@ def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> No
         world.clock.forward(3)
         if outcome is not None and outcome.forget and key not in world.kube.objects:
             break
-    world.new_life()
+    world.restart_operator()
     if key in world.kube.objects:
         world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
@@ -298,9 +298,9 @@ def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> No
 def test_tenant_released_under_another_cluster_name_has_no_sweeps(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.cluster = "renamed"
-    world.new_life()
+    world.restart_operator()
     world.delete(key)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False IdentityChanged")
     world.kube.edit(key, lambda one: one["spec"].update(deletionPolicy="Retain"))
     world.settle(key)
@@ -310,7 +310,7 @@ def test_tenant_released_under_another_cluster_name_has_no_sweeps(world: World) 
 def test_tenant_without_a_finalizer_has_no_cron_job(world: World) -> None:
     key = with_sweeps(world).apply(world.manifest(suspend=True))
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
         world.clock.forward(20 * 60)
     assert world.ready(key).startswith("False TableNotFound")
     assert world.kube.batch == {}
@@ -321,11 +321,11 @@ def test_forbidden_tenant_has_no_cron_job_after_a_kill_between_cron_job_and_stat
     key = world.apply()
     world.line.kill_after_write = 2  # the finalizer, then the CronJob
     with pytest.raises(Killed):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert [plural for plural, _ in world.kube.batch] == [CRON_JOB]
     assert "aws" not in world.status(key)
     world.settings = replace(world.settings, allowed=AllowedNames({}))
-    world.new_life()
+    world.restart_operator()
     world.delete(key)
     world.settle(key)
     assert (world.kube.batch, world.kube.objects) == ({}, {})
@@ -334,7 +334,7 @@ def test_forbidden_tenant_has_no_cron_job_after_a_kill_between_cron_job_and_stat
 def test_suspended_tenant_suspends_its_cron_job_even_while_another_step_fails(world: World) -> None:
     key = with_sweeps(world).provisioned()
     world.kube.edit(key, lambda one: one["spec"].update(suspend=True, function={"memoryMiB": 1024}))
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("Unknown Suspended")
     assert cron_job(world, key)["spec"]["suspend"] is True
 
@@ -342,11 +342,11 @@ def test_suspended_tenant_suspends_its_cron_job_even_while_another_step_fails(wo
 def test_sweep_job_created_before_its_status_is_reported_while_it_runs(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
-    world.new_life()
+    world.restart_operator()
     world.line.kill_after_write = 1
     with pytest.raises(Killed):
-        world.one_pass(key)
-    world.new_life()
+        world.reconcile_once(key)
+    world.restart_operator()
     world.settle(key)
     assert len(jobs(world)) == 1
     assert world.status(key)["lastHandledSweep"] == "1"
@@ -355,9 +355,9 @@ def test_sweep_job_created_before_its_status_is_reported_while_it_runs(world: Wo
 def test_start_of_the_next_sweep_does_not_clear_a_warning(world: World) -> None:
     key = with_sweeps(world).provisioned()
     began = timestamp(world.clock.now())
-    for told in ("SafetyCheckFailed", "Running", "SafetyCheckFailed", "Running", "Detected", "Running", "Detected"):
-        tell(world, key, result=told, startedAt=began, message="")
-        world.one_pass(key)
+    for reported in ("SafetyCheckFailed", "Running", "SafetyCheckFailed", "Running", "Detected", "Running", "Detected"):
+        tell(world, key, result=reported, startedAt=began, message="")
+        world.reconcile_once(key)
     assert world.event_reasons() == ["SafetyCheckFailed", "Detected"]
 
 

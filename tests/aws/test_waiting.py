@@ -28,7 +28,7 @@ NAME = "humangov-california-delete-file"
 def test_missing_table_requeues_and_nothing_is_created_before_it_exists(world: World) -> None:
     world.make_bucket()
     key = world.apply()
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert world.ready(key).startswith("Unknown TableNotFound")
     assert outcome.requeue_after_seconds == 5
     assert world.line.writes() == []
@@ -40,7 +40,7 @@ def test_missing_table_requeues_and_nothing_is_created_before_it_exists(world: W
 def test_missing_bucket_requeues_and_nothing_is_created_before_it_exists(world: World) -> None:
     world.make_table()
     key = world.apply()
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert world.ready(key).startswith("Unknown BucketNotFound")
     assert outcome.requeue_after_seconds == 5
     assert world.line.writes() == []
@@ -56,18 +56,18 @@ def test_missing_table_or_bucket_stalls_after_15_minutes_and_is_still_retried(wo
     else:
         world.make_table()
     key = world.apply()
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.clock.forward(14 * 60)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("Unknown")
-    world.new_life()
+    world.restart_operator()
     world.clock.forward(61)
-    outcome = world.one_pass(key)
-    assert world.ready(key).startswith("False"), "a restart does not begin the 15 minutes anew"
+    outcome = world.reconcile_once(key)
+    assert world.ready(key).startswith("False"), "a restart does not restart the 15 minutes"
     assert world.condition(key, "Stalled")["status"] == "True"
     assert outcome.requeue_after_seconds == 30
     writes = len(world.line.kube_writes())
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert len(world.line.kube_writes()) == writes, "told once"
     if what == "table":
         world.make_table()
@@ -80,7 +80,7 @@ def test_missing_table_or_bucket_stalls_after_15_minutes_and_is_still_retried(wo
 def test_table_deleted_under_an_in_sync_tenant_is_waited_for(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("dynamodb").delete_table(TableName="humangov-california-dynamodb")
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("Unknown TableNotFound")
     assert world.line.writes() == []
 
@@ -90,7 +90,7 @@ def test_suspended_new_tenant_gets_no_resource_and_no_finalizer(world: World) ->
     world.make_bucket()
     key = world.apply(world.manifest(suspend=True))
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.line.writes() == []
     assert world.kube.objects[key]["metadata"]["finalizers"] == []
     assert "spec.suspend is true" in world.ready(key)
@@ -130,7 +130,7 @@ def test_emergency_stop_works_while_other_reads_fail(world: World, action: str, 
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.line.faults = [Fault(on(action), error=failure)]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert snapshot.mappings(world)[0]["State"] == "Disabled"
 
 
@@ -145,7 +145,7 @@ def test_emergency_stop_works_while_the_bucket_or_role_is_missing_or_not_writabl
     else:
         world.line.faults = [Fault(on("iam:PutRolePolicy"), error=failure)]
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert snapshot.mappings(world)[0]["State"] == "Disabled"
 
 
@@ -197,7 +197,7 @@ def test_access_denied_is_reported_while_the_other_steps_continue_and_it_recover
     key = world.apply()
     world.line.faults = [Fault(on(action), error=denied(action))]
     for _ in range(3):
-        outcome = world.one_pass(key)
+        outcome = world.reconcile_once(key)
     assert outcome.failed
     assert not outcome.soon
     assert outcome.requeue_after_seconds is None, "the slow back-off decides, not a part that waits for the denied one"
@@ -219,7 +219,7 @@ def test_access_denied_is_reported_while_the_other_steps_continue_and_it_recover
 
 def test_access_denied_test_covers_every_action_of_a_first_apply(world: World) -> None:
     key = world.provisioned()
-    world.new_life()
+    world.restart_operator()
     world.delete(key)
     world.settle(key)
     world.kube.events.clear()
@@ -253,12 +253,12 @@ def test_role_not_yet_assumable_by_lambda_is_retried_and_stalls_after_minutes(
     world.make_bucket()
     key = world.apply()
     world.line.faults = [Fault(on(action), error=error("InvalidParameterValueException", text))]
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert (outcome.failed, outcome.soon) == (True, True)
     assert world.ready(key).startswith("Unknown RolePropagating")
     assert world.kube.events == []
     world.clock.forward(301)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False RoleNotAssumable")
     assert text in world.ready(key)
     world.line.faults = []
@@ -292,7 +292,7 @@ def test_pending_function_requeues_without_sleeping_and_gets_its_trigger_when_ac
     key = world.apply()
     world.line.faults = [Fault(FUNCTION_CALLS, alter=state(State="Pending", LastUpdateStatus="InProgress"))]
     for _ in range(3):
-        outcome = world.one_pass(key)
+        outcome = world.reconcile_once(key)
         assert not outcome.failed
         assert outcome.requeue_after_seconds is not None
         assert outcome.requeue_after_seconds < 5
@@ -310,7 +310,7 @@ def test_function_stuck_pending_can_be_deleted(world: World) -> None:
     world.make_bucket()
     key = world.apply()
     world.line.faults = [Fault(FUNCTION_CALLS, alter=state(State="Pending"))]
-    world.one_pass(key)
+    world.reconcile_once(key)
     world.delete(key)
     world.settle(key)
     assert world.remains() == []
@@ -321,7 +321,7 @@ def test_function_with_an_update_in_progress_is_not_changed(world: World) -> Non
     world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Timeout=3)
     world.line.faults = [Fault(FUNCTION_CALLS, alter=state(LastUpdateStatus="InProgress"))]
     for _ in range(2):
-        assert not world.one_pass(key).failed
+        assert not world.reconcile_once(key).failed
     assert "lambda:UpdateFunctionConfiguration" not in world.line.writes()
     world.line.faults = []
     world.settle(key)
@@ -337,7 +337,7 @@ def test_update_in_progress_reported_only_by_the_write_is_retried_soon(world: Wo
         status=409,
     )
     world.line.faults = [Fault(on("lambda:UpdateFunctionConfiguration"), error=busy, times=2)]
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert (outcome.failed, outcome.soon) == (True, True)
     world.settle(key)
     assert snapshot.functions(world)[0]["Timeout"] == 300
@@ -349,7 +349,7 @@ def test_function_that_lambda_failed_to_create_is_a_terminal_error(world: World)
     world.line.faults = [
         Fault(FUNCTION_CALLS, alter=state(State="Failed", StateReason="The image is gone")),
     ]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False FunctionFailed")
     assert "The image is gone" in world.ready(key)
 
@@ -366,7 +366,7 @@ def test_trigger_in_creation_requeues_and_is_not_created_twice(world: World) -> 
 
     world.line.faults = [Fault(on("lambda:ListEventSourceMappings", "lambda:CreateEventSourceMapping"), alter=creating)]
     for _ in range(4):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.ready(key).startswith("Unknown Creating")
     assert world.line.writes().count("lambda:CreateEventSourceMapping") == 1
     assert "lambda:UpdateEventSourceMapping" not in world.line.writes()
@@ -390,7 +390,7 @@ def test_mapping_missing_from_the_list_is_not_created_twice(world: World) -> Non
         Fault(on("lambda:ListEventSourceMappings"), alter=lambda _: {"EventSourceMappings": []}, times=2),
         Fault(on("lambda:CreateEventSourceMapping"), error=exists),
     ]
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert not outcome.failed, "what AWS names is adopted at once"
     world.settle(key)
     assert world.ready(key).startswith("True")
@@ -406,7 +406,7 @@ def test_table_with_an_update_in_progress_requeues(world: World) -> None:
         return {**answer, "Table": {**answer["Table"], "TableStatus": "UPDATING"}}
 
     world.line.faults = [Fault(on("dynamodb:DescribeTable"), alter=updating)]
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert outcome.requeue_after_seconds is not None
     assert "dynamodb:UpdateTable" not in world.line.writes()
     world.line.faults = []
@@ -422,7 +422,7 @@ def test_stream_enabled_concurrently_by_somebody_else_is_used_and_gets_no_owners
         "ValidationException", "Table already has an enabled stream: TableName: humangov-california-dynamodb"
     )
     world.line.faults = [Fault(on("dynamodb:UpdateTable"), error=already)]
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert not outcome.failed
     world.sdk.client("dynamodb").update_table(
         TableName="humangov-california-dynamodb",
@@ -447,7 +447,7 @@ def test_lost_response_is_read_again_and_nothing_is_created_twice(world: World) 
         for action in FIRST_APPLY_ACTIONS
         if ACTIONS[action].writes
     ]
-    world.settle(key, passes=20)
+    world.settle(key, reconciliations=20)
     found = snapshot.snapshot(world)
     assert [len(found[kind]) for kind in ("functions", "mappings", "roles", "log groups")] == [1, 1, 1, 1]
     assert "Warning" not in [event.kind for event in world.kube.events], world.kube.events
@@ -460,7 +460,7 @@ def test_equal_errors_with_other_request_ids_write_one_status(world: World) -> N
     for number in range(5):
         text = f"User is not authorized (Service: Iam, Status Code: 403, Request ID: 4b5b1b0a-{number})"
         world.line.faults = [Fault(on("iam:CreateRole"), error=error("AccessDenied", text))]
-        world.one_pass(key)
+        world.reconcile_once(key)
         if number == 1:
             world.line.forget()
     assert world.line.kube_writes() == []
@@ -471,7 +471,7 @@ def test_twenty_equal_errors_of_an_in_sync_tenant_are_one_status_and_one_event(w
     key = world.provisioned()
     world.line.faults = [Fault(on(action), error=denied(action))]
     for _ in range(20):
-        assert world.one_pass(key).failed
+        assert world.reconcile_once(key).failed
     assert world.line.kube_writes() == ["kube:apply_status", "kube:post_event"]
     [event] = world.kube.events
     assert (event.kind, event.reason) == ("Warning", "AccessDenied")
@@ -486,7 +486,7 @@ def test_status_write_refused_by_the_api_server_is_retried_before_any_aws_write(
     key = world.apply()
     for action in ("kube:set_finalizer", "kube:apply_status"):
         world.line.faults = [Fault(on(action), error=KubeError("x", status=500, reason="down"))]
-        outcome = world.one_pass(key)
+        outcome = world.reconcile_once(key)
         assert outcome.failed
         assert world.line.writes() == []
     world.line.faults = []
@@ -517,7 +517,7 @@ def test_spec_changed_during_a_reconciliation_is_not_reported_as_observed(world:
         return answer
 
     world.line.faults = [Fault(on("lambda:CreateFunction"), alter=edited, times=1)]
-    world.one_pass(key)
+    world.reconcile_once(key)
     status = world.kube.objects[key]["status"]
     assert status["observedGeneration"] == 1
     assert "lastHandledReconcile" not in status
@@ -573,11 +573,11 @@ def test_last_processing_result_of_lambda_is_kept_until_it_changes(world: World)
 
     assert known() is None
     world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), alter=ailing)]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert known() == problem
     world.line.faults = [Fault(on("lambda:ListEventSourceMappings"), error=throttled())]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert known() == problem, "an error is no word on it"
     world.line.faults = []
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert known() is None

@@ -39,7 +39,7 @@ def asked_for_a_state(recorder: Recorder) -> list[RecordedCall]:
     return [call for call in recorder.calls if str(call.operation) not in of_all]
 
 
-def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_asked(
+def test_namespace_cannot_name_a_bucket_outside_its_allowed_names_and_aws_is_not_called(
     states: States, florida: States, account: Account, recorder: Recorder, operator: StartOperator, tmp_path: Path
 ) -> None:
     account.make("california", "florida")
@@ -76,14 +76,14 @@ def test_floridas_namespace_cannot_name_californias_bucket_and_aws_is_not_even_a
     assert (florida.get("thief") or {})["metadata"].get("finalizers") is None
     # Its own table and bucket it may name, and California's namespace is none the worse.
     florida.delete("thief")
-    florida.wait_gone("thief")
+    florida.wait_deleted("thief")
     florida.apply(florida.manifest("florida", **account.spec("florida")))
     states.apply(states.manifest("california", **account.spec("california")))
     florida.wait_ready("florida")
     states.wait_ready("california")
 
 
-def test_without_a_configuration_only_the_operators_own_namespace_may_name_anything(
+def test_without_configuration_only_the_operators_own_namespace_has_allowed_names(
     states: States, florida: States, account: Account, recorder: Recorder, operator: StartOperator
 ) -> None:
     account.make("california", "florida")
@@ -99,7 +99,7 @@ def test_without_a_configuration_only_the_operators_own_namespace_may_name_anyth
     states.wait_ready("california")
 
 
-def test_of_two_that_name_one_bucket_the_older_wins_and_the_younger_names_it(
+def test_older_tenant_wins_a_bucket_conflict_and_the_younger_names_the_older(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     account.make("california", "florida")
@@ -116,5 +116,5 @@ def test_of_two_that_name_one_bucket_the_older_wins_and_the_younger_names_it(
     assert [function["FunctionName"] for function in account.functions()] == ["humangov-california-delete-file"]
     # The older one's end frees what it held, without anybody's doing.
     states.delete("california")
-    states.wait_gone("california")
+    states.wait_deleted("california")
     states.wait_ready("florida")

@@ -132,7 +132,7 @@ def test_kubectl_apply_refuses_a_bad_manifest_and_says_why(states: States, name:
     assert states.get(manifest["metadata"]["name"]) is None
 
 
-def test_strict_validation_refuses_a_misspelt_field_by_its_path(states: States, name: str) -> None:
+def test_strict_validation_refuses_a_misspelled_field_by_its_path(states: States, name: str) -> None:
     manifest = minimal(states, name, trigger={"batchsize": 5}, retentionDays=30)
     said = states.apply_refused(manifest, "--validate=strict")
     assert 'unknown field "spec.trigger.batchsize"' in said
@@ -164,7 +164,7 @@ FIXED: Mapping[str, tuple[dict[str, Any], Change, str]] = {
 
 
 @pytest.mark.parametrize("case", FIXED)
-def test_what_a_tenant_is_cannot_be_changed_later(states: States, name: str, case: str) -> None:
+def test_immutable_spec_fields_cannot_be_changed(states: States, name: str, case: str) -> None:
     before, change, sentence = FIXED[case]
     manifest = minimal(states, name, **before)
     states.apply(manifest)
@@ -174,7 +174,7 @@ def test_what_a_tenant_is_cannot_be_changed_later(states: States, name: str, cas
     assert states.get(name) == created
 
 
-def test_what_may_change_later_does_change(states: States, name: str) -> None:
+def test_mutable_spec_fields_can_be_changed(states: States, name: str) -> None:
     states.apply(minimal(states, name))
     states.apply(
         minimal(
@@ -235,18 +235,18 @@ STATUS: dict[str, Any] = {
 
 def with_status(states: States, name: str) -> None:
     states.apply(minimal(states, name))
-    states.cluster.told(
+    states.cluster.output(
         "patch", "hgs", name, "-n", states.namespace, "--subresource=status", "--type=merge",
         f"--patch={json.dumps({'status': STATUS})}",
     )  # fmt: skip
 
 
-def test_kubectl_get_shows_what_matters_and_o_wide_the_names(states: States, name: str) -> None:
+def test_kubectl_get_prints_its_columns_and_o_wide_the_names(states: States, name: str) -> None:
     with_status(states, name)
-    header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace).splitlines()
+    header, row = states.cluster.output("get", "hgs", name, "-n", states.namespace).splitlines()
     assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row.split()[:4] == [name, "True", "InSync", "Enabled"]
-    header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
+    header, row = states.cluster.output("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
     wide = ["TABLE", "BUCKET", "FUNCTION", "REGION"]
     assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
     assert row.split()[4:8] == [
@@ -257,15 +257,15 @@ def test_kubectl_get_shows_what_matters_and_o_wide_the_names(states: States, nam
     ]
 
 
-def test_it_is_found_by_its_short_name_and_in_the_category_aws(states: States, name: str) -> None:
+def test_resource_is_found_by_short_name_and_in_the_category_aws(states: States, name: str) -> None:
     states.apply(minimal(states, name))
     for word in ("hgs", "aws", "humangovstate", "humangovstates", "humangovstates.humangov.io"):
-        assert f"humangovstate.humangov.io/{name}" in states.cluster.told(
+        assert f"humangovstate.humangov.io/{name}" in states.cluster.output(
             "get", word, "-n", states.namespace, "-o", "name"
         )
 
 
-def test_who_writes_spec_cannot_write_status_nor_the_other_way_round(states: States, name: str) -> None:
+def test_spec_writes_do_not_change_status_nor_status_writes_spec(states: States, name: str) -> None:
     with_status(states, name)
     forged = {"spec": {"suspend": True}, "status": {"functionName": "forged"}}
     assert states.patch(name, forged)["status"]["functionName"] == "humangov-california-delete-file"
@@ -279,7 +279,7 @@ def test_who_writes_spec_cannot_write_status_nor_the_other_way_round(states: Sta
     assert states.create(minimal(states, f"{name}-2") | {"status": STATUS}).get("status") is None
 
 
-def test_a_condition_needs_its_fields_and_a_status_of_three(states: States, name: str) -> None:
+def test_condition_requires_its_fields_and_a_valid_status(states: States, name: str) -> None:
     states.apply(minimal(states, name))
     whole: dict[str, Any] = {**STATUS["conditions"][0]}
     for broken in (
@@ -294,7 +294,7 @@ def test_a_condition_needs_its_fields_and_a_status_of_three(states: States, name
             )  # fmt: skip
 
 
-def test_two_managers_share_the_conditions_of_one_status(states: States, name: str) -> None:
+def test_two_field_managers_share_the_conditions_of_one_status(states: States, name: str) -> None:
     """The operator's conditions and, later, the sweep's: server-side apply merges the list by type."""
     states.apply(minimal(states, name))
     moment = "2026-01-01T00:00:00Z"
@@ -358,14 +358,14 @@ def _undescribed(schema: Mapping[str, Any], path: str, *, top: bool = False) -> 
         ("hgs.status.conditions", ["Ready, Reconciling and Stalled summarize", "reason"]),
     ],
 )
-def test_kubectl_explain_reads_well(cluster: Cluster, path: str, words: list[str]) -> None:
-    said = " ".join(cluster.told("explain", path).split())
+def test_kubectl_explain_describes_every_documented_field(cluster: Cluster, path: str, words: list[str]) -> None:
+    said = " ".join(cluster.output("explain", path).split())
     assert "<no description>" not in said.partition("FIELDS:")[0]
     missing = [word for word in words if " ".join(word.split()) not in said]
     assert missing == [], said
 
 
-def test_it_is_served_as_established_and_structural(cluster: Cluster) -> None:
+def test_definition_is_established_and_structural(cluster: Cluster) -> None:
     definition = cluster.api.get_cluster_custom_object(
         "apiextensions.k8s.io", "v1", "customresourcedefinitions", "humangovstates.humangov.io"
     )

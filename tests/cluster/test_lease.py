@@ -1,4 +1,4 @@
-"""The election at the real API server: its optimistic concurrency, its MicroTime, and the operator's own rights."""
+"""The election at the real API server: optimistic concurrency, MicroTime, and the operator's own permissions."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _as_the_operator(cluster: Cluster, namespace: str, tmp_path: Path, monkeypat
     monkeypatch.setenv("KUBECONFIG", str(path))
 
 
-def told(story: Callable[[Leases], Awaitable[None]]) -> None:
+def run_story(story: Callable[[Leases], Awaitable[None]]) -> None:
     async def run() -> None:
         leases = Leases()
         try:
@@ -55,7 +55,7 @@ def candidate(leases: Leases, namespace: str, identity: str) -> Election:
 
 
 def stored(cluster: Cluster, namespace: str) -> Lease:
-    return dict(json.loads(cluster.told("get", "lease", LEASE_NAME, "-n", namespace, "-o", "json")))
+    return dict(json.loads(cluster.output("get", "lease", LEASE_NAME, "-n", namespace, "-o", "json")))
 
 
 async def until(condition: Callable[[], bool], *, what: str) -> None:
@@ -63,7 +63,7 @@ async def until(condition: Callable[[], bool], *, what: str) -> None:
     await asyncio.to_thread(wait_for, condition, what=what, seconds=10)
 
 
-def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluster, namespace: str) -> None:
+def test_lease_is_acquired_released_and_taken_over_on_a_real_api_server(cluster: Cluster, namespace: str) -> None:
     async def story(leases: Leases) -> None:
         stop = asyncio.Event()
         first, second = candidate(leases, namespace, "first"), candidate(leases, namespace, "second")
@@ -86,10 +86,10 @@ def test_the_lease_goes_from_hand_to_hand_as_kubernetes_shows_it(cluster: Cluste
         assert second.holds()
         assert not first.holds()
 
-    told(story)
+    run_story(story)
 
 
-def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> None:
+def test_changed_lease_is_not_overwritten(namespace: str) -> None:
     async def story(leases: Leases) -> None:
         new = {
             "apiVersion": "coordination.k8s.io/v1",
@@ -111,21 +111,21 @@ def test_a_lease_that_changed_meanwhile_is_not_written_over(namespace: str) -> N
         assert found is not None
         assert found["spec"]["holderIdentity"] == "b"
 
-    told(story)
+    run_story(story)
 
 
-def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Cluster, namespace: str) -> None:
+def test_annotated_or_deleted_lease_stays_with_its_holder(cluster: Cluster, namespace: str) -> None:
     async def story(leases: Leases) -> None:
         holder = candidate(leases, namespace, "holder")
         assert await holder.acquire(stop=asyncio.Event())
         keeping = asyncio.create_task(holder.keep())
-        cluster.told("annotate", "lease", LEASE_NAME, "-n", namespace, "note=kept")
+        cluster.output("annotate", "lease", LEASE_NAME, "-n", namespace, "note=kept")
         before = stored(cluster, namespace)
         await until(
             lambda: stored(cluster, namespace)["spec"]["renewTime"] > before["spec"]["renewTime"], what="it is renewed"
         )
         assert stored(cluster, namespace)["metadata"]["annotations"] == {"note": "kept"}
-        cluster.told("delete", "lease", LEASE_NAME, "-n", namespace)
+        cluster.output("delete", "lease", LEASE_NAME, "-n", namespace)
         await until(
             lambda: cluster.kubectl("get", "lease", LEASE_NAME, "-n", namespace).returncode == 0,
             what="it is made again",
@@ -134,10 +134,10 @@ def test_a_lease_that_people_touch_or_delete_stays_with_its_holder(cluster: Clus
         assert not keeping.done()
         keeping.cancel()
 
-    told(story)
+    run_story(story)
 
 
-def test_an_api_server_that_does_not_answer_is_waited_for_no_longer_than_said(namespace: str, tmp_path: Path) -> None:
+def test_lease_request_times_out_on_a_silent_api_server(namespace: str, tmp_path: Path) -> None:
     async def story(leases: Leases) -> None:
         began = time.monotonic()
         with pytest.raises(KubeError) as error:
@@ -149,4 +149,4 @@ def test_an_api_server_that_does_not_answer_is_waited_for_no_longer_than_said(na
         path = tmp_path / "kubeconfig"
         address = f"https://127.0.0.1:{silent.getsockname()[1]}"
         path.write_text(re.sub(r"https://127\.0\.0\.1:\d+", address, path.read_text()))
-        told(story)
+        run_story(story)

@@ -81,7 +81,7 @@ def audit(running: Sandbox) -> list[dict[str, Any]]:
     return [json.loads(line) for line in running.audit_log.read_text().splitlines()]
 
 
-def test_a_sandbox_lives_through_up_repair_and_down(environ: Mapping[str, str]) -> None:
+def test_sandbox_goes_through_up_repair_and_down(environ: Mapping[str, str]) -> None:
     running = sandbox.up(environ=environ)
     state = load(Layout.of(environ).state)
     assert set(state.parts) == {*cluster.PARTS, emulator.PART}
@@ -121,7 +121,7 @@ def test_a_sandbox_lives_through_up_repair_and_down(environ: Mapping[str, str]) 
     assert report.report(environ=environ).healthy
 
     sandbox.down(environ=environ)
-    assert processes.marked(Layout.of(environ).root) == []
+    assert processes.of_sandbox(Layout.of(environ).root) == []
     assert sandbox.current(environ=environ) is None
     assert Layout.of(environ).log(cluster.API_SERVER).exists()
     sandbox.down(purge=True, environ=environ)
@@ -129,9 +129,7 @@ def test_a_sandbox_lives_through_up_repair_and_down(environ: Mapping[str, str]) 
     sandbox.down(environ=environ)
 
 
-def test_a_second_sandbox_stands_beside_the_first_and_shares_nothing(
-    environ: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_second_sandbox_shares_nothing_with_the_first(environ: Mapping[str, str], tmp_path: Path) -> None:
     with ended(environ_of(tmp_path / "second")) as beside:
         first = sandbox.up(environ=environ)
         # A shell that uses the first is no user with a cluster of his own.
@@ -143,9 +141,7 @@ def test_a_second_sandbox_stands_beside_the_first_and_shares_nothing(
         assert report.report(environ=environ).healthy
 
 
-def test_a_service_account_may_do_what_rbac_grants_it_and_the_audit_log_says_who_did_it(
-    environ: Mapping[str, str], tmp_path: Path
-) -> None:
+def test_sandbox_enforces_rbac_and_its_audit_log_names_the_user(environ: Mapping[str, str], tmp_path: Path) -> None:
     running = sandbox.up(aws=False, environ=environ)
     assert running.aws_endpoint_url is None
     for arguments in (
@@ -173,7 +169,7 @@ def test_a_service_account_may_do_what_rbac_grants_it_and_the_audit_log_says_who
     assert kubectl(running, "delete", "namespace", "short", "--timeout=60s").returncode == 0
 
 
-def test_what_a_killed_up_has_started_is_stopped_by_down(environ: Mapping[str, str]) -> None:
+def test_sandbox_down_stops_what_a_killed_up_started(environ: Mapping[str, str]) -> None:
     root = Layout.of(environ).root
     # Built and installed beforehand: it is to be killed while it starts the parts.
     sandbox.up(environ=environ)
@@ -181,16 +177,16 @@ def test_what_a_killed_up_has_started_is_stopped_by_down(environ: Mapping[str, s
     with subprocess.Popen(
         [sys.executable, "-m", "sandbox", "up"], env={**environ}, cwd=REPOSITORY, stderr=subprocess.DEVNULL
     ) as interrupted:
-        wait(lambda: len(processes.marked(root)) >= 2, what="two parts were started")
+        wait(lambda: len(processes.of_sandbox(root)) >= 2, what="two parts were started")
         interrupted.kill()
-    assert processes.marked(root)
+    assert processes.of_sandbox(root)
     Layout.of(environ).state.unlink(missing_ok=True)  # the worst moment: before anything was noted down
     done = command(environ, "down")
     assert done.returncode == 0, done.stderr
-    assert processes.marked(root) == []
+    assert processes.of_sandbox(root) == []
 
 
-def test_a_part_that_cannot_start_is_reported_with_its_log_and_leaves_no_other_running(
+def test_sandbox_part_that_cannot_start_is_reported_with_its_log_and_the_others_stop(
     environ: Mapping[str, str], tmp_path: Path
 ) -> None:
     assets = tmp_path / "assets"
@@ -201,11 +197,11 @@ def test_a_part_that_cannot_start_is_reported_with_its_log_and_leaves_no_other_r
     with pytest.raises(PartStoppedError, match="kube-apiserver stopped while it was being started") as raised:
         sandbox.up(environ={**environ, "KUBEBUILDER_ASSETS": str(assets)})
     assert "| this is no API server" in str(raised.value)
-    assert processes.marked(Layout.of(environ).root) == []
+    assert processes.of_sandbox(Layout.of(environ).root) == []
     assert report.report(environ=environ).up is False
 
 
-def test_a_port_that_another_program_took_is_left_to_it(environ: Mapping[str, str]) -> None:
+def test_sandbox_leaves_a_port_in_use_to_its_program(environ: Mapping[str, str]) -> None:
     first = sandbox.up(kubernetes=False, environ=environ)
     sandbox.down(environ=environ)
     with socket.socket() as other:
@@ -217,7 +213,7 @@ def test_a_port_that_another_program_took_is_left_to_it(environ: Mapping[str, st
         assert report.report(environ=environ).healthy
 
 
-def test_every_twelve_digit_access_key_is_an_account_of_its_own(environ: Mapping[str, str]) -> None:
+def test_each_twelve_digit_access_key_is_a_separate_account(environ: Mapping[str, str]) -> None:
     running = sandbox.up(kubernetes=False, environ=environ)
     for account in ("111111111111", "222222222222"):
         client = boto3.client(
@@ -234,7 +230,7 @@ def test_every_twelve_digit_access_key_is_an_account_of_its_own(environ: Mapping
     assert written == {"aws", "home", "kube-cache", "lock", "logs", "state.json", "tmp"}
 
 
-def test_commands_speak_in_sentences_and_exit_codes(environ: Mapping[str, str]) -> None:
+def test_sandbox_commands_report_by_message_and_exit_code(environ: Mapping[str, str]) -> None:
     for arguments in (["status"], ["env"]):
         done = command(environ, *arguments)
         assert done.returncode == 1
@@ -248,7 +244,7 @@ def test_commands_speak_in_sentences_and_exit_codes(environ: Mapping[str, str]) 
     assert used.returncode == 0
     assert "using the cluster of /nowhere/config" in used.stderr
     assert "using http://127.0.0.1:1" in used.stderr
-    assert processes.marked(Layout.of(environ).root) == []
+    assert processes.of_sandbox(Layout.of(environ).root) == []
     shown = command(environ, "env").stdout.splitlines()
     assert "export KUBECONFIG=/nowhere/config" in shown
     assert "export AWS_ENDPOINT_URL=http://127.0.0.1:1" in shown

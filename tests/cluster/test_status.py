@@ -51,9 +51,7 @@ def versions(history: Path) -> list[tuple[str, Resource]]:
     return found
 
 
-def test_every_version_of_a_state_from_apply_to_deletion_keeps_the_rules_of_kstatus(
-    world: World, history: Path
-) -> None:
+def test_every_status_from_apply_to_deletion_follows_the_rules_of_kstatus(world: World, history: Path) -> None:
     states, name = world.states, world.state
     spec = world.account.spec(name)
     states.create(states.manifest(name, **spec, suspend=True))
@@ -69,12 +67,12 @@ def test_every_version_of_a_state_from_apply_to_deletion_keeps_the_rules_of_ksta
     states.wait_reason(name, "NotOwned")
     states.respec(name, deletionPolicy="Retain")
     states.delete(name)
-    states.wait_gone(name)
+    states.wait_deleted(name)
     wait_for(lambda: versions(history)[-1][0] == "DELETED", what="the watch has seen the end")
     seen = versions(history)
     assert [problem for _, version in seen for problem in kstatus.problems(version)] == []
-    told = [condition(version, "Ready").get("reason") for _, version in seen]
-    assert {"Suspended", "InSync", "TriggerDisabled", "NotOwned"} <= set(told)
+    reported = [condition(version, "Ready").get("reason") for _, version in seen]
+    assert {"Suspended", "InSync", "TriggerDisabled", "NotOwned"} <= set(reported)
     # Ready is never True for a generation that it is not about.
     assert all(
         condition(version, "Ready")["observedGeneration"] == version["metadata"]["generation"]
@@ -83,13 +81,13 @@ def test_every_version_of_a_state_from_apply_to_deletion_keeps_the_rules_of_ksta
     )
 
 
-def test_the_columns_follow_the_life_of_a_state(world: World) -> None:
+def test_kubectl_columns_follow_the_status_of_a_state(world: World) -> None:
     states, name = world.states, world.state
     states.apply(states.manifest(name, **world.account.spec(name)))
     states.wait_ready(name)
 
     def row(*flags: str) -> list[str]:
-        return states.cluster.told("get", "hgs", name, "-n", states.namespace, "--no-headers", *flags).split()
+        return states.cluster.output("get", "hgs", name, "-n", states.namespace, "--no-headers", *flags).split()
 
     assert row()[:4] == [name, "True", "InSync", "Enabled"]
     assert row("-o", "wide")[4:8] == [
@@ -100,7 +98,7 @@ def test_the_columns_follow_the_life_of_a_state(world: World) -> None:
     assert row()[:4] == [name, "True", "TriggerDisabled", "Disabled"]
 
 
-def test_the_operator_writes_its_status_and_finalizer_and_never_spec(world: World) -> None:
+def test_operator_writes_status_and_finalizer_and_never_spec(world: World) -> None:
     states, name = world.states, world.state
     states.apply(states.manifest(name, **world.account.spec(name)))
     states.wait_ready(name)
@@ -134,7 +132,7 @@ def make_examples(account: Account, manifests: list[Resource]) -> None:
 
 
 @pytest.mark.usefixtures("example_names")
-def test_deploy_examples_become_ready_and_no_way_of_applying_them_ever_shows_a_diff(
+def test_deploy_examples_become_ready_and_never_show_a_diff(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     manifests = examples(states.namespace)
@@ -150,14 +148,14 @@ def test_deploy_examples_become_ready_and_no_way_of_applying_them_ever_shows_a_d
     try:
         operator()
         names = [manifest["metadata"]["name"] for manifest in manifests]
-        states.cluster.told("apply", "-f", "-", stdin=text)
+        states.cluster.output("apply", "-f", "-", stdin=text)
         states.wait_ready(*names)
         assert out_of_sync() == ""
-        said = states.cluster.told("apply", "-f", "-", stdin=text)
+        said = states.cluster.output("apply", "-f", "-", stdin=text)
         assert all(line.endswith("unchanged") for line in said.splitlines()), said
         argocd = ("--server-side", "--field-manager=argocd-controller")
         assert out_of_sync(*argocd, "--force-conflicts") == ""
-        states.cluster.told("apply", *argocd, "--force-conflicts", "-f", "-", stdin=text)
+        states.cluster.output("apply", *argocd, "--force-conflicts", "-f", "-", stdin=text)
         for name in names:
             states.reconcile(name, "after-argocd")
         assert out_of_sync(*argocd) == ""

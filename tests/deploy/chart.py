@@ -112,8 +112,8 @@ class Asked:
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         # Of what is cluster-wide, another test's may be going at this moment.
-        told = [line for line in done.stderr.splitlines() if "which is currently being deleted" not in line]
-        assert told == []
+        reported = [line for line in done.stderr.splitlines() if "which is currently being deleted" not in line]
+        assert reported == []
         answer = json.loads(done.stdout)
         return list(answer["items"]) if answer["kind"] == "List" else [answer]
 

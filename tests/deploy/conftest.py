@@ -19,7 +19,7 @@ def restricted(cluster: Cluster) -> Iterator[Asked]:
     name = f"{NAMESPACE}-{secrets.token_hex(3)}"
     namespace = yaml.safe_load((REPOSITORY / "deploy" / "namespace.yaml").read_text())
     namespace["metadata"]["name"] = name
-    cluster.told("create", "-f", "-", stdin=yaml.safe_dump(namespace))
+    cluster.output("create", "-f", "-", stdin=yaml.safe_dump(namespace))
     yield Asked(cluster, name)
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 

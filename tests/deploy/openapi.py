@@ -35,13 +35,13 @@ class Schemas:
 
     @cached_property
     def _paths(self) -> Mapping[str, Any]:
-        paths: Mapping[str, Any] = json.loads(self._cluster.told("get", "--raw", "/openapi/v3"))["paths"]
+        paths: Mapping[str, Any] = json.loads(self._cluster.output("get", "--raw", "/openapi/v3"))["paths"]
         return paths
 
     def _of(self, api_version: str) -> dict[str, Any]:
         if api_version not in self._components:
             path = f"apis/{api_version}" if "/" in api_version else f"api/{api_version}"
-            served = json.loads(self._cluster.told("get", "--raw", self._paths[path]["serverRelativeURL"]))
+            served = json.loads(self._cluster.output("get", "--raw", self._paths[path]["serverRelativeURL"]))
             self._components[api_version] = {
                 name: closed(schema) for name, schema in served["components"]["schemas"].items()
             }

@@ -22,7 +22,7 @@ STATES = REPOSITORY / "deploy" / "examples"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "resource.customizations.health.humangov.io_HumanGovState"
 
-IN_STEP = {part: Finding.in_sync("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
+IN_SYNC = {part: Finding.in_sync("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
 UP_TO_DATE = Finding.in_sync("InSync", "every AWS object is as declared")
 
 
@@ -61,71 +61,71 @@ def status(ready: Finding, findings: Mapping[str, Finding] | None = None, *, gen
     return compose({}, generation=generation, ready=ready, findings=findings or {}, now=NOW, fields={})
 
 
-def test_without_a_status_it_progresses() -> None:
+def test_argocd_health_without_status_is_progressing() -> None:
     assert health_of(state(None)).status == "Progressing"
     assert health_of(state({})).status == "Progressing"
 
 
-def test_while_the_status_is_about_an_older_generation_it_progresses() -> None:
+def test_argocd_health_of_an_older_generation_is_progressing() -> None:
     behind = state(status(UP_TO_DATE, generation=1), generation=2)
     assert health_of(behind) == Health("Progressing", "Waiting for the operator to see the latest change")
 
 
-def test_an_old_stall_says_nothing_about_a_new_generation() -> None:
+def test_argocd_health_ignores_a_stall_of_an_older_generation() -> None:
     stalled = status(Finding.action_required("NotAllowed", "may not name this table"), generation=1)
     assert health_of(state(stalled, generation=2)).status == "Progressing"
 
 
-def test_while_parts_are_on_their_way_it_progresses_and_says_with_what() -> None:
-    findings = IN_STEP | {"FunctionReady": Finding.waiting("Pending", "Lambda is setting up function x")}
+def test_argocd_health_while_reconciling_is_progressing_with_the_reason() -> None:
+    findings = IN_SYNC | {"FunctionReady": Finding.waiting("Pending", "Lambda is setting up function x")}
     ready = summary(findings, ready_reason="InSync", ready_message="")
     assert health_of(state(status(ready, findings))) == Health("Progressing", "Lambda is setting up function x")
 
 
-def test_ready_is_healthy() -> None:
-    ready = summary(IN_STEP, ready_reason="InSync", ready_message="every AWS object is as declared")
-    assert health_of(state(status(ready, IN_STEP))) == Health("Healthy", "every AWS object is as declared")
+def test_argocd_health_of_ready_is_healthy() -> None:
+    ready = summary(IN_SYNC, ready_reason="InSync", ready_message="every AWS object is as declared")
+    assert health_of(state(status(ready, IN_SYNC))) == Health("Healthy", "every AWS object is as declared")
 
 
-def test_stalled_is_degraded_and_says_why() -> None:
-    findings = IN_STEP | {"RoleReady": Finding.action_required("AccessDenied", "AWS refuses iam:CreateRole; grant it")}
+def test_argocd_health_of_stalled_is_degraded_with_the_reason() -> None:
+    findings = IN_SYNC | {"RoleReady": Finding.action_required("AccessDenied", "AWS refuses iam:CreateRole; grant it")}
     ready = summary(findings, ready_reason="InSync", ready_message="")
     assert health_of(state(status(ready, findings))) == Health("Degraded", "AWS refuses iam:CreateRole; grant it")
 
 
-def test_suspended_is_suspended_whether_in_step_or_not() -> None:
-    in_step = Finding.in_sync("Suspended", "nothing will be changed")
+def test_argocd_health_of_suspended_is_suspended_in_sync_or_not() -> None:
+    in_sync = Finding.in_sync("Suspended", "nothing will be changed")
     differs = Finding.waiting("Suspended", "suspended: not done is timeout 3 → 300 s")
-    assert health_of(state(status(in_step), suspend=True)) == Health("Suspended", "nothing will be changed")
+    assert health_of(state(status(in_sync), suspend=True)) == Health("Suspended", "nothing will be changed")
     assert health_of(state(status(differs), suspend=True)).status == "Suspended"
 
 
-def test_suspended_and_stalled_is_degraded() -> None:
+def test_argocd_health_of_suspended_and_stalled_is_degraded() -> None:
     stalled = status(Finding.action_required("NotOwned", "the role is someone else's"))
     assert health_of(state(stalled, suspend=True)).status == "Degraded"
 
 
-def test_the_emergency_stop_is_healthy_and_says_so() -> None:
+def test_argocd_health_of_an_emergency_stop_is_healthy_with_a_message() -> None:
     ready = Finding.in_sync("TriggerDisabled", "every AWS object is as declared, and the trigger is off")
     health = health_of(state(status(ready), trigger={"enabled": False}))
     assert health.status == "Healthy"
     assert "the trigger is off" in health.message
 
 
-def test_while_it_is_deleted_it_progresses_and_says_what_it_waits_for() -> None:
+def test_argocd_health_of_a_deletion_is_progressing_with_the_reason() -> None:
     deleting = status(Finding.waiting("Deleting", "waiting until function x is gone"), generation=3)
     health = health_of(state(deleting, generation=3, deleting=True))
     assert health == Health("Progressing", "waiting until function x is gone")
     assert health_of(state(status(UP_TO_DATE, generation=3), generation=3, deleting=True)).status == "Progressing"
 
 
-def test_a_deletion_that_needs_a_person_is_degraded() -> None:
+def test_argocd_health_of_a_stalled_deletion_is_degraded() -> None:
     stuck = status(Finding.action_required("UnownedTrigger", "another mapping calls the function"), generation=3)
     assert health_of(state(stuck, generation=3, deleting=True)).status == "Degraded"
 
 
 @pytest.mark.parametrize("name", ["application.yaml", "applicationset.yaml", "argocd-cm.yaml"])
-def test_argo_s_manifests_hold_no_finalizers_no_nulls_and_no_empty_objects(name: str) -> None:
+def test_argocd_manifests_hold_no_finalizers_nulls_or_empty_objects(name: str) -> None:
     assert list(stray(loaded(name))) == []
 
 
@@ -138,7 +138,7 @@ def stray(value: Any, path: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("path", sorted(STATES.rglob("*.yaml")), ids=lambda path: path.name)
-def test_the_example_states_hold_no_finalizers_no_nulls_and_no_empty_objects(path: Any) -> None:
+def test_example_states_hold_no_finalizers_nulls_or_empty_objects(path: Any) -> None:
     assert list(stray(yaml.safe_load(path.read_text()))) == []
 
 
@@ -156,7 +156,7 @@ def assert_application(spec: Mapping[str, Any]) -> None:
         assert option in ("ServerSideApply=true", "SkipDryRunOnMissingResource=true")
 
 
-def test_the_operator_s_application_syncs_the_whole_installation_and_never_prunes_it() -> None:
+def test_argocd_application_syncs_the_whole_installation_and_never_prunes() -> None:
     application = loaded("application.yaml")
     assert (application["apiVersion"], application["kind"]) == ("argoproj.io/v1alpha1", "Application")
     assert application["metadata"]["namespace"] == "argocd"
@@ -181,7 +181,7 @@ def looked_up(parameters: Any, path: str) -> Any:
     return parameters
 
 
-def test_the_applicationset_makes_one_application_a_state_that_syncs_its_file_alone() -> None:
+def test_argocd_applicationset_generates_one_application_per_state_file() -> None:
     applications = loaded("applicationset.yaml")
     assert (applications["apiVersion"], applications["kind"]) == ("argoproj.io/v1alpha1", "ApplicationSet")
     spec = applications["spec"]
@@ -207,6 +207,6 @@ def test_the_applicationset_makes_one_application_a_state_that_syncs_its_file_al
     }
 
 
-def test_states_may_be_synced_before_the_definition_is_there() -> None:
+def test_argocd_may_sync_states_before_the_definition_exists() -> None:
     options = loaded("applicationset.yaml")["spec"]["template"]["spec"]["syncPolicy"]["syncOptions"]
     assert "SkipDryRunOnMissingResource=true" in options

@@ -134,27 +134,27 @@ def schemas(cluster: Cluster) -> Schemas:
     return Schemas(cluster)
 
 
-def test_helm_finds_nothing_to_complain_about() -> None:
+def test_helm_lint_passes_with_default_values() -> None:
     done = run_helm("lint", "--strict", str(CHART))
     assert done.returncode == 0, done.stdout
     assert "0 chart(s) failed" in done.stdout
 
 
 @every_set
-def test_helm_finds_nothing_to_complain_about_with_other_values(values: Set) -> None:
+def test_helm_lint_passes_with_other_values(values: Set) -> None:
     done = run_helm("lint", "--strict", str(CHART), values=values("florida"))
     assert done.returncode == 0, done.stdout
 
 
 @every_set
-def test_all_that_is_rendered_fits_the_schemas_that_the_api_server_serves(schemas: Schemas, values: Set) -> None:
+def test_rendered_chart_matches_the_openapi_schemas(schemas: Schemas, values: Set) -> None:
     documents = render(values("florida"))
     assert documents
     for document in documents:
         assert schemas.problems(document) == [], document["kind"]
 
 
-def test_the_schemas_let_nothing_unknown_through(schemas: Schemas) -> None:
+def test_openapi_schemas_refuse_unknown_fields(schemas: Schemas) -> None:
     deployment = one("Deployment", defaults())
     deployment["spec"]["template"]["spec"]["containers"][0]["livenessprobe"] = {}
     assert any("livenessprobe" in problem for problem in schemas.problems(deployment))
@@ -164,14 +164,14 @@ def test_the_schemas_let_nothing_unknown_through(schemas: Schemas) -> None:
 
 
 @every_set
-def test_the_api_server_takes_all_that_is_rendered(restricted: Asked, unrestricted: Asked, values: Set) -> None:
+def test_api_server_accepts_the_rendered_chart(restricted: Asked, unrestricted: Asked, values: Set) -> None:
     asked = unrestricted if values is on_a_node_without_pod_network else restricted
     documents = render(values(asked.namespace), namespace=asked.namespace)
     assert len(asked.dry_run(*documents)) == len(documents)
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Job"])
-def test_both_pods_are_admitted_under_restricted_pod_security(restricted: Asked, kind: str) -> None:
+def test_pods_are_admitted_under_restricted_pod_security(restricted: Asked, kind: str) -> None:
     probe = bare_pod(one(kind, defaults())["spec"]["template"], namespace=restricted.namespace)
     restricted.dry_run(probe)
     probe["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = True
@@ -402,13 +402,13 @@ def handed_on() -> list[tuple[str, tuple[str, ...]]]:
     return [(group, path) for group in HANDED_ON for path in leaves(digged(DEFAULTS, *group.split(".")))]
 
 
-def test_every_value_is_in_one_of_the_tables() -> None:
+def test_every_chart_value_has_a_test_case() -> None:
     of_groups = {".".join((*group.split("."), *path)) for group, path in handed_on()}
     assert {".".join(path) for path in leaves(DEFAULTS)} == set(CASES) | of_groups | WITHOUT_EFFECT
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_the_value_shows(name: str) -> None:
+def test_chart_value_changes_the_rendered_manifest(name: str) -> None:
     values, shown, expected = CASES[name]
     needed = copy.deepcopy(dict(values))
     *groups, last = name.split(".")
@@ -426,7 +426,7 @@ def seen(shown: Shown, documents: list[Document]) -> Any:
 
 
 @pytest.mark.parametrize(("group", "path"), handed_on(), ids=[".".join((group, *path)) for group, path in handed_on()])
-def test_the_value_is_handed_on(group: str, path: tuple[str, ...]) -> None:
+def test_chart_value_is_passed_through(group: str, path: tuple[str, ...]) -> None:
     changed = different(digged(DEFAULTS, *group.split("."), *path))
     values: Any = changed
     for name in reversed((*group.split("."), *path)):
@@ -444,30 +444,30 @@ def different(value: Any) -> Any:
 # What several values make together
 
 
-def test_the_definition_is_that_of_crds() -> None:
+def test_chart_definition_equals_that_of_crds() -> None:
     source = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     made = one("CustomResourceDefinition", defaults())
     assert {**made, "metadata": {"name": made["metadata"]["name"]}} == source
 
 
-def test_chart_and_operator_have_one_version() -> None:
+def test_chart_and_operator_have_the_same_version() -> None:
     chart = parsed("Chart.yaml")
     assert (chart["version"], chart["appVersion"]) == (__version__, __version__)
 
 
-def test_without_the_lease_there_is_no_right_to_it_and_the_old_pod_ends_first() -> None:
+def test_chart_without_leader_election_has_no_lease_permission_and_recreates_the_pod() -> None:
     documents = render({"leaderElect": False})
-    assert rights(documents, "Role") == OF_SWEEPS
+    assert permissions(documents, "Role") == OF_SWEEPS
     assert one("Deployment", documents)["spec"]["strategy"] == {"type": "Recreate"}
 
 
-def test_with_the_lease_the_new_pod_is_there_before_the_old_one_goes() -> None:
+def test_chart_with_leader_election_rolls_out_a_new_pod_first() -> None:
     assert one("Deployment", defaults())["spec"]["strategy"] == {
         "type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
     }  # fmt: skip
 
 
-def test_on_the_node_s_network_the_probes_stay_on_loopback_and_two_pods_never_want_one_port() -> None:
+def test_chart_with_host_network_keeps_probes_on_loopback_and_recreates_the_pod() -> None:
     documents = render({"hostNetwork": True, "probes": {"port": 18080}})
     assert environment(documents)["HUMANGOV_PROBE_ADDRESS"] == "127.0.0.1:18080"
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -476,17 +476,17 @@ def test_on_the_node_s_network_the_probes_stay_on_loopback_and_two_pods_never_wa
     assert one("Deployment", documents)["spec"]["strategy"] == {"type": "Recreate"}
 
 
-def test_the_check_before_an_uninstall_runs_where_the_operator_runs_and_as_it() -> None:
+def test_uninstall_check_pod_has_the_scheduling_and_account_of_the_operator() -> None:
     documents = render(everything("florida"))
     [checking] = one("Job", documents)["spec"]["template"]["spec"]["containers"]
-    ours = one("Job", documents)["spec"]["template"]["spec"]
-    theirs = pod(documents)
+    own = one("Job", documents)["spec"]["template"]["spec"]
+    others = pod(documents)
     for name in (
         "serviceAccountName", "enableServiceLinks", "imagePullSecrets", "securityContext", "nodeSelector",
         "tolerations", "priorityClassName",
     ):  # fmt: skip
-        assert ours[name] == theirs[name], name
-    assert ours["volumes"] == [VOLUME]
+        assert own[name] == others[name], name
+    assert own["volumes"] == [VOLUME]
     for name in ("image", "imagePullPolicy", "resources", "securityContext"):
         assert checking[name] == container(documents)[name], name
     assert checking["volumeMounts"] == [MOUNT]
@@ -495,7 +495,7 @@ def test_the_check_before_an_uninstall_runs_where_the_operator_runs_and_as_it() 
     assert node["hostNetwork"] is True
 
 
-def test_the_check_looks_where_the_operator_looks_and_its_command_exists() -> None:
+def test_uninstall_check_reads_the_watched_namespaces() -> None:
     documents = render(namespaced("florida"))
     [checking] = one("Job", documents)["spec"]["template"]["spec"]["containers"]
     command, *flags = checking["args"]
@@ -504,7 +504,7 @@ def test_the_check_looks_where_the_operator_looks_and_its_command_exists() -> No
     assert checking["env"] == [{"name": "HUMANGOV_NAMESPACE", "value": environment(documents)["HUMANGOV_NAMESPACE"]}]
 
 
-def test_the_check_is_none_of_the_pods_that_the_deployment_and_the_budget_count() -> None:
+def test_uninstall_check_pod_is_not_selected_by_deployment_or_disruption_budget() -> None:
     documents = render({"podDisruptionBudget": {"enabled": True}})
     labels = one("Job", documents)["spec"]["template"]["metadata"]["labels"]
     for kind in ("Deployment", "PodDisruptionBudget"):
@@ -513,7 +513,7 @@ def test_the_check_is_none_of_the_pods_that_the_deployment_and_the_budget_count(
         assert not wanted.items() <= labels.items()
 
 
-def test_the_network_policy_is_for_both_pods_and_lets_in_what_probes_need() -> None:
+def test_network_policy_selects_both_pods_and_allows_probes() -> None:
     documents = render({"networkPolicy": {"enabled": True}, "probes": {"port": 9000}})
     policy = one("NetworkPolicy", documents)["spec"]
     [names_of_pods] = policy["podSelector"]["matchExpressions"]
@@ -530,7 +530,7 @@ def test_the_network_policy_is_for_both_pods_and_lets_in_what_probes_need() -> N
     assert {block["ipBlock"]["cidr"] for block in agent["to"]} == {"169.254.170.23/32", "fd00:ec2::23/128"}
 
 
-def test_the_operator_reads_the_allowed_names_and_a_change_of_them_makes_new_pods() -> None:
+def test_chart_mounts_allowed_names_and_a_change_rolls_the_pods() -> None:
     documents = render({"allowedNames": ALLOWED})
     [file] = one("ConfigMap", documents)["data"].values()
     assert AllowedNames.parse(yaml.safe_load(file)).namespaces["florida"].tables == ("humangov-florida-*",)
@@ -543,17 +543,17 @@ def test_the_operator_reads_the_allowed_names_and_a_change_of_them_makes_new_pod
     assert of_pods(documents) != of_pods(others)
 
 
-def test_a_change_of_the_service_account_s_annotations_makes_new_pods() -> None:
+def test_changed_service_account_annotations_roll_the_pods() -> None:
     of_pods = of_template("metadata", "annotations")
     assert of_pods(render({"serviceAccount": {"annotations": ROLE}})) != of_pods(defaults())
 
 
-def test_a_label_of_the_user_can_t_take_the_pods_from_the_deployment() -> None:
+def test_pod_labels_cannot_override_the_selector_labels() -> None:
     documents = render({"podLabels": {"app.kubernetes.io/name": "mine"}})
     assert of_template("metadata", "labels")(documents) == SELECTOR
 
 
-def test_a_release_of_another_name_makes_things_of_another_name() -> None:
+def test_release_name_prefixes_all_names() -> None:
     documents = render(release="second")
     mine = {document["metadata"]["name"] for document in documents if document["kind"] != "CustomResourceDefinition"}
     assert all(name.startswith("second-humangov-operator") for name in mine)
@@ -573,7 +573,7 @@ def rules(roles: list[Document]) -> set[tuple[str, str, str]]:
     }
 
 
-def rights(documents: list[Document], kind: str) -> set[tuple[str, str, str]]:
+def permissions(documents: list[Document], kind: str) -> set[tuple[str, str, str]]:
     """(group/resource, its name, verb) of every rule of these roles, but for those of people."""
     return {
         (f"{group}/{resource}", name, verb)
@@ -592,7 +592,7 @@ OF_STATES = {
     ("humangov.io/humangovstates/status", "", "patch"),
     ("events.k8s.io/events", "", "create"),
 }
-OF_LEFTOVERS = {("events.k8s.io/events", "", "create")}
+OF_LEAKS = {("events.k8s.io/events", "", "create")}
 OF_NAME = {("/namespaces", "kube-system", "get")}
 OF_LEASE = {
     ("coordination.k8s.io/leases", "", "create"),
@@ -628,19 +628,21 @@ OWN = OF_LEASE | OF_SWEEPS
         "without both",
     ],
 )
-def test_the_operator_gets_these_rights_and_no_others(values: Values, everywhere: set[Any], inside: set[Any]) -> None:
+def test_chart_grants_the_operator_exactly_these_permissions(
+    values: Values, everywhere: set[Any], inside: set[Any]
+) -> None:
     documents = render(values)
-    assert rights(documents, "ClusterRole") == everywhere
-    assert rights(documents, "Role") == inside
+    assert permissions(documents, "ClusterRole") == everywhere
+    assert permissions(documents, "Role") == inside
     watched = values.get("watchNamespaces", ["humangov"])
-    own = (inside - OF_STATES) | (set() if "humangov" in watched else OF_LEFTOVERS)
+    own = (inside - OF_STATES) | (set() if "humangov" in watched else OF_LEAKS)
     wanted = [("humangov", own), *((name, OF_STATES) for name in values.get("watchNamespaces", ()))]
     for role in of_kind("Role", documents):
-        assert (role["metadata"]["namespace"], rights([role], "Role")) in wanted
+        assert (role["metadata"]["namespace"], permissions([role], "Role")) in wanted
 
 
 @every_set
-def test_every_role_is_bound_to_the_account_that_the_pod_runs_under(values: Set) -> None:
+def test_every_role_is_bound_to_the_service_account_of_the_pod(values: Set) -> None:
     documents = render(values("florida"))
     account = {"kind": "ServiceAccount", "name": pod(documents)["serviceAccountName"], "namespace": "humangov"}
     bound = set()
@@ -657,7 +659,7 @@ def test_every_role_is_bound_to_the_account_that_the_pod_runs_under(values: Set)
     assert bound == roles
 
 
-def test_sweeps_run_as_an_account_of_their_own_that_reads_and_tells_and_does_nothing_else() -> None:
+def test_sweep_service_account_may_only_read_states_and_write_status() -> None:
     everywhere, in_two = defaults(), render({"watchNamespaces": ["a", "b"], "allowedNames": ALLOWED})
     account = {"kind": "ServiceAccount", "name": "humangov-operator-sweep", "namespace": "humangov"}
     states = {*(("humangov.io/humangovstates", "", verb) for verb in ("get", "list")),
@@ -674,12 +676,12 @@ def test_sweeps_run_as_an_account_of_their_own_that_reads_and_tells_and_does_not
     assert pod(everywhere)["serviceAccountName"] != "humangov-operator-sweep"
 
 
-def test_a_sweep_s_pod_runs_where_the_operator_runs_and_may_as_little(restricted: Asked) -> None:
+def test_sweep_pod_has_the_scheduling_and_security_context_of_the_operator(restricted: Asked) -> None:
     documents = render(everything("florida"))
-    template, theirs = sweep_template(documents), pod(documents)
+    template, others = sweep_template(documents), pod(documents)
     for name in ("enableServiceLinks", "imagePullSecrets", "securityContext", "nodeSelector", "tolerations",
                  "priorityClassName"):  # fmt: skip
-        assert template["spec"][name] == theirs[name], name
+        assert template["spec"][name] == others[name], name
     [sweeping] = template["spec"]["containers"]
     for name in ("image", "imagePullPolicy", "securityContext"):
         assert sweeping[name] == container(documents)[name], name
@@ -699,7 +701,7 @@ def options() -> dict[str, click.Option]:
     }
 
 
-def test_every_option_of_the_command_has_its_value() -> None:
+def test_every_option_of_run_has_a_chart_value() -> None:
     documents = [*render(everything("")), *render(namespaced("florida"))]
     given: set[str] = set()
     for deployment in of_kind("Deployment", documents):
@@ -709,7 +711,7 @@ def test_every_option_of_the_command_has_its_value() -> None:
 
 
 @every_set
-def test_every_variable_that_is_set_is_one_that_the_command_reads(values: Set) -> None:
+def test_every_variable_of_the_chart_is_read_by_the_command(values: Set) -> None:
     chosen = values("florida")
     extra = {one["name"] for one in chosen.get("extraEnv", ())}
     assert set(environment(render(chosen))) - extra <= set(options())
@@ -720,7 +722,7 @@ def test_every_variable_that_is_set_is_one_that_the_command_reads(values: Set) -
     [("resync", "HUMANGOV_RESYNC"), ("workers", "HUMANGOV_WORKERS"), ("logFormat", "HUMANGOV_LOG_FORMAT"),
      ("logLevel", "HUMANGOV_LOG_LEVEL")],
 )  # fmt: skip
-def test_default_and_range_are_the_command_s_own(value: str, name: str) -> None:
+def test_chart_value_has_the_default_and_range_of_its_option(value: str, name: str) -> None:
     option, schema = options()[name], parsed("values.schema.json")["properties"][value]
     assert DEFAULTS[value] == option.default
     if isinstance(option.type, click.Choice):
@@ -734,11 +736,11 @@ def test_default_and_range_are_the_command_s_own(value: str, name: str) -> None:
 # Metrics
 
 
-def test_every_metric_that_an_alert_asks_for_is_told_and_every_reason_is_one_of_ours() -> None:
+def test_alerts_use_only_existing_metrics_conditions_and_reasons() -> None:
     [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
     alerts = [rule for group in rules["spec"]["groups"] for rule in group["rules"]]
     expressions = " ".join(alert["expr"] for alert in alerts)
-    assert set(re.findall(r"humangov_\w+", expressions)) <= told_metrics()
+    assert set(re.findall(r"humangov_\w+", expressions)) <= exported_metrics()
     assert set(re.findall(r'condition="(\w+)"', expressions)) <= {
         "Ready",
         "Stalled",
@@ -757,20 +759,20 @@ def test_every_metric_that_an_alert_asks_for_is_told_and_every_reason_is_one_of_
      ("UnauthorizedOperation", True), ("NotAuthorized", True), ("Forbidden", True),
      ("ThrottlingException", False), ("KMSDisabledException", False), ("ExpiredToken", False)],
 )  # fmt: skip
-def test_the_alert_of_denials_knows_every_word_for_them(code: str, denied: bool) -> None:
+def test_access_denied_alert_matches_every_denial_code(code: str, denied: bool) -> None:
     [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
     alerts = {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
     [codes] = re.findall(r'code=~"([^"]+)"', alerts["HumanGovOperatorAccessDenied"])
     assert bool(re.fullmatch(codes, code)) == denied  # as Prometheus, which matches the whole value
 
 
-def test_a_state_that_a_person_has_suspended_is_no_alert() -> None:
+def test_suspended_state_raises_no_alert() -> None:
     [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
     alerts = {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
     assert 'reason!="Suspended"' in alerts["HumanGovStateNotReady"]
 
 
-def test_a_service_monitor_finds_the_service_and_the_service_the_pod() -> None:
+def test_service_monitor_selects_the_service_and_the_service_the_pod() -> None:
     documents = render({"metrics": {**SERVICE, "serviceMonitor": {"enabled": True}}})
     service = one("Service", documents, component="metrics")
     monitor = one("ServiceMonitor", documents)["spec"]
@@ -784,7 +786,7 @@ def test_a_service_monitor_finds_the_service_and_the_service_the_pod() -> None:
     assert port["targetPort"] in [one["name"] for one in container(documents)["ports"]]
 
 
-def told_metrics() -> set[str]:
+def exported_metrics() -> set[str]:
     """The name of every sample that the operator can tell."""
     families = Metrics(version="1").registry.collect()
     return {family.name + ("_total" if family.type == "counter" else "") for family in families}
@@ -829,12 +831,12 @@ def told_metrics() -> set[str]:
     ],
     ids=lambda value: json.dumps(value) if isinstance(value, dict) else "",
 )  # fmt: skip
-def test_a_bad_value_is_refused_with_where_and_what(values: Values, words: list[str]) -> None:
-    told = refused(values)
-    assert [word for word in words if word not in told] == [], told
+def test_invalid_chart_value_is_refused_with_its_path(values: Values, words: list[str]) -> None:
+    reported = refused(values)
+    assert [word for word in words if word not in reported] == [], reported
 
 
-def test_every_value_is_in_the_schema_and_every_level_of_it_is_closed() -> None:
+def test_chart_values_schema_is_complete_and_closed() -> None:
     schema = parsed("values.schema.json")
 
     def resolved(node: Any) -> Any:
@@ -854,7 +856,7 @@ def test_every_value_is_in_the_schema_and_every_level_of_it_is_closed() -> None:
     assert set(schema["properties"]) - set(DEFAULTS) == {"global"}  # which helm itself hands to a chart within another
 
 
-def test_a_value_without_a_comment_is_not_let_into_the_table() -> None:
+def test_chart_value_without_a_comment_is_refused() -> None:
     assert "| `a.b` | `1` | What it is. |" in values_table("a:\n  # What it\n  # is.\n  b: 1\n")
     with pytest.raises(ValueError, match=r"a\.b needs a comment"):
         values_table("a:\n  b: 1\n")

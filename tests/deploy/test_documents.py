@@ -33,7 +33,7 @@ DOCUMENTS = sorted(
         *(REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "tests/README.md")),
     ]
 )
-# A reason that is not written in the code, but taken from Lambda as it is: the states of a mapping that is on its way.
+# A reason that is not written in the code, but taken from Lambda: states of a mapping with a change in progress.
 # https://docs.aws.amazon.com/lambda/latest/api/API_GetEventSourceMapping.html
 TAKEN_OVER = {"mapping.state": {"Creating", "Enabling", "Disabling", "Updating", "Deleting"}}
 FINDINGS = ("in_sync", "waiting", "transient", "action_required", "warning")
@@ -123,45 +123,45 @@ def constant(node: ast.stmt) -> Iterator[tuple[str, str]]:
             yield name, value
 
 
-def test_every_reason_of_a_condition_is_explained_and_every_explained_one_is_given() -> None:
+def test_every_condition_reason_is_documented_and_every_documented_one_exists() -> None:
     explained = {reason for row in table(OPERATIONS, "Reasons") for reason in quoted(row[0])}
     assert explained == reasons()["finding"]
 
 
-def test_every_event_is_explained() -> None:
+def test_every_event_is_documented() -> None:
     explained = {reason for row in table(OPERATIONS, "Events") for reason in quoted(row[0])}
     assert reasons()["event"] <= explained
     assert explained <= reasons()["event"] | reasons()["finding"]
 
 
-def test_every_metric_is_explained_with_its_type_and_labels() -> None:
+def test_every_metric_is_documented_with_its_type_and_labels() -> None:
     explained = {
         name.strip("`"): (kind, quoted(labels)) for name, kind, labels, _ in table(OPERATIONS, "Metrics reference")
     }
-    assert explained == told_metrics()
+    assert explained == exported_metrics()
 
 
-def told_metrics() -> dict[str, tuple[str, set[str]]]:
+def exported_metrics() -> dict[str, tuple[str, set[str]]]:
     """Type and labels of all that is ours in the registry, once each of them has something to tell."""
-    told = Metrics(
+    reported = Metrics(
         version="1",
         gauges=lambda: Gauges(
             tenants={("Ready", "True", "InSync"): 1}, leaked_tenants=0,
             stream_lags={("a", "b"): StreamLag(iterator_age_seconds=1, failed_records=0)},
         ),
     )  # fmt: skip
-    told.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
-    told.reconciled("success", seconds=1)
-    told.became_ready(1)
+    reported.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
+    reported.reconciled("success", seconds=1)
+    reported.became_ready(1)
     found = {}
-    for family in told.registry.collect():
+    for family in reported.registry.collect():
         if family.name.startswith("humangov_"):
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
             found[family.name + ("_total" if family.type == "counter" else "")] = (family.type, labels)
     return found
 
 
-def test_every_condition_is_explained() -> None:
+def test_every_condition_is_documented() -> None:
     explained = [cell for row in table(OPERATIONS, "Conditions") for cell in quoted(row[0])]
     assert explained == ["Ready", "Reconciling", "Stalled", *PARTS]
 
@@ -180,7 +180,7 @@ def flags() -> set[str]:
 
 
 @every_document
-def test_every_flag_of_ours_that_is_named_exists(path: Path) -> None:
+def test_every_documented_flag_exists(path: Path) -> None:
     others = re.compile(r"\b(kubectl|aws|eksctl|docker|pip|mypy|pre-commit|pytest)\b|\b[Hh]elm\b")
     commands = path.read_text().replace("\\\n", "")
     lines = [line for line in commands.splitlines() if not others.search(line)]
@@ -189,7 +189,7 @@ def test_every_flag_of_ours_that_is_named_exists(path: Path) -> None:
 
 
 @every_document
-def test_every_variable_of_ours_that_is_named_exists(path: Path) -> None:
+def test_every_documented_environment_variable_exists(path: Path) -> None:
     read = {
         name
         for command in COMMANDS
@@ -200,7 +200,7 @@ def test_every_variable_of_ours_that_is_named_exists(path: Path) -> None:
     assert set(re.findall(r"HUMANGOV_[A-Z_]+", path.read_text())) <= read
 
 
-def test_every_setting_is_in_the_page_of_settings() -> None:
+def test_every_setting_is_in_docs_settings() -> None:
     rows = table(REPOSITORY / "docs" / "settings.md", "Flags and environment variables")
     named = {cell for row in rows for cell in quoted(row[0])}
     assert named == {option.opts[0] for option in load("run").params if isinstance(option, click.Option)}
@@ -219,12 +219,12 @@ def fields() -> set[str]:
 
 
 @every_document
-def test_every_field_that_is_named_exists(path: Path) -> None:
+def test_every_documented_field_exists(path: Path) -> None:
     named = set(re.findall(r"(?<![\w./-])((?:spec|status)\.[a-zA-Z0-9]+(?:\.[a-zA-Z0-9]+)*)", path.read_text()))
     assert {name for name in named if not name.endswith(".py")} <= fields()
 
 
-def test_every_field_of_the_spec_is_in_the_reference() -> None:
+def test_every_spec_field_is_in_the_api_reference() -> None:
     text = (REPOSITORY / "docs" / "api.md").read_text()
     for path in fields():
         owner, _, name = path.rpartition(".")
@@ -235,7 +235,7 @@ def test_every_field_of_the_spec_is_in_the_reference() -> None:
 
 
 @every_document
-def test_every_manifest_that_is_shown_can_be_used(path: Path) -> None:
+def test_every_documented_manifest_is_valid(path: Path) -> None:
     for text in blocks(path, "yaml"):
         for manifest in yaml.safe_load_all(text):
             if manifest.get("kind") == "HumanGovState":
@@ -246,7 +246,7 @@ def test_every_manifest_that_is_shown_can_be_used(path: Path) -> None:
 
 
 @every_document
-def test_every_link_leads_somewhere(path: Path) -> None:
+def test_every_documentation_link_resolves(path: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
         if "://" in target:
             continue
@@ -259,7 +259,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
 
 
 @every_document
-def test_every_file_that_is_named_exists(path: Path) -> None:
+def test_every_documented_file_exists(path: Path) -> None:
     top = "|".join(["operator", "deploy", "crds", "docs", "tests", "testing", "sandbox", "bench", "requirements"])
     for name in re.findall(rf"(?<![\w./-])((?:{top})/[\w./-]*\w/?)(?![\w*<])", path.read_text()):
         if "<" not in name and "*" not in name:
@@ -267,12 +267,12 @@ def test_every_file_that_is_named_exists(path: Path) -> None:
 
 
 @every_document
-def test_every_test_that_is_named_exists(path: Path) -> None:
+def test_every_documented_test_exists(path: Path) -> None:
     for file, name in re.findall(r"\b(tests/[\w/.-]+\.py)::(\w+)", path.read_text()):
         assert f"\ndef {name}(" in (REPOSITORY / file).read_text(), f"{file}::{name}"
 
 
-def test_beside_every_complaint_stands_a_test() -> None:
+def test_every_complaint_names_a_test() -> None:
     rows = table(REPOSITORY / "docs" / "complaints.md", "Complaints")
     assert rows
     for complaint, here, shown_by in rows:
@@ -281,27 +281,27 @@ def test_beside_every_complaint_stands_a_test() -> None:
 
 
 @every_document
-def test_every_target_of_make_that_is_named_exists(path: Path) -> None:
+def test_every_documented_make_target_exists(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
     named = re.findall(r"(?:`|\$ |^)make ([a-z-]+)", path.read_text(), re.MULTILINE)
     assert set(named) <= targets
 
 
 @every_document
-def test_no_document_names_a_path_of_one_machine(path: Path) -> None:
+def test_no_document_names_a_path_of_one_machine_only(path: Path) -> None:
     assert not re.search(r"/(?:home|root|work|Users)/", path.read_text())
 
 
-def test_the_readme_has_at_most_two_screens() -> None:
+def test_readme_has_at_most_two_screens() -> None:
     assert len((REPOSITORY / "README.md").read_text().splitlines()) <= 100
 
 
-def test_the_readme_s_two_commands_are_those_of_the_makefile() -> None:
+def test_readme_commands_are_make_demo_and_make_test() -> None:
     shown = [line for text in blocks(REPOSITORY / "README.md", "console") for line in text.splitlines()]
     assert [line for line in shown if line.startswith("$ make")] == ["$ make demo", "$ make test"]
 
 
-def test_the_columns_in_the_readme_are_those_of_the_definition() -> None:
+def test_readme_columns_are_the_printer_columns_of_the_definition() -> None:
     definition = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     columns = definition["spec"]["versions"][0]["additionalPrinterColumns"]
     wanted = ["NAME", *(column["name"].upper() for column in columns if not column.get("priority"))]

@@ -123,18 +123,18 @@ def services() -> Mapping[str, Any]:
 # What the operator can do
 
 
-def test_the_policy_names_every_call_of_the_operator_and_no_other() -> None:
+def test_operator_policy_names_exactly_the_calls_of_the_operator() -> None:
     assert iam.actions(OPERATOR) == set(CALLS)
 
 
 @pytest.mark.parametrize("action", CALLS)
-def test_the_policy_allows_the_call_on_what_belongs_to_a_tenant(action: str) -> None:
+def test_operator_policy_allows_the_call_on_a_tenants_resources(action: str) -> None:
     for resource, context in requests(action):
         assert allowed(OPERATOR, action, resource, context), resource
 
 
 @pytest.mark.parametrize("action", CALLS)
-def test_the_policy_refuses_the_same_call_in_another_account(action: str) -> None:
+def test_operator_policy_denies_the_call_in_another_account(action: str) -> None:
     for resource, context in requests(action):
         if resource == "*" or action.startswith(("s3:", "sts:")):  # a bucket's ARN names no account; of roles, any
             continue
@@ -153,7 +153,7 @@ def test_the_policy_refuses_the_same_call_in_another_account(action: str) -> Non
         ("s3:GetBucketLocation", f"arn:{PARTITION}:s3:::payroll"),
     ],
 )
-def test_the_policy_ends_at_our_names_and_region(action: str, resource: str) -> None:
+def test_operator_policy_denies_other_names_and_regions(action: str, resource: str) -> None:
     assert not allowed(OPERATOR, action, resource)
 
 
@@ -199,12 +199,12 @@ CANNOT = [
 
 
 @pytest.mark.parametrize(("action", "resource"), CANNOT)
-def test_the_operator_cannot_reach_records_files_receipts_or_more_rights(action: str, resource: str) -> None:
+def test_operator_policy_denies_records_files_receipts_and_more_permissions(action: str, resource: str) -> None:
     assert not allowed(OPERATOR, action, resource, EVERY_CONDITION)
 
 
 @pytest.mark.parametrize("prefix", ["", "cv", "aws/", "aws/lambda", f"{FAILURES_PREFIX}../", ".humangov/"])
-def test_the_operator_can_list_what_lambda_gave_up_and_no_file(prefix: str) -> None:
+def test_operator_policy_allows_listing_failed_invocations_and_no_files(prefix: str) -> None:
     assert not allowed(OPERATOR, "s3:ListBucket", NAMES.bucket_arn, {"s3:prefix": prefix})
 
 
@@ -219,7 +219,7 @@ def test_the_operator_can_list_what_lambda_gave_up_and_no_file(prefix: str) -> N
         f"arn:{PARTITION}:iam::{ACCOUNT}:policy/x/humangov-cleanup-boundary",
     ],
 )
-def test_the_operator_cannot_make_or_strengthen_a_role_without_the_boundary(action: str, boundary: str | None) -> None:
+def test_operator_policy_requires_the_boundary_to_create_or_change_a_role(action: str, boundary: str | None) -> None:
     """AWS compares with the boundary that the call sets, and for PutRolePolicy with the one that the role has."""
     context = EVERY_CONDITION | {"iam:PermissionsBoundary": boundary or ""}
     if boundary is None:
@@ -233,12 +233,12 @@ def test_the_operator_cannot_make_or_strengthen_a_role_without_the_boundary(acti
     "name",
     ["admin", "humangov", "humangovx/admin", "other/humangov/x", "humangov-operator", f"other/humangov-{REGION}"],
 )
-def test_the_operator_cannot_touch_or_pass_a_role_outside_its_path(action: str, name: str) -> None:
+def test_operator_policy_denies_roles_outside_its_path(action: str, name: str) -> None:
     assert not allowed(OPERATOR, action, role(name), EVERY_CONDITION)
 
 
 @pytest.mark.parametrize("service", ["ec2.amazonaws.com", "glue.amazonaws.com", "lambda.amazonaws.com.cn"])
-def test_the_operator_can_pass_its_roles_to_lambda_alone(service: str) -> None:
+def test_operator_policy_passes_roles_only_to_lambda(service: str) -> None:
     assert not allowed(OPERATOR, "iam:PassRole", NAMES.role_arn, {"iam:PassedToService": service})
     assert not allowed(OPERATOR, "iam:PassRole", NAMES.role_arn)
 
@@ -247,7 +247,7 @@ def test_the_operator_can_pass_its_roles_to_lambda_alone(service: str) -> None:
     "action",
     ["lambda:CreateEventSourceMapping", "lambda:UpdateEventSourceMapping", "lambda:DeleteEventSourceMapping"],
 )
-def test_the_operator_cannot_touch_the_trigger_of_a_function_that_is_not_its_own(action: str) -> None:
+def test_operator_policy_denies_triggers_of_unowned_functions(action: str) -> None:
     for resource, _ in requests(action):
         assert not allowed(OPERATOR, action, resource, THEIR_FUNCTION | HERE)
         assert not allowed(OPERATOR, action, resource, HERE)
@@ -262,7 +262,7 @@ EVERY_RESOURCE = [
 ]  # fmt: skip
 
 
-def test_a_role_that_is_granted_everything_can_do_what_the_boundary_names_and_nothing_else_in_all_of_aws() -> None:
+def test_boundary_limits_an_administrator_role_to_its_listed_actions() -> None:
     every = {f"{service}:{name}" for service, known in services().items() for name in known["Actions"]}
     assert len(every) > 10_000
     concerned = {action.split(":")[0] for action in iam.actions(BOUNDARY)}
@@ -306,9 +306,7 @@ BEYOND: list[tuple[str, str, Context]] = [
 
 
 @pytest.mark.parametrize(("action", "resource", "context"), BEYOND)
-def test_a_role_that_is_granted_everything_cannot_pass_the_boundary(
-    action: str, resource: str, context: Context
-) -> None:
+def test_boundary_denies_an_administrator_role_each_other_request(action: str, resource: str, context: Context) -> None:
     assert allowed(EVERYTHING, action, resource, context)
     assert not allowed(EVERYTHING, action, resource, context, boundary=BOUNDARY)
 
@@ -318,7 +316,7 @@ def test_a_role_that_is_granted_everything_cannot_pass_the_boundary(
     [{}, {"bucket": {"name": "humangov-california-s3-zsmb", "keyPrefix": "cv/2026*/"}}],
     ids=["whole bucket", "a prefix"],
 )
-def test_the_boundary_takes_nothing_away_from_what_the_operator_grants_a_function(spec: Mapping[str, Any]) -> None:
+def test_boundary_allows_everything_that_the_cleanup_policy_grants(spec: Mapping[str, Any]) -> None:
     granted = tenant(**spec)
     policy = cleanup_policy(granted, table_key_arn=KEY)
     prefix = granted.tenant.bucket.key_prefix
@@ -348,11 +346,11 @@ def test_the_boundary_takes_nothing_away_from_what_the_operator_grants_a_functio
         assert allowed(policy, action, resource, context, boundary=BOUNDARY), action
 
 
-def test_the_boundary_names_what_functions_are_granted_and_no_more() -> None:
+def test_boundary_names_exactly_the_actions_of_the_cleanup_policy() -> None:
     assert iam.actions(BOUNDARY) == iam.actions(cleanup_policy(NAMES, table_key_arn=KEY))
 
 
-def test_a_function_s_failures_are_encrypted_for_their_bucket_alone() -> None:
+def test_cleanup_policy_encrypts_failed_invocations_only_for_their_bucket() -> None:
     policy = cleanup_policy(NAMES, table_key_arn=None)
     for arn in (f"{NAMES.bucket_arn}-2", FILE, f"{NAMES.bucket_arn}/aws/x"):
         context = THROUGH_S3 | {"kms:EncryptionContext:aws:s3:arn": arn}
@@ -373,7 +371,7 @@ BY_TOKEN = policies.filled(policies.IRSA, **VALUES)
 BY_POD_IDENTITY = policies.filled(policies.POD_IDENTITY, **VALUES)
 
 
-def test_by_irsa_the_operator_s_service_account_takes_the_role_on() -> None:
+def test_irsa_lets_the_operators_service_account_assume_the_role() -> None:
     assert trusted(BY_TOKEN, PROVIDER, "sts:AssumeRoleWithWebIdentity", TOKEN)
 
 
@@ -391,7 +389,7 @@ def test_by_irsa_the_operator_s_service_account_takes_the_role_on() -> None:
     ],
     ids=["account", "namespace", "longer name", "audience", "no audience", "no subject", "cluster", "nothing"],
 )
-def test_by_irsa_nobody_else_takes_the_role_on(token: Context) -> None:
+def test_irsa_lets_no_other_token_assume_the_role(token: Context) -> None:
     assert not trusted(BY_TOKEN, PROVIDER, "sts:AssumeRoleWithWebIdentity", token)
 
 
@@ -405,18 +403,18 @@ def test_by_irsa_nobody_else_takes_the_role_on(token: Context) -> None:
         (PROVIDER, "sts:AssumeRole"),
     ],
 )
-def test_irsa_trusts_tokens_of_one_issuer_alone(principal: Mapping[str, str], action: str) -> None:
+def test_irsa_trusts_only_one_token_issuer(principal: Mapping[str, str], action: str) -> None:
     assert not trusted(BY_TOKEN, principal, action, TOKEN | POD)
 
 
 @pytest.mark.parametrize("action", ["sts:AssumeRole", "sts:TagSession"])
-def test_by_pod_identity_the_operator_s_service_account_takes_the_role_on(action: str) -> None:
+def test_pod_identity_lets_the_operators_service_account_assume_the_role(action: str) -> None:
     assert trusted(BY_POD_IDENTITY, EKS, action, POD)
 
 
 @pytest.mark.parametrize("action", ["sts:AssumeRole", "sts:TagSession"])
 @pytest.mark.parametrize(
-    "told",
+    "reported",
     [
         {"aws:SourceAccount": ELSEWHERE, "aws:SourceArn": CLUSTER.replace(ACCOUNT, ELSEWHERE)},
         {"aws:SourceAccount": ELSEWHERE},
@@ -427,25 +425,25 @@ def test_by_pod_identity_the_operator_s_service_account_takes_the_role_on(action
         {"aws:RequestTag/kubernetes-service-account": "default"},
     ],
 )
-def test_by_pod_identity_no_other_account_cluster_or_service_account_takes_the_role_on(
-    action: str, told: Context
+def test_pod_identity_lets_no_other_account_cluster_or_service_account_assume_the_role(
+    action: str, reported: Context
 ) -> None:
-    assert not trusted(BY_POD_IDENTITY, EKS, action, {**POD, **told})
+    assert not trusted(BY_POD_IDENTITY, EKS, action, {**POD, **reported})
 
 
 @pytest.mark.parametrize("missing", sorted(POD))
-def test_pod_identity_without_one_of_its_marks_is_refused(missing: str) -> None:
-    told = {key: value for key, value in POD.items() if key != missing}
-    assert not trusted(BY_POD_IDENTITY, EKS, "sts:AssumeRole", told)
+def test_pod_identity_without_a_required_session_tag_is_refused(missing: str) -> None:
+    reported = {key: value for key, value in POD.items() if key != missing}
+    assert not trusted(BY_POD_IDENTITY, EKS, "sts:AssumeRole", reported)
 
 
 @pytest.mark.parametrize("service", ["ec2.amazonaws.com", "eks.amazonaws.com", "lambda.amazonaws.com"])
-def test_the_operator_s_role_is_no_other_service_s(service: str) -> None:
+def test_operator_role_is_assumable_by_no_other_service(service: str) -> None:
     for policy in (BY_TOKEN, BY_POD_IDENTITY):
         assert not trusted(policy, {"Service": service}, "sts:AssumeRole", POD | TOKEN)
 
 
-def test_a_function_s_role_is_lambda_s_alone() -> None:
+def test_function_role_is_assumable_only_by_lambda() -> None:
     assert trusted(trust_policy(), {"Service": "lambda.amazonaws.com"}, "sts:AssumeRole", {})
     assert not trusted(trust_policy(), EKS, "sts:AssumeRole", POD)
     assert not trusted(trust_policy(), {"Service": "lambda.amazonaws.com"}, "sts:TagSession", {})
@@ -496,7 +494,7 @@ def conditions_of(trust: Policy) -> Policy:
     }
 
 
-def test_somebody_else_s_evaluator_gives_the_same_answers() -> None:
+def test_second_policy_evaluator_gives_the_same_answers() -> None:
     """MiniStack's, to every action × resource × context of this file, with and without the boundary."""
     cleanup = cleanup_policy(NAMES, table_key_arn=KEY)
     policies: list[list[Policy]] = [
@@ -515,21 +513,21 @@ def test_somebody_else_s_evaluator_gives_the_same_answers() -> None:
         (EVERY_CONDITION | prefix | TOKEN | POD) | {key: value.replace(ACCOUNT, ELSEWHERE).replace("dynamodb", "ec2")}
         for key, value in (EVERY_CONDITION | TOKEN | POD).items()
     ]
-    ours = [
+    results = [
         allowed(pair[0], action, resource, context, boundary=pair[1] if len(pair) > 1 else None)
         for pair, action, resource, context in itertools.product(policies, asked, on, contexts)
     ]
-    theirs = second_opinion(policies, asked, on, contexts)
-    assert len(ours) == len(theirs) > 100_000
+    second_results = second_opinion(policies, asked, on, contexts)
+    assert len(results) == len(second_results) > 100_000
     different = [
         question
         for question, mine, other in zip(
-            itertools.product(range(len(policies)), asked, on, contexts), ours, theirs, strict=True
+            itertools.product(range(len(policies)), asked, on, contexts), results, second_results, strict=True
         )
         if mine != other
     ]
     assert different == []
-    assert 500 < sum(ours) < len(ours) / 2
+    assert 500 < sum(results) < len(results) / 2
 
 
 # The policies' form
@@ -551,9 +549,7 @@ OF_ALL_METRICS = "cloudwatch:GetMetricData"
         for action in sorted(iam.actions(policy))
     ],
 )
-def test_every_action_exists_in_aws_and_star_stands_only_where_aws_knows_no_resource(
-    policy: Policy, action: str
-) -> None:
+def test_policy_actions_exist_in_aws_and_star_is_used_only_without_resource_types(policy: Policy, action: str) -> None:
     service, name = action.split(":")
     known = services()[service]
     assert name.lower() in known["Actions"]
@@ -581,7 +577,7 @@ both = pytest.mark.parametrize("policy", [OPERATOR, BOUNDARY], ids=["operator", 
 
 
 @both
-def test_no_action_has_a_wildcard_and_no_statement_repeats_one(policy: Policy) -> None:
+def test_policy_actions_have_no_wildcard_and_no_duplicate(policy: Policy) -> None:
     assert not any("*" in action for action in iam.actions(policy))
     sids = [statement["Sid"] for statement in iam.statements(policy)]
     assert len(sids) == len(set(sids))
@@ -591,7 +587,7 @@ def test_no_action_has_a_wildcard_and_no_statement_repeats_one(policy: Policy) -
 
 
 @pytest.mark.parametrize("path", [policies.OPERATOR, policies.BOUNDARY], ids=lambda path: str(path.stem))
-def test_the_policy_fits_into_one_managed_policy(path: Any) -> None:
+def test_policy_fits_into_one_managed_policy(path: Any) -> None:
     """In the partition, the region and with a boundary of the longest names."""
     longest = VALUES | {"Partition": "aws-us-gov", "Region": "ap-southeast-1", "Boundary": "x" * 64}
     filled = policies.filled(path, **longest)
@@ -599,7 +595,7 @@ def test_the_policy_fits_into_one_managed_policy(path: Any) -> None:
 
 
 @pytest.mark.parametrize("placeholder", sorted(policies.placeholders(policies.OPERATOR)))
-def test_a_placeholder_that_is_left_in_grants_nothing(placeholder: str) -> None:
+def test_unfilled_policy_placeholder_grants_nothing(placeholder: str) -> None:
     left = policies.filled(policies.OPERATOR, **VALUES | {placeholder: f"${{{placeholder}}}"})
     hollow = [one for one in iam.statements(left) if f"${{{placeholder}}}" in json.dumps(one)]
     assert hollow

@@ -136,7 +136,7 @@ def refused(call: Callable[..., Any], **parameters: Any) -> bool:
 # Who may be the operator
 
 
-def test_the_operator_s_service_account_gets_the_operator_s_role(operator: Principal) -> None:
+def test_operators_service_account_assumes_the_operator_role(operator: Principal) -> None:
     who = operator.client("sts").get_caller_identity()["Arn"]
     assert who == f"arn:aws:sts::{ACCOUNT}:assumed-role/humangov-operator/test"
 
@@ -151,7 +151,7 @@ def test_the_operator_s_service_account_gets_the_operator_s_role(operator: Princ
     ],
     ids=["account", "namespace", "audience", "cluster"],
 )
-def test_nobody_else_gets_it(root: Principal, claims: Mapping[str, str]) -> None:
+def test_no_other_token_assumes_the_operator_role(root: Principal, claims: Mapping[str, str]) -> None:
     with pytest.raises(ClientError, match="AccessDenied"):
         by_token(root, **claims)
 
@@ -216,7 +216,9 @@ BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/humangov-cleanup-boundary"
         ("sts", "assume_role", {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/humangov/x", "RoleSessionName": "test"}),
     ],
 )
-def test_the_operator_is_refused(operator: Principal, service: str, call: str, parameters: Mapping[str, Any]) -> None:
+def test_operator_is_denied_beyond_its_policy(
+    operator: Principal, service: str, call: str, parameters: Mapping[str, Any]
+) -> None:
     with pytest.raises(ClientError, match=r"AccessDenied|\(403\)"):
         getattr(operator.client(service), call)(**parameters)
 
@@ -273,11 +275,11 @@ def world(root: Principal, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     with role(root, "operator", policy=policy) as who:
         world = World(sdk=Enforced(who), account=ACCOUNT, bundle=bundle())
         world.settings = replace(world.settings, permissions_boundary_arn=BOUNDARY)
-        world.new_life()
+        world.restart_operator()
         yield world
 
 
-def test_under_its_policy_the_operator_makes_keeps_and_removes_all_of_a_tenant(root: Principal, world: World) -> None:
+def test_operator_creates_corrects_and_deletes_a_tenant_under_its_policy(root: Principal, world: World) -> None:
     key = world.apply(world.manifest(tags={"team": "records"}))
     world.settle(key)
     assert world.ready(key).startswith("True"), world.ready(key)
@@ -291,7 +293,7 @@ def test_under_its_policy_the_operator_makes_keeps_and_removes_all_of_a_tenant(r
     root.client("iam").untag_role(RoleName=name, TagKeys=["team"])
     world.line.forget()
     for _ in range(12):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert {
         "lambda:UpdateFunctionConfiguration", "logs:PutRetentionPolicy", "iam:PutRolePermissionsBoundary",
         "iam:DeleteRolePolicy", "iam:TagRole",
@@ -301,7 +303,7 @@ def test_under_its_policy_the_operator_makes_keeps_and_removes_all_of_a_tenant(r
     assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == BOUNDARY
 
     world.delete(key)
-    world.settle(key, passes=30)
+    world.settle(key, reconciliations=30)
     assert key not in world.kube.objects, world.ready(key)
     left = [role["RoleName"] for role in root.client("iam").list_roles()["Roles"]]
     assert sorted(left) == ["humangov-operator", "humangov-sweep", "operator"]
@@ -344,13 +346,13 @@ BEYOND: list[tuple[str, str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("service", "call", "parameters"), BEYOND)
-def test_a_role_that_is_granted_everything_is_refused_beyond_the_boundary(
+def test_administrator_role_is_denied_beyond_the_boundary(
     bounded: Principal, service: str, call: str, parameters: Mapping[str, Any]
 ) -> None:
     assert refused(getattr(bounded.client(service), call), **parameters)
 
 
-def test_within_the_boundary_it_can_do_a_function_s_work(bounded: Principal) -> None:
+def test_administrator_role_within_the_boundary_can_erase_and_read(bounded: Principal) -> None:
     s3, dynamodb = bounded.client("s3"), bounded.client("dynamodb")
     s3.delete_object(Bucket=BUCKET, Key="other.pdf")
     assert [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["cv.pdf"]
@@ -358,7 +360,7 @@ def test_within_the_boundary_it_can_do_a_function_s_work(bounded: Principal) -> 
     assert answer["Responses"][TABLE][0]["pdf"] == {"S": "cv.pdf"}
 
 
-def test_it_is_the_boundary_that_refuses(unbounded: Principal) -> None:
+def test_administrator_role_without_the_boundary_is_not_denied(unbounded: Principal) -> None:
     refusals = [
         (service, call)
         for service, call, parameters in BEYOND

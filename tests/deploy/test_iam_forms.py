@@ -1,4 +1,4 @@
-"""The forms in which the operator's rights are installed: the README, Terraform, CloudFormation; and a linter over all.
+"""How the operator's permissions are installed: the README, Terraform, CloudFormation; and a linter over all.
 
 The JSON is the one source: each form has to come to the same documents. It can't show what Terraform's AWS provider
 does with them (it comes from a registry of its own), nor AWS's CloudFormation; test_iam_enforced.py has MiniStack's.
@@ -50,7 +50,7 @@ def scripts() -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_s_commands_fill_every_document_in() -> None:
+def test_iam_readme_commands_fill_in_every_policy() -> None:
     [filling] = [script for script in scripts() if "sed " in script]
     done = subprocess.run(
         ["bash", "-euc", f"{filling}\necho $filled"], cwd=REPOSITORY, capture_output=True, text=True, check=True
@@ -69,7 +69,7 @@ def commands() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words[1:3]))
-def test_every_aws_command_of_the_readme_is_one_that_aws_knows(words: list[str]) -> None:
+def test_iam_readme_uses_only_valid_aws_commands(words: list[str]) -> None:
     _, service, operation, *rest = words
     flags = {word.removeprefix("--").replace("-", "_") for word in rest if word.startswith("--")}
     if (service, operation) == ("cloudformation", "deploy"):  # the CLI's own, no call of the API
@@ -85,13 +85,13 @@ def test_every_aws_command_of_the_readme_is_one_that_aws_knows(words: list[str])
 
 
 @every_document
-def test_the_readme_explains_every_statement(path: Path) -> None:
+def test_iam_readme_explains_every_policy_statement(path: Path) -> None:
     readme = README.read_text()
     sids = [statement["Sid"] for statement in json.loads(path.read_text())["Statement"]]
     assert [sid for sid in sids if f"`{sid}`" not in readme] == []
 
 
-def test_the_readme_explains_no_statement_that_there_is_not() -> None:
+def test_iam_readme_explains_only_existing_policy_statements() -> None:
     sids = {statement["Sid"] for path in DOCUMENTS for statement in json.loads(path.read_text())["Statement"]}
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", README.read_text(), re.MULTILINE)
     assert {sid for row in rows for sid in re.findall(r"\w+", row)} == sids
@@ -118,7 +118,7 @@ def text_of_the_module() -> str:
     return "\n".join(path.read_text() for path in sorted(TERRAFORM.glob("*.tf")))
 
 
-def test_terraform_takes_the_documents_themselves_and_gives_each_placeholder_a_value() -> None:
+def test_terraform_uses_the_policy_documents_and_fills_every_placeholder() -> None:
     [local] = module()["locals"]
     given = {key for key in local["values"] if not key.startswith("__")}
     assert given == set().union(*(policies.placeholders(path) for path in DOCUMENTS))
@@ -134,7 +134,7 @@ def test_terraform_takes_the_documents_themselves_and_gives_each_placeholder_a_v
     ]
 
 
-def test_terraform_s_defaults_are_the_readme_s() -> None:
+def test_terraform_defaults_are_those_of_the_readme() -> None:
     [local] = module()["locals"]
     variables = named("variable")
     for placeholder, value in policies.DEFAULTS.items():
@@ -143,7 +143,7 @@ def test_terraform_s_defaults_are_the_readme_s() -> None:
     assert "default" not in variables["region"]
 
 
-def test_terraform_takes_partition_and_account_from_the_provider() -> None:
+def test_terraform_reads_partition_and_account_from_the_provider() -> None:
     """So that it works in GovCloud and China."""
     [local] = module()["locals"]
     assert local["values"]["Partition"] == "${data.aws_partition.current.partition}"
@@ -151,13 +151,13 @@ def test_terraform_takes_partition_and_account_from_the_provider() -> None:
     assert "arn:aws" not in text_of_the_module()
 
 
-def test_terraform_uses_each_of_its_variables_and_declares_each_that_it_uses() -> None:
+def test_terraform_declares_exactly_the_variables_that_it_uses() -> None:
     used = set(re.findall(r"\bvar\.(\w+)", text_of_the_module()))
     assert used == set(named("variable"))
     assert set(named("output")) == {"role_arn", "boundary_arn", "sweep_role_arn"}
 
 
-def test_the_readme_s_module_gives_variables_that_there_are() -> None:
+def test_iam_readme_terraform_module_sets_only_existing_variables() -> None:
     [shown] = re.findall(r"^```hcl\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
     [block] = hcl2.loads(shown)["module"]
     given = {key for key in block['"humangov_operator"'] if not key.startswith("__")} - {"source"}
@@ -203,7 +203,7 @@ def template() -> dict[str, Any]:
         ("SweepRoleByPodIdentity", "AssumeRolePolicyDocument", policies.SWEEP_POD_IDENTITY),
     ],
 )
-def test_the_template_s_documents_are_those_of_the_files(resource: str, document: str, path: Path) -> None:
+def test_cloudformation_policies_equal_the_policy_documents(resource: str, document: str, path: Path) -> None:
     text = template()["Resources"][resource]["Properties"][document]
     pseudo = {"AWS::Partition": VALUES["Partition"], "AWS::AccountId": VALUES["Account"]}
     for name, value in {**policies.DEFAULTS, **VALUES, **pseudo}.items():
@@ -211,31 +211,31 @@ def test_the_template_s_documents_are_those_of_the_files(resource: str, document
     assert json.loads(text) == policies.filled(path, **VALUES)
 
 
-def test_the_template_has_a_parameter_for_each_placeholder_with_the_readme_s_defaults() -> None:
+def test_cloudformation_has_a_parameter_for_each_placeholder_with_its_default() -> None:
     parameters = template()["Parameters"]
     placeholders = set().union(*(policies.placeholders(path) for path in DOCUMENTS))
     assert placeholders - set(render.PSEUDO_PARAMETERS) <= set(parameters)
     assert {name: parameters[name]["Default"] for name in policies.DEFAULTS} == policies.DEFAULTS
 
 
-def test_the_template_is_not_stale() -> None:
+def test_cloudformation_template_is_not_stale() -> None:
     assert render.rendered(render.TEMPLATE.read_text()) == render.TEMPLATE.read_text()
 
 
-def test_a_stale_template_is_rendered_anew() -> None:
+def test_stale_cloudformation_template_is_rendered_again() -> None:
     stale = render.TEMPLATE.read_text().replace("dynamodb:UpdateTable", "dynamodb:CreateTable")
     assert stale != render.TEMPLATE.read_text()
     assert render.rendered(stale) == render.TEMPLATE.read_text()
 
 
-def test_the_template_passes_cloudformation_s_linter() -> None:
-    assert [str(told) for told in lint(render.TEMPLATE.read_text(), config=LINTED)] == []
+def test_cloudformation_template_passes_the_linter() -> None:
+    assert [str(reported) for reported in lint(render.TEMPLATE.read_text(), config=LINTED)] == []
 
 
 # A linter over every policy
 
 
-def told_of(policy: Policy, trust: Policy) -> list[str]:
+def reports_of(policy: Policy, trust: Policy) -> list[str]:
     """What cfn-lint finds in an identity's policy and a role's trust policy."""
     resources = {
         "Policy": {"Type": "AWS::IAM::ManagedPolicy", "Properties": {"PolicyDocument": policy}},
@@ -268,8 +268,8 @@ SWEEP, SWEEP_BY_TOKEN, SWEEP_BY_POD_IDENTITY = (policies.filled(path, **VALUES) 
         "function, encrypted table",
     ],
 )
-def test_the_linter_is_clean(policy: Policy, trust: Policy) -> None:
-    assert told_of(policy, trust) == []
+def test_policy_linter_reports_no_problem(policy: Policy, trust: Policy) -> None:
+    assert reports_of(policy, trust) == []
 
 
 MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
@@ -283,7 +283,7 @@ MISTAKES: dict[str, Callable[[dict[str, Any]], object]] = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_linter_would_tell(mistake: str) -> None:
+def test_policy_linter_finds_planted_mistakes(mistake: str) -> None:
     wrong: Mapping[str, Any] = copy.deepcopy(BOUNDARY)
     MISTAKES[mistake](wrong["Statement"][0])
-    assert told_of(wrong, BY_TOKEN) != []
+    assert reports_of(wrong, BY_TOKEN) != []

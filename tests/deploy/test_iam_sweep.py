@@ -81,21 +81,21 @@ MAY_NOT: list[tuple[str, str, Context]] = [
 ANYTHING: Context = OURS | SEEN
 
 
-def told(request: tuple[str, str, Context]) -> str:
+def reported(request: tuple[str, str, Context]) -> str:
     return f"{request[0]} {request[1].rsplit(':', 1)[-1]}"
 
 
-@pytest.mark.parametrize("request_", MAY, ids=told)
-def test_a_sweep_may(request_: tuple[str, str, Context]) -> None:
+@pytest.mark.parametrize("request_", MAY, ids=reported)
+def test_sweep_policy_allows_the_calls_of_a_sweep(request_: tuple[str, str, Context]) -> None:
     assert allowed(SWEEP, *request_)
 
 
-@pytest.mark.parametrize("request_", MAY_NOT, ids=told)
-def test_a_sweep_may_not(request_: tuple[str, str, Context]) -> None:
+@pytest.mark.parametrize("request_", MAY_NOT, ids=reported)
+def test_sweep_policy_denies_other_calls(request_: tuple[str, str, Context]) -> None:
     assert not allowed(SWEEP, *request_)
 
 
-def test_each_action_of_the_policy_is_one_that_a_sweep_calls() -> None:
+def test_sweep_policy_has_only_actions_that_a_sweep_calls() -> None:
     through_keys = {"kms:Decrypt", "kms:GenerateDataKey"}
     assert iam.actions(SWEEP) == {action for action, _, _ in MAY} | through_keys
 
@@ -103,18 +103,18 @@ def test_each_action_of_the_policy_is_one_that_a_sweep_calls() -> None:
 @pytest.mark.parametrize(
     "action", ["s3:GetObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:PutObject", "s3:ListBucketVersions"]
 )
-def test_the_operator_can_do_nothing_of_that_to_a_file(action: str) -> None:
+def test_operator_policy_denies_the_sweeps_actions_on_files(action: str) -> None:
     for resource in (FILE, NAMES.bucket_arn):
         assert not allowed(OPERATOR, action, resource, ANYTHING)
 
 
 @pytest.mark.parametrize("action", ["dynamodb:Scan", "dynamodb:BatchGetItem", "dynamodb:GetRecords", "sts:AssumeRole"])
-def test_the_operator_can_read_no_record_and_take_on_no_role(action: str) -> None:
+def test_operator_policy_denies_reading_records_and_assuming_the_sweep_role(action: str) -> None:
     for resource in (NAMES.table_arn, STREAM, role("humangov-sweep")):
         assert not allowed(OPERATOR, action, resource, ANYTHING)
 
 
-def test_the_sweep_s_role_is_taken_on_by_its_own_service_account_and_by_no_other() -> None:
+def test_sweep_role_is_assumable_only_by_its_service_account() -> None:
     irsa, pod_identity = (
         policies.filled(path, **VALUES) for path in (policies.SWEEP_IRSA, policies.SWEEP_POD_IDENTITY)
     )
@@ -129,7 +129,7 @@ def test_the_sweep_s_role_is_taken_on_by_its_own_service_account_and_by_no_other
         assert trusted(pod_identity, {"Service": "pods.eks.amazonaws.com"}, "sts:AssumeRole", by_pod) is expected
 
 
-def test_the_policy_fits_into_a_managed_policy() -> None:
+def test_sweep_policy_fits_into_a_managed_policy() -> None:
     assert len(json.dumps(SWEEP, separators=(",", ":"))) <= MANAGED_POLICY_LIMIT
 
 
@@ -139,28 +139,28 @@ NEEDED: list[tuple[str, str, Context]] = [*MAY, ("kms:Decrypt", KEY, BY_DYNAMODB
 
 
 @pytest.mark.parametrize("sid", [one["Sid"] for one in SWEEP["Statement"]])
-def test_without_one_statement_a_call_that_a_sweep_makes_is_refused(sid: str) -> None:
+def test_sweep_policy_needs_each_of_its_statements(sid: str) -> None:
     without: Policy = {**SWEEP, "Statement": [one for one in SWEEP["Statement"] if one["Sid"] != sid]}
     assert all(allowed(SWEEP, *request) for request in NEEDED)
     assert not all(allowed(without, *request) for request in NEEDED)
 
 
-def test_keys_are_used_by_way_of_the_two_services_alone() -> None:
+def test_sweep_policy_uses_kms_keys_only_through_s3_and_dynamodb() -> None:
     for action in ("kms:Decrypt", "kms:GenerateDataKey"):
         assert not allowed(SWEEP, action, KEY)
         assert not allowed(SWEEP, action, KEY, {"kms:ViaService": f"ec2.{REGION}.amazonaws.com"})
 
 
-def test_somebody_else_s_evaluator_gives_the_same_answers_for_a_sweep() -> None:
+def test_second_policy_evaluator_gives_the_same_answers_for_a_sweep() -> None:
     actions = sorted({action for action, _, _ in [*NEEDED, *MAY_NOT]})
     resources = sorted({resource for _, resource, _ in [*NEEDED, *MAY_NOT]} | {LIST, FAILED, KEY})
     contexts: list[Context] = [{}, OURS, SEEN, ANYTHING, BY_S3, {**ANYTHING, "aws:ResourceAccount": "999999999999"}]
-    ours = [allowed(SWEEP, *asked) for asked in itertools.product(actions, resources, contexts)]
-    assert second_opinion([[SWEEP]], actions, resources, contexts) == ours
-    assert sum(ours) > 50
+    results = [allowed(SWEEP, *asked) for asked in itertools.product(actions, resources, contexts)]
+    assert second_opinion([[SWEEP]], actions, resources, contexts) == results
+    assert sum(results) > 50
 
 
-def test_every_action_of_a_sweep_exists_in_aws_on_that_kind_of_resource() -> None:
+def test_sweep_policy_actions_exist_in_aws_for_their_resources() -> None:
     for statement in iam.statements(SWEEP):
         for action in listed(statement["Action"]):
             service, name = action.split(":")
@@ -173,7 +173,7 @@ def test_every_action_of_a_sweep_exists_in_aws_on_that_kind_of_resource() -> Non
 
 
 @pytest.mark.parametrize("placeholder", sorted(policies.placeholders(policies.SWEEP)))
-def test_a_placeholder_that_is_left_in_lets_a_sweep_do_nothing(placeholder: str) -> None:
+def test_unfilled_sweep_policy_placeholder_grants_nothing(placeholder: str) -> None:
     left = policies.filled(policies.SWEEP, **VALUES | {placeholder: f"${{{placeholder}}}"})
     hollow = [one for one in iam.statements(left) if f"${{{placeholder}}}" in json.dumps(one)]
     assert hollow

@@ -67,12 +67,12 @@ def texts(name: str, *, stage: int | None = None) -> list[str]:
 FINAL = max(one.stage for one in instructions())
 
 
-def test_it_is_built_in_one_stage_and_shipped_in_another_of_the_same_base() -> None:
+def test_image_has_a_build_and_a_final_stage_of_the_same_base() -> None:
     bases = [text.split()[0] for text in texts("FROM")]
     assert bases == ["python:3.13-slim", "python:3.13-slim"]
 
 
-def test_it_runs_as_a_numeric_user_that_is_not_root_and_the_pod_as_the_same() -> None:
+def test_image_and_pod_run_as_the_same_numeric_non_root_user() -> None:
     [user] = texts("USER", stage=FINAL)
     assert re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", user)
     documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
@@ -81,19 +81,19 @@ def test_it_runs_as_a_numeric_user_that_is_not_root_and_the_pod_as_the_same() ->
     assert user == f"{context['runAsUser']}:{context['runAsGroup']}"
 
 
-def test_it_starts_the_operator() -> None:
+def test_image_entrypoint_runs_the_operator() -> None:
     assert json.loads(texts("ENTRYPOINT", stage=FINAL)[0]) == ["humangov"]
     assert json.loads(texts("CMD", stage=FINAL)[0]) == ["run"]
 
 
-def test_its_labels_say_what_it_is_and_its_version_is_the_package_s() -> None:
+def test_image_labels_are_complete_with_the_package_version() -> None:
     labels = " ".join(texts("LABEL", stage=FINAL))
     for name in ("title", "description", "licenses", "version", "revision"):
         assert f"org.opencontainers.image.{name}=" in labels
     assert f"VERSION={__version__}" in texts("ARG", stage=FINAL)
 
 
-def test_everything_from_outside_is_fixed_by_hash() -> None:
+def test_image_dependencies_are_pinned_by_hash() -> None:
     installs = [
         part for text in texts("RUN") for part in text.split("&&") if re.search(r"pip .*\b(install|wheel)\b", part)
     ]
@@ -110,7 +110,7 @@ def test_everything_from_outside_is_fixed_by_hash() -> None:
         assert "://" not in text
 
 
-def test_what_builds_it_stays_behind() -> None:
+def test_image_final_stage_holds_no_build_tools() -> None:
     copies = texts("COPY", stage=FINAL)
     assert copies == ["--from=build /opt/humangov /opt/humangov"]
     final = " ".join(texts("RUN", stage=FINAL))
@@ -119,7 +119,7 @@ def test_what_builds_it_stays_behind() -> None:
     assert "venv --without-pip /opt/humangov" in " ".join(texts("RUN", stage=0))
 
 
-def test_its_code_is_compiled_before_it_is_shipped_to_a_read_only_root() -> None:
+def test_image_code_is_precompiled() -> None:
     assert "compileall -q --invalidation-mode unchecked-hash" in " ".join(texts("RUN", stage=0))
 
 
@@ -140,11 +140,11 @@ def in_context(path: str) -> bool:
 
 @pytest.mark.parametrize("path", [".git/config", ".build/venv/bin/python", "tests/conftest.py", "sandbox/build.py",
                                   "operator/humangov/__pycache__/cli.cpython-313.pyc"])  # fmt: skip
-def test_what_the_build_does_not_need_is_not_sent_to_it(path: str) -> None:
+def test_dockerignore_excludes_what_the_build_does_not_need(path: str) -> None:
     assert not in_context(path)
 
 
-def test_what_the_dockerfile_copies_exists_and_is_sent() -> None:
+def test_dockerfile_copies_only_existing_files_of_the_build_context() -> None:
     sources = [source for text in texts("COPY", stage=0) for source in text.split()[:-1]]
     assert sources
     for source in sources:
@@ -184,7 +184,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told_by(installed: Path, code: str) -> str:
+def printed_by(installed: Path, code: str) -> str:
     """What Python says with the installed package before all else."""
     environment = {**clean(), "PYTHONPATH": str(installed)}
     command = [sys.executable, "-P", "-c", code]
@@ -192,7 +192,7 @@ def told_by(installed: Path, code: str) -> str:
     return done.stdout.strip()
 
 
-def test_the_wheel_holds_the_package_its_licence_and_its_command_and_nothing_else(wheel: Path) -> None:
+def test_wheel_holds_only_package_license_and_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         [entry_points] = [name for name in names if name.endswith("entry_points.txt")]
@@ -203,14 +203,14 @@ def test_the_wheel_holds_the_package_its_licence_and_its_command_and_nothing_els
     assert not [name for name in names if name.endswith(".pyc")]
 
 
-def test_the_installed_command_tells_its_version(installed: Path) -> None:
+def test_installed_command_prints_its_version(installed: Path) -> None:
     code = "import sys; sys.argv = ['humangov', '--version']; from humangov.cli.main import main; main()"
-    assert told_by(installed, code) == f"humangov, version {__version__}"
+    assert printed_by(installed, code) == f"humangov, version {__version__}"
 
 
-def test_the_installed_package_packs_the_same_cleanup_function_as_the_checkout(installed: Path) -> None:
+def test_installed_package_bundles_the_same_cleanup_function(installed: Path) -> None:
     code = "import humangov.bundle as b; print(b.__file__); print(b.bundle().code_sha256)"
-    where, digest = told_by(installed, code).splitlines()
+    where, digest = printed_by(installed, code).splitlines()
     assert Path(where).is_relative_to(installed)
     assert digest == bundle().code_sha256
 
@@ -218,7 +218,7 @@ def test_the_installed_package_packs_the_same_cleanup_function_as_the_checkout(i
 # A start as in the pod: the image's user and variables, the pod's service account, nothing else.
 
 MOUNTED = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-# The folder is there for this process alone; then it is the image's user, for whom no name is known, without rights.
+# The folder exists for this process; then it is the image's user, for whom no name is known, without permissions.
 # One it keeps: to read what it could not reach here, as the checkout may lie in a folder of root's.
 IN_POD = """
 mount -t tmpfs tmpfs "$(readlink -f /var/run)"
@@ -255,12 +255,12 @@ def service_account(states: States, tmp_path: Path) -> Path:
     """The folder that a kubelet mounts into the operator's pod."""
     folder = tmp_path / "serviceaccount"
     folder.mkdir()
-    [cluster] = json.loads(states.cluster.told("config", "view", "--minify", "--flatten", "--raw", "-o", "json"))[
+    [cluster] = json.loads(states.cluster.output("config", "view", "--minify", "--flatten", "--raw", "-o", "json"))[
         "clusters"
     ]
     (folder / "ca.crt").write_bytes(base64.b64decode(cluster["cluster"]["certificate-authority-data"]))
     (folder / "token").write_text(
-        states.cluster.told("create", "token", SERVICE_ACCOUNT, "-n", states.namespace, "--duration=1h").strip()
+        states.cluster.output("create", "token", SERVICE_ACCOUNT, "-n", states.namespace, "--duration=1h").strip()
     )
     (folder / "namespace").write_text(states.namespace)
     return folder
@@ -294,10 +294,12 @@ def pod(command: list[str], environment: dict[str, str], log: Path) -> Iterator[
 @pytest.mark.parametrize(
     "without", [(), ("USER", "LOGNAME")], ids=["as it is", "without the image's names of its user"]
 )
-def test_the_operator_works_as_the_image_s_user_with_the_pod_s_service_account(
+def test_operator_runs_as_the_image_user_with_the_pods_service_account(
     states: States, account: Account, service_account: Path, tmp_path: Path, without: tuple[str, ...]
 ) -> None:
-    server = urlsplit(states.cluster.told("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"))
+    server = urlsplit(
+        states.cluster.output("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")
+    )
     assert server.hostname is not None
     probes = f"127.0.0.1:{ports.choose(['probes'])['probes']}"
     environment = {

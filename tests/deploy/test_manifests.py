@@ -51,15 +51,15 @@ def moved(document: Mapping[str, Any], namespace: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", sorted(rendered_without_helm()))
-def test_what_is_rendered_is_fresh(path: str) -> None:
+def test_rendered_files_are_fresh(path: str) -> None:
     assert (REPOSITORY / path).read_text() == rendered_without_helm()[path], "run: make manifests"
 
 
-def test_the_installation_is_fresh() -> None:
+def test_install_yaml_is_fresh() -> None:
     assert (REPOSITORY / INSTALL).read_text() == deploy_render.install(), "run: make manifests"
 
 
-def test_a_stale_file_is_named_and_fails_the_check(tmp_path: Path) -> None:
+def test_stale_rendered_file_fails_the_check_by_name(tmp_path: Path) -> None:
     """Where there is neither Go nor a helm: `make lint` needs none."""
     for name in ("crds", "sandbox"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
@@ -79,14 +79,14 @@ def test_a_stale_file_is_named_and_fails_the_check(tmp_path: Path) -> None:
     assert (tmp_path / "docs" / "api.md").read_text() == "stale\n"
 
 
-def test_the_installation_is_the_chart_s_and_a_namespace_for_it(install: list[dict[str, Any]]) -> None:
+def test_install_yaml_is_the_rendered_chart_with_a_namespace(install: list[dict[str, Any]]) -> None:
     [namespace] = documents(DEPLOY / "namespace.yaml")
     assert install == [namespace, *render(hooks=False)]
     assert one("Deployment", install)["metadata"]["namespace"] == namespace["metadata"]["name"] == NAMESPACE
     assert of_kind("Job", install) == [], "kubectl would run a hook as a job"
 
 
-def test_a_changed_definition_is_in_the_installation_at_the_first_rendering(tmp_path: Path) -> None:
+def test_changed_definition_is_rendered_into_install_yaml(tmp_path: Path) -> None:
     for name in ("docs", "README.md", "deploy"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     (tmp_path / "crds").mkdir()
@@ -95,9 +95,7 @@ def test_a_changed_definition_is_in_the_installation_at_the_first_rendering(tmp_
     assert "shortNames: [state]" in deploy_render.install(tmp_path)
 
 
-def test_the_api_server_takes_every_document_of_the_installation(
-    restricted: Asked, install: list[dict[str, Any]]
-) -> None:
+def test_api_server_accepts_every_document_of_install_yaml(restricted: Asked, install: list[dict[str, Any]]) -> None:
     kinds = [document["kind"] for document in install]
     assert kinds == [
         "Namespace", "ServiceAccount", "ServiceAccount", "CustomResourceDefinition",
@@ -106,7 +104,7 @@ def test_the_api_server_takes_every_document_of_the_installation(
     restricted.dry_run(*(moved(document, restricted.namespace) for document in install))
 
 
-def test_the_pod_can_neither_write_its_root_nor_gain_rights(install: list[dict[str, Any]]) -> None:
+def test_pod_has_a_read_only_root_and_no_privilege_escalation(install: list[dict[str, Any]]) -> None:
     pod = one("Deployment", install)["spec"]["template"]["spec"]
     [container] = pod["containers"]
     assert pod["securityContext"]["runAsNonRoot"] is True
@@ -118,12 +116,12 @@ def test_the_pod_can_neither_write_its_root_nor_gain_rights(install: list[dict[s
     assert "memory" in container["resources"]["limits"]
 
 
-def test_the_operator_has_time_to_stop(install: list[dict[str, Any]]) -> None:
+def test_termination_grace_period_exceeds_the_operators_stop_grace(install: list[dict[str, Any]]) -> None:
     pod = one("Deployment", install)["spec"]["template"]["spec"]
     assert pod["terminationGracePeriodSeconds"] > STOP_GRACE_SECONDS
 
 
-def test_the_probes_ask_where_the_operator_answers(install: list[dict[str, Any]]) -> None:
+def test_probes_use_the_operators_address_and_paths(install: list[dict[str, Any]]) -> None:
     [container] = one("Deployment", install)["spec"]["template"]["spec"]["containers"]
     [port] = container["ports"]
     variables = {variable["name"]: variable.get("value") for variable in container["env"]}
@@ -132,12 +130,12 @@ def test_the_probes_ask_where_the_operator_answers(install: list[dict[str, Any]]
         assert container[probe]["httpGet"] == {"path": path, "port": port["name"]}
 
 
-def test_every_variable_of_the_deployment_is_one_that_the_operator_reads(install: list[dict[str, Any]]) -> None:
+def test_every_variable_of_install_yaml_is_read_by_the_operator(install: list[dict[str, Any]]) -> None:
     options = [option for option in load("run").params if isinstance(option, click.Option)]
     assert set(environment(install)) <= {name for option in options for name in variables(option)}
 
 
-def test_the_image_is_of_this_version(install: list[dict[str, Any]]) -> None:
+def test_install_yaml_uses_the_image_of_this_version(install: list[dict[str, Any]]) -> None:
     [container] = one("Deployment", install)["spec"]["template"]["spec"]["containers"]
     assert container["image"] == f"humangov-operator:{__version__}"
 
@@ -149,14 +147,14 @@ def own_role(install: list[dict[str, Any]]) -> dict[str, Any]:
     return role
 
 
-def test_the_operator_has_these_rights_in_the_cluster_and_no_others(install: list[dict[str, Any]]) -> None:
-    rights = {
+def test_install_yaml_grants_the_operator_exactly_these_permissions(install: list[dict[str, Any]]) -> None:
+    permissions = {
         f"{group or 'core'}/{resource}{''.join(f'[{name}]' for name in rule.get('resourceNames', ()))}": rule["verbs"]
         for rule in own_role(install)["rules"]
         for group in rule["apiGroups"]
         for resource in rule["resources"]
     }
-    assert rights == {
+    assert permissions == {
         "humangov.io/humangovstates": ["get", "list", "watch", "patch"],
         "humangov.io/humangovstates/status": ["patch"],
         "events.k8s.io/events": ["create"],
@@ -164,7 +162,7 @@ def test_the_operator_has_these_rights_in_the_cluster_and_no_others(install: lis
     }
 
 
-def test_the_rights_are_given_to_the_service_account_that_the_pod_runs_under(install: list[dict[str, Any]]) -> None:
+def test_install_yaml_binds_permissions_to_the_service_account_of_the_pod(install: list[dict[str, Any]]) -> None:
     account = one("ServiceAccount", install)
     name, namespace = account["metadata"]["name"], account["metadata"]["namespace"]
     for binding in ("ClusterRoleBinding", "RoleBinding"):
@@ -175,13 +173,13 @@ def test_the_rights_are_given_to_the_service_account_that_the_pod_runs_under(ins
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.rglob("*.yaml")), ids=lambda path: str(path.relative_to(EXAMPLES)))
-def test_the_api_server_takes_the_example(restricted: Asked, path: Path) -> None:
+def test_api_server_accepts_the_example_states(restricted: Asked, path: Path) -> None:
     [document] = documents(path)
     [stored] = restricted.dry_run(moved(document, restricted.namespace))
     assert parse(stored, default_region="us-east-1") is not None
 
 
-def test_the_examples_are_the_walkthrough_s_three_states() -> None:
+def test_examples_are_the_three_states_of_the_walkthrough() -> None:
     named = {}
     for path in EXAMPLES.glob("*.yaml"):
         [document] = documents(path)
@@ -193,7 +191,7 @@ def test_the_examples_are_the_walkthrough_s_three_states() -> None:
     }
 
 
-def test_the_full_example_spells_out_every_field_with_its_default() -> None:
+def test_full_example_has_every_field_with_its_default() -> None:
     definition = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     text = (EXAMPLES / "full" / "california.yaml").read_text()
@@ -214,11 +212,11 @@ def test_the_full_example_spells_out_every_field_with_its_default() -> None:
     compare(schema, document["spec"], "spec")
 
 
-def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
+def test_kustomize_allowed_names_survive_the_next_apply_of_install_yaml(
     restricted: Asked, install: list[dict[str, Any]]
 ) -> None:
     def apply(document: Mapping[str, Any], *flags: str) -> None:
-        restricted.cluster.told(
+        restricted.cluster.output(
             "apply",
             "--server-side",
             "--validate=strict",
@@ -240,7 +238,7 @@ def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
     apply(template)
 
     stored = json.loads(
-        restricted.cluster.told("get", "deployment", "humangov-operator", "-n", restricted.namespace, "-o", "json")
+        restricted.cluster.output("get", "deployment", "humangov-operator", "-n", restricted.namespace, "-o", "json")
     )
     pod = stored["spec"]["template"]["spec"]
     [container], [volume] = pod["containers"], pod["volumes"]
@@ -253,7 +251,7 @@ def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
     assert variables["HUMANGOV_ALLOWED_NAMES"] == f"{mount['mountPath']}/{file}"
     allowed = AllowedNames.parse(yaml.safe_load(text))
     assert allowed.namespaces["florida"].tables == ("humangov-florida-*",)
-    answer = restricted.cluster.told("get", "cronjobs", "-n", restricted.namespace, "-o", "json")
+    answer = restricted.cluster.output("get", "cronjobs", "-n", restricted.namespace, "-o", "json")
     [swept] = [one for one in json.loads(answer)["items"] if one["metadata"]["name"] == template["metadata"]["name"]]
     sweep = swept["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert configuration["metadata"]["name"] in [one.get("configMap", {}).get("name") for one in sweep["volumes"]]
@@ -266,7 +264,7 @@ def test_allowed_names_are_laid_over_an_installation_and_outlive_its_next_apply(
 
 
 def kustomized(cluster: Cluster, folder: Path, *flags: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(cluster.told("kustomize", *flags, str(folder))))
+    return list(yaml.safe_load_all(cluster.output("kustomize", *flags, str(folder))))
 
 
 @pytest.fixture(scope="module")
@@ -274,12 +272,12 @@ def overlaid(cluster: Cluster) -> list[dict[str, Any]]:
     return kustomized(cluster, DEPLOY / "kustomize", "--load-restrictor", "LoadRestrictionsNone")
 
 
-def test_the_overlay_s_command_is_the_one_that_it_names() -> None:
+def test_kustomize_overlay_names_its_command() -> None:
     text = (DEPLOY / "kustomize" / "kustomization.yaml").read_text()
     assert "kubectl kustomize --load-restrictor LoadRestrictionsNone deploy/kustomize" in text
 
 
-def test_the_overlay_sets_image_region_role_and_allowed_names_and_nothing_else(
+def test_kustomize_overlay_sets_only_image_region_role_and_allowed_names(
     overlaid: list[dict[str, Any]], install: list[dict[str, Any]]
 ) -> None:
     [container] = one("Deployment", overlaid)["spec"]["template"]["spec"]["containers"]
@@ -307,11 +305,11 @@ def test_the_overlay_sets_image_region_role_and_allowed_names_and_nothing_else(
         assert one(kind, overlaid) == one(kind, install)
 
 
-def test_the_api_server_takes_the_overlay(restricted: Asked, overlaid: list[dict[str, Any]]) -> None:
+def test_api_server_accepts_the_kustomize_overlay(restricted: Asked, overlaid: list[dict[str, Any]]) -> None:
     restricted.dry_run(*(moved(document, restricted.namespace) for document in overlaid))
 
 
-def test_beside_a_copy_of_the_installation_the_overlay_needs_no_flag(
+def test_kustomize_overlay_beside_a_copy_of_install_yaml_needs_no_flag(
     cluster: Cluster, overlaid: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     for path in (DEPLOY / "kustomize").iterdir():

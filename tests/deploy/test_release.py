@@ -54,20 +54,20 @@ class Release:
             command, self.name, *arguments, "--namespace", self.namespace, values=values, environ=environ
         )  # fmt: skip
 
-    def told(self, command: str, *arguments: str, values: Values | None = None) -> str:
+    def output(self, command: str, *arguments: str, values: Values | None = None) -> str:
         done = self.helm(command, *arguments, values=values)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def install(self, *flags: str, chart: Path = CHART, values: Values | None = None) -> str:
-        return self.told("install", str(chart), *flags, values=values or {})
+        return self.output("install", str(chart), *flags, values=values or {})
 
     def upgrade(self, *flags: str, chart: Path = CHART, values: Values | None = None) -> str:
-        return self.told("upgrade", str(chart), *flags, values=values or {})
+        return self.output("upgrade", str(chart), *flags, values=values or {})
 
     def statuses(self) -> list[str]:
         """Of its revisions, the oldest first."""
-        return [revision["status"] for revision in json.loads(self.told("history", "--output", "json"))]
+        return [revision["status"] for revision in json.loads(self.output("history", "--output", "json"))]
 
     def get(self, what: str) -> Document | None:
         done = self.cluster.kubectl("get", what, "-n", self.namespace, "-o", "json")
@@ -82,7 +82,7 @@ class Release:
     def everything(self) -> set[str]:
         """All that is in its namespace, but for what every namespace has, what helm remembers, and events."""
         kinds = "deployments,jobs,roles,rolebindings,serviceaccounts,configmaps,poddisruptionbudgets,networkpolicies"
-        found = self.cluster.told("get", kinds, "-n", self.namespace, "-o", "name").split()
+        found = self.cluster.output("get", kinds, "-n", self.namespace, "-o", "name").split()
         return set(found) - {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 
@@ -107,11 +107,11 @@ def own(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def release(own: Sandbox) -> Iterator[Release]:
     """Not yet installed; at the end the definition is gone as well."""
     made = Release(Cluster.of(own), "humangov-operator", f"humangov-{secrets.token_hex(3)}")
-    made.cluster.told("create", "namespace", made.namespace)
+    made.cluster.output("create", "namespace", made.namespace)
     yield made
     made.helm("uninstall", "--no-hooks", "--ignore-not-found")
-    made.cluster.told("delete", "--ignore-not-found", DEFINITION)
-    made.cluster.told("delete", "namespace", made.namespace, "--wait=false")
+    made.cluster.output("delete", "--ignore-not-found", DEFINITION)
+    made.cluster.output("delete", "namespace", made.namespace, "--wait=false")
 
 
 def california(release: Release) -> Document:
@@ -137,20 +137,20 @@ def changed_chart(folder: Path, description: str) -> Path:
 
 
 def served_description(release: Release) -> str:
-    definition = json.loads(release.cluster.told("get", DEFINITION, "-o", "json"))
+    definition = json.loads(release.cluster.output("get", DEFINITION, "-o", "json"))
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     region: str = schema["properties"]["status"]["properties"]["aws"]["properties"]["region"]["description"]
     return region
 
 
-def test_a_dry_run_makes_nothing(release: Release) -> None:
-    told = release.install("--dry-run=server")
-    assert f"kubectl rollout status -n {release.namespace} deployment/humangov-operator" in told
+def test_helm_dry_run_creates_nothing(release: Release) -> None:
+    reported = release.install("--dry-run=server")
+    assert f"kubectl rollout status -n {release.namespace} deployment/humangov-operator" in reported
     assert release.everything() == set()
     assert release.cluster.kubectl("get", DEFINITION).returncode != 0
 
 
-def test_it_is_installed_upgraded_rolled_back_uninstalled_and_installed_again_over_what_was_kept(
+def test_helm_release_is_installed_upgraded_rolled_back_uninstalled_and_reinstalled(
     release: Release, tmp_path: Path
 ) -> None:
     later = changed_chart(tmp_path, "Later.")
@@ -164,14 +164,14 @@ def test_it_is_installed_upgraded_rolled_back_uninstalled_and_installed_again_ov
     assert served_description(release) == "Later."
     assert release.get("poddisruptionbudget/humangov-operator")
 
-    release.told("rollback")
+    release.output("rollback")
     assert release.workers() == "10"
     assert served_description(release) == "The AWS region."
     assert release.get("poddisruptionbudget/humangov-operator") is None
     assert release.statuses() == ["superseded", "superseded", "deployed"]
 
-    told = release.told("uninstall", "--no-hooks")
-    assert "[CustomResourceDefinition] humangovstates.humangov.io" in told
+    reported = release.output("uninstall", "--no-hooks")
+    assert "[CustomResourceDefinition] humangovstates.humangov.io" in reported
     wait_for(lambda: not release.everything(), what="all else is gone", seen=release.everything)
     assert california(release)["metadata"]["uid"] == uid
 
@@ -186,10 +186,8 @@ def california_can_be_applied(release: Release) -> bool:
     return False
 
 
-def test_a_definition_that_came_otherwise_is_taken_over_when_it_is_said_and_not_before(
-    release: Release, tmp_path: Path
-) -> None:
-    release.cluster.told("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "humangovstates.yaml"))
+def test_helm_adopts_an_existing_definition_only_with_take_ownership(release: Release, tmp_path: Path) -> None:
+    release.cluster.output("apply", "--server-side", "-f", str(REPOSITORY / "crds" / "humangovstates.yaml"))
     wait_for(lambda: california_can_be_applied(release), what="the definition is served")
     uid = california(release)["metadata"]["uid"]
     later = changed_chart(tmp_path, "Later.")
@@ -203,7 +201,7 @@ def test_a_definition_that_came_otherwise_is_taken_over_when_it_is_said_and_not_
     release.upgrade()
     assert served_description(release) == "The AWS region."
 
-    release.told("uninstall", "--no-hooks")
+    release.output("uninstall", "--no-hooks")
     other = Release(release.cluster, "other", release.namespace)
     try:
         assert "exists and cannot be imported" in other.helm("install", str(CHART)).stderr
@@ -214,15 +212,15 @@ def test_a_definition_that_came_otherwise_is_taken_over_when_it_is_said_and_not_
     assert california(release)["metadata"]["uid"] == uid
 
 
-def test_the_definition_goes_with_the_release_if_that_is_what_is_said(release: Release) -> None:
+def test_helm_uninstall_removes_the_definition_if_crds_keep_is_false(release: Release) -> None:
     release.install(values={"crds": {"keep": False}})
-    release.told("uninstall", "--no-hooks")
+    release.output("uninstall", "--no-hooks")
     wait_for(lambda: release.cluster.kubectl("get", DEFINITION).returncode != 0, what="the definition is gone")
 
 
-def test_a_second_release_in_the_cluster_leaves_to_the_first_what_there_is_once(release: Release) -> None:
+def test_second_helm_release_leaves_cluster_wide_objects_to_the_first(release: Release) -> None:
     release.install(values={"watchNamespaces": [release.namespace]})
-    release.cluster.told("create", "namespace", "second")
+    release.cluster.output("create", "namespace", "second")
     second = Release(release.cluster, "second", "second")
     try:
         values = {"watchNamespaces": ["second"], "crds": {"install": False}, "rbac": {"aggregate": False}}
@@ -230,7 +228,7 @@ def test_a_second_release_in_the_cluster_leaves_to_the_first_what_there_is_once(
         assert second.get("deployment/second-humangov-operator")
     finally:
         second.helm("uninstall", "--no-hooks")
-        release.cluster.told("delete", "namespace", "second", "--wait=false")
+        release.cluster.output("delete", "namespace", "second", "--wait=false")
     assert release.get("deployment/humangov-operator")
 
 
@@ -287,18 +285,18 @@ class Kubelet:
         done = run_humangov(*container["args"], environment=environment)
         self.printed = done.stdout + done.stderr
         phase = {"phase": "Failed" if done.returncode else "Succeeded"}
-        self._release.cluster.told(
+        self._release.cluster.output(
             "patch", "pod", pod["metadata"]["name"], "-n", self._release.namespace, "--subresource", "status",
             "--type", "merge", "-p", json.dumps({"status": phase}),
         )  # fmt: skip
 
     def _waiting(self, job: str) -> list[Document]:
         selector = f"batch.kubernetes.io/job-name={job}"
-        found = self._release.cluster.told("get", "pods", "-n", self._release.namespace, "-l", selector, "-o", "json")
+        found = self._release.cluster.output("get", "pods", "-n", self._release.namespace, "-l", selector, "-o", "json")
         return [pod for pod in json.loads(found)["items"] if pod["status"]["phase"] == "Pending"]
 
 
-def test_while_states_need_the_operator_an_uninstall_is_refused_and_says_which_ways_there_are(
+def test_helm_uninstall_is_refused_with_instructions_while_states_need_the_operator(
     scoped: Release, tmp_path: Path
 ) -> None:
     states = States(scoped.cluster, scoped.namespace)
@@ -320,17 +318,17 @@ def test_while_states_need_the_operator_an_uninstall_is_refused_and_says_which_w
     command, name, *arguments = shlex.split(undo)
     assert name == scoped.name
     assert run_helm(command, name, *arguments, environ=scoped.cluster.sandbox.environment()).returncode == 0
-    scoped.told("upgrade", str(CHART), "--reuse-values")
+    scoped.output("upgrade", str(CHART), "--reuse-values")
 
     # The ways out that it names: as the operator does it, the finalizer goes
     states.patch("california", {"metadata": {"finalizers": None}})
     with kubelet.running("humangov-operator-uninstall-check"):
-        scoped.told("uninstall", "--timeout", "60s")
+        scoped.output("uninstall", "--timeout", "60s")
     assert "it can be uninstalled" in kubelet.printed
     wait_for(lambda: not scoped.everything(), what="nothing is left", seen=scoped.everything)
 
 
-def test_the_ways_out_are_commands_that_work(scoped: Release, tmp_path: Path) -> None:
+def test_uninstall_check_commands_work_as_printed(scoped: Release, tmp_path: Path) -> None:
     states = States(scoped.cluster, scoped.namespace)
     for state in ("california", "florida"):
         manifest = states.manifest(state, table={"name": f"table-{state}"}, bucket={"name": f"bucket-{state}"})
@@ -347,14 +345,14 @@ def test_the_ways_out_are_commands_that_work(scoped: Release, tmp_path: Path) ->
     assert states.all() == []
 
 
-def test_an_uninstall_whose_check_can_not_run_removes_nothing(scoped: Release) -> None:
+def test_helm_uninstall_removes_nothing_if_its_check_cannot_run(scoped: Release) -> None:
     before = scoped.everything()
     refusal = scoped.helm("uninstall", "--timeout", "2s")
     assert refusal.returncode != 0
     assert scoped.everything() == before | {"job.batch/humangov-operator-uninstall-check"}
 
 
-def test_the_check_tells_that_it_could_not_look(scoped: Release, tmp_path: Path) -> None:
+def test_uninstall_check_reports_a_forbidden_list(scoped: Release, tmp_path: Path) -> None:
     kubeconfig = kubeconfig_for(
         scoped.cluster.sandbox, namespace=scoped.namespace, service_account="default", path=tmp_path / "kubeconfig"
     )
@@ -365,7 +363,7 @@ def test_the_check_tells_that_it_could_not_look(scoped: Release, tmp_path: Path)
     assert "--no-hooks" in done.stderr
 
 
-def test_with_rights_in_its_namespaces_alone_the_operator_works_there(
+def test_operator_works_with_permissions_in_its_namespaces_only(
     scoped: Release, account: Account, tmp_path: Path
 ) -> None:
     user = f"system:serviceaccount:{scoped.namespace}:humangov-operator"
@@ -382,7 +380,7 @@ def test_with_rights_in_its_namespaces_alone_the_operator_works_there(
         states.wait_ready("california")
         wait_for(lambda: states.events("california"), what="it may post events there")
         states.delete("california")
-        states.wait_gone("california")
+        states.wait_deleted("california")
     assert "forbidden" not in running.log.read_text()
 
 
@@ -408,11 +406,11 @@ def people(cluster: Cluster) -> Iterator[Mapping[str, str]]:
         }
         for role in ("view", "edit", "admin")
     ]
-    cluster.told("create", "namespace", name)
-    cluster.told("create", "-f", "-", stdin=yaml.safe_dump_all([*roles, *bindings]))
+    cluster.output("create", "namespace", name)
+    cluster.output("create", "-f", "-", stdin=yaml.safe_dump_all([*roles, *bindings]))
     yield {"namespace": name, **{role: f"{name}-{role}" for role in ("view", "edit", "admin")}}
     cluster.kubectl("delete", "namespace", name, "--wait=false")
-    cluster.told("delete", *(f"clusterrole/{role['metadata']['name']}" for role in roles))
+    cluster.output("delete", *(f"clusterrole/{role['metadata']['name']}" for role in roles))
 
 
 READS = ("get", "list", "watch")
@@ -423,7 +421,7 @@ WRITES = ("create", "update", "patch", "delete", "deletecollection")
     ("role", "may", "may_not"),
     [("view", READS, WRITES), ("edit", (*READS, *WRITES), ()), ("admin", (*READS, *WRITES), ())],
 )
-def test_the_cluster_s_own_roles_reach_states(
+def test_cluster_roles_admin_edit_and_view_include_states(
     cluster: Cluster, people: Mapping[str, str], role: str, may: tuple[str, ...], may_not: tuple[str, ...]
 ) -> None:
     def can(verb: str, *flags: str) -> bool:

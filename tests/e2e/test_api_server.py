@@ -65,7 +65,7 @@ def api_server(environ: Mapping[str, str]) -> int:
     return load(Layout.of(environ).state).parts[parts.API_SERVER].process.pid
 
 
-def test_an_api_server_that_hangs_dies_and_comes_back_does_not_end_the_operator(
+def test_operator_survives_an_api_server_that_hangs_dies_and_returns(
     own: tuple[Sandbox, Mapping[str, str]], states: States, sandbox: Sandbox, account: Account,
     tmp_path_factory: pytest.TempPathFactory, measured: Print,
 ) -> None:  # fmt: skip
@@ -73,7 +73,7 @@ def test_an_api_server_that_hangs_dies_and_comes_back_does_not_end_the_operator(
     with start(states, sandbox, account, tmp_path_factory, "--resync", "1", "--all-namespaces") as running:
         states.apply(states.manifest("california", **account.spec("california")))
         states.wait_ready("california")
-        # It hangs while the operator looks again every second; what the operator then wants of it comes later.
+        # It hangs while the operator reconciles again every second; what the operator then wants of it comes later.
         pid = api_server(own[1])
         os.kill(pid, signal.SIGSTOP)
         group = "/aws/lambda/humangov-california-delete-file"
@@ -102,10 +102,10 @@ def test_an_api_server_that_hangs_dies_and_comes_back_does_not_end_the_operator(
         fresh.wait_none(seconds=40)
         assert running.process.poll() is None
         assert running.stop() == 0
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
-def test_an_operator_whose_token_was_revoked_goes_on_with_the_next(
+def test_operator_with_a_revoked_token_continues_with_the_next(
     own: tuple[Sandbox, Mapping[str, str]], states: States, sandbox: Sandbox, account: Account,
     tmp_path_factory: pytest.TempPathFactory, measured: Print,
 ) -> None:  # fmt: skip
@@ -114,8 +114,8 @@ def test_an_operator_whose_token_was_revoked_goes_on_with_the_next(
     with start(states, sandbox, account, tmp_path_factory) as running:
         states.apply(states.manifest("california", **account.spec("california")))
         states.wait_ready("california")
-        states.cluster.told("delete", "serviceaccount", local_operator.SERVICE_ACCOUNT, "-n", NAMESPACE)
-        states.cluster.told("create", "serviceaccount", local_operator.SERVICE_ACCOUNT, "-n", NAMESPACE)
+        states.cluster.output("delete", "serviceaccount", local_operator.SERVICE_ACCOUNT, "-n", NAMESPACE)
+        states.cluster.output("create", "serviceaccount", local_operator.SERVICE_ACCOUNT, "-n", NAMESPACE)
         wait_for(
             lambda: states.cluster.kubectl("get", "hgs", kubeconfig=running.kubeconfig).returncode != 0,
             what="the old token is refused", seconds=30,
@@ -129,10 +129,10 @@ def test_an_operator_whose_token_was_revoked_goes_on_with_the_next(
         measured(f"token replaced → the operator works again: {time.monotonic() - replaced:.1f} s")
         assert running.process.poll() is None
         states.delete("california")
-        states.wait_gone("california")
+        states.wait_deleted("california")
 
 
-def test_a_definition_that_is_removed_takes_its_states_along_and_its_return_is_noticed(
+def test_removed_definition_deletes_its_states_and_its_return_is_detected(
     own: tuple[Sandbox, Mapping[str, str]], states: States, sandbox: Sandbox, account: Account,
     tmp_path_factory: pytest.TempPathFactory, measured: Print,
 ) -> None:  # fmt: skip
@@ -142,18 +142,18 @@ def test_a_definition_that_is_removed_takes_its_states_along_and_its_return_is_n
         states.apply(states.manifest("california", **account.spec("california")))
         states.wait_ready("california")
         # Kubernetes deletes the states first, and waits for the operator's finalizer.
-        states.cluster.told("delete", "-f", definition, "--timeout=60s")
-        assert account.leftovers() == {}
+        states.cluster.output("delete", "-f", definition, "--timeout=60s")
+        assert account.leaked() == {}
         wait_for(
             lambda: "The CustomResourceDefinition does not exist" in running.log.read_text(), what="its absence is told"
         )
-        states.cluster.told("apply", "--server-side", "-f", definition)
-        states.cluster.told("wait", "--for=condition=Established", "crd/humangovstates.humangov.io", "--timeout=30s")
+        states.cluster.output("apply", "--server-side", "-f", definition)
+        states.cluster.output("wait", "--for=condition=Established", "crd/humangovstates.humangov.io", "--timeout=30s")
         back = time.monotonic()
         states.apply(states.manifest("california", **account.spec("california")))
         states.wait_ready("california", seconds=40)
         measured(f"definition back → a new state Ready: {time.monotonic() - back:.1f} s")
         assert running.process.poll() is None
         states.delete("california")
-        states.wait_gone("california")
+        states.wait_deleted("california")
         assert running.stop() == 0

@@ -43,7 +43,7 @@ def one_mapping_each(account: Account) -> bool:
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_killed_at_random_during_apply_and_delete_of_ten_states_it_ends_in_step_and_clean(
+def test_operator_killed_at_random_writes_of_ten_states_ends_in_sync_and_leaks_nothing(
     seed: int, states: States, account: Account, operator: StartOperator, killing: Recorder, at_write: AtWrite
 ) -> None:
     rng = random.Random(seed)  # noqa: S311 - which write, not a secret
@@ -74,10 +74,10 @@ def test_killed_at_random_during_apply_and_delete_of_ten_states_it_ends_in_step_
     killed(running)
     start()
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
-def test_told_to_stop_it_ends_its_passes_and_leaves_no_half_status(
+def test_operator_on_sigterm_finishes_its_reconciliations_and_writes_no_partial_status(
     states: States, account: Account, operator: StartOperator, killing: Recorder, at_write: AtWrite, measured: Print
 ) -> None:
     account.make(*TEN)
@@ -87,7 +87,7 @@ def test_told_to_stop_it_ends_its_passes_and_leaves_no_half_status(
     assert at_write.acted.wait(30)
     started = time.monotonic()
     assert running.process.wait(20) == 0
-    measured(f"SIGTERM with passes under way → exit 0: {time.monotonic() - started:.1f} s")
+    measured(f"SIGTERM with reconciliations in progress → exit 0: {time.monotonic() - started:.1f} s")
     found = states.all()
     assert [problem for one in found for problem in kstatus.problems(one)] == []
     for one in found:
@@ -99,7 +99,7 @@ def test_told_to_stop_it_ends_its_passes_and_leaves_no_half_status(
     assert one_mapping_each(account)
 
 
-def test_told_to_stop_while_aws_does_not_answer_it_abandons_the_pass_and_exits_well(
+def test_operator_on_sigterm_abandons_a_hanging_reconciliation_and_exits_0(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
     account.make("california")

@@ -22,14 +22,14 @@ def namespaces(sandbox: Sandbox) -> list[str]:
     return kubectl(sandbox, "get", "namespaces", "-o", "name").split()
 
 
-def namespace_of(told: str) -> str:
-    match = re.search(r"--operator-namespace (\S+)", told)
-    assert match is not None, told
+def namespace_of(reported: str) -> str:
+    match = re.search(r"--operator-namespace (\S+)", reported)
+    assert match is not None, reported
     return f"namespace/{match[1]}"
 
 
 @pytest.mark.usefixtures("example_names")
-def test_the_demo_is_observed_to_its_end_and_leaves_the_sandbox_as_it_was(sandbox: Sandbox) -> None:
+def test_demo_observes_every_step_and_leaves_the_sandbox_unchanged(sandbox: Sandbox) -> None:
     done = subprocess.run(COMMAND, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 12 steps were observed." in done.stdout
@@ -39,21 +39,21 @@ def test_the_demo_is_observed_to_its_end_and_leaves_the_sandbox_as_it_was(sandbo
 
 
 @pytest.mark.usefixtures("example_names")
-def test_an_interrupted_demo_leaves_nothing_behind(sandbox: Sandbox) -> None:
+def test_interrupted_demo_removes_everything_it_created(sandbox: Sandbox) -> None:
     with subprocess.Popen(
         COMMAND, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as running:  # fmt: skip
         assert running.stdout is not None
-        told = ""
+        reported = ""
         deadline = time.monotonic() + 240
         for line in running.stdout:
-            told += line
+            reported += line
             # Tables, buckets, operator and HumanGovStates are there by now.
             if line.startswith(" 6/12"):
                 running.send_signal(signal.SIGINT)
-            assert time.monotonic() < deadline, told
-    assert running.returncode == 130, told
-    assert "everything that the demo created was removed" in told
-    assert "cleaning up:" not in told
-    assert namespace_of(told) not in namespaces(sandbox)
+            assert time.monotonic() < deadline, reported
+    assert running.returncode == 130, reported
+    assert "everything that the demo created was removed" in reported
+    assert "cleaning up:" not in reported
+    assert namespace_of(reported) not in namespaces(sandbox)

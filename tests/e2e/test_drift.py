@@ -1,4 +1,4 @@
-"""What people change by hand in AWS is found and put back, unless the tenant is suspended.
+"""What people change by hand in AWS is found and corrected, unless the tenant is suspended.
 
 On the real API server, the emulated AWS (MiniStack) and the operator as a process. That every owned field is compared
 is shown by tests/unit and tests/aws; here one change of each kind goes the whole way.
@@ -70,7 +70,7 @@ def group(world: World) -> Mapping[str, Any]:
     return next(iter(answer["logGroups"]), {})
 
 
-# Kind of drift: the hand that does it, and what must look again as before.
+# Kind of drift: the hand that does it, and what must be again as before.
 DRIFT: Mapping[str, tuple[Act, Act]] = {
     "the log group deleted": (
         lambda world: world.account.client("logs").delete_log_group(logGroupName=log_group(world)),
@@ -147,7 +147,7 @@ def ready(world: World) -> World:
 
 
 @pytest.mark.parametrize("kind", DRIFT)
-def test_what_was_changed_by_hand_is_put_back_and_told(ready: World, kind: str) -> None:
+def test_manual_drift_is_corrected_with_an_event(ready: World, kind: str) -> None:
     drift, look = DRIFT[kind]
     before = look(ready)
     drift(ready)
@@ -180,7 +180,7 @@ def _look(look: Act, world: World) -> Any:
         return "absent"
 
 
-def test_a_suspended_tenant_is_left_as_it_is_and_its_differences_are_told(ready: World) -> None:
+def test_suspended_tenant_is_unchanged_and_its_drift_is_reported(ready: World) -> None:
     ready.states.respec(ready.state, suspend=True)
     ready.states.wait_reason(ready.state, "Suspended")
     ready.account.client("lambda").update_function_configuration(FunctionName=function_name(ready), Timeout=3)
@@ -196,11 +196,11 @@ def test_a_suspended_tenant_is_left_as_it_is_and_its_differences_are_told(ready:
     ready.states.respec(ready.state, suspend=True)
     ready.states.wait_reason(ready.state, "Suspended")
     ready.states.delete(ready.state)  # deletion works all the same
-    ready.states.wait_gone(ready.state)
+    ready.states.wait_deleted(ready.state)
     assert _look(configuration, ready) == "absent"
 
 
-def test_a_changed_spec_reaches_aws(ready: World) -> None:
+def test_changed_spec_is_applied_to_aws(ready: World) -> None:
     ready.states.respec(
         ready.state, function={"memoryMiB": 256, "timeoutSeconds": 60}, logs={"retentionDays": 30},
         trigger={"batchSize": 7, "batchingWindowSeconds": 1}, tags={"team": "records"},

@@ -21,7 +21,7 @@ def stream_of(account: Account, state: str) -> bool:
     return bool((account.table(state).get("StreamSpecification") or {}).get("StreamEnabled"))
 
 
-def test_kubectl_delete_leaves_nothing_but_the_table_the_bucket_and_what_is_in_them(
+def test_deletion_leaves_only_the_table_the_bucket_and_their_contents(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
     account.make("california", "florida")
@@ -29,11 +29,11 @@ def test_kubectl_delete_leaves_nothing_but_the_table_the_bucket_and_what_is_in_t
     operator()
     states.apply(*(states.manifest(state, **account.spec(state)) for state in ("california", "florida")))
     states.wait_ready("california", "florida")
-    assert set(account.leftovers()) == {"roles", "functions", "mappings", "log groups", "streams", "table tags"}
+    assert set(account.leaked()) == {"roles", "functions", "mappings", "log groups", "streams", "table tags"}
     started = time.monotonic()
-    states.cluster.told("delete", "hgs", "--all", "-n", states.namespace, "--timeout=60s")
+    states.cluster.output("delete", "hgs", "--all", "-n", states.namespace, "--timeout=60s")
     measured(f"kubectl delete of two states seconds old: {time.monotonic() - started:.1f} s")
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert account.files("california") == files
     assert account.table("california")["ItemCount"] == 2
     (event,) = [event for event in states.events("california") if event["reason"] == "Deleted"]
@@ -41,7 +41,9 @@ def test_kubectl_delete_leaves_nothing_but_the_table_the_bucket_and_what_is_in_t
     assert "table humangov-california-dynamodb and bucket" in event["note"]
 
 
-def test_a_stream_that_was_on_before_us_stays_on(states: States, account: Account, operator: StartOperator) -> None:
+def test_deletion_keeps_a_stream_that_was_enabled_before(
+    states: States, account: Account, operator: StartOperator
+) -> None:
     stream = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
     account.make_table("california", StreamSpecification=stream)
     account.make_bucket("california")
@@ -51,20 +53,20 @@ def test_a_stream_that_was_on_before_us_stays_on(states: States, account: Accoun
     states.wait_ready("california")
     assert account.table("california")["LatestStreamArn"] == arn
     states.delete("california")
-    # A stream so young may bear a mark of ours that cannot be read yet: half a minute is waited.
-    states.wait_gone("california", seconds=60)
-    assert account.leftovers() == {"streams": ["humangov-california-dynamodb"]}
+    # A stream so young may bear an ownership tag of the operator that cannot be read yet: half a minute is waited.
+    states.wait_deleted("california", seconds=60)
+    assert account.leaked() == {"streams": ["humangov-california-dynamodb"]}
     assert account.table("california")["LatestStreamArn"] == arn
     (event,) = [event for event in states.events("california") if event["reason"] == "Deleted"]
     assert "the stream of table humangov-california-dynamodb" in event["note"]
 
 
-def test_with_retain_everything_stays_and_works_on_without_our_mark(world: World) -> None:
+def test_retain_releases_all_resources_and_they_keep_working(world: World) -> None:
     account, states, state = world.account, world.states, world.state
     states.apply(states.manifest(state, **account.spec(state, deletionPolicy="Retain")))
     states.wait_ready(state)
     states.delete(state)
-    states.wait_gone(state)
+    states.wait_deleted(state)
     function = account.client("lambda").get_function(FunctionName=f"humangov-{state}-delete-file")
     assert OWNER_TAG not in function["Tags"]
     assert not any(key.startswith("humangov.io") for key in account.table_tags(account.table(state)["TableArn"]))
@@ -75,7 +77,7 @@ def test_with_retain_everything_stays_and_works_on_without_our_mark(world: World
     assert f"function humangov-{state}-delete-file with its trigger" in event["note"]
 
 
-def test_retain_lets_a_state_go_whose_deletion_is_stuck(world: World) -> None:
+def test_retain_completes_a_stalled_deletion(world: World) -> None:
     """An unowned mapping of the function blocks the deletion: action is required, for example Retain."""
     account, states, state = world.account, world.states, world.state
     states.apply(states.manifest(state, **account.spec(state)))
@@ -92,11 +94,11 @@ def test_retain_lets_a_state_go_whose_deletion_is_stuck(world: World) -> None:
     assert said["status"] == "False"
     assert "set deletionPolicy: Retain" in said["message"]
     states.respec(state, deletionPolicy="Retain")
-    states.wait_gone(state, seconds=5)
+    states.wait_deleted(state, seconds=5)
     assert account.client("lambda").get_function(FunctionName=f"humangov-{state}-delete-file")["Tags"] == {}
 
 
-def test_the_log_group_with_its_receipts_stays_if_it_is_to(world: World) -> None:
+def test_log_group_with_receipts_is_retained_on_deletion_if_configured(world: World) -> None:
     account, states, state = world.account, world.states, world.state
     states.apply(states.manifest(state, **account.spec(state, logs={"onDelete": "Retain"})))
     states.wait_ready(state)
@@ -104,30 +106,30 @@ def test_the_log_group_with_its_receipts_stays_if_it_is_to(world: World) -> None
     account.dismiss(state, "anna")
     wait_for(lambda: account.receipts(state), what="there is a receipt")
     states.delete(state)
-    states.wait_gone(state)
+    states.wait_deleted(state)
     assert account.receipts(state)
     assert not any(state in function["FunctionName"] for function in account.functions())
     assert not stream_of(account, state)
 
 
-def test_a_namespace_with_living_tenants_can_be_deleted_and_aws_is_clean_after_it(
+def test_deleting_a_namespace_with_tenants_leaks_no_aws_resource(
     cluster: Cluster, namespace: str, account: Account, operator: StartOperator, tmp_path: Path
 ) -> None:
     tenants = States(cluster, f"tenants-{secrets.token_hex(3)}")
-    cluster.told("create", "namespace", tenants.namespace)
+    cluster.output("create", "namespace", tenants.namespace)
     account.make("california", "florida", "staging")
     rules = tmp_path / "allowed.yaml"
     rules.write_text(f"{tenants.namespace}: {{tables: ['*'], buckets: ['*']}}\n")
     operator("--namespace", tenants.namespace, "--allowed-names", str(rules))
     tenants.apply(*(tenants.manifest(state, **account.spec(state)) for state in ("california", "florida", "staging")))
     tenants.wait_all_ready(3, seconds=30)
-    cluster.told("delete", "namespace", tenants.namespace, "--timeout=60s")
-    assert account.leftovers() == {}
+    cluster.output("delete", "namespace", tenants.namespace, "--timeout=60s")
+    assert account.leaked() == {}
 
 
-def test_a_state_that_never_touched_aws_goes_without_aws(world: World) -> None:
+def test_state_without_aws_resources_is_deleted_at_once(world: World) -> None:
     states, name = world.states, f"{world.state}-x"
     states.apply(states.manifest(name, **world.account.spec(name)))
     states.wait_reason(name, "TableNotFound")
     states.delete(name)
-    states.wait_gone(name, seconds=10)
+    states.wait_deleted(name, seconds=10)

@@ -19,7 +19,7 @@ COUNT = 50
 MISSING = "state-25"
 
 
-def test_fifty_states_applied_at_once_become_ready_also_one_whose_table_is_late_and_all_go_again(
+def test_fifty_states_applied_at_once_become_ready_and_are_deleted(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
     names = [f"state-{number:02}" for number in range(COUNT)]
@@ -40,7 +40,7 @@ def test_fifty_states_applied_at_once_become_ready_also_one_whose_table_is_late_
     assert said["status"] == "Unknown"
     assert f"table {account.table_name(MISSING)} does not exist yet" in said["message"]
     assert condition(states.get(MISSING), "Reconciling")["status"] == "True"
-    row = states.cluster.told("get", "hgs", MISSING, "-n", states.namespace, "--no-headers").split()
+    row = states.cluster.output("get", "hgs", MISSING, "-n", states.namespace, "--no-headers").split()
     assert row[:3] == [MISSING, "Unknown", "TableNotFound"]
     assert not any(MISSING in function["FunctionName"] for function in account.functions())
     account.make_table(MISSING)
@@ -50,16 +50,16 @@ def test_fifty_states_applied_at_once_become_ready_also_one_whose_table_is_late_
     mappings = [mapping["FunctionArn"] for mapping in account.mappings()]
     assert len(mappings) == len(set(mappings)) == COUNT
     started = time.monotonic()
-    states.cluster.told("delete", "hgs", "--all", "-n", states.namespace, "--wait=false")
+    states.cluster.output("delete", "hgs", "--all", "-n", states.namespace, "--wait=false")
     states.wait_none(seconds=90)
-    measured(f"{COUNT} states deleted → gone: {time.monotonic() - started:.1f} s")
-    assert account.leftovers() == {}
+    measured(f"{COUNT} states kubectl delete → deleted: {time.monotonic() - started:.1f} s")
+    assert account.leaked() == {}
 
 
-def test_a_spec_that_is_mended_takes_effect_at_once_whatever_back_off_was_running(
+def test_fixed_spec_is_reconciled_at_once_despite_back_off(
     states: States, account: Account, operator: StartOperator, measured: Print
 ) -> None:
-    """AWS refuses a function of 128 MiB, as a policy may; by then the operator looks again in tens of seconds."""
+    """AWS refuses a function of 128 MiB, as a policy may; by then the operator reconciles again in tens of seconds."""
     account.make("california")
     small = Refuse(lambda operation, body: operation == "lambda:CreateFunction" and '"MemorySize": 128' in body)
     with Recorder(account.endpoint_url, layers=[small]) as recorder:
@@ -69,8 +69,8 @@ def test_a_spec_that_is_mended_takes_effect_at_once_whatever_back_off_was_runnin
         assert "denies the operator lambda:CreateFunction on humangov-california-delete-file" in said["message"]
         wait_for(lambda: small.refused >= 2, what="it was tried again, and now waits ten seconds", seconds=20)
         states.respec("california", function={"memoryMiB": 256})
-        mended = time.monotonic()
+        fixed_at = time.monotonic()
         states.wait_ready("california")
-        took = time.monotonic() - mended
-    measured(f"spec mended during a back-off of 10 s → Ready: {took:.1f} s")
+        took = time.monotonic() - fixed_at
+    measured(f"spec fixed during a back-off of 10 s → Ready: {took:.1f} s")
     assert took < 7, "it was not the back-off's end that was waited for"

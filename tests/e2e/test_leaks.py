@@ -17,17 +17,17 @@ CLUSTER = "collected"
 
 
 def collect(states: States, account: Account, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`humangov leaks` with kubectl's rights and the account's."""
+    """`humangov leaks` with kubectl's permissions and the account's."""
     flags = ("--cluster-name", CLUSTER, "-n", states.namespace, *arguments)
     return run_humangov("leaks", *flags, environment={**states.cluster.sandbox.environment(), **account.environment})
 
 
 def reasons(states: States) -> list[str]:
-    told = states.cluster.told("get", "events", "-n", states.namespace, "-o", "jsonpath={.items[*].reason}")
-    return told.split()
+    reported = states.cluster.output("get", "events", "-n", states.namespace, "-o", "jsonpath={.items[*].reason}")
+    return reported.split()
 
 
-def test_a_lost_tenant_is_told_of_by_the_operator_and_removed_by_the_command(
+def test_leaked_tenant_is_reported_by_the_operator_and_removed_by_the_command(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     account.make("california")
@@ -38,7 +38,7 @@ def test_a_lost_tenant_is_told_of_by_the_operator_and_removed_by_the_command(
     first.kill()
     states.patch("california", {"metadata": {"finalizers": None}})
     states.delete("california")
-    states.wait_gone("california")
+    states.wait_deleted("california")
     left = account.picture()
 
     operator("--cluster-name", CLUSTER)
@@ -55,5 +55,5 @@ def test_a_lost_tenant_is_told_of_by_the_operator_and_removed_by_the_command(
 
     done = collect(states, account, "--delete", "--delete-logs", "--trust-cluster-name")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert collect(states, account).returncode == 0

@@ -33,7 +33,7 @@ def neighbour(cluster: Cluster) -> Iterator[States]:
         local_operator.uninstall(cluster.sandbox, namespace=name, wait=False)
 
 
-def test_what_another_cluster_made_under_the_same_names_is_not_touched_not_even_by_a_deletion(
+def test_resources_of_another_cluster_are_unchanged_even_by_a_deletion(
     states: States, neighbour: States, account: Account, recorder: Recorder, operator: StartOperator,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip
@@ -52,7 +52,7 @@ def test_what_another_cluster_made_under_the_same_names_is_not_touched_not_even_
         assert f"is owned by one/{states.namespace}/california, so it is not changed" in said["message"]
         assert account.picture() == before
         neighbour.delete("california")
-        neighbour.wait_gone("california", seconds=60)
+        neighbour.wait_deleted("california", seconds=60)
         assert [call for call in recorder.calls if call.writes] == []
         assert account.picture() == before
         _still_running(second)
@@ -65,7 +65,7 @@ def _still_running(operator: LocalOperator) -> None:
     assert operator.process.poll() is None, operator.log.read_text()[-2000:]
 
 
-def test_an_operator_that_finds_itself_elsewhere_touches_nothing_until_it_is_back(
+def test_operator_with_a_changed_identity_writes_nothing_until_it_is_restored(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     account.make("california")
@@ -90,5 +90,5 @@ def test_an_operator_that_finds_itself_elsewhere_touches_nothing_until_it_is_bac
     assert elsewhere.stop() == 0
     assert account.picture() == before
     operator("--cluster-name", "one")
-    states.wait_gone("california")
-    assert account.leftovers() == {}
+    states.wait_deleted("california")
+    assert account.leaked() == {}

@@ -1,4 +1,4 @@
-"""`humangov plan -f`: what would be changed, in words and in the exit code. It runs as a person with kubectl's rights.
+"""`humangov plan -f`: what would be changed, in words and in the exit code. It runs with kubectl's permissions.
 
 On the real API server and the emulated AWS (MiniStack) behind the recording proxy.
 """
@@ -34,7 +34,7 @@ def plan(cluster: Cluster, tmp_path: Path) -> Plan:
     return run
 
 
-def test_a_fresh_tenant_shows_all_that_is_to_be_made_a_settled_one_nothing_a_drifted_one_the_difference(
+def test_plan_shows_creations_of_a_new_tenant_nothing_in_sync_and_drift(
     world: World, recorder: Recorder, plan: Plan
 ) -> None:
     states, account, state = world.states, world.account, world.state
@@ -91,7 +91,7 @@ BAD: dict[str, tuple[Callable[[Resource], str], str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_manifest_is_told_in_a_sentence_without_a_traceback(
+def test_plan_of_a_bad_manifest_prints_a_message_without_a_traceback(
     case: str, account: Account, cluster: Cluster, plan: Plan
 ) -> None:
     change, sentence = BAD[case]

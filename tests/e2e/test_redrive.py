@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from testing.event_source import destination
-from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.decisions import RETRIES_EXHAUSTED, Discarded
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime import stream_events
 from testing.lambda_runtime.stream_events import employee
@@ -31,12 +31,12 @@ Humangov = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def humangov(cluster: Cluster, world: World) -> Humangov:
-    """The CLI, with kubectl's rights and the account's."""
+    """The CLI, with kubectl's permissions and the account's."""
 
     return partial(run_humangov, environment={**cluster.sandbox.environment(), **world.account.environment})
 
 
-def give_up(world: World, one: str, pdf: str) -> None:
+def discard(world: World, one: str, pdf: str) -> None:
     """Lambda puts the invocation with this record's removal into the bucket."""
     account, state = world.account, world.state
     [mapping] = [each for each in account.mappings() if state in each["FunctionArn"]]
@@ -46,7 +46,7 @@ def give_up(world: World, one: str, pdf: str) -> None:
         {}, stream_arn=mapping["EventSourceArn"], uuid=mapping["UUID"], function_arn=mapping["FunctionArn"]
     )
     body = destination.body(
-        GivenUp((record,), RETRIES_EXHAUSTED, 11),
+        Discarded((record,), RETRIES_EXHAUSTED, 11),
         settings,
         shard="shardId-1",
         now=time.time(),
@@ -57,7 +57,7 @@ def give_up(world: World, one: str, pdf: str) -> None:
     account.client("s3").put_object(Bucket=account.bucket_name(state), Key=key, Body=body)
 
 
-def test_what_the_function_could_not_handle_is_warned_of_redriven_and_proved(world: World, humangov: Humangov) -> None:
+def test_failed_invocations_are_reported_redriven_and_proven_by_receipts(world: World, humangov: Humangov) -> None:
     account, states, state = world.account, world.states, world.state
     live = account.employ(state, "employee-1", pdf="live.pdf")
     account.client("s3").put_object(Bucket=account.bucket_name(state), Key="orphan.pdf", Body=b"%PDF")
@@ -66,15 +66,15 @@ def test_what_the_function_could_not_handle_is_warned_of_redriven_and_proved(wor
     [mapping] = [each for each in account.mappings() if state in each["FunctionArn"]]
     assert mapping["DestinationConfig"]["OnFailure"] == {"Destination": f"arn:aws:s3:::{account.bucket_name(state)}"}
     time.sleep(1.1)  # S3 tells a file's age to the second, and a tie keeps it
-    give_up(world, "employee-7", "orphan.pdf")
+    discard(world, "employee-7", "orphan.pdf")
 
     states.reconcile(state, "1")
     warned = condition(states.get(state), "FailuresHandled")
     assert (warned["status"], warned["reason"]) == ("False", "RedriveNeeded")
-    told = humangov("redrive", "-n", states.namespace, state)
+    reported = humangov("redrive", "-n", states.namespace, state)
 
-    assert (told.returncode, told.stderr) == (0, ""), told
-    assert "file erased" in told.stdout
+    assert (reported.returncode, reported.stderr) == (0, ""), reported
+    assert "file erased" in reported.stdout
     assert account.files(state) == {live}
     states.reconcile(state, "2")
     assert condition(states.get(state), "FailuresHandled")["status"] == "True"
@@ -93,7 +93,7 @@ def test_what_the_function_could_not_handle_is_warned_of_redriven_and_proved(wor
     assert one.stdout.splitlines()[-1] == "1 receipts: 1 erased"
 
 
-def test_of_a_tenant_that_is_not_there_a_sentence_tells(humangov: Humangov) -> None:
+def test_redrive_and_receipts_of_a_missing_tenant_print_a_message(humangov: Humangov) -> None:
     for command in ("redrive", "receipts"):
         done = humangov(command, "nowhere/nevada")
         assert done.returncode == 1

@@ -36,7 +36,7 @@ from testing.live.audit_log import Audit
 from testing.live.aws_faults import AtWrite
 from testing.live.states import States
 from testing.live.waiting import wait_for
-from tests.conftest import Print, bugs_told
+from tests.conftest import Print, bugs_logged
 
 TEN = [f"state-{number}" for number in range(10)]
 WORKS, STANDS_BY = b"watching humangovstates", b"waiting for the lease"
@@ -88,7 +88,7 @@ def replica(sandbox: Sandbox, namespace: str, account: Account, tmp_path: Path) 
         for running in started:
             running.kill()
     for running in started:
-        assert bugs_told(running) == []
+        assert bugs_logged(running) == []
 
 
 def asked_by(audit: Audit, one: Replica, *, since: int = 0) -> list[str]:
@@ -138,7 +138,7 @@ def answer(port: int, path: str) -> tuple[int, str]:
         return response.status, response.read().decode().strip()
 
 
-def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
+def test_stopped_leader_hands_over_at_once_during_work(
     replica: StartReplica, states: States, account: Account, audit: Audit, measured: Print
 ) -> None:
     account.make(*TEN)
@@ -152,12 +152,12 @@ def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
     at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGTERM))
     states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
     assert at_write.acted.wait(30)
-    told = time.monotonic()
+    reported = time.monotonic()
     assert set(asked_by(audit, follower)) == {"get leases", "get namespaces"}, "and it watches nothing"
     assert follower.recorder.calls == [], "nor does it ask AWS"
     assert leader.running.process.wait(20) == 0
     follower.takes_over(since=time.monotonic(), within_seconds=LOOK_SECONDS + 2)
-    measured(f"leader told to stop with passes under way → another works: {time.monotonic() - told:.1f} s")
+    measured(f"leader stopped with reconciliations in progress → another works: {time.monotonic() - reported:.1f} s")
     states.wait_all_ready(len(TEN), seconds=40)
     assert answer(port, "/readyz") == (200, "ok")
     assert "humangov_leader 1.0" in answer(port, "/metrics")[1].splitlines()
@@ -165,7 +165,7 @@ def test_a_leader_told_to_stop_in_the_midst_of_its_work_hands_over_at_once(
     assert turns_of_writing(audit) == [leader.token, follower.token]
 
 
-def test_a_leader_that_was_killed_in_the_midst_of_its_work_is_succeeded_by_one_of_two(
+def test_killed_leader_is_succeeded_by_one_of_two_standbys_during_work(
     replica: StartReplica, states: States, account: Account, audit: Audit, measured: Print
 ) -> None:
     account.make(*TEN)
@@ -188,14 +188,14 @@ def test_a_leader_that_was_killed_in_the_midst_of_its_work_is_succeeded_by_one_o
     [second] = [one for one in followers if WORKS in one.running.log.read_bytes()]
     [third] = [one for one in followers if one is not second]
     assert turns_of_writing(audit) == [leader.token, second.token]
-    holder = states.cluster.told(
+    holder = states.cluster.output(
         "get", "lease", LEASE_NAME, "-n", states.namespace, "-o", "jsonpath={.spec.holderIdentity}"
     )  # fmt: skip
     wait_for(lambda: f"held by {holder}" in third.log(), what="the third waits for the second", seen=third.log)
     assert third.recorder.calls == []
     states.delete(*TEN)
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 class AfterCreateFunction:
@@ -213,10 +213,10 @@ class AfterCreateFunction:
         return response
 
 
-def test_a_leader_that_slept_through_its_lease_ends_without_another_write(
+def test_leader_suspended_past_its_lease_ends_without_a_write(
     replica: StartReplica, states: States, account: Account, audit: Audit
 ) -> None:
-    """It sleeps where a pass waits for AWS, with the trigger still to be made."""
+    """It sleeps where a reconciliation waits for AWS, with the trigger still to be made."""
     account.make("california")
     made = AfterCreateFunction()
     leader = replica(until=WORKS, layers=(made,))
@@ -226,18 +226,20 @@ def test_a_leader_that_slept_through_its_lease_ends_without_another_write(
     assert made.acted.wait(30)
     follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
     states.wait_ready("california")
-    picture, mark = account.picture(), audit.mark()
+    picture, position = account.picture(), audit.position()
     leader.recorder.clear()
     leader.running.process.send_signal(signal.SIGCONT)
     assert leader.running.process.wait(10) == 1
     assert [call for call in leader.recorder.calls if call.writes] == []
-    assert [one for one in asked_by(audit, leader, since=mark) if not one.startswith(("get", "list", "watch"))] == []
+    assert [
+        one for one in asked_by(audit, leader, since=position) if not one.startswith(("get", "list", "watch"))
+    ] == []
     assert account.picture() == picture
     assert re.search("lease .*(suspended|taken by).*the process ends", leader.log())
     assert turns_of_writing(audit) == [leader.token, follower.token]
 
 
-def test_what_a_leader_sends_after_its_lease_does_no_harm(
+def test_aws_write_sent_after_the_lease_expired_does_no_harm(
     replica: StartReplica, states: States, account: Account, audit: Audit
 ) -> None:
     """AWS knows no lease: what was about to be sent when the process was suspended is sent when it wakes."""
@@ -263,14 +265,12 @@ def test_what_a_leader_sends_after_its_lease_does_no_harm(
     assert wrote[-1] == follower.token
     states.delete(*TEN)
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
-def test_a_leader_whose_lease_was_taken_ends_at_once_and_the_next_waits_for_who_took_it(
-    replica: StartReplica, states: States
-) -> None:
+def test_leader_whose_lease_was_taken_ends_at_once_and_the_standby_waits(replica: StartReplica, states: States) -> None:
     leader = replica(until=WORKS)
-    states.cluster.told(
+    states.cluster.output(
         "patch",
         "lease",
         LEASE_NAME,

@@ -19,10 +19,10 @@ SELECTOR = "/spec/jobTemplate/spec/template/spec/nodeSelector"
 LATER = {"op": "add", "path": "/spec/jobTemplate/spec/template/spec/containers/0/env/-"}
 
 
-def test_a_cron_job_goes_with_its_state_and_its_template_and_is_written_only_when_it_differs(
+def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_difference(
     states: States, account: Account, operator: StartOperator, audit: Audit
 ) -> None:
-    kubectl, namespace = states.cluster.told, states.namespace
+    kubectl, namespace = states.cluster.output, states.namespace
     account.make("california")
     pattern = template(states.cluster, namespace)
 
@@ -73,10 +73,10 @@ def test_a_cron_job_goes_with_its_state_and_its_template_and_is_written_only_whe
     # One value of the annotation, one Job.
     states.annotate("california", sweep="1")
     wait_for(lambda: (states.get("california") or {})["status"].get("lastHandledSweep") == "1", what="it is echoed")
-    mark = audit.mark()
+    position = audit.position()
     states.reconcile("california", "1")
     states.reconcile("california", "2")
-    assert not any("cronjobs" in write or "jobs" in write for write in audit.writes_since(mark))
+    assert not any("cronjobs" in write or "jobs" in write for write in audit.writes_since(position))
     [job] = objects("jobs")
     spec = job["spec"]["template"]["spec"]
     uid = (states.get("california") or {})["metadata"]["uid"]
@@ -87,5 +87,5 @@ def test_a_cron_job_goes_with_its_state_and_its_template_and_is_written_only_whe
     # Let go, the state leaves nothing that would sweep.
     states.respec("california", deletionPolicy="Retain")
     states.delete("california")
-    states.wait_gone("california")
+    states.wait_deleted("california")
     wait_for(lambda: objects("cronjobs,jobs,pods") == [], what="CronJob, Job and pod are gone")

@@ -1,4 +1,4 @@
-"""A settled world: nothing is written anywhere by looking again, nor by starting anew.
+"""A world in sync: nothing is written anywhere by reconciling again, nor by restarting.
 
 On the real API server (its audit log tells every request), the emulated AWS behind the recording proxy, and the
 operator as a process.
@@ -26,7 +26,7 @@ from tests.conftest import Print, StartOperator
 THREE = ("california", "florida", "staging")
 
 
-def passes(running: LocalOperator) -> Counter[str]:
+def reconciliations(running: LocalOperator) -> Counter[str]:
     """Passes that ended, by tenant."""
     counted: Counter[str] = Counter()
     for line in running.log.read_text().splitlines():
@@ -36,14 +36,14 @@ def passes(running: LocalOperator) -> Counter[str]:
     return counted
 
 
-def wait_passes(running: LocalOperator, count: int, *, after: Counter[str]) -> None:
+def wait_reconciliations(running: LocalOperator, count: int, *, after: Counter[str]) -> None:
     wait_for(
-        lambda: all(passes(running)[state] >= after[state] + count for state in THREE),
-        what=f"{count} more passes over each", seconds=40, seen=lambda: passes(running),
+        lambda: all(reconciliations(running)[state] >= after[state] + count for state in THREE),
+        what=f"{count} more reconciliations over each", seconds=40, seen=lambda: reconciliations(running),
     )  # fmt: skip
 
 
-def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes(
+def test_reconciling_again_and_restarting_write_nothing_when_in_sync(
     states: States, account: Account, operator: StartOperator, recorder: Recorder, audit: Audit, measured: Print
 ) -> None:
     account.make(*THREE)
@@ -53,32 +53,32 @@ def test_looking_again_and_starting_again_write_nothing_to_aws_nor_to_kubernetes
     states.apply(*(states.manifest(state, **account.spec(state)) for state in THREE))
     states.wait_ready(*THREE)
     another_managers_condition(states, "florida")
-    wait_passes(running, 1, after=passes(running))  # the one under way may still have been settling
+    wait_reconciliations(running, 1, after=reconciliations(running))  # the one under way may still have been settling
     recorder.clear()
-    mark, before = audit.mark(), passes(running)
-    wait_passes(running, 7, after=before)  # one of six reads what seldom changes, too
-    calls, looked = recorder.clear(), sum((passes(running) - before).values())
+    position, before = audit.position(), reconciliations(running)
+    wait_reconciliations(running, 7, after=before)  # one of six reads what seldom changes, too
+    calls, reconciled = recorder.clear(), sum((reconciliations(running) - before).values())
     assert [call for call in calls if call.writes] == []
     assert [call for call in calls if call.error] == []
-    assert audit.writes_since(mark) == []
-    measured(f"a settled resync, a pass: {len(calls) / looked:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
-    assert len(calls) / looked <= 8, by_operation(calls)
+    assert audit.writes_since(position) == []
+    measured(f"in sync, a reconciliation: {len(calls) / reconciled:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
+    assert len(calls) / reconciled <= 8, by_operation(calls)
     assert condition(states.get("florida"), "SweepSucceeded")["reason"] == "Idle"
-    told = scraped(address)
-    assert told['humangov_tenants{condition="Ready",reason="InSync",status="True"}'] == 3
-    assert told['humangov_reconcile_total{result="success"}'] >= sum((passes(running) - before).values())
-    assert told['humangov_aws_calls_total{operation="GetFunction",service="lambda"}'] >= looked
-    assert told["humangov_ready_duration_seconds_count"] == 3
-    assert told["humangov_leader"] == 1
-    assert not [name for name in told if name.startswith("humangov_aws_throttles_total")]
+    reported = scraped(address)
+    assert reported['humangov_tenants{condition="Ready",reason="InSync",status="True"}'] == 3
+    assert reported['humangov_reconcile_total{result="success"}'] >= sum((reconciliations(running) - before).values())
+    assert reported['humangov_aws_calls_total{operation="GetFunction",service="lambda"}'] >= reconciled
+    assert reported["humangov_ready_duration_seconds_count"] == 3
+    assert reported["humangov_leader"] == 1
+    assert not [name for name in reported if name.startswith("humangov_aws_throttles_total")]
     versions = {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
     assert running.stop() == 0
     recorder.clear()
-    mark = audit.mark()
+    position = audit.position()
     running = operator("--resync", "1", environment=proxied)
-    wait_passes(running, 2, after=Counter())
+    wait_reconciliations(running, 2, after=Counter())
     assert [call for call in recorder.clear() if call.writes] == []
-    assert audit.writes_since(mark) == []
+    assert audit.writes_since(position) == []
     assert {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()} == versions
     assert all(condition(one, "Ready")["status"] == "True" for one in states.all())
 

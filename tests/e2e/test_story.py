@@ -41,7 +41,7 @@ def outcomes(world: World) -> Mapping[str, Any]:
     }
 
 
-def test_the_file_of_a_deleted_record_is_erased_at_once_and_every_other_stays(ready: World, measured: Print) -> None:
+def test_file_of_a_deleted_record_is_erased_and_others_are_kept(ready: World, measured: Print) -> None:
     account, state = ready.account, ready.state
     account.dismiss(state, "employee-0")
     wait_erased(ready, "0.pdf")  # the function's first start
@@ -52,7 +52,7 @@ def test_the_file_of_a_deleted_record_is_erased_at_once_and_every_other_stays(re
     assert account.files(state) == {"2.pdf", "3.pdf"}
 
 
-def test_a_record_that_gets_another_file_gives_up_its_old_one_and_one_that_changes_otherwise_none(ready: World) -> None:
+def test_changed_file_attribute_erases_the_old_file_and_other_changes_none(ready: World) -> None:
     account, state = ready.account, ready.state
     account.client("dynamodb").update_item(
         TableName=account.table_name(state), Key={"id": {"S": "employee-2"}},
@@ -64,7 +64,7 @@ def test_a_record_that_gets_another_file_gives_up_its_old_one_and_one_that_chang
     assert account.files(state) == {"0.pdf", new, "2.pdf", "3.pdf"}
 
 
-def test_each_erasure_leaves_a_receipt_of_intent_and_outcome_in_the_log_group(ready: World) -> None:
+def test_each_erasure_has_a_receipt_of_intent_and_outcome_in_the_log_group(ready: World) -> None:
     account, state = ready.account, ready.state
     account.dismiss(state, "employee-3")
     wait_erased(ready, "3.pdf")
@@ -81,7 +81,7 @@ def test_each_erasure_leaves_a_receipt_of_intent_and_outcome_in_the_log_group(re
     assert not any("Name of employee" in line for line in account.log_lines(state)), "a receipt holds no personal data"
 
 
-def test_after_an_emergency_stop_nothing_is_erased_until_it_is_lifted_and_then_nothing_was_missed(ready: World) -> None:
+def test_emergency_stop_erases_nothing_until_lifted_and_then_misses_nothing(ready: World) -> None:
     account, states, state = ready.account, ready.states, ready.state
     states.respec(state, trigger={"enabled": False})
     said = states.wait_reason(state, "TriggerDisabled")
@@ -103,7 +103,7 @@ def test_after_an_emergency_stop_nothing_is_erased_until_it_is_lifted_and_then_n
     assert account.files(state) == before - {"0.pdf"}
 
 
-def test_the_functions_role_reaches_this_tenant_and_nothing_else(ready: World) -> None:
+def test_function_role_is_limited_to_its_tenant(ready: World) -> None:
     """What IAM would make of it, MiniStack does not show: here the documents themselves are read."""
     account, state = ready.account, ready.state
     (role,) = [role for role in account.roles() if state in role["RoleName"]]

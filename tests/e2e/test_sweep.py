@@ -55,7 +55,7 @@ def aws(account: Account) -> Any:
         yield later, {**account.environment, "AWS_ENDPOINT_URL": proxy.url}
 
 
-def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_they_go_with_the_second(
+def test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_them(
     states: States, account: Account, operator: StartOperator, tmp_path: Path, aws: Any, measured: Print
 ) -> None:
     later, environment = aws
@@ -69,7 +69,7 @@ def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_t
         states.wait_ready(state)
     pods = Pods(states.cluster, states.namespace, tmp_path)
 
-    def told(state: str) -> dict[str, Any]:
+    def reported(state: str) -> dict[str, Any]:
         return dict((states.get(state) or {})["status"].get("sweep") or {})
 
     def swept(value: str, *, hours: float) -> list[Any]:
@@ -87,7 +87,7 @@ def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_t
     first = swept("1", hours=25)
     assert [done.returncode for done in first] == [0, 0, 0], first[0].stderr
     for state in STATES:
-        fields = told(state)
+        fields = reported(state)
         assert (fields["result"], fields["listed"], fields["live"]) == ("Detected", FILES, FILES - ORPHANS)
         assert (fields["orphans"], fields["confirmed"], fields["erased"]) == (ORPHANS, 0, 0)
         assert files(account, state) == made[state][0] | made[state][1]
@@ -95,35 +95,35 @@ def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_t
             lambda state=state: condition(states.get(state), "SweepSucceeded")["reason"] == "Detected",  # type: ignore[misc]
             what="the operator tells of it",
         )
-    row = states.cluster.told("get", "hgs", "texas", "-n", states.namespace).splitlines()
+    row = states.cluster.output("get", "hgs", "texas", "-n", states.namespace).splitlines()
     assert row[0].split()[:7] == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row[1].split()[4] == str(ORPHANS)
 
     second = swept("2", hours=46)
     assert [done.returncode for done in second] == [0, 0, 0], second[0].stderr
     for state in STATES:
-        fields = told(state)
+        fields = reported(state)
         assert (fields["result"], fields["orphans"], fields["erased"]) == ("Erased", 0, ORPHANS), fields
         assert files(account, state) == made[state][0]
     measured(f"sweep of {FILES:,} files: {second[0].stdout.splitlines()[0]}")
 
     # As the operator made it, and nobody else's hands were in it.
     _of_a_cron_job(states)
-    _told_in_receipts(account)
+    _reported_in_receipts(account)
     for state in STATES[1:]:  # one is enough for what comes
         states.respec(state, trigger={"enabled": False})
     states.wait_ready(*STATES)
-    states.cluster.told("delete", "hgs", *STATES, "-n", states.namespace, "--wait=false")
+    states.cluster.output("delete", "hgs", *STATES, "-n", states.namespace, "--wait=false")
     [end] = pods.run(1, environment=environment)
     assert end.returncode == 0, end.stderr
     states.wait_none(seconds=60)
-    left = states.cluster.told("get", "cronjobs,jobs", "-n", states.namespace, "-o", "name").split()
+    left = states.cluster.output("get", "cronjobs,jobs", "-n", states.namespace, "-o", "name").split()
     assert left == ["cronjob.batch/humangov-operator-sweep-template"]
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def _of_a_cron_job(states: States) -> None:
-    found = json.loads(states.cluster.told("get", "cronjobs", "-n", states.namespace, "-o", "json"))["items"]
+    found = json.loads(states.cluster.output("get", "cronjobs", "-n", states.namespace, "-o", "json"))["items"]
     found = [one for one in found if "humangov.io/name" in one["metadata"]["labels"]]
     assert len(found) == len(STATES)
     pod = found[0]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
@@ -133,7 +133,7 @@ def _of_a_cron_job(states: States) -> None:
     assert found[0]["spec"]["concurrencyPolicy"] == "Forbid"
 
 
-def _told_in_receipts(account: Account) -> None:
+def _reported_in_receipts(account: Account) -> None:
     logs = account.client("logs")
     group = "/aws/lambda/humangov-texas-delete-file"
     events = logs.filter_log_events(logGroupName=group, logStreamNamePrefix="sweep/")["events"]

@@ -37,7 +37,7 @@ DISTURBANCES: dict[str, tuple[int, bytes]] = {
     "ended in the middle of a line": (200, b'{"type": "MODIFIED", "object": {"apiVersion": "hum'),
 }
 
-# After these everything in the process begins anew, which takes kopf five seconds.
+# After these everything in the process restarts, which takes kopf five seconds.
 ENDS_KOPF = {"answered with 410", "ended in the middle of a line"}
 
 
@@ -91,17 +91,17 @@ def watches() -> Watches:
 def address(sandbox: Sandbox, watches: Watches) -> Iterator[str]:
     """Of the API server, with the proxy before it."""
     assert sandbox.kubectl is not None
-    told = subprocess.run(
+    reported = subprocess.run(
         [str(sandbox.kubectl), "config", "view", "--minify", "--flatten", "--raw", "-o", "json"],
         env=sandbox.environment(), capture_output=True, text=True, check=True,
     ).stdout  # fmt: skip
-    cluster: dict[str, Any] = json.loads(told)["clusters"][0]["cluster"]
+    cluster: dict[str, Any] = json.loads(reported)["clusters"][0]["cluster"]
     authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
     with Proxy(cluster["server"], layers=[watches], tls=ssl.create_default_context(cadata=authority)) as proxy:
         yield proxy.url
 
 
-def test_whatever_happens_to_the_watch_a_changed_spec_is_carried_out(
+def test_spec_change_is_reconciled_despite_watch_disturbances(
     sandbox: Sandbox, states: States, account: Account, watches: Watches, address: str, measured: Print,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip
@@ -127,6 +127,6 @@ def test_whatever_happens_to_the_watch_a_changed_spec_is_carried_out(
             wait_for(watches.at_peace, what=f"the watch is {what} as often as it was to be")
         assert running.process.poll() is None
         states.delete("california")
-        states.wait_gone("california")
+        states.wait_deleted("california")
         assert running.stop() == 0
     measured(f"watch disturbed in {len(DISTURBANCES)} ways: no change was lost")

@@ -39,15 +39,15 @@ def story(client: Callable[[str], Any]) -> Iterator[str]:
     logs, iam, dynamodb = client("logs"), client("iam"), client("dynamodb")
     for number in range(12):
         name = f"group-{number}"
-        yield told(partial(logs.create_log_group, logGroupName=name))
-        yield told(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=8))
-        yield told(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=7))
-        yield told(partial(iam.get_role, RoleName=name))
-        yield told(partial(dynamodb.describe_table, TableName=name))
-        yield told(partial(logs.delete_log_group, logGroupName=name))
+        yield reported(partial(logs.create_log_group, logGroupName=name))
+        yield reported(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=8))
+        yield reported(partial(logs.put_retention_policy, logGroupName=name, retentionInDays=7))
+        yield reported(partial(iam.get_role, RoleName=name))
+        yield reported(partial(dynamodb.describe_table, TableName=name))
+        yield reported(partial(logs.delete_log_group, logGroupName=name))
 
 
-def told(call: Callable[[], Any]) -> str:
+def reported(call: Callable[[], Any]) -> str:
     try:
         call()
     except ClientError as error:
@@ -57,7 +57,7 @@ def told(call: Callable[[], Any]) -> str:
     return "done"
 
 
-def test_both_ways_in_give_the_same_answers(sandbox: Sandbox) -> None:
+def test_weather_by_proxy_and_in_process_gives_the_same_answers(sandbox: Sandbox) -> None:
     if sandbox.aws != "emulator":
         pytest.skip("a user's own AWS has weather of its own")
     assert sandbox.aws_endpoint_url is not None
@@ -77,7 +77,7 @@ def test_both_ways_in_give_the_same_answers(sandbox: Sandbox) -> None:
     assert by_proxy.count("done") > 5
 
 
-def test_two_states_live_and_die_in_a_storm_and_nothing_of_them_stays(
+def test_two_states_are_created_and_deleted_in_stormy_weather_and_leak_nothing(
     states: States, account: Account, operator: StartOperator, sandbox: Sandbox
 ) -> None:
     if sandbox.aws != "emulator":
@@ -92,4 +92,4 @@ def test_two_states_live_and_die_in_a_storm_and_nothing_of_them_stays(
         states.delete("california", "florida")
         states.wait_none(seconds=150)
     assert storm.counts.total() - storm.counts["passed"] >= 5, storm.counts
-    assert account.leftovers() == {}
+    assert account.leaked() == {}

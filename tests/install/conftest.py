@@ -58,7 +58,7 @@ def node(environ: Mapping[str, str]) -> Iterator[Sandbox]:
 def _forget_releases(running: Sandbox) -> None:
     """What is cluster-wide of releases of a run that was killed: it would refuse ours as somebody else's."""
     own = f"app.kubernetes.io/instance={NAME}"
-    Cluster.of(running).told("delete", "clusterroles,clusterrolebindings", "-l", own)
+    Cluster.of(running).output("delete", "clusterroles,clusterrolebindings", "-l", own)
 
 
 @pytest.fixture(scope="session")
@@ -87,12 +87,12 @@ def account(node: Sandbox) -> Account:
 def namespace(cluster: Cluster) -> Iterator[str]:
     """A fresh one."""
     name = f"install-{secrets.token_hex(3)}"
-    cluster.told("create", "namespace", name)
+    cluster.output("create", "namespace", name)
     yield name
     # The next test's operator sees all namespaces: nothing of this one is to be left for it.
     States(cluster, name).abandon()
-    cluster.told("delete", "humangovstates", "--all", "-n", name)
-    cluster.told("delete", "namespace", name, "--wait=false")
+    cluster.output("delete", "humangovstates", "--all", "-n", name)
+    cluster.output("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture

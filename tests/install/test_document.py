@@ -63,7 +63,7 @@ SECTIONS = ["3. The operator, with Helm", "4. The states", "5. Upgrade, roll bac
 ALONE = "Without Helm"
 
 
-def test_every_command_is_run_here_or_marked_and_only_programs_of_aws_are_marked() -> None:
+def test_every_documented_install_command_is_tested_except_marked_aws_commands() -> None:
     run = [command for section in [*SECTIONS, ALONE] for command in commands(section)]
     assert {command.split()[0] for command in run} == {"kubectl", "helm"}
     assert len(run) == 20
@@ -94,7 +94,7 @@ class Shell:
 def shell(node: Sandbox, cluster: Cluster, release: Release, tmp_path: Path) -> Iterator[Shell]:
     """On a cluster on which nothing of ours was ever installed (`release` is not, it only lends its values)."""
     assert not release.pods()
-    cluster.told("delete", "crd", CRD, "--ignore-not-found")
+    cluster.output("delete", "crd", CRD, "--ignore-not-found")
     yield Shell(node, tmp_path)
     if cluster.kubectl("get", "crd", CRD).returncode == 0 and cluster.kubectl("get", "hgs", "-A").returncode == 0:
         States(cluster, NAMESPACE).abandon()
@@ -129,7 +129,7 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("holdings")
-def test_by_helm(shell: Shell, release: Release, account: Account) -> None:
+def test_installation_document_by_helm(shell: Shell, release: Release, account: Account) -> None:
     [theirs] = [yaml.safe_load(one.text) for one in blocks() if one.language == "yaml"]
     own = {key: value for key, value in release.values.items() if key != "crds"}
     values = merged(theirs, own)
@@ -142,12 +142,12 @@ def test_by_helm(shell: Shell, release: Release, account: Account) -> None:
     ]
     assert "watching humangovstates" in printed["kubectl logs -n humangov deployment/humangov-operator"]
     assert "Events:" in printed["kubectl describe humangovstates -n humangov california"]
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert CRD in shell.run("kubectl get crd -o name"), "kept"
 
 
 @pytest.mark.usefixtures("holdings")
-def test_without_helm(shell: Shell, release: Release, account: Account) -> None:
+def test_installation_document_without_helm(shell: Shell, release: Release, account: Account) -> None:
     overlay = shell.folder / "deploy/kustomize"
     kustomization = yaml.safe_load((overlay / "kustomization.yaml").read_text())
     image = release.values["image"]
@@ -163,7 +163,7 @@ def test_without_helm(shell: Shell, release: Release, account: Account) -> None:
         if command.startswith("kubectl apply -f deploy/examples"):
             wait_for(lambda: shell_serves(shell), what="the kind is served")
         shell.run(command)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
 def shell_serves(shell: Shell) -> bool:

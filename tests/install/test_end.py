@@ -53,7 +53,7 @@ def own(environ: Mapping[str, str]) -> Iterator[tuple[Layout, Mapping[str, str]]
     sandboxes.down(purge=True, environ=variables)
 
 
-def test_nothing_of_a_node_stays_after_a_crash_of_all_its_parts(
+def test_crashed_node_leaves_no_mounts_cgroups_or_processes(
     own: tuple[Layout, Mapping[str, str]], builder: Builder
 ) -> None:
     """That nothing stays after an orderly end is looked for by every `down`, which else fails."""
@@ -66,15 +66,15 @@ def test_nothing_of_a_node_stays_after_a_crash_of_all_its_parts(
         builder.export(image, archive)
     images.load(layout, archive, environ=environ)
     cluster = Cluster.of(running)
-    cluster.told("apply", "-f", "-", stdin=POD % image)
-    cluster.told("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=60s")
+    cluster.output("apply", "-f", "-", stdin=POD % image)
+    cluster.output("wait", "--for=condition=Ready", "pod/sleeper", "--timeout=60s")
     [container] = [pid for pid in cgroups.members(layout.root) if "infinity" in _command(pid)][:1]
     for part in load(layout.state).parts.values():
         os.kill(part.process.pid, signal.SIGKILL)
     layout.state.unlink()  # nor does anybody remember what ran
     assert traces()["cgroups"] > before["cgroups"], "there is something to leave behind"
     sandboxes.down(environ=environ)
-    assert processes.marked(layout.root) == []
+    assert processes.of_sandbox(layout.root) == []
     wait_for(lambda: not (Path("/proc") / str(container)).exists(), what="the container has ended", seconds=5)
     assert remains.found(layout) == []
     after = traces()

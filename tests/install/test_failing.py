@@ -37,8 +37,8 @@ def settle(states: States, account: Account, *names: str) -> None:
     states.wait_all_ready(len(names), seconds=90)
 
 
-def passes(release: Release) -> set[str]:
-    """Over which tenants the present pod has ended a pass."""
+def reconciled_tenants(release: Release) -> set[str]:
+    """Over which tenants the present pod has ended a reconciliation."""
     entries = [json.loads(line) for line in release.logs().splitlines()]
     return {entry["tenant"] for entry in entries if entry["message"] == "reconciliation ended"}
 
@@ -69,14 +69,17 @@ def dismissing(account: Account, keys: dict[str, list[str]]) -> Iterator[None]:
         assert failed == []
 
 
-def test_an_upgrade_under_load_of_twenty_states_loses_nothing_and_writes_nothing_to_settled_ones(
+def test_upgrade_under_load_loses_no_erasure_and_writes_nothing_to_in_sync_states(
     install: Install, states: States, account: Account, audit: Audit, measured: Print
 ) -> None:
     release = install(logLevel="debug")
     settle(states, account, *NAMES)
     keys = {name: [account.employ(name, f"employee-{number}") for number in range(10)] for name in NAMES}
     kept = {name: account.employ(name, "stays") for name in NAMES}
-    mark, before = audit.mark(), {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
+    position, before = (
+        audit.position(),
+        {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()},
+    )
     with dismissing(account, keys):
         with_values(release, workers=5, podAnnotations={"upgraded": "yes"}).install()
     wait_for(
@@ -87,16 +90,16 @@ def test_an_upgrade_under_load_of_twenty_states_loses_nothing_and_writes_nothing
     pods = release.pods()
     assert [pod["metadata"]["annotations"]["upgraded"] for pod in pods] == ["yes"]
     every = {f"{states.namespace}/{name}" for name in NAMES}
-    wait_for(lambda: passes(release) == every, what="the new pod has looked at all states", seconds=60)
+    wait_for(lambda: reconciled_tenants(release) == every, what="the new pod has looked at all states", seconds=60)
     states.reconcile(NAMES[0], "look")
-    assert audit.states_written_since(mark) == [f"patch humangovstates/status {NAMES[0]}"]
+    assert audit.states_written_since(position) == [f"patch humangovstates/status {NAMES[0]}"]
     after = {one["metadata"]["name"]: one["metadata"]["resourceVersion"] for one in states.all()}
     assert {name for name in NAMES if after[name] != before[name]} == {NAMES[0]}
     assert len(account.mappings()) == COUNT
     measured(f"upgrade with {COUNT} states, {COUNT * 10} records deleted meanwhile: all files erased, no write")
 
 
-def test_a_killed_pod_in_the_midst_of_creating_comes_back_and_ends_in_step(
+def test_pod_killed_during_creation_restarts_and_ends_in_sync(
     install: Install, states: States, account: Account
 ) -> None:
     release = install()
@@ -110,37 +113,37 @@ def test_a_killed_pod_in_the_midst_of_creating_comes_back_and_ends_in_step(
     assert len(mappings) == len(set(mappings)) == len(names)
     states.delete(*names)
     states.wait_none(seconds=60)
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
 
 
-def test_a_drained_node_gives_the_pod_back_once_it_takes_pods_again(
+def test_drained_node_runs_the_pod_again_once_uncordoned(
     cluster: Cluster, install: Install, states: States, account: Account
 ) -> None:
     release = install(podDisruptionBudget={"enabled": True, "maxUnavailable": 1})
     settle(states, account, "california")
     key = account.employ("california", "ada")
     try:
-        cluster.told("drain", NODE, "--ignore-daemonsets", "--timeout=60s", "--pod-selector",
+        cluster.output("drain", NODE, "--ignore-daemonsets", "--timeout=60s", "--pod-selector",
                      f"app.kubernetes.io/instance={release.name}")  # fmt: skip
         account.dismiss("california", "ada")
         wait_erased(account, "california", key)
         states.respec("california", function={"timeoutSeconds": 60})
         assert [pod["spec"].get("nodeName") for pod in release.pods()] == [None]
     finally:
-        cluster.told("uncordon", NODE)
+        cluster.output("uncordon", NODE)
     states.wait_ready("california", seconds=60)
     assert account.client("lambda").get_function_configuration(FunctionName="humangov-california-delete-file")[
         "Timeout"
     ] == 60  # fmt: skip
 
 
-def test_with_too_little_memory_the_pod_is_killed_says_so_and_files_are_erased_all_the_same(
+def test_out_of_memory_pod_is_reported_and_files_are_still_erased(
     install: Install, states: States, account: Account, audit: Audit
 ) -> None:
     release = install()
     settle(states, account, "california")
     key = account.employ("california", "ada")
-    mark = audit.mark()
+    position = audit.position()
     small = {"limits": {"memory": "40Mi"}, "requests": {"memory": "40Mi"}}
     with pytest.raises(HelmError):
         with_values(release, resources=small).install("--timeout=5s")
@@ -159,7 +162,7 @@ def test_with_too_little_memory_the_pod_is_killed_says_so_and_files_are_erased_a
     wait_erased(account, "california", key)
     release.install()
     states.reconcile("california", "after", seconds=60)
-    assert audit.states_written_since(mark) == ["patch humangovstates/status california"]
+    assert audit.states_written_since(position) == ["patch humangovstates/status california"]
 
 
 class ShortSessions:
@@ -178,7 +181,7 @@ class ShortSessions:
         return Response(status=response.status, headers=headers, body=renewed)
 
 
-def test_credentials_that_expire_are_renewed_by_the_service_account_s_token_and_nobody_notices(
+def test_expired_credentials_are_renewed_with_the_service_account_token(
     install: Install, states: States, account: Account
 ) -> None:
     with Recorder(account.endpoint_url, layers=[ShortSessions()]) as recorder:
@@ -189,14 +192,16 @@ def test_credentials_that_expire_are_renewed_by_the_service_account_s_token_and_
         sessions = {call.access_key for call in signed}
         assert len(sessions) > 10, "each call had a session of its own"
         assert [key for key in sessions if not key.startswith("ASIA")] == [], "the role's, and nobody else's"
-        told = [json.loads(line) for line in release.logs().splitlines()]
+        reported = [json.loads(line) for line in release.logs().splitlines()]
         about = f"{states.namespace}/california"
-        assert [line for line in told if line.get("tenant") == about and line["level"] in ("warning", "error")] == []
+        assert [
+            line for line in reported if line.get("tenant") == about and line["level"] in ("warning", "error")
+        ] == []
         states.delete("california")
         states.wait_none(seconds=60)
 
 
-def test_credentials_of_another_account_touch_nothing_until_they_are_put_right(
+def test_credentials_of_another_account_write_nothing_until_corrected(
     install: Install, states: States, account: Account
 ) -> None:
     release = install()

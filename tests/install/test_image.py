@@ -47,16 +47,14 @@ def files(image: str, builder: Builder) -> Iterator[Path]:
         yield root
 
 
-def test_it_adds_no_more_to_its_base_than_the_operator_and_its_libraries(
-    image: str, builder: Builder, measured: Print
-) -> None:
+def test_image_size_beyond_its_base_is_within_the_limit(image: str, builder: Builder, measured: Print) -> None:
     with builder.storage():
         sizes = builder.sizes(image)
     measured(f"the image adds {sizes.own / 1e6:.0f} MB to its base (at most {MOST_BYTES / 1e6:.0f}), uncompressed")
     assert sizes.own <= MOST_BYTES
 
 
-def test_its_configuration_says_who_it_is_and_runs_it_as_nobody(image: str, builder: Builder) -> None:
+def test_image_configuration_has_labels_entrypoint_and_non_root_user(image: str, builder: Builder) -> None:
     with builder.storage():
         config = builder.read(image)["config"]
     assert isinstance(config, dict)
@@ -66,7 +64,7 @@ def test_its_configuration_says_who_it_is_and_runs_it_as_nobody(image: str, buil
     assert config["Labels"]["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
-def test_every_module_is_compiled_so_that_no_start_compiles(files: Path) -> None:
+def test_image_modules_are_all_precompiled(files: Path) -> None:
     package = files / "opt/humangov/lib"
     sources = [file for file in package.rglob("*.py") if "site-packages" in file.parts]
     assert len(sources) > 1000
@@ -76,7 +74,7 @@ def test_every_module_is_compiled_so_that_no_start_compiles(files: Path) -> None
     assert [file for file in sources if (file.parent, file.stem) not in compiled] == []
 
 
-def test_nothing_that_builds_or_installs_and_no_cache_is_in_it(files: Path) -> None:
+def test_image_holds_no_build_tools_and_no_cache(files: Path) -> None:
     own = files / "opt/humangov"
     packages = {folder.name.partition("-")[0].lower() for folder in own.rglob("*.dist-info")}
     assert {"humangov_operator", "kopf", "boto3"} <= packages
@@ -90,9 +88,7 @@ def test_nothing_that_builds_or_installs_and_no_cache_is_in_it(files: Path) -> N
     assert not [name for name in ("gcc", "make", "git", "curl") if (files / "usr/bin" / name).exists()]
 
 
-def test_it_runs_without_rights_on_a_file_system_it_cannot_write_and_watches_soon(
-    install: Install, measured: Print
-) -> None:
+def test_image_runs_without_privileges_on_a_read_only_root_and_watches_soon(install: Install, measured: Print) -> None:
     release = install()
     look = ["exec", f"deployment/{release.name}", "--", "/opt/humangov/bin/python", "-c", LOOK]
     seen = json.loads(release.kubectl(*look))
@@ -119,7 +115,7 @@ def test_it_runs_without_rights_on_a_file_system_it_cannot_write_and_watches_soo
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_every_locked_package_exists_for_this_architecture(architecture: str, tmp_path: Path) -> None:
+def test_every_locked_package_exists_for_the_architecture(architecture: str, tmp_path: Path) -> None:
     """The rest of the image is Python: on arm64, all that differs are the base and these wheels."""
     done = subprocess.run(
         [

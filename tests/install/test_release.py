@@ -45,7 +45,7 @@ def older_chart(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_definition(node: Sandbox, cluster: Cluster, namespace: str) -> Iterator[None]:
     """The definition is the release's own; afterwards it is everybody's again."""
-    cluster.told("delete", "crd", DEFINITION, "--ignore-not-found")
+    cluster.output("delete", "crd", DEFINITION, "--ignore-not-found")
     yield
     local_operator.install_definition(node)
     wait_for(
@@ -55,11 +55,11 @@ def no_definition(node: Sandbox, cluster: Cluster, namespace: str) -> Iterator[N
 
 def has_suspend(cluster: Cluster) -> bool:
     path = "{.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.suspend.type}"
-    return cluster.told("get", "crd", DEFINITION, "-o", f"jsonpath={path}") == "boolean"
+    return cluster.output("get", "crd", DEFINITION, "-o", f"jsonpath={path}") == "boolean"
 
 
 @pytest.mark.usefixtures("no_definition")
-def test_an_upgrade_brings_the_definition_along_and_an_uninstall_leaves_it_for_the_next_install(
+def test_upgrade_updates_the_definition_and_uninstall_keeps_it(
     release: Release, cluster: Cluster, account: Account, states: States, older_chart: Path
 ) -> None:
     # After an upgrade of the definition a watch goes on with the old one: what counts is the next look at everything.
@@ -85,8 +85,8 @@ def test_an_upgrade_brings_the_definition_along_and_an_uninstall_leaves_it_for_t
     states.delete("california")
     states.wait_none(seconds=60)
     release.uninstall()
-    assert cluster.told("get", "crd", DEFINITION, "-o", "name").strip().endswith(DEFINITION)
-    assert account.leftovers() == {}
+    assert cluster.output("get", "crd", DEFINITION, "-o", "name").strip().endswith(DEFINITION)
+    assert account.leaked() == {}
     release.install()
     states.apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
@@ -95,7 +95,7 @@ def test_an_upgrade_brings_the_definition_along_and_an_uninstall_leaves_it_for_t
     release.uninstall()
 
 
-def test_an_uninstall_with_live_states_is_refused_says_how_and_harms_nothing(
+def test_uninstall_with_live_states_is_refused_with_instructions(
     install: Install, states: States, account: Account
 ) -> None:
     release = install()
@@ -105,24 +105,24 @@ def test_an_uninstall_with_live_states_is_refused_says_how_and_harms_nothing(
     states.wait_ready("california", "florida")
     with pytest.raises(HelmError) as refused:
         release.uninstall()
-    told = str(refused.value)
+    reported = str(refused.value)
     for words in ("2 HumanGovStates", f"{states.namespace}/california", "kubectl delete humangovstates", "Retain"):
-        assert words in told
-    assert "Traceback" not in told
+        assert words in reported
+    assert "Traceback" not in reported
     # The operator is still there and at work.
     states.respec("california", function={"timeoutSeconds": 120})
     states.wait_ready("california")
-    # The second way: let go, keep what is in AWS.
+    # The second way: release, keep what is in AWS.
     states.respec("florida", deletionPolicy="Retain")
     states.delete("california", "florida")
     states.wait_none(seconds=60)
     release.uninstall()
-    kept = account.leftovers()
+    kept = account.leaked()
     assert "florida" in json.dumps(kept)
     assert "california" not in json.dumps(kept)
 
 
-def test_a_bad_image_is_rolled_back_and_settled_states_are_not_written_to(
+def test_bad_image_is_rolled_back_without_writes_to_in_sync_states(
     install: Install, states: States, account: Account, audit: Audit
 ) -> None:
     release = install()
@@ -130,7 +130,7 @@ def test_a_bad_image_is_rolled_back_and_settled_states_are_not_written_to(
     states.apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
     key = account.employ("california", "ada")
-    mark = audit.mark()
+    position = audit.position()
     image = {**release.values["image"], "tag": "no-such-tag"}
     with pytest.raises(HelmError):
         with_values(release, image=image).install("--timeout=8s")
@@ -146,11 +146,13 @@ def test_a_bad_image_is_rolled_back_and_settled_states_are_not_written_to(
     wait_erased(account, "california", key)
     release.helm("rollback", release.name, "1", "--namespace", states.namespace, "--wait", "--timeout=120s")
     states.reconcile("california", "after-the-rollback")
-    written = audit.states_written_since(mark)
-    assert written == ["patch humangovstates/status california"], "one write, for the annotation that asked for a pass"
+    written = audit.states_written_since(position)
+    assert written == ["patch humangovstates/status california"], (
+        "one write, for the annotation that requested a reconciliation"
+    )
 
 
-def test_a_release_in_one_namespace_alone_has_no_rights_in_others(
+def test_release_limited_to_one_namespace_has_no_permissions_in_others(
     cluster: Cluster, install: Install, states: States, account: Account
 ) -> None:
     release = install(watchNamespaces=[states.namespace], clusterName="install")

@@ -14,7 +14,7 @@ from sandbox.paths import REPOSITORY
 OPERATOR = "system:serviceaccount:humangov:humangov-operator"
 
 
-def test_the_story_is_observed_to_its_end_with_the_operator_in_a_pod(
+def test_demo_observes_every_step_with_the_operator_in_a_pod(
     node: Sandbox, image: str, environ: Mapping[str, str]
 ) -> None:
     done = subprocess.run(
@@ -31,7 +31,7 @@ def test_the_story_is_observed_to_its_end_with_the_operator_in_a_pod(
 
 
 def refused_while_granted(entries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """The operator's refused requests, but for those of a pod that is ending after helm has taken its rights away."""
+    """The operator's refused requests, but for those of an ending pod after helm has removed its permissions."""
     refused, granted = [], False
     for entry in entries:
         about = entry.get("objectRef") or {}

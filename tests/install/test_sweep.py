@@ -1,4 +1,4 @@
-"""Sweeps in real pods: the chart's template, account and rights, run by a kubelet. The emulated AWS is MiniStack."""
+"""Sweeps in real pods: the chart's template, account and permissions, run by a kubelet. AWS is MiniStack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conftest import Print
 from tests.install.conftest import Install
 
 
-def test_a_sweep_and_the_last_look_at_the_stream_run_in_pods_of_their_own(
+def test_sweep_and_final_stream_read_run_in_their_own_pods(
     install: Install, states: States, account: Account, measured: Print
 ) -> None:
     account.make("california")
@@ -24,12 +24,14 @@ def test_a_sweep_and_the_last_look_at_the_stream_run_in_pods_of_their_own(
     began = time.monotonic()
     states.annotate("california", sweep="1")
 
-    def told() -> dict[str, Any]:
+    def reported() -> dict[str, Any]:
         return dict((states.get("california") or {})["status"].get("sweep") or {})
 
-    wait_for(lambda: told().get("finishedAt"), what="the sweep's pod has told its result", seconds=60, seen=told)
+    wait_for(
+        lambda: reported().get("finishedAt"), what="the sweep's pod has told its result", seconds=60, seen=reported
+    )
     measured(f"annotation → a sweep's result in the status, in a pod: {time.monotonic() - began:.1f} s")
-    found = told()
+    found = reported()
     # Files of a minute ago are none that a sweep would judge.
     assert (found["result"], found["listed"], found["tooYoung"], found["orphans"]) == ("Detected", 2, 2, 0)
     assert found["nextRun"].endswith("-01-01T00:00:00Z")
@@ -40,10 +42,10 @@ def test_a_sweep_and_the_last_look_at_the_stream_run_in_pods_of_their_own(
     began = time.monotonic()
     states.delete("california")
     states.wait_none(seconds=90)
-    measured(f"kubectl delete → gone, with the last look at the stream in a pod: {time.monotonic() - began:.1f} s")
+    measured(f"kubectl delete → deleted, with the final stream read in a pod: {time.monotonic() - began:.1f} s")
     [farewell] = [event for event in states.events("california") if event["reason"] == "Deleted"]
     assert "final stream read: 0 records read, 0 files erased" in farewell["note"]
-    assert account.leftovers() == {}
+    assert account.leaked() == {}
     assert kept in account.files("california")
-    left = states.cluster.told("get", "jobs", "-n", states.namespace, "-l", "humangov.io/name", "-o", "name")
+    left = states.cluster.output("get", "jobs", "-n", states.namespace, "-l", "humangov.io/name", "-o", "name")
     assert left == ""

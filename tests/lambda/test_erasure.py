@@ -54,7 +54,7 @@ def refuse(*keys: str, code: str = "AccessDenied") -> Fault:
     return fault
 
 
-def test_two_and_a_half_thousand_removals_cost_three_calls(world: World) -> None:
+def test_2500_removals_cost_three_delete_calls(world: World) -> None:
     world.upload(*(f"{one}.pdf" for one in range(2500)), "live.pdf")
 
     done = world.invoke(batch(*(remove(employee(str(one), f"{one}.pdf")) for one in range(2500))))
@@ -67,7 +67,7 @@ def test_two_and_a_half_thousand_removals_cost_three_calls(world: World) -> None
     assert done.summary["files"] == {"erased": 2500}
 
 
-def test_a_key_that_s3_refuses_fails_every_record_that_named_it_and_no_other(world: World) -> None:
+def test_key_refused_by_s3_fails_only_the_records_that_named_it(world: World) -> None:
     world.layer.spoil("DeleteObjects", refuse("shared.pdf"))
     records = [
         remove(employee("1", "1.pdf")),
@@ -85,7 +85,7 @@ def test_a_key_that_s3_refuses_fails_every_record_that_named_it_and_no_other(wor
     ]
 
 
-def test_a_key_of_which_the_answer_is_silent_has_failed(world: World) -> None:
+def test_key_missing_in_the_delete_response_has_failed(world: World) -> None:
     world.layer.spoil(
         "DeleteObjects",
         always(Answer(200, b"<DeleteResult><Deleted><Key>1.pdf</Key></Deleted></DeleteResult>", XML)),
@@ -107,7 +107,7 @@ def test_a_key_of_which_the_answer_is_silent_has_failed(world: World) -> None:
         pytest.param(always(Answer(200, b"<Dele", XML)), "500", id="cut off"),
     ],
 )
-def test_a_call_that_fails_fails_all_its_records(world: World, fault: Fault, code: str) -> None:
+def test_failed_delete_call_fails_all_its_records(world: World, fault: Fault, code: str) -> None:
     world.upload("1.pdf", "2.pdf")
     world.layer.spoil("DeleteObjects", fault)
     records = [remove(employee(one, f"{one}.pdf")) for one in ("1", "2")]
@@ -123,7 +123,7 @@ OPERATIONS = ("ListObjectVersions", "BatchGetItem", "DeleteObjects", "DeleteObje
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("broken", [False, True])
-def test_a_call_that_fails_once_is_tried_again_and_nothing_fails(world: World, operation: str, broken: bool) -> None:
+def test_call_that_fails_once_is_retried_and_no_record_fails(world: World, operation: str, broken: bool) -> None:
     error = json_error if operation == "BatchGetItem" else xml_error
     late, fresh = "a.pdf", "bell\x07.pdf"
     world.upload(late, fresh, modified=datetime(2020, 1, 1, tzinfo=UTC))
@@ -137,7 +137,7 @@ def test_a_call_that_fails_once_is_tried_again_and_nothing_fails(world: World, o
     assert world.layer.counts == usual | {operation: usual[operation] + 1}
 
 
-def test_a_call_that_goes_on_failing_is_tried_three_times(world: World) -> None:
+def test_call_that_keeps_failing_is_tried_three_times(world: World) -> None:
     world.layer.spoil("DeleteObjects", always(xml_error("SlowDown", status=503)))
 
     world.invoke(batch(remove(employee("1", "1.pdf"))))
@@ -145,7 +145,7 @@ def test_a_call_that_goes_on_failing_is_tried_three_times(world: World) -> None:
     assert world.layer.counts["DeleteObjects"] == 3
 
 
-def test_a_call_that_fails_past_the_deadline_is_not_tried_again(world: World) -> None:
+def test_call_that_fails_past_the_deadline_is_not_retried(world: World) -> None:
     """The fault layer holds the answer past half of the 1.8 s, where no attempt is begun any more."""
     world.upload("1.pdf")
     removed = remove(employee("1", "1.pdf"))
@@ -164,7 +164,7 @@ def test_a_call_that_fails_past_the_deadline_is_not_tried_again(world: World) ->
     assert world.layer.counts["DeleteObjects"] == 1
 
 
-def test_a_failed_record_is_cured_by_its_redelivery(world: World) -> None:
+def test_failed_record_succeeds_on_redelivery(world: World) -> None:
     world.upload("1.pdf")
     world.layer.spoil("DeleteObjects", always(xml_error("AccessDenied", status=403)))
     event = batch(remove(employee("1", "1.pdf")))
@@ -176,7 +176,7 @@ def test_a_failed_record_is_cured_by_its_redelivery(world: World) -> None:
     assert world.files == set()
 
 
-def test_a_redelivery_of_what_is_done_changes_nothing_and_succeeds(world: World) -> None:
+def test_redelivery_of_a_handled_batch_changes_nothing_and_succeeds(world: World) -> None:
     world.upload("1.pdf", "live.pdf")
     world.write(employee("2", "live.pdf"))
     event = batch(remove(employee("1", "1.pdf")), remove(employee("2", "live.pdf")))
@@ -206,7 +206,7 @@ def test_a_redelivery_of_what_is_done_changes_nothing_and_succeeds(world: World)
         "x" * 1024,
     ],
 )
-def test_a_key_is_taken_byte_for_byte(world: World, name: str) -> None:
+def test_object_key_is_used_byte_for_byte(world: World, name: str) -> None:
     world.upload(name, "other.pdf")
 
     done = world.invoke(batch(remove(employee("1", name))))
@@ -216,7 +216,7 @@ def test_a_key_is_taken_byte_for_byte(world: World, name: str) -> None:
     assert done.outcomes == {name: "erased"}
 
 
-def test_a_key_that_xml_cannot_carry_goes_alone_and_the_others_together(world: World) -> None:
+def test_key_that_xml_cannot_carry_is_erased_alone_and_the_others_together(world: World) -> None:
     names = ["a.pdf", "bell\x07.pdf", "b.pdf"]
     world.upload(*names)
 
@@ -227,7 +227,7 @@ def test_a_key_that_xml_cannot_carry_goes_alone_and_the_others_together(world: W
     assert world.layer.counts == {"BatchGetItem": 1, "DeleteObjects": 1, "DeleteObject": 1}
 
 
-def test_a_late_key_that_xml_cannot_carry_is_found_in_the_listing(world: World) -> None:
+def test_late_key_that_xml_cannot_carry_is_found_in_the_listing(world: World) -> None:
     """moto cannot list such a key; the answer is in S3's form."""
     name = "bell\x07 and+plus.pdf"
     listed = (
@@ -242,7 +242,7 @@ def test_a_late_key_that_xml_cannot_carry_is_found_in_the_listing(world: World) 
     assert done.outcomes == {name: "kept: newer"}
 
 
-def test_reserved_keys_are_never_touched(world: World) -> None:
+def test_reserved_keys_are_never_erased(world: World) -> None:
     reserved = {".humangov/owner.json", "aws/lambda/uuid/shard/2026/01/01/x"}
     world.upload(*reserved, "aws/other.pdf")
 
@@ -253,7 +253,7 @@ def test_reserved_keys_are_never_touched(world: World) -> None:
     assert done.outcomes == dict.fromkeys(reserved, "kept: reserved") | {"aws/other.pdf": "erased"}
 
 
-def test_the_key_prefix_is_put_before_the_name_and_reserves_keys_under_it(make_world: MakeWorld) -> None:
+def test_key_prefix_precedes_the_file_name_and_reserves_keys_under_it(make_world: MakeWorld) -> None:
     world = make_world(HUMANGOV_KEY_PREFIX="california/")
     world.upload("california/cv.pdf", "cv.pdf", "california/.humangov/owner.json", "california/live.pdf")
     world.write(employee("3", "live.pdf"))
@@ -267,7 +267,7 @@ def test_the_key_prefix_is_put_before_the_name_and_reserves_keys_under_it(make_w
     assert world.files == {"cv.pdf", "california/.humangov/owner.json", "california/live.pdf"}
 
 
-def test_an_emulator_under_a_host_name_gets_the_bucket_in_the_path(world: World, start: StartFunction) -> None:
+def test_emulator_endpoint_gets_path_style_requests(world: World, start: StartFunction) -> None:
     function = start(
         HUMANGOV_TABLE=world.table,
         HUMANGOV_BUCKET=world.bucket,

@@ -25,7 +25,7 @@ from testing.event_source.decisions import RETRIES_EXHAUSTED, TOO_OLD, Reading
 from testing.event_source.functions import under_lambda
 from testing.event_source.mapping import trigger
 from testing.event_source.source import SHARD, EventSource, ThrottledError, redeliver
-from testing.event_source.story import our_settings
+from testing.event_source.story import operator_settings
 from testing.lambda_runtime.runtime_api import TIMED_OUT
 from testing.lambda_runtime.stream_events import Event, batch, employee, insert, modify, remove
 
@@ -79,8 +79,8 @@ class Line:
         return self.function.sent
 
     @property
-    def given_up(self) -> list[list[str]]:
-        return [ids_of(one.records) for one in self.source.given_up]
+    def discarded(self) -> list[list[str]]:
+        return [ids_of(one.records) for one in self.source.discarded]
 
 
 def ids_of(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -115,11 +115,11 @@ def saying(result: Any) -> Callable[[list[str], Event], Answer]:
 # Batches.
 
 
-def test_a_batch_holds_at_most_batch_size_records_in_their_order() -> None:
+def test_batch_holds_at_most_batch_size_records_in_order() -> None:
     assert Line({"BatchSize": 2}, fine).run(*"abcde") == [["a", "b"], ["c", "d"], ["e"]]
 
 
-def test_a_batch_holds_at_most_six_megabytes() -> None:
+def test_batch_holds_at_most_six_megabytes() -> None:
     line = Line({"BatchSize": 100}, fine)
     line.put(*"abcdefg", note={"S": "x" * 1_000_000})
     line.source.run()
@@ -127,7 +127,7 @@ def test_a_batch_holds_at_most_six_megabytes() -> None:
     assert line.function.sent == [list("abcdef"), ["g"]]
 
 
-def test_a_batch_waits_for_its_window_unless_it_is_full_before() -> None:
+def test_batch_waits_for_its_window_unless_full() -> None:
     line = Line({"BatchSize": 3, "MaximumBatchingWindowInSeconds": 10}, fine)
     line.put("a")
     line.clock.advance(4)
@@ -142,7 +142,7 @@ def test_a_batch_waits_for_its_window_unless_it_is_full_before() -> None:
     assert line.function.times[1] == line.function.times[0]
 
 
-def test_shards_do_not_wait_for_each_other() -> None:
+def test_shards_are_processed_independently() -> None:
     line = Line({"BatchSize": 1, "MaximumRetryAttempts": 3}, raising("bad"))
     line.put("bad", "after", shard="one")
     line.put("other", shard="two")
@@ -153,7 +153,7 @@ def test_shards_do_not_wait_for_each_other() -> None:
     assert line.function.sent.count(["bad"]) == 4
 
 
-def test_a_child_shard_waits_until_its_parent_is_through() -> None:
+def test_child_shard_waits_for_its_parent() -> None:
     line = Line({"BatchSize": 1, "MaximumRetryAttempts": 2}, raising("bad"))
     line.source.split("parent", "child")
     line.put("young", shard="child")
@@ -163,7 +163,7 @@ def test_a_child_shard_waits_until_its_parent_is_through() -> None:
     assert line.function.sent == [["bad"]] * 3 + [["old"], ["young"]]
 
 
-def test_parallelization_parts_a_shard_by_key_and_keeps_the_order_of_a_key() -> None:
+def test_parallelization_splits_a_shard_by_key_and_keeps_the_order_per_key() -> None:
     line = Line({"BatchSize": 1, "ParallelizationFactor": 10, "MaximumRetryAttempts": 1}, raising("bad"))
     line.put("bad", *"abcdefgh", "bad", "a")
     line.source.run()
@@ -180,7 +180,7 @@ def test_parallelization_parts_a_shard_by_key_and_keeps_the_order_of_a_key() -> 
     )
 
 
-def test_only_records_that_a_filter_lets_through_reach_the_function() -> None:
+def test_only_records_that_match_a_filter_reach_the_function() -> None:
     pattern = {"Pattern": '{"eventName":["REMOVE","MODIFY"]}'}
     line = Line({"FilterCriteria": {"Filters": [pattern]}}, fine)
     a, b, c = employee("a", "a.pdf"), employee("b", "b.pdf"), employee("c", "c.pdf")
@@ -206,7 +206,7 @@ def test_only_records_that_a_filter_lets_through_reach_the_function() -> None:
         ({"eventName": [{"anything-but": ["INSERT"]}], "awsRegion": ["us-east-1"]}, True),
     ],
 )
-def test_a_filter_matches_as_the_page_says(pattern: Any, expected: bool) -> None:
+def test_filter_pattern_matches_as_documented_by_aws(pattern: Any, expected: bool) -> None:
     line = Line({"FilterCriteria": {"Filters": [{"Pattern": json.dumps(pattern)}]}}, fine)
 
     assert line.run("a") == ([["a"]] if expected else [])
@@ -225,7 +225,7 @@ def test_a_filter_matches_as_the_page_says(pattern: Any, expected: bool) -> None
         {"Retries": 1},
     ],
 )
-def test_what_lambda_refuses_is_refused(settings: Settings) -> None:
+def test_invalid_mapping_settings_are_refused_like_lambda(settings: Settings) -> None:
     with pytest.raises(ValueError, match=r"range|filters|not known"):
         trigger(settings, stream_arn=STREAM)
 
@@ -234,7 +234,7 @@ def test_what_lambda_refuses_is_refused(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("result", [None, {}, {"batchItemFailures": []}, {"batchItemFailures": None}])
-def test_a_null_or_empty_answer_is_a_success(result: Any) -> None:
+def test_null_or_empty_function_response_is_a_success(result: Any) -> None:
     assert Line(PARTIAL, saying(result)).run(*"abc") == [["a", "b", "c"]]
 
 
@@ -242,35 +242,35 @@ def test_a_null_or_empty_answer_is_a_success(result: Any) -> None:
     "failure",
     [{"itemIdentifier": ""}, {"itemIdentifier": None}, {"identifier": "1"}, {"itemIdentifier": "unknown"}, {}],
 )
-def test_a_wrong_identifier_makes_the_whole_batch_fail(failure: Any) -> None:
+def test_invalid_item_identifier_fails_the_whole_batch(failure: Any) -> None:
     assert Line(PARTIAL, saying({"batchItemFailures": [failure]})).run(*"abc") == [["a", "b", "c"]] * 2
 
 
-def test_the_lowest_sequence_number_is_the_checkpoint_and_all_after_it_comes_again() -> None:
+def test_lowest_failed_sequence_number_is_the_checkpoint_and_later_records_are_redelivered() -> None:
     line = Line(PARTIAL | {"MaximumRetryAttempts": 1}, reporting("b", "d"))
 
     assert line.run(*"abcde") == [list("abcde"), list("bcde")]
 
 
-def test_what_is_reported_counts_only_if_the_mapping_says_so() -> None:
+def test_batch_item_failures_count_only_if_the_mapping_enables_them() -> None:
     assert Line({}, reporting("b")).run(*"abc") == [["a", "b", "c"]]
 
 
 # Failures.
 
 
-def test_retries_are_those_after_the_first_attempt() -> None:
+def test_maximum_retry_attempts_excludes_the_first_attempt() -> None:
     line = Line({"MaximumRetryAttempts": 3}, raising("b"))
 
     assert line.run(*"abc") == [["a", "b", "c"]] * 4
-    assert line.given_up == [["a", "b", "c"]]
+    assert line.discarded == [["a", "b", "c"]]
 
 
-def test_without_retries_a_record_is_given_up_at_once() -> None:
+def test_record_without_retries_is_discarded_at_once() -> None:
     assert Line({"MaximumRetryAttempts": 0}, raising("a")).run("a") == [["a"]]
 
 
-def test_by_default_a_poison_record_blocks_its_shard_until_the_stream_forgets_it() -> None:
+def test_poison_record_blocks_its_shard_until_it_expires_by_default() -> None:
     line = Line({"BatchSize": 1}, raising("bad"))
     line.put("bad")
     line.clock.advance(3600)
@@ -279,19 +279,19 @@ def test_by_default_a_poison_record_blocks_its_shard_until_the_stream_forgets_it
 
     assert line.function.sent[-1] == ["after"]
     assert 24 * 3600 <= line.function.times[-1] - line.begun < 24 * 3600 + 120
-    assert line.given_up == [["bad"]]
-    assert line.source.given_up[0].condition == TOO_OLD
+    assert line.discarded == [["bad"]]
+    assert line.source.discarded[0].condition == TOO_OLD
 
 
-def test_what_was_written_with_a_poison_record_is_forgotten_with_it() -> None:
+def test_records_written_with_a_poison_record_expire_with_it() -> None:
     line = Line({"BatchSize": 1}, raising("bad"))
     line.run("bad", "after")
 
     assert ["after"] not in line.function.sent
-    assert line.given_up == [["bad"], ["after"]]
+    assert line.discarded == [["bad"], ["after"]]
 
 
-def test_records_over_their_age_are_given_up_without_being_sent_and_the_others_go_on() -> None:
+def test_records_over_the_maximum_age_are_discarded_without_an_invocation() -> None:
     line = Line({"MaximumRecordAgeInSeconds": 60}, fine)
     line.put("old")
     line.clock.advance(60)
@@ -299,38 +299,38 @@ def test_records_over_their_age_are_given_up_without_being_sent_and_the_others_g
     line.source.run()
 
     assert line.function.sent == [["young"]]
-    assert line.given_up == [["old"]]
+    assert line.discarded == [["old"]]
 
 
-def test_bisecting_uses_up_no_retries() -> None:
+def test_bisecting_a_batch_uses_no_retries() -> None:
     line = Line(BISECT | {"MaximumRetryAttempts": 2}, raising("c"))
 
     assert line.run(*"abcd") == [list("abcd"), ["a", "b"], ["c", "d"], ["c"], ["c"], ["c"], ["d"]]
-    assert line.given_up == [["c"]]
+    assert line.discarded == [["c"]]
 
 
 @pytest.mark.parametrize("reading", Reading)
-def test_with_both_a_batch_is_bisected_at_the_returned_number_and_only_the_rest_comes_again(reading: Reading) -> None:
+def test_batch_is_bisected_at_the_reported_item_and_only_the_rest_is_redelivered(reading: Reading) -> None:
     line = Line(BISECT | PARTIAL | {"MaximumRetryAttempts": 1}, reporting("c"), reading=reading)
     line.run(*"abcd")
 
     assert line.function.sent[:2] == [list("abcd"), list("cd")]
     if reading is Reading.HALVES:
         assert line.function.sent[2:] == [["c"], ["c"], ["d"]]
-        assert line.given_up == [["c"]]
+        assert line.discarded == [["c"]]
     else:
         assert line.function.sent[2:] == [list("cd")]
-        assert line.given_up == [["c", "d"]]
+        assert line.discarded == [["c", "d"]]
 
 
 @pytest.mark.parametrize("reading", Reading)
-def test_an_error_of_the_function_bisects_whatever_is_reported(reading: Reading) -> None:
+def test_function_error_bisects_the_batch_despite_item_failures(reading: Reading) -> None:
     line = Line(BISECT | PARTIAL | {"MaximumRetryAttempts": 0}, raising("d"), reading=reading)
 
     assert line.run(*"abcd") == [list("abcd"), ["a", "b"], ["c", "d"], ["c"], ["d"]]
 
 
-def test_throttles_use_up_no_retries_and_end_with_the_age() -> None:
+def test_throttled_invocations_use_no_retries_and_end_at_the_maximum_age() -> None:
     def throttled(_ids: list[str], _event: Event) -> Answer:
         raise ThrottledError
 
@@ -339,12 +339,12 @@ def test_throttles_use_up_no_retries_and_end_with_the_age() -> None:
 
     assert len(line.function.sent) > 5
     assert line.source.invocations == []
-    assert line.source.given_up[0].condition == TOO_OLD
-    assert line.source.given_up[0].invocations == 0
+    assert line.source.discarded[0].condition == TOO_OLD
+    assert line.source.discarded[0].invocations == 0
     assert 600 <= line.clock.now - line.begun < 660
 
 
-def test_a_rewound_lane_sends_again_what_was_done() -> None:
+def test_rewound_lane_redelivers_handled_records() -> None:
     line = Line({"BatchSize": 2}, fine)
     line.run(*"abc")
     line.source.rewind(2)
@@ -356,7 +356,7 @@ def test_a_rewound_lane_sends_again_what_was_done() -> None:
 # The destination.
 
 
-def test_what_is_given_up_is_written_to_s3_in_lambdas_form() -> None:
+def test_discarded_batch_is_written_to_s3_as_an_invocation_record() -> None:
     line = Line(PARTIAL | TO_S3 | {"MaximumRetryAttempts": 2}, raising("a"), pause=lambda _failures: 1)
     line.clock.now = line.begun = 1_767_268_799  # 2026-01-01T11:59:59Z
     records = line.put("a", "b")
@@ -366,11 +366,11 @@ def test_what_is_given_up_is_written_to_s3_in_lambdas_form() -> None:
     head, random = key[:-36], key[-36:]
     assert head == f"aws/lambda/11111111-2222-3333-4444-555555555555/{SHARD}/2026/01/01/2026-01-01T12.00.01-"
     assert random.count("-") == 4
-    told = json.loads(stored)
-    request_id = told["requestContext"].pop("requestId")
+    reported = json.loads(stored)
+    request_id = reported["requestContext"].pop("requestId")
     assert len(request_id) == 36
-    assert json.loads(told.pop("payload")) == {"Records": records}
-    assert told == {
+    assert json.loads(reported.pop("payload")) == {"Records": records}
+    assert reported == {
         "requestContext": {
             "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file",
             "condition": RETRIES_EXHAUSTED,
@@ -391,15 +391,15 @@ def test_what_is_given_up_is_written_to_s3_in_lambdas_form() -> None:
     }
 
 
-def test_without_a_destination_nothing_is_written() -> None:
+def test_discarded_batch_without_a_destination_is_not_written() -> None:
     line = Line({"MaximumRetryAttempts": 0}, raising("a"))
     line.run("a")
 
-    assert line.given_up == [["a"]]
+    assert line.discarded == [["a"]]
     assert line.stored == {}
 
 
-def test_an_invocation_record_holds_the_event_that_a_redrive_sends() -> None:
+def test_invocation_record_holds_the_event_of_a_redrive() -> None:
     line = Line(TO_S3 | {"MaximumRetryAttempts": 0}, raising("a"))
     line.run("a", "b")
     again = Function(fine, line.clock)
@@ -419,12 +419,12 @@ def the_stream() -> str:
     return f"{samples.names().table_arn}/stream/2026-01-01T00:00:00.000"
 
 
-def test_the_generated_role_lets_lambda_read_the_stream() -> None:
+def test_generated_role_lets_lambda_read_the_stream() -> None:
     permissions.check_stream(generated_policy(), stream_arn=the_stream())
 
 
 @pytest.mark.parametrize("action", permissions.STREAM_ACTIONS)
-def test_without_any_one_of_the_four_stream_rights_lambda_refuses_the_mapping(action: str) -> None:
+def test_mapping_is_refused_without_any_of_the_four_stream_permissions(action: str) -> None:
     policy = generated_policy()
     for statement in policy["Statement"]:
         if isinstance(statement["Action"], list):
@@ -436,7 +436,7 @@ def test_without_any_one_of_the_four_stream_rights_lambda_refuses_the_mapping(ac
         permissions.check_stream(policy, stream_arn=the_stream())
 
 
-def test_the_generated_role_cannot_read_another_tables_stream() -> None:
+def test_generated_role_cannot_read_the_stream_of_another_table() -> None:
     another = the_stream().replace("table/", "table/another-")
 
     with pytest.raises(
@@ -445,7 +445,7 @@ def test_the_generated_role_cannot_read_another_tables_stream() -> None:
         permissions.check_stream(generated_policy(), stream_arn=another)
 
 
-def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
+def test_deny_statement_overrides_allow() -> None:
     policy = generated_policy()
     policy["Statement"].append({"Effect": "Deny", "Action": "dynamodb:GetRecords", "Resource": "*"})
 
@@ -460,14 +460,14 @@ def test_a_statement_that_denies_outweighs_one_that_allows() -> None:
         ({"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::files"}, "s3:PutObject on"),
     ],
 )
-def test_a_destination_needs_the_right_to_write_and_to_list(statement: dict[str, str], missing: str) -> None:
+def test_failure_destination_needs_permission_to_write_and_list(statement: dict[str, str], missing: str) -> None:
     policy = {"Statement": [{"Effect": "Allow", **statement}]}
 
     with pytest.raises(permissions.NoPermissionError, match=missing):
         permissions.check_destination(policy, bucket="files", uuid="1")
 
 
-def test_the_generated_role_lets_lambda_write_failures_to_the_tenants_bucket_and_to_no_other() -> None:
+def test_generated_role_lets_lambda_write_failed_invocations_only_to_the_tenants_bucket() -> None:
     permissions.check_destination(generated_policy(), bucket=samples.names().tenant.bucket.name, uuid="1")
 
     with pytest.raises(permissions.NoPermissionError):
@@ -475,7 +475,7 @@ def test_the_generated_role_lets_lambda_write_failures_to_the_tenants_bucket_and
 
 
 @pytest.mark.parametrize("sid", ["KeepFailedInvocations", "FindTheBucketOfFailures"])
-def test_without_either_statement_lambda_could_not_write_failures(sid: str) -> None:
+def test_failed_invocations_need_both_policy_statements(sid: str) -> None:
     policy = generated_policy()
     kept = [one for one in policy["Statement"] if one["Sid"] != sid]
 
@@ -483,7 +483,7 @@ def test_without_either_statement_lambda_could_not_write_failures(sid: str) -> N
         permissions.check_destination(policy | {"Statement": kept}, bucket=samples.names().tenant.bucket.name, uuid="1")
 
 
-def test_failures_go_to_the_bucket_that_the_manifest_names_and_the_role_may_write_there_alone() -> None:
+def test_failed_invocations_go_only_to_the_named_failures_bucket() -> None:
     names = samples.names(failures={"bucket": "all-failures"})
     settings = trigger_of.desired(names, samples.context(), table=None).configuration
     policy = cleanup_policy(names, table_key_arn=None)
@@ -507,7 +507,7 @@ class Tenant:
         self.clock = StillClock(now=time.time())
         self.invoke = under_lambda(world.function, timeout_ms=timeout_ms)
         self.source = EventSource(
-            trigger(settings or our_settings(), stream_arn=STREAM),
+            trigger(settings or operator_settings(), stream_arn=STREAM),
             clock=self.clock, invoke=self.invoke, deliver=self._store, **more,
         )  # fmt: skip
 
@@ -537,18 +537,18 @@ def refusing(world: World, *refused: str) -> Fault:
         keys = [node.text or "" for node in tree.iter() if node.tag.endswith("Key")]
         for key in set(keys) - set(refused):
             world.s3.delete_object(Bucket=world.bucket, Key=key)
-        told = "".join(
+        reported = "".join(
             f"<Error><Key>{key}</Key><Code>AccessDenied</Code></Error>"
             if key in refused
             else f"<Deleted><Key>{key}</Key></Deleted>"
             for key in keys
         )
-        return HttpAnswer(200, f"<DeleteResult>{told}</DeleteResult>".encode(), {"Content-Type": "application/xml"})
+        return HttpAnswer(200, f"<DeleteResult>{reported}</DeleteResult>".encode(), {"Content-Type": "application/xml"})
 
     return fault
 
 
-def test_the_zip_erases_the_files_of_what_the_stream_reports(world: World) -> None:
+def test_cleanup_function_erases_files_of_removed_and_changed_records(world: World) -> None:
     tenant = Tenant(world)
     world.upload("new.pdf", "old.pdf", "first.pdf")
     world.write(employee("3", "new.pdf"), employee("4", "first.pdf"))
@@ -562,7 +562,7 @@ def test_the_zip_erases_the_files_of_what_the_stream_reports(world: World) -> No
 
 
 @pytest.mark.parametrize("reading", Reading)
-def test_a_file_that_s3_refuses_holds_up_no_other_and_goes_with_the_redelivery(world: World, reading: Reading) -> None:
+def test_file_refused_by_s3_delays_no_other_and_is_erased_on_redelivery(world: World, reading: Reading) -> None:
     tenant = Tenant(world, reading=reading)
     world.layer.spoil("DeleteObjects", refusing(world, "3.pdf"))
     tenant.delete(*"12345")
@@ -571,7 +571,7 @@ def test_a_file_that_s3_refuses_holds_up_no_other_and_goes_with_the_redelivery(w
     tenant.source.run()
 
     assert after_one_invocation == {"3.pdf"}
-    retries = our_settings()["MaximumRetryAttempts"]
+    retries = operator_settings()["MaximumRetryAttempts"]
     splits = 2 if reading is Reading.HALVES else 1
     with_the_poison = [one for one in tenant.source.invocations if one.failed_from is not None]
     assert len(with_the_poison) == retries + 1 + splits
@@ -584,7 +584,7 @@ def test_a_file_that_s3_refuses_holds_up_no_other_and_goes_with_the_redelivery(w
     assert tenant.files == set()
 
 
-def test_a_malformed_record_uses_up_no_retry_and_holds_up_no_other(world: World) -> None:
+def test_malformed_record_uses_no_retry_and_delays_no_other(world: World) -> None:
     tenant = Tenant(world)
     tenant.source.put(remove(employee("0"), at=tenant.clock.now))
     tenant.delete(*"12")
@@ -596,9 +596,7 @@ def test_a_malformed_record_uses_up_no_retry_and_holds_up_no_other(world: World)
 
 
 @pytest.mark.parametrize("erased", [True, False], ids=["after the erasure", "before the erasure"])
-def test_a_function_killed_at_its_deadline_is_started_anew_and_its_batch_comes_again(
-    world: World, erased: bool
-) -> None:
+def test_function_killed_at_its_deadline_restarts_and_its_batch_is_redelivered(world: World, erased: bool) -> None:
     tenant = Tenant(world, timeout_ms=700)
     starts = world.function.starts
     hangs = [True]
@@ -626,7 +624,7 @@ def test_a_function_killed_at_its_deadline_is_started_anew_and_its_batch_comes_a
     assert tenant.files == set()
 
 
-def test_the_runtime_says_why_a_killed_function_ended(world: World) -> None:
+def test_runtime_reports_why_a_killed_function_ended(world: World) -> None:
     held = threading.Event()
 
     def hang(_call: Call, _forward: Forward) -> None:
@@ -641,7 +639,7 @@ def test_the_runtime_says_why_a_killed_function_ended(world: World) -> None:
     assert world.files == {"1.pdf"}
 
 
-def test_a_function_whose_process_ends_is_started_anew_and_its_batch_comes_again(world: World) -> None:
+def test_function_whose_process_exits_restarts_and_its_batch_is_redelivered(world: World) -> None:
     tenant = Tenant(world)
     ends = [True]
 
@@ -660,7 +658,7 @@ def test_a_function_whose_process_ends_is_started_anew_and_its_batch_comes_again
     assert tenant.files == set()
 
 
-def test_a_record_that_came_back_keeps_its_file_through_every_redelivery(world: World) -> None:
+def test_re_created_record_keeps_its_file_through_every_redelivery(world: World) -> None:
     tenant = Tenant(world)
     tenant.delete(*"12")
     tenant.source.run()
@@ -673,7 +671,7 @@ def test_a_record_that_came_back_keeps_its_file_through_every_redelivery(world: 
     assert tenant.files == {"1.pdf"}
 
 
-def test_the_zip_takes_batches_of_six_megabytes(world: World) -> None:
+def test_cleanup_function_handles_batches_of_six_megabytes(world: World) -> None:
     tenant = Tenant(world)
     tenant.delete(*"abcdefgh", note={"S": "x" * 1_000_000})
     tenant.source.run()
@@ -682,8 +680,8 @@ def test_the_zip_takes_batches_of_six_megabytes(world: World) -> None:
     assert tenant.files == set()
 
 
-def test_while_s3_is_down_nothing_is_lost(world: World) -> None:
-    tenant = Tenant(world, settings=our_settings() | {"MaximumRetryAttempts": 1})
+def test_s3_outage_loses_no_erasure(world: World) -> None:
+    tenant = Tenant(world, settings=operator_settings() | {"MaximumRetryAttempts": 1})
     world.layer.spoil("DeleteObjects", always(xml_error("InternalError", status=500)))
     tenant.delete(*"123")
     tenant.source.run()

@@ -44,7 +44,7 @@ def throttle(*ids: str, times: int | None = None) -> Fault:
     return fault
 
 
-def test_a_deleted_records_file_is_erased(world: World) -> None:
+def test_file_of_a_deleted_record_is_erased(world: World) -> None:
     world.upload("cv.pdf", "other.pdf")
 
     done = world.invoke(batch(remove(employee("7", "cv.pdf"))))
@@ -54,7 +54,7 @@ def test_a_deleted_records_file_is_erased(world: World) -> None:
     assert done.outcomes == {"cv.pdf": "erased"}
 
 
-def test_a_record_that_exists_again_keeps_its_file(world: World) -> None:
+def test_re_created_record_keeps_its_file(world: World) -> None:
     world.upload("cv.pdf")
     world.write(employee("7", "cv.pdf"))
 
@@ -65,7 +65,7 @@ def test_a_record_that_exists_again_keeps_its_file(world: World) -> None:
     assert done.outcomes == {"cv.pdf": "kept: live"}
 
 
-def test_a_record_that_exists_again_with_another_file_loses_the_old_one(world: World) -> None:
+def test_re_created_record_with_another_file_frees_the_old_one(world: World) -> None:
     world.upload("old.pdf", "new.pdf")
     world.write(employee("7", "new.pdf"))
 
@@ -74,7 +74,7 @@ def test_a_record_that_exists_again_with_another_file_loses_the_old_one(world: W
     assert world.files == {"new.pdf"}
 
 
-def test_a_file_that_a_change_replaced_is_erased_and_the_new_one_stays(world: World) -> None:
+def test_replaced_file_is_erased_and_the_new_one_is_kept(world: World) -> None:
     world.upload("old.pdf", "new.pdf")
     world.write(employee("7", "new.pdf"))
 
@@ -84,7 +84,7 @@ def test_a_file_that_a_change_replaced_is_erased_and_the_new_one_stays(world: Wo
     assert world.files == {"new.pdf"}
 
 
-def test_a_change_that_was_taken_back_keeps_the_file(world: World) -> None:
+def test_reverted_change_keeps_the_file(world: World) -> None:
     world.upload("old.pdf")
     world.write(employee("7", "old.pdf"))
 
@@ -94,14 +94,14 @@ def test_a_change_that_was_taken_back_keeps_the_file(world: World) -> None:
     assert world.files == {"old.pdf"}
 
 
-def test_a_change_of_other_attributes_asks_nothing_of_aws(world: World) -> None:
+def test_change_of_other_attributes_makes_no_aws_call(world: World) -> None:
     done = world.invoke(batch(modify(employee("7", "cv.pdf"), employee("7", "cv.pdf", salary={"N": "1"}))))
 
     assert done.result == failures()
     assert world.layer.counts == {}
 
 
-def test_remove_insert_remove_of_one_id_in_a_batch_is_read_once_and_erased(world: World) -> None:
+def test_removed_inserted_and_removed_record_in_a_batch_is_read_once_and_its_file_erased(world: World) -> None:
     world.upload("cv.pdf")
     seven = employee("7", "cv.pdf")
 
@@ -114,7 +114,7 @@ def test_remove_insert_remove_of_one_id_in_a_batch_is_read_once_and_erased(world
     assert read.json["RequestItems"][world.table]["Keys"] == [{"id": {"S": "7"}}]
 
 
-def test_a_file_that_moved_to_another_id_within_the_batch_stays(world: World) -> None:
+def test_file_moved_to_another_record_within_the_batch_is_kept(world: World) -> None:
     world.upload("cv.pdf")
     world.write(employee("8", "cv.pdf"))
 
@@ -125,7 +125,7 @@ def test_a_file_that_moved_to_another_id_within_the_batch_stays(world: World) ->
     assert world.files == {"cv.pdf"}
 
 
-def test_a_file_that_moved_to_another_id_and_was_freed_there_too_is_erased(world: World) -> None:
+def test_file_moved_to_another_record_and_freed_there_is_erased(world: World) -> None:
     world.upload("cv.pdf")
     eight = employee("8", "cv.pdf")
 
@@ -134,7 +134,7 @@ def test_a_file_that_moved_to_another_id_and_was_freed_there_too_is_erased(world
     assert world.files == set()
 
 
-def test_a_file_stays_while_the_id_it_moved_to_cannot_be_read(world: World) -> None:
+def test_file_is_kept_while_the_record_it_moved_to_cannot_be_read(world: World) -> None:
     world.upload("cv.pdf")
     world.write(employee("8", "cv.pdf"))
     world.layer.spoil("BatchGetItem", throttle("8"))
@@ -146,7 +146,7 @@ def test_a_file_stays_while_the_id_it_moved_to_cannot_be_read(world: World) -> N
     assert world.files == {"cv.pdf"}
 
 
-def test_a_record_that_stays_throttled_fails_and_is_never_gone(world: World) -> None:
+def test_throttled_record_fails_and_is_never_taken_as_deleted(world: World) -> None:
     world.upload("1.pdf", "2.pdf", "3.pdf")
     world.write(employee("2", "2.pdf"))
     world.layer.spoil("BatchGetItem", throttle("2"))
@@ -159,7 +159,7 @@ def test_a_record_that_stays_throttled_fails_and_is_never_gone(world: World) -> 
     assert done.outcomes["2.pdf"] == "failed: Throttled"
 
 
-def test_a_record_that_is_read_at_a_second_try_is_handled(world: World) -> None:
+def test_record_read_at_the_second_try_is_handled(world: World) -> None:
     world.upload("1.pdf", "2.pdf")
     world.write(employee("2", "2.pdf"))
     world.layer.spoil("BatchGetItem", throttle("1", "2", times=1))
@@ -170,7 +170,7 @@ def test_a_record_that_is_read_at_a_second_try_is_handled(world: World) -> None:
     assert world.files == {"2.pdf"}
 
 
-def test_a_missing_table_fails_the_records_and_erases_nothing(world: World) -> None:
+def test_missing_table_fails_the_records_and_erases_nothing(world: World) -> None:
     world.upload("cv.pdf")
     world.dynamodb.delete_table(TableName=world.table)
     removed = remove(employee("7", "cv.pdf"))
@@ -193,7 +193,7 @@ def test_a_missing_table_fails_the_records_and_erases_nothing(world: World) -> N
         pytest.param(always(Answer(200, b"<html>")), id="not an answer"),
     ],
 )
-def test_a_read_that_fails_fails_its_records_and_erases_nothing(world: World, fault: Fault) -> None:
+def test_failed_live_read_fails_its_records_and_erases_nothing(world: World, fault: Fault) -> None:
     world.upload("cv.pdf")
     world.layer.spoil("BatchGetItem", fault)
     removed = remove(employee("7", "cv.pdf"))
@@ -204,7 +204,7 @@ def test_a_read_that_fails_fails_its_records_and_erases_nothing(world: World, fa
     assert world.files == {"cv.pdf"}
 
 
-def test_the_guard_reads_consistently_and_only_keys_and_file_attributes(world: World) -> None:
+def test_live_read_is_consistent_and_projects_only_keys_and_file_attributes(world: World) -> None:
     world.invoke(batch(remove(employee("7", "cv.pdf"))))
 
     (read,) = [call for call in world.layer.calls if call.operation == "BatchGetItem"]
@@ -225,7 +225,7 @@ def at(seconds: float) -> datetime:
         pytest.param(1, "kept: newer", id="newer"),
     ],
 )
-def test_a_late_event_erases_only_what_is_older_than_the_removal(
+def test_late_event_erases_only_files_older_than_the_removal(
     world: World, written_after_removal_seconds: int, outcome: str
 ) -> None:
     late = remove(employee("7", "cv.pdf"), age_seconds=TWENTY_MINUTES)
@@ -239,7 +239,7 @@ def test_a_late_event_erases_only_what_is_older_than_the_removal(
     assert world.files == (set() if outcome == "erased" else {"cv.pdf"})
 
 
-def test_a_fresh_event_lists_nothing(world: World) -> None:
+def test_fresh_event_lists_no_versions(world: World) -> None:
     world.upload("cv.pdf")
 
     world.invoke(batch(remove(employee("7", "cv.pdf"))))
@@ -247,7 +247,7 @@ def test_a_fresh_event_lists_nothing(world: World) -> None:
     assert world.layer.counts == {"BatchGetItem": 1, "DeleteObjects": 1}
 
 
-def test_a_late_event_is_not_misled_by_a_longer_key(world: World) -> None:
+def test_late_event_ignores_longer_keys_in_the_listing(world: World) -> None:
     """`cv.pdf.bak` is what a listing by prefix shows when `cv.pdf` is gone."""
     world.upload("cv.pdf.bak", modified=at(0))
 
@@ -257,7 +257,7 @@ def test_a_late_event_is_not_misled_by_a_longer_key(world: World) -> None:
     assert world.files == {"cv.pdf.bak"}
 
 
-def test_an_event_without_a_date_keeps_the_file(world: World) -> None:
+def test_event_without_a_date_keeps_the_file(world: World) -> None:
     world.upload("cv.pdf", modified=at(0))
     undated = remove(employee("7", "cv.pdf"))
     del undated["dynamodb"]["ApproximateCreationDateTime"]
@@ -269,7 +269,7 @@ def test_an_event_without_a_date_keeps_the_file(world: World) -> None:
     assert world.files == {"cv.pdf"}
 
 
-def test_a_late_event_whose_file_cannot_be_listed_fails(world: World) -> None:
+def test_late_event_fails_if_the_file_cannot_be_listed(world: World) -> None:
     world.upload("cv.pdf", modified=at(0))
     world.layer.spoil("ListObjectVersions", broken_off)
     late = remove(employee("7", "cv.pdf"), age_seconds=TWENTY_MINUTES)
@@ -287,7 +287,7 @@ def test_a_late_event_whose_file_cannot_be_listed_fails(world: World) -> None:
         pytest.param([("id", "B")], lambda one: {"id": {"B": {"1": "AQ==", "2": "Ag=="}[one]}}, id="binary"),
     ],
 )
-def test_any_primary_key_is_looked_up(
+def test_live_read_supports_any_primary_key(
     make_world: MakeWorld, keys: list[tuple[str, str]], value: Callable[[str], dict[str, Any]]
 ) -> None:
     world = make_world(keys=keys)
@@ -310,7 +310,7 @@ def test_any_primary_key_is_looked_up(
     assert world.files == {"2.pdf"}
 
 
-def test_several_attributes_sets_and_lists_name_files(make_world: MakeWorld) -> None:
+def test_several_file_attributes_with_sets_and_lists_name_files(make_world: MakeWorld) -> None:
     world = make_world(HUMANGOV_FILE_ATTRIBUTES='["pdf", "scans", "pages"]')
     world.upload("cv.pdf", "a.png", "b.png", "1.tif", "2.tif")
     world.write(employee("7", scans={"SS": ["b.png"]}, pages={"L": [{"S": "2.tif"}]}))

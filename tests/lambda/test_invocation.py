@@ -29,7 +29,7 @@ from .conftest import Answer, Call, Forward, StartFunction, World
         pytest.param(batch(insert(employee("1", "1.pdf"))), id="only an insert"),
     ],
 )
-def test_every_answer_says_which_records_failed(world: World, event: Any) -> None:
+def test_events_without_records_report_no_batch_item_failures(world: World, event: Any) -> None:
     done = world.invoke(event)
 
     assert done.error is None
@@ -69,7 +69,7 @@ def broken_records() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", broken_records())
-def test_a_malformed_record_is_let_through_and_does_not_hold_up_the_others(world: World, name: str) -> None:
+def test_malformed_record_is_skipped_and_delays_no_other(world: World, name: str) -> None:
     world.upload("1.pdf", "2.pdf", "3.pdf")
     before, broken, after = (
         remove(employee("2", "2.pdf")),
@@ -85,7 +85,7 @@ def test_a_malformed_record_is_let_through_and_does_not_hold_up_the_others(world
     assert [line["message"] for line in done.lines if line.get("level") == "WARN"] == ["malformed record skipped"]
 
 
-def test_a_key_of_another_shape_fails_alone(world: World) -> None:
+def test_record_with_a_key_of_another_shape_fails_alone(world: World) -> None:
     """A key that does not fit the table's schema makes DynamoDB refuse a whole call."""
     world.upload("1.pdf", "2.pdf")
     poison = remove(employee("1", "1.pdf") | {"other": {"S": "x"}}, key_names=("other",))
@@ -97,7 +97,7 @@ def test_a_key_of_another_shape_fails_alone(world: World) -> None:
     assert world.files == {"1.pdf"}
 
 
-def test_the_first_record_not_handled_before_the_deadline_is_reported(world: World) -> None:
+def test_first_unhandled_record_at_the_deadline_is_reported(world: World) -> None:
     """The fault layer holds the first erasure's answer past half of the 4 s: from there nothing is begun."""
     files = [[f"{one}-{part}.pdf" for part in range(100)] for one in range(12)]
     world.upload(*(name for names in files for name in names))
@@ -120,7 +120,7 @@ def test_the_first_record_not_handled_before_the_deadline_is_reported(world: Wor
     assert done.summary["unhandled"] == 2
 
 
-def test_past_the_deadline_nothing_is_begun(world: World) -> None:
+def test_no_call_starts_past_the_deadline(world: World) -> None:
     world.upload("1.pdf", "2.pdf")
     records = [remove(employee(one, f"{one}.pdf")) for one in ("1", "2")]
 
@@ -130,7 +130,7 @@ def test_past_the_deadline_nothing_is_begun(world: World) -> None:
     assert world.layer.counts == {}
 
 
-def test_a_files_receipt_is_an_intent_before_the_erasure_and_an_outcome_after_it(world: World) -> None:
+def test_receipt_intent_is_logged_before_the_erasure_and_outcome_after_it(world: World) -> None:
     world.upload("cv.pdf")
     intents: list[str] = []
 
@@ -171,17 +171,17 @@ def test_a_files_receipt_is_an_intent_before_the_erasure_and_an_outcome_after_it
     assert deleted_at < after["erased_at"]
 
 
-def test_a_receipt_says_whether_a_record_was_changed_removed_or_expired(world: World) -> None:
+def test_receipt_distinguishes_changed_removed_and_expired_records(world: World) -> None:
     world.upload("1.pdf", "2.pdf", "3.pdf")
     changed = modify(employee("1", "1.pdf"), employee("1", "new.pdf"))
 
     done = world.invoke(batch(changed, remove(employee("2", "2.pdf")), remove(employee("3", "3.pdf"), expired=True)))
 
-    told = {line["key"]: (line["event"], line["expired"]) for line in done.receipts("outcome")}
-    assert told == {"1.pdf": ("MODIFY", False), "2.pdf": ("REMOVE", False), "3.pdf": ("REMOVE", True)}
+    reported = {line["key"]: (line["event"], line["expired"]) for line in done.receipts("outcome")}
+    assert reported == {"1.pdf": ("MODIFY", False), "2.pdf": ("REMOVE", False), "3.pdf": ("REMOVE", True)}
 
 
-def test_the_summary_counts_files_by_outcome_and_the_longest_wait(world: World) -> None:
+def test_invocation_summary_counts_files_by_outcome_and_the_longest_latency(world: World) -> None:
     world.upload("1.pdf", "2.pdf")
     world.write(employee("2", "2.pdf"))
 
@@ -201,7 +201,7 @@ def test_the_summary_counts_files_by_outcome_and_the_longest_wait(world: World) 
     assert 29_000 <= summary["max_latency_ms"] <= 60_000
 
 
-def test_one_line_of_an_invocation_is_its_metrics(world: World) -> None:
+def test_invocation_logs_one_line_of_embedded_metrics(world: World) -> None:
     """CloudWatch takes out what `_aws` declares; nothing here can show that it does."""
     world.upload("1.pdf", "2.pdf")
     world.write(employee("2", "2.pdf"))
@@ -230,7 +230,7 @@ def secrets(event: Event) -> Event:
     return event
 
 
-def test_the_log_holds_no_attribute_but_the_key_and_the_files_name(world: World) -> None:
+def test_function_log_holds_only_record_keys_and_file_names(world: World) -> None:
     world.upload("1.pdf", "2.pdf", "5.pdf")
     world.write(employee("2", "2.pdf", ssn={"S": "SECRET-live"}))
     odd_file = employee("4") | {"pdf": {"M": {"x": {"S": "SECRET-map"}}}}
@@ -256,7 +256,7 @@ def test_the_log_holds_no_attribute_but_the_key_and_the_files_name(world: World)
         assert secret not in log
 
 
-def test_a_function_without_its_table_says_so_at_the_cold_start(start: StartFunction) -> None:
+def test_function_without_its_table_variable_fails_at_cold_start(start: StartFunction) -> None:
     function = start(HUMANGOV_BUCKET="files")
 
     with pytest.raises(InitError, match=r"HUMANGOV_TABLE is not set\. It must name the table whose deleted"):

@@ -31,7 +31,7 @@ from humangov.redrive.result import RedriveResult
 
 from sandbox import emulator
 from testing.event_source import destination
-from testing.event_source.decisions import RETRIES_EXHAUSTED, GivenUp
+from testing.event_source.decisions import RETRIES_EXHAUSTED, Discarded
 from testing.event_source.mapping import trigger
 from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, failures, remove
@@ -157,7 +157,7 @@ def held(aws: Enforcing, key: str) -> int:
     return len(answer.get("Versions", ())) + len(answer.get("DeleteMarkers", ()))
 
 
-def test_the_function_works_with_exactly_its_policy(aws: Enforcing, invoke: Invoke) -> None:
+def test_cleanup_function_works_with_exactly_its_policy(aws: Enforcing, invoke: Invoke) -> None:
     plain, locked = put(aws, "cv.pdf"), put(aws, "locked.pdf", locked=True)
 
     done = invoke(policy(), removal(plain), removal(locked))
@@ -170,7 +170,9 @@ def test_the_function_works_with_exactly_its_policy(aws: Enforcing, invoke: Invo
 
 
 @pytest.mark.parametrize("sid", ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten"])
-def test_without_one_of_these_nothing_is_erased_and_the_record_fails(aws: Enforcing, invoke: Invoke, sid: str) -> None:
+def test_record_fails_and_nothing_is_erased_without_a_policy_statement(
+    aws: Enforcing, invoke: Invoke, sid: str
+) -> None:
     key = put(aws, "cv.pdf")
     removed = removal(key)
 
@@ -181,7 +183,7 @@ def test_without_one_of_these_nothing_is_erased_and_the_record_fails(aws: Enforc
     assert held(aws, key) == 1
 
 
-def test_without_the_right_to_see_locks_a_retained_file_fails_its_record(aws: Enforcing, invoke: Invoke) -> None:
+def test_retained_file_fails_its_record_without_permission_to_read_object_locks(aws: Enforcing, invoke: Invoke) -> None:
     removed = removal(put(aws, "locked.pdf", locked=True))
 
     done = invoke(without("SeeWhyAVersionIsRetained"), removed)
@@ -189,9 +191,7 @@ def test_without_the_right_to_see_locks_a_retained_file_fails_its_record(aws: En
     assert done.result == failures(removed)
 
 
-def test_without_the_right_to_ask_for_versions_they_are_found_out_and_it_is_said(
-    aws: Enforcing, invoke: Invoke
-) -> None:
+def test_bucket_versioning_is_detected_with_a_warning_without_its_permission(aws: Enforcing, invoke: Invoke) -> None:
     key = put(aws, "cv.pdf")
 
     done = invoke(without("SeeWhetherVersionsAreKept"), removal(key))
@@ -203,7 +203,7 @@ def test_without_the_right_to_ask_for_versions_they_are_found_out_and_it_is_said
 
 @pytest.mark.parametrize("reserved", [f"{PREFIX}.humangov/owner.json", f"{PREFIX}aws/lambda/record"])
 @pytest.mark.parametrize("versioned", [True, False])
-def test_the_role_cannot_touch_a_reserved_key_though_it_could_without_the_denial(
+def test_function_role_cannot_erase_a_reserved_key_because_of_the_deny_statement(
     aws: Enforcing, reserved: str, versioned: bool
 ) -> None:
     made = aws.client("s3").put_object(Bucket=BUCKET, Key=reserved, Body=b"{}")
@@ -230,27 +230,29 @@ def test_the_role_cannot_touch_a_reserved_key_though_it_could_without_the_denial
         ("dynamodb", "delete_item", {"TableName": TABLE, "Key": {"id": {"S": "1"}}}),
     ],
 )
-def test_the_role_reaches_nothing_else(aws: Enforcing, service: str, call: str, parameters: Mapping[str, Any]) -> None:
+def test_function_role_is_denied_every_other_call(
+    aws: Enforcing, service: str, call: str, parameters: Mapping[str, Any]
+) -> None:
     aws.client("s3").put_object(Bucket=BUCKET, Key=f"{PREFIX}other.pdf", Body=b"%PDF")
 
     with pytest.raises(ClientError, match="AccessDenied"):
         getattr(aws.client(service, aws.session(policy())), call)(**parameters)
 
 
-def test_every_statement_is_shown_here_or_is_not_asked_for_by_the_emulator() -> None:
+def test_every_policy_statement_is_tested_or_not_enforced_by_the_emulator() -> None:
     sids = {statement["Sid"] for statement in policy()["Statement"]}
     lambdas_own = {"ReadStream", "KeepFailedInvocations", "EncryptFailedInvocations", "FindTheBucketOfFailures"}
     assert sids == SIDS_ENFORCED | lambdas_own | {"WriteReceipts"}
 
 
-# Who redrives: docs/security.md names the rights, and these are they.
+# Who redrives: docs/security.md names the permissions, and these are they.
 
 
 def redriving_policy() -> dict[str, Any]:
     bucket, prefix = f"arn:aws:s3:::{BUCKET}", f"arn:aws:s3:::{BUCKET}/aws/lambda/*"
     of_function = ("LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhyAVersionIsRetained")
     group = names().log_group_arn
-    rights = [
+    granted = [
         ("SeeWhatWaits", ["s3:ListBucketVersions"], bucket),
         (
             "ReadAndRemoveIt",
@@ -260,7 +262,7 @@ def redriving_policy() -> dict[str, Any]:
         ("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{group}*"),
     ]
     statements: list[dict[str, Any]] = [
-        {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in rights
+        {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in granted
     ]
     statements[0]["Condition"] = {"StringEquals": {"s3:prefix": "aws/lambda/"}}
     return policy() | {"Statement": [one for one in policy()["Statement"] if one["Sid"] in of_function] + statements}
@@ -277,7 +279,7 @@ def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
     return redrive(clients, names())
 
 
-def given_up(aws: Enforcing, one: str, key: str) -> None:
+def discarded(aws: Enforcing, one: str, key: str) -> None:
     """The removal's file, and the invocation record where Lambda would put it."""
     s3, group = aws.client("s3"), names().tenant.log_group_name
     with suppress(ClientError):
@@ -290,14 +292,14 @@ def given_up(aws: Enforcing, one: str, key: str) -> None:
     record = remove(employee(one, key), table=TABLE, at=at)
     record["eventSourceARN"] = settings.stream_arn
     stored = destination.body(
-        GivenUp((record,), RETRIES_EXHAUSTED, 11), settings, shard="s", now=at, request_id="1", error=None
+        Discarded((record,), RETRIES_EXHAUSTED, 11), settings, shard="s", now=at, request_id="1", error=None
     )
     place = destination.object_key(settings, shard="s", now=at, random=one)
     s3.put_object(Bucket=BUCKET, Key=place, Body=stored)
 
 
-def test_a_redrive_works_with_exactly_the_rights_that_the_documents_name(aws: Enforcing) -> None:
-    given_up(aws, "r1", "redriven.pdf")
+def test_redrive_works_with_exactly_the_documented_permissions(aws: Enforcing) -> None:
+    discarded(aws, "r1", "redriven.pdf")
 
     summary = run_redrive(aws, redriving_policy())
 
@@ -309,8 +311,8 @@ def test_a_redrive_works_with_exactly_the_rights_that_the_documents_name(aws: En
     ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhatWaits", "ReadAndRemoveIt",
      "WriteReceipts"],
 )  # fmt: skip
-def test_without_any_one_of_them_a_redrive_erases_or_removes_nothing_unseen(aws: Enforcing, sid: str) -> None:
-    given_up(aws, sid, f"{sid}.pdf")
+def test_redrive_without_a_documented_permission_reports_what_it_could_not_do(aws: Enforcing, sid: str) -> None:
+    discarded(aws, sid, f"{sid}.pdf")
     document = redriving_policy()
     kept = [one for one in document["Statement"] if one["Sid"] != sid]
 

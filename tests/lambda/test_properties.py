@@ -23,7 +23,7 @@ from bench import events
 from testing.event_source.answers import Answer
 from testing.event_source.decisions import Reading
 from testing.event_source.source import pause_seconds
-from testing.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
+from testing.event_source.story import Code, Step, Story, cleanup_code, operator_settings, random_faults, walkthrough
 
 IDS = st.sampled_from([f"{one}" for one in range(6)])
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -39,10 +39,10 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
     st.just(("turn",)),
     st.just(("turn",)),
 )
-OURS = our_settings()
+SETTINGS = operator_settings()
 MAPPINGS = st.builds(
     lambda size, factor, retries, age, bisects: (
-        OURS
+        SETTINGS
         | {
             "BatchSize": size,
             "ParallelizationFactor": factor,
@@ -54,14 +54,14 @@ MAPPINGS = st.builds(
     st.sampled_from([1, 2, 5, 1000]),
     st.sampled_from([1, 3]),
     st.sampled_from([0, 1, 3, 10]),
-    st.sampled_from([60, 3600, OURS["MaximumRecordAgeInSeconds"]]),
+    st.sampled_from([60, 3600, SETTINGS["MaximumRecordAgeInSeconds"]]),
     st.booleans(),
 )
 
 
 @pytest.fixture(scope="session")
 def code(tmp_path_factory: pytest.TempPathFactory) -> Code:
-    return ours(tmp_path_factory.mktemp("code"))
+    return cleanup_code(tmp_path_factory.mktemp("code"))
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -74,7 +74,7 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Code:
     reading=st.sampled_from(Reading),
     versioning=st.sampled_from(["", "Enabled", "Suspended"]),
 )
-def test_no_live_file_is_ever_gone_and_in_the_end_exactly_the_files_of_live_records_remain(
+def test_random_streams_erase_no_live_file_and_leave_exactly_the_files_of_live_records(
     code: Code,
     steps: list[Step],
     mapping: dict[str, Any],
@@ -95,51 +95,51 @@ def test_no_live_file_is_ever_gone_and_in_the_end_exactly_the_files_of_live_reco
     assert story.tenant.files == story.tenant.live_files
 
 
-def test_the_function_of_the_walkthrough_loses_a_live_file_here(code: Code) -> None:
+def test_walkthrough_function_loses_a_live_file(code: Code) -> None:
     """The same life kills the file of a record that came back: this world can see it, so the property can fail."""
     steps: list[Step] = [("hire", "1", 1), ("fire", "1"), ("return", "1"), ("turn",)]
-    theirs = Story(walkthrough(), {}, steps=steps)
-    theirs.run()
-    with_ours = Story(code, OURS, steps=steps)
-    with_ours.run()
+    walkthrough_story = Story(walkthrough(), {}, steps=steps)
+    walkthrough_story.run()
+    with_cleanup = Story(code, SETTINGS, steps=steps)
+    with_cleanup.run()
 
-    assert theirs.tenant.lost == ["file-0.pdf"]
-    assert with_ours.tenant.lost == []
-    assert with_ours.tenant.files == {"file-0.pdf"}
+    assert walkthrough_story.tenant.lost == ["file-0.pdf"]
+    assert with_cleanup.tenant.lost == []
+    assert with_cleanup.tenant.files == {"file-0.pdf"}
 
 
-def test_the_function_of_the_walkthrough_leaves_orphans_here() -> None:
+def test_walkthrough_function_leaves_orphans() -> None:
     """A changed record's old file: this world sees what stays, too."""
-    theirs = Story(walkthrough(), {}, steps=[("hire", "1", 1), ("edit", "1", 1), ("turn",)])
-    theirs.run()
+    walkthrough_story = Story(walkthrough(), {}, steps=[("hire", "1", 1), ("edit", "1", 1), ("turn",)])
+    walkthrough_story.run()
 
-    assert theirs.tenant.files - theirs.tenant.live_files == {"file-0.pdf"}
+    assert walkthrough_story.tenant.files - walkthrough_story.tenant.live_files == {"file-0.pdf"}
 
 
 @pytest.mark.parametrize("reading", Reading)
-def test_later_records_of_a_poison_records_shard_wait_at_most_for_its_retries(code: Code, reading: Reading) -> None:
-    found = events.poison(code, OURS, reading=reading)
+def test_records_behind_a_poison_record_wait_at_most_for_its_retries(code: Code, reading: Reading) -> None:
+    found = events.poison(code, SETTINGS, reading=reading)
 
-    retries = OURS["MaximumRetryAttempts"]
+    retries = SETTINGS["MaximumRetryAttempts"]
     splits = math.ceil(math.log2(6)) if reading is Reading.HALVES else 0  # of a batch of six
     assert found.attempts <= 1 + retries + splits
     assert found.never == 0
     assert max(found.together) == 0
-    assert max(found.later) < found.given_up_after
-    assert found.given_up_after == sum(pause_seconds(failure) for failure in range(1, found.attempts))
+    assert max(found.later) < found.discarded_after
+    assert found.discarded_after == sum(pause_seconds(failure) for failure in range(1, found.attempts))
 
 
-def test_the_walkthroughs_function_blocks_a_poison_records_shard_for_a_day(code: Code) -> None:
+def test_walkthrough_function_blocks_the_shard_of_a_poison_record_for_a_day(code: Code) -> None:
     found = events.poison(walkthrough(), {})
 
-    assert found.given_up_after >= 24 * 3600 - 60
+    assert found.discarded_after >= 24 * 3600 - 60
     assert max(found.later) > 23.9 * 3600
     assert found.never == 6  # what was removed within the poison record's own second or with it expires with it
 
 
-def test_a_flood_of_mixed_events_with_faults_loses_no_live_file_and_leaves_no_orphan(code: Code) -> None:
+def test_flood_of_mixed_events_with_faults_loses_no_live_file_and_leaves_no_orphan(code: Code) -> None:
     """`make bench NAME=events` has a hundred thousand of them."""
-    once = OURS | {"MaximumRetryAttempts": 0}
+    once = SETTINGS | {"MaximumRetryAttempts": 0}
     found = events.measure_flood(lambda _line: None, code, events=2000, share=0.2, seed=8, settings=once)
 
     assert sum(found.events.values()) >= 2000
@@ -151,8 +151,8 @@ def test_a_flood_of_mixed_events_with_faults_loses_no_live_file_and_leaves_no_or
     assert found.live > 0
 
 
-def test_the_report_of_the_bench_has_every_figure_that_is_promised(code: Code) -> None:
-    blocked = {f"ours, {reading.name.lower()}": events.poison(code, OURS, reading=reading) for reading in Reading}
+def test_events_report_has_every_documented_figure(code: Code) -> None:
+    blocked = {f"ours, {reading.name.lower()}": events.poison(code, SETTINGS, reading=reading) for reading in Reading}
     blocked["walkthrough"] = events.poison(walkthrough(), {})
     flood = events.measure_flood(lambda _line: None, code, events=50, share=0.0, seed=1)
     figures = events.report(blocked, flood, share=0.0, seed=1).figures
@@ -165,16 +165,16 @@ def test_the_report_of_the_bench_has_every_figure_that_is_promised(code: Code) -
     json.dumps(figures)
 
 
-def test_a_record_that_moves_to_a_new_id_within_a_batch_keeps_its_file(code: Code) -> None:
+def test_record_moved_to_a_new_id_within_a_batch_keeps_its_file(code: Code) -> None:
     """File names are not unique here: two records name one, one after the other."""
-    story = moved(code, OURS)
+    story = moved(code, SETTINGS)
     assert story.tenant.lost == []
     assert story.tenant.files == {"cv.pdf"}
 
 
-def test_without_inserts_a_record_that_moves_loses_its_file(code: Code) -> None:
+def test_moved_record_loses_its_file_if_inserts_are_filtered_out(code: Code) -> None:
     pattern = {"Filters": [{"Pattern": '{"eventName":["REMOVE","MODIFY"]}'}]}
-    assert moved(code, {**OURS, "FilterCriteria": pattern}).tenant.lost == ["cv.pdf"]
+    assert moved(code, {**SETTINGS, "FilterCriteria": pattern}).tenant.lost == ["cv.pdf"]
 
 
 def moved(code: Code, settings: dict[str, Any]) -> Story:

@@ -56,8 +56,10 @@ class Locked:
             retention = {"Mode": how["mode"], "RetainUntilDate": how["until"]}
             self.world.s3.put_object_retention(**which, Retention=retention)
             # moto enforces a retention and cannot tell it.
-            told = f"<Retention><Mode>{how['mode']}</Mode><RetainUntilDate>{how['until'].isoformat()}</RetainUntilDate>"
-            answer = Answer(200, f"{told}</Retention>".encode(), {"Content-Type": "application/xml"})
+            reported = (
+                f"<Retention><Mode>{how['mode']}</Mode><RetainUntilDate>{how['until'].isoformat()}</RetainUntilDate>"
+            )
+            answer = Answer(200, f"{reported}</Retention>".encode(), {"Content-Type": "application/xml"})
             self.world.layer.spoil("GetObjectRetention", always(answer))
         # moto answers 500 for a hold that was never set; S3 says NoSuchObjectLockConfiguration.
         self.world.s3.put_object_legal_hold(**which, LegalHold={"Status": "ON" if how.get("hold") else "OFF"})
@@ -71,7 +73,7 @@ def locked(world: World, start: StartFunction) -> Locked:
     return Locked(world)
 
 
-def test_every_version_and_marker_of_exactly_the_key_goes(keeping: World) -> None:
+def test_every_version_and_delete_marker_of_exactly_the_key_is_erased(keeping: World) -> None:
     """Loses nothing else: a listing by prefix also shows `a.pdf.bak`."""
     upload(keeping, "a.pdf", "a.pdf", "a.pdf.bak", "a.pdf", "b.pdf", "b.pdf", "other")
     keeping.s3.delete_object(Bucket=keeping.bucket, Key="a.pdf")
@@ -80,12 +82,12 @@ def test_every_version_and_marker_of_exactly_the_key_goes(keeping: World) -> Non
 
     assert done.result == failures()
     assert keeping.versions == {"a.pdf.bak": 1, "other": 1}
-    told = {line["key"]: (line["outcome"], line["versions_erased"]) for line in done.receipts("outcome")}
-    assert told == {"a.pdf": ("erased", 4), "b.pdf": ("erased", 2)}
+    reported = {line["key"]: (line["outcome"], line["versions_erased"]) for line in done.receipts("outcome")}
+    assert reported == {"a.pdf": ("erased", 4), "b.pdf": ("erased", 2)}
     assert len(done.receipts("intent")) == 2
 
 
-def test_what_is_not_there_leaves_no_marker_and_is_called_absent(world: World, start: StartFunction) -> None:
+def test_missing_file_is_absent_and_gets_no_delete_marker(world: World, start: StartFunction) -> None:
     """Known to keep versions: for a missing key moto makes no marker, where S3 does."""
     versioned(world)
     upload(world, "a.pdf.bak")
@@ -98,7 +100,7 @@ def test_what_is_not_there_leaves_no_marker_and_is_called_absent(world: World, s
     assert world.versions == {"a.pdf.bak": 1}
 
 
-def test_a_live_record_keeps_its_file_and_every_version_of_it(keeping: World) -> None:
+def test_live_record_keeps_every_version_of_its_file(keeping: World) -> None:
     upload(keeping, "a.pdf", "a.pdf")
     keeping.write(employee("7", "a.pdf"))
 
@@ -109,7 +111,7 @@ def test_a_live_record_keeps_its_file_and_every_version_of_it(keeping: World) ->
     assert keeping.files == {"a.pdf"}
 
 
-def test_a_version_written_after_the_removal_keeps_the_file(keeping: World) -> None:
+def test_version_written_after_the_removal_keeps_the_file(keeping: World) -> None:
     """Its record is not there yet: an application uploads first. Without the rule the live read would let it go."""
     removed = remove(employee("7", "a.pdf"), age_seconds=60)
     at = datetime.fromtimestamp(removed["dynamodb"]["ApproximateCreationDateTime"], UTC)
@@ -125,7 +127,7 @@ def test_a_version_written_after_the_removal_keeps_the_file(keeping: World) -> N
 
 
 @pytest.mark.parametrize("operation", ["BatchGetItem", "DeleteObjects"])
-def test_what_is_written_after_the_listing_is_out_of_reach(keeping: World, operation: str) -> None:
+def test_version_written_after_the_listing_is_not_erased(keeping: World, operation: str) -> None:
     """Written while the guard reads, or while S3 erases: the record's new file has the old one's name."""
     upload(keeping, "a.pdf")
 
@@ -145,7 +147,7 @@ def test_what_is_written_after_the_listing_is_out_of_reach(keeping: World, opera
         assert keeping.files == {"a.pdf"}
 
 
-def test_a_thousand_files_with_two_versions_each_cost_two_deletions(world: World, start: StartFunction) -> None:
+def test_versions_of_many_files_are_erased_together(world: World, start: StartFunction) -> None:
     versioned(world)
     names = [f"{one:04}.pdf" for one in range(60)]
     upload(world, *names, *names)
@@ -159,7 +161,7 @@ def test_a_thousand_files_with_two_versions_each_cost_two_deletions(world: World
     assert [call.operation for call in world.layer.calls].count(ASKED_ONCE) == 1
 
 
-def test_more_versions_than_a_page_all_go(world: World, start: StartFunction) -> None:
+def test_versions_beyond_one_listing_page_are_all_erased(world: World, start: StartFunction) -> None:
     versioned(world)
     upload(world, *["a.pdf"] * 25)
     function = start(HUMANGOV_TABLE=world.table, HUMANGOV_BUCKET=world.bucket)
@@ -171,7 +173,7 @@ def test_more_versions_than_a_page_all_go(world: World, start: StartFunction) ->
     assert done.outcomes == {"a.pdf": "erased"}
 
 
-def test_a_late_event_finds_the_versions_behind_a_marker(keeping: World) -> None:
+def test_late_event_finds_the_versions_behind_a_delete_marker(keeping: World) -> None:
     """A plain listing shows nothing under a marker, and would call the file absent."""
     keeping.upload("a.pdf", modified=datetime(2020, 1, 1, tzinfo=UTC))
     keeping.s3.delete_object(Bucket=keeping.bucket, Key="a.pdf")
@@ -183,7 +185,7 @@ def test_a_late_event_finds_the_versions_behind_a_marker(keeping: World) -> None
     assert keeping.layer.counts["DeleteObjects"] == 2, "no marker was made"
 
 
-def test_a_failed_erasure_of_versions_is_cured_by_its_redelivery(keeping: World) -> None:
+def test_failed_erasure_of_versions_succeeds_on_redelivery(keeping: World) -> None:
     upload(keeping, "a.pdf", "a.pdf")
     event = batch(remove(employee("1", "a.pdf")))
     keeping.layer.spoil("ListObjectVersions", always(xml_error("AccessDenied", status=403)))
@@ -196,9 +198,7 @@ def test_a_failed_erasure_of_versions_is_cured_by_its_redelivery(keeping: World)
     assert keeping.versions == {}
 
 
-def test_a_bucket_of_which_nobody_says_whether_it_keeps_versions_is_found_out(
-    world: World, start: StartFunction
-) -> None:
+def test_bucket_with_unknown_versioning_is_detected(world: World, start: StartFunction) -> None:
     versioned(world)
     upload(world, "a.pdf", "a.pdf")
     world.layer.spoil(ASKED_ONCE, always(xml_error("AccessDenied", status=403)))
@@ -214,7 +214,7 @@ NEXT_YEAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("mode", ["GOVERNANCE", "COMPLIANCE"])
-def test_a_retained_file_is_recorded_with_its_date_and_not_brought_again(locked: Locked, mode: str) -> None:
+def test_retained_file_has_a_receipt_with_its_date_and_no_redelivery(locked: Locked, mode: str) -> None:
     locked.lock("a.pdf", mode=mode, until=NEXT_YEAR)
     upload(locked.world, "b.pdf")
 
@@ -228,7 +228,7 @@ def test_a_retained_file_is_recorded_with_its_date_and_not_brought_again(locked:
     assert not any("bypass" in name.lower() for call in locked.world.layer.calls for name in call.headers)
 
 
-def test_a_legal_hold_is_recorded_and_not_brought_again(locked: Locked) -> None:
+def test_legal_hold_has_a_receipt_and_no_redelivery(locked: Locked) -> None:
     locked.lock("a.pdf", hold=True)
 
     done = locked.world.invoke(batch(remove(employee("1", "a.pdf"))))
@@ -237,7 +237,7 @@ def test_a_legal_hold_is_recorded_and_not_brought_again(locked: Locked) -> None:
     assert done.outcomes == {"a.pdf": "retained: legal hold"}
 
 
-def test_versions_that_are_not_retained_go_and_the_retained_one_stays_hidden(locked: Locked) -> None:
+def test_unretained_versions_are_erased_and_the_retained_one_stays_hidden(locked: Locked) -> None:
     """The application deleted the file before the record: without the rule, erasing its marker would unveil it."""
     world = locked.world
     locked.lock("a.pdf", mode="GOVERNANCE", until=NEXT_YEAR)
@@ -253,7 +253,7 @@ def test_versions_that_are_not_retained_go_and_the_retained_one_stays_hidden(loc
 
 
 @pytest.mark.parametrize("operation", ["GetObjectRetention", "GetObjectLegalHold"])
-def test_a_lock_that_cannot_be_read_fails_the_record(locked: Locked, operation: str) -> None:
+def test_unreadable_object_lock_fails_the_record(locked: Locked, operation: str) -> None:
     locked.lock("a.pdf", mode="GOVERNANCE", until=NEXT_YEAR)
     locked.world.layer.spoil(operation, always(xml_error("AccessDenied", status=403)))
     removed = remove(employee("1", "a.pdf"))
@@ -264,7 +264,7 @@ def test_a_lock_that_cannot_be_read_fails_the_record(locked: Locked, operation: 
     assert done.outcomes == {"a.pdf": "failed: AccessDenied"}
 
 
-def test_mfa_delete_is_recorded_and_not_brought_again(keeping: World) -> None:
+def test_mfa_delete_has_a_receipt_and_no_redelivery(keeping: World) -> None:
     """In S3's words; the whole request is refused."""
     upload(keeping, "a.pdf")
     refused = xml_error("AccessDenied", status=403, message="Mfa Authentication must be used for this request")
@@ -282,8 +282,8 @@ def test_mfa_delete_is_recorded_and_not_brought_again(keeping: World) -> None:
     assert "GetObjectRetention" not in keeping.layer.counts
 
 
-def test_a_marker_that_cannot_be_taken_away_from_a_live_file_fails_the_record(world: World) -> None:
-    """The record is written again while S3 erases; no right to versions. Nobody else would learn that it is hidden."""
+def test_undeletable_delete_marker_on_a_live_file_fails_the_record(world: World) -> None:
+    """The record is written again while S3 erases; no permission for versions. Nothing else shows that it is hidden."""
     versioned(world)
     upload(world, "a.pdf")
 
@@ -300,7 +300,7 @@ def test_a_marker_that_cannot_be_taken_away_from_a_live_file_fails_the_record(wo
     assert world.versions["a.pdf"] == 2
 
 
-def test_shared_names_are_left_to_the_sweep_without_a_call(make_world: MakeWorld) -> None:
+def test_shared_file_names_are_left_to_the_sweep_without_a_call(make_world: MakeWorld) -> None:
     """Another record may name the file, and the function sees one record at a time."""
     world = make_world(HUMANGOV_FILE_NAMES="Shared")
     upload(world, "a.pdf")

@@ -36,7 +36,7 @@ def status_of(world: SweepWorld) -> dict[str, Any]:
     )  # fmt: skip
 
 
-def test_cut_off_once_its_list_is_kept_a_sweep_tells_what_it_has_found_and_where_the_list_is() -> None:
+def test_failed_sweep_with_a_stored_orphan_list_reports_its_numbers_and_the_list() -> None:
     world = world_with_an_orphan()
     world.sweep()
     scans = {"number": 0}
@@ -54,7 +54,7 @@ def test_cut_off_once_its_list_is_kept_a_sweep_tells_what_it_has_found_and_where
     assert (fields["erased"], "orphan.pdf" in world.files) == (0, True)
 
 
-def test_cut_off_before_that_it_leaves_the_numbers_that_stand_there() -> None:
+def test_failed_sweep_without_an_orphan_list_keeps_the_previous_numbers() -> None:
     world = world_with_an_orphan()
     world.faults = lambda operation: "AccessDenied" if operation == "PutObject" and world.calls["Scan"] else None
     with pytest.raises(ClientError, match="AccessDenied"):
@@ -63,7 +63,7 @@ def test_cut_off_before_that_it_leaves_the_numbers_that_stand_there() -> None:
     assert "orphanList" not in status_of(world)
 
 
-def test_of_several_segments_the_error_is_of_the_one_that_failed_and_not_of_those_given_up_for_it() -> None:
+def test_failed_scan_segment_is_the_reported_error_of_a_sweep() -> None:
     for failing in range(1, 5):
         world = world_with_an_orphan()
         scans = {"number": 0}
@@ -79,7 +79,7 @@ def test_of_several_segments_the_error_is_of_the_one_that_failed_and_not_of_thos
 
 
 @pytest.mark.parametrize("reason", ["signal 15", "spec.suspend was set to true"])
-def test_told_to_stop_while_it_reads_it_says_why_and_erases_nothing(reason: str) -> None:
+def test_sweep_stopped_while_reading_reports_why_and_erases_nothing(reason: str) -> None:
     world = world_with_an_orphan()
     world.sweep()
     with pytest.raises(StoppedError, match=reason):
@@ -87,7 +87,7 @@ def test_told_to_stop_while_it_reads_it_says_why_and_erases_nothing(reason: str)
     assert "orphan.pdf" in world.files
 
 
-def test_a_listing_that_does_not_say_where_it_goes_on_ends_the_sweep() -> None:
+def test_sweep_fails_on_a_truncated_listing_without_next_marker() -> None:
     world = world_with_an_orphan()
     world.versioning, world.page = "Enabled", 3
     whole = world.operations["ListObjectVersions"]

@@ -74,7 +74,7 @@ def look(world: SweepWorld, streams: Streams, **more: Any) -> FinalRead:
         return read_stream(real, world.names, since=SINCE, now=lambda: world.now, pause=lambda _seconds: None, **more)
 
 
-def test_what_was_deleted_just_before_is_erased_and_a_live_file_stays() -> None:
+def test_final_stream_read_erases_files_of_recent_removals_and_keeps_live_files() -> None:
     world = SweepWorld()
     world.upload("1.pdf", "2.pdf", age=3600)
     world.hire("2", "2.pdf")
@@ -84,7 +84,7 @@ def test_what_was_deleted_just_before_is_erased_and_a_live_file_stays() -> None:
     assert [line["outcome"] for line in world.receipts() if "outcome" in line] == ["erased", "kept: live"]
 
 
-def test_records_from_before_are_passed_over_and_shards_that_hold_only_such_are_not_read() -> None:
+def test_final_stream_read_skips_older_records_and_shards() -> None:
     world = SweepWorld()
     world.upload("1.pdf", "2.pdf", "3.pdf", age=3600)
     streams = Streams(
@@ -100,7 +100,7 @@ def test_records_from_before_are_passed_over_and_shards_that_hold_only_such_are_
     assert "oldest" not in streams.asked
 
 
-def test_every_shard_is_read_to_its_end_a_page_at_a_time() -> None:
+def test_final_stream_read_reads_every_shard_to_its_end() -> None:
     world = SweepWorld()
     removals = [removal(f"{number}", f"{number}.pdf") for number in range(11)]
     world.upload(*(f"{number}.pdf" for number in range(11)), age=3600)
@@ -109,7 +109,7 @@ def test_every_shard_is_read_to_its_end_a_page_at_a_time() -> None:
 
 
 @pytest.mark.parametrize(("code", "unread"), [("AccessDeniedException", 1), ("TrimmedDataAccessException", 0)])
-def test_a_shard_that_cannot_be_read_is_counted_unless_it_is_no_more(code: str, unread: int) -> None:
+def test_final_stream_read_counts_unreadable_shards_unless_expired(code: str, unread: int) -> None:
     world = SweepWorld()
     world.upload("1.pdf", age=3600)
     found = look(
@@ -118,7 +118,7 @@ def test_a_shard_that_cannot_be_read_is_counted_unless_it_is_no_more(code: str, 
     assert (found.unread, found.erased, found.complete) == (unread, 1, unread == 0)
 
 
-def test_after_two_minutes_it_ends_and_counts_what_it_has_not_read() -> None:
+def test_final_stream_read_ends_after_two_minutes_and_counts_unread_shards() -> None:
     world = SweepWorld()
 
     def slow(_operation: str) -> None:
@@ -133,7 +133,7 @@ def test_after_two_minutes_it_ends_and_counts_what_it_has_not_read() -> None:
     assert found.records + found.unread >= 3
 
 
-def test_a_table_without_a_stream_has_nothing_to_look_at() -> None:
+def test_final_stream_read_without_a_stream_is_complete() -> None:
     world = SweepWorld()
     with world.behind(clients()) as sdk:
         found = read_stream(sdk, world.names, since=SINCE, now=lambda: world.now)

@@ -95,7 +95,7 @@ faults = some.dictionaries(some.integers(1, 60), some.sampled_from(FAULTS), max_
 gaps = some.sampled_from([1 * HOUR, 10 * HOUR, 21 * HOUR, 30 * HOUR])
 
 
-def test_no_live_file_is_ever_erased_and_two_sweeps_later_only_live_files_are_there() -> None:
+def test_random_sweeps_erase_no_live_file_and_finally_leave_only_live_files() -> None:
     tried: Counter[str] = Counter()
 
     @settings(max_examples=80, deadline=None)

@@ -160,10 +160,10 @@ def overlap() -> SweepWorld:
     other = samples.names(of=samples.tenant("florida", bucket={"name": "files", "keyPrefix": "florida/"}))
     world.upload("florida/1.pdf", age=3 * DAY)
     world.needed.add("florida/1.pdf")
-    ours, world.names = world.names, other
+    own, world.names = world.names, other
     with world.behind(clients()) as sdk:
         bucket_claim.claim(sdk.patient_s3, other, write=True)
-    world.names = ours
+    world.names = own
     twice(world)
     return world
 
@@ -454,13 +454,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_live_is_lost(name: str) -> None:
+def test_safety_check_case_loses_no_live_file(name: str) -> None:
     world = CASES[name].happens()
     assert (world.lost, world.missing) == ([], set())
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_without_that_one_rule_a_live_file_is_lost(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_safety_check_case_without_its_rule_loses_a_live_file(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     CASES[name].taken_out(monkeypatch)
     world = CASES[name].happens()
     assert world.lost or world.missing

@@ -29,7 +29,7 @@ def refused(one: Tenant, others: Iterable[Tenant] = (), *, allowed: AllowedNames
     return refusal(one, allowed=allowed, others=[one, *others])
 
 
-def test_the_operators_own_namespace_may_name_anything_and_no_other_namespace_anything() -> None:
+def test_by_default_only_the_operators_own_namespace_has_allowed_names() -> None:
     assert refused(tenant()) is None
     finding = refused(tenant(namespace="florida"))
     assert finding is not None
@@ -38,7 +38,7 @@ def test_the_operators_own_namespace_may_name_anything_and_no_other_namespace_an
 
 
 @pytest.mark.parametrize(
-    ("table", "bucket", "told"),
+    ("table", "bucket", "reported"),
     [
         ("florida-t", "florida-b", None),
         ("california-t", "florida-b", "table california-t"),
@@ -47,16 +47,18 @@ def test_the_operators_own_namespace_may_name_anything_and_no_other_namespace_an
         ("xflorida-t", "florida-b", "table xflorida-t"),
     ],
 )
-def test_a_namespace_names_only_what_its_patterns_match_whole(table: str, bucket: str, told: str | None) -> None:
+def test_namespace_may_name_only_tables_and_buckets_that_its_patterns_match_whole(
+    table: str, bucket: str, reported: str | None
+) -> None:
     allowed = AllowedNames({"florida": Patterns(tables=("florida-*",), buckets=("florida-?", "x"))})
     finding = refused(tenant(namespace="florida", table={"name": table}, bucket={"name": bucket}), allowed=allowed)
-    assert (finding.message if finding else None) == (finding.message if told and finding else None)
-    assert (finding is None) == (told is None)
-    if finding and told:
-        assert told in finding.message
+    assert (finding.message if finding else None) == (finding.message if reported and finding else None)
+    assert (finding is None) == (reported is None)
+    if finding and reported:
+        assert reported in finding.message
 
 
-def test_a_namespace_may_have_failures_put_only_into_a_bucket_that_it_may_name() -> None:
+def test_failures_bucket_must_be_among_the_allowed_names() -> None:
     allowed = AllowedNames({"florida": Patterns(tables=("*",), buckets=("florida-*",))})
     florida: dict[str, Any] = {"namespace": "florida", "bucket": {"name": "florida-b"}}
     assert refused(tenant(**florida, failures={"bucket": "florida-f"}), allowed=allowed) is None
@@ -69,17 +71,17 @@ ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"
 
 
 @pytest.mark.parametrize("field", ["roleARN", "sweepRoleARN"])
-def test_a_namespace_may_have_only_roles_taken_on_that_its_patterns_match(field: str) -> None:
+def test_assumed_role_must_be_among_the_allowed_names(field: str) -> None:
     allowed = AllowedNames({"florida": Patterns(tables=("*",), buckets=("*",), roles=("arn:aws:iam::222*",))})
-    for account, told in (("222222222222", None), ("333333333333", "role " + ROLE.format("333333333333"))):
+    for account, reported in (("222222222222", None), ("333333333333", "role " + ROLE.format("333333333333"))):
         finding = refused(tenant(namespace="florida", account={field: ROLE.format(account)}), allowed=allowed)
-        assert (finding is None) == (told is None)
-        if finding and told:
-            assert told in finding.message
+        assert (finding is None) == (reported is None)
+        if finding and reported:
+            assert reported in finding.message
             assert finding.reason == "NotAllowed"
 
 
-def test_one_table_name_in_two_accounts_is_two_tables_and_one_bucket_is_one_everywhere() -> None:
+def test_same_table_name_in_two_accounts_is_no_conflict_and_same_bucket_is_one() -> None:
     def of(account: str, name: str, bucket: str) -> Tenant:
         return at(1, name, table=TABLE, bucket={"name": bucket}, account={"roleARN": ROLE.format(account)},
                   function={"name": "f"})  # fmt: skip
@@ -92,11 +94,11 @@ def test_one_table_name_in_two_accounts_is_two_tables_and_one_bucket_is_one_ever
     assert conflict(here, at(1, "e", table=TABLE, bucket={"name": "e-bucket"})) == "table the-table"
 
 
-def test_a_namespace_with_no_patterns_may_name_nothing() -> None:
+def test_namespace_without_patterns_may_name_nothing() -> None:
     assert refused(tenant(), allowed=AllowedNames({"humangov": Patterns()})) is not None
 
 
-def test_the_older_of_two_goes_on_and_the_younger_names_it() -> None:
+def test_older_tenant_wins_a_conflict_and_the_younger_names_it() -> None:
     older, younger = at(1, "a", table=TABLE), at(2, "b", table=TABLE)
     assert refused(older, [younger]) is None
     finding = refused(younger, [older])
@@ -106,18 +108,18 @@ def test_the_older_of_two_goes_on_and_the_younger_names_it() -> None:
     assert "table the-table" in finding.message
 
 
-def test_an_older_one_that_is_not_allowed_never_blocks() -> None:
+def test_older_tenant_outside_its_allowed_names_wins_no_conflict() -> None:
     older, younger = at(1, "a", table=TABLE, namespace="florida"), at(2, "b", table=TABLE)
     assert refused(younger, [older]) is None
 
 
-def test_of_two_made_in_one_second_exactly_one_goes_on() -> None:
+def test_exactly_one_of_two_tenants_created_in_the_same_second_wins_a_conflict() -> None:
     one, other = at(1, "a", uid="1", table=TABLE), at(1, "b", uid="2", table=TABLE)
     assert refused(one, [other]) is None
     assert refused(other, [one]) is not None
 
 
-def test_an_older_form_of_itself_does_not_block() -> None:
+def test_tenant_is_in_no_conflict_with_its_own_older_version() -> None:
     assert refused(at(2, "a", uid="u"), [at(1, "a", uid="u")]) is None
 
 
@@ -126,16 +128,14 @@ def test_an_older_form_of_itself_does_not_block() -> None:
     [("", "", True), ("", "a/", True), ("a/", "", True), ("a/", "a/", True), ("a/", "a/b/", True), ("a", "ab/", True),
      ("a/", "b/", False), ("a/", "ab/", False)],
 )  # fmt: skip
-def test_overlapping_prefixes_of_one_bucket_are_shared_in_whatever_region(
-    mine: str, theirs: str, overlap: bool
-) -> None:
+def test_overlapping_prefixes_of_one_bucket_conflict_in_any_region(mine: str, theirs: str, overlap: bool) -> None:
     one = at(1, "a", bucket={"name": "the-bucket", "keyPrefix": mine}, region="us-east-1")
     other = at(2, "b", bucket={"name": "the-bucket", "keyPrefix": theirs}, region="eu-west-1")
     assert bool(conflict(one, other)) == overlap
     assert bool(conflict(other, one)) == overlap
 
 
-def test_tables_and_functions_of_two_regions_are_different() -> None:
+def test_tables_and_functions_in_two_regions_do_not_conflict() -> None:
     function = {"name": "f"}
     one, other = at(1, "a", table=TABLE, function=function), at(2, "b", table=TABLE, function=function)
     assert conflict(one, other) == "table the-table"
@@ -154,7 +154,7 @@ def parse_region(of: Tenant) -> Tenant:
         max_size=6,
     )
 )
-def test_of_those_that_go_on_no_two_share_anything(drawn: list[tuple[int, str, str, str]]) -> None:
+def test_no_two_tenants_that_win_their_conflicts_share_a_resource(drawn: list[tuple[int, str, str, str]]) -> None:
     tenants = [
         at(
             hour,
@@ -175,11 +175,11 @@ def test_of_those_that_go_on_no_two_share_anything(drawn: list[tuple[int, str, s
     [None, [], "x", {"a": None}, {"a": []}, {"a": {"table": []}}, {"a": {"tables": "x"}}, {"a": {"tables": [1]}},
      {"a": {"tables": [""]}}],
 )  # fmt: skip
-def test_a_document_that_is_not_understood_is_refused_with_a_sentence(document: Any) -> None:
+def test_invalid_allowed_names_file_is_refused_with_the_expected_form(document: Any) -> None:
     with pytest.raises(ValueError, match="expected"):
         AllowedNames.parse(document)
 
 
-def test_a_document_is_read_and_what_is_left_out_is_nothing() -> None:
+def test_allowed_names_file_is_parsed_and_omitted_lists_are_empty() -> None:
     allowed = AllowedNames.parse({"florida": {"tables": ["a", "b-*"]}, "x": {}})
     assert allowed.namespaces == {"florida": Patterns(tables=("a", "b-*")), "x": Patterns()}

@@ -10,14 +10,14 @@ STREAM = "arn:aws-cn:dynamodb:cn-north-1:123456789012:table/t/stream/2026-03-01T
 
 
 @pytest.mark.parametrize("text", [FUNCTION, STREAM, "arn:aws:s3:::a-bucket/a:b", "arn:aws:iam::1:role/humangov/r"])
-def test_an_arn_that_was_taken_apart_is_put_together_the_same(text: str) -> None:
+def test_parsed_arn_is_written_back_unchanged(text: str) -> None:
     parsed = parse_arn(text)
     assert parsed is not None
     assert str(parsed) == text
 
 
 @pytest.mark.parametrize("text", ["", "arn", "a-bucket", "arn:aws:s3", "urn:aws:s3:::b"])
-def test_what_is_no_arn_has_no_parts(text: str) -> None:
+def test_invalid_arn_is_not_parsed(text: str) -> None:
     assert parse_arn(text) is None
 
 
@@ -28,7 +28,7 @@ def test_what_is_no_arn_has_no_parts(text: str) -> None:
         (FUNCTION.replace("lambda", "logs"), ""),
     ],
 )  # fmt: skip
-def test_a_function_is_named_by_its_arn_whatever_version_that_adds(arn: str, name: str) -> None:
+def test_function_name_is_read_from_its_arn_with_or_without_a_version(arn: str, name: str) -> None:
     assert function_of(arn) == name
 
 
@@ -39,5 +39,5 @@ def test_a_function_is_named_by_its_arn_whatever_version_that_adds(arn: str, nam
         ("", None), ("arn:aws:sqs:us-east-1:123456789012:q", None),
     ],
 )  # fmt: skip
-def test_a_stream_s_table_is_in_its_arn_and_in_no_other(arn: str, table: str | None) -> None:
+def test_table_name_is_read_from_a_stream_arn_only(arn: str, table: str | None) -> None:
     assert table_of_stream(arn) == table

@@ -45,30 +45,30 @@ def phase(reads: int, writes: int = 0, kube: int = 0) -> Phase:
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.01, 1), (0.5, 5), (0.51, 6), (0.99, 10), (1.0, 10)])
-def test_a_percentile_is_a_value_that_was_measured(share: float, expected: float) -> None:
+def test_percentile_is_a_measured_value(share: float, expected: float) -> None:
     assert percentile([10, 9, 8, 7, 6, 5, 4, 3, 2, 1], share) == expected
 
 
-def test_a_percentile_of_one_value_is_that_value() -> None:
+def test_percentile_of_one_value_is_that_value() -> None:
     assert percentile([3.5], 0.5) == percentile([3.5], 1.0) == 3.5
 
 
 @pytest.mark.parametrize(("values", "share"), [([], 0.5), ([1.0], 0.0), ([1.0], 1.1)])
-def test_a_percentile_of_nothing_is_refused(values: list[float], share: float) -> None:
+def test_percentile_without_measurements_is_refused(values: list[float], share: float) -> None:
     with pytest.raises(ValueError, match=r"nothing was measured|a share is"):
         percentile(values, share)
 
 
-def test_a_figure_without_a_measurement_does_not_exist() -> None:
+def test_spread_without_measurements_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing was measured"):
         spread([])
 
 
-def test_a_spread_has_the_least_the_middle_and_the_greatest() -> None:
+def test_spread_has_minimum_median_and_maximum() -> None:
     assert spread([3, 1, 2, 10]).figures() == {"min": 1, "median": 2.5, "max": 10, "n": 4}
 
 
-def test_the_operators_writes_are_counted_whatever_the_answer_was_and_nobody_elses() -> None:
+def test_only_the_operators_writes_are_counted_with_any_response_code() -> None:
     status = {"resource": "humangovstates", "subresource": "status", "name": "one"}
     lines = [
         audit_line("patch", objectRef=status),
@@ -87,7 +87,7 @@ def test_the_operators_writes_are_counted_whatever_the_answer_was_and_nobody_els
     assert [write.code for write in found] == [200, 409, 201]
 
 
-def test_aws_calls_are_told_apart_by_what_they_do() -> None:
+def test_aws_calls_are_counted_as_reads_and_writes() -> None:
     found = rig.phase_of([call("GetFunction"), call("ListTags"), call("CreateFunction")], kube_writes=())
     assert found.reads == {"lambda:GetFunction": 1, "lambda:ListTags": 1}
     assert found.writes == {"lambda:CreateFunction": 1}
@@ -95,11 +95,11 @@ def test_aws_calls_are_told_apart_by_what_they_do() -> None:
     assert list(found.by_operation()) == ["lambda:CreateFunction", "lambda:GetFunction", "lambda:ListTags"]
 
 
-def test_the_typical_phase_is_one_that_happened() -> None:
+def test_typical_phase_is_a_measured_one() -> None:
     assert typical([phase(19), phase(21), phase(20), phase(30)]) == phase(20)
 
 
-def test_a_watch_line_says_ready_only_of_the_present_generation() -> None:
+def test_watch_line_is_ready_only_for_the_current_generation() -> None:
     line = "MODIFIED|one|2|{}|True\n"
     assert rig.parse_sighting(line.format(2), at=1.0) == rig.WatchedChange(
         at=1.0, kind="MODIFIED", name="one", ready=True
@@ -114,7 +114,7 @@ def test_a_watch_line_says_ready_only_of_the_present_generation() -> None:
     assert rig.parse_sighting("error: no such thing", at=1.0) is None
 
 
-def test_passes_are_read_from_the_operators_log() -> None:
+def test_reconciliations_are_read_from_the_operators_log() -> None:
     entry = {
         "time": "2026-01-01T00:00:01.500+00:00",
         "message": "reconciliation ended",
@@ -122,10 +122,10 @@ def test_passes_are_read_from_the_operators_log() -> None:
         "duration_ms": 3.0,
     }
     log = "\n".join([json.dumps(entry), json.dumps({**entry, "message": "watching"}), "Traceback", "[]"])
-    assert rig.passes_of(log) == [rig.Pass(tenant="a/b", ended=1767225601.5)]
+    assert rig.reconciliations_of(log) == [rig.Reconciliation(tenant="a/b", ended=1767225601.5)]
 
 
-def test_a_table_puts_numbers_to_the_right_and_words_to_the_left() -> None:
+def test_table_aligns_numbers_right_and_words_left() -> None:
     assert table_lines(("WHAT", "N", "UNIT"), [("one", 5, "s"), ("fifteen", 12.5, "")]) == [
         "WHAT         N   UNIT",
         "one          5   s",
@@ -133,71 +133,71 @@ def test_a_table_puts_numbers_to_the_right_and_words_to_the_left() -> None:
     ]
 
 
-def test_a_row_that_does_not_fit_its_table_is_refused() -> None:
+def test_table_row_with_another_number_of_cells_is_refused() -> None:
     with pytest.raises(ValueError, match="another number of cells"):
         table_lines(("A", "B"), [("only one",)])
 
 
-def test_counts_are_shown_as_counts_and_seconds_with_three_digits() -> None:
+def test_report_shows_counts_as_integers_and_seconds_with_three_digits() -> None:
     assert spread_row("calls", spread([19, 20])) == ("calls", "19", "19.5", "20", 2, "")
     assert spread_row("time", spread([1.0, 0.25, 2]), unit="s") == ("time", "0.250", "1.000", "2.000", 3, "s")
     assert json.dumps([whole(6.0), whole(0.5)]) == "[6, 0.5]"
 
 
-def test_the_report_has_every_figure_that_is_promised() -> None:
+def test_calls_report_has_every_documented_figure() -> None:
     measured = calls.Measured(
         apply_to_ready=[1.0, 0.8, 0.9], applied=[phase(10, 9, 4)] * 3, kubectl_apply=[0.1] * 3,
-        kubectl_delete=[0.1] * 3, erased=[0.02, 0.03], erased_first=[0.5], delete_to_gone=[0.4, 0.5, 0.6],
-        deleted=[phase(12, 10, 2)] * 3, young_delete_to_gone=[2.5], by_hand=[0.5], by_hand_calls=[phase(12, 7)],
+        kubectl_delete=[0.1] * 3, erased=[0.02, 0.03], erased_first=[0.5], delete_to_removed=[0.4, 0.5, 0.6],
+        deleted=[phase(12, 10, 2)] * 3, young_delete_to_removed=[2.5], by_hand=[0.5], by_hand_calls=[phase(12, 7)],
         by_hand_removal=[0.25], settled=[phase(6)] * 7, deep=[phase(14)], settled_kube_writes=[0],
     )  # fmt: skip
     crowd = calls.Crowd(
         states=50, apply_to_ready=10.0, applied=phase(500, 450, 200), apply_cpu=3.0, restart=4.0,
-        restarted=phase(700), delete_to_gone=9.0, deleted=phase(600, 500, 100),
+        restarted=phase(700), delete_to_removed=9.0, deleted=phase(600, 500, 100),
     )  # fmt: skip
     figures = calls.report(measured, crowd).figures
     expected = {
-        "first_apply_aws_calls": 19, "settled_pass_aws_reads": 6, "settled_pass_aws_writes": 0,
-        "first_apply_kube_writes": 4, "settled_pass_kube_writes": 0, "delete_aws_calls": 22,
-        "apply_to_ready_s": 0.9, "delete_to_gone_s": 0.5, "apply_to_ready_per_by_hand": 1.8,
-        "delete_to_gone_per_by_hand": 2.0, "fifty_apply_aws_calls_per_tenant": 19.0,
+        "first_apply_aws_calls": 19, "in_sync_reconcile_aws_reads": 6, "in_sync_reconcile_aws_writes": 0,
+        "first_apply_kube_writes": 4, "in_sync_reconcile_kube_writes": 0, "delete_aws_calls": 22,
+        "apply_to_ready_s": 0.9, "delete_to_removed_s": 0.5, "apply_to_ready_per_by_hand": 1.8,
+        "delete_to_removed_per_by_hand": 2.0, "fifty_apply_aws_calls_per_tenant": 19.0,
         "fifty_apply_kube_writes_per_tenant": 4.0, "fifty_restart_kube_writes_per_tenant": 0.0,
         "fifty_apply_to_ready_per_by_hand": 0.4,
     }  # fmt: skip
     assert {key: figures[key] for key in expected} == expected
     assert figures["record_deleted_to_file_erased_s"] == {"p50": 0.03, "max": 0.5, "n": 3, "first_p50": 0.5}
-    assert figures["calls_by_operation"]["settled_pass"] == {"lambda:GetFunction": 6}
+    assert figures["calls_by_operation"]["in_sync_reconcile"] == {"lambda:GetFunction": 6}
     json.dumps(figures)
 
 
-def test_a_run_at_rest_without_a_deep_pass_is_not_published() -> None:
+def test_calls_report_without_a_deep_read_is_refused() -> None:
     crowd = calls.Crowd(
-        states=2, apply_to_ready=1, applied=phase(1), apply_cpu=1, restart=1, restarted=phase(1), delete_to_gone=1,
+        states=2, apply_to_ready=1, applied=phase(1), apply_cpu=1, restart=1, restarted=phase(1), delete_to_removed=1,
         deleted=phase(1),
     )  # fmt: skip
     with pytest.raises(rig.NotMeasuredError):
         calls.report(calls.Measured(settled=[phase(6)]), crowd)
 
 
-def test_a_storm_s_report_has_what_was_reached_and_what_was_left() -> None:
+def test_storm_report_lists_ready_states_and_leaked_resources() -> None:
     found = storm.Storm(
-        states=50, ready=50, gone=49, left_over={"roles": ["a"], "tags on tables": ["b", "c"]}, aws_calls=9,
-        failed_calls=3, apply_to_ready_seconds=2.0, delete_to_gone_seconds=3.0, forecast="stormy", seed=7,
+        states=50, ready=50, deleted_states=49, leaked={"roles": ["a"], "tags on tables": ["b", "c"]}, aws_calls=9,
+        failed_calls=3, apply_to_ready_seconds=2.0, delete_to_removed_seconds=3.0, forecast="stormy", seed=7,
         faults={"reset": 2}, stuck="one",
     )  # fmt: skip
     made = storm.report(found)
-    assert {name: made.figures[name] for name in ("ready", "gone", "left_over", "aws_calls", "seconds", "seed")} == {
-        "ready": 50, "gone": 49, "left_over": 3, "aws_calls": 9, "seconds": 5.0, "seed": 7,
+    assert {name: made.figures[name] for name in ("ready", "deleted", "leaked", "aws_calls", "seconds", "seed")} == {
+        "ready": 50, "deleted": 49, "leaked": 3, "aws_calls": 9, "seconds": 5.0, "seed": 7,
     }  # fmt: skip
     assert "left in AWS: tags on tables: b, c" in made.notes
     assert "stuck: one" in made.notes
 
 
-def test_a_delay_beside_failing_states_is_told_as_a_ratio_to_all_healthy() -> None:
+def test_failing_report_gives_delays_as_a_ratio_to_all_healthy() -> None:
     found = {
-        "all healthy": failing.Situation(changes=[1.0, 1.0, 3.0], between_passes=[10.0]),
-        "never answered": failing.Situation(changes=[2.0, 2.0, 2.0], between_passes=[5.0, 15.0, 20.0]),
+        "all healthy": failing.Situation(changes=[1.0, 1.0, 3.0], between_reconciliations=[10.0]),
+        "never answered": failing.Situation(changes=[2.0, 2.0, 2.0], between_reconciliations=[5.0, 15.0, 20.0]),
     }
     figures = failing.report(found, states=50).figures["never_answered"]
-    assert (figures["change_to_all_healthy"], figures["between_passes_to_all_healthy"]) == (2.0, 1.5)
-    assert figures["between_passes_longest_s"] == 20.0
+    assert (figures["change_to_all_healthy"], figures["between_reconciliations_to_all_healthy"]) == (2.0, 1.5)
+    assert figures["between_reconciliations_longest_s"] == 20.0

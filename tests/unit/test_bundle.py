@@ -22,13 +22,13 @@ SOURCE = Path(module.__file__).with_name("cleanup")
 SHA_OF_SOURCE = "import runpy, sys; print(runpy.run_path(sys.argv[1])['bundle']().code_sha256)"
 
 
-def test_the_hash_is_the_one_that_lambda_reports() -> None:
+def test_bundle_hash_is_the_code_sha256_that_lambda_reports() -> None:
     packed = bundle()
 
     assert packed.code_sha256 == base64.b64encode(hashlib.sha256(packed.zip).digest()).decode()
 
 
-def test_the_zip_holds_the_source_and_nothing_else() -> None:
+def test_zip_holds_only_the_cleanup_source() -> None:
     with zipfile.ZipFile(io.BytesIO(bundle().zip)) as archive:
         assert archive.testzip() is None
         packed = {info.filename: archive.read(info) for info in archive.infolist()}
@@ -37,7 +37,7 @@ def test_the_zip_holds_the_source_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(SOURCE.glob("*.py")), ids=lambda path: path.name)
-def test_the_zip_runs_the_source_line_by_line_without_its_prose(path: Path) -> None:
+def test_zip_code_equals_the_source_without_comments_and_docstrings(path: Path) -> None:
     source = path.read_text()
     code = code_of(source)
     assert statements(code) == statements(source)
@@ -46,7 +46,7 @@ def test_the_zip_runs_the_source_line_by_line_without_its_prose(path: Path) -> N
     assert not [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Expr) and prose(node)]
 
 
-def test_a_string_that_looks_like_a_comment_and_a_class_of_one_docstring_stay_code() -> None:
+def test_comment_stripping_keeps_strings_and_docstring_only_classes() -> None:
     source = 'class Éclair(Exception):\n    """é"""; x = "# é"  # é\n\n\n"""a\nb"""; y = 1\n'
     assert code_of(source) == 'class Éclair(Exception):\n    ""; x = "# é"\n\n\n""; y = 1\n'
 
@@ -65,25 +65,25 @@ def prose(node: ast.Expr) -> bool:
     return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) and bool(node.value.value)
 
 
-def test_the_zip_is_at_most_64_kib() -> None:
+def test_zip_is_at_most_64_kib() -> None:
     assert len(bundle().zip) <= 64 * 1024
 
 
-def test_the_handler_is_in_the_zip() -> None:
+def test_handler_is_in_the_zip() -> None:
     name, function = HANDLER.rsplit(".", 1)
 
     with zipfile.ZipFile(io.BytesIO(bundle().zip)) as archive:
         assert f"def {function}(" in archive.read(name.replace(".", "/") + ".py").decode()
 
 
-def test_lambda_may_read_every_file_and_none_is_compressed() -> None:
+def test_zip_files_are_readable_and_uncompressed() -> None:
     with zipfile.ZipFile(io.BytesIO(bundle().zip)) as archive:
         for info in archive.infolist():
             assert (info.external_attr >> 16, info.create_system) == (0o100644, 3)
             assert (info.compress_type, info.date_time) == (zipfile.ZIP_STORED, (1980, 1, 1, 0, 0, 0))
 
 
-def test_dates_modes_order_line_ends_and_leftovers_do_not_change_it(tmp_path: Path) -> None:
+def test_zip_does_not_depend_on_dates_modes_order_line_ends_or_other_files(tmp_path: Path) -> None:
     copy = tmp_path / "cleanup"
     copy.mkdir()
     for path in sorted(SOURCE.glob("*.py"), reverse=True):
@@ -97,7 +97,7 @@ def test_dates_modes_order_line_ends_and_leftovers_do_not_change_it(tmp_path: Pa
     assert bundle(copy) == bundle()
 
 
-def test_a_changed_file_changes_the_hash(tmp_path: Path) -> None:
+def test_changed_source_file_changes_the_bundle_hash(tmp_path: Path) -> None:
     copy = tmp_path / "cleanup"
     shutil.copytree(SOURCE, copy)
     (copy / "erase.py").write_text((copy / "erase.py").read_text() + "\nchanged = True\n")
@@ -105,7 +105,7 @@ def test_a_changed_file_changes_the_hash(tmp_path: Path) -> None:
     assert bundle(copy).code_sha256 != bundle().code_sha256
 
 
-def test_a_changed_comment_changes_no_function(tmp_path: Path) -> None:
+def test_changed_comment_does_not_change_the_bundle(tmp_path: Path) -> None:
     copy = tmp_path / "cleanup"
     shutil.copytree(SOURCE, copy)
     (copy / "erase.py").write_text((copy / "erase.py").read_text() + "\n# changed\n")
@@ -122,12 +122,12 @@ def sha_under(python: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-def test_time_zone_locale_and_umask_do_not_change_it() -> None:
+def test_zip_does_not_depend_on_time_zone_locale_or_hash_seed() -> None:
     assert sha_under(sys.executable, TZ="Asia/Kolkata", LC_ALL="C", PYTHONHASHSEED="7") == bundle().code_sha256
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13"])
-def test_every_python_makes_the_same_zip(version: str) -> None:
+def test_every_python_version_builds_the_same_zip(version: str) -> None:
     python = interpreter(version)
     if python is None:
         pytest.skip(f"no Python {version} on this machine")
@@ -145,7 +145,7 @@ def interpreter(version: str) -> str | None:
         )
         candidates.append(found.stdout.strip())
     for candidate in filter(None, candidates):
-        told = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=False)
-        if told.returncode == 0 and told.stdout.startswith(f"Python {version}."):
+        reported = subprocess.run([candidate, "--version"], capture_output=True, text=True, check=False)
+        if reported.returncode == 0 and reported.stdout.startswith(f"Python {version}."):
             return candidate
     return None

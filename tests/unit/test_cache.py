@@ -25,21 +25,21 @@ def store(*forms: Resource) -> Store:
     return made
 
 
-def test_an_older_form_never_overwrites_a_newer() -> None:
+def test_store_never_replaces_a_newer_resource_version_with_an_older_one() -> None:
     assert store(form(10), form(9)).get(KEY) == form(10)
     assert store(form(9), form(10)).get(KEY) == form(10)
     assert store(form(9), form(10, suspend=True), form(9)).tenants()[0].suspend
 
 
-def test_versions_are_compared_as_numbers() -> None:
+def test_store_compares_resource_versions_as_numbers() -> None:
     assert store(form(99), form(100)).get(KEY) == form(100)
 
 
-def test_a_late_form_of_a_namesake_that_came_before_does_not_overwrite() -> None:
+def test_store_ignores_a_late_version_of_a_deleted_resource_of_the_same_name() -> None:
     assert store(form(20, uid="new"), form(10, uid="old")).get(KEY) == form(20, uid="new")
 
 
-def test_a_namesake_made_anew_begins_with_no_memory() -> None:
+def test_re_created_resource_starts_with_an_empty_memory() -> None:
     of = store(form(10))
     of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
     of.put(form(11))
@@ -48,7 +48,7 @@ def test_a_namesake_made_anew_begins_with_no_memory() -> None:
     assert of.memory(KEY).reconciler.reconciliations == 0
 
 
-def test_a_late_answer_does_not_bring_back_what_was_deleted() -> None:
+def test_late_response_does_not_restore_a_deleted_resource_in_the_store() -> None:
     of = store(form(10))
     of.drop(KEY)
     of.put(form(9))
@@ -58,7 +58,7 @@ def test_a_late_answer_does_not_bring_back_what_was_deleted() -> None:
     assert of.get(KEY) is not None
 
 
-def test_what_cannot_be_read_is_kept_but_is_no_tenant() -> None:
+def test_store_keeps_an_invalid_resource_but_lists_no_tenant() -> None:
     of = store(form(10, trigger={"unknown": 1}))
     assert of.get(KEY) is not None
     assert of.tenants() == []
@@ -69,26 +69,26 @@ def test_what_cannot_be_read_is_kept_but_is_no_tenant() -> None:
     assert of.tenants() == []
 
 
-def test_dropping_what_is_not_known_is_harmless() -> None:
+def test_store_drops_an_unknown_key_without_an_error() -> None:
     store().drop(KEY)
     assert key_of(form(1)) == KEY
 
 
-def test_a_pass_over_what_was_deleted_meanwhile_finds_an_empty_memory() -> None:
+def test_reconcile_of_a_deleted_resource_finds_an_empty_memory() -> None:
     of = store(form(10))
     of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
     of.drop(KEY)
     assert of.memory(KEY).reconciler.reconciliations == 0
 
 
-def test_what_was_learnt_of_a_namesake_that_came_before_is_not_remembered_of_the_one_made_anew() -> None:
+def test_memory_of_a_deleted_resource_is_not_kept_for_the_re_created_one() -> None:
     of = store(form(10, uid="old"))
     of.put(form(12, uid="new"))
     of.remember(KEY, uid="old", reconciler=ReconcilerMemory(reconciliations=5))
     assert of.memory(KEY).reconciler.reconciliations == 0
 
 
-def test_each_writer_of_a_memory_replaces_its_own_part_alone() -> None:
+def test_memory_writers_replace_only_their_own_part() -> None:
     of = store(form(10))
     of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
     of.remember(KEY, uid="u", stream_lag=Finding.warning("StreamLagging", "late"))

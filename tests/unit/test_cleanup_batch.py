@@ -93,14 +93,14 @@ class Cloud:
             raise ClientError({"Error": {"Code": "InternalServerError"}}, operation)
 
 
-def test_failures_are_reported_in_the_order_of_the_batch() -> None:
+def test_batch_item_failures_are_in_the_order_of_the_batch() -> None:
     cloud = Cloud(fails=lambda: True)
     records = [remove(employee(str(one), f"{one}.pdf")) for one in range(5)]
 
     assert cloud.run(*records) == failures(*records)
 
 
-def test_a_record_with_several_files_fails_if_one_of_them_fails() -> None:
+def test_record_fails_if_one_of_its_files_fails() -> None:
     cloud = Cloud(files={"a", "b"})
     record = remove(employee("1") | {"pdf": {"SS": ["a", "b"]}})
     answers = iter([False, False, False, True, False, False])
@@ -110,7 +110,7 @@ def test_a_record_with_several_files_fails_if_one_of_them_fails() -> None:
     assert len(cloud.files) == 1
 
 
-def test_an_unexpected_error_in_one_record_fails_that_record_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_in_one_record_fails_only_that_record(monkeypatch: pytest.MonkeyPatch) -> None:
     cloud = Cloud(files={"1.pdf", "2.pdf"})
     bad, good = remove(employee("1", "1.pdf")), remove(employee("2", "2.pdf"))
 
@@ -129,7 +129,7 @@ def test_an_unexpected_error_in_one_record_fails_that_record_alone(monkeypatch: 
     assert "Secret Name" not in json.dumps(cloud.log)
 
 
-def test_an_unexpected_error_while_files_are_checked_fails_their_records_and_goes_on(
+def test_unexpected_error_in_a_verdict_fails_its_records_and_handles_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     records = [remove(employee(str(one), f"{one}.pdf")) for one in range(1001)]
@@ -159,13 +159,15 @@ def test_an_unexpected_error_while_files_are_checked_fails_their_records_and_goe
         (0, 0, True),
     ],
 )
-def test_it_stops_ten_seconds_before_its_deadline(at_start_ms: int, remaining_ms: int, over: bool) -> None:
+def test_cleanup_function_stops_ten_seconds_before_its_deadline(
+    at_start_ms: int, remaining_ms: int, over: bool
+) -> None:
     answers = iter([at_start_ms, remaining_ms])
 
     assert deadline(lambda: next(answers))() is over
 
 
-def test_what_was_begun_and_what_was_not_are_reported_when_time_is_over() -> None:
+def test_out_of_time_reports_started_records_and_the_first_unstarted_one() -> None:
     """Time is over after the first thousand files' reads: these fail, of the others the first is reported."""
     cloud = Cloud(files={f"{one}.pdf" for one in range(1500)})
     records = [remove(employee(str(one), f"{one}.pdf")) for one in range(1500)]
@@ -177,7 +179,7 @@ def test_what_was_begun_and_what_was_not_are_reported_when_time_is_over() -> Non
     assert [line["unhandled"] for line in cloud.log if line.get("message") == "batch"] == [500]
 
 
-def test_ten_thousand_removals_cost_a_hundred_reads_and_ten_erasures() -> None:
+def test_ten_thousand_removals_cost_100_reads_and_10_deletes() -> None:
     cloud = Cloud()
 
     cloud.run(*(remove(employee(str(one), f"{one}.pdf")) for one in range(10_000)))
@@ -185,18 +187,18 @@ def test_ten_thousand_removals_cost_a_hundred_reads_and_ten_erasures() -> None:
     assert (cloud.requests.count("BatchGetItem"), cloud.requests.count("DeleteObjects")) == (100, 10)
 
 
-def test_every_file_has_one_outcome_for_each_record_that_freed_it_and_an_intent_only_if_it_may_go() -> None:
+def test_file_has_one_outcome_per_freeing_record_and_an_intent_only_before_erasure() -> None:
     cloud = Cloud(records={"2": employee("2", "2.pdf")}, files={"1.pdf", "2.pdf"})
     one, two = employee("1", "1.pdf"), employee("2", "2.pdf")
 
     cloud.run(remove(one), insert(one), remove(one), remove(two))
 
-    told = [(line["receipt"], line["key"]) for line in cloud.log if "receipt" in line]
-    assert told == [("intent", "1.pdf")] * 2 + [("outcome", "1.pdf")] * 2 + [("outcome", "2.pdf")]
+    reported = [(line["receipt"], line["key"]) for line in cloud.log if "receipt" in line]
+    assert reported == [("intent", "1.pdf")] * 2 + [("outcome", "1.pdf")] * 2 + [("outcome", "2.pdf")]
 
 
 # What an application may do to one of three ids. A file's name is written once, for one record.
-PUT, REMOVE, REPEAT = "put", "remove", "put back what was there last"
+PUT, REMOVE, REPEAT = "put", "remove", "repeat the last file"
 actions = st.lists(st.tuples(st.sampled_from([PUT, REMOVE, REPEAT]), st.sampled_from("123")), max_size=30)
 
 
@@ -238,7 +240,7 @@ class Application:
 
 @settings(max_examples=100, deadline=None)
 @given(actions, st.data())
-def test_whatever_fails_and_is_redelivered_no_live_file_goes_and_at_the_end_no_orphan_is_left(
+def test_redelivery_after_any_failure_erases_no_live_file_and_leaves_no_orphan(
     plan: Iterable[tuple[str, str]], data: st.DataObject
 ) -> None:
     """Batches as Lambda forms them: after a failure it goes on at the lowest number, and any batch may come twice."""

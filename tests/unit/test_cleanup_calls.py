@@ -75,7 +75,7 @@ PASSING = [
 
 
 @pytest.mark.parametrize("error", PASSING)
-def test_what_may_pass_is_tried_again(error: Exception) -> None:
+def test_transient_error_is_retried(error: Exception) -> None:
     aws = Aws([error, error, {"Deleted": []}])
 
     assert aws.delete() == {"Deleted": [], "Bucket": "b"}
@@ -83,7 +83,7 @@ def test_what_may_pass_is_tried_again(error: Exception) -> None:
 
 
 @pytest.mark.parametrize("error", PASSING)
-def test_the_third_error_is_the_calls(error: Exception) -> None:
+def test_third_transient_error_is_raised(error: Exception) -> None:
     aws = Aws([error] * 4)
 
     with pytest.raises(type(error)):
@@ -96,7 +96,7 @@ def test_the_third_error_is_the_calls(error: Exception) -> None:
 @pytest.mark.parametrize(
     "error", [refusal("AccessDenied", 403), refusal("NoSuchBucket", 404), RuntimeError("surprise"), KeyError("a")]
 )
-def test_what_will_not_pass_is_tried_once(error: Exception) -> None:
+def test_terminal_error_is_not_retried(error: Exception) -> None:
     aws = Aws([error, {}])
 
     with pytest.raises(type(error)):
@@ -114,7 +114,7 @@ def test_what_will_not_pass_is_tried_once(error: Exception) -> None:
         pytest.param(11_000, 0.0, 3, id="time for all"),
     ],
 )
-def test_near_the_deadline_a_failed_call_is_not_tried_again(left_ms: int, seconds: float, tried: int) -> None:
+def test_failed_call_near_the_deadline_is_not_retried(left_ms: int, seconds: float, tried: int) -> None:
     aws = Aws([refusal("SlowDown", 503)] * 3, seconds=seconds, left_ms=left_ms)
 
     with pytest.raises(ClientError, match="SlowDown"):
@@ -123,7 +123,7 @@ def test_near_the_deadline_a_failed_call_is_not_tried_again(left_ms: int, second
     assert aws.tried == tried
 
 
-def test_at_the_deadline_no_call_is_begun_and_none_is_logged_as_failed() -> None:
+def test_no_call_starts_at_the_deadline_and_none_is_logged_as_failed() -> None:
     aws = Aws([{}], left_ms=10_000)
 
     with pytest.raises(OutOfTimeError) as caught:
@@ -133,7 +133,7 @@ def test_at_the_deadline_no_call_is_begun_and_none_is_logged_as_failed() -> None
     assert (aws.tried, aws.log) == (0, [])
 
 
-def test_a_call_that_failed_slowly_is_left_to_the_redelivery_as_the_live_read_is_old_by_then() -> None:
+def test_slow_failed_call_is_left_to_redelivery() -> None:
     aws = Aws([ReadTimeoutError(endpoint_url=URL), {}], seconds=7)
 
     with pytest.raises(ReadTimeoutError):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 
-def test_every_metric_that_is_declared_is_there_and_has_a_unit() -> None:
+def test_embedded_metrics_have_a_value_and_a_unit_each() -> None:
     fields = metrics({"erased": 3, "failed": 0}, latencies_ms=[20, 10], at=1.5)
 
     assert fields == {
@@ -31,7 +31,7 @@ def test_every_metric_that_is_declared_is_there_and_has_a_unit() -> None:
     }
 
 
-def test_without_an_erasure_no_latency_is_declared() -> None:
+def test_embedded_metrics_without_an_erasure_have_no_latency() -> None:
     fields = metrics({"erased": 0}, latencies_ms=[], at=0)
 
     assert "erasure_latency_ms" not in fields
@@ -39,7 +39,7 @@ def test_without_an_erasure_no_latency_is_declared() -> None:
 
 
 @given(st.lists(st.integers(0, 10**6), min_size=1, max_size=2000))
-def test_a_sample_fits_into_a_line_and_keeps_both_ends(values: list[int]) -> None:
+def test_latency_sample_keeps_minimum_and_maximum_within_100_values(values: list[int]) -> None:
     found = sample(values)
 
     assert len(found) == min(len(values), 100)

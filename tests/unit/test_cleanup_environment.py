@@ -12,7 +12,7 @@ REQUIRED = {
 }
 
 
-def test_what_is_not_set_has_humangovs_defaults() -> None:
+def test_optional_function_variables_have_defaults() -> None:
     assert read_settings(REQUIRED) == FunctionSettings(
         tenant="uid/humangov/california",
         table="humangov-california-dynamodb",
@@ -23,7 +23,7 @@ def test_what_is_not_set_has_humangovs_defaults() -> None:
     )
 
 
-def test_prefix_and_attributes_are_taken_as_they_are() -> None:
+def test_key_prefix_and_file_attributes_are_read_verbatim() -> None:
     settings = read_settings(
         REQUIRED | {"HUMANGOV_KEY_PREFIX": "/ a ", "HUMANGOV_FILE_ATTRIBUTES": '["pdf", "a.b", "pdf"]'}
     )
@@ -34,7 +34,7 @@ def test_prefix_and_attributes_are_taken_as_they_are() -> None:
 
 @pytest.mark.parametrize("name", REQUIRED)
 @pytest.mark.parametrize("value", ["", None])
-def test_a_missing_variable_is_named_in_a_sentence(name: str, value: str | None) -> None:
+def test_missing_function_variable_is_named_in_the_error(name: str, value: str | None) -> None:
     environment = {key: one for key, one in REQUIRED.items() if key != name}
     if value is not None:
         environment[name] = value
@@ -44,17 +44,17 @@ def test_a_missing_variable_is_named_in_a_sentence(name: str, value: str | None)
 
 
 @pytest.mark.parametrize("text", ["pdf", "[]", '"pdf"', "{}", '["pdf", ""]', "[1]", "null", '["pdf"'])
-def test_attributes_that_are_no_list_of_names_are_refused(text: str) -> None:
+def test_invalid_file_attributes_variable_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="HUMANGOV_FILE_ATTRIBUTES must be a JSON list"):
         read_settings(REQUIRED | {"HUMANGOV_FILE_ATTRIBUTES": text})
 
 
 @pytest.mark.parametrize(("text", "shared"), [("Unique", False), ("Shared", True), ("", False)])
-def test_whether_names_are_shared_is_told(text: str, shared: bool) -> None:
+def test_file_names_variable_is_unique_or_shared(text: str, shared: bool) -> None:
     assert read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text}).shared is shared
 
 
 @pytest.mark.parametrize("text", ["shared", "unique", "SHARED ", "true"])
-def test_a_word_that_could_mean_shared_never_means_unique(text: str) -> None:
+def test_misspelled_file_names_variable_is_refused_and_never_means_unique(text: str) -> None:
     with pytest.raises(SettingsError, match="HUMANGOV_FILE_NAMES must be Unique or Shared"):
         read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text})

@@ -61,14 +61,14 @@ class Bucket:
         return outcomes | dict.fromkeys(marked, "versions remain")
 
 
-def test_no_keys_cost_no_call() -> None:
+def test_erasing_no_keys_makes_no_call() -> None:
     bucket = Bucket()
 
     assert bucket.erase() == {}
     assert bucket.together == []
 
 
-def test_a_thousand_keys_go_in_one_call_and_each_once() -> None:
+def test_thousand_keys_are_erased_in_one_call_without_duplicates() -> None:
     bucket = Bucket()
     keys = [str(one) for one in range(1001)]
 
@@ -100,7 +100,7 @@ def test_a_thousand_keys_go_in_one_call_and_each_once() -> None:
         pytest.param({"Deleted": [{}]}, ("failed: KeyError",) * 2, id="not an answer"),
     ],
 )
-def test_each_keys_outcome_is_what_the_answer_says_of_it(answer: Any, outcomes: tuple[str, str]) -> None:
+def test_outcome_of_each_key_is_read_from_the_delete_response(answer: Any, outcomes: tuple[str, str]) -> None:
     assert Bucket(lambda _: answer).erase("a", "b") == dict(zip("ab", outcomes, strict=True))
 
 
@@ -112,7 +112,7 @@ def test_each_keys_outcome_is_what_the_answer_says_of_it(answer: Any, outcomes: 
         (RuntimeError("surprise"), "RuntimeError"),
     ],
 )
-def test_a_call_that_fails_fails_its_keys_and_logs_only_what_aws_said(error: Exception, code: str) -> None:
+def test_failed_delete_call_fails_its_keys_and_logs_only_the_aws_error(error: Exception, code: str) -> None:
     def fail(_: Mapping[str, Any]) -> Mapping[str, Any]:
         raise error
 
@@ -124,7 +124,7 @@ def test_a_call_that_fails_fails_its_keys_and_logs_only_what_aws_said(error: Exc
     assert line["text"] == ("gone" if code == "NoSuchBucket" else "")
 
 
-def test_one_failed_call_does_not_spoil_the_next() -> None:
+def test_failed_delete_call_does_not_fail_the_next() -> None:
     def fail_first(request: Mapping[str, Any]) -> Mapping[str, Any]:
         if request["Delete"]["Objects"][0]["Key"] == "0":
             raise ReadTimeoutError(endpoint_url="https://s3.amazonaws.com")
@@ -136,7 +136,7 @@ def test_one_failed_call_does_not_spoil_the_next() -> None:
     assert outcomes["1000"] == "erased"
 
 
-def test_nothing_is_begun_when_time_is_over() -> None:
+def test_no_erasure_starts_when_out_of_time() -> None:
     bucket = Bucket(calls_before_the_end=1)
 
     outcomes = bucket.erase("a", "bell\x07", "line\n")
@@ -147,7 +147,7 @@ def test_nothing_is_begun_when_time_is_over() -> None:
 @pytest.mark.parametrize(
     "key", ["\x00", "a\x07", "a\tb", "a\nb", "a\r", "\x7f", "\x85", "\u2028", "\uffff", " a", "a "]
 )
-def test_a_key_that_xml_may_change_goes_alone(key: str) -> None:
+def test_key_that_xml_may_change_is_erased_in_its_own_call(key: str) -> None:
     bucket = Bucket()
 
     bucket.erase("a", key, "b")
@@ -156,7 +156,7 @@ def test_a_key_that_xml_may_change_goes_alone(key: str) -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), max_size=20))
-def test_every_key_that_goes_with_others_comes_through_xml_unchanged(keys: list[str]) -> None:
+def test_keys_erased_together_survive_xml_unchanged(keys: list[str]) -> None:
     bucket = Bucket()
 
     outcomes = bucket.erase(*keys)

@@ -81,7 +81,7 @@ def unprocessed(*ids: str, table: str = "california") -> Callable[..., Mapping[s
     return lambda **_: {"Responses": {"california": []}, "UnprocessedKeys": left}
 
 
-def test_a_thousand_records_are_read_a_hundred_at_a_time_each_once() -> None:
+def test_live_read_reads_100_records_a_call_each_once() -> None:
     answers = Answers(table(employee("1", "1.pdf"), employee("999", "999.pdf")))
 
     live = look_for(answers, [str(one % 1000) for one in range(2500)])
@@ -90,7 +90,7 @@ def test_a_thousand_records_are_read_a_hundred_at_a_time_each_once() -> None:
     assert [len(one["RequestItems"]["california"]["Keys"]) for one in answers.requests] == [100] * 10
 
 
-def test_a_file_attribute_that_is_also_the_key_is_asked_for_once() -> None:
+def test_live_read_projects_a_key_attribute_once() -> None:
     answers = Answers(table())
     settings = FunctionSettings(tenant="t", table="california", bucket="b", file_attributes=("id", "a.b", "name"))
 
@@ -101,7 +101,7 @@ def test_a_file_attribute_that_is_also_the_key_is_asked_for_once() -> None:
     assert request["ExpressionAttributeNames"] == {"#a0": "id", "#a1": "a.b", "#a2": "name"}
 
 
-def test_what_is_left_unprocessed_is_asked_for_again_with_growing_pauses_and_then_unread() -> None:
+def test_unprocessed_keys_are_retried_with_back_off_and_then_unread() -> None:
     answers = Answers(unprocessed("2"))
 
     live = look_for(answers, ["1", "2"])
@@ -113,19 +113,19 @@ def test_what_is_left_unprocessed_is_asked_for_again_with_growing_pauses_and_the
     assert sum(answers.pauses) < 1
 
 
-def test_unprocessed_keys_that_were_not_asked_for_make_the_whole_answer_unknown() -> None:
+def test_unexpected_unprocessed_keys_make_the_whole_read_unread() -> None:
     live = look_for(Answers(unprocessed("3")), ["1", "2"])
 
     assert set(live.unread) == {record_id(key("1")), record_id(key("2"))}
 
 
-def test_unprocessed_keys_count_under_whatever_name_the_table_comes_back() -> None:
+def test_unprocessed_keys_count_under_a_table_name_or_arn() -> None:
     live = look_for(Answers(unprocessed("1", table="arn:aws:dynamodb:us-east-1:1:table/california")), ["1"])
 
     assert set(live.unread) == {record_id(key("1"))}
 
 
-def test_binary_keys_are_sent_as_bytes_and_recognised_when_unprocessed() -> None:
+def test_binary_keys_are_sent_as_bytes_and_recognized_when_unprocessed() -> None:
     left = {"california": {"Keys": [{"id": {"B": b"\x01"}}]}}
     answers = Answers(lambda **_: {"Responses": {"california": []}, "UnprocessedKeys": left})
     binary: RecordKey = {"id": {"B": "AQ=="}}
@@ -141,13 +141,13 @@ def timeout(**_: Any) -> Mapping[str, Any]:
 
 
 @pytest.mark.parametrize("answer", [timeout, lambda **_: {}, lambda **_: {"Responses": None}])
-def test_a_call_that_fails_in_any_way_leaves_its_records_unread(answer: Callable[..., Any]) -> None:
+def test_failed_live_read_leaves_its_records_unread(answer: Callable[..., Any]) -> None:
     live = look_for(Answers(answer), ["1", "2"])
 
     assert set(live.unread) == {record_id(key("1")), record_id(key("2"))}
 
 
-def test_one_failed_call_does_not_spoil_the_others() -> None:
+def test_failed_live_read_call_does_not_fail_the_others() -> None:
     def answer(**request: Any) -> Mapping[str, Any]:
         return timeout() if key("0") in request["RequestItems"]["california"]["Keys"] else table()(**request)
 
@@ -157,7 +157,7 @@ def test_one_failed_call_does_not_spoil_the_others() -> None:
     assert record_id(key("149")) not in live.unread
 
 
-def test_no_call_is_begun_when_time_is_over() -> None:
+def test_no_live_read_starts_when_out_of_time() -> None:
     answers = Answers(table(), calls_before_the_end=1)
 
     live = look_for(answers, map(str, range(150)))
@@ -167,7 +167,7 @@ def test_no_call_is_begun_when_time_is_over() -> None:
     assert len(live.unread) == 50
 
 
-def test_keys_of_another_shape_are_asked_for_in_a_call_of_their_own() -> None:
+def test_keys_of_different_shapes_are_read_in_separate_calls() -> None:
     answers = Answers(table())
 
     read_live(
@@ -189,14 +189,14 @@ def test_keys_of_another_shape_are_asked_for_in_a_call_of_their_own() -> None:
         pytest.param(LiveRecords(frozenset({"a.pdf"}), {"1": "Throttled"}), "kept: live", id="live elsewhere"),
     ],
 )
-def test_a_file_goes_only_if_every_record_that_could_name_it_was_read_and_does_not(
+def test_file_is_erased_only_if_every_record_that_could_name_it_was_read_and_does_not(
     live: LiveRecords, outcome: str | None
 ) -> None:
     assert spelled(verdict(file("a.pdf"), record_ids=["1", "2"], live=live)) == outcome
 
 
 @pytest.mark.parametrize(("age_seconds", "late"), [(0, False), (900, False), (901, True), (-30, False), (None, True)])
-def test_an_event_is_late_after_fifteen_minutes_or_without_a_date(age_seconds: float | None, late: bool) -> None:
+def test_event_is_late_after_15_minutes_or_without_a_date(age_seconds: float | None, late: bool) -> None:
     removed_at = None if age_seconds is None else 10_000 - age_seconds
 
     assert is_late(removed_at, now=10_000) is late
@@ -216,7 +216,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         pytest.param(NOON.astimezone(timezone(timedelta(hours=9))), NOON, False, id="another zone"),
     ],
 )
-def test_only_an_earlier_second_proves_that_the_file_is_older(
+def test_only_an_earlier_second_proves_that_a_file_predates_the_removal(
     written: datetime, removed: datetime, before: bool
 ) -> None:
     assert written_before(written, removed.timestamp()) is before
@@ -243,10 +243,10 @@ def version(seconds: float, *, is_marker: bool = False) -> Version:
         pytest.param((version(9, is_marker=True),), False, None, id="fresh: only a marker"),
     ],
 )
-def test_a_files_age_speaks_against_its_erasure(versions: tuple[Version, ...], late: bool, outcome: str | None) -> None:
+def test_file_newer_than_the_removal_is_kept(versions: tuple[Version, ...], late: bool, outcome: str | None) -> None:
     assert spelled(age_verdict(versions, removed_at=NOON.timestamp(), late=late)) == outcome
 
 
-def test_without_a_removal_date_a_file_that_is_there_stays() -> None:
+def test_existing_file_is_kept_without_a_removal_date() -> None:
     assert spelled(age_verdict((version(-9),), removed_at=None, late=True)) == "kept: undated"
     assert spelled(age_verdict((), removed_at=None, late=True)) == "absent"

@@ -14,7 +14,7 @@ NAME = "humangov.cleanup.handler"
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Lambda's, without an endpoint of one's own; the module is read anew."""
+    """Lambda's, without an endpoint of one's own; the module is read again."""
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
@@ -41,12 +41,12 @@ def path_style(module: ModuleType) -> bool:
     return (module.S3.meta.config.s3 or {}).get("addressing_style") == "path"
 
 
-def test_on_aws_buckets_have_their_own_host_names(environment: pytest.MonkeyPatch) -> None:
+def test_s3_client_uses_virtual_hosted_style_on_aws(environment: pytest.MonkeyPatch) -> None:
     assert not path_style(handler())
 
 
 @pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
-def test_at_an_endpoint_of_ones_own_buckets_are_paths(environment: pytest.MonkeyPatch, name: str) -> None:
+def test_s3_client_uses_path_style_at_a_custom_endpoint(environment: pytest.MonkeyPatch, name: str) -> None:
     environment.setenv(name, "http://emulator:4566")
 
     module = handler()
@@ -55,7 +55,7 @@ def test_at_an_endpoint_of_ones_own_buckets_are_paths(environment: pytest.Monkey
     assert module.S3.meta.endpoint_url == "http://emulator:4566"
 
 
-def test_a_call_of_the_sdk_fits_into_the_time_kept_before_the_deadline(environment: pytest.MonkeyPatch) -> None:
+def test_sdk_timeouts_fit_into_the_deadline_margin(environment: pytest.MonkeyPatch) -> None:
     module = handler()
 
     for client in (module.DYNAMODB, module.S3):

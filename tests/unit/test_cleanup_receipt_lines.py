@@ -13,7 +13,7 @@ from testing.lambda_runtime.stream_events import employee, modify, number_of, re
 SETTINGS = FunctionSettings(tenant="uid/ns/california", table="california", bucket="files")
 
 
-def test_intent_and_outcome_join_and_hold_nothing_but_whose_file_went_when() -> None:
+def test_receipt_intent_and_outcome_share_an_event_id_and_hold_only_documented_fields() -> None:
     record = remove(employee("7", "cv.pdf"))
     record["dynamodb"]["ApproximateCreationDateTime"] = 1767225600
     change = read_change(record, settings=SETTINGS)
@@ -59,7 +59,7 @@ NOT_ERASED = {
 
 
 @pytest.mark.parametrize("text", NOT_ERASED)
-def test_what_was_not_erased_has_no_time_of_erasure(text: str) -> None:
+def test_receipt_of_a_file_not_erased_has_no_erasure_time(text: str) -> None:
     change = read_change(modify(employee("7", "a"), employee("7", "b")), settings=SETTINGS)
 
     line = receipt_lines.outcome_line(change, "a", FileResult(NOT_ERASED[text]), settings=SETTINGS, at=1.0)
@@ -67,7 +67,7 @@ def test_what_was_not_erased_has_no_time_of_erasure(text: str) -> None:
     assert (line["outcome"], line["erased_at"]) == (text, None)
 
 
-def test_only_failures_are_brought_again() -> None:
+def test_only_failed_outcomes_are_redelivered() -> None:
     assert outcomes.failed("Throttled").is_failure
     assert not outcomes.KEPT_LIVE.is_failure
     assert not outcomes.retained_until(2.0).is_failure
@@ -85,12 +85,12 @@ def test_only_failures_are_brought_again() -> None:
         (outcomes.failed("SlowDown"), "failed", "failed: SlowDown"),
     ],
 )
-def test_every_outcome_is_counted_as_one_of_a_few(outcome: FileOutcome, kind: str, counted_as: str) -> None:
+def test_outcomes_are_counted_by_kind(outcome: FileOutcome, kind: str, counted_as: str) -> None:
     assert (outcome.kind, receipt_lines.spell(outcome.undated)) == (kind, counted_as)
 
 
 @pytest.mark.parametrize("text", [*NOT_ERASED, "erased", "retained until", "failed: a: b"])
-def test_what_a_stored_receipt_says_is_read_as_it_was_spelled(text: str) -> None:
+def test_stored_outcome_is_parsed_back_unchanged(text: str) -> None:
     outcome = receipt_lines.parse(text)
 
     assert outcome is not None
@@ -99,13 +99,13 @@ def test_what_a_stored_receipt_says_is_read_as_it_was_spelled(text: str) -> None
 
 
 @pytest.mark.parametrize("text", ["", "unknown: cut off", "lost", "retained until tomorrow", "eraseds"])
-def test_what_no_receipt_says_is_no_outcome(text: str) -> None:
+def test_unknown_outcome_text_is_not_parsed(text: str) -> None:
     assert receipt_lines.parse(text) is None
 
 
-def test_a_date_of_retention_is_told_in_utc() -> None:
+def test_retention_date_of_an_outcome_is_in_utc() -> None:
     assert receipt_lines.spell(outcomes.retained_until(2.0)) == "retained until 1970-01-01T00:00:02.000Z"
 
 
-def test_an_unknown_time_stays_unknown() -> None:
+def test_unknown_receipt_time_stays_unknown() -> None:
     assert receipt_lines.timestamp(None) is None

@@ -40,9 +40,7 @@ A, B = {"S": "a.pdf"}, {"S": "b.pdf"}
         pytest.param({"N": "1"}, {"N": "1"}, (), id="malformed before and after"),
     ],
 )
-def test_a_change_frees_what_it_named_before_and_does_not_name_after(
-    old: Any, new: Any, frees: tuple[str, ...]
-) -> None:
+def test_changed_record_frees_files_that_it_no_longer_names(old: Any, new: Any, frees: tuple[str, ...]) -> None:
     before = employee("7") | ({"pdf": old} if old else {})
     after = employee("7") | ({"pdf": new} if new else {})
 
@@ -51,21 +49,21 @@ def test_a_change_frees_what_it_named_before_and_does_not_name_after(
     assert (change.frees, change.problems) == (frees, ())
 
 
-def test_a_change_that_removes_what_is_no_file_name_says_so() -> None:
+def test_changed_record_with_an_invalid_old_file_name_reports_a_problem() -> None:
     change = read(modify(employee("7") | {"pdf": {"N": "1"}}, employee("7", "a.pdf")))
 
     assert change.frees == ()
     assert change.problems == ("attribute pdf is not S, SS or L of S",)
 
 
-def test_a_change_without_its_new_image_leaves_the_decision_to_the_live_table() -> None:
+def test_changed_record_without_new_image_frees_its_old_files() -> None:
     record = modify(employee("7", "a.pdf"), employee("7", "b.pdf"))
     del record["dynamodb"]["NewImage"]
 
     assert read(record).frees == ("a.pdf",)
 
 
-def test_a_file_that_moves_between_attributes_is_not_freed() -> None:
+def test_file_moved_between_attributes_is_not_freed() -> None:
     change = read(
         modify(employee("7", "a.pdf"), employee("7", scan=A)),
         file_attributes=("pdf", "scan"),
@@ -74,27 +72,27 @@ def test_a_file_that_moves_between_attributes_is_not_freed() -> None:
     assert change.frees == ()
 
 
-def test_an_insert_frees_nothing_and_names_its_file() -> None:
+def test_inserted_record_frees_no_file_and_names_its_file() -> None:
     change = read(insert(employee("7", "a.pdf")), key_prefix="ca/")
 
     assert change.frees == ()
     assert change.names == {"ca/a.pdf"}
 
 
-def test_a_removal_frees_its_files_and_names_none() -> None:
+def test_deleted_record_frees_its_files_and_names_none() -> None:
     change = read(remove(employee("7", "a.pdf")), key_prefix="ca/")
 
     assert (change.frees, change.names) == (("ca/a.pdf",), frozenset())
 
 
-def test_one_missing_attribute_does_not_hide_the_other() -> None:
+def test_missing_file_attribute_does_not_hide_another() -> None:
     change = read(remove(employee("7", "a.pdf")), file_attributes=("scan", "pdf"))
 
     assert change.frees == ("a.pdf",)
     assert change.problems == ("attribute scan is missing",)
 
 
-def test_a_name_that_cannot_be_a_key_is_a_problem() -> None:
+def test_file_name_too_long_for_a_key_is_a_problem() -> None:
     change = read(remove(employee("7", "x" * 1025)))
 
     assert change.frees == ()
@@ -102,7 +100,7 @@ def test_a_name_that_cannot_be_a_key_is_a_problem() -> None:
 
 
 @pytest.mark.parametrize(("expired", "principal"), [(True, "dynamodb.amazonaws.com"), (False, "someone")])
-def test_a_removal_by_time_to_live_is_told_by_its_principal(expired: bool, principal: str) -> None:
+def test_removal_by_time_to_live_is_recognized_by_its_principal(expired: bool, principal: str) -> None:
     record = remove(employee("7", "a.pdf")) | {"userIdentity": {"type": "Service", "principalId": principal}}
 
     assert read(record).expired is expired
@@ -123,7 +121,7 @@ def test_a_removal_by_time_to_live_is_told_by_its_principal(expired: bool, princ
         pytest.param(1479499740000, None, id="milliseconds"),
     ],
 )
-def test_a_date_that_cannot_be_one_is_none(value: Any, seconds: float | None) -> None:
+def test_invalid_removal_date_is_none(value: Any, seconds: float | None) -> None:
     record = remove(employee("7", "a.pdf"))
     record["dynamodb"]["ApproximateCreationDateTime"] = value
 
@@ -170,12 +168,12 @@ REMOVAL = remove(employee("7", "a.pdf"))
         (keyed({"id": "7"}), "no primary key"),
     ],
 )
-def test_what_no_retry_can_cure_is_malformed(record: Any, reason: str) -> None:
+def test_invalid_stream_record_is_malformed(record: Any, reason: str) -> None:
     with pytest.raises(MalformedError, match=reason):
         read(record)
 
 
-def test_a_new_view_type_is_told_with_its_name() -> None:
+def test_unsupported_stream_view_type_is_named() -> None:
     record = without(remove(employee("7", "a.pdf")), "OldImage")
     record["dynamodb"]["StreamViewType"] = "KEYS_ONLY"
 
@@ -184,18 +182,18 @@ def test_a_new_view_type_is_told_with_its_name() -> None:
 
 
 @pytest.mark.parametrize("record", [None, [], "x", {}, {"dynamodb": None}, {"dynamodb": {"SequenceNumber": 7}}])
-def test_a_record_without_a_sequence_number_has_none(record: Any) -> None:
+def test_missing_sequence_number_is_empty(record: Any) -> None:
     assert sequence_number(record) == ""
 
 
-def test_one_record_has_one_id_however_its_key_is_written() -> None:
+def test_record_id_does_not_depend_on_the_order_of_key_attributes() -> None:
     one = record_id({"state": {"S": "CA"}, "id": {"N": "7"}})
 
     assert one == record_id({"id": {"N": "7"}, "state": {"S": "CA"}})
     assert one != record_id({"id": {"S": "7"}, "state": {"S": "CA"}})
 
 
-def test_a_file_that_several_records_freed_is_at_stake_once_with_the_latest_removal() -> None:
+def test_file_freed_by_several_records_is_decided_once_with_the_latest_removal() -> None:
     changes = [
         read(remove(employee("7", "a.pdf"), age_seconds=50)),
         read(remove(employee("8", "b.pdf"))),
@@ -209,7 +207,7 @@ def test_a_file_that_several_records_freed_is_at_stake_once_with_the_latest_remo
     assert first.removed_at == changes[2].removed_at
 
 
-def test_the_sequence_number_is_the_records_own() -> None:
+def test_sequence_number_is_read_from_the_record() -> None:
     record = remove(employee("7", "a.pdf"))
 
     assert read(record).sequence_number == number_of(record)

@@ -36,7 +36,7 @@ ODD = "attribute pdf contains a value that is not a string"
         ({"pdf": {"S": None}}, (), (WRONG,)),
     ],
 )
-def test_what_is_erased_is_read_strictly(
+def test_file_names_to_erase_are_read_strictly(
     image: dict[str, Any], names: tuple[str, ...], problems: tuple[str, ...]
 ) -> None:
     assert file_names(image, attributes=["pdf"]) == (names, problems)
@@ -54,11 +54,11 @@ def test_what_is_erased_is_read_strictly(
         ["a"],
     ],
 )
-def test_what_is_kept_is_read_generously(value: Any) -> None:
+def test_file_names_to_keep_are_read_generously(value: Any) -> None:
     assert "a" in mentioned({"pdf": value}, attributes=["pdf"])
 
 
-def test_only_the_file_attributes_are_read() -> None:
+def test_only_file_attributes_name_files() -> None:
     image = {"pdf": {"S": "a"}, "name": {"S": "b"}}
 
     assert file_names(image, attributes=["pdf", "scan"]).names == ("a",)
@@ -73,14 +73,14 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_whatever_could_be_erased_would_also_be_kept_by_a_live_record(value: Any) -> None:
+def test_any_erasable_file_name_is_kept_when_a_live_record_names_it(value: Any) -> None:
     names, _ = file_names({"pdf": value}, attributes=["pdf"])
 
     assert set(names) <= mentioned({"pdf": value}, attributes=["pdf"])
 
 
 @given(st.text(), st.text())
-def test_a_key_is_prefix_and_name_byte_for_byte(prefix: str, name: str) -> None:
+def test_object_key_is_prefix_and_file_name_byte_for_byte(prefix: str, name: str) -> None:
     assert object_key(name, key_prefix=prefix) == prefix + name
 
 
@@ -95,7 +95,7 @@ def test_a_key_is_prefix_and_name_byte_for_byte(prefix: str, name: str) -> None:
         ("\ud800", "is not valid Unicode"),
     ],
 )
-def test_a_key_that_s3_cannot_hold_is_told(key: str, reason: str | None) -> None:
+def test_impossible_s3_key_is_reported_with_its_reason(key: str, reason: str | None) -> None:
     assert impossible(key) == reason
 
 
@@ -116,5 +116,5 @@ def test_a_key_that_s3_cannot_hold_is_told(key: str, reason: str | None) -> None
         ("nv/.humangov/owner.json", "ca/", False),
     ],
 )
-def test_the_operators_and_lambdas_own_keys_are_reserved(key: str, prefix: str, reserved: bool) -> None:
+def test_keys_of_the_operator_and_lambda_are_reserved(key: str, prefix: str, reserved: bool) -> None:
     assert is_reserved(key, key_prefix=prefix) is reserved

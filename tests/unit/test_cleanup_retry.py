@@ -44,14 +44,14 @@ class Call:
 
 
 @pytest.mark.parametrize("failures", [0, 1, 2])
-def test_a_call_is_begun_once_more_after_each_pause_until_it_answers(failures: int) -> None:
+def test_call_is_retried_after_each_pause_until_it_succeeds(failures: int) -> None:
     call = Call(failures)
 
     assert call.retry() == "answer"
     assert call.pauses == [1.0, 2.0][:failures]
 
 
-def test_after_the_last_pause_the_error_is_the_calls_own() -> None:
+def test_last_transient_error_is_raised_after_all_retries() -> None:
     call = Call(9)
 
     with pytest.raises(PassingError):
@@ -60,7 +60,7 @@ def test_after_the_last_pause_the_error_is_the_calls_own() -> None:
     assert (call.tried, call.pauses) == (3, [1.0, 2.0])
 
 
-def test_an_error_that_does_not_pass_is_raised_at_once() -> None:
+def test_terminal_error_is_raised_at_once() -> None:
     call = Call(1, error=KeyError)
 
     with pytest.raises(KeyError):
@@ -69,7 +69,7 @@ def test_an_error_that_does_not_pass_is_raised_at_once() -> None:
     assert (call.tried, call.pauses) == (1, [])
 
 
-def test_no_attempt_but_the_first_begins_after_the_deadline() -> None:
+def test_no_retry_starts_after_the_deadline() -> None:
     call = Call(9, seconds=3.0)
 
     with pytest.raises(PassingError):
@@ -78,7 +78,7 @@ def test_no_attempt_but_the_first_begins_after_the_deadline() -> None:
     assert call.tried == 2
 
 
-def test_once_it_is_to_stop_no_further_attempt_begins() -> None:
+def test_no_retry_starts_after_a_stop_signal() -> None:
     call = Call(9)
 
     with pytest.raises(PassingError):
@@ -93,10 +93,10 @@ def test_once_it_is_to_stop_no_further_attempt_begins() -> None:
      "RequestTimeoutException", "RequestThrottled", "RequestThrottledException", "SlowDown", "Throttling",
      "ThrottlingException", "ThrottledException", "TooManyRequestsException"],
 )  # fmt: skip
-def test_what_a_busy_aws_says_may_pass(code: str) -> None:
+def test_throttling_and_server_errors_are_transient(code: str) -> None:
     assert is_transient(code)
 
 
 @pytest.mark.parametrize("code", ["", "AccessDenied", "NoSuchBucket", "RequestTimeTooSkewed", "NotThrottled"])
-def test_what_no_further_attempt_cures_does_not_pass(code: str) -> None:
+def test_denials_and_validation_errors_are_not_transient(code: str) -> None:
     assert not is_transient(code)

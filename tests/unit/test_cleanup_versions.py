@@ -154,9 +154,7 @@ def result(text: str, versions: int) -> FileResult:
     st.dictionaries(st.sampled_from(["a", "a.", "a.pdf", "a.pdf.bak", "a.pdf0"]), st.integers(1, 25)),
     st.integers(1, 12),
 )
-def test_a_listing_shows_exactly_the_key_whatever_is_beside_it_and_however_it_is_cut(
-    keys: dict[str, int], page: int
-) -> None:
+def test_version_listing_returns_exactly_the_versions_of_the_key_across_pages(keys: dict[str, int], page: int) -> None:
     bucket = Bucket(page=page)
     for key, number in keys.items():
         for one in range(number):
@@ -168,7 +166,7 @@ def test_a_listing_shows_exactly_the_key_whatever_is_beside_it_and_however_it_is
     assert len(found) == keys.get("a.pdf", 0)
 
 
-def test_a_listing_that_does_not_say_where_it_goes_on_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_version_listing_without_next_marker_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket()
     monkeypatch.setattr(bucket, "list_object_versions", lambda **_: {"IsTruncated": True})
 
@@ -176,7 +174,7 @@ def test_a_listing_that_does_not_say_where_it_goes_on_is_no_listing(monkeypatch:
         list_versions(bucket.calls(), bucket="b", key="a")
 
 
-def test_a_listing_that_says_the_same_place_twice_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_version_listing_with_an_unchanged_marker_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     bucket = Bucket()
     monkeypatch.setattr(bucket, "list_object_versions", lambda **_: {"IsTruncated": True, "NextKeyMarker": "a"})
 
@@ -184,7 +182,7 @@ def test_a_listing_that_says_the_same_place_twice_is_no_listing(monkeypatch: pyt
         list_versions(bucket.calls(), bucket="b", key="a")
 
 
-def test_many_keys_versions_go_a_thousand_a_call() -> None:
+def test_versions_of_many_keys_are_erased_1000_a_call() -> None:
     bucket = Bucket()
     keys = [f"{one:03}" for one in range(300)]
     for key in keys * 5:
@@ -196,7 +194,7 @@ def test_many_keys_versions_go_a_thousand_a_call() -> None:
     assert [len(one) for one in bucket.deletions] == [1000, 500]
 
 
-def test_the_oldest_version_goes_first_and_markers_last() -> None:
+def test_oldest_version_is_erased_first_and_delete_markers_last() -> None:
     """Cut off anywhere, the erasure unveils no older version."""
     bucket = Bucket()
     bucket.put("a", age_seconds=30)
@@ -221,11 +219,11 @@ UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
         pytest.param(["ON"], result("retained: legal hold", 1), id="a hold"),
         pytest.param([UNTIL, "ON"], result("retained: legal hold", 0), id="a hold outlasts a date"),
         pytest.param([NOW], result("failed: AccessDenied", 1), id="a date that is over"),
-        pytest.param(["OFF"], result("failed: AccessDenied", 1), id="no lock: a right is missing"),
+        pytest.param(["OFF"], result("failed: AccessDenied", 1), id="no lock: a permission is missing"),
         pytest.param([UNTIL, "OFF"], result("failed: AccessDenied", 0), id="what a retry may cure decides"),
     ],
 )
-def test_what_is_retained_is_told_with_its_reason(locks: list[datetime | str], outcome: FileResult) -> None:
+def test_retained_version_is_reported_with_its_reason(locks: list[datetime | str], outcome: FileResult) -> None:
     bucket = Bucket()
     names = [bucket.put("a"), bucket.put("a")]
     bucket.held = {("a", name): lock for name, lock in zip(names, locks, strict=False)}
@@ -233,7 +231,7 @@ def test_what_is_retained_is_told_with_its_reason(locks: list[datetime | str], o
     assert bucket.erase("a") == {"a": outcome}
 
 
-def test_a_marker_stays_on_what_is_retained() -> None:
+def test_delete_marker_stays_on_a_retained_version() -> None:
     bucket = Bucket()
     name = bucket.put("a")
     bucket.put("a", is_marker=True)
@@ -244,7 +242,7 @@ def test_a_marker_stays_on_what_is_retained() -> None:
     assert bucket.left("a") == ["v2", "v1"]
 
 
-def test_a_lock_that_cannot_be_read_is_a_failure() -> None:
+def test_unreadable_object_lock_is_a_failure() -> None:
     bucket = Bucket()
 
     def denied(**_: Any) -> Mapping[str, Any]:
@@ -257,7 +255,7 @@ def test_a_lock_that_cannot_be_read_is_a_failure() -> None:
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize("status", ["Enabled", "Suspended"])
-def test_nothing_is_left_of_a_file_however_the_bucket_keeps_versions(status: str, known: bool) -> None:
+def test_no_version_of_an_erased_file_remains_whatever_the_versioning_status(status: str, known: bool) -> None:
     bucket = Bucket()
     for key in ("a", "a", "a.bak", "b", "b\x07"):
         bucket.put(key)
@@ -270,7 +268,7 @@ def test_nothing_is_left_of_a_file_however_the_bucket_keeps_versions(status: str
     assert bucket.outcomes == dict.fromkeys(["a", "b", "b\x07"], "erased")
 
 
-def test_a_file_written_again_while_nobody_knew_of_versions_is_not_left_hidden() -> None:
+def test_file_written_during_erasure_is_not_hidden_by_a_delete_marker() -> None:
     """Between the live read and the erasure: a marker goes on the new file. Without taking it away, it stays hidden."""
     bucket = Bucket()
     bucket.put("a")
@@ -288,7 +286,7 @@ def test_a_file_written_again_while_nobody_knew_of_versions_is_not_left_hidden()
     assert [one.is_marker for one in bucket.keys["a"]] == [False, False]
 
 
-def test_a_version_written_after_the_listing_is_never_named_in_an_erasure() -> None:
+def test_version_written_after_the_listing_is_never_erased() -> None:
     bucket = Bucket()
     bucket.put("a")
 

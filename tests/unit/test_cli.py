@@ -51,9 +51,9 @@ def commands() -> list[click.Command]:
 
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: str(command.name))
-def test_help_lists_every_flag_with_words_and_its_variable(command: click.Command, started: Started) -> None:
+def test_command_help_lists_every_flag_with_its_variable(command: click.Command, started: Started) -> None:
     text = invoke(str(command.name), "--help").output
-    told = " ".join(text.split())
+    reported = " ".join(text.split())
     for option in command.params:
         if not isinstance(option, click.Option):
             continue
@@ -61,16 +61,16 @@ def test_help_lists_every_flag_with_words_and_its_variable(command: click.Comman
         assert option.help
         assert option.help.split()[0] in text
     assert command.help
-    assert command.help.splitlines()[0] in told
+    assert command.help.splitlines()[0] in reported
 
 
-def test_help_of_the_program_lists_its_commands(started: Started) -> None:
+def test_program_help_lists_its_commands(started: Started) -> None:
     text = invoke("--help").output
     assert all((str(command.name) in text) is not command.hidden for command in commands())
     assert "humangov" in invoke("--version").output
 
 
-def test_the_list_of_commands_says_what_each_command_says_of_itself() -> None:
+def test_command_list_repeats_the_summary_of_each_command() -> None:
     listed = {name: (main.commands[name].get_short_help_str(1000), main.commands[name].hidden) for name in COMMANDS}
     themselves = {name: ("" if load(name).hidden else load(name).get_short_help_str(1000)) for name in COMMANDS}
     assert listed == {name: (text, load(name).hidden) for name, text in themselves.items()}
@@ -94,12 +94,12 @@ print(*(name for name in ("boto3", "kopf", "kubernetes") if name in sys.modules)
         (["uninstall-check", "--help"], "kubernetes"), (["leaks", "--help"], "boto3 kubernetes"),
     ],
 )  # fmt: skip
-def test_a_command_loads_only_what_it_needs(arguments: list[str], loaded: str) -> None:
+def test_command_imports_only_what_it_needs(arguments: list[str], loaded: str) -> None:
     command = [sys.executable, "-c", HEAVY, *arguments]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == loaded
 
 
-def test_every_setting_of_run_has_a_variable() -> None:
+def test_every_flag_of_run_has_an_environment_variable() -> None:
     options = [option for option in load("run").params if isinstance(option, click.Option)]
     without = [option.opts[0] for option in options if not option.envvar and option.opts[0] != "--help"]
     assert without == []
@@ -109,7 +109,7 @@ def test_every_setting_of_run_has_a_variable() -> None:
     assert len(set(variables)) == len(variables)
 
 
-def test_run_takes_its_settings_from_flags(started: Started, tmp_path: Path) -> None:
+def test_run_reads_its_settings_from_flags(started: Started, tmp_path: Path) -> None:
     allowed = tmp_path / "names.yaml"
     allowed.write_text("florida: {tables: [f-*], buckets: [f-*]}")
     result = invoke(
@@ -128,7 +128,7 @@ def test_run_takes_its_settings_from_flags(started: Started, tmp_path: Path) -> 
     assert run_settings.probe_port is None
 
 
-def test_run_takes_its_settings_from_the_environment(started: Started) -> None:
+def test_run_reads_its_settings_from_the_environment(started: Started) -> None:
     result = invoke(
         "run", HUMANGOV_REGION="eu-west-1", HUMANGOV_CLUSTER_NAME="c", HUMANGOV_TAGS="a=b c=d",
         HUMANGOV_NAMESPACE="x y", HUMANGOV_RESYNC="60", HUMANGOV_WORKERS="3",
@@ -143,13 +143,13 @@ def test_run_takes_its_settings_from_the_environment(started: Started) -> None:
     assert (run_settings.probe_host, run_settings.probe_port) == ("0.0.0.0", 9)
 
 
-def test_the_region_may_be_the_sdks(started: Started) -> None:
+def test_region_defaults_to_that_of_the_sdk(started: Started) -> None:
     assert invoke("run", AWS_REGION="", AWS_DEFAULT_REGION="sa-east-1").exit_code == 0
     assert started[0][0].region == "sa-east-1"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "reported"),
     [
         ([], "no AWS region"),
         (["--region", "r", "--tag", "x"], "expected KEY=VALUE"),
@@ -166,16 +166,18 @@ def test_the_region_may_be_the_sdks(started: Started) -> None:
         (["--nonsense"], "--nonsense"),
     ],
 )
-def test_a_bad_flag_of_run_gives_a_sentence(started: Started, arguments: list[str], told: str) -> None:
+def test_invalid_flag_of_run_is_refused_without_a_traceback(
+    started: Started, arguments: list[str], reported: str
+) -> None:
     result = invoke("run", *arguments)
     assert result.exit_code == 2
-    assert told in result.output
+    assert reported in result.output
     assert "Traceback" not in result.output
     assert started == []
 
 
 @pytest.mark.parametrize("text", ["[", "- a", "a: {tables: x}", "a: 5"])
-def test_a_bad_file_of_allowed_names_gives_a_sentence(started: Started, tmp_path: Path, text: str) -> None:
+def test_invalid_allowed_names_file_is_named_in_the_error(started: Started, tmp_path: Path, text: str) -> None:
     path = tmp_path / "names.yaml"
     path.write_text(text)
     result = invoke("run", "--region", "r", "--allowed-names", str(path))
@@ -183,7 +185,7 @@ def test_a_bad_file_of_allowed_names_gives_a_sentence(started: Started, tmp_path
     assert str(path) in result.output
 
 
-def test_a_cluster_that_cannot_be_reached_gives_a_sentence(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_cluster_is_reported_without_a_traceback(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*_: Any) -> int:
         raise client.KubeError("listing", status=None, reason="no route")
 
@@ -209,7 +211,7 @@ def planned(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> list[Any]:
 
 
 @pytest.mark.parametrize(("differs", "code"), [(False, 0), (True, 2)])
-def test_plans_exit_code_says_whether_there_are_changes(
+def test_plan_exit_code_shows_whether_there_are_changes(
     started: Started, monkeypatch: pytest.MonkeyPatch, differs: bool, code: int
 ) -> None:
     seen = planned(monkeypatch, lambda: (["a line"], differs))
@@ -219,14 +221,14 @@ def test_plans_exit_code_says_whether_there_are_changes(
     assert [more["namespace"] for _, more in seen] == ["ns", "ns"]
 
 
-def test_plan_says_1_where_it_cannot_tell(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_plan_exits_1_on_an_error(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails() -> tuple[list[str], bool]:
-        raise PlanError("no rights")
+        raise PlanError("no permissions")
 
     planned(monkeypatch, fails)
     result = invoke("plan", "-f", "-", "--region", "r", stdin=MANIFEST)
     assert result.exit_code == 1
-    assert "no rights" in result.output
+    assert "no permissions" in result.output
 
 
 @pytest.mark.parametrize(
@@ -234,7 +236,7 @@ def test_plan_says_1_where_it_cannot_tell(started: Started, monkeypatch: pytest.
     ["[", "just text", "- a", "{a: b}", "kind: HumanGovState", MANIFEST, MANIFEST.replace("{name: a}", "text"),
      MANIFEST.replace("{name: a}", "[x]"), MANIFEST.replace("spec: {}", "spec: []"), "\x00"],
 )  # fmt: skip
-def test_a_bad_manifest_gives_a_sentence(started: Started, text: str) -> None:
+def test_plan_of_an_invalid_manifest_reports_an_error(started: Started, text: str) -> None:
     result = invoke("plan", "-f", "-", "--region", "r", "--offline", "--cluster-name", "c", stdin=text)
     assert result.exit_code == 1, result.output
     assert "Error: " in result.output
@@ -246,7 +248,7 @@ def test_plan_offline_needs_a_cluster_name(started: Started) -> None:
     assert "--cluster-name" in result.output
 
 
-def test_plan_of_a_file_that_is_not_there_gives_a_sentence(started: Started, tmp_path: Path) -> None:
+def test_plan_of_a_missing_file_reports_its_name(started: Started, tmp_path: Path) -> None:
     result = invoke("plan", "-f", str(tmp_path / "none.yaml"), "--region", "r")
     assert result.exit_code == 1
     assert "none.yaml" in result.output

@@ -62,7 +62,9 @@ def status_of(status: Mapping[str, Any], name: str) -> str:
 
 
 @given(before=FINDINGS, after=FINDINGS, generation=GENERATIONS)
-def test_the_rules_of_kstatus_hold(before: dict[str, Finding], after: dict[str, Finding], generation: int) -> None:
+def test_conditions_follow_the_rules_of_kstatus(
+    before: dict[str, Finding], after: dict[str, Finding], generation: int
+) -> None:
     status = composed(composed({}, before), after, generation=generation)
     ready, reconciling, stalled = (status_of(status, name) for name in ("Ready", "Reconciling", "Stalled"))
     assert not (reconciling == "True" and stalled == "True")
@@ -77,7 +79,9 @@ def test_the_rules_of_kstatus_hold(before: dict[str, Finding], after: dict[str, 
 
 
 @given(before=FINDINGS, after=FINDINGS)
-def test_a_condition_is_as_old_as_its_status(before: dict[str, Finding], after: dict[str, Finding]) -> None:
+def test_last_transition_time_changes_only_with_the_status(
+    before: dict[str, Finding], after: dict[str, Finding]
+) -> None:
     old = composed({}, before)
     new = composed(old, after, now=NOW + timedelta(hours=1))
     for condition in new["conditions"]:
@@ -88,7 +92,9 @@ def test_a_condition_is_as_old_as_its_status(before: dict[str, Finding], after: 
 
 
 @given(before=FINDINGS, after=FINDINGS)
-def test_equal_facts_give_an_equal_status_and_no_event(before: dict[str, Finding], after: dict[str, Finding]) -> None:
+def test_equal_findings_give_an_equal_status_and_no_event(
+    before: dict[str, Finding], after: dict[str, Finding]
+) -> None:
     once = composed(composed({}, before), after)
     again = composed(once, after, now=NOW + timedelta(days=1))
     assert again == once
@@ -96,7 +102,7 @@ def test_equal_facts_give_an_equal_status_and_no_event(before: dict[str, Finding
 
 
 @given(before=FINDINGS, after=FINDINGS, own_doing=st.booleans())
-def test_there_is_at_most_one_event_a_transition_and_none_without(
+def test_each_transition_gives_at_most_one_event(
     before: dict[str, Finding], after: dict[str, Finding], own_doing: bool
 ) -> None:
     old = composed({}, before)
@@ -117,7 +123,7 @@ def test_there_is_at_most_one_event_a_transition_and_none_without(
 
 
 @given(findings=FINDINGS)
-def test_ready_says_everything_that_stalls_once(findings: dict[str, Finding]) -> None:
+def test_ready_message_lists_every_stalled_finding_once(findings: dict[str, Finding]) -> None:
     ready = summary(findings, ready_reason="InSync", ready_message="fine")
     stalled = [finding for finding in findings.values() if finding.stalled]
     if stalled:
@@ -126,7 +132,7 @@ def test_ready_says_everything_that_stalls_once(findings: dict[str, Finding]) ->
         assert len(ready.message.split("; ")) == len({finding.message for finding in stalled})
 
 
-def test_a_cause_is_told_before_what_waits_for_it() -> None:
+def test_ready_message_names_a_cause_before_its_dependents() -> None:
     ready = summary(
         {
             "StreamReady": Finding.waiting("DependencyNotReady", "later", for_others=True),
@@ -138,14 +144,14 @@ def test_a_cause_is_told_before_what_waits_for_it() -> None:
     assert (ready.reason, ready.message) == ("Pending", "first; later")
 
 
-def test_fields_without_a_value_are_left_out() -> None:
+def test_status_fields_without_a_value_are_omitted() -> None:
     status = compose(
         {}, generation=1, ready=Finding.in_sync("a", "b"), findings={}, now=NOW, fields={"aws": None, "x": "y"}
     )
     assert set(status) == {"x", "observedGeneration", "conditions"}
 
 
-def test_an_endless_message_is_cut() -> None:
+def test_long_condition_message_is_cut_at_4000_characters() -> None:
     status = composed({}, {"RoleReady": Finding.action_required("TerminalError", "x" * 100_000)})
     assert all(len(condition["message"]) <= 4000 for condition in status["conditions"])
 
@@ -157,7 +163,7 @@ def shown(finding: Finding, *, generation: int = 1, now: datetime = NOW) -> dict
 PASSING = Finding.transient("TransientError", "throttled", soon=True)
 
 
-def test_a_passing_failure_of_what_was_in_step_is_not_shown_but_is_a_failed_try() -> None:
+def test_transient_error_of_an_in_sync_part_is_not_shown_but_counts_as_a_failure() -> None:
     previous = shown(Finding.in_sync("InSync", "fine"))
     kept = steady(PASSING, previous=previous, part="RoleReady", generation=1)
     assert (kept.status, kept.reason, kept.message, kept.failed, kept.soon) == ("True", "InSync", "fine", True, True)
@@ -175,7 +181,7 @@ def test_a_passing_failure_of_what_was_in_step_is_not_shown_but_is_a_failed_try(
         (Finding.waiting("Pending", "x"), shown(Finding.in_sync("InSync", "fine")), 1),
     ],
 )
-def test_everything_else_is_shown_at_once(finding: Finding, previous: dict[str, Any], generation: int) -> None:
+def test_other_findings_are_shown_at_once(finding: Finding, previous: dict[str, Any], generation: int) -> None:
     assert steady(finding, previous=previous, part="RoleReady", generation=generation) == finding
 
 
@@ -185,7 +191,7 @@ def looked_for(previous: Mapping[str, Any], now: datetime) -> tuple[Finding, dic
     return finding, composed(previous, {"StreamReady": finding}, now=now)
 
 
-def test_what_is_missing_stalls_after_15_minutes_whatever_restarts_and_stays_so() -> None:
+def test_missing_resource_stalls_after_15_minutes_across_restarts() -> None:
     status: dict[str, Any] = {}
     for minutes in range(40):
         finding, status = looked_for(status, NOW + timedelta(minutes=minutes))
@@ -194,7 +200,7 @@ def test_what_is_missing_stalls_after_15_minutes_whatever_restarts_and_stays_so(
         assert not finding.failed, "looking for it is no failed try"
 
 
-def test_a_throttled_read_in_between_does_not_begin_the_15_minutes_anew() -> None:
+def test_throttled_read_does_not_restart_the_15_minutes_of_a_missing_resource() -> None:
     _, status = looked_for({}, NOW)
     status = composed(status, {"StreamReady": PASSING}, now=NOW + timedelta(minutes=10))
     finding, status = looked_for(status, NOW + timedelta(minutes=14))
@@ -203,7 +209,7 @@ def test_a_throttled_read_in_between_does_not_begin_the_15_minutes_anew() -> Non
     assert finding.stalled
 
 
-def test_what_was_there_in_between_begins_anew() -> None:
+def test_resource_found_in_between_restarts_the_15_minutes() -> None:
     _, status = looked_for({}, NOW)
     status = composed(status, {"StreamReady": Finding.in_sync("Enabled", "x")}, now=NOW + timedelta(minutes=10))
     finding, _ = looked_for(status, NOW + timedelta(minutes=16))

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 from sandbox.demo import __main__ as program
 from sandbox.demo import aws_side, people
 from sandbox.demo.kubectl import KubectlError, shown
-from sandbox.demo.narration import Narrator, Told, summary_lines, wants_color
+from sandbox.demo.narration import Narrator, ObservedStep, summary_lines, wants_color
 from sandbox.demo.observing import NotObservedError, Observer
 from sandbox.demo.story import STORY, Step
 
@@ -33,9 +33,9 @@ class Clock:
         self.now += seconds
 
 
-def observer(clock: Clock, told: list[str] | None = None) -> Observer:
-    tell: Callable[[str], None] = (told if told is not None else []).append
-    return Observer(seconds=10, stays_seconds=2, tell=tell, clock=clock, pause=clock.pause)
+def observer(clock: Clock, narration: list[str] | None = None) -> Observer:
+    announce: Callable[[str], None] = (narration if narration is not None else []).append
+    return Observer(seconds=10, stays_seconds=2, announce=announce, clock=clock, pause=clock.pause)
 
 
 def narrator() -> tuple[Narrator, io.StringIO]:
@@ -43,20 +43,20 @@ def narrator() -> tuple[Narrator, io.StringIO]:
     return Narrator(out=out, steps=2, color=False, width=80, clock=Clock()), out
 
 
-def test_what_shows_before_the_deadline_is_observed_and_long_waits_are_told() -> None:
-    clock, told = Clock(), list[str]()
-    assert observer(clock, told).until(lambda: clock.now, lambda now: now >= 5, expected="five", every=0.5) == 5
-    assert told == ["waiting until five"]
+def test_demo_observes_a_result_before_the_deadline_and_prints_long_waits() -> None:
+    clock, narration = Clock(), list[str]()
+    assert observer(clock, narration).until(lambda: clock.now, lambda now: now >= 5, expected="five", every=0.5) == 5
+    assert narration == ["waiting until five"]
 
 
-def test_what_does_not_show_is_told_with_what_was_seen_instead() -> None:
+def test_demo_reports_what_it_observed_instead_of_the_expected_result() -> None:
     with pytest.raises(NotObservedError) as raised:
         observer(Clock()).until(lambda: "Disabled", lambda state: state == "Enabled", expected="a trigger, Enabled")
     assert raised.value.expected == "a trigger, Enabled, within 10 s"
     assert raised.value.seen == "Disabled"
 
 
-def test_an_error_may_pass_and_is_what_was_seen_if_it_does_not() -> None:
+def test_demo_retries_an_error_and_reports_a_lasting_one() -> None:
     clock = Clock()
 
     def see() -> str:
@@ -73,7 +73,7 @@ def test_an_error_may_pass_and_is_what_was_seen_if_it_does_not() -> None:
         observer(Clock()).until(denied, bool, expected="it")
 
 
-def test_a_mistake_of_the_demo_is_no_observation() -> None:
+def test_bug_of_the_demo_is_raised_and_not_observed() -> None:
     def broken() -> str:
         raise KeyError("pdf")
 
@@ -81,7 +81,7 @@ def test_a_mistake_of_the_demo_is_no_observation() -> None:
         observer(Clock()).until(broken, bool, expected="it")
 
 
-def test_what_stays_is_looked_at_all_the_time() -> None:
+def test_demo_checks_continuously_that_a_result_stays() -> None:
     clock = Clock()
     assert observer(clock).stays(lambda: "there", lambda found: found == "there", expected="it stays") == "there"
     assert clock.now > 2
@@ -89,14 +89,14 @@ def test_what_stays_is_looked_at_all_the_time() -> None:
         observer(clock).stays(lambda: clock.now, lambda now: now < 3, expected="it stays")
 
 
-def test_a_step_counts_once_it_was_observed_and_not_before() -> None:
-    told, out = narrator()
-    told.step("First", lambda: "this")
+def test_demo_step_counts_only_after_it_was_observed() -> None:
+    narration, out = narrator()
+    narration.step("First", lambda: "this")
     with pytest.raises(NotObservedError):
-        told.step("Second", lambda: observer(Clock()).until(lambda: "one", lambda _: False, expected="two"))
-    assert [one.title for one in told.told] == ["First"]
-    assert told.number == 2
-    told.failed(expected="two", seen="one\nand a half", logs=["/logs/"])
+        narration.step("Second", lambda: observer(Clock()).until(lambda: "one", lambda _: False, expected="two"))
+    assert [one.title for one in narration.observed] == ["First"]
+    assert narration.number == 2
+    narration.failed(expected="two", seen="one\nand a half", logs=["/logs/"])
     assert out.getvalue().splitlines()[-5:] == [
         "FAILED in step 2/2: Second",
         "       expected:  two",
@@ -106,12 +106,12 @@ def test_a_step_counts_once_it_was_observed_and_not_before() -> None:
     ]
 
 
-def test_prose_is_folded_and_tables_are_not() -> None:
-    told, out = narrator()
-    told.say("humangov-operator " * 20)
+def test_demo_wraps_prose_and_no_tables() -> None:
+    narration, out = narrator()
+    narration.say("humangov-operator " * 20)
     assert max(map(len, out.getvalue().splitlines())) <= 80
     assert "humangov-\n" not in out.getvalue()
-    told.output("x" * 200)
+    narration.output("x" * 200)
     assert "x" * 200 in out.getvalue()
 
 
@@ -125,12 +125,14 @@ def test_prose_is_folded_and_tables_are_not() -> None:
         ({"TERM": "dumb"}, True, False),
     ],
 )
-def test_colour_is_for_terminals_that_want_it(environ: dict[str, str], is_terminal: bool, expected: bool) -> None:
+def test_demo_uses_color_only_on_terminals_that_allow_it(
+    environ: dict[str, str], is_terminal: bool, expected: bool
+) -> None:
     assert wants_color(environ, is_terminal=is_terminal) is expected
 
 
-def test_the_summary_has_a_line_a_step_and_the_time_in_all() -> None:
-    assert summary_lines([Told("One", "x", 1.04), Told("The other", "y", 12.5)]) == [
+def test_demo_summary_has_a_line_per_step_and_the_total_time() -> None:
+    assert summary_lines([ObservedStep("One", "x", 1.04), ObservedStep("The other", "y", 12.5)]) == [
         "STEP   SEEN        TIME",
         " 1     One         1.0 s",
         " 2     The other   12.5 s",
@@ -138,11 +140,11 @@ def test_the_summary_has_a_line_a_step_and_the_time_in_all() -> None:
     ]
 
 
-def test_commands_are_shown_as_one_types_them() -> None:
+def test_demo_shows_commands_quoted_for_the_shell() -> None:
     assert shown("kubectl", "patch", "-p", '{"spec": {}}', "-o=json") == "kubectl patch -p '{\"spec\": {}}' -o=json"
 
 
-def test_the_three_states_of_the_examples_play() -> None:
+def test_demo_uses_the_three_example_states() -> None:
     found = people.states(namespace="humangov", suffix="")
     assert [state.name for state in found] == ["california", "florida", "staging"]
     assert found[0].table == "humangov-california-dynamodb"
@@ -152,7 +154,7 @@ def test_the_three_states_of_the_examples_play() -> None:
     assert len(files) == len(set(files)) == 15
 
 
-def test_in_an_account_of_others_every_name_is_ours_alone(tmp_path: Any) -> None:
+def test_demo_names_have_a_suffix_in_a_shared_account(tmp_path: Any) -> None:
     found = people.states(namespace="elsewhere", suffix="-f00")
     people.write(found, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["california.yaml", "florida.yaml", "staging.yaml"]
@@ -163,7 +165,7 @@ def test_in_an_account_of_others_every_name_is_ours_alone(tmp_path: Any) -> None
         assert state.function == f"humangov-{state.name}-f00-delete-file"
 
 
-def test_the_pdfs_are_pdfs() -> None:
+def test_demo_pdfs_are_valid() -> None:
     employee = people.staff("california")[0]
     content = people.pdf(employee)
     assert content.startswith(b"%PDF-1.4\n")
@@ -176,7 +178,7 @@ def test_the_pdfs_are_pdfs() -> None:
         assert content[int(offset) :].startswith(b"%d 0 obj" % number)
 
 
-def test_receipts_are_told_from_lambdas_own_lines() -> None:
+def test_demo_distinguishes_receipts_from_lambda_log_lines() -> None:
     assert aws_side._receipt("START RequestId: 1 Version: $LATEST") is None
     assert aws_side._receipt('"a string"') is None
     assert aws_side._receipt(json.dumps({"level": "INFO", "message": "batch"})) is None
@@ -186,7 +188,7 @@ def test_receipts_are_told_from_lambdas_own_lines() -> None:
     }
 
 
-def test_the_story_is_the_issues_story() -> None:
+def test_demo_story_has_eleven_steps() -> None:
     titles = [step.title for step in STORY]
     assert len(titles) == len(set(titles)) == 11
 
@@ -208,7 +210,7 @@ class _Stage:
         return ["/logs/operator.log"]
 
 
-def test_a_step_that_is_not_observed_ends_the_demo_with_what_was_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_ends_at_an_unobserved_step_with_what_was_expected(monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[str] = []
 
     @contextlib.contextmanager
@@ -225,13 +227,13 @@ def test_a_step_that_is_not_observed_ends_the_demo_with_what_was_expected(monkey
 
     monkeypatch.setattr(program, "sandbox_up", sandbox_up)
     monkeypatch.setattr(program, "opened", opened)
-    told, out = narrator()
+    narration, out = narrator()
 
     def unseen(_: object) -> str:
         raise NotObservedError(expected="the file gone", seen="the file")
 
     with pytest.raises(NotObservedError):
-        program.tell(told, story=[Step("The file goes", unseen)])
+        program.narrate(narration, story=[Step("The file goes", unseen)])
     assert "FAILED in step 2/2: The file goes" in out.getvalue()
     assert "expected:  the file gone" in out.getvalue()
     assert "log:       /logs/operator.log" in out.getvalue()

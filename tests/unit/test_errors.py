@@ -82,7 +82,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("code", "text", "meaning"), TABLE)
-def test_every_text_of_aws_has_its_meaning(code: str, text: str, meaning: Meaning) -> None:
+def test_aws_error_texts_are_classified(code: str, text: str, meaning: Meaning) -> None:
     assert translated(client_error(code, text)).meaning is meaning
 
 
@@ -95,7 +95,7 @@ def client_error(code: str, text: str, *, status: int = 400) -> ClientError:
     return ClientError(answer, "CreateRole")
 
 
-def test_only_an_explicit_not_found_is_gone() -> None:
+def test_only_an_explicit_not_found_error_counts_as_not_found() -> None:
     gone = {code for code, text, _ in TABLE if translated(client_error(code, text)).not_found}
     assert gone == {"NoSuchEntity", "ResourceNotFoundException", "NoSuchBucket"}
     for status in (403, 404, 500):
@@ -103,7 +103,7 @@ def test_only_an_explicit_not_found_is_gone() -> None:
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_an_unknown_error_of_the_5xx_kind_is_retried_soon(status: int) -> None:
+def test_unknown_5xx_error_is_retried_soon(status: int) -> None:
     assert translated(client_error("SomethingNew", "x", status=status)).meaning is Meaning.RETRY_SOON
 
 
@@ -117,7 +117,7 @@ def test_an_unknown_error_of_the_5xx_kind_is_retried_soon(status: int) -> None:
         (ParamValidationError(report="bad"), Meaning.TERMINAL),
     ],
 )
-def test_what_the_sdk_itself_says_is_a_time_out_or_a_misconfiguration(error: Exception, meaning: Meaning) -> None:
+def test_sdk_errors_are_classified_as_time_out_or_misconfiguration(error: Exception, meaning: Meaning) -> None:
     assert translated(error).meaning is meaning
 
 
@@ -131,7 +131,7 @@ def test_what_the_sdk_itself_says_is_a_time_out_or_a_misconfiguration(error: Exc
         "Cannot do it Request ID: {}, Extended Request ID: {}+/=",
     ],
 )
-def test_equal_failures_give_equal_messages_whatever_their_request_ids(text: str) -> None:
+def test_error_messages_omit_request_ids(text: str) -> None:
     one, other = (
         str(translated(client_error("X", text.replace("{}", request))))
         for request in ("4b5b1b0a-1111-4c4c-9d9d-aaaaaaaaaaaa", "A9Z0QJ1V2C3D4E5F6G7H8I9J0KVV4KQNSO5AEMVJF66Q9ASUAAJG")
@@ -140,7 +140,7 @@ def test_equal_failures_give_equal_messages_whatever_their_request_ids(text: str
     assert "Cannot do it" in one
 
 
-def test_the_address_of_an_object_in_the_sdks_words_is_no_difference() -> None:
+def test_error_messages_omit_object_addresses_of_the_sdk() -> None:
     messages = {
         str(translated(HTTPClientError(error=f"<botocore.awsrequest.AWSHTTPSConnection object at {at}>: no route")))
         for at in ("0x7f0011223344", "0x7fffffffffff")
@@ -153,7 +153,7 @@ def failed(code: str, text: str) -> AwsError:
 
 
 @pytest.mark.parametrize("text", YOUNG_ROLE)
-def test_a_young_role_is_waited_for_and_an_old_one_is_a_persons_business(text: str) -> None:
+def test_role_not_assumable_is_propagating_for_5_minutes_and_then_stalls(text: str) -> None:
     error = failed("InvalidParameterValueException", text)
     young = finding_of_error(error, role_created=NOW - timedelta(seconds=299), now=NOW)
     assert (young.reason, young.status, young.failed, young.soon) == ("RolePropagating", "Unknown", True, True)
@@ -162,7 +162,7 @@ def test_a_young_role_is_waited_for_and_an_old_one_is_a_persons_business(text: s
     assert text[:30] in old.message
 
 
-def test_a_denial_names_the_action_the_resource_and_the_remedy() -> None:
+def test_access_denied_names_action_resource_and_remedy() -> None:
     finding = finding_of_error(failed("AccessDenied", "User x is not authorized"))
     assert (finding.reason, finding.stalled, finding.soon) == ("AccessDenied", True, False)
     for part in ("iam:CreateRole", "a-role", "Grant it"):
@@ -170,7 +170,7 @@ def test_a_denial_names_the_action_the_resource_and_the_remedy() -> None:
 
 
 @pytest.mark.parametrize(("code", "text", "meaning"), TABLE)
-def test_every_error_is_a_failed_try_and_only_a_persons_business_stalls(code: str, text: str, meaning: Meaning) -> None:
+def test_every_error_is_a_failure_and_only_terminal_errors_stall(code: str, text: str, meaning: Meaning) -> None:
     finding = finding_of_error(failed(code, text), role_created=NOW, now=NOW)
     assert finding.failed
     assert finding.stalled == (meaning in (Meaning.TERMINAL, Meaning.CONFLICT))
@@ -179,7 +179,7 @@ def test_every_error_is_a_failed_try_and_only_a_persons_business_stalls(code: st
 
 
 @pytest.mark.parametrize(("code", "text"), [row[:2] for row in TABLE if row[2] in (Meaning.TERMINAL, Meaning.CONFLICT)])
-def test_what_needs_a_person_tells_the_action_the_resource_and_what_that_person_can_do(code: str, text: str) -> None:
+def test_terminal_error_names_action_resource_and_remedy(code: str, text: str) -> None:
     error = translated(client_error(code, text))
     finding = finding_of_error(error)
     assert finding.stalled
@@ -192,14 +192,14 @@ def test_what_needs_a_person_tells_the_action_the_resource_and_what_that_person_
     assert f"{error.remedy}; the tenant then recovers automatically" in finding.message
 
 
-def test_a_right_that_is_lacking_is_named_though_the_call_was_another() -> None:
+def test_missing_permission_is_named_although_another_action_was_called() -> None:
     text = "User: arn:x is not authorized to perform: iam:PassRole on resource: arn:y because no policy allows it"
     message = finding_of_error(translated(client_error("AccessDeniedException", text))).message
     assert message.startswith("AWS denies the operator iam:PassRole (needed for iam:CreateRole) on a-role")
     assert "Grant it to the operator's role" in message
 
 
-def test_where_a_policy_forbids_expressly_nobody_is_sent_to_grant() -> None:
+def test_explicit_deny_does_not_suggest_a_grant() -> None:
     text = "User: x is not authorized to perform: iam:CreateRole with an explicit deny in a service control policy"
     message = finding_of_error(translated(client_error("AccessDenied", text))).message
     assert "denies it explicitly" in message

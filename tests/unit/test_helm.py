@@ -18,27 +18,27 @@ def script(folder: Path, text: str) -> dict[str, str]:
     return {"HELM": str(path), "PATH": "/usr/bin:/bin"}
 
 
-def test_the_one_that_the_user_names_is_used_if_it_is_of_our_major_version(tmp_path: Path) -> None:
+def test_helm_of_the_user_is_used_if_its_major_version_matches(tmp_path: Path) -> None:
     environ = script(tmp_path, "echo v4.0.5+g1b6053d")
     assert helm.locate(say=lambda _: None, environ=environ) == tmp_path / "helm"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [("echo v3.19.0+g3d8990f", "is Helm 3; Helm 4 is needed"), ("exit 1", "is no helm that runs; Helm 4 is needed"),
      ("echo hello", "is no helm that runs")],
 )  # fmt: skip
-def test_another_is_refused_with_a_sentence(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_helm_of_another_version_is_refused(tmp_path: Path, text: str, reported: str) -> None:
+    with pytest.raises(SandboxError, match=reported):
         helm.locate(say=lambda _: None, environ=script(tmp_path, text))
 
 
-def test_one_that_is_not_there_is_refused_as_well(tmp_path: Path) -> None:
+def test_missing_helm_of_the_user_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="no helm that runs"):
         helm.locate(say=lambda _: None, environ={"HELM": str(tmp_path / "none")})
 
 
-def test_a_helm_on_the_path_is_not_used_and_the_built_one_is_of_our_module(
+def test_helm_on_the_path_is_ignored_and_built_from_the_pinned_module(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     on_path = {name: value for name, value in script(tmp_path, "echo v4.1.0").items() if name != "HELM"}
@@ -58,7 +58,7 @@ def test_a_helm_on_the_path_is_not_used_and_the_built_one_is_of_our_module(
     assert "-mod=readonly" in gobuild.arguments(program)
 
 
-def test_it_takes_nothing_from_the_user_s_settings_and_leaves_nothing_in_the_home() -> None:
+def test_helm_ignores_user_settings_and_writes_nothing_to_the_home() -> None:
     given = {"HOME": "/home/x", "KUBECONFIG": "/k", "HELM_NAMESPACE": "other", "HELM_CACHE_HOME": "/home/x/.cache"}
     variables = helm.environment(given)
     assert variables["KUBECONFIG"] == "/k"
@@ -67,6 +67,6 @@ def test_it_takes_nothing_from_the_user_s_settings_and_leaves_nothing_in_the_hom
         assert Path(variables[f"HELM_{kind}_HOME"]).is_relative_to(paths.BUILD)
 
 
-def test_its_module_needs_the_go_that_the_sandbox_looks_for() -> None:
+def test_helm_module_requires_the_go_version_of_the_sandbox() -> None:
     text = (helm.SOURCE / "go.mod").read_text()
     assert f"\ngo {'.'.join(map(str, golang.NEEDED))}\n" in text

@@ -45,7 +45,7 @@ def version() -> str:
     return version("kopf")
 
 
-def test_kopf_has_inside_what_the_watch_takes_from_there() -> None:
+def test_kopf_has_the_private_names_that_the_watch_imports() -> None:
     taken = private_imports()
     assert {name for _, name in taken} == {"APIError", "WatchingError"}
     for module, name in taken:
@@ -54,7 +54,7 @@ def test_kopf_has_inside_what_the_watch_takes_from_there() -> None:
 
 
 @pytest.mark.parametrize("gone", ["module", "name"])
-def test_a_kopf_without_it_is_told_of_in_a_sentence(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kopf_without_a_private_name_fails_with_a_message(gone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module, name = private_imports()[-1]
     if gone == "module":
         monkeypatch.setitem(sys.modules, module, None)
@@ -64,7 +64,7 @@ def test_a_kopf_without_it_is_told_of_in_a_sentence(gone: str, monkeypatch: pyte
         require(module, name)
 
 
-def test_kopf_knows_every_setting_that_the_watch_makes() -> None:
+def test_kopf_has_every_setting_that_the_watch_sets() -> None:
     """They are attributes: one that a version no longer knows would be set, and nothing would come of it."""
     from humangov.manager import watch
 

@@ -66,12 +66,12 @@ def ask(api: Api, *, times: int = 1, **of: Any) -> list[Any]:
         (403, 404, ("asking: Refused", 403)),
     ],
 )
-def test_only_the_status_that_is_expected_is_no_error(status: int, none_if: int | None, answer: Any) -> None:
+def test_kube_client_accepts_only_the_expected_status(status: int, none_if: int | None, answer: Any) -> None:
     assert ask(Api(status), none_if=none_if) == [answer]
 
 
 @pytest.mark.usefixtures("loaded")
-def test_every_request_has_a_time_out() -> None:
+def test_kube_request_has_a_time_out() -> None:
     api = Api(200)
     ask(api)
     ask(api, within_seconds=0.5, label_selector="a=b")
@@ -82,6 +82,6 @@ def test_every_request_has_a_time_out() -> None:
 
 
 @pytest.mark.parametrize(("status", "times"), [(200, 1), (403, 1), (401, 3)])
-def test_after_a_401_the_next_request_comes_with_fresh_credentials(status: int, times: int, loaded: list[int]) -> None:
+def test_kube_client_reloads_credentials_after_a_401(status: int, times: int, loaded: list[int]) -> None:
     ask(Api(status), times=3)
     assert len(loaded) == times

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sandbox.paths import Layout
-from testing.live.kube_evidence import LogError, Permission, fits, lines_of_the_run, mark, permissions, requests
+from testing.live.kube_evidence import LogError, Permission, bookmark, fits, lines_of_the_run, permissions, requests
 
 OPERATOR = "system:serviceaccount:humangov:humangov-operator"
 GET_LEASE = Permission(
@@ -34,16 +34,16 @@ def layout(tmp_path: Path) -> Layout:
     return found
 
 
-def test_only_what_came_since_the_run_began_is_read(layout: Layout) -> None:
+def test_audit_log_is_read_only_from_the_start_of_the_run(layout: Layout) -> None:
     layout.audit_log.write_text("before\n")
-    mark(layout)
+    bookmark(layout)
     with layout.audit_log.open("a") as log:
         log.write("one\ntwo\n")
     assert lines_of_the_run(layout) == ["one", "two"]
 
 
-def test_a_log_that_begins_with_the_run_is_read_from_its_beginning(layout: Layout) -> None:
-    mark(layout)
+def test_audit_log_created_during_the_run_is_read_whole(layout: Layout) -> None:
+    bookmark(layout)
     layout.audit_log.write_text("one\n")
     assert lines_of_the_run(layout) == ["one"]
 
@@ -58,7 +58,7 @@ def _truncate(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    ("happens", "told"),
+    ("happens", "reported"),
     [
         (lambda layout: layout.audit_log.unlink(), "is missing"),
         (lambda layout: layout, "holds nothing since the run began"),
@@ -66,29 +66,29 @@ def _truncate(layout: Layout) -> None:
         (_truncate, "is another file than when the run began"),
     ],
 )
-def test_a_log_that_is_missing_silent_or_rotated_proves_nothing(happens: Any, told: str, layout: Layout) -> None:
+def test_missing_unchanged_or_rotated_audit_log_is_an_error(happens: Any, reported: str, layout: Layout) -> None:
     layout.audit_log.write_text("before\n")
-    mark(layout)
+    bookmark(layout)
     happens(layout)
-    with pytest.raises(LogError, match=told):
+    with pytest.raises(LogError, match=reported):
         lines_of_the_run(layout)
 
 
-def test_a_log_that_was_rotated_after_it_began_with_the_run_proves_nothing(layout: Layout) -> None:
-    mark(layout)
+def test_audit_log_rotated_during_the_run_is_an_error(layout: Layout) -> None:
+    bookmark(layout)
     layout.audit_log.write_text("first\n")
     _rotate(layout)
     with pytest.raises(LogError, match="another file"):
         lines_of_the_run(layout)
 
 
-def test_without_a_run_there_is_nothing_to_tell(layout: Layout) -> None:
+def test_audit_log_without_a_test_run_is_an_error(layout: Layout) -> None:
     layout.audit_log.write_text("before\n")
     with pytest.raises(LogError, match="no run of the tests has begun"):
         lines_of_the_run(layout)
 
 
-def test_a_line_that_cannot_be_read_is_no_request_that_was_not_made() -> None:
+def test_unreadable_audit_log_line_is_an_error() -> None:
     with pytest.raises(LogError, match="can't be read"):
         list(requests([entry()[:-20] + f" :{OPERATOR}"]))
 
@@ -102,7 +102,7 @@ def test_a_line_that_cannot_be_read_is_no_request_that_was_not_made() -> None:
         ("sandbox-admin", False),
     ],
 )
-def test_only_operators_count(user: str, counts: bool) -> None:
+def test_only_requests_of_operators_count(user: str, counts: bool) -> None:
     line = entry(user=user, impersonatedUser={"username": OPERATOR})
     assert bool(list(requests([line]))) == counts
 
@@ -118,21 +118,21 @@ def test_only_operators_count(user: str, counts: bool) -> None:
         ({"subresource": "status"}, False),
     ],
 )
-def test_a_request_fits_a_right_in_group_resource_name_and_namespace(about: Mapping[str, str], fit: bool) -> None:
+def test_request_matches_a_permission_by_group_resource_name_and_namespace(about: Mapping[str, str], fit: bool) -> None:
     reference = {**json.loads(entry())["objectRef"], **about}
     [request] = requests([entry(objectRef=reference)])
     assert fits(GET_LEASE, request) == fit
 
 
-def test_a_refusal_by_rbac_is_told_from_one_by_a_namespace_that_is_going() -> None:
+def test_denial_by_rbac_differs_from_one_by_a_terminating_namespace() -> None:
     answer = {"code": 403, "message": "because"}
-    [ours] = requests([entry(responseStatus=answer, annotations={"authorization.k8s.io/decision": "forbid"})])
+    [by_rbac] = requests([entry(responseStatus=answer, annotations={"authorization.k8s.io/decision": "forbid"})])
     [other] = requests([entry(responseStatus=answer, annotations={"authorization.k8s.io/decision": "allow"})])
-    assert (ours.refused, ours.code, ours.message) == (True, 403, "because")
+    assert (by_rbac.refused, by_rbac.code, by_rbac.message) == (True, 403, "because")
     assert (other.refused, other.code) == (False, 403)
 
 
-def test_only_roles_that_are_bound_to_the_operator_count() -> None:
+def test_only_roles_bound_to_the_operator_count() -> None:
     def role(kind: str, name: str) -> dict[str, Any]:
         rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}]
         return {"kind": kind, "metadata": {"name": name}, "rules": rules}
@@ -144,8 +144,11 @@ def test_only_roles_that_are_bound_to_the_operator_count() -> None:
 
     found = permissions(
         [
-            role("ClusterRole", "view"), role("Role", "ours"), role("ClusterRole", "theirs"),
-            binding("Role", "ours", "humangov-operator"), binding("ClusterRole", "theirs", "other"),
+            role("ClusterRole", "view"), role("Role", "own"), role("ClusterRole", "foreign"),
+            binding("Role", "own", "humangov-operator"), binding("ClusterRole", "foreign", "other"),
         ]
     )  # fmt: skip
-    assert [(str(right), right.role) for right in found] == [("get secrets", "Role"), ("list secrets", "Role")]
+    assert [(str(permission), permission.role) for permission in found] == [
+        ("get secrets", "Role"),
+        ("list secrets", "Role"),
+    ]

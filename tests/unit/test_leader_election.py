@@ -166,7 +166,7 @@ class Candidate:
 Story = Callable[[Time, ApiServer], Coroutine[Any, Any, None]]
 
 
-def told(story: Story) -> None:
+def run_story(story: Story) -> None:
     async def run() -> None:
         time = Time()
         await story(time, ApiServer(time))
@@ -186,7 +186,7 @@ async def leader(time: Time, server: ApiServer, name: str = "a") -> tuple[Candid
 
 
 @pytest.mark.parametrize(("spec", "requests"), [(None, ["get", "create"]), ({"holderIdentity": ""}, ["get", "update"])])
-def test_a_free_lease_costs_two_requests_and_no_waiting(spec: dict[str, Any] | None, requests: list[str]) -> None:
+def test_free_lease_is_acquired_with_two_requests_and_no_wait(spec: dict[str, Any] | None, requests: list[str]) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         if spec is not None:
             server.put(**spec, leaseDurationSeconds=1)
@@ -196,10 +196,10 @@ def test_a_free_lease_costs_two_requests_and_no_waiting(spec: dict[str, Any] | N
         assert time.now - began <= 2 * candidate.line.latency + 1e-6
         assert candidate.election.holds()
 
-    told(story)
+    run_story(story)
 
 
-def test_a_renewal_is_one_request_every_two_seconds() -> None:
+def test_lease_renewal_is_one_request_every_two_seconds() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         server.requests.clear()
@@ -212,10 +212,10 @@ def test_a_renewal_is_one_request_every_two_seconds() -> None:
         )
         assert not keeping.done()
 
-    told(story)
+    run_story(story)
 
 
-def test_who_waits_says_once_for_whom(caplog: pytest.LogCaptureFixture) -> None:
+def test_standby_logs_the_lease_holder_once(caplog: pytest.LogCaptureFixture) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         first, _ = await leader(time, server)
         other = Candidate("b", server)
@@ -230,11 +230,11 @@ def test_who_waits_says_once_for_whom(caplog: pytest.LogCaptureFixture) -> None:
             "waiting for the lease humangov-operator, held by a"
         ]
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_who_was_killed_is_succeeded_as_soon_as_the_lease_was_seen_to_run_out(seed: int) -> None:
+def test_standby_takes_over_from_a_killed_leader_when_the_lease_expires(seed: int) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         _, keeping = await leader(time, server)
         other = Candidate("b", server, seed=seed)
@@ -248,10 +248,10 @@ def test_who_was_killed_is_succeeded_as_soon_as_the_lease_was_seen_to_run_out(se
         assert DURATION_SECONDS <= time.now - renewed_at <= DURATION_SECONDS + seen_within
         assert server.spec["leaseTransitions"] == 1
 
-    told(story)
+    run_story(story)
 
 
-def test_the_lease_counts_from_when_it_was_asked_for() -> None:
+def test_lease_duration_counts_from_the_request() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate = Candidate("a", server)
         candidate.line.latency = 2.0
@@ -269,10 +269,10 @@ def test_the_lease_counts_from_when_it_was_asked_for() -> None:
         )
         assert not keeping.done()
 
-    told(story)
+    run_story(story)
 
 
-def test_who_gives_the_lease_back_is_succeeded_at_the_next_look() -> None:
+def test_standby_takes_over_a_released_lease_at_its_next_retry() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         acquiring = Candidate("b", server).acquire()
@@ -285,10 +285,10 @@ def test_who_gives_the_lease_back_is_succeeded_at_the_next_look() -> None:
         assert time.now - began <= 1.2 * RETRY_PERIOD_SECONDS + 0.1
         assert not candidate.election.holds()
 
-    told(story)
+    run_story(story)
 
 
-def test_a_lease_that_is_anothers_is_not_given_back() -> None:
+def test_lease_of_another_holder_is_not_released() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         keeping.cancel()
@@ -297,10 +297,10 @@ def test_a_lease_that_is_anothers_is_not_given_back() -> None:
         await time.pass_by(5, until=giving)
         assert server.spec["holderIdentity"] == "b"
 
-    told(story)
+    run_story(story)
 
 
-def test_that_it_could_not_be_given_back_is_told_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_lease_release_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         keeping.cancel()
@@ -310,11 +310,11 @@ def test_that_it_could_not_be_given_back_is_told_and_no_more(caplog: pytest.LogC
         giving.result()
         assert "the lease expires in 15 s" in caplog.text
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("how", ["cut", "refused", "refused slowly"])
-def test_who_cannot_renew_is_told_so_in_time_to_end_before_another_begins(how: str) -> None:
+def test_leader_that_cannot_renew_ends_before_a_standby_takes_over(how: str) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         acquiring = Candidate("b", server).acquire()
@@ -331,15 +331,15 @@ def test_who_cannot_renew_is_told_so_in_time_to_end_before_another_begins(how: s
         assert re.fullmatch(
             rf"the lease humangov-operator could not be renewed for 10 s \(.*{why}.*\)", keeping.result()
         )
-        assert candidate.election.holds(), "passes under way may end"
+        assert candidate.election.holds(), "reconciliations in progress may end"
         await time.pass_by(60, until=acquiring)
         assert acquiring.result() is True
         assert not candidate.election.holds()
 
-    told(story)
+    run_story(story)
 
 
-def test_a_process_that_was_suspended_knows_that_it_may_write_no_more() -> None:
+def test_suspended_leader_writes_nothing_after_its_lease_expired() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         candidate.line.refusal = KubeError("writing the lease", status=503, reason="busy")
@@ -353,10 +353,10 @@ def test_a_process_that_was_suspended_knows_that_it_may_write_no_more() -> None:
         assert "was the process suspended?" in keeping.result()
         assert server.requests == []
 
-    told(story)
+    run_story(story)
 
 
-def test_a_short_interruption_costs_nothing() -> None:
+def test_short_interruption_does_not_lose_the_lease() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         acquiring = Candidate("b", server).acquire()
@@ -369,10 +369,10 @@ def test_a_short_interruption_costs_nothing() -> None:
         assert not acquiring.done()
         assert server.spec["leaseTransitions"] == 0
 
-    told(story)
+    run_story(story)
 
 
-def test_renewals_whose_answers_are_lost_are_found_again() -> None:
+def test_lease_renewals_with_lost_responses_are_recognized() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         candidate.line.deaf = True
@@ -383,10 +383,10 @@ def test_renewals_whose_answers_are_lost_are_found_again() -> None:
         assert server.spec["holderIdentity"] == "a"
         assert server.spec["leaseTransitions"] == 0
 
-    told(story)
+    run_story(story)
 
 
-def test_a_lease_that_was_taken_from_outside_ends_it_at_the_next_renewal() -> None:
+def test_leader_ends_at_the_next_renewal_when_another_holder_took_the_lease() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         server.put(holderIdentity="someone")
@@ -397,11 +397,11 @@ def test_a_lease_that_was_taken_from_outside_ends_it_at_the_next_renewal() -> No
         assert not candidate.election.holds()
         assert server.spec["holderIdentity"] == "someone"
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("how", ["touched", "deleted", "given back"])
-def test_a_lease_that_somebody_touched_or_freed_is_kept(how: str) -> None:
+def test_leader_keeps_a_lease_that_was_annotated_or_emptied(how: str) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate, keeping = await leader(time, server)
         await time.pass_by(7)
@@ -416,12 +416,12 @@ def test_a_lease_that_somebody_touched_or_freed_is_kept(how: str) -> None:
         assert candidate.election.holds()
         assert server.spec["holderIdentity"] == "a"
         assert server.lease is not None
-        assert ("annotations" in server.lease["metadata"]) == (how == "touched"), "what is not ours stays"
+        assert ("annotations" in server.lease["metadata"]) == (how == "touched"), "foreign fields stay"
 
-    told(story)
+    run_story(story)
 
 
-def test_trouble_is_told_once_a_minute_and_never_ends_the_waiting(caplog: pytest.LogCaptureFixture) -> None:
+def test_lease_errors_are_logged_once_a_minute_and_the_standby_keeps_waiting(caplog: pytest.LogCaptureFixture) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidate = Candidate("a", server)
         candidate.line.refusal = KubeError("reading the lease", status=403, reason="forbidden")
@@ -438,10 +438,10 @@ def test_trouble_is_told_once_a_minute_and_never_ends_the_waiting(caplog: pytest
         assert acquiring.result() is True
         assert candidate.election.trouble is None
 
-    told(story)
+    run_story(story)
 
 
-def test_who_loses_the_race_for_a_free_lease_waits_without_complaint(caplog: pytest.LogCaptureFixture) -> None:
+def test_loser_of_the_race_for_a_free_lease_waits_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         candidates = [Candidate(name, server) for name in ("a", "b", "c")]
         for candidate in candidates:
@@ -451,10 +451,10 @@ def test_who_loses_the_race_for_a_free_lease_waits_without_complaint(caplog: pyt
         assert sorted(task.done() for task in acquiring) == [False, False, True]
         assert caplog.records == []
 
-    told(story)
+    run_story(story)
 
 
-def test_who_is_told_to_stop_while_waiting_does_not_take_it() -> None:
+def test_standby_that_receives_a_stop_signal_does_not_acquire_the_lease() -> None:
     async def story(time: Time, server: ApiServer) -> None:
         server.put(holderIdentity="someone", leaseDurationSeconds=15)
         candidate = Candidate("a", server)
@@ -466,11 +466,11 @@ def test_who_is_told_to_stop_while_waiting_does_not_take_it() -> None:
         assert acquiring.result() is False
         assert time.now - began <= 1.2 * RETRY_PERIOD_SECONDS + 0.1
 
-    told(story)
+    run_story(story)
 
 
 @pytest.mark.parametrize("seed", range(25))
-def test_whatever_is_cut_killed_or_slow_never_two_hold_it_and_in_the_end_one_does(seed: int) -> None:
+def test_never_two_leaders_hold_the_lease_under_random_faults_and_finally_one_does(seed: int) -> None:
     async def story(time: Time, server: ApiServer) -> None:
         rng = random.Random(seed)  # noqa: S311 - repeatable
         candidates: list[Candidate] = []
@@ -485,7 +485,7 @@ def test_whatever_is_cut_killed_or_slow_never_two_hold_it_and_in_the_end_one_doe
             await candidate.election.acquire(stop=candidate.stop)
             changes += 1
             await candidate.election.keep()
-            await time.sleep(candidate.election.seconds_left())  # passes under way end
+            await time.sleep(candidate.election.seconds_left())  # reconciliations in progress end
 
         def start() -> None:
             candidate = Candidate(f"c{len(candidates)}", server, seed=seed)
@@ -530,7 +530,7 @@ def test_whatever_is_cut_killed_or_slow_never_two_hold_it_and_in_the_end_one_doe
         await time.pass_by(2 * DURATION_SECONDS)
         assert sum(candidate.election.holds() for candidate in tasks) == 1
 
-    told(story)
+    run_story(story)
 
 
 def seen(holder: str, since: float, **spec: Any) -> ObservedLease:
@@ -553,11 +553,11 @@ def seen(holder: str, since: float, **spec: Any) -> ObservedLease:
         (seen("other", 0, renewTime="2999-01-01T00:00:00.000000Z"), 15, True),
     ],
 )
-def test_a_lease_may_be_acquired_by_its_holder_or_when_it_is_free(lease: ObservedLease, now: float, may: bool) -> None:
+def test_lease_may_be_acquired_by_its_holder_or_when_free(lease: ObservedLease, now: float, may: bool) -> None:
     assert leader_election.may_acquire(lease, identity="me", now=now) == may
 
 
-def test_only_a_change_of_the_lease_itself_counts_as_a_renewal() -> None:
+def test_only_a_change_of_the_lease_spec_counts_as_a_renewal() -> None:
     before = leader_election.observe_lease(
         {"metadata": {"resourceVersion": "1"}, "spec": {"renewTime": "x"}}, before=None, now=5
     )
@@ -570,7 +570,7 @@ def test_only_a_change_of_the_lease_itself_counts_as_a_renewal() -> None:
     assert [one.since for one in (before, annotated, renewed)] == [5, 5, 12]
 
 
-def test_a_claim_keeps_what_is_not_ours_and_counts_changes_of_hands() -> None:
+def test_acquired_lease_keeps_foreign_fields_and_counts_transitions() -> None:
     noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
     theirs: Resource = {
         "metadata": {"name": leader_election.LEASE_NAME, "resourceVersion": "7", "labels": {"a": "b"}},
@@ -589,7 +589,7 @@ def test_a_claim_keeps_what_is_not_ours_and_counts_changes_of_hands() -> None:
     assert back["metadata"]["resourceVersion"] == "7"
 
 
-def test_two_attempts_fit_into_the_deadline_and_the_deadline_into_the_lease() -> None:
+def test_two_renewal_attempts_fit_into_the_deadline_and_the_deadline_into_the_lease() -> None:
     assert 2 * leader_election.REQUEST_SECONDS <= RENEW_WITHIN_SECONDS
     assert RENEW_WITHIN_SECONDS + leader_election.MARGIN_SECONDS < DURATION_SECONDS
 
@@ -604,7 +604,7 @@ def test_two_attempts_fit_into_the_deadline_and_the_deadline_into_the_lease() ->
         (["--leader-elect"], {"HUMANGOV_LEADER_ELECT": "false"}, "own"),
     ],
 )
-def test_the_lease_is_asked_for_in_the_operators_own_namespace_unless_told_not_to(
+def test_lease_is_in_the_operators_namespace_unless_election_is_disabled(
     arguments: list[str], environment: dict[str, str], namespace: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[RunSettings] = []

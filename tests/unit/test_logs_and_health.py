@@ -26,7 +26,7 @@ def record(message: str, *arguments: object, level: int = logging.INFO, **extra:
     return made
 
 
-def test_a_json_line_has_the_fields_that_are_set_and_no_others() -> None:
+def test_json_log_line_has_only_the_fields_that_are_set() -> None:
     line = json.loads(
         logs.JsonFormatter().format(
             record("iam:CreateRole %s", "r", tenant="humangov/california", action="iam:CreateRole", resource="r",
@@ -40,7 +40,7 @@ def test_a_json_line_has_the_fields_that_are_set_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("formatter", [logs.JsonFormatter(), logs.TextFormatter()])
-def test_an_exception_is_told(formatter: logging.Formatter) -> None:
+def test_log_line_includes_the_exception(formatter: logging.Formatter) -> None:
     try:
         raise ValueError("oops")
     except ValueError:
@@ -49,20 +49,20 @@ def test_an_exception_is_told(formatter: logging.Formatter) -> None:
     assert "ValueError: oops" in formatter.format(one)
 
 
-def test_a_json_line_is_one_line_whatever_the_message() -> None:
+def test_json_log_line_is_a_single_line() -> None:
     text = logs.JsonFormatter().format(record("a\nb é %s", {"x"}))
     assert "\n" not in text
     assert json.loads(text)["message"].startswith("a\nb é")
 
 
-def test_a_text_line_names_the_tenant_and_the_duration() -> None:
+def test_text_log_line_names_tenant_and_duration() -> None:
     text = logs.TextFormatter().format(record("done", tenant="humangov/california", duration_ms=3.0))
     assert "humangov/california" in text
     assert "(3.0 ms)" in text
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_the_level_is_the_operators_and_libraries_speak_from_warnings_on(
+def test_log_level_applies_to_the_operator_and_libraries_log_warnings(
     log_format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root, own = logging.getLogger(), logging.getLogger("humangov")
@@ -84,7 +84,7 @@ def test_the_level_is_the_operators_and_libraries_speak_from_warnings_on(
     assert "warned" in stream.getvalue()
 
 
-def test_what_is_logged_of_a_call_holds_no_parameter(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_of_an_aws_call_holds_no_parameter(caplog: pytest.LogCaptureFixture) -> None:
     class Session:
         def client(self, *_: object, **__: object) -> object:
             return self
@@ -102,12 +102,12 @@ def test_what_is_logged_of_a_call_holds_no_parameter(caplog: pytest.LogCaptureFi
     assert [(one.service, one.operation, one.code) for one in called] == [("iam", "CreateRole", None)]
 
 
-def test_a_changes_parameters_are_not_in_its_representation() -> None:
+def test_repr_of_a_change_holds_no_parameter() -> None:
     change = Change(resource="r", action="a", target="t", summary="s", parameters={"Environment": "hunter2"})
     assert "hunter2" not in repr(change)
 
 
-def test_no_action_reads_or_deletes_what_a_tenant_keeps() -> None:
+def test_no_operator_action_reads_or_deletes_records_or_files() -> None:
     assert not [action for action in ACTIONS if "Object" in action or "Item" in action or "Scan" in action]
     assert {action for action, method in ACTIONS.items() if action.startswith("s3:") and method.writes} == set()
     assert "dynamodb:DeleteTable" not in ACTIONS
@@ -115,7 +115,7 @@ def test_no_action_reads_or_deletes_what_a_tenant_keeps() -> None:
         assert method.writes == (not action.split(":")[1].startswith(("Get", "List", "Describe"))), action
 
 
-def test_an_unknown_region_is_told_in_a_sentence() -> None:
+def test_unknown_region_is_reported_by_name() -> None:
     class Session:
         def client(self, *_: object, **__: object) -> object:
             return self
@@ -143,14 +143,14 @@ def test_an_unknown_region_is_told_in_a_sentence() -> None:
     ],
 )
 @pytest.mark.parametrize("ready", [True, False])
-def test_liveness_is_that_the_queue_moves(
+def test_liveness_fails_when_the_work_queue_stands_still(
     run: float, wait: float, died: bool, problem: str | None, ready: bool
 ) -> None:
     health = judge(longest_run_seconds=run, standstill_seconds=wait, ready=ready, died=died)
     assert (health.problem, health.ready) == (problem, ready)
 
 
-def test_the_probes_answer_200_or_503_with_a_sentence(unused_port: int) -> None:
+def test_probes_answer_200_or_503_with_a_reason(unused_port: int) -> None:
     async def story() -> list[tuple[int, str]]:
         healths = [health.Health(ready=False, problem=None), health.Health(ready=True, problem="stuck")]
         answers = []
@@ -167,7 +167,7 @@ def test_the_probes_answer_200_or_503_with_a_sentence(unused_port: int) -> None:
     assert asyncio.run(story()) == [(200, "ok\n"), (503, "not watching yet\n"), (503, "stuck\n"), (200, "ok\n")]
 
 
-def test_metrics_are_told_whatever_the_probes_say(unused_port: int) -> None:
+def test_metrics_are_served_while_probes_fail(unused_port: int) -> None:
     async def story() -> tuple[int, str, str]:
         stuck = health.Health(ready=False, problem="stuck")
         runner = await health.serve(lambda: stuck, Metrics(version="1"), host="127.0.0.1", port=unused_port)

@@ -23,7 +23,7 @@ def value(metrics: Metrics, name: str, /, **labels: Any) -> float | None:
     return samples(metrics).get((name, tuple(sorted(labels.items()))))
 
 
-def test_calls_are_counted_by_service_and_operation_and_failures_by_aws_s_word() -> None:
+def test_metrics_count_aws_calls_by_operation_and_failures_by_code() -> None:
     metrics = Metrics(version="1")
     metrics.called(Called(service="lambda", operation="GetFunction", seconds=0.03))
     metrics.called(
@@ -41,12 +41,12 @@ def test_calls_are_counted_by_service_and_operation_and_failures_by_aws_s_word()
     [("ThrottlingException", True), ("Throttling", True), ("SlowDown", True), ("RequestLimitExceeded", True),
      ("AccessDenied", False), ("InternalFailure", False), ("ResourceInUseException", False)],
 )  # fmt: skip
-def test_what_counts_as_throttled(code: str, throttled: bool) -> None:
+def test_throttling_codes_count_as_throttled(code: str, throttled: bool) -> None:
     error = AwsError(action="iam:GetRole", target="x", code=code, text="", meaning=Meaning.RETRY_SOON)
     assert error.throttled == throttled
 
 
-def test_how_things_stand_is_asked_at_each_scrape() -> None:
+def test_gauges_are_read_at_each_scrape() -> None:
     metrics = Metrics(version="1.2.3")
     assert value(metrics, "humangov_leader") == 0
     assert value(metrics, "humangov_leaked_tenants") is None  # not known is not none
@@ -66,7 +66,7 @@ def test_how_things_stand_is_asked_at_each_scrape() -> None:
     assert value(metrics, "humangov_build_info", version="1.2.3") == 1
 
 
-def test_passes_and_times_to_ready_are_counted() -> None:
+def test_metrics_count_reconciliations_and_times_to_ready() -> None:
     metrics = Metrics(version="1")
     metrics.reconciled("success", seconds=0.2)
     metrics.reconciled("transient_error", seconds=2.0)
@@ -78,6 +78,6 @@ def test_passes_and_times_to_ready_are_counted() -> None:
     assert value(metrics, "humangov_ready_duration_seconds_bucket", le="0.5") == 0
 
 
-def test_what_the_process_needs_is_told_too() -> None:
+def test_metrics_include_memory_and_cpu_of_the_process() -> None:
     names = {name for name, _ in samples(Metrics(version="1"))}
     assert {"process_resident_memory_bytes", "process_cpu_seconds_total"} <= names

@@ -23,7 +23,7 @@ class Counted:
             raise ValueError("oops")
 
 
-def test_a_mistake_in_a_monitor_is_logged_and_it_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_monitor_is_logged_and_runs_again(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         counted = Counted(times=3, failures=2)
         task = asyncio.create_task(monitors.every(0, counted, trouble="it could not be done"))
@@ -36,7 +36,7 @@ def test_a_mistake_in_a_monitor_is_logged_and_it_goes_on(caplog: pytest.LogCaptu
     assert "ValueError: oops" in caplog.text
 
 
-def test_a_monitor_waits_for_its_beginning_and_then_for_its_time() -> None:
+def test_monitor_waits_for_its_start_event_and_then_its_interval() -> None:
     async def story() -> None:
         begun = asyncio.Event()
         early, late, never = Counted(), Counted(), Counted()

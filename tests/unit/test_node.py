@@ -38,7 +38,7 @@ def strings(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else []
 
 
-def test_containerd_keeps_everything_of_its_own_in_the_sandboxs_folder_and_listens_on_loopback(layout: Layout) -> None:
+def test_containerd_stays_in_the_sandbox_folder_and_listens_on_loopback(layout: Layout) -> None:
     read = tomllib.loads(containerd.configuration(layout))
     paths = [text for text in strings(read) if text.startswith("/")]
     elsewhere = [path for path in paths if not Path(path).is_relative_to(layout.root)]
@@ -46,14 +46,14 @@ def test_containerd_keeps_everything_of_its_own_in_the_sandboxs_folder_and_liste
     assert read["plugins"]["io.containerd.grpc.v1.cri"]["stream_server_address"] == "127.0.0.1"
 
 
-def test_a_folder_too_deep_for_a_socket_is_refused_with_a_sentence(tmp_path: Path) -> None:
+def test_sandbox_folder_too_long_for_a_socket_is_refused(tmp_path: Path) -> None:
     deep = Layout(tmp_path / ("x" * 100))
     deep.configuration.mkdir(parents=True)
     with pytest.raises(SandboxError, match=r"too long for a socket .*HUMANGOV_SANDBOX_DIR"):
         containerd.write_configuration(deep)
 
 
-def test_kubelet_listens_on_loopback_asks_the_api_server_who_may_and_stays_in_its_folder(layout: Layout) -> None:
+def test_kubelet_stays_in_the_sandbox_folder_authorizes_by_webhook_and_listens_on_loopback(layout: Layout) -> None:
     ports = {kubelet.PART: 20001, kubelet.HEALTH_PORT: 20002}
     read = kubelet.configuration(layout, ports=ports, serving=PAIR, authority=Path("/ca.crt"))
     assert {read["address"], read["healthzBindAddress"]} == {"127.0.0.1"}
@@ -65,11 +65,11 @@ def test_kubelet_listens_on_loopback_asks_the_api_server_who_may_and_stays_in_it
         assert Path(read[name]).is_relative_to(layout.root)
 
 
-def test_two_sandboxes_have_two_cgroups() -> None:
+def test_each_sandbox_has_its_own_cgroup() -> None:
     assert cgroups.name(Path("/a")) != cgroups.name(Path("/b"))
 
 
-def test_mounts_are_found_by_the_folder_the_innermost_first_and_no_others() -> None:
+def test_mounts_below_the_sandbox_folder_are_listed_innermost_first() -> None:
     lines = [
         "30 1 0:1 / /s/node rw - tmpfs tmpfs rw",
         "31 30 0:2 / /s/node/a\\040b rw shared:1 - tmpfs tmpfs rw",
@@ -80,7 +80,7 @@ def test_mounts_are_found_by_the_folder_the_innermost_first_and_no_others() -> N
     assert found == [Path("/s/node/a b"), Path("/s/node")]
 
 
-def test_a_shims_socket_is_found_by_what_containerd_noted(layout: Layout) -> None:
+def test_shim_sockets_are_read_from_containerds_state(layout: Layout) -> None:
     task = containerd.folder(layout) / "state/io.containerd.runtime.v2.task/k8s.io/abc"
     task.mkdir(parents=True)
     (task / "address").write_text("unix:///run/containerd/s/1234\n")
@@ -97,19 +97,19 @@ def test_a_shims_socket_is_found_by_what_containerd_noted(layout: Layout) -> Non
         ([], None, False),
     ],
 )
-def test_a_node_is_usable_when_it_is_ready_and_nothing_keeps_pods_away(
+def test_node_is_usable_when_ready_and_untainted(
     conditions: list[dict[str, str]], taints: list[dict[str, str]] | None, usable: bool
 ) -> None:
     node = {"spec": {"taints": taints} if taints else {}, "status": {"conditions": conditions}}
     assert register.usable(node) is usable
 
 
-def test_without_root_there_is_no_node_and_the_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_node_without_root_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert "needs root" in (packages.obstacle() or "")
 
 
-def test_what_is_missing_and_cannot_be_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_packages_of_the_node_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     monkeypatch.setattr("os.access", lambda *_: True)
     monkeypatch.setattr(packages, "_may_mount", lambda: True)
@@ -123,7 +123,7 @@ def test_what_is_missing_and_cannot_be_installed_is_named(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("context", "kind"), [("kind-humangov", "humangov"), ("arn:aws:eks:us-east-1:1:cluster/kind", None), ("", None)]
 )
-def test_a_cluster_of_kind_is_known_by_its_context(tmp_path: Path, context: str, kind: str | None) -> None:
+def test_kind_cluster_is_recognized_by_its_context(tmp_path: Path, context: str, kind: str | None) -> None:
     file = tmp_path / "config"
     file.write_text(yaml.safe_dump({"current-context": context}))
     assert delivery.kind_cluster(file) == kind
@@ -147,7 +147,7 @@ def programs(folder: Path, *names: str) -> dict[str, str]:
     return {"PATH": str(folder)}
 
 
-def test_into_kind_the_image_is_built_by_docker_and_loaded(tmp_path: Path) -> None:
+def test_image_is_built_by_docker_and_loaded_into_kind(tmp_path: Path) -> None:
     variables = programs(tmp_path / "bin", "docker", "kind")
     name = delivery.deliver(users_cluster(tmp_path, context="kind-lab"), say=lambda _: None, environ=variables)
     called = (tmp_path / "bin/called").read_text().splitlines()
@@ -155,28 +155,28 @@ def test_into_kind_the_image_is_built_by_docker_and_loaded(tmp_path: Path) -> No
     assert called[1:] == [f"kind load docker-image {name} --name lab"]
 
 
-def test_to_another_cluster_the_image_is_pushed_where_its_nodes_pull(tmp_path: Path) -> None:
+def test_image_is_pushed_to_the_registry_of_another_cluster(tmp_path: Path) -> None:
     variables = programs(tmp_path / "bin", "docker") | {"HUMANGOV_IMAGE": "registry.example/humangov-operator:1"}
     running = users_cluster(tmp_path, context="eks")
     assert delivery.deliver(running, say=lambda _: None, environ=variables) == variables["HUMANGOV_IMAGE"]
     assert (tmp_path / "bin/called").read_text().splitlines()[1] == f"docker push {variables['HUMANGOV_IMAGE']}"
 
 
-def test_to_another_cluster_without_a_name_nothing_is_built_and_the_sentence_says_what_to_set(tmp_path: Path) -> None:
+def test_image_for_another_cluster_requires_the_variable_humangov_image(tmp_path: Path) -> None:
     variables = programs(tmp_path / "bin", "docker")
     with pytest.raises(SandboxError, match="HUMANGOV_IMAGE=<registry>"):
         delivery.deliver(users_cluster(tmp_path, context="eks"), say=lambda _: None, environ=variables)
     assert not (tmp_path / "bin/called").exists()
 
 
-def test_without_docker_a_sentence_says_what_is_missing(tmp_path: Path) -> None:
+def test_missing_docker_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="`docker` is not installed"):
         delivery.deliver(
             users_cluster(tmp_path, context="kind-x"), say=lambda _: None, environ=programs(tmp_path / "b")
         )
 
 
-def test_on_the_node_credentials_come_as_on_eks_and_no_key_is_in_the_values(tmp_path: Path) -> None:
+def test_values_for_the_node_use_web_identity_and_hold_no_access_key(tmp_path: Path) -> None:
     config = tmp_path / "kubeconfig"
     config.write_text(yaml.safe_dump({"clusters": [{"cluster": {"server": "https://127.0.0.1:6443"}}]}))
     running = Sandbox(
@@ -203,15 +203,13 @@ def test_on_the_node_credentials_come_as_on_eks_and_no_key_is_in_the_values(tmp_
         ({"KUBECONFIG": "/k", "SANDBOX_AWS": "account"}, True),
     ],
 )
-def test_pods_of_a_users_cluster_are_not_sent_to_this_machines_loopback(
-    variables: dict[str, str], reachable: bool
-) -> None:
+def test_loopback_endpoint_is_refused_for_pods_of_a_users_cluster(variables: dict[str, str], reachable: bool) -> None:
     said = delivery.unreachable_aws(variables)
     assert (said is None) is reachable
     assert said is None or "SANDBOX_AWS=account" in said
 
 
-def test_on_a_cluster_of_the_users_their_file_of_values_comes_last(tmp_path: Path) -> None:
+def test_users_values_file_overrides_on_a_users_cluster(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("region: us-gov-west-1\n")
     environ = {"HUMANGOV_VALUES": str(tmp_path / "mine.yaml")}
     values = release.values_elsewhere(image="registry.example/i:2", environ=environ)

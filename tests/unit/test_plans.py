@@ -23,7 +23,7 @@ from humangov.bundle import Bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from testing.samples import LABEL, MINE, NOW, OWNER, THEIRS, context, names
+from testing.samples import LABEL, MINE, NOT_OWNED, NOW, OWNER, context, names
 
 CODE = Bundle(zip=b"zip", code_sha256="sha", handler="h.h")
 STREAM_ARN = f"arn:aws:dynamodb:us-east-1:123456789012:table/humangov-california-dynamodb/stream/{LABEL}"
@@ -47,7 +47,7 @@ def stream_plan(observed: stream.Observed | None) -> list[Change]:
     return stream.plan(observed, stream.desired(names(), context()))
 
 
-def test_a_stream_that_is_off_is_enabled_between_two_marks() -> None:
+def test_disabled_stream_is_enabled_between_two_ownership_tags() -> None:
     changes = stream_plan(OFF)
     assert actions(changes) == ["dynamodb:TagResource", "dynamodb:UpdateTable", "dynamodb:TagResource"]
     assert changes[0].parameters["Tags"] == [
@@ -65,7 +65,7 @@ def test_a_stream_that_is_off_is_enabled_between_two_marks() -> None:
      replace(TABLE, view_type="KEYS_ONLY", tags={}), replace(TABLE, view_type="OLD_IMAGE", tags={}),
      replace(TABLE, tags=None), replace(TABLE, tags={})],
 )  # fmt: skip
-def test_a_stream_that_is_on_or_not_to_be_had_is_left_alone(observed: stream.Observed | None) -> None:
+def test_enabled_or_unavailable_stream_needs_no_change(observed: stream.Observed | None) -> None:
     assert stream_plan(observed) == []
 
 
@@ -76,40 +76,42 @@ def enabling(seconds_before_birth: float) -> dict[str, str]:
     return {**MINE, "humangov.io/stream-enabling": began.isoformat(timespec="seconds")}
 
 
-@pytest.mark.parametrize(("before", "ours"), [(-5, True), (-6, False), (0, True), (30, True), (31, False)])
-def test_a_stream_born_just_after_our_mark_is_ours_and_marked(before: float, ours: bool) -> None:
+@pytest.mark.parametrize(("before", "owned"), [(-5, True), (-6, False), (0, True), (30, True), (31, False)])
+def test_stream_enabled_just_after_the_enabling_tag_is_owned_and_tagged(before: float, owned: bool) -> None:
     changes = stream_plan(replace(TABLE, tags=enabling(before)))
-    assert actions(changes) == (["dynamodb:TagResource"] if ours else [])
-    if ours:
+    assert actions(changes) == (["dynamodb:TagResource"] if owned else [])
+    if owned:
         assert changes[0].parameters["Tags"] == [{"Key": "humangov.io/stream", "Value": LABEL}]
 
 
 @pytest.mark.parametrize("table", [TABLE, OFF])
-@pytest.mark.parametrize("tags", [tags for tags in THEIRS if "humangov.io/tenant" in tags])
-def test_a_table_marked_by_another_is_not_ours_to_mark_or_enable(tags: dict[str, str], table: stream.Observed) -> None:
+@pytest.mark.parametrize("tags", [tags for tags in NOT_OWNED if "humangov.io/tenant" in tags])
+def test_table_owned_by_another_tenant_is_neither_tagged_nor_enabled(
+    tags: dict[str, str], table: stream.Observed
+) -> None:
     with pytest.raises(NotOwnedError, match="already owned by"):
         stream_plan(replace(table, tags={**enabling(1), **tags}))
 
 
-def test_a_stream_without_our_mark_is_used_and_never_marked_as_ours() -> None:
+def test_stream_without_ownership_tag_is_used_and_never_tagged() -> None:
     began = {"humangov.io/stream-enabling": enabling(1)["humangov.io/stream-enabling"]}
     assert stream_plan(replace(TABLE, tags=began)) == []
 
 
-def test_a_global_tables_stream_is_never_turned_off() -> None:
-    ours = replace(TABLE, replicated=True)
-    assert stream.may_disable(ours, owner=OWNER, has_readers=lambda: False, now=NOW) is False
+def test_stream_of_a_global_table_is_never_disabled() -> None:
+    owned = replace(TABLE, replicated=True)
+    assert stream.may_disable(owned, owner=OWNER, has_readers=lambda: False, now=NOW) is False
     assert stream.may_disable(TABLE, owner=OWNER, has_readers=lambda: False, now=NOW) is True
 
 
-def test_a_stream_that_somebody_enabled_right_after_ours_is_not_ours() -> None:
+def test_stream_that_someone_else_enabled_after_ours_is_not_owned() -> None:
     earlier = "2026-03-01T10:59:30.000"
     tags = {**enabling(40), "humangov.io/stream": earlier}
     assert stream_plan(replace(TABLE, tags=tags)) == []
     assert may_disable(tags) is False
 
 
-def test_a_stream_enabled_anew_by_our_last_life_is_ours_although_an_older_label_stands() -> None:
+def test_stream_re_enabled_before_a_crash_is_owned_despite_an_older_stream_label() -> None:
     older = "2026-03-01T12:00:00.000"  # of a moment before
     tags = {**enabling(1), "humangov.io/stream": older}
     tags["humangov.io/stream-enabling"] += f" {older}"
@@ -141,7 +143,7 @@ OURS = {**MINE, "humangov.io/stream": LABEL}
         ({**OURS, "humangov.io/tenant": "other"}, False, 31, False),
     ],
 )
-def test_only_a_stream_with_our_mark_and_no_other_reader_may_be_disabled(
+def test_only_an_owned_stream_without_other_readers_may_be_disabled(
     tags: Mapping[str, str] | None, readers: bool, seconds: float, may: bool | None
 ) -> None:
     assert may_disable(tags, readers=readers, seconds=seconds) is may
@@ -161,13 +163,13 @@ def test_only_a_stream_with_our_mark_and_no_other_reader_may_be_disabled(
         (replace(TABLE, view_type="NEW_IMAGE"), "False", "UnsupportedViewType"),
     ],
 )
-def test_what_is_told_of_the_stream(observed: stream.Observed | None, status: str, reason: str) -> None:
+def test_stream_finding_has_status_and_reason(observed: stream.Observed | None, status: str, reason: str) -> None:
     finding = stream.finding(observed, stream.desired(names(), context()))
     assert (finding.status, finding.reason) == (status, reason)
 
 
 @pytest.mark.parametrize("label", [None, "", "x"])
-def test_a_label_that_is_no_time_tells_no_birth(label: str | None) -> None:
+def test_stream_label_that_is_no_time_has_no_creation_time(label: str | None) -> None:
     assert stream.born_at(label) is None
 
 
@@ -179,7 +181,7 @@ def role_desired(of: Names | None = None, *, boundary: str | None = None, key: s
     return role.desired(used, context(used, boundary=boundary), table_key_arn=key)
 
 
-def role_in_step(wanted: role.Desired) -> role.Observed:
+def role_in_sync(wanted: role.Desired) -> role.Observed:
     return role.Observed(
         created=NOW, path="/humangov/", trust=wanted.trust, policy=wanted.policy, boundary=wanted.boundary,
         tags=dict(wanted.tags), other_policies=(), attached=(),
@@ -202,37 +204,37 @@ ROLE_DRIFTS: list[tuple[dict[str, Any], list[str]]] = [
 
 
 @pytest.mark.parametrize(("drift", "expected"), ROLE_DRIFTS)
-def test_a_drifted_role_gets_exactly_its_change(drift: dict[str, Any], expected: list[str]) -> None:
+def test_role_drift_is_corrected_with_exactly_the_needed_changes(drift: dict[str, Any], expected: list[str]) -> None:
     wanted = role_desired(names(tags={"team": "r"}))
-    assert actions(role.plan(replace(role_in_step(wanted), **drift), wanted)) == expected
+    assert actions(role.plan(replace(role_in_sync(wanted), **drift), wanted)) == expected
 
 
-def test_a_missing_role_is_made_with_its_policy() -> None:
+def test_missing_role_is_created_with_its_policy() -> None:
     create, policy = role.plan(None, role_desired(boundary="arn:b"))
     assert (create.action, policy.action) == ("iam:CreateRole", "iam:PutRolePolicy")
     assert create.parameters["Path"] == "/humangov/"
     assert create.parameters["PermissionsBoundary"] == "arn:b"
 
 
-def test_another_boundary_is_put_back_where_the_operator_has_one() -> None:
+def test_drifted_permissions_boundary_is_corrected() -> None:
     wanted = role_desired(boundary="arn:b")
-    assert actions(role.plan(replace(role_in_step(wanted), boundary=None), wanted)) == [
+    assert actions(role.plan(replace(role_in_sync(wanted), boundary=None), wanted)) == [
         "iam:PutRolePermissionsBoundary"
     ]
 
 
-@pytest.mark.parametrize("tags", THEIRS)
-def test_a_role_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) -> None:
+@pytest.mark.parametrize("tags", NOT_OWNED)
+def test_unowned_role_is_refused(tags: dict[str, str]) -> None:
     wanted = role_desired()
     with pytest.raises(NotOwnedError):
-        role.plan(replace(role_in_step(wanted), tags=tags, policy=None), wanted)
+        role.plan(replace(role_in_sync(wanted), tags=tags, policy=None), wanted)
 
 
 PREFIXES = st.text(st.sampled_from("ab/*?$${}[]\\\"' é\n"), max_size=12)
 
 
 @given(prefix=PREFIXES, key=st.none() | st.just("arn:aws:kms:us-east-1:1:key/k"))
-def test_the_roles_rights_end_at_the_tenant(prefix: str, key: str | None) -> None:
+def test_role_permissions_are_limited_to_the_tenant(prefix: str, key: str | None) -> None:
     of = names(bucket={"name": "the-bucket", "keyPrefix": prefix})
     policy = policy_of.cleanup_policy(of, table_key_arn=key)
     [denied] = [statement for statement in policy["Statement"] if statement["Effect"] == "Deny"]
@@ -277,7 +279,7 @@ def iam_matches(pattern: str, text: str) -> bool:
 
 
 @given(prefix=PREFIXES, key=PREFIXES)
-def test_a_prefix_with_wildcards_cannot_widen_the_rights(prefix: str, key: str) -> None:
+def test_key_prefix_with_wildcards_does_not_widen_permissions(prefix: str, key: str) -> None:
     policy = policy_of.cleanup_policy(names(bucket={"name": "the-bucket", "keyPrefix": prefix}), table_key_arn=None)
     [erase] = [statement["Resource"] for statement in policy["Statement"] if statement["Sid"] == "EraseFiles"]
     [listing] = [
@@ -323,20 +325,20 @@ def group_desired(**logs: Any) -> log_group.Desired:
         ({"kms_key_arn": "arn:x"}, {"kmsKeyARN": KEY}, ["logs:AssociateKmsKey"]),
     ],
 )
-def test_a_drifted_log_group_gets_exactly_its_change(
+def test_log_group_drift_is_corrected_with_exactly_the_needed_changes(
     drift: dict[str, Any], logs: dict[str, Any], expected: list[str]
 ) -> None:
     assert actions(log_group.plan(replace(GROUP, **drift), group_desired(**logs))) == expected
 
 
-def test_a_missing_log_group_is_made_with_its_retention_and_key() -> None:
+def test_missing_log_group_is_created_with_retention_and_key() -> None:
     create, retention = log_group.plan(None, group_desired(kmsKeyARN=KEY, retentionDays=7))
     assert create.parameters["kmsKeyId"] == KEY
     assert retention.parameters["retentionInDays"] == 7
 
 
-@pytest.mark.parametrize("tags", THEIRS)
-def test_a_log_group_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) -> None:
+@pytest.mark.parametrize("tags", NOT_OWNED)
+def test_unowned_log_group_is_refused(tags: dict[str, str]) -> None:
     with pytest.raises(NotOwnedError):
         log_group.plan(replace(GROUP, tags=tags, retention_days=1), group_desired())
 
@@ -349,7 +351,7 @@ def function_desired(**spec: Any) -> function.Desired:
     return function.desired(of, context(of), bundle=CODE)
 
 
-def function_in_step(wanted: function.Desired) -> function.Observed:
+def function_in_sync(wanted: function.Desired) -> function.Observed:
     return function.Observed(
         state="Active", state_reason="", update_status="Successful", update_reason="", code_sha256="sha",
         architecture=wanted.architecture, configuration=dict(wanted.configuration),
@@ -372,42 +374,44 @@ def function_in_step(wanted: function.Desired) -> function.Observed:
         ({"state": "Inactive"}, []),
     ],
 )
-def test_a_drifted_function_gets_exactly_its_change(drift: dict[str, Any], expected: list[str]) -> None:
+def test_function_drift_is_corrected_with_exactly_the_needed_changes(
+    drift: dict[str, Any], expected: list[str]
+) -> None:
     wanted = function_desired()
-    assert actions(function.plan(replace(function_in_step(wanted), **drift), wanted)) == expected
+    assert actions(function.plan(replace(function_in_sync(wanted), **drift), wanted)) == expected
 
 
 @pytest.mark.parametrize("field", list(function_desired().configuration))
-def test_every_owned_setting_of_the_function_is_put_back_alone(field: str) -> None:
+def test_each_drifted_function_setting_is_corrected_alone(field: str) -> None:
     wanted = function_desired()
-    observed = function_in_step(wanted)
+    observed = function_in_sync(wanted)
     drifted = replace(observed, configuration={**observed.configuration, field: None})
     [change] = function.plan(drifted, wanted)
     assert change.action == "lambda:UpdateFunctionConfiguration"
     assert change.parameters == {"FunctionName": wanted.names.tenant.function.name, field: wanted.configuration[field]}
 
 
-def test_an_environments_values_are_never_told() -> None:
+def test_environment_values_are_never_shown_in_a_change() -> None:
     wanted = function_desired()
-    observed = function_in_step(wanted)
+    observed = function_in_sync(wanted)
     secret = {"Variables": {**observed.configuration["Environment"]["Variables"], "PASSWORD": "hunter2"}}
     [change] = function.plan(replace(observed, configuration={**observed.configuration, "Environment": secret}), wanted)
     assert "PASSWORD" in change.summary
     assert "hunter2" not in change.summary + repr(change)
 
 
-def test_a_missing_function_is_made_and_then_its_concurrency_reserved() -> None:
+def test_missing_function_is_created_and_its_concurrency_reserved() -> None:
     create, concurrency = function.plan(None, function_desired(function={"reservedConcurrency": 3}))
     assert create.action == "lambda:CreateFunction"
     assert create.parameters["Code"] == {"ZipFile": b"zip"}
     assert concurrency.parameters["ReservedConcurrentExecutions"] == 3
 
 
-@pytest.mark.parametrize("tags", THEIRS)
-def test_a_function_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) -> None:
+@pytest.mark.parametrize("tags", NOT_OWNED)
+def test_unowned_function_is_refused(tags: dict[str, str]) -> None:
     wanted = function_desired()
     with pytest.raises(NotOwnedError):
-        function.plan(replace(function_in_step(wanted), tags=tags, state="Pending"), wanted)
+        function.plan(replace(function_in_sync(wanted), tags=tags, state="Pending"), wanted)
 
 
 @pytest.mark.parametrize(
@@ -421,9 +425,9 @@ def test_a_function_that_is_not_ours_is_never_planned_for(tags: dict[str, str]) 
         ({"update_status": "Failed", "update_reason": "because"}, "False", "FunctionFailed"),
     ],
 )
-def test_what_is_told_of_the_function(drift: dict[str, Any], status: str, reason: str) -> None:
+def test_function_finding_has_status_and_reason(drift: dict[str, Any], status: str, reason: str) -> None:
     wanted = function_desired()
-    finding = function.finding(replace(function_in_step(wanted), **drift), wanted)
+    finding = function.finding(replace(function_in_sync(wanted), **drift), wanted)
     assert (finding.status, finding.reason) == (status, reason)
 
 
@@ -451,11 +455,11 @@ def trigger_plan(*mappings: MappingObserved, wanted: trigger.Desired | None = No
     return trigger.plan(trigger.Observed(mappings=mappings), wanted or trigger_desired())
 
 
-def test_a_trigger_in_step_needs_nothing() -> None:
+def test_trigger_in_sync_needs_no_change() -> None:
     assert trigger_plan(mapping()) == []
 
 
-def test_a_missing_trigger_is_made_from_the_oldest_record_on() -> None:
+def test_missing_trigger_is_created_at_trim_horizon() -> None:
     [change] = trigger_plan()
     assert change.action == "lambda:CreateEventSourceMapping"
     assert change.parameters["StartingPosition"] == "TRIM_HORIZON"
@@ -463,7 +467,7 @@ def test_a_missing_trigger_is_made_from_the_oldest_record_on() -> None:
 
 
 @pytest.mark.parametrize("field", list(trigger_desired().configuration))
-def test_every_owned_setting_of_the_trigger_is_put_back_alone(field: str) -> None:
+def test_each_drifted_trigger_setting_is_corrected_alone(field: str) -> None:
     wanted = trigger_desired()
     other = {"Filters": []} if field == "FilterCriteria" else "other"
     [change] = trigger_plan(mapping(configuration={field: other}))
@@ -473,20 +477,20 @@ def test_every_owned_setting_of_the_trigger_is_put_back_alone(field: str) -> Non
 
 
 @pytest.mark.parametrize("state", ["Creating", "Enabling", "Disabling", "Updating", "Deleting"])
-def test_a_trigger_on_its_way_is_left_alone(state: str) -> None:
+def test_trigger_with_a_change_in_progress_is_left_alone(state: str) -> None:
     assert trigger_plan(mapping(state=state, configuration={"BatchSize": 1})) == []
 
 
-def test_filters_that_a_key_hides_are_no_drift() -> None:
+def test_encrypted_trigger_filters_are_no_drift() -> None:
     assert trigger_plan(mapping(configuration={"FilterCriteria": None})) == []
 
 
-def test_a_stripped_tag_is_set_again_and_unread_tags_are_not() -> None:
+def test_removed_trigger_tag_is_restored_and_unread_tags_are_no_drift() -> None:
     assert actions(trigger_plan(mapping(tags=MINE))) == ["lambda:TagResource"]
     assert trigger_plan(mapping(tags=None)) == []
 
 
-def test_a_duplicate_of_ours_is_deleted_and_one_that_is_not_marked_is_not() -> None:
+def test_owned_duplicate_trigger_is_deleted_and_an_unowned_one_is_kept() -> None:
     [change] = trigger_plan(mapping("a"), mapping("b"))
     assert (change.action, change.parameters["UUID"]) == ("lambda:DeleteEventSourceMapping", "b")
     assert trigger_plan(mapping("a"), mapping("b", tags={})) == []
@@ -494,20 +498,20 @@ def test_a_duplicate_of_ours_is_deleted_and_one_that_is_not_marked_is_not() -> N
     assert trigger_plan(mapping("a"), mapping("b", state="Deleting")) == []
 
 
-def test_of_two_the_one_with_our_mark_is_kept() -> None:
+def test_owned_trigger_is_preferred_to_an_unowned_one() -> None:
     assert trigger_plan(mapping("a", tags={}), mapping("b")) == []
     assert trigger_plan(mapping("a", state="Deleting"), mapping("b")) == []
 
 
-@pytest.mark.parametrize(("age_hours", "gone"), [(0, False), (23.9, False), (24.1, True)])
-def test_the_trigger_of_an_older_stream_is_kept_for_24_hours_and_then_deleted(age_hours: float, gone: bool) -> None:
+@pytest.mark.parametrize(("age_hours", "deleted"), [(0, False), (23.9, False), (24.1, True)])
+def test_trigger_of_an_older_stream_is_kept_24_hours_and_then_deleted(age_hours: float, deleted: bool) -> None:
     changes = trigger_plan(mapping("new"), mapping("old", source=OLD_ARN), wanted=trigger_desired(age_hours=age_hours))
     assert [(change.action, change.parameters["UUID"]) for change in changes] == (
-        [("lambda:DeleteEventSourceMapping", "old")] if gone else []
+        [("lambda:DeleteEventSourceMapping", "old")] if deleted else []
     )
 
 
-def test_the_emergency_stop_is_for_older_streams_as_well() -> None:
+def test_emergency_stop_disables_triggers_of_older_streams_too() -> None:
     wanted = trigger_desired(trigger={"enabled": False})
     changes = trigger_plan(mapping("new"), mapping("old", source=OLD_ARN), wanted=wanted)
     assert {(change.parameters["UUID"], change.parameters["Enabled"]) for change in changes} == {
@@ -517,7 +521,7 @@ def test_the_emergency_stop_is_for_older_streams_as_well() -> None:
     assert {change.parameters["Enabled"] for change in back} == {True}
 
 
-def test_the_emergency_stop_does_not_need_to_know_the_stream() -> None:
+def test_emergency_stop_works_without_a_known_stream() -> None:
     wanted = trigger_desired(stream_arn=None, trigger={"enabled": False})
     [change] = trigger_plan(mapping(), wanted=wanted)
     assert change.parameters["Enabled"] is False
@@ -528,7 +532,7 @@ def test_the_emergency_stop_does_not_need_to_know_the_stream() -> None:
     ["arn:aws:sqs:us-east-1:123456789012:q", STREAM_ARN.replace("dynamodb/stream", "dynamodb-2/stream"),
      STREAM_ARN.replace("humangov-california", "humangov-florida")],
 )  # fmt: skip
-def test_a_mapping_of_another_source_is_left_alone_and_told(source: str) -> None:
+def test_event_source_mapping_of_another_source_is_reported_and_kept(source: str) -> None:
     foreign = mapping("f", source=source, tags=MINE, configuration={"BatchSize": 1})
     wanted = trigger_desired(age_hours=48)
     assert trigger_plan(mapping(), foreign, wanted=wanted) == []
@@ -549,14 +553,14 @@ def test_a_mapping_of_another_source_is_left_alone_and_told(source: str) -> None
         ((mapping("old", source=OLD_ARN),), True, "Unknown", "NotFound"),
     ],
 )
-def test_what_is_told_of_the_trigger(
+def test_trigger_finding_has_status_and_reason(
     mappings: tuple[MappingObserved, ...], enabled: bool, status: str, reason: str
 ) -> None:
     finding = trigger.finding(trigger.Observed(mappings=mappings), trigger_desired(trigger={"enabled": enabled}))
     assert (finding.status, finding.reason) == (status, reason)
 
 
-def test_what_lambda_says_of_its_last_try_is_told() -> None:
+def test_trigger_message_includes_lambdas_last_processing_result() -> None:
     ill = mapping(problem="PROBLEM: Function call failed")
     finding = trigger.finding(trigger.Observed(mappings=(ill,)), trigger_desired())
     assert "PROBLEM: Function call failed" in finding.message
@@ -575,6 +579,6 @@ def test_what_lambda_says_of_its_last_try_is_told() -> None:
         (bucket.Observed(region="eu-west-1", versioning=None), "False", "RegionMismatch"),
     ],
 )
-def test_what_is_told_of_the_bucket(observed: bucket.Observed | None, status: str, reason: str) -> None:
+def test_bucket_finding_has_status_and_reason(observed: bucket.Observed | None, status: str, reason: str) -> None:
     finding = bucket.finding(observed, names())
     assert (finding.status, finding.reason) == (status, reason)

@@ -37,7 +37,7 @@ def outcome(text: str = "erased", **more: Any) -> dict[str, Any]:
     return line("outcome", outcome=text, **erased, **more)
 
 
-def test_an_intent_and_its_outcome_are_one_receipt() -> None:
+def test_intent_and_outcome_are_joined_into_one_receipt() -> None:
     [one] = receipts.joined([line("intent"), outcome(at=250)])
     assert (one.outcome, one.deleted_at, one.erased_at) == (
         "erased", "2026-03-01T11:00:00.000Z", "2026-03-01T11:00:00.300Z",
@@ -46,16 +46,16 @@ def test_an_intent_and_its_outcome_are_one_receipt() -> None:
     assert one.logged_at == "2026-03-01T12:00:00.250Z"
 
 
-def test_an_intent_that_nothing_followed_is_told_as_unknown() -> None:
+def test_intent_without_outcome_is_an_unknown_receipt() -> None:
     assert [one.outcome for one in receipts.joined([line("intent")])] == ["unknown: cut off"]
 
 
-def test_an_intent_that_was_cut_off_and_redelivered_is_told_once() -> None:
+def test_redelivered_intent_gives_one_receipt() -> None:
     found = receipts.joined([line("intent"), line("intent", at=60_000), outcome(at=60_100)])
     assert [one.outcome for one in found] == ["erased"]
 
 
-def test_two_files_of_one_event_and_two_events_of_one_file_are_receipts_of_their_own() -> None:
+def test_receipts_are_separate_for_each_file_and_event() -> None:
     events = [
         line("intent"), line("intent", key="b.pdf"), outcome(), outcome(key="b.pdf"), line("intent", event_id="e2"),
         outcome("kept: live", event_id="e3"),
@@ -67,7 +67,7 @@ def test_two_files_of_one_event_and_two_events_of_one_file_are_receipts_of_their
 
 
 @pytest.mark.parametrize("message", ["START RequestId: 1", "", "{", '{"message": "batch"}', "[1]", '{"receipt": "x"}'])
-def test_what_is_no_receipt_is_passed_over(message: str) -> None:
+def test_log_lines_that_are_no_receipts_are_skipped(message: str) -> None:
     event = {"timestamp": 1, "logStreamName": "s", "message": message}
     assert [one.outcome for one in receipts.joined([event, outcome()])] == ["erased"]
 
@@ -76,18 +76,18 @@ def test_what_is_no_receipt_is_passed_over(message: str) -> None:
     ("record", "found"),
     [("7", True), ('{"id": {"S": "7"}}', True), ("77", False), ("S", False), ('{"id": {"N": "7"}}', False)],
 )
-def test_a_record_is_found_by_a_value_of_its_key_or_by_all_of_it(record: str, found: bool) -> None:
+def test_receipts_are_filtered_by_a_key_value_or_the_whole_record_key(record: str, found: bool) -> None:
     [one] = receipts.joined([outcome()])
     assert receipts.wanted(one, record=record, key=None) is found
 
 
-def test_a_key_is_found_whole() -> None:
+def test_receipts_are_filtered_by_the_whole_object_key() -> None:
     [one] = receipts.joined([outcome()])
     assert receipts.wanted(one, record=None, key="cv.pdf")
     assert not receipts.wanted(one, record=None, key="cv")
 
 
-def test_the_csv_is_read_back_as_it_was_and_no_cell_of_it_is_a_formula() -> None:
+def test_receipt_csv_round_trips_and_holds_no_formula() -> None:
     keys = ['=HYPERLINK("x")', "a,b.pdf", 'say "hi".pdf', "line\nbreak.pdf", "+1", "-1", "@x", "plain.pdf"]
     text = "\r\n".join(receipt_table.csv_lines(receipts.joined([outcome(key=key) for key in keys])))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -97,7 +97,7 @@ def test_the_csv_is_read_back_as_it_was_and_no_cell_of_it_is_a_formula() -> None
     assert {row["versions_erased"] for row in rows} == {""}
 
 
-def test_the_table_ends_with_totals_and_a_key_cannot_write_to_the_terminal() -> None:
+def test_receipt_table_ends_with_totals_and_escapes_control_characters() -> None:
     retained = [outcome(f"retained until 203{year}-01-01T00:00:00.000Z", event_id=f"r{year}") for year in (0, 1)]
     lines = list(receipt_table.table_lines(receipts.joined([outcome(key="\x1b[31mred.pdf"), *retained])))
     assert lines[0].split() == ["DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD"]
@@ -114,17 +114,17 @@ def test_the_table_ends_with_totals_and_a_key_cannot_write_to_the_terminal() -> 
         ("2026-01-31T12:00:00Z", datetime(2026, 1, 31, 12, tzinfo=UTC)),
     ],
 )  # fmt: skip
-def test_a_moment_is_a_span_back_or_a_time(text: str, expected: datetime) -> None:
+def test_receipt_time_is_a_duration_or_a_timestamp(text: str, expected: datetime) -> None:
     assert receipts.moment(text, now=NOW) == expected
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "2026-13-01", "7 d"])
-def test_what_is_no_moment_is_refused_with_a_sentence(text: str) -> None:
+def test_invalid_receipt_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(receipts.WhenError, match=r"is not a valid time: expected 7d, 36h"):
         receipts.moment(text, now=NOW)
 
 
-def test_an_empty_page_with_a_token_is_no_end() -> None:
+def test_empty_log_page_with_a_token_does_not_end_the_read() -> None:
     class Logs:
         def get_paginator(self, _name: str) -> Any:
             return self
@@ -136,7 +136,7 @@ def test_an_empty_page_with_a_token_is_no_end() -> None:
     assert len(list(receipts.read(Logs(), group="g", since=NOW - timedelta(days=1), until=NOW))) == 1
 
 
-def test_lines_are_cut_into_calls_by_number_and_by_size_and_stay_in_order() -> None:
+def test_receipt_lines_are_split_into_calls_by_count_and_size_in_order() -> None:
     many = [f"{number}" for number in range(EVENTS_PER_CALL * 2 + 1)]
     assert [len(part) for part in parts(many)] == [EVENTS_PER_CALL, EVENTS_PER_CALL, 1]
     long = ["é" * 200_000] * 5
@@ -175,7 +175,7 @@ def log(fake: FakeLogs) -> ReceiptLog:
 
 
 @pytest.mark.parametrize("passing", [refusal("ThrottlingException"), refusal("InternalFailure", 500), OSError("reset")])
-def test_what_passes_is_tried_again(passing: Exception) -> None:
+def test_receipt_write_is_retried_after_a_transient_error(passing: Exception) -> None:
     fake = FakeLogs(passing, passing)
     log(fake).write([{"receipt": "intent"}])
     assert fake.stored == ['{"receipt": "intent"}']
@@ -190,7 +190,7 @@ def test_what_passes_is_tried_again(passing: Exception) -> None:
     ],
     ids=["denied", "no group", "throttled for long", "rejected"],
 )  # fmt: skip
-def test_after_a_line_was_lost_no_further_one_is_taken(lasting: list[Any]) -> None:
+def test_no_receipt_is_written_after_a_lost_one(lasting: list[Any]) -> None:
     writer = log(FakeLogs(*lasting))
     with pytest.raises(NoReceiptError):
         writer.write([{"receipt": "intent"}])
@@ -206,19 +206,19 @@ def test_after_a_line_was_lost_no_further_one_is_taken(lasting: list[Any]) -> No
         ("x/california", "x", None, ("x", "california")),
     ],
 )  # fmt: skip
-def test_a_tenant_is_named_with_or_without_its_namespace(
+def test_tenant_argument_may_include_its_namespace(
     name: str, namespace: str | None, default: str | None, expected: tuple[str, str]
 ) -> None:
     assert lookup.split(name, namespace=namespace, default=default) == expected
 
 
 @pytest.mark.parametrize(("name", "namespace"), [("", None), ("/x", None), ("x/", None), ("a/b/c", None), ("a/b", "c")])
-def test_what_names_no_tenant_is_refused(name: str, namespace: str | None) -> None:
+def test_invalid_tenant_argument_is_refused(name: str, namespace: str | None) -> None:
     with pytest.raises(UnknownTenantError):
         lookup.split(name, namespace=namespace)
 
 
-def test_without_a_namespace_it_is_that_of_the_present_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_namespace_defaults_to_that_of_the_kubeconfig_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "kubeconfig"
     monkeypatch.setenv("KUBECONFIG", str(path))
     assert client.context_namespace() is None

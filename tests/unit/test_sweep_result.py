@@ -47,12 +47,12 @@ def erased(**outcomes: int) -> ErasureResult:
         (result(erased=ErasureResult(unfinished="stopped")), "Stopped", 2),
     ],
 )
-def test_one_word_and_an_exit_code_for_what_became_of_it(of: SweepResult, word: str, code: int) -> None:
+def test_sweep_result_has_a_word_and_an_exit_code(of: SweepResult, word: str, code: int) -> None:
     assert word_for(of, failed=False, stopped=False) == word
     assert exit_code(of, word=word) == code
 
 
-def test_what_failed_is_told_as_such_whatever_was_found_and_old_numbers_stay() -> None:
+def test_failed_sweep_is_reported_and_keeps_the_previous_numbers() -> None:
     before = {"orphans": 7, "listed": 9}
     fields = status.status_fields(
         result(), samples.names(), word="Failed", problem="no such table", now=NOW, before=before
@@ -66,7 +66,7 @@ def test_what_failed_is_told_as_such_whatever_was_found_and_old_numbers_stay() -
     assert exit_code(result(), word="Failed") == 1
 
 
-def test_the_status_counts_what_is_left() -> None:
+def test_sweep_status_counts_remaining_orphans() -> None:
     found = result(erased=erased(erased=20, absent=1, kept_newer=2, failed_SlowDown=7), confirmed=30)
     fields = status.status_fields(found, samples.names(), word="Erased", problem=None, now=NOW, before={})
     assert {name: fields[name] for name in ("orphans", "erased", "kept", "failed", "listed", "live")} == {
@@ -84,11 +84,11 @@ def test_the_status_counts_what_is_left() -> None:
         (Sweep(time_zone="Mars/Olympus"), None),
     ],
 )
-def test_the_next_run_is_told_in_utc_where_it_can_be_told(options: Sweep, expected: str | None) -> None:
+def test_next_sweep_run_is_in_utc_or_omitted(options: Sweep, expected: str | None) -> None:
     assert status.next_run(options, now=NOW) == expected
 
 
-def test_a_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:
+def test_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:
     kept = OrphanList(key=".humangov/sweeps/x", sha256="ab" * 32, head=None)  # type: ignore[arg-type]
     found = result(failed_checks=[CHECK], orphan_list=kept)
     message = status.message(found, samples.names(), problem=None)
@@ -96,7 +96,7 @@ def test_a_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:
     assert f"humangov.io/approve-sweep={'ab' * 32}" in message
 
 
-def test_the_table_has_every_number_the_largest_and_where_the_list_is() -> None:
+def test_sweep_table_has_every_number_the_largest_orphans_and_the_orphan_list() -> None:
     kept = OrphanList(key=".humangov/sweeps/x", sha256="ab" * 32, head=None)  # type: ignore[arg-type]
     largest = [Stored("big.pdf", '"1"', 2 * 2**20, int(NOW.timestamp()))]
     lines = output.lines(

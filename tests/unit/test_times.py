@@ -21,7 +21,7 @@ PRECISIONS = [
 
 
 @pytest.mark.parametrize(("write", "_step", "text"), PRECISIONS)
-def test_a_moment_has_all_digits_of_its_precision(
+def test_timestamp_has_all_digits_of_its_precision(
     write: Callable[[datetime], str], _step: timedelta, text: str
 ) -> None:
     assert write(MOMENT) == text
@@ -29,7 +29,7 @@ def test_a_moment_has_all_digits_of_its_precision(
 
 @pytest.mark.parametrize(("write", "step", "_text"), PRECISIONS)
 @given(moment=MOMENTS)
-def test_what_is_written_is_read_back_to_its_precision_whatever_the_zone(
+def test_timestamp_in_any_zone_is_read_back_to_its_precision(
     write: Callable[[datetime], str], step: timedelta, _text: str, moment: datetime
 ) -> None:
     found = parse_time(write(moment))
@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back_to_its_precision_whatever_the_zone(
     assert timedelta(0) <= moment - found < step
 
 
-def test_nothing_is_no_moment_and_what_is_no_time_is_refused() -> None:
+def test_empty_timestamp_is_none_and_an_invalid_one_is_refused() -> None:
     assert parse_time(None) is None
     assert parse_time("") is None
     with pytest.raises(ValueError, match="yesterday"):

@@ -45,7 +45,7 @@ def python_3_13(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("python_3_13")
-def test_the_watch_trusts_an_authority_without_key_identifier_and_still_verifies() -> None:
+def test_watch_trusts_an_authority_without_key_identifier_and_still_verifies() -> None:
     context = asyncio.run(watch.connection()).as_ssl_context()
     assert not context.verify_flags & STRICT
     assert context.check_hostname
@@ -53,7 +53,7 @@ def test_the_watch_trusts_an_authority_without_key_identifier_and_still_verifies
 
 
 @pytest.mark.usefixtures("python_3_13")
-def test_every_other_call_does_so_too() -> None:
+def test_kube_client_trusts_an_authority_without_key_identifier_and_still_verifies() -> None:
     async def context() -> ssl.SSLContext:
         api: Any = client.ApiClient(await load_configuration())
         try:

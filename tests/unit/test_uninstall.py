@@ -19,7 +19,7 @@ def state(name: str, *finalizers: str, namespace: str = "humangov") -> dict[str,
     return {"metadata": {**metadata, "finalizers": list(finalizers)} if finalizers else metadata}
 
 
-def test_a_state_holds_the_operator_while_it_has_our_finalizer_alone_or_among_others() -> None:
+def test_uninstall_check_finds_states_with_the_operators_finalizer() -> None:
     states = [
         state("nevada", "example.com/other", FINALIZER), state("idaho", "example.com/other"), state("iowa"),
         state("maine", FINALIZER, namespace="east"),
@@ -27,18 +27,18 @@ def test_a_state_holds_the_operator_while_it_has_our_finalizer_alone_or_among_ot
     assert holding(states) == ["east/maine", "humangov/nevada"]
 
 
-def test_the_first_ten_are_named_and_the_others_counted() -> None:
-    told = answer([f"humangov/state-{number:02}" for number in range(13)], namespaces=())
-    assert told.startswith("13 HumanGovStates need the operator:\n  humangov/state-00\n")
-    assert "  humangov/state-09\n  and 3 more\n" in told
-    assert "state-10" not in told
+def test_uninstall_check_names_ten_states_and_counts_the_others() -> None:
+    reported = answer([f"humangov/state-{number:02}" for number in range(13)], namespaces=())
+    assert reported.startswith("13 HumanGovStates need the operator:\n  humangov/state-00\n")
+    assert "  humangov/state-09\n  and 3 more\n" in reported
+    assert "state-10" not in reported
     assert "more" not in answer([f"humangov/{number}" for number in range(10)], namespaces=()).partition("(a)")[0]
 
 
 @pytest.mark.parametrize(
     ("namespaces", "places"), [((), ["-A"]), (("east",), ["-n east"]), (("east", "west"), ["-n east", "-n west"])]
 )
-def test_both_ways_are_said_for_the_namespaces_that_were_looked_at(
+def test_uninstall_check_prints_delete_and_retain_commands_for_each_namespace(
     namespaces: Sequence[str], places: list[str]
 ) -> None:
     remove, keep = answer(["east/maine"], namespaces=namespaces).split("(a) ")[1].split("(b) ")
@@ -50,7 +50,7 @@ def test_both_ways_are_said_for_the_namespaces_that_were_looked_at(
     assert "--no-hooks" in keep
 
 
-def test_the_way_back_is_said_if_there_is_one() -> None:
+def test_uninstall_check_prints_the_rollback_command() -> None:
     assert answer(["a/b"], namespaces=(), undo="helm rollback x 3").endswith("\n  helm rollback x 3")
     assert "refuses upgrades" not in answer(["a/b"], namespaces=())
 
@@ -70,23 +70,23 @@ def check(monkeypatch: pytest.MonkeyPatch, found: list[Any] | client.KubeError, 
     return result
 
 
-def test_it_fails_while_a_state_needs_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uninstall_check_fails_while_a_state_needs_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     result = check(monkeypatch, [state("maine", FINALIZER, namespace="east")])
     assert result.exit_code == 1
     assert "1 HumanGovState needs the operator:\n  east/maine\n" in result.output
 
 
-def test_it_succeeds_with_one_line_when_none_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uninstall_check_succeeds_when_no_state_needs_the_operator(monkeypatch: pytest.MonkeyPatch) -> None:
     result = check(monkeypatch, [state("maine")], "--namespace", "north")
     assert result.exit_code == 0
     assert result.output == "No HumanGovState in north needs the operator: it can be uninstalled.\n"
 
 
-def test_without_the_definition_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uninstall_check_succeeds_without_the_definition(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check(monkeypatch, client.KubeError("listing", status=404, reason="no such kind")).exit_code == 0
 
 
-def test_it_fails_when_it_can_t_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uninstall_check_fails_when_states_cannot_be_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     result = check(monkeypatch, client.KubeError("listing humangovstates", status=403, reason="not yours"))
     assert result.exit_code == 1
     assert "listing humangovstates: not yours" in result.output

@@ -1,4 +1,4 @@
-"""Which events ask for a pass, what the API server's refusals become, and who may write. Runs on nothing."""
+"""Which events request a reconciliation, what the API server's refusals become, and who may write. Runs on nothing."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ def form(version: int, **metadata: Any) -> Resource:
         ({"managedFields": []}, False),
     ],
 )
-def test_only_what_decides_something_asks_for_a_pass(change: dict[str, Any], asks: bool) -> None:
+def test_only_relevant_changes_of_a_resource_request_a_reconciliation(change: dict[str, Any], asks: bool) -> None:
     assert enqueue.asks_for_reconcile(form(1), form(2, **change)) == asks
 
 
-def test_a_finalizer_that_was_taken_off_asks_for_a_pass() -> None:
+def test_removed_finalizer_requests_a_reconciliation() -> None:
     assert enqueue.asks_for_reconcile(form(1, finalizers=[CLEANUP]), form(2, finalizers=["other"]))
 
 
@@ -93,7 +93,7 @@ class Watched:
         return sorted(taken)
 
 
-def test_a_new_resource_asks_for_a_pass_and_its_echo_does_not() -> None:
+def test_new_resource_is_reconciled_once() -> None:
     watched = Watched()
     assert watched.see("ADDED", form(1)) == [KEY]
     assert watched.see("ADDED", form(1)) == []
@@ -101,7 +101,7 @@ def test_a_new_resource_asks_for_a_pass_and_its_echo_does_not() -> None:
     assert watched.see("MODIFIED", form(3, generation=2)) == [KEY]
 
 
-def test_the_answer_of_our_own_write_makes_its_event_no_news() -> None:
+def test_event_of_the_operators_own_write_requests_no_reconciliation() -> None:
     watched = Watched()
     watched.see("ADDED", form(1))
     watched.store.put(form(2, finalizers=[CLEANUP]))
@@ -109,18 +109,18 @@ def test_the_answer_of_our_own_write_makes_its_event_no_news() -> None:
 
 
 @pytest.mark.parametrize("change", [{"generation": 2}, {"deletionTimestamp": "2026-03-01T00:00:00Z"}])
-def test_a_change_that_came_in_the_answer_of_our_own_write_gets_a_pass_of_its_own(
+def test_foreign_change_in_the_response_of_the_operators_write_is_reconciled(
     monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     watched = Watched()
     watched.see("ADDED", form(1))
     theirs = form(3, **change)
 
-    async def pass_that_writes(operator: Any, key: str, **_: Any) -> Outcome:
+    async def reconcile_that_writes(operator: Any, key: str, **_: Any) -> Outcome:
         watched.store.put(theirs)  # as the API server answers our status write
         return Outcome()
 
-    monkeypatch.setattr(reconciliations, "reconcile", pass_that_writes)
+    monkeypatch.setattr(reconciliations, "reconcile", reconcile_that_writes)
     watched.schedule.add(KEY, now=0, lane=Lane.SLOW)
     assert watched.schedule.take(now=0) == KEY
     operator: Any = SimpleNamespace(store=watched.store)
@@ -131,7 +131,7 @@ def test_a_change_that_came_in_the_answer_of_our_own_write_gets_a_pass_of_its_ow
     assert watched.see("MODIFIED", theirs) == [], "its event is no news any more"
 
 
-def test_a_deleted_resource_is_forgotten_and_who_waited_for_it_goes_on() -> None:
+def test_deleted_resource_is_dropped_and_its_conflicting_tenants_are_reconciled() -> None:
     watched = Watched()
     table = {"name": "the-table"}
     one = resource("a", table=table)
@@ -165,7 +165,7 @@ def listed(watched: Watched, *resources: Resource) -> list[str]:
     return sorted(due)
 
 
-def test_a_field_that_an_older_definition_cut_out_of_the_watch_is_seen_by_the_next_list() -> None:
+def test_field_pruned_by_an_older_definition_is_found_by_the_next_list() -> None:
     watched = Watched()
     whole = resource(metadata={"resourceVersion": "2", "uid": "u", "generation": 2}, suspend=True)
     assert watched.see("ADDED", form(1)) == [KEY]
@@ -177,27 +177,27 @@ def test_a_field_that_an_older_definition_cut_out_of_the_watch_is_seen_by_the_ne
     assert watched.store.get(KEY) == whole
 
 
-def test_what_was_removed_in_a_gap_of_the_watch_is_found_missing_by_the_next_list() -> None:
+def test_resource_deleted_in_a_gap_of_the_watch_is_dropped_by_the_next_list() -> None:
     watched = Watched()
     watched.see("ADDED", form(1))
     assert listed(watched) == [KEY]
     assert watched.store.get(KEY) is None
 
 
-def test_a_list_that_tells_nothing_new_asks_for_nothing() -> None:
+def test_unchanged_list_requests_no_reconciliation() -> None:
     watched = Watched()
     watched.see("ADDED", form(1))
     assert listed(watched, form(1)) == []
 
 
-def test_the_late_end_of_a_namesake_is_no_news() -> None:
+def test_late_deletion_event_of_an_older_uid_is_ignored() -> None:
     watched = Watched()
     watched.see("ADDED", form(5, uid="new"))
     assert watched.see("DELETED", form(3, uid="old")) == []
     assert watched.store.get(KEY) is not None
 
 
-def test_the_watchs_patience_is_endless_and_can_be_asked_again() -> None:
+def test_watch_back_off_is_endless_and_bounded() -> None:
     backoffs = watch.EndlessBackoffs()
     for _ in range(2):
         drawn = list(itertools.islice(backoffs, 200))
@@ -220,7 +220,7 @@ class Api(Kube):
 
 @pytest.mark.parametrize("status", [404, 409])
 @pytest.mark.parametrize("now", [None, form(9)])
-def test_a_conflict_or_an_absence_makes_the_copy_fresh(status: int, now: Resource | None) -> None:
+def test_conflict_or_not_found_refreshes_the_stored_resource(status: int, now: Resource | None) -> None:
     class Operator:
         store = Store(default_region="us-east-1")
         kube = Api(now)
@@ -232,7 +232,7 @@ def test_a_conflict_or_an_absence_makes_the_copy_fresh(status: int, now: Resourc
 
 
 @pytest.mark.parametrize("status", [None, 403, 500])
-def test_another_refusal_does_not(status: int | None) -> None:
+def test_other_kube_errors_do_not_refresh_the_stored_resource(status: int | None) -> None:
     class Operator:
         store = Store(default_region="us-east-1")
         kube = Api(None)
@@ -244,7 +244,7 @@ def test_another_refusal_does_not(status: int | None) -> None:
     assert Operator.store.get(KEY) == form(1)
 
 
-def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_refresh_of_the_stored_resource_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     class Operator:
         store = Store(default_region="us-east-1")
         kube = Api(client.KubeError("reading", status=403, reason="forbidden"))
@@ -258,7 +258,7 @@ def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFix
 
 
 @pytest.mark.parametrize(
-    ("body", "reason", "told"),
+    ("body", "reason", "reported"),
     [
         ('{"message": "the object has been modified"}', "Conflict", "the object has been modified"),
         ("not json", "Conflict", "Conflict"),
@@ -267,19 +267,19 @@ def test_that_a_fresh_copy_could_not_be_had_is_told(caplog: pytest.LogCaptureFix
         ('{"message": ""}', "Conflict", "Conflict"),
     ],
 )
-def test_a_refusal_of_the_api_server_is_told_in_its_words(body: str | None, reason: str, told: str) -> None:
+def test_kube_error_repeats_the_message_of_the_api_server(body: str | None, reason: str, reported: str) -> None:
     refusal = ApiException(status=409, reason=reason)
     refusal.body = body
     error = client.translate("writing", refusal)
-    assert (str(error), error.status) == (f"writing: {told}", 409)
+    assert (str(error), error.status) == (f"writing: {reported}", 409)
 
 
-def test_an_api_server_that_cannot_be_reached_has_no_status() -> None:
+def test_kube_error_of_an_unreachable_api_server_has_no_status() -> None:
     error = client.translate("writing", TimeoutError("slow"))
     assert (str(error), error.status) == ("writing: TimeoutError: slow", None)
 
 
-def test_the_pods_namespace_is_read_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_namespace_of_the_pod_is_read_from_its_service_account(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_SERVICE_ACCOUNT", tmp_path)
     assert client.own_namespace() is None
     (tmp_path / "namespace").write_text("ours\n")
@@ -295,16 +295,16 @@ FORBIDDEN = 'leases is forbidden: User "{}" cannot get resource "leases" in API 
     ("message", "remedy"),
     [
         (FORBIDDEN.format("system:serviceaccount:humangov:humangov-operator"), True),
-        (FORBIDDEN.format("jane"), False),  # who runs `humangov plan` has rights of their own
+        (FORBIDDEN.format("jane"), False),  # who runs `humangov plan` has permissions of their own
         ("unable to create new content in namespace x because it is being terminated", False),
     ],
 )
-def test_a_missing_right_is_told_with_where_it_stands(message: str, remedy: bool) -> None:
+def test_missing_permission_error_names_the_file_that_grants_it(message: str, remedy: bool) -> None:
     refusal = ApiException(status=403, reason="Forbidden")
     refusal.body = json.dumps({"message": message})
-    told = str(client.translate("reading", refusal))
-    assert told.startswith(f"reading: {message}")
-    assert ("the permissions in deploy/install.yaml" in told) == remedy
+    reported = str(client.translate("reading", refusal))
+    assert reported.startswith(f"reading: {message}")
+    assert ("the permissions in deploy/install.yaml" in reported) == remedy
 
 
 class Ended(BaseException):
@@ -342,9 +342,7 @@ def fenced(holding: Holding | None) -> Callable[[], None]:
     return fence.fence(holding)  # type: ignore[arg-type]
 
 
-def test_without_the_lease_every_write_to_aws_ends_the_process_before_it_is_sent(
-    end: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_process_without_the_lease_ends_before_any_aws_write(end: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # nobody is there
@@ -378,7 +376,7 @@ JOB = {"metadata": {"namespace": "humangov", "name": "x", "uid": "u", "labels": 
         lambda api: api.delete_object("jobs", "humangov", "x"),
     ],
 )
-def test_without_the_lease_every_write_to_kubernetes_ends_the_process_before_it_is_made(
+def test_process_without_the_lease_ends_before_any_kubernetes_write(
     write: Callable[[Kube], Any], end: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def no_client(self: Kube) -> object:
@@ -396,22 +394,22 @@ def state_of(election: Any) -> ProcessState:
 
 
 @pytest.mark.parametrize(
-    ("standby", "trouble", "ready", "told"),
+    ("standby", "trouble", "ready", "reported"),
     [
         (False, None, False, None),
         (True, None, True, "standby"),
         (False, "reading the lease: forbidden", False, "not the leader: reading the lease: forbidden"),
     ],
 )
-def test_a_candidate_is_alive_and_ready_if_it_could_take_over(
-    standby: bool, trouble: str | None, ready: bool, told: str | None
+def test_standby_is_alive_and_ready_if_it_can_take_over(
+    standby: bool, trouble: str | None, ready: bool, reported: str | None
 ) -> None:
     election: Any = SimpleNamespace(standby=standby, trouble=trouble)
     health = state_of(election).health()
-    assert (health.ready, health.problem, health.activity) == (ready, None, told)
+    assert (health.ready, health.problem, health.activity) == (ready, None, reported)
 
 
-def test_without_an_election_nothing_is_ready_before_it_works() -> None:
+def test_operator_without_election_is_ready_only_when_watching() -> None:
     state = state_of(None)
     assert not state.health().ready
     state.workers = Workers(
@@ -428,7 +426,7 @@ RUN_SETTINGS = RunSettings(
 SETTINGS = Settings(region="us-east-1", allowed=AllowedNames({}))
 
 
-def test_a_new_leader_s_time_at_work_begins_when_it_has_the_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leading_time_starts_when_the_lease_is_acquired(monkeypatch: pytest.MonkeyPatch) -> None:
     """Until then another may have made things in AWS that take seconds to be seen there."""
     acquired_at: list[float] = []
 
@@ -448,9 +446,7 @@ def test_a_new_leader_s_time_at_work_begins_when_it_has_the_lease(monkeypatch: p
     assert manager.run(SETTINGS, RUN_SETTINGS) == 7
 
 
-def test_who_is_told_to_stop_while_standing_by_ends_well(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_standby_exits_0_on_a_stop_signal(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     class Waiting(Holding):
         async def acquire(self, *, stop: asyncio.Event) -> bool:
             return False
@@ -462,7 +458,7 @@ def test_who_is_told_to_stop_while_standing_by_ends_well(
     assert caplog.messages[-1] == "stopped"
 
 
-def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
+def test_leader_that_cannot_start_releases_the_lease() -> None:
     class Refusing(Kube):
         async def list_resources(self, namespaces: Any) -> list[Resource]:
             raise client.KubeError("listing", status=403, reason="forbidden")
@@ -482,7 +478,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
     assert holding.released
 
 
-def test_every_process_is_a_candidate_of_its_own() -> None:
+def test_each_process_has_its_own_election_identity() -> None:
     leases = Leases()
     first, second = (manager._election(leases, RUN_SETTINGS) for _ in range(2))
     assert first is not None
@@ -492,9 +488,7 @@ def test_every_process_is_a_candidate_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 503])
-def test_an_api_server_that_is_unavailable_at_the_start_is_called_again(
-    status: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unavailable_api_server_at_start_is_retried(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
     failures = [client.KubeError("opening a watch", status=status, reason="x")] * 2
 

@@ -66,7 +66,7 @@ MIXED = [
 ] * 40
 
 
-def test_the_same_seed_gives_each_call_the_same_weather_in_whatever_order_calls_come() -> None:
+def test_weather_of_a_seed_does_not_depend_on_the_order_of_calls() -> None:
     def lived(order: list[WeatherCall], seed: int) -> dict[tuple[str, str], list[tuple[object, ...]]]:
         under, found = weather(FORECASTS["stormy"], seed=seed), dict[tuple[str, str], list[tuple[object, ...]]]()
         for one in order:
@@ -77,7 +77,7 @@ def test_the_same_seed_gives_each_call_the_same_weather_in_whatever_order_calls_
     assert lived(MIXED, 7) != lived(MIXED, 8)
 
 
-def test_a_recording_is_met_again_also_under_a_clock_and_an_order_that_differ() -> None:
+def test_weather_recording_is_replayed_under_another_clock_and_order() -> None:
     lines: list[str] = []
     first = weather(FORECASTS["stormy"], lines=lines)
     lived = [(str(one), does(first.decide(one, at=0.0))) for one in MIXED]
@@ -90,7 +90,7 @@ def test_a_recording_is_met_again_also_under_a_clock_and_an_order_that_differ() 
     assert again.beyond == 1, "a call that was not recorded is told"
 
 
-def test_a_recording_holds_what_depended_on_the_clock() -> None:
+def test_weather_recording_holds_clock_dependent_answers() -> None:
     lines: list[str] = []
     young = Forecast(name="breezy", role_seconds=10, strict=True)
     under = weather(young, lines=lines)
@@ -103,24 +103,24 @@ def test_a_recording_holds_what_depended_on_the_clock() -> None:
 
 
 @pytest.mark.parametrize("lines", [[], ["no JSON"], ['{"seed": 1}'], ['{"forecast": "calm", "seed": 1}', "{}"]])
-def test_what_is_no_recording_is_told_so(lines: list[str]) -> None:
+def test_invalid_weather_recording_is_refused(lines: list[str]) -> None:
     with pytest.raises(RecordingError, match="no recording"):
         Weather.replay(lines)
 
 
-def test_a_forecast_that_there_is_not_is_told_with_those_that_there_are() -> None:
+def test_unknown_forecast_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"no forecast 'hail'; there are calm, breezy, stormy\.$"):
         Weather.named("hail", seed=1)
 
 
-def test_a_calm_does_nothing_at_all() -> None:
+def test_calm_forecast_changes_nothing() -> None:
     under = weather(FORECASTS["calm"])
     decisions = [under.decide(one, at=0.0) for one in MIXED]
     assert [does(one) for one in decisions] == [("passes", "", 0, None, {})] * len(MIXED)
     assert under.counts == Counter(passed=len(MIXED))
 
 
-def test_a_storm_has_everything_and_each_kind_is_counted() -> None:
+def test_stormy_forecast_has_every_fault_and_counts_each() -> None:
     under = weather(FORECASTS["stormy"])
     for number in range(3000):
         under.decide(call("dynamodb:UpdateTable", f"t{number}"), at=0.0)
@@ -133,7 +133,7 @@ def test_a_storm_has_everything_and_each_kind_is_counted() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_trouble_passes_no_call_is_hit_more_than_twice_in_a_row(seed: int) -> None:
+def test_weather_hits_no_call_more_than_twice_in_a_row(seed: int) -> None:
     worst = Forecast(name="worst", throttled=0.3, failed=0.3, denied=0.2, lost=0.2)
     under = weather(worst, seed=seed)
     hit = [under.decide(call("dynamodb:UpdateTable"), at=0.0).does != "passes" for _ in range(60)]
@@ -141,13 +141,13 @@ def test_trouble_passes_no_call_is_hit_more_than_twice_in_a_row(seed: int) -> No
     assert any(hit)
 
 
-def test_only_the_answers_of_writes_are_lost() -> None:
+def test_weather_loses_only_responses_of_writes() -> None:
     under = weather(Forecast(name="lossy", lost=1.0))
     assert under.decide(call("dynamodb:DescribeTable"), at=0.0).does == "passes"
     assert under.decide(call("dynamodb:UpdateTable"), at=0.0).does in LOST
 
 
-def test_lambda_cannot_assume_a_role_that_is_young_and_says_so_in_its_words() -> None:
+def test_weather_refuses_a_function_with_a_young_role_like_lambda() -> None:
     under = weather(Forecast(name="young", role_seconds=10, strict=True))
     create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": packed()})
     made(under, call("iam:CreateRole", "r"), at=100.0)
@@ -156,7 +156,7 @@ def test_lambda_cannot_assume_a_role_that_is_young_and_says_so_in_its_words() ->
     made(under, create, {"Role": ROLE}, at=110.1)
 
 
-def test_a_mapping_waits_for_the_roles_policy() -> None:
+def test_weather_refuses_a_mapping_before_the_role_policy_propagates() -> None:
     under = weather(Forecast(name="young", role_seconds=10, strict=True))
     made(under, call("lambda:GetFunction", "f"), {"Configuration": {"Role": ROLE}}, at=0.0)
     made(under, call("iam:PutRolePolicy", "r"), at=100.0)
@@ -167,7 +167,7 @@ def test_a_mapping_waits_for_the_roles_policy() -> None:
     made(under, create, {"UUID": "u", "FunctionArn": FUNCTION, "EventSourceArn": STREAM}, at=111.0)
 
 
-def test_a_function_is_pending_then_active_in_progress_then_successful_and_refuses_updates_meanwhile() -> None:
+def test_weather_function_goes_through_its_states_and_refuses_updates_meanwhile() -> None:
     under = weather(Forecast(name="slow", pending_seconds=10, updating_seconds=10, strict=True))
     active = {"FunctionName": "f", "State": "Active", "LastUpdateStatus": "Successful", "Role": ROLE}
     create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": packed()})
@@ -190,7 +190,7 @@ def test_a_function_is_pending_then_active_in_progress_then_successful_and_refus
     assert made(under, call("lambda:GetFunctionConfiguration", "f"), active, at=30.1) == active
 
 
-def test_a_mapping_goes_through_its_states_and_stays_listed_while_it_is_deleted() -> None:
+def test_weather_mapping_goes_through_its_states_and_is_listed_while_deleting() -> None:
     slow = Forecast(
         name="slow", mapping_creating_seconds=10, mapping_updating_seconds=10, mapping_deleting_seconds=10, strict=True
     )
@@ -232,7 +232,7 @@ def test_a_mapping_goes_through_its_states_and_stays_listed_while_it_is_deleted(
     made(under, create, {**enabled, "UUID": "v"}, at=51.0)
 
 
-def test_an_enabled_stream_is_not_enabled_again_and_none_that_is_off_disabled() -> None:
+def test_weather_refuses_to_enable_an_enabled_stream_or_disable_a_disabled_one() -> None:
     under = weather(STRICT)
     describe, update = call("dynamodb:DescribeTable"), "dynamodb:UpdateTable"
     made(under, describe, {"Table": {"StreamSpecification": {"StreamEnabled": True}}}, at=0.0)
@@ -257,13 +257,13 @@ def test_an_enabled_stream_is_not_enabled_again_and_none_that_is_off_disabled() 
         (call("s3:DeleteObjects", objects=1001), "MalformedXML"),
     ],
 )
-def test_what_aws_never_takes_is_refused_however_often_it_is_asked(what: WeatherCall, code: str) -> None:
+def test_weather_always_refuses_invalid_requests(what: WeatherCall, code: str) -> None:
     under = weather(FORECASTS["stormy"])
     assert all(refused(under, what, at=0.0)[1].startswith(code) for _ in range(5))
     assert weather(FORECASTS["calm"]).decide(what, at=0.0).does == "passes"
 
 
-def test_what_aws_takes_passes_the_same_checks() -> None:
+def test_weather_accepts_valid_requests() -> None:
     under = weather(STRICT)
     for what in (
         call("logs:PutRetentionPolicy", retentionInDays=400),
@@ -273,7 +273,7 @@ def test_what_aws_takes_passes_the_same_checks() -> None:
         made(under, what, at=0.0)
 
 
-def test_accounts_do_not_share_objects() -> None:
+def test_weather_keeps_accounts_apart() -> None:
     under = weather(STRICT)
     made(under, call("dynamodb:DescribeTable"), {"Table": {"StreamSpecification": {"StreamEnabled": True}}}, at=0.0)
     on = {"StreamSpecification": {"StreamEnabled": True}}
@@ -315,23 +315,23 @@ def under(forecast: Forecast, service: str, *, body: bytes = b"{}") -> tuple[Any
         ("s3", "list_objects_v2", {"Bucket": "b"}, "SlowDown", "s3:ListBucket"),
     ],
 )
-def test_each_service_is_refused_in_its_own_protocol(
+def test_weather_refuses_each_service_in_its_own_protocol(
     service: str, method: str, parameters: dict[str, str], throttled: str, denied: str
 ) -> None:
-    told = []
+    reported = []
     for kind in ("throttled", "failed", "denied"):
         client, reached, _ = under(Forecast(name=kind, **{kind: 1.0}), service)  # type: ignore[arg-type]
         with pytest.raises(ClientError) as raised:
             getattr(client, method)(**parameters)
         assert reached == []
-        told.append(raised.value.response)
-    assert told[0]["Error"]["Code"] == throttled
-    assert told[1]["ResponseMetadata"]["HTTPStatusCode"] == 500
-    assert told[2]["Error"]["Code"].startswith("AccessDenied")
-    assert f"is not authorized to perform: {denied} on resource" in told[2]["Error"]["Message"]
+        reported.append(raised.value.response)
+    assert reported[0]["Error"]["Code"] == throttled
+    assert reported[1]["ResponseMetadata"]["HTTPStatusCode"] == 500
+    assert reported[2]["Error"]["Code"].startswith("AccessDenied")
+    assert f"is not authorized to perform: {denied} on resource" in reported[2]["Error"]["Message"]
 
 
-def test_a_reset_and_an_answer_that_does_not_come_are_what_boto3_knows_them_as() -> None:
+def test_weather_resets_and_hangs_are_boto3_errors() -> None:
     client, reached, _ = under(Forecast(name="reset", reset=1.0), "lambda")
     with pytest.raises(ConnectionClosedError):
         client.get_function(FunctionName="f")
@@ -342,7 +342,7 @@ def test_a_reset_and_an_answer_that_does_not_come_are_what_boto3_knows_them_as()
     assert reached == []
 
 
-def test_a_lost_answers_effect_takes_place() -> None:
+def test_weather_write_with_a_lost_response_takes_effect() -> None:
     lost = Forecast(name="lost", lost=1.0)
     client, reached, _ = under(lost, "logs")
     seen = set()
@@ -354,7 +354,7 @@ def test_a_lost_answers_effect_takes_place() -> None:
     assert seen == {ClientError, ConnectionClosedError}, "by a 500, and by a reset"
 
 
-def test_an_altered_answer_is_one_that_boto3_reads() -> None:
+def test_weather_altered_response_is_readable_by_boto3() -> None:
     active = json.dumps({"FunctionName": "f", "State": "Active", "Role": ROLE}).encode()
     client, _, slept = under(Forecast(name="slow", pending_seconds=60, delay_ms=100), "lambda", body=active)
     code = {"ZipFile": base64.b64decode(packed())}

@@ -35,7 +35,7 @@ def run(of: Schedule, key: str, outcome: Outcome, *, now: float) -> None:
     of.done(key, outcome, now=now)
 
 
-def test_a_settled_key_runs_again_at_the_resync_give_or_take_a_tenth() -> None:
+def test_successful_key_is_requeued_at_the_resync_with_10_percent_jitter() -> None:
     waits = set()
     for seed in range(200):
         of = schedule(seed)
@@ -47,7 +47,7 @@ def test_a_settled_key_runs_again_at_the_resync_give_or_take_a_tenth() -> None:
     assert len(waits) > 100, "jittered"
 
 
-def test_what_asks_for_another_look_gets_it_then() -> None:
+def test_requeue_after_is_honored() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
     run(of, "a", Outcome(requeue_after_seconds=0.6), now=0)
@@ -55,7 +55,7 @@ def test_what_asks_for_another_look_gets_it_then() -> None:
 
 
 @pytest.mark.parametrize(("outcome", "bounds"), [(FAILED_SOON, SOON_SECONDS), (FAILED, SLOWLY_SECONDS)])
-def test_failures_back_off_to_a_bound_and_a_success_forgets_them(outcome: Outcome, bounds: tuple[float, float]) -> None:
+def test_failures_back_off_to_a_bound_and_a_success_resets_them(outcome: Outcome, bounds: tuple[float, float]) -> None:
     of, now, waits = schedule(), 0.0, []
     of.add("a", now=now, lane=Lane.FAST)
     for _ in range(40):
@@ -75,7 +75,7 @@ def test_failures_back_off_to_a_bound_and_a_success_forgets_them(outcome: Outcom
     assert due_in(of, now=now) <= first * 1.1
 
 
-def test_the_first_failure_that_needs_a_person_is_the_first_however_often_it_was_throttled_before() -> None:
+def test_first_terminal_error_starts_its_own_back_off_after_throttling() -> None:
     of, now = schedule(), 0.0
     of.add("a", now=now, lane=Lane.FAST)
     for _ in range(9):
@@ -90,7 +90,7 @@ def test_the_first_failure_that_needs_a_person_is_the_first_however_often_it_was
     assert waits == [pytest.approx(first, rel=0.1), pytest.approx(first * 2, rel=0.1), pytest.approx(longest, rel=0.1)]
 
 
-def test_a_failure_after_some_progress_is_the_first_again() -> None:
+def test_failure_after_progress_restarts_the_back_off() -> None:
     of, now, waits = schedule(), 0.0, []
     of.add("a", now=now, lane=Lane.FAST)
     for progressed in (False, False, False, True, False):
@@ -102,14 +102,14 @@ def test_a_failure_after_some_progress_is_the_first_again() -> None:
     assert of.failing_seconds("a", now=now) == pytest.approx(now)
 
 
-def test_a_failure_that_asks_for_an_earlier_look_gets_it() -> None:
+def test_failure_with_a_shorter_requeue_after_is_requeued_earlier() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
     run(of, "a", Outcome(failed=True, soon=False, requeue_after_seconds=1.0), now=0)
     assert due_in(of, now=0) == 1.0
 
 
-def test_a_fix_takes_effect_at_once_whatever_back_off_was_running() -> None:
+def test_spec_change_is_reconciled_at_once_despite_back_off() -> None:
     of, now = schedule(), 0.0
     of.add("a", now=now, lane=Lane.FAST)
     for _ in range(10):
@@ -119,10 +119,10 @@ def test_a_fix_takes_effect_at_once_whatever_back_off_was_running() -> None:
     of.add("a", now=now + 1, lane=Lane.FAST)
     assert of.take(now=now + 1) == "a"
     of.done("a", FAILED, now=now + 1)
-    assert due_in(of, now=now + 1) <= SLOWLY_SECONDS[0] * 1.1, "and the back-off begins anew"
+    assert due_in(of, now=now + 1) <= SLOWLY_SECONDS[0] * 1.1, "and the back-off restarts"
 
 
-def test_a_fix_during_a_run_runs_again_at_once_and_in_the_fast_lane() -> None:
+def test_spec_change_during_a_run_requeues_at_once_in_the_fast_lane() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.SLOW)
     assert of.take(now=0) == "a"
@@ -133,7 +133,7 @@ def test_a_fix_during_a_run_runs_again_at_once_and_in_the_fast_lane() -> None:
     assert of.take(now=2, lanes=(Lane.FAST,)) == "a"
 
 
-def test_a_fix_during_a_failing_run_begins_the_back_off_anew() -> None:
+def test_spec_change_during_a_failing_run_restarts_the_back_off() -> None:
     of, now = schedule(), 0.0
     of.add("a", now=now, lane=Lane.FAST)
     for _ in range(5):
@@ -146,7 +146,7 @@ def test_a_fix_during_a_failing_run_begins_the_back_off_anew() -> None:
     assert due_in(of, now=now) <= SLOWLY_SECONDS[0] * 1.1
 
 
-def test_a_key_that_is_gone_is_forgotten_unless_it_was_asked_for_meanwhile() -> None:
+def test_deleted_key_is_dropped_from_the_queue_unless_added_meanwhile() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
     run(of, "a", Outcome(forget=True), now=0)
@@ -158,7 +158,7 @@ def test_a_key_that_is_gone_is_forgotten_unless_it_was_asked_for_meanwhile() -> 
     assert of.take(now=0) == "a"
 
 
-def test_the_fast_lane_goes_first_and_then_who_has_waited_longest() -> None:
+def test_fast_lane_runs_first_and_then_the_longest_waiting_key() -> None:
     of = schedule()
     of.add("slow", now=0, lane=Lane.SLOW)
     of.add("second", now=2, lane=Lane.FAST)
@@ -166,7 +166,7 @@ def test_the_fast_lane_goes_first_and_then_who_has_waited_longest() -> None:
     assert [of.take(now=3) for _ in range(4)] == ["first", "second", "slow", None]
 
 
-def test_who_fails_has_half_of_the_workers_at_the_most_and_the_others_go_on() -> None:
+def test_failing_keys_use_at_most_half_of_the_workers() -> None:
     async def story() -> None:
         begun: list[str] = []
         stuck = asyncio.Event()
@@ -195,7 +195,7 @@ def test_who_fails_has_half_of_the_workers_at_the_most_and_the_others_go_on() ->
     asyncio.run(story())
 
 
-def test_how_long_runs_and_waits_last_is_known() -> None:
+def test_queue_knows_its_longest_run_and_wait() -> None:
     of = schedule()
     of.add("a", now=0, lane=Lane.FAST)
     of.add("b", now=5, lane=Lane.FAST)
@@ -205,7 +205,7 @@ def test_how_long_runs_and_waits_last_is_known() -> None:
     assert of.longest_wait_seconds(now=11) == 6
 
 
-def test_the_queue_stands_still_only_if_something_is_due_and_no_run_ends() -> None:
+def test_queue_stands_still_only_if_a_key_is_due_and_no_run_ends() -> None:
     of = schedule()
     assert of.standstill_seconds(now=0) == 0
     for key in ("a", "b", "c"):
@@ -291,7 +291,7 @@ def workers(run_key: Callable[[str], Awaitable[Outcome]], *, count: int = 2) -> 
     return Workers(schedule=schedule(), run=run_key, count=count, clock=loop.time)
 
 
-def test_one_worker_is_kept_for_what_people_change() -> None:
+def test_one_worker_is_reserved_for_the_fast_lane() -> None:
     async def story() -> None:
         started: list[str] = []
         release, fixed = asyncio.Event(), asyncio.Event()
@@ -317,7 +317,7 @@ def test_one_worker_is_kept_for_what_people_change() -> None:
     in_loop(story)
 
 
-def test_stop_lets_runs_end_and_takes_nothing_more() -> None:
+def test_workers_stop_after_their_current_runs() -> None:
     async def story() -> None:
         running, release, started, ended = asyncio.Event(), asyncio.Event(), [], []
 
@@ -343,7 +343,7 @@ def test_stop_lets_runs_end_and_takes_nothing_more() -> None:
     in_loop(story)
 
 
-def test_stop_names_the_runs_that_it_abandons() -> None:
+def test_workers_stop_returns_the_abandoned_keys() -> None:
     async def story() -> None:
         running = asyncio.Event()
 
@@ -361,7 +361,7 @@ def test_stop_names_the_runs_that_it_abandons() -> None:
     in_loop(story)
 
 
-def test_a_run_that_raises_is_a_failed_try_and_the_worker_lives(caplog: pytest.LogCaptureFixture) -> None:
+def test_run_that_raises_counts_as_a_failure_and_the_worker_continues(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         fine = asyncio.Event()
 
@@ -385,7 +385,7 @@ def test_a_run_that_raises_is_a_failed_try_and_the_worker_lives(caplog: pytest.L
     assert "oops" in caplog.text
 
 
-def test_a_worker_that_ends_unbidden_is_noticed() -> None:
+def test_dead_worker_is_detected() -> None:
     async def story() -> None:
         async def run_key(key: str) -> Outcome:
             raise asyncio.CancelledError
@@ -400,7 +400,7 @@ def test_a_worker_that_ends_unbidden_is_noticed() -> None:
     in_loop(story)
 
 
-def test_a_due_time_in_the_future_wakes_a_worker_by_itself() -> None:
+def test_future_due_time_wakes_a_worker() -> None:
     async def story() -> None:
         runs: list[float] = []
         twice = asyncio.Event()

@@ -31,9 +31,9 @@ def _conflict_with_older(tenant: Tenant, allowed: AllowedNames, others: Iterable
 def conflict(tenant: Tenant, other: Tenant) -> str | None:
     """What both tenants name, although only one may, for people; None if there is no conflict."""
     if tenant.bucket.name == other.bucket.name:
-        mine, theirs = tenant.bucket.key_prefix, other.bucket.key_prefix
-        if mine.startswith(theirs) or theirs.startswith(mine):
-            return f"files in bucket {tenant.bucket.name} (key prefixes {theirs!r} and {mine!r} overlap)"
+        prefix, others_prefix = tenant.bucket.key_prefix, other.bucket.key_prefix
+        if prefix.startswith(others_prefix) or others_prefix.startswith(prefix):
+            return f"files in bucket {tenant.bucket.name} (key prefixes {others_prefix!r} and {prefix!r} overlap)"
     if tenant.region != other.region or _in_different_accounts(tenant, other):
         return None
     if tenant.table.name == other.table.name:

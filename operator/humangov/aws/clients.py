@@ -56,8 +56,8 @@ class Clients:
         self._called = called
         self._session = session or boto3.Session(region_name=region)
         self._clock = clock
-        self._made: dict[tuple[str, bool], Any] = {}
-        self._making = threading.Lock()  # a session must not make two clients at once
+        self._of_service: dict[tuple[str, bool], Any] = {}
+        self._creating = threading.Lock()  # a session must not make two clients at once
         self._identifying = threading.Lock()
         self._account: tuple[str, float] | None = None  # and when STS answered
         self._failure: tuple[AwsError, float] | None = None
@@ -158,12 +158,12 @@ class Clients:
         return None if self.region in known else _unknown(self.region)
 
     def _client(self, service: str, *, writes: bool) -> Any:
-        with self._making:
-            if (service, writes) not in self._made:
-                self._made[service, writes] = self._session.client(
+        with self._creating:
+            if (service, writes) not in self._of_service:
+                self._of_service[service, writes] = self._session.client(
                     service, region_name=self.region, config=_WRITES if writes else _READS
                 )
-            return self._made[service, writes]
+            return self._of_service[service, writes]
 
 
 def _unknown(region: str) -> AwsError:

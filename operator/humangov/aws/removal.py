@@ -39,14 +39,14 @@ class Removal:
 class Removed:
     """The result of the steps so far.
 
-    gone, stays  deleted and retained resources, for people
+    deleted, stays  deleted and retained resources, for people
     waiting      what the next step has to wait for
     error        what ended the steps early
     function     as the first step observed it; None: absent, not owned (function_is_foreign), or not read yet
     table        the table whose tags are to be removed
     """
 
-    gone: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
     waiting: Finding | None = None
     error: AwsError | None = None
@@ -58,8 +58,8 @@ class Removed:
     def ended(self) -> bool:
         return self.waiting is not None or self.error is not None
 
-    def with_gone(self, what: str) -> Removed:
-        return replace(self, gone=(*self.gone, what))
+    def with_deleted(self, what: str) -> Removed:
+        return replace(self, deleted=(*self.deleted, what))
 
     def with_stays(self, what: str) -> Removed:
         return replace(self, stays=(*self.stays, what))
@@ -109,21 +109,21 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
         return done.waits(f"trigger {', '.join(mapping.uuid for mapping in going)}")
     if foreign:
         return replace(done, waiting=_foreign_trigger(foreign, names))
-    return replace(done.with_gone("trigger"), function=observed)
+    return replace(done.with_deleted("trigger"), function=observed)
 
 
 def remove_function(removal: Removal, done: Removed) -> Removed:
     """Raises AwsError."""
     if done.function_is_foreign:
         return done
-    gone = partial(function.remove, removal.clients, removal.names, done.function)
-    return _remove(f"function {removal.names.tenant.function.name}", gone, done)
+    delete = partial(function.remove, removal.clients, removal.names, done.function)
+    return _remove(f"function {removal.names.tenant.function.name}", delete, done)
 
 
 def remove_role(removal: Removal, done: Removed) -> Removed:
     """Raises AwsError."""
-    gone = partial(role.remove, removal.clients, removal.names)
-    return _remove(f"role {removal.names.tenant.role_name}", gone, done)
+    delete = partial(role.remove, removal.clients, removal.names)
+    return _remove(f"role {removal.names.tenant.role_name}", delete, done)
 
 
 def remove_log_group(removal: Removal, done: Removed) -> Removed:
@@ -157,7 +157,7 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
             return replace(done, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=2))
         if decision:
             stream.disable(clients, names)
-            done = done.with_gone(f"stream of table {table}")
+            done = done.with_deleted(f"stream of table {table}")
         else:
             done = done.with_stays(
                 f"the stream of table {table} (someone else enabled it, it has other readers, or the table "
@@ -179,10 +179,10 @@ OF_FUNCTION: tuple[Step, ...] = (remove_trigger, remove_function, remove_role, r
 OF_TABLE: tuple[Step, ...] = (disable_stream, untag_table)
 
 
-def _remove(what: str, gone: Callable[[], bool], done: Removed) -> Removed:
-    """`gone` deletes, and returns whether the deletion is confirmed. Raises AwsError."""
+def _remove(what: str, delete: Callable[[], bool], done: Removed) -> Removed:
+    """`delete` deletes, and returns whether the deletion is confirmed. Raises AwsError."""
     try:
-        return done.with_gone(what) if gone() else done.waits(what)
+        return done.with_deleted(what) if delete() else done.waits(what)
     except NotOwnedError as error:
         return done.with_stays(str(error))
 

@@ -91,6 +91,6 @@ class Directory:
             )  # fmt: skip
             clients = self._make(region=tenant.region, session=session, role_arn=role_arn)
             there = set(self._known())
-            self._of_tenant = {key: made for key, made in self._of_tenant.items() if key in there}
+            self._of_tenant = {key: known for key, known in self._of_tenant.items() if key in there}
             self._of_tenant[tenant.key] = (wanted, clients)
         return clients

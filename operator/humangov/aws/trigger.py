@@ -114,9 +114,9 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
         raise
     if change.action == "lambda:TagResource":
         return replace(observed)
-    made = event_source_mapping.observed(answer, desired.names)
-    tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == made.uuid), desired.tags)
-    return _by_uuid([*_without(observed, made.uuid).mappings, replace(made, tags=tags)])
+    created = event_source_mapping.observed(answer, desired.names)
+    tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == created.uuid), desired.tags)
+    return _by_uuid([*_without(observed, created.uuid).mappings, replace(created, tags=tags)])
 
 
 def finding(observed: Observed, desired: Desired) -> Finding:
@@ -278,7 +278,7 @@ def _creation(desired: Desired) -> Change:
         f"create the trigger from {source}",
         FunctionName=desired.names.tenant.function.name,
         EventSourceArn=desired.stream_arn,
-        # LATEST would lose what is deleted while the mapping is being made.
+        # LATEST would lose what is deleted while the mapping is being created.
         StartingPosition="TRIM_HORIZON",
         Tags=dict(desired.tags),
         **desired.configuration,

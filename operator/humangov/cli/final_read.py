@@ -22,7 +22,7 @@ from humangov.cli.signals import exit_code, stopping
 from humangov.final_read.cluster import read_stream_in_cluster, status_fields
 from humangov.final_read.final_read import FinalRead
 from humangov.kube.client import KubeError
-from humangov.kube.tenant_in_cluster import TenantGoneError, TenantInCluster
+from humangov.kube.tenant_in_cluster import TenantInCluster, TenantNotFoundError
 from humangov.proof import receipts
 from humangov.redrive.redrive import RefusedError
 
@@ -76,7 +76,14 @@ def _read(arguments: FinalReadOptions, *, since: datetime, stop: Callable[[], bo
                 cluster, since=since, default_region=options.sdk_region(arguments.region),
                 cluster_name=arguments.cluster_name, report_status=arguments.report_status, stop=stop,
             )  # fmt: skip
-    except (RefusedError, TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, NoReceiptError) as error:
+    except (
+        RefusedError,
+        TenantNotFoundError,
+        UnknownTenantError,
+        InvalidSpecError,
+        KubeError,
+        NoReceiptError,
+    ) as error:
         raise click.ClickException(str(error)) from error
     except (ClientError, BotoCoreError) as error:
         raise click.ClickException(f"{error}. Files erased before this error stay erased") from error

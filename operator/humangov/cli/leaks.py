@@ -58,7 +58,9 @@ class LeaksOptions:
     default="the UID of namespace kube-system",
 )
 def command(**given: Any) -> None:
-    """List leaked AWS resources: their HumanGovState no longer exists. Delete them with --delete.
+    """List leaked AWS resources.
+
+    Their HumanGovState no longer exists. Delete them with --delete.
 
     TENANT (NAME or NAMESPACE/NAME) limits the search to one tenant. Resources leak, for example, when someone removes
     a HumanGovState's finalizer by hand. The command compares their ownership tags with the HumanGovStates in the

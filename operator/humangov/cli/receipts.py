@@ -58,7 +58,9 @@ class _Where:
 @click.option("--csv", "form", flag_value="csv", help="Print every field, as CSV.")
 @click.option("--json", "form", flag_value="json", help="Print every field, as one JSON object per line.")
 def command(**given: Any) -> None:
-    """Show which files were erased, and when: the receipts in the function's log group.
+    """Show which files were erased, and when.
+
+    It prints the receipts in the function's log group.
 
     TENANT is NAME or NAMESPACE/NAME.
 

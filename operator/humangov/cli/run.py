@@ -67,7 +67,10 @@ class RunOptions(OperatorOptions):
     "two operators.",
 )  # fmt: skip
 def command(**given: Any) -> None:
-    """Run the operator: watch HumanGovStates and keep their AWS resources as declared, until SIGTERM."""
+    """Run the operator.
+
+    It watches HumanGovStates and keeps their AWS resources as declared, until SIGTERM.
+    """
     arguments = RunOptions(**given)
     logs.configure(log_format=arguments.log_format, level=arguments.log_level)
     settings = _settings(arguments)

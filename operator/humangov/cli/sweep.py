@@ -68,7 +68,9 @@ class SweepOptions(TenantOptions, PodOptions):
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
-    """Find files that no record names, and in mode delete erase those that two sweeps have seen.
+    """Find orphans: files that no record names.
+
+    In mode delete, the sweep erases orphans that two sweeps have found.
 
     TENANT is NAME or NAMESPACE/NAME. The sweep redrives failed invocations, lists the bucket, then reads the table
     consistently. A file that is old enough and that no record names is an orphan. The orphan list is stored in the

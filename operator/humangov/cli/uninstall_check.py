@@ -21,7 +21,9 @@ _SHOWN = 10
 @options.namespaces("Namespace to check. Repeatable (environment: separated by spaces).")
 @click.option("--undo", metavar="COMMAND", help="Command that cancels the uninstallation; printed in the answer.")
 def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
-    """Check whether the operator can be uninstalled: not while HumanGovStates have its finalizer.
+    """Check whether the operator can be uninstalled.
+
+    It can't while HumanGovStates have its finalizer.
 
     Exit code 0: it can. 1: it can't, or an error.
     """

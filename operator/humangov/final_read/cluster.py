@@ -26,7 +26,8 @@ def read_stream_in_cluster(
 ) -> FinalRead:
     """Reads the stream of a tenant in the cluster once more, and writes the result to its status if `report_status`.
 
-    Raises RefusedError, TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, and as `read_stream` does.
+    Raises RefusedError, TenantNotFoundError, UnknownTenantError, InvalidSpecError, KubeError, and as `read_stream`
+    does.
     """
     resource = cluster.read()
     names = names_as_swept(

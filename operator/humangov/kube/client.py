@@ -91,7 +91,7 @@ class Client:
             self._api = None
 
     async def cluster_uid(self) -> str:
-        """UID of the kube-system namespace: what tells one cluster from another. Raises KubeError."""
+        """UID of the kube-system namespace: what distinguishes one cluster from another. Raises KubeError."""
         what = "reading the UID of namespace kube-system (or give --cluster-name)"
         found = await self._call(what, client.CoreV1Api.read_namespace, "kube-system", library=client.CoreV1Api)
         return str(found.metadata.uid)

@@ -31,7 +31,7 @@ class Jobs(Client):
     async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None:
         """Correct a CronJob: its whole spec, and our labels and annotations. Raises KubeError.
 
-        An apply would leave in the spec's lists what others have put there, and what we ourselves made it with.
+        An apply would leave in the spec's lists what others have put there, and what the operator created it with.
         """
         namespace, name = desired["metadata"]["namespace"], desired["metadata"]["name"]
         changes = [{"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]}]

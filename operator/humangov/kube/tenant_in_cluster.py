@@ -17,7 +17,7 @@ _ANSWER_WITHIN_SECONDS = 30.0
 T = TypeVar("T")
 
 
-class TenantGoneError(Exception):
+class TenantNotFoundError(Exception):
     """The HumanGovState does not exist, or another one has its name; the message says so."""
 
 
@@ -43,12 +43,14 @@ class TenantInCluster:
         self._thread.join(_ANSWER_WITHIN_SECONDS)
 
     def read(self) -> Resource:
-        """Raises TenantGoneError, KubeError."""
+        """Raises TenantNotFoundError, KubeError."""
         found = self._wait(self._tenants.read(by_name(self._namespace, self._name)))
         if found is None:
-            raise TenantGoneError(f"{KIND} {self._namespace}/{self._name} does not exist in this cluster")
+            raise TenantNotFoundError(f"{KIND} {self._namespace}/{self._name} does not exist in this cluster")
         if self._uid is not None and found["metadata"]["uid"] != self._uid:
-            raise TenantGoneError(f"{KIND} {self._namespace}/{self._name} was deleted and re-created in the meantime")
+            raise TenantNotFoundError(
+                f"{KIND} {self._namespace}/{self._name} was deleted and re-created in the meantime"
+            )
         self._uid = str(found["metadata"]["uid"])
         return found
 

@@ -1,4 +1,4 @@
-"""HumanGovStates in the API server: listed, read, checked, and the two things that are ours: finalizer and status."""
+"""HumanGovStates in the API server: listed, read, checked; and what the operator writes: finalizer and status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Tenants(Client):
     async def read(self, resource: Resource) -> Resource | None:
         """The resource as the API server has it now: of this namespace, name, and, if it has one, UID.
 
-        None if it is gone, another has its name, or there is no definition of its kind. Raises KubeError.
+        None if it does not exist, another has its name, or there is no definition of its kind. Raises KubeError.
         """
         found = await self._call(
             f"reading {described(resource)}",

@@ -176,16 +176,16 @@ def _by_tenant(
     found: Iterable[Tagged], *, cluster: str, living: Collection[str], namespaces: Collection[str]
 ) -> Candidates:
     """What of it is of a tenant that does not exist; other namespaces were not read, so nothing is known of them."""
-    ours: dict[str, list[Tagged]] = {}
+    owned: dict[str, list[Tagged]] = {}
     others: set[tuple[str, str]] = set()
     for one in found:
         key = _key_in(one.owner, cluster=cluster)
         if key is None:
             others.add((one.owner.rsplit("/", 2)[0], one.owner))
         elif key not in living and (not namespaces or key.partition("/")[0] in namespaces):
-            ours.setdefault(key, []).append(one)
+            owned.setdefault(key, []).append(one)
     return Candidates(
-        leaked={key: tuple(sorted(ours[key])) for key in sorted(ours)},
+        leaked={key: tuple(sorted(owned[key])) for key in sorted(owned)},
         others=dict(sorted(Counter(cluster for cluster, _ in others).items())),
     )
 

@@ -73,7 +73,7 @@ def list_mappings(clients: Clients) -> list[ListedMapping]:
 
 
 def table_of_function(clients: Clients, name: str) -> str | None:
-    """The table of a function of ours; None if the function does not exist or has no such variable. Raises AwsError."""
+    """The table of an owned function; None if the function does not exist or has no such variable. Raises AwsError."""
     answer = clients.find("lambda:GetFunction", target=name, FunctionName=name)
     if answer is None:
         return None

@@ -225,7 +225,7 @@ def description(found: FoundLeaks, key: str, names: Sequence[LeakedNames], *, ke
 
 def result(key: str, done: Removed) -> Iterator[str]:
     """The result for one tenant's leaked resources."""
-    yield f"{key}: deleted: {', '.join(done.gone) or 'nothing'}"
+    yield f"{key}: deleted: {', '.join(done.deleted) or 'nothing'}"
     for what in done.stays:
         yield f"  retained: {what}"
     if done.waiting is not None:
@@ -242,29 +242,29 @@ def _steps(leaked: LeakedNames) -> tuple[removal.Step, ...]:
 def _remove(
     steps: tuple[removal.Step, ...], scope: Removal, *, stop: Callable[[], bool], sleep: Callable[[float], None]
 ) -> Removed:
-    """The steps again and again, until they are done or it is time to stop; `gone`: by any of the times.
+    """The steps again and again, until they are done or it is time to stop; `deleted`: by any of the times.
 
     Raises AwsError, unless it is worth another time.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    gone: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
     while True:
         done = removal.run(steps, scope)
-        gone = _each_once(gone, done.gone)
+        deleted = _each_once(deleted, done.deleted)
         waiting = done.waiting
         if done.error is not None:
             if done.error.meaning is not Meaning.RETRY_SOON or time.monotonic() > deadline:
                 raise done.error
             waiting = Finding.transient("TransientError", str(done.error), soon=True)
         if waiting is None:
-            return Removed(gone=gone, stays=done.stays)
+            return Removed(deleted=deleted, stays=done.stays)
         if waiting.stalled or stop() or time.monotonic() > deadline:
-            return Removed(gone=gone, waiting=waiting)
+            return Removed(deleted=deleted, waiting=waiting)
         sleep(waiting.requeue_after_seconds if waiting.requeue_after_seconds is not None else 1.0)
 
 
 def _and(before: Removed, after: Removed) -> Removed:
-    return replace(after, gone=_each_once(before.gone, after.gone), stays=(*before.stays, *after.stays))
+    return replace(after, deleted=_each_once(before.deleted, after.deleted), stays=(*before.stays, *after.stays))
 
 
 def _each_once(before: Sequence[str], after: Sequence[str]) -> tuple[str, ...]:

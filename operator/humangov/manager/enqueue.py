@@ -24,7 +24,7 @@ async def on_event(store: Store, workers: Workers, kind: str, resource: Resource
             await workers.add(one, lane=Lane.FAST)
         return
     if known is not None and _same_moment(known, resource):
-        return  # ours came with an answer, which is never cut by an older definition
+        return  # the operator's own came with an answer, which is never cut by an older definition
     await on_resource(store, workers, resource)
 
 
@@ -69,5 +69,5 @@ def _has_finalizer(resource: Resource) -> bool:
 def _contenders(store: Store, key: str) -> list[str]:
     """Tenants that had a conflict with this one, which has been deleted."""
     tenants = {tenant.key: tenant for tenant in store.tenants()}
-    gone = tenants.pop(key, None)
-    return [other for other, tenant in tenants.items() if gone and conflict(tenant, gone)]
+    deleted = tenants.pop(key, None)
+    return [other for other, tenant in tenants.items() if deleted and conflict(tenant, deleted)]

@@ -130,7 +130,7 @@ class Election:
         self._clock = clock
         self._sleep = sleep
         self._seen: ObservedLease | None = None
-        self._ours: Resource | None = None  # as the API server has it, as far as we know
+        self._lease: Resource | None = None  # as the API server has it, as far as we know
         self._renewed_at = -math.inf
 
     def holds(self) -> bool:
@@ -142,7 +142,7 @@ class Election:
         return max(0.0, self._renewed_at + DURATION_SECONDS - MARGIN_SECONDS - self._clock())
 
     async def acquire(self, *, stop: asyncio.Event) -> bool:
-        """Wait until the lease is ours, whatever happens; False if stopped before."""
+        """Wait until this process holds the lease, whatever happens; False if stopped before."""
         logged, logged_at = "", -math.inf
         while not stop.is_set():
             try:
@@ -212,7 +212,7 @@ class Election:
         """Write the lease as we know it; who else has it, if that is why it can't be. Raises KubeError."""
         began = self._clock()
         try:
-            self._ours = await self._write(self._ours, deadline)
+            self._lease = await self._write(self._lease, deadline)
         except KubeError as error:
             if error.status not in (404, 409):
                 raise
@@ -230,13 +230,13 @@ class Election:
             self._seen = observe_lease(lease, before=self._seen, now=self._clock())
             if not may_acquire(self._seen, identity=self.identity, now=self._clock()):
                 return holder(lease)
-        self._ours = await self._write(lease, deadline)
+        self._lease = await self._write(lease, deadline)
         self._renewed_at = began
         return None
 
     async def _write(self, lease: Resource | None, deadline: float) -> Resource:
-        ours = acquired(lease, namespace=self._namespace, identity=self.identity, at=datetime.now(UTC))
-        return await self._leases.write_lease(ours, timeout_seconds=self._patience(deadline))
+        own = acquired(lease, namespace=self._namespace, identity=self.identity, at=datetime.now(UTC))
+        return await self._leases.write_lease(own, timeout_seconds=self._patience(deadline))
 
     def _patience(self, deadline: float) -> float:
         return max(_SHORTEST_ATTEMPT_SECONDS, min(REQUEST_SECONDS, deadline - self._clock()))

@@ -1,4 +1,4 @@
-"""The process: leader election, then watch, workers and monitors, until it is told to stop or cannot go on."""
+"""The process: leader election, then watch, workers and monitors, until it receives a stop signal or cannot go on."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process must end
 START_PATIENCE_SECONDS = 60.0  # while the API server is unavailable at the start
-_LONG_LIFE_SECONDS = 60.0
+_LONG_RUN_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
 
 ExitCode = int | None  # None: the process does not end, everything in it restarts
@@ -89,20 +89,20 @@ class _Hold:
 
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
-    """Run until told to stop; the exit code. Raises KubeError if the cluster can't be reached at the start."""
+    """Run until a stop signal; the exit code. Raises KubeError if the cluster can't be reached at the start."""
     pauses, metrics = iter(watch.EndlessBackoffs()), Metrics(version=__version__)
     while True:
         begun = time.monotonic()
         code = asyncio.run(_live(settings, run_settings, metrics))
         if code is not None:
             return code
-        if time.monotonic() - begun > _LONG_LIFE_SECONDS:
+        if time.monotonic() - begun > _LONG_RUN_SECONDS:
             pauses = iter(watch.EndlessBackoffs())
         time.sleep(next(pauses))
 
 
 async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics) -> ExitCode:
-    """From the first connection to the last: stand by until the lease is ours, then work."""
+    """From the first connection to the last: standby until this process holds the lease, then work."""
     stop = asyncio.Event()
     _stop_on_signals(stop)
     leases = Leases()  # with connections of their own: a renewal must not wait for reconciles
@@ -168,7 +168,7 @@ def _operator(
 
 
 async def _work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
-    """What the leader does, until it is told to stop, loses the lease, or the watch ends. Raises KubeError."""
+    """What the leader does, until it receives a stop signal, loses the lease, or the watch ends. Raises KubeError."""
     state, stop = leader.state, leader.stop
     hold = _hold(state.election)
     try:
@@ -273,7 +273,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 async def _first_end(watching: asyncio.Task[None], stop: asyncio.Event, hold: _Hold | None) -> None:
-    """Wait for whatever comes first: the watch ends, the process is told to stop, the lease is lost."""
+    """Wait for whatever comes first: the watch ends, the process receives a stop signal, the lease is lost."""
     stopped = asyncio.create_task(stop.wait())
     ends: set[asyncio.Task[Any]] = {watching, stopped} | ({hold.renewing} if hold is not None else set())
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

@@ -58,7 +58,7 @@ class ProcessState:
 
 
 def _by_condition(store: Store) -> Counter[tuple[str, str, str]]:
-    """How many states say what: by type, status and reason of each condition of ours; others write beside them."""
+    """How many states say what: by type, status and reason of each of the operator's conditions; others write too."""
     resources = [resource for key in store if (resource := store.get(key)) is not None]
     return Counter(
         (condition["type"], condition["status"], condition["reason"])

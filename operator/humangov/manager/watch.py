@@ -73,16 +73,16 @@ class EndlessBackoffs:
 
 
 def settings() -> kopf.OperatorSettings:
-    made = kopf.OperatorSettings()
-    made.scanning.disabled = True  # needs no permission to watch definitions and namespaces
-    made.posting.enabled = False  # events are ours
-    made.networking.error_backoffs = EndlessBackoffs()
-    made.networking.request_timeout = 30
-    made.networking.connect_timeout = 5
-    made.watching.connect_timeout = 5
-    made.watching.server_timeout = 300
-    made.watching.client_timeout = 330
-    return made
+    options = kopf.OperatorSettings()
+    options.scanning.disabled = True  # needs no permission to watch definitions and namespaces
+    options.posting.enabled = False  # the operator writes its own events
+    options.networking.error_backoffs = EndlessBackoffs()
+    options.networking.request_timeout = 30
+    options.networking.connect_timeout = 5
+    options.watching.connect_timeout = 5
+    options.watching.server_timeout = 300
+    options.watching.client_timeout = 330
+    return options
 
 
 def _registry(on_event: OnEvent) -> kopf.OperatorRegistry:
@@ -110,7 +110,7 @@ class _Connection(kopf.ConnectionInfo):
 
 
 async def connection() -> kopf.ConnectionInfo:
-    """kopf's credentials from the same source as ours, to be asked for again before a mounted token expires."""
+    """kopf's credentials from the client's source, to be asked for again before a mounted token expires."""
     configuration = await client.load_configuration()
     scheme, _, token = str(configuration.api_key.get("BearerToken", "")).rpartition(" ")
     return _Connection(

@@ -63,16 +63,16 @@ async def _apply_part(
     operator: Operator, this: Reconciliation, part: str, changes: Sequence[Change], observed: Any, desired: Any
 ) -> _PartApplied:
     """One write after the other, up to the first that fails."""
-    made: tuple[Change, ...] = ()
+    applied: tuple[Change, ...] = ()
     for change in changes:
         before = observed
         try:
             observed = await operator.in_thread(partial(MODULES[part].apply, this.clients, change, before, desired))
         except AwsError as error:
-            return _PartApplied(part=part, observed=before, changes=made, error=error)
+            return _PartApplied(part=part, observed=before, changes=applied, error=error)
         if observed is not before:  # else AWS was too busy, and it is left for the next reconciliation
-            made = (*made, change)
-    return _PartApplied(part=part, observed=observed, changes=made)
+            applied = (*applied, change)
+    return _PartApplied(part=part, observed=observed, changes=applied)
 
 
 def _with(done: Applied, parts: Sequence[_PartApplied], this: Reconciliation) -> Applied:

@@ -52,8 +52,8 @@ class FinalizerMemory:
     """Written by the finalizer."""
 
     absent_since: float | None = None  # monotonic; when everything was first found absent
-    gone: tuple[str, ...] = ()  # what was removed, in order
-    final_read_failed: bool = False  # no Job for the final stream read could be made
+    deleted: tuple[str, ...] = ()  # what was removed, in order
+    final_read_failed: bool = False  # no Job for the final stream read could be created
     final_event_posted: bool = False
 
 
@@ -88,7 +88,7 @@ class Store:
     _resources: dict[str, Resource] = field(default_factory=dict)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _tenants: dict[str, Tenant] = field(default_factory=dict)
-    _gone: dict[str, str] = field(default_factory=dict)  # UID of the last one that was dropped
+    _deleted: dict[str, str] = field(default_factory=dict)  # UID of the last one that was dropped
 
     def put(self, resource: Resource) -> None:
         """Keep the newer of two forms of a resource: watch events may arrive after our own write's answer."""
@@ -96,7 +96,7 @@ class Store:
         known = self._resources.get(key)
         if known is not None and _version(resource) < _version(known):
             return
-        if self._gone.get(key) == uid_of(resource):
+        if self._deleted.get(key) == uid_of(resource):
             return  # the answer of a write, later than the event of the deletion
         self._resources[key] = resource
         memory = self._memories.get(key)
@@ -112,7 +112,7 @@ class Store:
 
     def drop(self, key: str) -> None:
         if key in self._resources:
-            self._gone[key] = uid_of(self._resources[key])
+            self._deleted[key] = uid_of(self._resources[key])
         for kept in (self._resources, self._memories, self._tenants):
             kept.pop(key, None)
 

@@ -101,7 +101,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
 
 
 def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding | None:
-    """What is to be told of them; None leaves it at what was told before."""
+    """What is to be reported of them; None leaves what was reported before."""
     if FAILURES not in observed:
         return None
     if isinstance(observed[FAILURES], Unread):

@@ -150,8 +150,10 @@ async def store_answer(operator: Operator, resource: Resource, write: Awaitable[
     if answer is None:
         return resource
     operator.store.put(answer)
-    ours = {name: answer["metadata"][name] for name in ("resourceVersion", "finalizers") if name in answer["metadata"]}
-    return {**resource, "metadata": {**resource["metadata"], **ours}, "status": answer.get("status") or {}}
+    from_answer = {
+        name: answer["metadata"][name] for name in ("resourceVersion", "finalizers") if name in answer["metadata"]
+    }
+    return {**resource, "metadata": {**resource["metadata"], **from_answer}, "status": answer.get("status") or {}}
 
 
 async def post_event(operator: Operator, resource: Resource, event: Event) -> None:

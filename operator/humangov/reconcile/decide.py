@@ -25,7 +25,7 @@ class Decision:
     in_sync   nothing has to change, nor is anything another's
     changes   what of the changes may be made now
     findings  of what people make, and of what is not the tenant's
-    blocked   something that people make is not there, or something is not the tenant's: nothing is made meanwhile
+    blocked   something that people create is missing, or something is not the tenant's: meanwhile nothing is created
     """
 
     in_sync: bool

@@ -119,7 +119,7 @@ async def _delete(deletion: Deletion) -> Outcome:
     operator.store.remember(tenant.key, uid=tenant.uid, finalizer=memory)
     if waiting is None:
         return await _finish(deletion, done, memory)
-    conclusion = Conclusion(ready=waiting, names=deletion.names, gone=memory.gone)
+    conclusion = Conclusion(ready=waiting, names=deletion.names, deleted=memory.deleted)
     return await publish(operator, deletion.resource, conclusion)
 
 
@@ -156,7 +156,7 @@ STEPS: tuple[Step, ...] = (
 
 def _progress(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple[Finding | None, FinalizerMemory]:
     """What the deletion waits for (None: nothing), and the memory for the next reconciliation."""
-    memory = replace(memory, gone=tuple(dict.fromkeys((*memory.gone, *done.gone))))
+    memory = replace(memory, deleted=tuple(dict.fromkeys((*memory.deleted, *done.deleted))))
     waiting = finding_of_error(done.error) if done.error is not None else done.waiting
     if waiting is None and deletion.confirms:
         now = deletion.operator.monotonic()
@@ -201,7 +201,7 @@ async def _finish(deletion: Deletion, done: Removed, memory: FinalizerMemory) ->
     event = Event(
         kind="Normal",
         reason="Deleted",
-        message=f"deleted: {', '.join(memory.gone)}; table {tenant.table.name} and bucket {tenant.bucket.name} were "
+        message=f"deleted: {', '.join(memory.deleted)}; table {tenant.table.name} and bucket {tenant.bucket.name} were "
         f"not changed{left}",
     )
     return await _remove_finalizer(operator, resource, final_event=event)

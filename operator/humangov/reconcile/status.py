@@ -26,7 +26,7 @@ class Conclusion:
     findings       by condition
     names          None: the identity in AWS is unknown, and the status keeps the recorded one
     applied        the changes that were made
-    gone           what a deletion has deleted so far
+    deleted        what a deletion has deleted so far
     handled_sweep  the value of the sweep annotation that was handled
     quiet          no status write and no event, except of an adoption
     """
@@ -35,7 +35,7 @@ class Conclusion:
     findings: Mapping[str, Finding] = field(default_factory=dict)
     names: Names | None = None
     applied: tuple[Change, ...] = ()
-    gone: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
     handled_sweep: str | None = None
     quiet: bool = False
 
@@ -112,7 +112,7 @@ def _outcome(conclusion: Conclusion, memory: StatusMemory) -> tuple[Outcome, fro
     findings = [conclusion.ready, *conclusion.findings.values()]
     failed = [finding for finding in findings if finding.failed]
     waits = [finding.requeue_after_seconds for finding in findings if finding.requeue_after_seconds is not None]
-    done = {*conclusion.gone, *(f"{change.action} {change.target}" for change in conclusion.applied)}
+    done = {*conclusion.deleted, *(f"{change.action} {change.target}" for change in conclusion.applied)}
     outcome = Outcome(
         requeue_after_seconds=min(waits, default=None),
         failed=bool(failed),

@@ -74,7 +74,7 @@ def cron_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) 
 
 
 def job_on_demand(tenant: Tenant, asked: str, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
-    """The Job for one value of the annotation; its name is the same however often it is made."""
+    """The Job for one value of the annotation; its name is the same however often it is created."""
     name = f"{name_of(tenant)}-{_digest(tenant.uid, asked)}"
     return _job(_metadata(tenant, name, namespace=namespace, owner=owner), _sweep_job(tenant, template))
 

@@ -39,7 +39,7 @@ class Sweeps:
 
 @dataclass(frozen=True, kw_only=True)
 class FinalReadJob:
-    """waiting: for the Job that reads the stream once more; None: that is over. failed: no Job could be made."""
+    """waiting: for the Job that reads the stream once more; None: that is over. failed: no Job could be created."""
 
     waiting: Finding | None = None
     failed: bool = False

@@ -18,7 +18,7 @@ from humangov.redrive.invocation import LIMIT_BYTES, UnreadableError
 
 _PER_CALL = 1000
 _PAUSES_SECONDS = (0.0, 0.0)
-_GONE = ("NoSuchKey", "NoSuchVersion", "404")
+_NOT_FOUND = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def body(s3: Any, one: InvocationRecord, *, bucket: str, owner: str) -> bytes | 
         # The SDK does not retry a response whose body was interrupted.
         return retry(read, retriable=lambda error: isinstance(error, BotoCoreError), pauses_seconds=_PAUSES_SECONDS)
     except ClientError as error:
-        if error_code(error) in _GONE:
+        if error_code(error) in _NOT_FOUND:
             return None
         raise
 

@@ -14,7 +14,7 @@ from humangov.cleanup.retry import retry
 from humangov.sweep.progress import FailedError
 
 PLACE = ".humangov/owner.json"
-_GONE = ("NoSuchKey", "404")
+_NOT_FOUND = ("NoSuchKey", "404")
 _LOST = ("PreconditionFailed", "ConditionalRequestConflict")
 _PAUSES_SECONDS = (0.0, 0.0)
 
@@ -89,7 +89,7 @@ def _read(s3: Any, names: Names, key: str) -> dict[str, Any] | None:
     try:
         answer = s3.get_object(Bucket=names.tenant.bucket.name, Key=key, ExpectedBucketOwner=names.identity.account_id)
     except ClientError as error:
-        if error_code(error) in _GONE:
+        if error_code(error) in _NOT_FOUND:
             return None
         raise
     try:

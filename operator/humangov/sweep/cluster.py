@@ -11,7 +11,7 @@ from humangov.api.conflicts import refusal
 from humangov.api.spec import InvalidSpecError, Tenant, parse
 from humangov.aws.data_plane import names_as_swept
 from humangov.kube.client import KubeError
-from humangov.kube.tenant_in_cluster import TenantGoneError, TenantInCluster
+from humangov.kube.tenant_in_cluster import TenantInCluster, TenantNotFoundError
 from humangov.sweep.result import RUNNING, SweepResult
 from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, begin_sweep, require_sweepable, run_sweep
 from humangov.sweep.status import status_fields
@@ -37,7 +37,7 @@ def sweep_tenant_in_cluster(
     """
     try:
         resource = cluster.read()
-    except TenantGoneError as error:
+    except TenantNotFoundError as error:
         raise NotNowError(str(error)) from error
     names = names_as_swept(
         resource, default_region=default_region, cluster_name=cluster_name, cluster_uid=cluster.cluster_uid

@@ -35,7 +35,7 @@ WITHIN_SECONDS = 15 * 60
 
 _LATE = "the second scan is more than 15 minutes old, so the next sweep handles the rest"
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-_GONE = ("NoSuchKey", "404", "NoSuchVersion")
+_NOT_FOUND = ("NoSuchKey", "404", "NoSuchVersion")
 _UNKNOWN = ("NotImplemented", "501")
 
 
@@ -125,7 +125,7 @@ def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileR
         code = error_code(error)
         if code in _CHANGED:
             return FileResult(KEPT_NEWER)
-        return FileResult(ABSENT if code in _GONE else failed(calls.failed("DeleteObject", error)))
+        return FileResult(ABSENT if code in _NOT_FOUND else failed(calls.failed("DeleteObject", error)))
     except Exception as error:
         return FileResult(failed(calls.failed("DeleteObject", error)))
     # A marker hides the file and erases nothing.

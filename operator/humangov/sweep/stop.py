@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from humangov.api.spec import STOP_ANNOTATION, InvalidSpecError, parse
 from humangov.kube.client import KubeError, Resource
-from humangov.kube.tenant_in_cluster import TenantGoneError, TenantInCluster
+from humangov.kube.tenant_in_cluster import TenantInCluster, TenantNotFoundError
 
 _READ_EVERY_SECONDS = 5.0
 
@@ -49,7 +49,7 @@ class StopSwitch:
     def _read(self) -> str | None:
         try:
             return reason_to_stop(self._cluster.read(), mode=self._mode)
-        except TenantGoneError as error:
+        except TenantNotFoundError as error:
             return str(error)
 
 

@@ -1,5 +1,5 @@
 {{/* The operator's permissions for HumanGovStates. */}}
-{{- define "humangov-operator.rights.states" -}}
+{{- define "humangov-operator.permissions.states" -}}
 - apiGroups: [humangov.io]
   resources: [humangovstates]
   verbs: [get, list, watch, patch] # patch: the finalizer, never the spec
@@ -12,21 +12,21 @@
 {{- end -}}
 
 {{/* The cluster's name in the ownership tag, unless clusterName is set. */}}
-{{- define "humangov-operator.rights.clusterName" -}}
+{{- define "humangov-operator.permissions.clusterName" -}}
 - apiGroups: [""]
   resources: [namespaces]
   resourceNames: [kube-system]
   verbs: [get]
 {{- end -}}
 
-{{- define "humangov-operator.rights.subjects" -}}
+{{- define "humangov-operator.permissions.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "humangov-operator.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end -}}
 
 {{/* A sweep's permissions for HumanGovStates: to read whether it may continue and which one is older, and to write status.sweep. */}}
-{{- define "humangov-operator.rights.sweep" -}}
+{{- define "humangov-operator.permissions.sweep" -}}
 - apiGroups: [humangov.io]
   resources: [humangovstates]
   verbs: [get, list]

@@ -1,4 +1,4 @@
-"""What is not ours is not touched: objects under our names without our mark, or with another's.
+"""Unowned resources are unchanged: those under the operator's names without ownership tag, or with another owner's.
 
 Runs on MiniStack. That nothing is written is read from the record of all calls, and from AWS's state before and after.
 """
@@ -65,7 +65,7 @@ def test_unowned_resource_stalls_the_tenant_without_any_write(
     before = snapshot.snapshot(world)
     key = world.apply()
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned")
     assert world.condition(key, "Stalled")["status"] == "True"
     assert (owner or "no humangov.io/tenant tag") in world.ready(key)
@@ -84,7 +84,7 @@ def test_deletion_changes_no_unowned_resource(
     make(world, owner)
     before = snapshot.snapshot(world)
     key = world.apply()
-    world.one_pass(key)
+    world.reconcile_once(key)
     # As if it had been provisioned by an earlier life: the identity is there.
     status = {**world.status(key), "aws": {"accountID": world.account, "region": "us-east-1", "cluster": CLUSTER}}
     world.kube.edit(key, lambda resource: resource.update(status=status))
@@ -110,7 +110,7 @@ def test_resource_without_its_ownership_tag_is_no_longer_owned(
         world.sdk.client("logs").untag_resource(resourceArn=arn, tagKeys=[mark])
     before = snapshot.snapshot(world)
     for _ in range(6):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned")
     assert snapshot.snapshot(world) == before
     assert world.line.writes() == []
@@ -122,14 +122,14 @@ def test_replaced_log_group_of_another_owner_is_recognized_before_its_retention_
     key = world.provisioned()
     world.sdk.client("logs").delete_log_group(logGroupName=GROUP)
     make_log_group(world, None)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned")
     assert world.line.writes() == []
 
 
 def test_tags_unavailable_from_lambda_are_unknown_and_not_absent(world: World) -> None:
     key = world.provisioned()
-    world.new_life()
+    world.restart_operator()
 
     def without_tags(answer: dict[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in answer.items() if name != "Tags"}
@@ -139,13 +139,13 @@ def test_tags_unavailable_from_lambda_are_unknown_and_not_absent(world: World) -
     assert configured["Timeout"] == 3
     world.line.faults = [Fault(on("lambda:GetFunction"), alter=without_tags)]
     for _ in range(3):
-        outcome = world.one_pass(key)
+        outcome = world.reconcile_once(key)
     assert outcome.failed
     assert "NotOwned" not in world.ready(key)
     assert world.line.writes() == []
     world.delete(key)
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert "lambda:DeleteFunction" not in world.line.writes()
     assert "humangov.io/cleanup" in world.kube.objects[key]["metadata"]["finalizers"]
     world.line.faults = []
@@ -156,10 +156,10 @@ def test_tags_unavailable_from_lambda_are_unknown_and_not_absent(world: World) -
 @pytest.mark.parametrize("action", ["logs:ListTagsForResource", "lambda:ListTags", "dynamodb:ListTagsOfResource"])
 def test_denied_tag_read_is_never_taken_as_absence(world: World, action: str) -> None:
     key = world.provisioned()
-    world.new_life()
+    world.restart_operator()
     world.line.faults = [Fault(on(action), error=denied(action))]
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.ready(key).startswith("False AccessDenied")
     assert action in world.ready(key)
     assert world.line.writes() == []
@@ -179,7 +179,7 @@ def test_emergency_stop_does_not_change_the_trigger_of_an_unowned_function(world
     before = snapshot.snapshot(world)
     key = world.apply(world.manifest(trigger={"enabled": False}))
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.line.writes() == []
     assert snapshot.snapshot(world) == before
     assert world.ready(key).startswith("False NotOwned")
@@ -189,20 +189,20 @@ def test_emergency_stop_of_an_unreadable_function_disables_only_owned_triggers(w
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.line.faults = [Fault(on("lambda:GetFunction"), error=denied("lambda:GetFunction"))]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert snapshot.mappings(world)[0]["State"] == "Disabled"
     assert world.line.writes() == ["lambda:UpdateEventSourceMapping"]
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"cluster": "another"}, "cluster was test-cluster and is now another"),
         ({"account": "999999999999"}, "accountID was"),
         ({"region": "eu-west-1"}, "region was us-east-1 and is now eu-west-1"),
     ],
 )
-def test_changed_identity_stalls_without_any_write(world: World, change: dict[str, str], told: str) -> None:
+def test_changed_identity_stalls_without_any_write(world: World, change: dict[str, str], reported: str) -> None:
     key = world.provisioned()
     before = snapshot.snapshot(world)
     if "cluster" in change:
@@ -211,15 +211,15 @@ def test_changed_identity_stalls_without_any_write(world: World, change: dict[st
         world.sdk.enter(change["account"])
     if "region" in change:
         world.settings = replace(world.settings, region=change["region"])
-    world.new_life()
+    world.restart_operator()
     for _ in range(2):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert world.ready(key).startswith("False IdentityChanged")
-    assert told in world.ready(key)
+    assert reported in world.ready(key)
     assert world.line.reads() == ["sts:GetCallerIdentity"]
     assert world.line.writes() == []
     world.delete(key)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.line.writes() == []
     assert key in world.kube.objects, "the finalizer stays"
     world.sdk.enter(world.account)
@@ -235,9 +235,9 @@ def test_tenant_with_a_bucket_outside_its_allowed_names_makes_no_aws_call(world:
         world.settings,
         allowed=AllowedNames({"humangov": Patterns(tables=("humangov-california-*",), buckets=("florida-*",))}),
     )
-    world.new_life()
+    world.restart_operator()
     key = world.apply()
-    outcome = world.one_pass(key)
+    outcome = world.reconcile_once(key)
     assert outcome == Outcome(failed=True, soon=False)
     assert world.ready(key).startswith("False NotAllowed")
     assert world.line.reads() + world.line.writes() == []
@@ -254,7 +254,7 @@ def test_younger_of_two_tenants_with_one_table_waits_until_the_older_is_deleted(
     table = {"name": "humangov-california-dynamodb"}
     younger = world.kube.apply(world.manifest("copy", table=table), created=world.clock.now())
     before = snapshot.snapshot(world)
-    world.one_pass(younger)
+    world.reconcile_once(younger)
     assert world.ready(younger).startswith("False Conflict")
     assert "humangov/california" in world.ready(younger)
     assert snapshot.snapshot(world) == before
@@ -272,9 +272,9 @@ def test_role_created_concurrently_by_another_owner_is_not_written(world: World)
     make_role(world, None)
     gone = error("NoSuchEntity", f"The role with name {ROLE} cannot be found.", status=404)
     world.line.faults = [Fault(on("iam:GetRole"), error=gone, times=1)]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert "iam:PutRolePolicy" not in world.line.writes()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned")
     [role] = snapshot.roles(world)
     assert role["inline"] == {}
@@ -286,9 +286,9 @@ def test_log_group_created_concurrently_by_another_owner_is_not_written(world: W
     key = world.apply()
     make_log_group(world, None)
     world.line.faults = [Fault(on("logs:DescribeLogGroups"), alter=lambda _: {"logGroups": []}, times=1)]
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert "logs:PutRetentionPolicy" not in world.line.writes()
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert world.ready(key).startswith("False NotOwned")
 
 
@@ -300,7 +300,7 @@ def test_resource_whose_name_only_shares_a_prefix_is_not_owned(world: World) -> 
     assert [group["name"] for group in snapshot.log_groups(world)] == [GROUP, f"{GROUP}-2"]
     assert snapshot.log_groups(world)[1]["retention"] is None
     logs.delete_log_group(logGroupName=GROUP)
-    world.one_pass(key)
+    world.reconcile_once(key)
     assert [group["name"] for group in snapshot.log_groups(world)] == [GROUP, f"{GROUP}-2"]
     world.delete(key)
     world.settle(key)

@@ -1,6 +1,6 @@
-"""The operator's service account at the real API server: it has the rights of deploy/install.yaml and no others.
+"""The operator's service account at the real API server: it has the permissions of deploy/install.yaml and no others.
 
-That these rights suffice is shown by every test with an operator: each runs as this account. That none is too many is
+Every test with an operator shows that these permissions suffice: each runs as this account. That none is too many is
 shown here: each is taken away in turn, and something breaks. tests/after holds both against the API server's audit log.
 """
 
@@ -26,7 +26,7 @@ from testing.live.states import FINALIZER, States, brief, condition
 from testing.live.sweep_pods import ACCOUNT as SWEEPER
 from testing.live.sweep_pods import template
 from testing.live.waiting import wait_for
-from tests.conftest import StartOperator, bugs_told, installed
+from tests.conftest import StartOperator, bugs_logged, installed
 
 # What every authenticated user may: ask who they are and what they may.
 EVERYBODY = {
@@ -55,28 +55,30 @@ def user(namespace: str, account: str = SERVICE_ACCOUNT) -> str:
     return f"system:serviceaccount:{namespace}:{account}"
 
 
-def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, untouched: str) -> None:
-    expected = {(full_name(right), right.name, right.verb) for right in rendered()}
+def test_operator_has_exactly_the_permissions_of_install_yaml(cluster: Cluster, untouched: str) -> None:
+    expected = {(full_name(permission), permission.name, permission.verb) for permission in rendered()}
     wait_for(
-        lambda: granted(cluster, untouched) == expected, what="the rights are those of deploy/install.yaml", seconds=5,
+        lambda: granted(cluster, untouched) == expected, what="permissions as in deploy/install.yaml", seconds=5,
         seen=lambda: granted(cluster, untouched) ^ expected,
     )  # fmt: skip
 
 
-def test_a_sweep_may_read_states_and_tell_of_itself_and_nothing_else(cluster: Cluster, untouched: str) -> None:
+def test_sweep_has_only_its_three_permissions(cluster: Cluster, untouched: str) -> None:
     states = "humangovstates.humangov.io"
     expected = {(states, "", "get"), (states, "", "list"), (f"{states}/status", "", "patch")}
     wait_for(
-        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its three rights", seconds=5,
+        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its three permissions", seconds=5,
         seen=lambda: granted(cluster, untouched, SWEEPER) ^ expected,
     )  # fmt: skip
 
 
 def granted(cluster: Cluster, untouched: str, account: str = SERVICE_ACCOUNT) -> set[tuple[str, str, str]]:
     """Resource, name of the one object, verb."""
-    told = cluster.told("auth", "can-i", "--list", f"--as={user(untouched, account)}", "-n", untouched, "--no-headers")
+    logged = cluster.output(
+        "auth", "can-i", "--list", f"--as={user(untouched, account)}", "-n", untouched, "--no-headers"
+    )
     found: set[tuple[str, str, str]] = set()
-    for line in told.splitlines():
+    for line in logged.splitlines():
         resource, _, rest = line.partition(" ")
         urls, names, verbs = [part.partition("]")[0].split() for part in rest.split("[")[1:]]
         if resource not in EVERYBODY and not urls:
@@ -84,10 +86,10 @@ def granted(cluster: Cluster, untouched: str, account: str = SERVICE_ACCOUNT) ->
     return found
 
 
-def full_name(right: Permission) -> str:
+def full_name(permission: Permission) -> str:
     """`humangovstates.humangov.io/status`."""
-    resource, slash, subresource = right.resource.partition("/")
-    return f"{resource}.{right.group}{slash}{subresource}".replace(". ", " ").rstrip(".")
+    resource, slash, subresource = permission.resource.partition("/")
+    return f"{resource}.{permission.group}{slash}{subresource}".replace(". ", " ").rstrip(".")
 
 
 @pytest.mark.parametrize(
@@ -100,14 +102,14 @@ def full_name(right: Permission) -> str:
         "list leases", "watch leases", "patch leases", "delete leases", "get leases/another", "update leases/another",
     ],
 )  # fmt: skip
-def test_the_operator_may_not(cluster: Cluster, untouched: str, question: str) -> None:
+def test_operator_has_no_permission_for_anything_else(cluster: Cluster, untouched: str, question: str) -> None:
     verb, resource = question.split()
     where = ["-n", untouched] if resource.startswith("leases") else ["--all-namespaces"]
     done = cluster.kubectl("auth", "can-i", verb, resource, f"--as={user(untouched)}", *where)
     assert done.stdout.strip().startswith("no"), done.stdout + done.stderr
 
 
-def test_with_its_own_token_it_is_refused_what_it_has_no_right_to(
+def test_operators_own_token_is_refused_beyond_its_permissions(
     cluster: Cluster, lacking: States, tmp_path: Path
 ) -> None:
     own = kubeconfig_for(
@@ -129,12 +131,12 @@ def test_with_its_own_token_it_is_refused_what_it_has_no_right_to(
         assert "forbidden" in done.stderr, done.stderr
 
 
-# Each right taken away in turn.
+# Each permission taken away in turn.
 
 
 @dataclass
 class Stage:
-    """An operator that lacks one right, in a namespace and an account of its own."""
+    """An operator that lacks one permission, in a namespace and an account of its own."""
 
     states: States
     account: Account
@@ -161,37 +163,37 @@ class Stage:
         logs = [self.log] if self.log else sorted(self.folder.glob("operator-*.log"))
         return "".join(log.read_text() for log in logs)
 
-    def wait_told(self, words: str) -> None:
+    def wait_logged(self, words: str) -> None:
         wait_for(lambda: words in self.text(), what=f"the log says {words!r}", seen=lambda: self.text()[-3000:])
 
 
 Breaks = Callable[[Stage, str], None]
 
 
-def does_not_start(stage: Stage, told: str) -> None:
+def does_not_start(stage: Stage, logged: str) -> None:
     with pytest.raises(OperatorError):
         stage.start()
-    assert f"Error: {told}" in stage.text()
+    assert f"Error: {logged}" in stage.text()
 
 
-def stands_still(stage: Stage, told: str) -> None:
+def is_idle(stage: Stage, logged: str) -> None:
     """It waits, without looking at any HumanGovState, and without ending."""
-    running = stage.start(until=told.encode())
+    running = stage.start(until=logged.encode())
     assert "watching humangovstates" not in stage.text()
     assert running.process.poll() is None
 
 
-def ends_within_the_lease(stage: Stage, told: str) -> None:
+def ends_within_the_lease(stage: Stage, logged: str) -> None:
     running = stage.start()
     assert running.process.wait(20) == 1
-    assert told in stage.text().splitlines()[-1]
+    assert logged in stage.text().splitlines()[-1]
 
 
-def deletion_hangs(stage: Stage, told: str) -> None:
-    """That of a state of which no status says what was made: it is read anew before it is let go."""
+def deletion_hangs(stage: Stage, logged: str) -> None:
+    """That of a state of which no status says what was made: it is read again before it is released."""
     being_deleted_without_a_status(stage.states, stage.account)
     stage.start()
-    stage.wait_told(told)
+    stage.wait_logged(logged)
     assert stage.states.get("california") is not None
 
 
@@ -202,44 +204,44 @@ def being_deleted_without_a_status(states: States, account: Account) -> None:
     states.delete("california")
 
 
-def nothing_is_made(stage: Stage, told: str) -> None:
+def nothing_is_created(stage: Stage, logged: str) -> None:
     stage.start()
     states = stage.california()
-    stage.wait_told(told)
+    stage.wait_logged(logged)
     assert not (states.get("california") or {}).get("status"), brief(states.get("california"))
-    assert stage.account.leftovers() == {}
+    assert stage.account.leaked() == {}
 
 
-def only_events_are_missing(stage: Stage, told: str) -> None:
+def only_events_are_missing(stage: Stage, logged: str) -> None:
     stage.start()
     states = stage.california()
     states.wait_ready("california")
-    stage.wait_told(told)
+    stage.wait_logged(logged)
     assert states.events("california") == []
     states.delete("california")
-    states.wait_gone("california")
-    assert stage.account.leftovers() == {}
+    states.wait_deleted("california")
+    assert stage.account.leaked() == {}
 
 
-def sweeps_are_missing(stage: Stage, told: str) -> None:
+def sweeps_are_missing(stage: Stage, logged: str) -> None:
     """And nothing else: the tenant is Ready, and its condition says what is wrong."""
     stage.start(arguments=["--sweep-template", template(stage.states.cluster, stage.states.namespace)])
     states = stage.california()
     states.wait_ready("california")
-    stage.wait_told(told)
+    stage.wait_logged(logged)
     wait_for(
         lambda: condition(states.get("california"), "SweepSucceeded")["reason"] == "SchedulingFailed",
         what="the condition says so",
     )
 
 
-# Right → what breaks without it, and how the log's sentence begins. docs/operations.md tells the same.
+# Permission → what breaks without it, and how the log's sentence begins. docs/operations.md tells the same.
 BREAKS: dict[str, tuple[Breaks, str]] = {
     "list humangovstates": (does_not_start, "listing humangovstates in "),
     "watch humangovstates": (does_not_start, "opening a watch of humangovstates in "),
     "get humangovstates": (deletion_hangs, "reading HumanGovState "),
-    "patch humangovstates": (nothing_is_made, "adding the finalizer to HumanGovState "),
-    "patch humangovstates/status": (nothing_is_made, "writing the status of HumanGovState "),
+    "patch humangovstates": (nothing_is_created, "adding the finalizer to HumanGovState "),
+    "patch humangovstates/status": (nothing_is_created, "writing the status of HumanGovState "),
     "create events": (only_events_are_missing, "posting an event for HumanGovState "),
     "get namespaces": (does_not_start, "reading the UID of namespace kube-system (or give --cluster-name)"),
     "get cronjobs": (sweeps_are_missing, "reading cronjobs "),
@@ -249,8 +251,8 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
     "list jobs": (sweeps_are_missing, "listing jobs in "),
     "create jobs": (sweeps_are_missing, "creating jobs "),
     "delete jobs": (sweeps_are_missing, "deleting jobs "),
-    "create leases": (stands_still, "writing the lease "),
-    "get leases": (stands_still, "reading the lease "),
+    "create leases": (is_idle, "writing the lease "),
+    "get leases": (is_idle, "reading the lease "),
     "update leases": (ends_within_the_lease, "the lease humangov-operator could not be renewed for 10 s"),
 }
 
@@ -264,60 +266,63 @@ def stage(lacking: States, account: Account, tmp_path: Path) -> Iterator[Stage]:
 
 
 # Those to sweeps break alike, so one of them is taken away here. tests/after shows that each of them is used.
-TAKEN_AWAY = [right for right in rendered() if right.group != "batch" or str(right) == "get cronjobs"]
+TAKEN_AWAY = [
+    permission for permission in rendered() if permission.group != "batch" or str(permission) == "get cronjobs"
+]
 
 
-@pytest.mark.parametrize("right", TAKEN_AWAY, ids=str)
-def test_without_it_something_breaks_and_the_log_says_which_right_is_missing(right: Permission, stage: Stage) -> None:
-    assert str(right) in BREAKS, "a new right: what breaks without it?"
-    breaks, told = BREAKS[str(right)]
-    take_away(stage.states, right)
-    breaks(stage, told)
-    lines = [line for line in stage.text().splitlines() if told in line]
+@pytest.mark.parametrize("permission", TAKEN_AWAY, ids=str)
+def test_each_missing_permission_breaks_something_and_is_named_in_the_log(permission: Permission, stage: Stage) -> None:
+    assert str(permission) in BREAKS, "a new permission: what breaks without it?"
+    breaks, logged = BREAKS[str(permission)]
+    take_away(stage.states, permission)
+    breaks(stage, logged)
+    lines = [line for line in stage.text().splitlines() if logged in line]
     assert lines
     for line in lines:
         assert re.search(
-            rf'cannot {right.verb} resource \\?"{right.resource}\\?" in API group \\?"{right.group}\\?"', line
+            rf'cannot {permission.verb} resource \\?"{permission.resource}\\?" in API group \\?"{permission.group}\\?"',
+            line,
         )
         assert REMEDY in line
     assert "Traceback" not in stage.text()
-    assert [line for running in stage.started for line in bugs_told(running)] == []
+    assert [line for running in stage.started for line in bugs_logged(running)] == []
 
 
-def test_with_all_rights_a_state_of_which_no_status_tells_is_read_anew_and_let_go(
+def test_state_without_a_status_is_reread_and_deleted_with_all_permissions(
     states: States, account: Account, operator: StartOperator
 ) -> None:
     being_deleted_without_a_status(states, account)
     operator()
-    states.wait_gone("california")
+    states.wait_deleted("california")
 
 
-def take_away(states: States, right: Permission) -> None:
+def take_away(states: States, permission: Permission) -> None:
     """From the role of this namespace's operator; returns once the API server refuses it."""
     cluster, namespace = states.cluster, states.namespace
-    name = SERVICE_ACCOUNT if right.role == "Role" else f"{SERVICE_ACCOUNT}-{namespace}"
-    where = [right.role, name, "-n", namespace]
-    role = json.loads(cluster.told("get", *where, "-o", "json"))
-    rule = role["rules"][right.rule]
-    assert rule["resources"] == [right.resource], "one resource a rule: a verb is taken from one alone"
-    rule["verbs"].remove(right.verb)
+    name = SERVICE_ACCOUNT if permission.role == "Role" else f"{SERVICE_ACCOUNT}-{namespace}"
+    where = [permission.role, name, "-n", namespace]
+    role = json.loads(cluster.output("get", *where, "-o", "json"))
+    rule = role["rules"][permission.rule]
+    assert rule["resources"] == [permission.resource], "one resource a rule: a verb is taken from one alone"
+    rule["verbs"].remove(permission.verb)
     role["rules"] = [rule for rule in role["rules"] if rule["verbs"]]
-    cluster.told("replace", "-f", "-", stdin=json.dumps(role))
-    resource, _, subresource = right.resource.partition("/")
-    what = [f"{resource}.{right.group}".rstrip(".") + (f"/{right.name}" if right.name else "")]
+    cluster.output("replace", "-f", "-", stdin=json.dumps(role))
+    resource, _, subresource = permission.resource.partition("/")
+    what = [f"{resource}.{permission.group}".rstrip(".") + (f"/{permission.name}" if permission.name else "")]
     what += [f"--subresource={subresource}"] if subresource else []
     wait_for(
         lambda: cluster.kubectl(
-            "auth", "can-i", right.verb, *what, f"--as={user(namespace)}", "-n", namespace
+            "auth", "can-i", permission.verb, *what, f"--as={user(namespace)}", "-n", namespace
         ).stdout.strip() == "no",
-        what=f"the right to {right} is gone",
+        what=f"the permission to {permission} is gone",
     )  # fmt: skip
 
 
-def test_the_table_of_missing_rights_tells_of_each() -> None:
+def test_documented_table_of_missing_permissions_is_complete() -> None:
     text = (REPOSITORY / "docs" / "operations.md").read_text()
     rows = [row for row in text.splitlines() if row.startswith("| `")]
-    for right, (_, told) in BREAKS.items():
-        [row] = [row for row in rows if row.startswith(f"| `{right}` ")]
-        assert f"`{told.strip()}" in row
-    assert {str(right) for right in rendered()} == set(BREAKS)
+    for permission, (_, logged) in BREAKS.items():
+        [row] = [row for row in rows if row.startswith(f"| `{permission}` ")]
+        assert f"`{logged.strip()}" in row
+    assert {str(permission) for permission in rendered()} == set(BREAKS)
