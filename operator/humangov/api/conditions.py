@@ -92,7 +92,8 @@ def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> F
         finding,
         status="False",
         stalled=True,
-        message=f"{finding.message}; the {kind} has been missing for over 15 minutes. The operator keeps checking",
+        message=f"{finding.message}; the {kind} has been missing for over 15 minutes. Create it, or delete the "
+        "HumanGovState and apply one with the correct name. The operator keeps checking",
         requeue_after_seconds=30,
     )
 

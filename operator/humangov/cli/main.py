@@ -14,13 +14,13 @@ from humangov.cli.options import CONTEXT
 
 # The first sentence of each command's help, so that the list of commands loads none of them; a test compares them.
 _SUMMARIES = {
-    "leaks": "List leaked AWS resources: their HumanGovState no longer exists.",
-    "plan": "Show what the operator would change in AWS for a manifest.",
-    "receipts": "Show which files were erased, and when: the receipts in the function's log group.",
-    "redrive": "Handle failed invocations once more: those under aws/lambda/ in the failures bucket.",
-    "run": "Run the operator: watch HumanGovStates and keep their AWS resources as declared, until SIGTERM.",
-    "sweep": "Find files that no record names, and in mode delete erase those that two sweeps have seen.",
-    "uninstall-check": "Check whether the operator can be uninstalled: not while HumanGovStates have its finalizer.",
+    "leaks": "List leaked AWS resources, or delete them.",
+    "plan": "Show what the operator would change in AWS.",
+    "receipts": "Show which files were erased, and when.",
+    "redrive": "Handle failed invocations once more.",
+    "run": "Run the operator.",
+    "sweep": "Find orphans, and in mode delete erase them.",
+    "uninstall-check": "Check whether the operator can be uninstalled.",
 }
 _HIDDEN = ("final-read",)  # for the operator's Jobs
 COMMANDS = (*_SUMMARIES, *_HIDDEN)

@@ -39,9 +39,10 @@ class PlanOptions(OperatorOptions):
 @click.option("-n", "--namespace", default="default", help="Namespace of HumanGovStates without metadata.namespace.")
 @click.option("--offline", is_flag=True, help="Do not validate the manifest with an API server (needs --cluster-name).")
 def command(**given: Any) -> None:
-    """Show what the operator would change in AWS for a manifest. The command writes nothing.
+    """Show what the operator would change in AWS.
 
-    It does not check the operator's allowed names, or conflicts with older HumanGovStates. Only the operator does.
+    The command reads a manifest and writes nothing. It does not check the operator's allowed names, or conflicts with
+    older HumanGovStates. Only the operator does.
 
     Exit code 0: in sync, no changes. 2: changes. 1: an error.
     """

@@ -58,9 +58,9 @@ class _Where:
 @click.option("--csv", "form", flag_value="csv", help="Print every field, as CSV.")
 @click.option("--json", "form", flag_value="json", help="Print every field, as one JSON object per line.")
 def command(**given: Any) -> None:
-    """Show which files were erased, and when: the receipts in the function's log group.
+    """Show which files were erased, and when.
 
-    TENANT is NAME or NAMESPACE/NAME.
+    The command reads the receipts in the function's log group. TENANT is NAME or NAMESPACE/NAME.
 
     Exit code 0: receipts found. 2: none found. 1: an error.
     """

@@ -45,13 +45,13 @@ class SweepOptions(TenantOptions, PodOptions):
 @options.tenant_options
 @click.option(
     "--mode", type=click.Choice(["detect", "delete"], case_sensitive=False), show_default="spec.sweep.mode",
-    help="detect: report orphans and write the orphan list to the bucket. delete: also erase orphans that two sweeps "
-    "have seen.",
+    help="detect: report orphans and write the orphan list to the bucket. delete: also erase orphans that an "
+    "earlier sweep also found.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Write nothing, not even the orphan list.")
 @click.option(
     "--approve", metavar="SHA256", show_default="annotation humangov.io/approve-sweep",
-    help="Approve the orphan list with this checksum: erase it although a safety check failed.",
+    help="Approve the orphan list with this checksum: erase its files although a safety check failed.",
 )  # fmt: skip
 @click.option(
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),
@@ -59,7 +59,8 @@ class SweepOptions(TenantOptions, PodOptions):
 )  # fmt: skip
 @click.option(
     "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE",
-    help="The operator's namespace, as for `humangov run`. Without --allowed-names, it may name any table and bucket.",
+    help="The operator's namespace, as for `humangov run`. Without --allowed-names, only HumanGovStates in it are "
+    "allowed, with any names.",
 )  # fmt: skip
 @click.option(
     "--watched-namespace", "watched", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
@@ -68,10 +69,11 @@ class SweepOptions(TenantOptions, PodOptions):
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
-    """Find files that no record names, and in mode delete erase those that two sweeps have seen.
+    """Find orphans, and in mode delete erase them.
 
     TENANT is NAME or NAMESPACE/NAME. The sweep redrives failed invocations, lists the bucket, then reads the table
-    consistently. A file that is old enough and that no record names is an orphan. The orphan list is stored in the
+    consistently. A file that is old enough and that no record names is an orphan. Only orphans that an earlier sweep
+    also found are erased. The orphan list is stored in the
     bucket under .humangov/sweeps/. Before it erases anything, the sweep reads the table a second time.
 
     It assumes spec.account.sweepRoleARN if set, else it uses your credentials. They need permissions that the operator

@@ -47,7 +47,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         return problem
     parts = [f"no record names {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
-        parts.append(f"an earlier sweep confirms {result.confirmed:,} of them as orphans")
+        parts.append(f"an earlier sweep also found {result.confirmed:,} of them")
         parts.append(f"{result.erased.count('erased'):,} were erased")
     for check in result.failed_checks:
         parts += _of_check(check, result, names)
