@@ -135,7 +135,7 @@ def test_a_cause_is_told_before_what_waits_for_it() -> None:
         ready_reason="x",
         ready_message="x",
     )
-    assert (ready.reason, ready.message) == ("Pending", "first; later")
+    assert (ready.reason, ready.message) == ("Pending", "first")
 
 
 def test_fields_without_a_value_are_left_out() -> None:

@@ -58,12 +58,14 @@ class LeaksOptions:
     default="the UID of namespace kube-system",
 )
 def command(**given: Any) -> None:
-    """List leaked AWS resources, or delete them.
+    """List leaked AWS resources.
 
-    AWS resources are leaked if their HumanGovState no longer exists, for example because someone removed its finalizer
-    by hand. TENANT (NAME or NAMESPACE/NAME) limits the search to one tenant. The command compares the ownership tags in
-    AWS with the HumanGovStates in the cluster. It never deletes tables, buckets or resources of other clusters. It uses
-    your credentials, in one account and region. You can stop and repeat it at any time.
+    Their HumanGovState no longer exists. Delete them with --delete.
+
+    TENANT (NAME or NAMESPACE/NAME) limits the search to one tenant. Resources leak, for example, when someone removes
+    a HumanGovState's finalizer by hand. The command compares their ownership tags with the HumanGovStates in the
+    cluster. It never deletes tables, buckets or resources of other clusters. It uses your credentials, in one account
+    and region. You can stop and repeat it at any time.
 
     Exit code 0: no leaked resources. 2: some. 1: an error. 130, 143: stopped by a signal.
     """

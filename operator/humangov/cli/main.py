@@ -14,12 +14,12 @@ from humangov.cli.options import CONTEXT
 
 # The first sentence of each command's help, so that the list of commands loads none of them; a test compares them.
 _SUMMARIES = {
-    "leaks": "List leaked AWS resources, or delete them.",
+    "leaks": "List leaked AWS resources.",
     "plan": "Show what the operator would change in AWS.",
     "receipts": "Show which files were erased, and when.",
     "redrive": "Handle failed invocations once more.",
     "run": "Run the operator.",
-    "sweep": "Find orphans, and in mode delete erase them.",
+    "sweep": "Find orphans: files that no record names.",
     "uninstall-check": "Check whether the operator can be uninstalled.",
 }
 _HIDDEN = ("final-read",)  # for the operator's Jobs

@@ -41,8 +41,9 @@ class PlanOptions(OperatorOptions):
 def command(**given: Any) -> None:
     """Show what the operator would change in AWS.
 
-    The command reads a manifest and writes nothing. It does not check the operator's allowed names, or conflicts with
-    older HumanGovStates. Only the operator does.
+    The command reads one or more manifests and writes nothing.
+
+    It does not check the operator's allowed names, or conflicts with older HumanGovStates. Only the operator does.
 
     Exit code 0: in sync, no changes. 2: changes. 1: an error.
     """

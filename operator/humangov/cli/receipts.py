@@ -60,7 +60,9 @@ class _Where:
 def command(**given: Any) -> None:
     """Show which files were erased, and when.
 
-    The command reads the receipts in the function's log group. TENANT is NAME or NAMESPACE/NAME.
+    It prints the receipts in the function's log group.
+
+    TENANT is NAME or NAMESPACE/NAME.
 
     Exit code 0: receipts found. 2: none found. 1: an error.
     """

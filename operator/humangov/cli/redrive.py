@@ -38,8 +38,9 @@ class RedriveOptions(TenantOptions):
 def command(**given: Any) -> None:
     """Handle failed invocations once more.
 
-    Lambda stores them under aws/lambda/ in the failures bucket. TENANT is NAME or NAMESPACE/NAME. The command handles
-    each record like the function, with the same checks. A file stays if a record
+    Lambda stores them under aws/lambda/ in the failures bucket.
+
+    TENANT is NAME or NAMESPACE/NAME. Each record passes the function's own checks again. A file stays if a record
     still names it, or if it was written after the removal. Receipts go to the function's log group. Handled
     invocations are removed from the bucket. You can run the command again at any time.
 

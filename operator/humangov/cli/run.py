@@ -70,7 +70,7 @@ class RunOptions(OperatorOptions):
 def command(**given: Any) -> None:
     """Run the operator.
 
-    It watches HumanGovStates and keeps their AWS resources in sync with them, until it receives SIGTERM.
+    It watches HumanGovStates and keeps their AWS resources as declared, until SIGTERM.
     """
     arguments = RunOptions(**given)
     logs.configure(log_format=arguments.log_format, level=arguments.log_level)

@@ -69,11 +69,12 @@ class SweepOptions(TenantOptions, PodOptions):
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
-    """Find orphans, and in mode delete erase them.
+    """Find orphans: files that no record names.
+
+    In mode delete, the sweep erases orphans that two sweeps have found.
 
     TENANT is NAME or NAMESPACE/NAME. The sweep redrives failed invocations, lists the bucket, then reads the table
-    consistently. A file that is old enough and that no record names is an orphan. Only orphans that an earlier sweep
-    also found are erased. The orphan list is stored in the
+    consistently. A file that is old enough and that no record names is an orphan. The orphan list is stored in the
     bucket under .humangov/sweeps/. Before it erases anything, the sweep reads the table a second time.
 
     It assumes spec.account.sweepRoleARN if set, else it uses your credentials. They need permissions that the operator

@@ -27,7 +27,7 @@ _SHOWN = 10
 def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
     """Check whether the operator can be uninstalled.
 
-    It can't while HumanGovStates have its finalizer: without the operator, their deletion hangs.
+    It can't while HumanGovStates have its finalizer.
 
     Exit code 0: it can. 1: it can't, or an error.
     """

@@ -95,7 +95,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
     if held:  # what it waits for says when the next reconciliation is due
         what = f"not applied yet: {changes}" if finding.status == "True" else finding.message
         return Finding.waiting(
-            "DependencyNotReady", f"{what}; waiting for a resource that is not ready yet", for_others=True
+            "DependencyNotReady", f"{what}; a resource that it needs is not ready yet", for_others=True
         )
     if finding.status == "True":
         return Finding.waiting("Updating", changes, requeue_after_seconds=1)
