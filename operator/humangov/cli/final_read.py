@@ -45,7 +45,7 @@ class FinalReadOptions(PodOptions):
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
-    """Read the stream once more after the trigger was deleted, for at most two minutes.
+    """Read the stream once more after the trigger was deleted, for two minutes at most.
 
     TENANT is NAME or NAMESPACE/NAME. The command erases what the function would have erased, with the same checks.
     Receipts go to the function's log group.

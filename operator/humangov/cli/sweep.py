@@ -59,8 +59,7 @@ class SweepOptions(TenantOptions, PodOptions):
 )  # fmt: skip
 @click.option(
     "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE",
-    help="The operator's namespace, as for `humangov run`. Without --allowed-names, only HumanGovStates in it are "
-    "allowed, with any names.",
+    help="The operator's namespace, as for `humangov run`. Without --allowed-names, it may name any table and bucket.",
 )  # fmt: skip
 @click.option(
     "--watched-namespace", "watched", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",

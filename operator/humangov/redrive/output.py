@@ -15,7 +15,7 @@ _SHOWN = 10
 def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     tenant = names.tenant
     shown = [f"{tenant.key}: failed invocations under aws/lambda/ in bucket {tenant.failures.bucket}"]
-    rows = [("failed invocations found", result.found), ("of other functions or tables, not changed", result.others)]
+    rows = [("found", result.found), ("of other functions or tables, not changed", result.others)]
     rows += [(f"of this tenant, {condition}", number) for condition, number in sorted(result.by_condition.items())]
     rows += [("stream records of this tenant", result.records)]
     if not dry_run:
