@@ -105,7 +105,7 @@ def test_leaked_tenant_is_listed_and_deleted_down_to_its_last_tag(world: World) 
 def test_receipts_log_group_loses_its_ownership_tag_and_is_kept_unless_deletion_is_requested(world: World) -> None:
     lose(world, world.provisioned())
     [done] = remove_all(world, keep_logs=True).values()
-    assert done.stays == (f"log group /aws/lambda/{NAME} (no --delete-logs)",)
+    assert done.stays == (f"log group /aws/lambda/{NAME} (--delete-logs was not given)",)
     assert world.remains() == [f"log group /aws/lambda/{NAME}"]
     [group] = snapshot.log_groups(world)
     assert "humangov.io/tenant" not in group["tags"]

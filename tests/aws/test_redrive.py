@@ -526,7 +526,7 @@ def test_redrive_with_credentials_of_another_account_changes_nothing(account: Ac
     done = command("redrive", "-f", manifest, "--cluster-name", "cluster")
 
     assert done.exit_code == 1
-    assert "accountID is 999999999999, but here 123456789012" in done.output
+    assert "accountID was 999999999999 and is now 123456789012" in done.output
     assert len(account.waiting) == 1
 
 

@@ -141,7 +141,7 @@ def test_ready_message_names_a_cause_before_its_dependents() -> None:
         ready_reason="x",
         ready_message="x",
     )
-    assert (ready.reason, ready.message) == ("Pending", "first; later")
+    assert (ready.reason, ready.message) == ("Pending", "first")
 
 
 def test_status_fields_without_a_value_are_omitted() -> None:

@@ -92,7 +92,8 @@ def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> F
         finding,
         status="False",
         stalled=True,
-        message=f"{finding.message}; the {kind} has been missing for over 15 minutes. The operator keeps checking",
+        message=f"{finding.message}; the {kind} has been missing for over 15 minutes. Create it, or delete the "
+        "HumanGovState and apply one with the correct name. The operator keeps checking",
         requeue_after_seconds=30,
     )
 
@@ -149,8 +150,9 @@ def summary(findings: Mapping[str, Finding], *, ready_reason: str, ready_message
         return replace(stalled[0], message=_join(stalled))
     unready = [finding for finding in ordered if finding.status != "True"]
     if unready:
-        unready.sort(key=lambda finding: finding.waits_for_others)  # a cause before its consequences
-        return replace(unready[0], message=_join(unready))
+        # The causes: their consequences are in the conditions of the resources that wait.
+        causes = [finding for finding in unready if not finding.waits_for_others] or unready
+        return replace(causes[0], message=_join(causes))
     return Finding.in_sync(ready_reason, ready_message)
 
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 Read = Callable[[Any, str], Any]
 _NOTHING: Mapping[str, Any] = {}
 _INITIALISMS = {"arn": "ARN", "id": "ID", "mib": "MiB"}
+_TYPE_NAMES = {str: "string", int: "integer", bool: "boolean", float: "number", list: "array", dict: "object"}
 
 
 class FieldError(Exception):
@@ -139,11 +140,17 @@ def _camel_case(name: str) -> str:
 
 def _section(given: Any, *, path: str) -> Mapping[str, Any]:
     if given is not None and not isinstance(given, Mapping):
-        raise FieldError(f"{path} must be an object, not {type(given).__name__}")
+        raise FieldError(f"{path} must be an object, not {_type_name(type(given))}")
     return given or _NOTHING
 
 
 def _check_kind(value: Any, kind: type, *, path: str) -> None:
     fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
     if value is not None and not fits:
-        raise FieldError(f"{path} must be of type {kind.__name__}, not {type(value).__name__}: {value!r}")
+        wanted = _type_name(kind)
+        raise FieldError(f"{path} must be of type {wanted}, not {_type_name(type(value))}: {value!r}")
+
+
+def _type_name(kind: type) -> str:
+    """A type of Python by its name in a manifest."""
+    return _TYPE_NAMES.get(kind, kind.__name__)

@@ -37,7 +37,7 @@ def finding_of_error(error: AwsError, *, role_created: datetime | None = None, n
                 soon=True,
             )
         case Meaning.RETRY_SLOWLY:
-            text = f"AWS returned an unknown error; the operator retries at long intervals; {failure}"
+            text = f"AWS returned an error that the operator does not know; it retries at long intervals; {failure}"
             return Finding.transient("TransientError", text, soon=False)
 
 

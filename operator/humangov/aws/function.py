@@ -169,7 +169,7 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     if observed.busy:
         return Finding.waiting("Updating", f"Lambda is updating function {name}", requeue_after_seconds=0.6)
     former = observed.tags.get(FORMER_ROLE_TAG)
-    note = f"; {_of_the_former_role(former)}, and the function's tag {FORMER_ROLE_TAG}" if former else ""
+    note = f"; {_of_the_former_role(former)}. Then remove the function's tag {FORMER_ROLE_TAG}" if former else ""
     return Finding.in_sync(
         "InSync", f"function {name} is {observed.state} and has the operator's code and configuration{note}"
     )
@@ -215,7 +215,7 @@ def _require_manageable(observed: Observed, tags: Mapping[str, str], desired: De
     require_ownership(kind="function", target=name, tags=tags, names=desired.names, adoptable=True)
     if observed.package_type != "Zip":
         raise NotOwnedError(
-            f"function {name} is a container image, so the operator can't update its code and does not change it. "
+            f"function {name} is a container image, whose code the operator can't update, so it is not changed. "
             "Delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
             "automatically"
         )
@@ -288,7 +288,7 @@ def _adoption(observed: Observed, actual: Mapping[str, str], desired: Desired) -
 
 
 def _of_the_former_role(arn: str) -> str:
-    return f"it no longer uses its former role {arn}: delete that role unless something else uses it"
+    return f"it no longer uses its former role {arn}: delete that role if nothing else uses it"
 
 
 def _tagging(desired: Desired, tags: Mapping[str, str], *, summary: str) -> Change:

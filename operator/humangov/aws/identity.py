@@ -44,7 +44,7 @@ def names_of(
 
 def _differing(recorded: Mapping[str, Any], identity: Identity) -> str:
     return ", ".join(
-        f"{name} is {recorded[name]}, but here {value}"
+        f"{name} was {recorded[name]} and is now {value}"
         for name, value in identity.recorded.items()
         if name in recorded and recorded[name] != value
     )

@@ -88,7 +88,7 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     name = desired.names.tenant.log_group_name
     if observed is None:
         return Finding.waiting("NotFound", f"log group {name} does not exist")
-    return Finding.in_sync("InSync", f"log group {name} keeps receipts {desired.retention_days} days")
+    return Finding.in_sync("InSync", f"log group {name} keeps receipts for {desired.retention_days} days")
 
 
 def remove(clients: Clients, names: Names) -> bool:

@@ -29,7 +29,7 @@ def require_ownership(
     ownership = f"is owned by {owner}" if owner else f"has no {OWNER_TAG} tag"
     adoption = ", or set spec.adoption: IfUntagged to adopt it" if adoptable and not owner else ""
     raise NotOwnedError(
-        f"{kind} {target} exists and {ownership}, so it is not changed. Rename or delete it, choose another "
+        f"{kind} {target} exists, but {ownership}, so it is not changed. Delete it, or choose another "
         f"spec.function.name in a new HumanGovState{adoption}; the tenant then recovers automatically"
     )
 

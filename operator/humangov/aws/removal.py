@@ -191,6 +191,6 @@ def _foreign_trigger(foreign: list[MappingObserved], names: Names) -> Finding:
     whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in foreign)
     return Finding.action_required(
         "UnownedTrigger",
-        f"event source mapping {whose} also invokes function {names.tenant.function.name}, and the tenant does not own "
-        "it. Delete it, or set deletionPolicy: Retain",
+        f"event source mapping {whose} also invokes function {names.tenant.function.name}, but does not belong to this "
+        "HumanGovState. Delete that mapping, or set deletionPolicy: Retain",
     )

@@ -193,8 +193,8 @@ def _require_manageable(observed: Observed, desired: Desired) -> None:
     require_ownership(kind="role", target=name, tags=observed.tags, names=desired.names, adoptable=True)
     if observed.path != ROLE_PATH:
         raise NotOwnedError(
-            f"role {name} exists with path {observed.path} instead of {ROLE_PATH}, so it is not changed. Rename or "
-            "delete it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
+            f"role {name} exists with path {observed.path} instead of {ROLE_PATH}, so it is not changed. Delete "
+            "it, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
             "automatically"
         )
 

@@ -99,16 +99,16 @@ operator_options = all_of(
     ),
     click.option(
         "--log-level", type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
-        default="info", envvar="HUMANGOV_LOG_LEVEL", help="Level of the log. debug also shows every read of AWS.",
+        default="info", envvar="HUMANGOV_LOG_LEVEL", help="Log level. debug also shows every read of AWS.",
     ),
 )  # fmt: skip
 
-_region_of_tenant = region("AWS region of a tenant without spec.region that was never provisioned.")
+_region_of_tenant = region("AWS region of a tenant that has no spec.region and no AWS resources yet.")
 _cluster_of_tenant = cluster_name(
     "Name of the cluster in the ownership tag humangov.io/tenant.", default="from the tenant's status"
 )
 _namespace_of_tenant = click.option(
-    "-n", "--namespace", show_default="the context's", help="Namespace of a TENANT given as NAME."
+    "-n", "--namespace", show_default="the context's", help="Namespace of TENANT, if TENANT is only a NAME."
 )
 
 tenant_options = all_of(
@@ -128,9 +128,10 @@ tenant_of_cluster_options = all_of(
 )
 
 pod_options = all_of(
-    click.option("--uid", help="Fail unless the HumanGovState has this UID: it was not re-created."),
+    click.option("--uid", help="Fail unless the HumanGovState has this UID, that is, was not re-created."),
     click.option(
-        "--report-status", is_flag=True, help="Write the result to the HumanGovState's status, as the pods do.",
+        "--report-status", is_flag=True,
+        help="Write the result to the HumanGovState's status, as the operator's Jobs do.",
     ),
 )  # fmt: skip
 

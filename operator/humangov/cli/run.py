@@ -37,7 +37,8 @@ class RunOptions(OperatorOptions):
 @options.namespaces("Namespace to watch. Repeatable (environment: separated by spaces).")
 @click.option(
     "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE", show_default="the pod's, else humangov",
-    help="The operator's own namespace. Without --allowed-names, it may name any table and bucket.",
+    help="The operator's own namespace. Without --allowed-names, only HumanGovStates in it are allowed, "
+    "with any names.",
 )  # fmt: skip
 @click.option(
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),

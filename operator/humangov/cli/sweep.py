@@ -45,13 +45,13 @@ class SweepOptions(TenantOptions, PodOptions):
 @options.tenant_options
 @click.option(
     "--mode", type=click.Choice(["detect", "delete"], case_sensitive=False), show_default="spec.sweep.mode",
-    help="detect: report orphans and write the orphan list to the bucket. delete: also erase orphans that two sweeps "
-    "have seen.",
+    help="detect: report orphans and write the orphan list to the bucket. delete: also erase orphans that an "
+    "earlier sweep also found.",
 )  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Write nothing, not even the orphan list.")
 @click.option(
     "--approve", metavar="SHA256", show_default="annotation humangov.io/approve-sweep",
-    help="Approve the orphan list with this checksum: erase it although a safety check failed.",
+    help="Approve the orphan list with this checksum: erase its files although a safety check failed.",
 )  # fmt: skip
 @click.option(
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),

@@ -19,7 +19,11 @@ _SHOWN = 10
 
 @click.command("uninstall-check", context_settings=options.CONTEXT)
 @options.namespaces("Namespace to check. Repeatable (environment: separated by spaces).")
-@click.option("--undo", metavar="COMMAND", help="Command that cancels the uninstallation; printed in the answer.")
+@click.option(
+    "--undo",
+    metavar="COMMAND",
+    help="Command that keeps the operator. If the check fails, its output shows this command.",
+)
 def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
     """Check whether the operator can be uninstalled.
 

@@ -178,7 +178,7 @@ def remove(
     for leaked in names_of(clients, found, key, keep_logs=keep_logs):
         if key in keys_of(asyncio.run(api_server.states((key.partition("/")[0],)))):
             raise UncertainLeakError(f"{KIND} {key} exists again and owns these resources; nothing was deleted")
-        scope = Removal(clients=clients, names=leaked.names, now=now, logs_kept_by="no --delete-logs")
+        scope = Removal(clients=clients, names=leaked.names, now=now, logs_kept_by="--delete-logs was not given")
         done = _and(done, _remove(_steps(leaked), scope, stop=stop, sleep=sleep))
         if done.waiting is not None:
             break
@@ -211,14 +211,14 @@ def description(found: FoundLeaks, key: str, names: Sequence[LeakedNames], *, ke
         fate = "would stay, without the ownership tag (--delete-logs deletes it)" if kept else "would be deleted"
         if one.kind == TABLE:
             fate = (
-                "would stay, without our tags; its stream is disabled if the operator enabled it and nothing else "
-                "reads it"
+                "would stay, without the operator's tags; its stream is disabled if the operator enabled it and "
+                "nothing else reads it"
             )
         yield f"  {one.kind} {one.name}: {fate}"
     functions = sorted({one.names.tenant.function.name for one in names if one.has_function})
     if functions:
         yield (
-            f"  and what else of function {', '.join(functions)} has the ownership tag: its triggers, role and log "
+            f"  and every other resource of function {', '.join(functions)} with this tag: its triggers, role and log "
             "group"
         )
 

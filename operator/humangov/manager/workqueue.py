@@ -213,7 +213,8 @@ class Workers:
                 outcome = await self._run(key)
             except Exception:
                 logger.exception(
-                    "the reconciliation of %s ended with a bug of the operator; it is retried automatically", key
+                    "a bug in the operator ended the reconciliation of %s; it is retried automatically. Report it",
+                    key,
                 )
             finally:
                 async with self._changed:

@@ -93,8 +93,10 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
     if tenant.suspend:
         return Finding.waiting("Suspended", f"spec.suspend is true, so the operator does not apply: {changes}")
     if held:  # what it waits for says when the next reconciliation is due
-        what = f"not done yet: {changes};" if finding.status == "True" else f"{finding.message} and"
-        return Finding.waiting("DependencyNotReady", f"{what} waits for other parts", for_others=True)
+        what = f"not applied yet: {changes}" if finding.status == "True" else finding.message
+        return Finding.waiting(
+            "DependencyNotReady", f"{what}; a resource that it needs is not ready yet", for_others=True
+        )
     if finding.status == "True":
         return Finding.waiting("Updating", changes, requeue_after_seconds=1)
     return finding
@@ -150,15 +152,15 @@ def _carried(
 def _ready_text(tenant: Tenant) -> dict[str, str]:
     if tenant.suspend:
         reason = "Suspended"
-        message = "every AWS resource is as declared; spec.suspend is true, so nothing will be changed"
+        message = "every AWS resource matches the manifest; spec.suspend is true, so nothing will be changed"
     elif not tenant.trigger.enabled:
         reason = "TriggerDisabled"
         message = (
-            "every AWS resource is as declared, and the trigger is disabled: files of deleted records stay. The stream "
-            "keeps records for 24 hours: set spec.trigger.enabled: true within that time, and nothing is lost"
+            "every AWS resource matches the manifest, and the trigger is disabled: files of deleted records stay. The "
+            "stream keeps records for 24 hours: set spec.trigger.enabled: true within that time, and nothing is lost"
         )
     else:
-        reason, message = "InSync", "every AWS resource is as declared; files of deleted records are erased"
+        reason, message = "InSync", "every AWS resource matches the manifest; files of deleted records are erased"
     return {"ready_reason": reason, "ready_message": message}
 
 

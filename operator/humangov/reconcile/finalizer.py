@@ -171,7 +171,7 @@ def _progress(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tup
 
 def _to_confirm(memory: FinalizerMemory, *, now: float) -> Finding:
     left = CONFIRM_AFTER_SECONDS - (now - (memory.absent_since or 0.0))
-    text = "all resources are deleted; the tenant is new, so the operator checks once more in a moment"
+    text = "all resources are deleted; they were created recently, so the operator reads AWS once more to confirm it"
     return Finding.waiting("Deleting", text, requeue_after_seconds=max(left, 0.1))
 
 

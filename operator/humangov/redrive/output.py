@@ -17,7 +17,7 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     shown = [f"{tenant.key}: failed invocations under aws/lambda/ in bucket {tenant.failures.bucket}"]
     rows = [("found", result.found), ("of other functions or tables, not changed", result.others)]
     rows += [(f"of this tenant, {condition}", number) for condition, number in sorted(result.by_condition.items())]
-    rows += [("stream records in them", result.records)]
+    rows += [("stream records of this tenant", result.records)]
     if not dry_run:
         outcomes = {spell(outcome): number for outcome, number in result.outcomes.items()}
         rows += [(f"file {outcome}", number) for outcome, number in sorted(outcomes.items())]

@@ -81,7 +81,7 @@ def _refuse(tenant: Tenant) -> None:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
     if tenant.files_shared and tenant.table.file_names == "Unique":
         raise RefusedError(
-            f"{tenant.key}: more than one record names {tenant.files_shared:,} files, so nothing is erased. The "
+            f"{tenant.key}: {tenant.files_shared:,} files are named by more than one record, so nothing is erased. The "
             "condition Ready says what to do"
         )
     if tenant.suspend:

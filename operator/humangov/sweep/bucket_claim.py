@@ -101,9 +101,14 @@ def _read(s3: Any, names: Names, key: str) -> dict[str, Any] | None:
 
 def _claimed(names: Names, place: str, current: dict[str, Any]) -> str:
     table = f" with table {current.get('table')}" if current.get("tenant") == names.owner else ""
-    claimant = f"tenant {current['tenant']}{table}" if current.get("tenant") else "an unknown tenant: it is not valid"
+    if not current.get("tenant"):
+        return (
+            f"{place} in bucket {names.tenant.bucket.name} is not valid, so it is unknown which tenant's sweep owns "
+            "these files. Delete that object if no other tenant uses this key prefix"
+        )
+    claimant = f"tenant {current['tenant']}{table}"
     return (
         f"{place} in bucket {names.tenant.bucket.name} claims these files for {claimant}, not for {names.owner}. If "
-        "that tenant no longer exists, delete that object. Else give each tenant its own bucket or "
+        "that tenant no longer exists, delete that object. Otherwise, give each tenant its own bucket or "
         "spec.bucket.keyPrefix"
     )

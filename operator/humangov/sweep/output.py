@@ -65,7 +65,7 @@ def _table(result: SweepResult, names: Names) -> list[str]:
         ("too young", result.too_young, f"younger than {timedelta(seconds=options.minimum_age_seconds)}"),
         ("live", result.live, f"named by one of {result.records:,} records"),
         ("orphans", result.orphans, f"named by no record, {size(result.orphan_bytes)}"),
-        ("confirmed", result.confirmed, "orphans of an earlier sweep, at least spec.sweep.confirmAfter ago"),
+        ("confirmed", result.confirmed, "also found by an earlier sweep, at least spec.sweep.confirmAfter ago"),
     ]
     if _deletes(result):
         rows += [
@@ -108,7 +108,7 @@ def _remarks(result: SweepResult) -> list[str]:
         shown.append("this S3 ignores conditional deletes: each file was checked just before it was erased")
     if result.mode == DELETE and result.orphans and not result.confirmed:
         shown.append(
-            "a sweep erases an orphan that an earlier sweep saw, at least spec.sweep.confirmAfter ago: sweep again then"
+            "a sweep erases only orphans that an earlier sweep also found. Sweep again after spec.sweep.confirmAfter"
         )
     return shown
 

@@ -127,8 +127,9 @@ def _to_its_end(names: Names, begun: SweepResult, around: Surroundings) -> tuple
     except (ClaimedError, FailedError, NoReceiptError) as error:
         problem = str(error)
     except (ClientError, BotoCoreError) as error:
-        problem = f"{error}. No file was erased because of this error. The next sweep retries"
+        problem = f"this error ended the sweep early: {error}. The next sweep retries"
     except (OSError, sqlite3.Error) as error:
-        problem = f"the sweep could not store its temporary data ({error}). Give it more space in TMPDIR"
+        more = "give it more space: the chart's value sweep.scratchSize, or TMPDIR"
+        problem = f"the sweep could not store its temporary data ({error}); {more}"
     failed = problem is not None and not stopped
     return result, word_for(result, failed=failed, stopped=stopped), problem

@@ -76,7 +76,7 @@ def empty_scan(facts: Facts) -> SafetyCheck | None:
     return SafetyCheck(
         name="EmptyScan",
         message=f"the table has no records, but the bucket has {facts.listed:,} files. Check spec.table.name. "
-        "If it is correct, delete the files by hand",
+        "If it is correct and the files are no longer needed, delete them by hand",
         doubtful=True,
     )
 
@@ -87,7 +87,8 @@ def nothing_named(facts: Facts) -> SafetyCheck | None:
     return SafetyCheck(
         name="NothingNamed",
         message=f"no record names any of the {facts.orphans:,} files. Check that table, bucket, spec.bucket.keyPrefix "
-        "and spec.table.fileAttributes match. If they do, delete the files by hand",
+        "and spec.table.fileAttributes match. If they do and the files are no longer needed, delete them "
+        "by hand",
         doubtful=True,
     )
 
@@ -97,7 +98,8 @@ def table_changed(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="TableChanged",
-        message="the table was re-created since the last sweep. The next sweep compares with this one",
+        message="the table was re-created since the last sweep. If that was intended, do nothing: the next sweep "
+        "expects the new table",
     )
 
 
@@ -141,7 +143,7 @@ def files_shared(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="FilesShared",
-        message=f"more than one record names {facts.shared:,} files, although spec.table.fileNames is Unique",
+        message=f"{facts.shared:,} files are named by more than one record, although spec.table.fileNames is Unique",
     )
 
 

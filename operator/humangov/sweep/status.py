@@ -45,10 +45,10 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
     if problem is not None:
         return problem
-    parts = [f"no record names {result.orphans:,} of {result.listed:,} files"]
+    parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
-        parts.append(f"an earlier sweep confirms {result.confirmed:,} of them as orphans")
-        parts.append(f"{result.erased.count('erased'):,} were erased")
+        parts.append(f"also found by an earlier sweep: {result.confirmed:,}")
+        parts.append(f"erased: {result.erased.count('erased'):,}")
     for check in result.failed_checks:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
