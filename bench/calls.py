@@ -268,7 +268,7 @@ def report(measured: Measured, crowd: Crowd) -> Report:
     by_hand = typical(measured.by_hand_calls)
     operations = {
         "first_apply": applied,
-        "in_sync_reconcile": settled,
+        "settled_pass": settled,
         "deep_pass": deep,
         "delete": deleted,
         "by_hand": by_hand,
@@ -279,15 +279,15 @@ def report(measured: Measured, crowd: Crowd) -> Report:
     figures: dict[str, Any] = {
         **{key: whole(found.median) for key, (_, found) in counts.items()},
         **{key: found.median for key, (_, found) in seconds.items()},
-        "in_sync_reconcile_kube_writes": whole(sum(measured.settled_kube_writes) / reconciliations),
+        "settled_pass_kube_writes": whole(sum(measured.settled_kube_writes) / reconciliations),
         "record_deleted_to_file_erased_s": {
             "p50": percentile(erased, 0.5), "max": max(erased), "n": len(erased),
             "first_p50": percentile(measured.erased_first, 0.5),
         },
         "by_hand_aws_calls": by_hand.aws_calls,
         "apply_to_ready_per_by_hand": seconds["apply_to_ready_s"][1].median / spread(measured.by_hand).median,
-        "delete_to_removed_per_by_hand": (
-            seconds["delete_to_removed_s"][1].median / spread(measured.by_hand_removal).median
+        "delete_to_gone_per_by_hand": (
+            seconds["delete_to_gone_s"][1].median / spread(measured.by_hand_removal).median
         ),
         "fifty_states": crowd.states,
         "fifty_apply_to_ready_s": crowd.apply_to_ready,
@@ -299,7 +299,7 @@ def report(measured: Measured, crowd: Crowd) -> Report:
         "fifty_restart_aws_calls_per_tenant": crowd.restarted.aws_calls / crowd.states,
         "fifty_restart_aws_writes": crowd.restarted.writes.total(),
         "fifty_restart_kube_writes_per_tenant": crowd.restarted.kube_writes.total() / crowd.states,
-        "fifty_delete_to_removed_s": crowd.delete_to_removed,
+        "fifty_delete_to_gone_s": crowd.delete_to_removed,
         "fifty_delete_aws_calls_per_tenant": crowd.deleted.aws_calls / crowd.states,
         "fifty_delete_kube_writes_per_tenant": crowd.deleted.kube_writes.total() / crowd.states,
         "spread": {key: found.figures() for key, (_, found) in {**counts, **seconds}.items()},
@@ -333,12 +333,12 @@ def _counts(measured: Measured) -> dict[str, tuple[str, Spread]]:
             "first apply: Kubernetes writes, events included",
             spread(one.kube_writes.total() for one in measured.applied),
         ),
-        "in_sync_reconcile_aws_reads": (
+        "settled_pass_aws_reads": (
             "settled reconcile: AWS reads",
             spread(one.reads.total() for one in measured.settled),
         ),
         "deep_pass_aws_reads": ("every sixth settled reconcile: AWS reads", spread(_reads(measured.deep))),
-        "in_sync_reconcile_aws_writes": (
+        "settled_pass_aws_writes": (
             "settled reconcile: AWS writes",
             spread(one.writes.total() for one in [*measured.settled, *measured.deep]),
         ),
@@ -355,9 +355,9 @@ def _seconds(measured: Measured) -> dict[str, tuple[str, Spread]]:
         "apply_to_ready_s": ("kubectl apply begun → Ready", spread(measured.apply_to_ready)),
         "kubectl_apply_s": ("  of which kubectl apply itself, at most", spread(measured.kubectl_apply)),
         "by_hand_s": ("the same by hand, trigger Enabled", spread(measured.by_hand)),
-        "delete_to_removed_s": ("kubectl delete begun → deleted", spread(measured.delete_to_removed)),
+        "delete_to_gone_s": ("kubectl delete begun → deleted", spread(measured.delete_to_removed)),
         "kubectl_delete_s": ("  of which kubectl delete itself, at most", spread(measured.kubectl_delete)),
-        "young_delete_to_removed_s": ("  of a tenant younger than 30 s", spread(measured.young_delete_to_removed)),
+        "young_delete_to_gone_s": ("  of a tenant younger than 30 s", spread(measured.young_delete_to_removed)),
         "by_hand_delete_s": ("the same by hand", spread(measured.by_hand_removal)),
     }
 
@@ -407,7 +407,7 @@ def _notes(figures: dict[str, Any]) -> list[str]:
         f"{name} {figures[key]:.2f}"
         for name, key in (
             ("apply", "apply_to_ready_per_by_hand"),
-            ("delete", "delete_to_removed_per_by_hand"),
+            ("delete", "delete_to_gone_per_by_hand"),
             ("all states at once", "fifty_apply_to_ready_per_by_hand"),
         )
     ]

@@ -125,9 +125,9 @@ def report(found: dict[str, Situation], *, states: int) -> Report:
         figures[name] = {
             "change_s": median(situation.changes),
             "change_to_all_healthy": median(situation.changes) / median(healthy.changes),
-            "between_reconciliations_s": median(situation.between_reconciliations),
-            "between_reconciliations_longest_s": max(situation.between_reconciliations),
-            "between_reconciliations_to_all_healthy": median(situation.between_reconciliations)
+            "between_passes_s": median(situation.between_reconciliations),
+            "between_passes_longest_s": max(situation.between_reconciliations),
+            "between_passes_to_all_healthy": median(situation.between_reconciliations)
             / median(healthy.between_reconciliations),
         }
     return Report(

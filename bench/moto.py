@@ -72,12 +72,12 @@ def report(*, applied: Spread, kubectl: Spread, deleted: Spread, crowd: Crowd) -
         figures={
             "apply_to_ready_s": applied.median,
             "kubectl_apply_s": kubectl.median,
-            "delete_to_removed_s": deleted.median,
+            "delete_to_gone_s": deleted.median,
             "fifty_states": crowd.states,
             "fifty_apply_to_ready_s": crowd.apply_to_ready,
-            "fifty_delete_to_removed_s": crowd.delete_to_removed,
+            "fifty_delete_to_gone_s": crowd.delete_to_removed,
             "fifty_apply_operator_cpu_s": crowd.apply_cpu,
             "apply_to_ready_per_kubectl_apply": applied.median / kubectl.median,
-            "spread": {"apply_to_ready_s": applied.figures(), "delete_to_removed_s": deleted.figures()},
+            "spread": {"apply_to_ready_s": applied.figures(), "delete_to_gone_s": deleted.figures()},
         },
     )

@@ -157,16 +157,16 @@ def test_calls_report_has_every_documented_figure() -> None:
     )  # fmt: skip
     figures = calls.report(measured, crowd).figures
     expected = {
-        "first_apply_aws_calls": 19, "in_sync_reconcile_aws_reads": 6, "in_sync_reconcile_aws_writes": 0,
-        "first_apply_kube_writes": 4, "in_sync_reconcile_kube_writes": 0, "delete_aws_calls": 22,
-        "apply_to_ready_s": 0.9, "delete_to_removed_s": 0.5, "apply_to_ready_per_by_hand": 1.8,
-        "delete_to_removed_per_by_hand": 2.0, "fifty_apply_aws_calls_per_tenant": 19.0,
+        "first_apply_aws_calls": 19, "settled_pass_aws_reads": 6, "settled_pass_aws_writes": 0,
+        "first_apply_kube_writes": 4, "settled_pass_kube_writes": 0, "delete_aws_calls": 22,
+        "apply_to_ready_s": 0.9, "delete_to_gone_s": 0.5, "apply_to_ready_per_by_hand": 1.8,
+        "delete_to_gone_per_by_hand": 2.0, "fifty_apply_aws_calls_per_tenant": 19.0,
         "fifty_apply_kube_writes_per_tenant": 4.0, "fifty_restart_kube_writes_per_tenant": 0.0,
         "fifty_apply_to_ready_per_by_hand": 0.4,
     }  # fmt: skip
     assert {key: figures[key] for key in expected} == expected
     assert figures["record_deleted_to_file_erased_s"] == {"p50": 0.03, "max": 0.5, "n": 3, "first_p50": 0.5}
-    assert figures["calls_by_operation"]["in_sync_reconcile"] == {"lambda:GetFunction": 6}
+    assert figures["calls_by_operation"]["settled_pass"] == {"lambda:GetFunction": 6}
     json.dumps(figures)
 
 
@@ -186,8 +186,8 @@ def test_storm_report_lists_ready_states_and_leaked_resources() -> None:
         faults={"reset": 2}, stuck="one",
     )  # fmt: skip
     made = storm.report(found)
-    assert {name: made.figures[name] for name in ("ready", "deleted", "leaked", "aws_calls", "seconds", "seed")} == {
-        "ready": 50, "deleted": 49, "leaked": 3, "aws_calls": 9, "seconds": 5.0, "seed": 7,
+    assert {name: made.figures[name] for name in ("ready", "gone", "left_over", "aws_calls", "seconds", "seed")} == {
+        "ready": 50, "gone": 49, "left_over": 3, "aws_calls": 9, "seconds": 5.0, "seed": 7,
     }  # fmt: skip
     assert "left in AWS: tags on tables: b, c" in made.notes
     assert "stuck: one" in made.notes
@@ -199,5 +199,5 @@ def test_failing_report_gives_delays_as_a_ratio_to_all_healthy() -> None:
         "never answered": failing.Situation(changes=[2.0, 2.0, 2.0], between_reconciliations=[5.0, 15.0, 20.0]),
     }
     figures = failing.report(found, states=50).figures["never_answered"]
-    assert (figures["change_to_all_healthy"], figures["between_reconciliations_to_all_healthy"]) == (2.0, 1.5)
-    assert figures["between_reconciliations_longest_s"] == 20.0
+    assert (figures["change_to_all_healthy"], figures["between_passes_to_all_healthy"]) == (2.0, 1.5)
+    assert figures["between_passes_longest_s"] == 20.0
