@@ -72,7 +72,7 @@ class Cloud:
     def list_object_versions(self, **request: Any) -> Mapping[str, Any]:
         raise AssertionError("no event here is late, and no version is kept")
 
-    get_object_retention = get_object_legal_hold = list_object_versions
+    query = get_object_retention = get_object_legal_hold = list_object_versions
 
     def run(self, *records: Any, out_of_time: Callable[[], bool] = never) -> Any:
         calls = Calls(

@@ -141,7 +141,7 @@ def files_shared(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="FilesShared",
-        message=f"more than one record names {facts.shared:,} files, although spec.table.fileNames is Unique",
+        message=f"more than one record names {facts.shared:,} files, although spec.table.fileNames is not Shared",
     )
 
 
