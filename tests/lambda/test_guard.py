@@ -454,13 +454,13 @@ def test_a_removed_name_of_another_bucket_erases_nothing_and_is_counted_without_
 
     assert done.result == failures()
     assert world.files == {"secret.pdf"}
-    [line] = [line for line in done.log if line.get("message") == "unresolved file name skipped"]
+    [line] = [line for line in done.lines if line.get("message") == "unresolved file name skipped"]
     assert line["reason"] == "attribute pdf names another bucket"
     assert line["record_key"] == {"id": {"S": "7"}}
-    [summary] = [line for line in done.log if line.get("message") == "batch"]
+    summary = done.summary
     assert (summary["unresolved"], summary["malformed"]) == (1, 0)
     assert {"Name": "unresolved", "Unit": "Count"} in summary["_aws"]["CloudWatchMetrics"][0]["Metrics"]
-    assert "elsewhere" not in json.dumps(done.log)
+    assert "elsewhere" not in json.dumps(done.lines)
 
 
 @pytest.mark.parametrize(
