@@ -171,7 +171,7 @@ def _by_live_read(
     """
     indexed = indexes.find_records(calls, settings=settings, files=files)
     record_keys = {
-        file.key: namers.of_file[file.key] | indexed.of_file.get(file.key, {}) for file in files
+        file.key: {**namers.of_file[file.key], **indexed.of_file.get(file.key, {})} for file in files
     }  # fmt: skip
     together = itertools.chain(namers.of_any.values(), *(one.values() for one in record_keys.values()))
     live = guard.read_live(calls, settings=settings, record_keys=together if files else ())
