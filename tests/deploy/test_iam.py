@@ -256,7 +256,8 @@ def test_the_operator_cannot_touch_the_trigger_of_a_function_that_is_not_its_own
 # What a role that it makes can do
 
 EVERY_RESOURCE = [
-    "*", NAMES.table_arn, f"{NAMES.table_arn}/index/by-pdf", STREAM, NAMES.bucket_arn, FILE, f"{NAMES.bucket_arn}/aws/lambda/failed", KEY,
+    "*", NAMES.table_arn, f"{NAMES.table_arn}/index/by-pdf", STREAM, NAMES.bucket_arn,
+    FILE, f"{NAMES.bucket_arn}/aws/lambda/failed", KEY,
     NAMES.function_arn, MAPPING, NAMES.log_group_arn, f"{NAMES.log_group_arn}:*", LOG_STREAM, NAMES.role_arn,
     role("humangov-operator"), BOUNDARY_ARN, f"arn:{PARTITION}:iam::{ACCOUNT}:user/x",
 ]  # fmt: skip

@@ -180,7 +180,7 @@ def test_a_name_a_uri_and_a_url_name_one_key(text: str, key: str) -> None:
 
 
 OTHER_URL, OTHER = "is no URL of this bucket", "names another bucket"
-QUERY = "has a query that is not S3's, or a question mark in its key"
+QUERY = "has a query that is not S3's, which may be a part of the key"
 PERHAPS = "has an escape, a query or a fragment, which may be a part of the key"
 
 

@@ -97,7 +97,7 @@ def _doubtful_query(query: str) -> str | None:
     if any(name.lower() == "versionid" for name in names):
         return "names one version, not the file"
     if not all(map(_PRESIGNED.fullmatch, names)):
-        return "has a query that is not S3's, or a question mark in its key"
+        return "has a query that is not S3's, which may be a part of the key"
     return None
 
 
