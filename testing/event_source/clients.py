@@ -42,6 +42,10 @@ class DynamoDB:
         tenant.looked()
         return tenant.call("BatchGetItem", ids[0] or "", lambda: self._read(asked, attributes))  # type: ignore[no-any-return]
 
+    def query(self, **request: Any) -> dict[str, Any]:
+        _validate("dynamodb", "Query", request)
+        raise client_error("ValidationException", "Query")  # this table has no index
+
     def _read(self, asked: Mapping[str, Any], attributes: set[str]) -> dict[str, Any]:
         tenant = self._tenant
         left = [key for key in asked["Keys"] if tenant.fault("BatchGetItem", f"key {_id(key)}") == "unprocessed"]

@@ -35,6 +35,7 @@ class TenantData:
     """lost: files that went while a live record named them, or while they were needed: it must stay empty.
 
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
+    attributes: of a record whose attribute has another type than a string or a list of strings, that attribute.
     honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
@@ -46,6 +47,7 @@ class TenantData:
     table_id: str = "table-1"
     table: dict[str, Any] = field(default_factory=dict)
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)

@@ -85,7 +85,7 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
         "ParallelizationFactor": 1,
         "MaximumRetryAttempts": 10,
         "MaximumRecordAgeInSeconds": 43200,
-        "BisectBatchOnFunctionError": True,
+        "BisectBatchOnFunctionError": False,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "FilterCriteria": {"Filters": [{"Pattern": '{"eventName":["INSERT","MODIFY","REMOVE"]}'}]},
         "DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{world.bucket}"}},

@@ -89,9 +89,9 @@ def include() -> SweepWorld:
 
 def nothing_named() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
-    for number in range(FILES):  # the records hold whole addresses
+    for number in range(FILES):  # the records hold what another program resolves
         world.needed.add(f"{number}.pdf")
-        world.hire(str(number), f"s3://files/{number}.pdf")
+        world.hire(str(number), f"https://go.example/{number}")
     twice(world)
     world.records.clear()
     return world

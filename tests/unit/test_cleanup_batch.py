@@ -72,7 +72,7 @@ class Cloud:
     def list_object_versions(self, **request: Any) -> Mapping[str, Any]:
         raise AssertionError("no event here is late, and no version is kept")
 
-    get_object_retention = get_object_legal_hold = list_object_versions
+    query = get_object_retention = get_object_legal_hold = list_object_versions
 
     def run(self, *records: Any, out_of_time: Callable[[], bool] = never) -> Any:
         calls = Calls(
@@ -177,6 +177,36 @@ def test_out_of_time_reports_started_records_and_the_first_unstarted_one() -> No
     assert result == failures(*records[:1001])
     assert len(cloud.files) == 1500
     assert [line["unhandled"] for line in cloud.log if line.get("message") == "batch"] == [500]
+
+
+def test_what_protects_the_files_that_were_not_begun_is_handed_back_when_time_is_over() -> None:
+    """The 1,200th record was moved: its new record stands at the beginning of the batch."""
+    cloud = Cloud(files={f"{one}.pdf" for one in range(1500)})
+    cloud.records["new"] = employee("new", "1200.pdf")
+    moved = insert(employee("new", "1200.pdf"))
+    records = [moved, *(remove(employee(str(one), f"{one}.pdf")) for one in range(1500))]
+
+    result = cloud.run(*records, out_of_time=lambda: len(cloud.requests) >= 11)
+
+    assert len(cloud.files) == 500
+    assert result == failures(moved, records[1001])
+
+
+def test_an_insert_that_cannot_be_read_protects_whatever_its_record_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = Cloud(files={"a.pdf", "b.pdf"}, records={"8": employee("8", "a.pdf")})
+    moved = insert(employee("8", "a.pdf"))
+
+    def buggy(record: Any, **more: Any) -> Any:
+        if record is moved:
+            raise RuntimeError
+        return read_change(record, **more)
+
+    monkeypatch.setattr("humangov.cleanup.batch.read_change", buggy)
+
+    result = cloud.run(moved, remove(employee("7", "a.pdf")), remove(employee("9", "b.pdf")))
+
+    assert result == failures(moved)
+    assert cloud.files == {"a.pdf"}
 
 
 def test_ten_thousand_removals_cost_100_reads_and_10_deletes() -> None:

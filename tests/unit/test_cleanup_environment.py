@@ -19,7 +19,9 @@ def test_optional_function_variables_have_defaults() -> None:
         bucket="humangov-california-s3-zsmb",
         key_prefix="",
         file_attributes=("pdf",),
-        shared=False,
+        file_names="Unique",
+        file_indexes=(),
+        region="us-east-1",
     )
 
 
@@ -49,12 +51,29 @@ def test_invalid_file_attributes_variable_is_refused(text: str) -> None:
         read_settings(REQUIRED | {"HUMANGOV_FILE_ATTRIBUTES": text})
 
 
-@pytest.mark.parametrize(("text", "shared"), [("Unique", False), ("Shared", True), ("", False)])
-def test_file_names_variable_is_unique_or_shared(text: str, shared: bool) -> None:
-    assert read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text}).shared is shared
+@pytest.mark.parametrize(
+    ("text", "file_names"), [("Unique", "Unique"), ("Reused", "Reused"), ("Shared", "Shared"), ("", "Unique")]
+)
+def test_how_file_names_are_used_is_told(text: str, file_names: str) -> None:
+    assert read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text}).file_names == file_names
 
 
-@pytest.mark.parametrize("text", ["shared", "unique", "SHARED ", "true"])
-def test_misspelled_file_names_variable_is_refused_and_never_means_unique(text: str) -> None:
-    with pytest.raises(SettingsError, match="HUMANGOV_FILE_NAMES must be Unique or Shared"):
+@pytest.mark.parametrize("text", ["shared", "unique", "SHARED ", "reused", "true"])
+def test_a_word_that_could_mean_shared_or_reused_never_means_unique(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_FILE_NAMES must be Unique, Reused or Shared"):
         read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text})
+
+
+def test_indexes_of_file_names_and_the_region_are_read() -> None:
+    settings = read_settings(
+        REQUIRED | {"HUMANGOV_FILE_INDEXES": '{"by-scan": "scan", "by-pdf": "pdf"}', "AWS_REGION": "cn-north-1"}
+    )
+
+    assert settings.file_indexes == (("by-pdf", "pdf"), ("by-scan", "scan"))
+    assert settings.location.region == "cn-north-1"
+
+
+@pytest.mark.parametrize("text", ["by-pdf", "[]", '"by-pdf"', '{"by-pdf": ""}', '{"": "pdf"}', '{"by-pdf": 1}', "null"])
+def test_indexes_that_are_no_map_to_attributes_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_FILE_INDEXES must be a JSON object"):
+        read_settings(REQUIRED | {"HUMANGOV_FILE_INDEXES": text})

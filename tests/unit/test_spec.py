@@ -142,7 +142,10 @@ def test_order_of_file_attributes_does_not_matter() -> None:
         ({"table": {"name": "t-x", "fileAttributes": [1, "a"]}}, "spec.table.fileAttributes"),
         ({"table": {"name": "t-x", "fileAttributes": [["a"]]}}, "spec.table.fileAttributes"),
         ({"table": {"name": "t-x", "fileAttributes": []}}, "spec.table.fileAttributes must be a list of strings"),
-        ({"table": {"name": "t-x", "fileNames": "Some"}}, "spec.table.fileNames must be Unique or Shared, not 'Some'"),
+        (
+            {"table": {"name": "t-x", "fileNames": "Some"}},
+            "spec.table.fileNames must be Unique, Reused or Shared, not 'Some'",
+        ),
         ({"adoption": ""}, "spec.adoption must be Never or IfUntagged, not ''"),
         ({"sweep": {"mode": "Maybe"}}, "spec.sweep.mode must be Detect or Delete, not 'Maybe'"),
         ({"sweep": {"include": []}}, "spec.sweep.include must be a list of patterns"),

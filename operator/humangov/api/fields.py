@@ -73,7 +73,7 @@ def one_of(*words: str) -> Given:
 
     def read(value: str, path: str) -> str:
         if value not in words:
-            raise FieldError(f"{path} must be {' or '.join(words)}, not {value!r}")
+            raise FieldError(f"{path} must be {', '.join(words[:-1])} or {words[-1]}, not {value!r}")
         return value
 
     return Given(read=read)

@@ -46,7 +46,7 @@ def _strings(given: Mapping[Any, Any], _path: str) -> Mapping[str, str]:
 class Table:
     name: Annotated[str, Given(required="the name of the tenant's table")]
     file_attributes: Annotated[tuple[str, ...], set_of("strings")] = ("pdf",)
-    file_names: Annotated[str, one_of("Unique", "Shared")] = "Unique"
+    file_names: Annotated[str, one_of("Unique", "Reused", "Shared")] = "Unique"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,7 +73,10 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  
     return _observed(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
 
 
-def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
+def desired(
+    names: Names, context: Context, *, bundle: Bundle, file_indexes: Mapping[str, str] | None = None
+) -> Desired:  # fmt: skip
+    """file_indexes: the table's indexes that the function asks → the file attribute that is the index's key."""
     tenant = names.tenant
     return Desired(
         names=names,
@@ -85,7 +88,7 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
             "Role": names.role_arn,
             "MemorySize": tenant.function.memory_mib,
             "Timeout": tenant.function.timeout_seconds,
-            "Environment": {"Variables": environment(names)},
+            "Environment": {"Variables": environment(names, file_indexes=file_indexes or {})},
             "LoggingConfig": {"LogFormat": "Text", "LogGroup": tenant.log_group_name},
             "Layers": [],
             "Description": _DESCRIPTION.format(table=tenant.table.name)[:_DESCRIPTION_LIMIT],
@@ -95,7 +98,7 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
     )
 
 
-def environment(names: Names) -> dict[str, str]:
+def environment(names: Names, *, file_indexes: Mapping[str, str]) -> dict[str, str]:
     """The configuration of the cleanup code (cleanup/environment.py), wherever it runs."""
     tenant = names.tenant
     variables = {
@@ -106,6 +109,8 @@ def environment(names: Names) -> dict[str, str]:
     }
     if tenant.table.file_names != "Unique":
         variables["HUMANGOV_FILE_NAMES"] = tenant.table.file_names
+    if file_indexes:
+        variables["HUMANGOV_FILE_INDEXES"] = json.dumps(file_indexes, sort_keys=True)
     if tenant.bucket.key_prefix:
         variables["HUMANGOV_KEY_PREFIX"] = tenant.bucket.key_prefix
     return variables

@@ -76,8 +76,8 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
             "ParallelizationFactor": 1,
             "MaximumRetryAttempts": trigger.maximum_retry_attempts,
             "MaximumRecordAgeInSeconds": trigger.maximum_record_age_seconds,
-            # A poison record is then alone in its batch soon; bisecting uses up no retries.
-            "BisectBatchOnFunctionError": True,
+            # The half of a batch may lack the record that protects a file (cleanup/hand_back.py).
+            "BisectBatchOnFunctionError": False,
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "FilterCriteria": {"Filters": [{"Pattern": _PATTERN}]},
             # S3 alone receives the whole records; other destinations only where they were.

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from .calls import Calls
+from .calls import Calls, Line
 from .environment import FunctionSettings
 from .erase import KEYS_PER_CALL
-from .log_lines import bug_line, malformed_line
+from .hand_back import hand_back
+from .log_lines import bug_line, malformed_line, unresolved_line
 from .outcomes import ERASED, BatchResult, FileOutcome, FileResult
 from .receipt_lines import outcome_line
-from .records import FreedFile, MalformedError, RecordChange, freed_files, read_change, sequence_number
+from .records import FreedFile, MalformedError, RecordChange, freed_files, read_change, sequence_number, unread_change
 from .settle import settle
 
 DEADLINE_MARGIN_MS = 10_000
@@ -32,7 +33,7 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
     """Handles every record. Empties the event, which frees each image as soon as it is read.
 
     Lambda retries from the lowest record that is handed back, so everything here can be repeated. Of the records that
-    were not started, only the first is handed back.
+    were not started, only the first is handed back, with what protects the files of those that follow.
     """
     started = calls.now()
     given = event.pop("Records", None) if isinstance(event, dict) else None
@@ -46,14 +47,15 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
 
     failures = read.failures | settled.failures
     unhandled = {change.sequence_number for file in settled.not_begun for change in file.freed_by}
-    first_unhandled = next((number for number in order if number in unhandled), None)
+    first_unhandled = [number for number in order if number in unhandled][:1]
     return BatchResult(
         records=total,
         outcomes=settled.outcomes,
         malformed=read.malformed,
+        unresolved=read.unresolved,
         failed=len(failures),
         unhandled=len(unhandled),
-        hand_back=tuple(number for number in order if number in failures or number == first_unhandled),
+        hand_back=hand_back(read.changes, order=order, failed=[*failures, *first_unhandled]),
         latencies_ms=tuple(settled.latencies_ms),
         started=started,
         ended=calls.now(),
@@ -65,13 +67,14 @@ class _ReadRecord(NamedTuple):
 
     changes: list[RecordChange]
     malformed: int
+    unresolved: int
     failures: set[str]
 
 
 def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -> _ReadRecord:
     """Removes the records from the list while it reads them: ten thousand images are most of a batch's memory."""
     changes: list[RecordChange] = []
-    malformed, failures = 0, set[str]()
+    malformed, unresolved, failures = 0, 0, set[str]()
     while records:
         record = records.pop()
         number = sequence_number(record)
@@ -84,14 +87,23 @@ def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -
         except Exception as error:
             failures.add(number)
             calls.write([bug_line(error, [number], settings=settings)])
+            if unread := unread_change(record):
+                changes.append(unread)
         else:
             changes.append(change)
             malformed += bool(change.problems)
-            calls.write(
-                malformed_line(problem, number, change.event_id, settings=settings, record_key=change.record_key)
-                for problem in change.problems
-            )
-    return _ReadRecord(changes, malformed, failures)
+            unresolved += bool(change.unresolved)
+            calls.write(_doubts(change, settings))
+    return _ReadRecord(changes, malformed, unresolved, failures)
+
+
+def _doubts(change: RecordChange, settings: FunctionSettings) -> Iterator[Line]:
+    """A line for each name that frees no file; none has the name itself."""
+    for write, reasons in ((malformed_line, change.problems), (unresolved_line, change.unresolved)):
+        for reason in reasons:
+            yield write(
+                reason, change.sequence_number, change.event_id, settings=settings, record_key=change.record_key
+            )  # fmt: skip
 
 
 class _Settled(NamedTuple):

@@ -28,9 +28,11 @@ class OutOfTimeError(Exception):
 
 
 class DynamoDB(Protocol):
-    """The methods used of boto3's client: IAM action dynamodb:BatchGetItem."""
+    """The methods used of boto3's client: IAM actions dynamodb:BatchGetItem, and dynamodb:Query of an index."""
 
     def batch_get_item(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def query(self, **request: Any) -> Mapping[str, Any]: ...
 
 
 class S3(Protocol):

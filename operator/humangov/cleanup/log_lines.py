@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .calls import Line
@@ -20,7 +20,7 @@ def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
     for outcome, number in result.outcomes.items():
         kinds[outcome.kind] += number
     counts = {kind: kinds[kind] for kind in ("erased", "kept", "retained")}
-    counts |= {"malformed": result.malformed, "failed": result.failed}
+    counts |= {"malformed": result.malformed, "unresolved": result.unresolved, "failed": result.failed}
     return {
         "level": "INFO",
         "message": "batch",
@@ -35,9 +35,20 @@ def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
 
 
 def malformed_line(reason: str, number: str, event_id: Any, *, settings: FunctionSettings, **more: Any) -> Line:
+    return _skipped("malformed record skipped", reason, number, event_id, settings, more)
+
+
+def unresolved_line(reason: str, number: str, event_id: Any, *, settings: FunctionSettings, **more: Any) -> Line:
+    """The file that the record may have named stays; the sweep erases it if no record may name it."""
+    return _skipped("unresolved file name skipped", reason, number, event_id, settings, more)
+
+
+def _skipped(
+    message: str, reason: str, number: str, event_id: Any, settings: FunctionSettings, more: Mapping[str, Any]
+) -> Line:  # fmt: skip
     return {
         "level": "WARN",
-        "message": "malformed record skipped",
+        "message": message,
         "tenant": settings.tenant,
         "reason": reason,
         "event_id": event_id,

@@ -69,6 +69,7 @@ class BatchResult:
 
     outcomes        number of files by outcome, without its date
     malformed       skipped, because no retry can fix them
+    unresolved      a removed name is none of a file of this bucket for certain, so nothing was erased for it
     failed          the record or one of its files failed; unhandled: not started in time
     hand_back       sequence numbers of the records that Lambda must retry, in the order of the batch
     latencies_ms    of each erased file, from the removal
@@ -78,6 +79,7 @@ class BatchResult:
     records: int
     outcomes: Mapping[FileOutcome, int]
     malformed: int
+    unresolved: int
     failed: int
     unhandled: int
     hand_back: tuple[str, ...]

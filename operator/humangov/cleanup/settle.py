@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import NamedTuple
 
-from . import guard, receipt_lines
+from . import guard, indexes, receipt_lines
 from .calls import Calls
-from .environment import FunctionSettings
+from .environment import SHARED, FunctionSettings
 from .erase import Erased, erase, erase_versions
 from .log_lines import bug_line
 from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, FileOutcome, FileResult, failed
@@ -19,8 +21,17 @@ from .versions import Versions, keeps_versions, list_versions
 LISTINGS_AT_ONCE = 16
 
 Results = dict[str, FileResult]
-Namers = Mapping[str, Mapping[str, RecordKey]]
-"""A file's key → every record that freed it or was given it: record id → primary key."""
+
+
+class Namers(NamedTuple):
+    """The records of the batch that may name a file, by record id → primary key.
+
+    of_file   object key → the records that freed it or were given it
+    of_any    records of which the stream does not tell what they name
+    """
+
+    of_file: Mapping[str, Mapping[str, RecordKey]]
+    of_any: Mapping[str, RecordKey]
 
 
 def settle(
@@ -49,16 +60,19 @@ def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
     """Why the file stays, whatever the table and the bucket contain; else None."""
     if is_reserved(key, key_prefix=settings.key_prefix):
         return KEPT_RESERVED
-    return LEFT_TO_SWEEP if settings.shared else None
+    return LEFT_TO_SWEEP if settings.file_names == SHARED else None
 
 
 def _namers(changes: Iterable[RecordChange], keys: set[str]) -> Namers:
-    namers: dict[str, dict[str, RecordKey]] = {key: {} for key in keys}
+    of_file: dict[str, dict[str, RecordKey]] = {key: {} for key in keys}
+    of_any: dict[str, RecordKey] = {}
     for change in changes:
         # The record moved to a new id: it now names a file that another change freed.
-        for key in keys.intersection(change.frees) | (keys & change.names):
-            namers[key][change.record_id] = change.record_key
-    return namers
+        for key in keys.intersection(change.frees) | (keys & (change.names or set())):
+            of_file[key][change.record_id] = change.record_key
+        if change.names is None:
+            of_any[change.record_id] = change.record_key
+    return Namers(of_file, of_any)
 
 
 def _unless_hidden(result: FileResult, error: str) -> FileResult:
@@ -119,11 +133,13 @@ def _by_age(
 ) -> tuple[Results, dict[str, Versions]]:
     """The results that a listing alone decides, and the versions of the other files that are erased by version.
 
-    Lists the files of late events, and all files if `by_version`.
+    Lists the files that must be older than the removal, and all files if `by_version`.
     """
     now = calls.now()
-    late = {file.key: guard.is_late(file.removed_at, now=now) for file in files}
-    to_list = [file for file in files if by_version or late[file.key]]
+    older_only = {
+        file.key: guard.must_be_older(file.removed_at, file_names=settings.file_names, now=now) for file in files
+    }
+    to_list = [file for file in files if by_version or older_only[file.key]]
     kept: Results = {}
     seen: dict[str, Versions] = {}
     with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
@@ -131,7 +147,7 @@ def _by_age(
         for file, listed in zip(to_list, listings, strict=True):
             if isinstance(listed, FileOutcome):
                 kept[file.key] = FileResult(listed)
-            elif why := guard.age_verdict(listed, removed_at=file.removed_at, late=late[file.key]):
+            elif why := guard.age_verdict(listed, removed_at=file.removed_at, older_only=older_only[file.key]):
                 kept[file.key] = FileResult(why)
             elif by_version or keeps_versions(listed):
                 seen[file.key] = listed
@@ -149,10 +165,23 @@ def _list(calls: Calls, bucket: str, file: FreedFile) -> Versions | FileOutcome:
 def _by_live_read(
     files: Sequence[FreedFile], *, namers: Namers, settings: FunctionSettings, calls: Calls
 ) -> Results:  # fmt: skip
-    """The files that a live record names, and those for which that is unknown."""
-    record_keys = [key for file in files for key in namers[file.key].values()]
-    live = guard.read_live(calls, settings=settings, record_keys=record_keys)
-    verdicts = {file.key: guard.verdict(file, record_ids=namers[file.key], live=live) for file in files}
+    """The files that a live record may name, and those for which that is unknown.
+
+    Reads every record of the batch that may name one of them, and every record that an index finds.
+    """
+    indexed = indexes.find_records(calls, settings=settings, files=files)
+    record_keys = {
+        file.key: {**namers.of_file[file.key], **indexed.of_file.get(file.key, {})} for file in files
+    }  # fmt: skip
+    together = itertools.chain(namers.of_any.values(), *(one.values() for one in record_keys.values()))
+    live = guard.read_live(calls, settings=settings, record_keys=together if files else ())
+    # They may name any file: one of them that is unread leaves every file undecided.
+    unread = [one for one in namers.of_any if one in live.unread][:1]
+    verdicts = {
+        file.key: guard.verdict(file, record_ids=[*record_keys[file.key], *unread], live=live)
+        or indexed.unknown.get(file.key)
+        for file in files
+    }
     return {key: FileResult(why) for key, why in verdicts.items() if why}
 
 

@@ -167,8 +167,9 @@ def _ready_text(tenant: Tenant) -> dict[str, str]:
 def _files_shared(tenant: Tenant) -> Finding:
     return Finding.action_required(
         "FilesShared",
-        f"{tenant.files_shared:,} files are named by more than one record, although spec.table.fileNames is Unique: "
-        "deleting one of these records must not erase the file. The trigger is disabled, and the stream keeps records "
-        "deleted meanwhile for 24 hours. The last sweep's orphan list names the files. Give each record its own file "
-        f"and sweep again (annotation {SWEEP_ANNOTATION}), or re-create the HumanGovState with table.fileNames: Shared",
+        f"{tenant.files_shared:,} files are named by more than one record, although spec.table.fileNames is not "
+        "Shared: deleting one of these records must not erase the file. The trigger is disabled, and the stream keeps "
+        "records deleted meanwhile for 24 hours. The last sweep's orphan list names the files. Give each record its "
+        f"own file and sweep again (annotation {SWEEP_ANNOTATION}), or re-create the HumanGovState with "
+        "table.fileNames: Shared",
     )

@@ -117,7 +117,7 @@ def begin(
 
 def shares_files(tenant: Tenant) -> bool:
     """Whether several records name a file, against what the spec says."""
-    return tenant.files_shared > 0 and tenant.table.file_names == "Unique"
+    return tenant.files_shared > 0 and tenant.table.file_names != "Shared"
 
 
 async def identify(operator: Operator, resource: Resource, clients: Clients) -> Identity | Finding:

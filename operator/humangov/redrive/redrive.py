@@ -79,7 +79,7 @@ def redrive(
 def _refuse(tenant: Tenant) -> None:
     if not tenant.trigger.enabled:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
-    if tenant.files_shared and tenant.table.file_names == "Unique":
+    if tenant.files_shared and tenant.table.file_names != "Shared":
         raise RefusedError(
             f"{tenant.key}: {tenant.files_shared:,} files are named by more than one record, so nothing is erased. The "
             "condition Ready says what to do"

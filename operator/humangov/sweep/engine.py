@@ -166,8 +166,8 @@ class _Joined(NamedTuple):
 
 def _join(run: _Run, scratch: Scratch) -> _Joined:
     counts = scratch.join()
-    unique = run.names.tenant.table.file_names == "Unique"
-    named_twice = scratch.named_twice(limit=shared_files.MOST) if unique else []
+    may_share = run.names.tenant.table.file_names == "Shared"
+    named_twice = [] if may_share else scratch.named_twice(limit=shared_files.MOST)
     scratch.forget_names()
     return _Joined(counts, scratch.largest(_LARGEST), named_twice)
 

@@ -1,4 +1,4 @@
-"""Named files: every object key that a record of the table mentions."""
+"""Named files: every object key that a record of the table may mean."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.cleanup.references import MAXIMUM_KEY_BYTES, mentioned, object_key
+from humangov.cleanup.references import MAXIMUM_KEY_BYTES, Location, keys_to_keep
 from humangov.sweep.progress import FailedError, Steps
 from humangov.sweep.snapshot import Item, Sink, TableDescription, describe, scan
 
@@ -38,13 +38,14 @@ def named_keys(items: Sequence[Item], names: Names) -> list[bytes]:
 
 
 def keys_of(item: Item, names: Names) -> Iterator[bytes]:
-    """Every object key that a record mentions, once; generous, because named files are kept."""
-    prefix = names.tenant.bucket.key_prefix
-    for name in mentioned(item, attributes=names.tenant.table.file_attributes):
+    """Every object key that a record may mean, once; generous, because named files are kept."""
+    tenant = names.tenant
+    location = Location(tenant.bucket.name, tenant.bucket.key_prefix, names.identity.region)
+    for key in keys_to_keep(item, attributes=tenant.table.file_attributes, location=location):
         with suppress(UnicodeEncodeError):  # S3 has no such key
-            key = object_key(name, key_prefix=prefix).encode()
-            if len(key) <= MAXIMUM_KEY_BYTES:
-                yield key
+            encoded = key.encode()
+            if len(encoded) <= MAXIMUM_KEY_BYTES:
+                yield encoded
 
 
 def ready_table(clients: AwsClients, names: Names) -> TableDescription:
