@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients, connect
-from humangov.aws.receipt_log import NoReceiptError
+from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cli.main import main

@@ -23,8 +23,8 @@ from humangov.api.names import Identity, Names
 from humangov.api.spec import parse
 from humangov.aws.data_plane import AwsClients
 from humangov.aws.policy import cleanup_policy, trust_policy
-from humangov.aws.receipt_log import NoReceiptError
 from humangov.bundle import bundle
+from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import ERASED
 from humangov.redrive.redrive import redrive
 from humangov.redrive.result import RedriveResult

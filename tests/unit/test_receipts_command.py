@@ -1,4 +1,4 @@
-"""`humangov receipts`: lines of a log → rows. And how receipts of a redrive are cut into calls. Runs on nothing."""
+"""`humangov receipts`: lines of a log → rows. Runs on nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from humangov.aws.identity import UnknownTenantError
-from humangov.aws.receipt_log import BYTES_PER_CALL, BYTES_PER_EVENT, EVENTS_PER_CALL, NoReceiptError, ReceiptLog, parts
 from humangov.cli import lookup
 from humangov.kube import client
 from humangov.proof import receipt_table, receipts
@@ -134,68 +132,6 @@ def test_an_empty_page_with_a_token_is_no_end() -> None:
             return [{"events": []}, {"events": [outcome()], "nextToken": "x"}, {}]
 
     assert len(list(receipts.read(Logs(), group="g", since=NOW - timedelta(days=1), until=NOW))) == 1
-
-
-def test_lines_are_cut_into_calls_by_number_and_by_size_and_stay_in_order() -> None:
-    many = [f"{number}" for number in range(EVENTS_PER_CALL * 2 + 1)]
-    assert [len(part) for part in parts(many)] == [EVENTS_PER_CALL, EVENTS_PER_CALL, 1]
-    long = ["é" * 200_000] * 5
-    found = list(parts(long))
-    assert [one for part in found for one in part] == long
-    assert all(sum(len(one.encode()) + BYTES_PER_EVENT for one in part) <= BYTES_PER_CALL for part in found)
-    assert len(found) == 3
-
-
-class FakeLogs:
-    """answers: what each PutLogEvents raises, or gives."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.stored: list[str] = []
-        self.streams = 0
-
-    def create_log_stream(self, **_: Any) -> None:
-        self.streams += 1
-
-    def put_log_events(self, *, logEvents: Any, **_: Any) -> Any:  # noqa: N803 - the SDK's name
-        answer = self.answers.pop(0) if self.answers else {}
-        if isinstance(answer, Exception):
-            raise answer
-        self.stored += [one["message"] for one in logEvents]
-        return answer
-
-
-def refusal(code: str, status: int = 400) -> ClientError:
-    answer: Any = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, "PutLogEvents")
-
-
-def log(fake: FakeLogs) -> ReceiptLog:
-    return ReceiptLog(fake, log_group="g", now=lambda: NOW.timestamp(), pause=lambda _: None, prefix="redrive")
-
-
-@pytest.mark.parametrize("passing", [refusal("ThrottlingException"), refusal("InternalFailure", 500), OSError("reset")])
-def test_what_passes_is_tried_again(passing: Exception) -> None:
-    fake = FakeLogs(passing, passing)
-    log(fake).write([{"receipt": "intent"}])
-    assert fake.stored == ['{"receipt": "intent"}']
-    assert fake.streams == 1
-
-
-@pytest.mark.parametrize(
-    "lasting",
-    [
-        [refusal("AccessDeniedException")], [refusal("ResourceNotFoundException")],
-        [refusal("ThrottlingException")] * 9, [{"rejectedLogEventsInfo": {"tooOldLogEventEndIndex": 1}}],
-    ],
-    ids=["denied", "no group", "throttled for long", "rejected"],
-)  # fmt: skip
-def test_after_a_line_was_lost_no_further_one_is_taken(lasting: list[Any]) -> None:
-    writer = log(FakeLogs(*lasting))
-    with pytest.raises(NoReceiptError):
-        writer.write([{"receipt": "intent"}])
-    with pytest.raises(NoReceiptError):
-        writer.write([{"receipt": "outcome"}])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ class SettingsError(ValueError):
     """The configuration is not valid; the text is a sentence for people."""
 
 
+DEFAULT_ERASURES_PER_HOUR = 20_000
+
+
 @dataclass(frozen=True)
 class FunctionSettings:
     """The tenant, and the location of its files.
@@ -19,6 +22,7 @@ class FunctionSettings:
     key_prefix        object key = key_prefix + file name, byte for byte; may be empty
     file_attributes   the table's attributes that name files, at least one
     shared            several records may name one file: only the sweep erases, because it reads every record
+    maximum_erasures_per_hour  of files, in each environment of the function; 0: no limit
     """
 
     tenant: str
@@ -27,6 +31,7 @@ class FunctionSettings:
     key_prefix: str = ""
     file_attributes: tuple[str, ...] = ("pdf",)
     shared: bool = False
+    maximum_erasures_per_hour: int = DEFAULT_ERASURES_PER_HOUR
 
 
 def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
@@ -38,6 +43,7 @@ def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
         key_prefix=environment.get("HUMANGOV_KEY_PREFIX", ""),
         file_attributes=_attributes(environment.get("HUMANGOV_FILE_ATTRIBUTES") or '["pdf"]'),
         shared=_shared(environment.get("HUMANGOV_FILE_NAMES") or "Unique"),
+        maximum_erasures_per_hour=_maximum(environment.get("HUMANGOV_MAXIMUM_ERASURES_PER_HOUR") or ""),
     )
 
 
@@ -58,6 +64,14 @@ def _attributes(text: str) -> tuple[str, ...]:
             'HUMANGOV_FILE_ATTRIBUTES must be a JSON list of attribute names, such as ["pdf"], but it is ' + text
         )
     return tuple(dict.fromkeys(value))
+
+
+def _maximum(text: str) -> int:
+    if text and not (text.isascii() and text.isdecimal()):
+        raise SettingsError(
+            f"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number, 0 for no limit, but it is {text}"
+        )
+    return int(text) if text else DEFAULT_ERASURES_PER_HOUR
 
 
 def _shared(text: str) -> bool:

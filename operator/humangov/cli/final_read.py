@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov import logs
 from humangov.api.spec import InvalidSpecError
 from humangov.aws.identity import UnknownTenantError
-from humangov.aws.receipt_log import NoReceiptError
+from humangov.cleanup.calls import NoReceiptError
 from humangov.cli import lookup, options
 from humangov.cli.options import PodOptions
 from humangov.cli.signals import exit_code, stopping

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov import logs
 from humangov.api.names import Names
 from humangov.aws.data_plane import connect
-from humangov.aws.receipt_log import NoReceiptError
+from humangov.cleanup.calls import NoReceiptError
 from humangov.cli import lookup, options
 from humangov.cli.options import TenantOptions
 from humangov.cli.signals import exit_code, stopping
@@ -58,7 +58,7 @@ def command(**given: Any) -> None:
         click.echo(json.dumps(output.as_json(summary, names)))
     else:
         click.echo("\n".join(output.lines(summary, names, dry_run=arguments.dry_run)))
-    sys.exit(exit_code(number, otherwise=2 if summary.left else 0))
+    sys.exit(exit_code(number, otherwise=1 if summary.unstored else 2 if summary.left else 0))
 
 
 def _redrive(names: Names, *, dry_run: bool, stop: Callable[[], bool]) -> RedriveResult:
