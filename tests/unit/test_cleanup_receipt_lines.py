@@ -20,7 +20,7 @@ def test_intent_and_outcome_join_and_hold_nothing_but_whose_file_went_when() -> 
 
     before = receipt_lines.intent_line(change, "cv.pdf", settings=SETTINGS, versions_seen=3)
     after = receipt_lines.outcome_line(
-        change, "cv.pdf", FileResult(outcomes.ERASED, 2, left=1), settings=SETTINGS, at=1767225600.25
+        change, "cv.pdf", FileResult(outcomes.ERASED, 2, left=1, announced=True), settings=SETTINGS, at=1767225600.25
     )
 
     assert before == {
@@ -43,6 +43,7 @@ def test_intent_and_outcome_join_and_hold_nothing_but_whose_file_went_when() -> 
         "versions_erased": 2,
         "versions_left": 1,
         "erased_at": "2026-01-01T00:00:00.250Z",
+        "announced": True,
     }
 
 

@@ -53,6 +53,56 @@ def test_an_intent_that_was_cut_off_and_redelivered_is_told_once() -> None:
     assert [one.outcome for one in found] == ["erased"]
 
 
+def lines_of(*told: tuple[str, bool] | str) -> list[dict[str, Any]]:
+    """`intent`, or an outcome and whether its own attempt had stored an intent; a second apart."""
+    return [
+        line("intent", at=1000 * number) if isinstance(one, str)
+        else outcome(one[0], at=1000 * number, announced=one[1])
+        for number, one in enumerate(told)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "outcomes"),
+    [
+        (["intent", ("absent", False)], [("gone after intent", 1)]),
+        (["intent", "intent", ("erased", True)], [("erased", 1)]),
+        (["intent", ("kept: newer", False)], [("kept: newer, after a cut-off attempt", 1)]),
+        (["intent", ("kept: live", True)], [("kept: live", 0)]),
+        ([("absent", False)], [("absent", 0)]),
+        (
+            ["intent", ("failed: SlowDown", False), ("absent", False)],
+            [("failed: SlowDown, after a cut-off attempt", 1), ("gone after intent", 1)],
+        ),
+        (
+            ["intent", ("failed: InternalError", True), ("absent", False)],
+            [("failed: InternalError", 0), ("gone after intent", 0)],
+        ),
+        (["intent", ("failed: InternalError", True)], [("failed: InternalError", 0)]),
+        (["intent", ("limited", False), "intent", ("erased", True), ("absent", False)],
+         [("limited, after a cut-off attempt", 1), ("erased", 1), ("absent", 0)]),
+    ],
+    ids=[
+        "nothing there", "erased again", "another there", "kept at the last moment", "never ours", "not known between",
+        "failed, but done", "failed", "settled",
+    ],
+)  # fmt: skip
+def test_an_attempt_that_was_cut_off_is_told_with_the_outcome_that_settles_it(
+    told: list[Any], outcomes: list[tuple[str, int]]
+) -> None:
+    found = list(receipts.joined(lines_of(*told)))
+
+    assert [(one.outcome, one.cut_off) for one in found] == outcomes
+    gone = [one for one in found if one.outcome == "gone after intent"]
+    assert all(one.intended_at == "2026-03-01T12:00:00.000Z" and one.erased_at is None for one in gone)
+
+
+def test_a_line_that_was_stored_twice_counts_once() -> None:
+    twice = [line("intent", id="w-1"), line("intent", id="w-1", at=3), outcome(id="w-2", at=5, announced=True)]
+    found = list(receipts.joined([*twice, outcome(id="w-2", at=9, announced=True), outcome(id="w-3", at=9)]))
+    assert [(one.outcome, one.cut_off) for one in found] == [("erased", 0), ("erased", 0)]
+
+
 def test_two_files_of_one_event_and_two_events_of_one_file_are_receipts_of_their_own() -> None:
     events = [
         line("intent"), line("intent", key="b.pdf"), outcome(), outcome(key="b.pdf"), line("intent", event_id="e2"),
@@ -100,7 +150,16 @@ def test_the_table_ends_with_totals_and_a_key_cannot_write_to_the_terminal() -> 
     lines = list(receipt_table.table_lines(receipts.joined([outcome(key="\x1b[31mred.pdf"), *retained])))
     assert lines[0].split() == ["DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD"]
     assert "\x1b" not in "".join(lines)
-    assert lines[-1] == "3 receipts: 2 retained, 1 erased"
+    assert lines[-2] == "3 receipts: 2 retained, 1 erased"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "told"), [(["erased"], True), (["kept: live"], False), (["kept: live", "erased"], True)]
+)
+def test_where_files_were_erased_the_table_says_what_that_does_not_cover(outcomes: list[str], told: bool) -> None:
+    found = receipts.joined(outcome(text, event_id=text) for text in outcomes)
+    last = list(receipt_table.table_lines(found))[-1]
+    assert (("this bucket only" in last) and ("incomplete multipart uploads" in last)) is told
 
 
 @pytest.mark.parametrize(

@@ -61,11 +61,13 @@ class FileResult(NamedTuple):
 
     A bucket without versions gives the same answer whether or not the file existed.
     left: number of versions and delete markers under the key after the erasure; None if S3 was not asked.
+    announced: whether this attempt has stored an intent.
     """
 
     outcome: FileOutcome
     versions: int | None = None
     left: int | None = None
+    announced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -52,7 +52,10 @@ def outcome_line(
     change: RecordChange, key: str, result: FileResult, *, settings: FunctionSettings, at: float
 ) -> Line:  # fmt: skip
     """at: time of S3's response, in seconds since the epoch."""
-    return {"receipt": "outcome", **_what(change, key, settings), **result_fields(result, at=at)}
+    return {
+        "receipt": "outcome", **_what(change, key, settings), **result_fields(result, at=at),
+        "announced": result.announced,
+    }  # fmt: skip
 
 
 def result_fields(result: FileResult, *, at: float) -> Line:

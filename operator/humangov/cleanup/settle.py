@@ -42,7 +42,10 @@ def settle(
         return results
     hidden = [file for file in left if file.key in first.hidden]
     second = attempt(hidden, by_version=True, announced=first.hidden)
-    return results | {key: _unless_hidden(result, first.hidden[key]) for key, result in second.results.items()}
+    return results | {
+        key: _unless_hidden(result, first.hidden[key])._replace(announced=True)
+        for key, result in second.results.items()
+    }
 
 
 def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
@@ -110,13 +113,15 @@ def _check_and_erase(
     new = [file for file in to_erase if file.key not in announced]
     if why := _announce(new, seen=seen, settings=settings, calls=calls):
         return Erased(kept | {file.key: FileResult(why) for file in to_erase}, {})
+    last = {}
     if calls.now() - read_at > RETRY_WITHIN_SECONDS:
-        kept |= _by_live_read(to_erase, namers=namers, settings=settings, calls=calls)
-        to_erase = _without(to_erase, kept)
-    versions = {file.key: seen[file.key] for file in to_erase if file.key in seen}
+        last = _by_live_read(to_erase, namers=namers, settings=settings, calls=calls)
+    left = _without(to_erase, last)
+    versions = {file.key: seen[file.key] for file in left if file.key in seen}
     by_versions = erase_versions(calls, bucket=settings.bucket, seen=versions) if versions else {}
-    whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in to_erase if file.key not in seen])
-    return Erased(kept | by_versions | whole.results, whole.hidden)
+    whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in left if file.key not in seen])
+    tried = {key: result._replace(announced=True) for key, result in (last | by_versions | whole.results).items()}
+    return Erased(kept | tried, whole.hidden)
 
 
 def _limited(files: Sequence[FreedFile], *, announced: Collection[str], calls: Calls) -> Results:

@@ -95,7 +95,7 @@ def erase(
             result = _with_batch(result, batch, results)
             yield result
             receipts.write(
-                {**line(one, "outcome"), **receipt_lines.result_fields(of_one, at=at)}
+                {**line(one, "outcome"), **receipt_lines.result_fields(of_one, at=at), "announced": True}
                 for one, of_one in zip(batch, results, strict=True)
             )
             steps.add(len(batch))
