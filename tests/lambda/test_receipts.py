@@ -196,8 +196,8 @@ def test_wherever_the_function_is_cut_off_the_next_delivery_settles_every_intent
 
     assert (story.tenant.files, story.tenant.unannounced) == (set(), [])
     by_key: dict[str, list[str]] = {}
-    for one in told(story):
-        by_key.setdefault(one.key, []).append(one.outcome)
+    for receipt in told(story):
+        by_key.setdefault(receipt.key, []).append(receipt.outcome)
     for key in ("1.pdf", "2.pdf"):
         assert by_key[key][0] in ("erased", "gone after intent")
         assert set(by_key[key][1:]) <= {"erased", "absent"}, "delivered again after its outcome was stored"
