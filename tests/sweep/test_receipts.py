@@ -22,8 +22,8 @@ MANY = 2 * BATCH + 50
 
 def staffed(orphans: int, **more: Any) -> SweepWorld:
     """Sixty employees with a file each, and orphans that one sweep has seen."""
-    spec = {"sweep": {"mode": "Delete", "maximumOrphanPercent": 100}}
-    world = SweepWorld(names=samples.names(bucket={"name": "files"}, **spec), **more)
+    sweep = {"mode": "Delete", "maximumOrphanPercent": 100}
+    world = SweepWorld(names=samples.names(bucket={"name": "files"}, sweep=sweep), **more)
     for number in range(60):
         world.upload(f"{number}.pdf", age=30 * DAY)
         world.hire(str(number), f"{number}.pdf")
@@ -68,7 +68,7 @@ def test_a_sweep_whose_receipts_fail_midway_counts_what_it_has_erased(
     world = staffed(MANY)
     world.faults = refuse_after(puts, "AccessDeniedException")
 
-    with pytest.raises(Exception, match="AccessDeniedException.*Without a receipt nothing is erased"):
+    with pytest.raises(Exception, match=r"AccessDeniedException.*Without a receipt nothing is erased"):
         world.sweep(after=DAY)
 
     assert MANY - len(orphans_of(world)) == gone
