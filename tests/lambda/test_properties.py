@@ -24,6 +24,7 @@ from testing.event_source.decisions import Reading
 from testing.event_source.source import pause_seconds
 from testing.event_source.story import Code, Step, Story, cleanup_code, operator_settings, random_faults, walkthrough
 from testing.event_source.tenant import Faults, no_faults
+from testing.receipt_chain import broken_links
 
 IDS = st.sampled_from([f"{one}" for one in range(6)])
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -91,6 +92,8 @@ def test_random_streams_erase_no_live_file_and_leave_exactly_the_files_of_live_r
 
     assert story.tenant.lost == []
     assert story.tenant.live_files <= story.tenant.files
+    assert story.tenant.unannounced == [], "every erased file has a stored intent"
+    assert [broken_links(messages) for messages in story.tenant.log_streams.values() if broken_links(messages)] == []
     assert answers == [Answer(result={"batchItemFailures": []})] * len(answers)
     assert story.tenant.files == story.tenant.live_files
 

@@ -22,6 +22,7 @@ def test_optional_function_variables_have_defaults() -> None:
         file_names="Unique",
         file_indexes=(),
         region="us-east-1",
+        maximum_erasures_per_hour=20_000,
     )
 
 
@@ -77,3 +78,15 @@ def test_indexes_of_file_names_and_the_region_are_read() -> None:
 def test_indexes_that_are_no_map_to_attributes_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="HUMANGOV_FILE_INDEXES must be a JSON object"):
         read_settings(REQUIRED | {"HUMANGOV_FILE_INDEXES": text})
+
+
+@pytest.mark.parametrize(("text", "maximum"), [("0", 0), ("7", 7), ("", 20_000)])
+def test_the_limit_of_erasures_in_an_hour_is_a_number_and_0_is_none(text: str, maximum: int) -> None:
+    found = read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})
+    assert found.maximum_erasures_per_hour == maximum
+
+
+@pytest.mark.parametrize("text", ["-1", "none", "1.5", "1e3", "\u0661", " 1"])
+def test_a_limit_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number"):
+        read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})

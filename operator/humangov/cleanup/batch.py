@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
-from .calls import Calls, Line
+from .calls import Calls, Line, NoReceiptError
 from .environment import FunctionSettings
 from .erase import KEYS_PER_CALL
 from .hand_back import hand_back
-from .log_lines import bug_line, malformed_line, unresolved_line
-from .outcomes import ERASED, BatchResult, FileOutcome, FileResult
+from .log_lines import bug_line, limit_line, malformed_line, no_receipt_line, unresolved_line
+from .outcomes import ERASED, LIMITED, BatchResult, FileOutcome, FileResult
 from .receipt_lines import outcome_line
 from .records import FreedFile, MalformedError, RecordChange, freed_files, read_change, sequence_number, unread_change
 from .settle import settle
@@ -46,6 +46,8 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
     settled = _settle_all(freed_files(read.changes), changes=read.changes, settings=settings, calls=calls)
 
     failures = read.failures | settled.failures
+    if settled.limited and calls.limit:
+        calls.write([limit_line(len(settled.limited), maximum=calls.limit.maximum, settings=settings)])
     unhandled = {change.sequence_number for file in settled.not_begun for change in file.freed_by}
     first_unhandled = [number for number in order if number in unhandled][:1]
     return BatchResult(
@@ -53,8 +55,10 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
         outcomes=settled.outcomes,
         malformed=read.malformed,
         unresolved=read.unresolved,
-        failed=len(failures),
+        failed=len(failures - settled.limited),
+        limited=len(settled.limited),
         unhandled=len(unhandled),
+        unstored=settled.unstored,
         hand_back=hand_back(read.changes, order=order, failed=[*failures, *first_unhandled]),
         latencies_ms=tuple(settled.latencies_ms),
         started=started,
@@ -107,11 +111,16 @@ def _doubts(change: RecordChange, settings: FunctionSettings) -> Iterator[Line]:
 
 
 class _Settled(NamedTuple):
-    """outcomes: of files, undated. failures: sequence numbers. not_begun: not started in time."""
+    """outcomes: of files, undated. failures: sequence numbers. limited: those of them that only the limit holds back.
+
+    not_begun: not started in time. unstored: why receipts could not be stored.
+    """
 
     outcomes: Counter[FileOutcome]
     failures: set[str]
     latencies_ms: list[int]
+    limited: Set[str] = frozenset()
+    unstored: str | None = None
     not_begun: Sequence[FreedFile] = ()
 
 
@@ -131,6 +140,8 @@ def _settle_all(
         outcomes=sum((part.outcomes for part in parts), Counter()),
         failures=set[str]().union(*(part.failures for part in parts)),
         latencies_ms=[latency for part in parts for latency in part.latencies_ms],
+        limited=set[str]().union(*(part.limited for part in parts)),
+        unstored=next((part.unstored for part in parts if part.unstored), None),
         not_begun=parts[-1].not_begun if parts else (),
     )
 
@@ -138,16 +149,37 @@ def _settle_all(
 def _report(
     files: Sequence[FreedFile], results: Mapping[str, FileResult], *, settings: FunctionSettings, calls: Calls
 ) -> _Settled:
-    """Writes each file's outcome, once for each change that freed it, and counts them."""
+    """Stores each file's outcome, once for each change that freed it, and counts them.
+
+    An outcome that is not stored fails its record: the next delivery stores what is so then.
+    """
     at = calls.now()
     each = [(file, change, results[file.key]) for file in files for change in file.freed_by]
-    calls.write(outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each)
+    lines = [outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each]
+    unstored = _store(lines, settings=settings, calls=calls)
+    failures = {change.sequence_number for _, change, result in each if unstored or result.outcome.is_failure}
+    not_limited = {
+        change.sequence_number for _, change, result in each
+        if unstored or (result.outcome.is_failure and result.outcome != LIMITED)
+    }  # fmt: skip
     return _Settled(
         outcomes=Counter(results[file.key].outcome.undated for file in files),
-        failures={change.sequence_number for _, change, result in each if result.outcome.is_failure},
+        failures=failures,
+        limited=failures - not_limited,
+        unstored=unstored,
         latencies_ms=[
             round((at - change.removed_at) * 1000)
             for _, change, result in each
             if result.outcome == ERASED and change.removed_at is not None
         ],
     )
+
+
+def _store(lines: Sequence[Line], *, settings: FunctionSettings, calls: Calls) -> str | None:
+    """Why these lines could not be stored; None if they are."""
+    try:
+        calls.store(lines)
+    except NoReceiptError as error:
+        calls.write([no_receipt_line(error, number=len(lines), settings=settings)])
+        return str(error)
+    return None

@@ -15,6 +15,9 @@ class SettingsError(ValueError):
     """The configuration is not valid; the text is a sentence for people."""
 
 
+DEFAULT_ERASURES_PER_HOUR = 20_000
+
+
 @dataclass(frozen=True)
 class FunctionSettings:
     """The tenant, and the location of its files.
@@ -27,6 +30,7 @@ class FunctionSettings:
                       sweep erases, because it reads every record
     file_indexes      the table's indexes that find records by a file's name: (index, file attribute)
     region            of the bucket
+    maximum_erasures_per_hour  of files, in each environment of the function; 0: no limit
     """
 
     tenant: str
@@ -36,6 +40,7 @@ class FunctionSettings:
     file_attributes: tuple[str, ...] = ("pdf",)
     file_names: str = UNIQUE
     file_indexes: tuple[tuple[str, str], ...] = ()
+    maximum_erasures_per_hour: int = DEFAULT_ERASURES_PER_HOUR
     region: str = "us-east-1"
 
     @property
@@ -54,6 +59,7 @@ def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
         file_names=_file_names(environment.get("HUMANGOV_FILE_NAMES") or UNIQUE),
         file_indexes=_indexes(environment.get("HUMANGOV_FILE_INDEXES") or "{}"),
         region=environment.get("AWS_REGION") or "us-east-1",
+        maximum_erasures_per_hour=_maximum(environment.get("HUMANGOV_MAXIMUM_ERASURES_PER_HOUR") or ""),
     )
 
 
@@ -93,3 +99,11 @@ def _indexes(text: str) -> tuple[tuple[str, str], ...]:
             "but it is " + text
         )
     return tuple(sorted(value.items()))
+
+
+def _maximum(text: str) -> int:
+    if text and not (text.isascii() and text.isdecimal()):
+        raise SettingsError(
+            f"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number, 0 for no limit, but it is {text}"
+        )
+    return int(text) if text else DEFAULT_ERASURES_PER_HOUR

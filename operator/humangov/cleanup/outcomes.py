@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-OutcomeKind = Literal["erased", "absent", "kept", "retained", "failed"]
+OutcomeKind = Literal["erased", "absent", "kept", "retained", "limited", "failed"]
 """The kinds that are counted."""
 
 
@@ -24,7 +24,7 @@ class FileOutcome(NamedTuple):
     @property
     def is_failure(self) -> bool:
         """Whether Lambda must retry the record."""
-        return self.kind == "failed"
+        return self.kind in ("failed", "limited")
 
     @property
     def undated(self) -> FileOutcome:
@@ -39,6 +39,9 @@ KEPT_NEWER = FileOutcome("kept", "newer")
 KEPT_RESERVED = FileOutcome("kept", "reserved")
 KEPT_UNDATED = FileOutcome("kept", "undated")
 LEFT_TO_SWEEP = FileOutcome("kept", "left to the sweep")
+LIMITED = FileOutcome("limited")
+NO_RECEIPT = FileOutcome("failed", "NoReceipt")
+STILL_THERE = FileOutcome("failed", "StillThere")
 RETAINED_HOLD = FileOutcome("retained", "legal hold")
 RETAINED_MFA = FileOutcome("retained", "MFA delete")
 RETAINED_UNTIL = FileOutcome("retained", "until")
@@ -57,10 +60,14 @@ class FileResult(NamedTuple):
     """versions: number of erased versions and delete markers; None if S3 does not report it.
 
     A bucket without versions gives the same answer whether or not the file existed.
+    left: number of versions and delete markers under the key after the erasure; None if S3 was not asked.
+    announced: whether this attempt has stored an intent.
     """
 
     outcome: FileOutcome
     versions: int | None = None
+    left: int | None = None
+    announced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,8 @@ class BatchResult:
     malformed       skipped, because no retry can fix them
     unresolved      a removed name is none of a file of this bucket for certain, so nothing was erased for it
     failed          the record or one of its files failed; unhandled: not started in time
+    limited         of the others, not started because of the limit of erasures in an hour
+    unstored        why receipts could not be stored; None if all of them were
     hand_back       sequence numbers of the records that Lambda must retry, in the order of the batch
     latencies_ms    of each erased file, from the removal
     started, ended  seconds since the epoch
@@ -81,7 +90,9 @@ class BatchResult:
     malformed: int
     unresolved: int
     failed: int
+    limited: int
     unhandled: int
+    unstored: str | None
     hand_back: tuple[str, ...]
     latencies_ms: tuple[int, ...]
     started: float

@@ -18,8 +18,8 @@ from typing import NamedTuple
 from humangov.api.names import Names
 from humangov.api.spec import Tenant
 from humangov.aws.data_plane import AwsClients
-from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
+from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.redrive import failure_bucket, invocation
 from humangov.redrive.failure_bucket import InvocationRecord
 from humangov.redrive.handling import handle_here
@@ -45,7 +45,8 @@ def redrive(
 ) -> RedriveResult:
     """One run. stop: called before each call that starts anything.
 
-    Raises RefusedError, NoReceiptError, and ClientError or BotoCoreError if the failures bucket can't be read.
+    Ends early if receipts can't be stored: the result's `unstored` says why. Raises RefusedError, NoReceiptError if
+    nothing was handled, and ClientError or BotoCoreError if the failures bucket can't be read.
     """
     if not dry_run:
         _refuse(names.tenant)
@@ -67,7 +68,7 @@ def redrive(
                 pause=pause,
             )  # fmt: skip
             result += replace(_counted(handled), log_stream=receipts.stream_name)
-            if stop():
+            if stop() or handled.unstored:
                 break
             result += _failed(one, handled) or _removed(clients, one, bucket=bucket, owner=owner)
         if now() - shown_at >= _PROGRESS_EVERY_SECONDS:
@@ -120,7 +121,7 @@ def _read(clients: AwsClients, one: InvocationRecord, names: Names) -> _Read:
 
 def _counted(handled: BatchResult) -> RedriveResult:
     outcomes = {outcome: number for outcome, number in handled.outcomes.items() if not outcome.is_failure}
-    return RedriveResult(outcomes=Counter(outcomes), malformed=handled.malformed)
+    return RedriveResult(outcomes=Counter(outcomes), malformed=handled.malformed, unstored=handled.unstored)
 
 
 def _failed(one: InvocationRecord, handled: BatchResult) -> RedriveResult | None:

@@ -44,7 +44,8 @@ def status_fields(
 def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
     if problem is not None:
-        return problem
+        erased = result.erased.count("erased")
+        return f"{problem}; {erased:,} files were erased before" if erased else problem
     parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
         parts.append(f"also found by an earlier sweep: {result.confirmed:,}")
