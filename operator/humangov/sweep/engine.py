@@ -18,19 +18,19 @@ from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup.calls import Calls
+from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.progress import FailedError, Steps, s3_time
+from humangov.reading.snapshot import Sink, TableDescription
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
 from humangov.sweep.earlier_lists import EarlierLists
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.listing import Stored
-from humangov.sweep.named_files import named_keys, read_table, ready_table, require_same_table
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
-from humangov.sweep.progress import FailedError, Steps, s3_time
 from humangov.sweep.result import DELETE, SweepResult
 from humangov.sweep.safety_checks import SHRUNKEN_PERCENT, Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Counts, Scratch
-from humangov.sweep.snapshot import Sink, TableDescription
 from humangov.sweep.stored_files import StoredFiles
 
 _LARGEST = 10

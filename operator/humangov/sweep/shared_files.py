@@ -10,8 +10,8 @@ from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.references import mentioned, object_key
 from humangov.cleanup.retry import retry
-from humangov.sweep.progress import FailedError
-from humangov.sweep.snapshot import Item, TableDescription
+from humangov.reading.progress import FailedError
+from humangov.reading.snapshot import Item, TableDescription
 
 MOST = 100
 """Limit of the files that are reported: one is enough to stop."""
