@@ -26,7 +26,7 @@ from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.aws.receipt_log import NoReceiptError
 from humangov.bundle import bundle
 from humangov.cleanup.outcomes import ERASED
-from humangov.redrive.redrive import redrive
+from humangov.redrive.redrive import Surroundings, redrive
 from humangov.redrive.result import RedriveResult
 
 from sandbox import emulator
@@ -252,17 +252,18 @@ def redriving_policy() -> dict[str, Any]:
     group = names().log_group_arn
     rights = [
         ("SeeWhatWaits", ["s3:ListBucketVersions"], bucket),
+        ("ReadTheTable", ["dynamodb:DescribeTable", "dynamodb:Scan"], names().table_arn),
         (
             "ReadAndRemoveIt",
             ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"],
-            prefix,
+            [prefix, f"arn:aws:s3:::{BUCKET}/{PREFIX}.humangov/mappings/*"],
         ),
         ("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{group}*"),
     ]
     statements: list[dict[str, Any]] = [
         {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in rights
     ]
-    statements[0]["Condition"] = {"StringEquals": {"s3:prefix": "aws/lambda/"}}
+    statements[0]["Condition"] = {"StringLike": {"s3:prefix": ["aws/lambda/*", f"{PREFIX}.humangov/mappings/*"]}}
     return policy() | {"Statement": [one for one in policy()["Statement"] if one["Sid"] in of_function] + statements}
 
 
@@ -274,7 +275,7 @@ def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
         dynamodb=dynamodb, patient_dynamodb=dynamodb, streams=None, s3=s3, patient_s3=s3,
         logs=aws.client("logs", session),
     )  # fmt: skip
-    return redrive(clients, names())
+    return redrive(clients, names(), around=Surroundings(mappings=["11111111-2222-3333-4444-555555555555"]))
 
 
 def given_up(aws: Enforcing, one: str, key: str) -> None:
@@ -307,7 +308,7 @@ def test_a_redrive_works_with_exactly_the_rights_that_the_documents_name(aws: En
 @pytest.mark.parametrize(
     "sid",
     ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhatWaits", "ReadAndRemoveIt",
-     "WriteReceipts"],
+     "ReadTheTable", "WriteReceipts"],
 )  # fmt: skip
 def test_without_any_one_of_them_a_redrive_erases_or_removes_nothing_unseen(aws: Enforcing, sid: str) -> None:
     given_up(aws, sid, f"{sid}.pdf")

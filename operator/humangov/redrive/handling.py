@@ -13,7 +13,7 @@ from humangov.cleanup import batch
 from humangov.cleanup.calls import Calls
 from humangov.cleanup.environment import read_settings
 from humangov.cleanup.log_lines import batch_line
-from humangov.cleanup.outcomes import BatchResult
+from humangov.cleanup.outcomes import BatchResult, FileOutcome
 
 
 def handle_here(
@@ -22,13 +22,15 @@ def handle_here(
     clients: AwsClients,
     names: Names,
     receipts: ReceiptLog,
+    why_kept: Callable[[str], FileOutcome | None],
     stop: Callable[[], bool],
     now: Callable[[], float],
     pause: Callable[[float], None],
 ) -> BatchResult:
     """Handles these stream records as the function would, in this process.
 
-    stop: called before each attempt of a call; once true, nothing new starts. Raises NoReceiptError.
+    why_kept: why a key stays; None: the function's own checks decide. stop: called before each attempt of a call; once
+    true, nothing new starts. Raises NoReceiptError.
     """
     settings = read_settings(function.environment(names))
     calls = Calls(
@@ -39,6 +41,7 @@ def handle_here(
         now=now,
         write=receipts.write,
         keeps_versions=lambda: True,  # exactly the listed versions of every file are erased
+        why_kept=why_kept,
     )
     result = batch.run({"Records": list(records)}, settings=settings, calls=calls)
     receipts.write([batch_line(result, settings=settings)])
