@@ -29,7 +29,7 @@ def cron_job(of: Tenant | None = None) -> dict[str, Any]:
 
 
 def final_job() -> dict[str, Any]:
-    return sweep_job_manifests.final_read_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
+    return sweep_job_manifests.final_read_job(tenant(), template=TEMPLATE, namespace="operators", owner=OWNER)
 
 
 def pod(document: Any) -> Any:
@@ -70,12 +70,11 @@ def test_what_a_brake_holds_is_not_repeated_and_what_failed_is_twice() -> None:
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 6 * 3600)
 
 
-def test_the_last_look_begins_15_minutes_before_the_deletion_and_is_tried_once() -> None:
+def test_final_read_job_is_tried_once_and_has_25_minutes() -> None:
     job = final_job()
-    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 150)
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 1500)
     [container] = job["spec"]["template"]["spec"]["containers"]
-    since = "2026-03-01T11:45:00Z"
-    assert container["args"] == ["final-read", tenant().key, "--uid", tenant().uid, "--since", since, "--report-status"]
+    assert container["args"] == ["final-read", tenant().key, "--uid", tenant().uid, "--report-status"]
     assert job["metadata"]["name"] == sweep_job_manifests.final_read_name(tenant())
 
 
@@ -133,11 +132,11 @@ def test_whose_a_cron_job_is_its_owner_or_its_tenants_uid_tells(annotations: dic
     assert sweep_job_manifests.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is ours
 
 
-def test_a_job_is_over_when_it_says_so_and_the_last_look_after_150_s_whatever_it_says() -> None:
+def test_a_job_is_over_when_it_says_so_and_the_final_read_after_25_minutes_whatever_it_says() -> None:
     job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {}}
     assert sweep_job_manifests.is_active(job)
-    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=150))
-    assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=151))
+    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=1500))
+    assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=1501))
     job["status"]["conditions"] = [{"type": "FailureTarget", "status": "True"}]
     assert sweep_job_manifests.is_active(job)
     job["status"]["conditions"] = [{"type": "Failed", "status": "True"}]

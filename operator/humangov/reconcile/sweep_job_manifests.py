@@ -11,19 +11,18 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.api.spec import STOP_ANNOTATION, SWEEP_ANNOTATION, Tenant
-from humangov.api.times import parse_time, timestamp
+from humangov.api.times import parse_time
 
 OWNER_ANNOTATION = "humangov.io/owner"
 UID_ANNOTATION = "humangov.io/uid"
-FINAL_READ_DEADLINE_SECONDS = 150
-"""It reads for two minutes; a pod takes time to start."""
+FINAL_READ_DEADLINE_SECONDS = 1500
+"""It reads streams and handles records for 15 minutes, and redrives for five; a pod takes time to start."""
 
-FINAL_READ_REACHES_BACK = timedelta(minutes=15)
 _SWEEP_DEADLINE_SECONDS = 6 * 3600
 _KEPT_SECONDS = 7 * 86400
 _SAFETY_CHECK_EXIT_CODE = 3
@@ -79,12 +78,9 @@ def job_on_demand(tenant: Tenant, asked: str, *, template: Document, namespace: 
     return _job(_metadata(tenant, name, namespace=namespace, owner=owner), _sweep_job(tenant, template))
 
 
-def final_read_job(
-    tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str
-) -> dict[str, Any]:
-    """The Job of the final stream read, after the trigger is deleted."""
-    since = timestamp(deleted_at - FINAL_READ_REACHES_BACK)
-    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--since", since, "--report-status"]
+def final_read_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+    """The Job of the final stream read, after the trigger is deleted and the stream disabled."""
+    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--report-status"]
     spec = {
         "backoffLimit": 0,
         "activeDeadlineSeconds": FINAL_READ_DEADLINE_SECONDS,
