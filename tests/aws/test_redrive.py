@@ -22,6 +22,7 @@ from humangov.aws.receipt_log import NoReceiptError
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cli.main import main
+from humangov.final_read.cluster import FinalHandling, handle_finally, status_fields
 from humangov.redrive import mappings
 from humangov.redrive.redrive import RefusedError, Surroundings, redrive
 from humangov.redrive.result import RedriveResult
@@ -586,6 +587,79 @@ def test_redrive_after_the_deletion_knows_the_mappings_that_the_bucket_has_recor
 
     assert (summary.removed, summary.others, summary.left) == (1, 1, 0)
     assert account.keys() == {"2.pdf", theirs}  # and no record of a mapping
+
+
+def finally_handled(account: Account, **more: Any) -> FinalHandling:
+    return handle_finally(account.clients, account.names, pause=lambda _seconds: None, **more)
+
+
+def test_final_read_redrives_and_what_is_left_can_be_redriven_after_the_deletion(
+    account: Account, manifest: Path
+) -> None:
+    manifest.write_text(yaml.safe_dump(dict(samples.resource(metadata={}))))
+    account.upload("1.pdf", "2.pdf")
+    failing = account.give_up(("1", "1.pdf"), uuid=FORMER)
+    account.give_up(("2", "2.pdf"))
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "GetObject" and parameters["Key"] == failing:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, operation)
+
+    account.before = before
+    found = finally_handled(account)
+
+    told = status_fields(found, now=datetime.now(UTC))
+    assert (found.complete, told["complete"], told["failedInvocations"]) == (False, True, 1)
+    assert "1 of 1 failed invocations handled, 1 could not be read" in told["message"]
+    assert "run: humangov redrive --filename MANIFEST --cluster-name cluster" in told["message"]
+    assert account.keys() == {"1.pdf", failing, f".humangov/mappings/{FORMER}"}
+
+    account.before = lambda _operation, _parameters: None
+    deleted(account)
+    assert redrive_command(manifest).exit_code == 0
+    assert account.keys() == set()
+
+
+def test_final_read_without_failed_invocations_leaves_no_mapping_recorded(account: Account) -> None:
+    assert finally_handled(account).complete
+    assert account.keys() == set()
+
+
+@pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
+def test_final_read_where_the_spec_stops_all_erasing_records_the_mappings_and_counts(
+    account: Account, spec: dict[str, Any]
+) -> None:
+    account.names = known_names(**spec)
+    account.upload("1.pdf")
+    key = account.give_up(("1", "1.pdf"))
+    told = status_fields(finally_handled(account), now=datetime.now(UTC))
+    assert (told["complete"], told["failedInvocations"]) == (False, 1)
+    assert account.keys() == {"1.pdf", key, f".humangov/mappings/{UUID}"}
+
+
+def test_final_read_killed_after_any_call_leaves_every_failed_invocation_handled_or_its_mapping_recorded(
+    account: Account,
+) -> None:
+    for number in range(1, 100):
+        account.upload("1.pdf")
+        account.give_up(("1", "1.pdf"))
+        account.calls.clear()
+        account.after = _kills(account, number)
+        killed = False
+        try:
+            finally_handled(account)
+        except Killed:
+            killed = True
+        account.after = lambda _operation: None
+        left = account.keys()
+        # Before, the operator still knows them: status.mappings.
+        recorded = f".humangov/mappings/{UUID}" in left or number <= len(account.names.tenant.mappings)
+        assert recorded or not account.waiting
+        finally_handled(account)
+        assert account.keys() == set()
+        if not killed:
+            break
+    assert number > 10
 
 
 @pytest.mark.parametrize("versions", [False, True], ids=["unversioned", "versioned"])

@@ -70,9 +70,11 @@ def test_what_a_brake_holds_is_not_repeated_and_what_failed_is_twice() -> None:
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 6 * 3600)
 
 
-def test_final_read_job_is_tried_once_and_has_25_minutes() -> None:
+def test_final_read_job_has_25_minutes_and_is_retried_after_a_kill_but_not_because_it_is_incomplete() -> None:
     job = final_job()
-    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 1500)
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 1500)
+    [rule] = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}}
     [container] = job["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["final-read", tenant().key, "--uid", tenant().uid, "--report-status"]
     assert job["metadata"]["name"] == sweep_job_manifests.final_read_name(tenant())
