@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from botocore.exceptions import ClientError
@@ -128,29 +128,27 @@ def _receipts(clients: AwsClients, names: Names, around: Surroundings) -> Receip
 class _Group:
     """Invocation records that share one reading of the table. own: this tenant's. keys: what these free."""
 
-    counted: RedriveResult = field(default_factory=RedriveResult)
-    own: tuple[StoredObject, ...] = ()
-    keys: frozenset[str] = frozenset()
+    counted: RedriveResult
+    own: tuple[StoredObject, ...]
+    keys: frozenset[str]
 
 
 def _groups(run: _Run, known: frozenset[str]) -> Iterator[_Group]:
     """Every invocation record, the oldest of a shard first; the rest is not read once the run is to stop."""
     bucket, owner = run.names.tenant.failures.bucket, run.names.identity.account_id
-    group = _Group()
+    counted, own, keys = RedriveResult(), list[StoredObject](), set[str]()
     for one in stored.objects(run.clients.patient_s3, bucket=bucket, owner=owner, prefix=FAILURES_PREFIX):
         if run.around.stop():
             break
         read = _read(run, one, known)
-        own = read.invocation is not None
-        group = _Group(
-            counted=group.counted + read.counted,
-            own=(*group.own, one) if own else group.own,
-            keys=group.keys | freed_keys(read.invocation.records, run.names) if read.invocation else group.keys,
-        )
-        if len(group.keys) >= KEYS_AT_ONCE:
-            yield group
-            group = _Group()
-    yield group
+        counted += read.counted
+        if read.invocation is not None:
+            own.append(one)
+            keys |= freed_keys(read.invocation.records, run.names)
+        if len(keys) >= KEYS_AT_ONCE:
+            yield _Group(counted=counted, own=tuple(own), keys=frozenset(keys))
+            counted, own, keys = RedriveResult(), [], set()
+    yield _Group(counted=counted, own=tuple(own), keys=frozenset(keys))
 
 
 class _Read(NamedTuple):
