@@ -43,7 +43,7 @@ class RedriveOptions(TenantOptions):
 @click.option("--dry-run", is_flag=True, help="Only list failed invocations; erase and remove nothing.")
 @click.option(
     "--mapping", metavar="UUID", multiple=True,
-    help="Event source mapping that was this tenant's, if nothing else tells so. Repeatable.",
+    help="Event source mapping that was this tenant's, if that is not recorded anywhere. Repeatable.",
 )  # fmt: skip
 @options.as_json()
 def command(**given: Any) -> None:
@@ -54,7 +54,7 @@ def command(**given: Any) -> None:
     written after the removal. Receipts go to the function's log group. Handled invocations are removed from the bucket.
     You can run the command again at any time.
 
-    With --filename it also works after the HumanGovState was deleted: it creates the log group again if that is gone.
+    With --filename it also works after the HumanGovState was deleted: it re-creates a deleted log group.
 
     It uses your credentials. They need permissions for records and files that the operator does not have. The command
     does not check the operator's allowed names.
