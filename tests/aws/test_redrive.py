@@ -625,6 +625,20 @@ def test_final_read_without_failed_invocations_leaves_no_mapping_recorded(accoun
     assert account.keys() == set()
 
 
+def test_final_read_names_the_mappings_that_could_not_be_recorded(account: Account) -> None:
+    account.upload("1.pdf")
+    account.give_up(("1", "1.pdf"))
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "PutObject" or (operation == "GetObject" and "aws/lambda/" in parameters["Key"]):
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, operation)
+
+    account.before = before
+    told = status_fields(finally_handled(account), now=datetime.now(UTC))
+    assert told["failedInvocations"] == 1
+    assert f"--cluster-name cluster --mapping {FORMER} --mapping {UUID}" in told["message"]
+
+
 @pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
 def test_final_read_where_the_spec_stops_all_erasing_records_the_mappings_and_counts(
     account: Account, spec: dict[str, Any]

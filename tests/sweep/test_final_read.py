@@ -260,3 +260,25 @@ def test_final_read_of_a_table_without_a_stream_finds_nothing() -> None:
     streams = Streams({"a": []}, arns=["arn:aws:dynamodb:us-east-1:1:table/other/stream/x"])
     found = look(world, streams)
     assert (found.records, found.shards, found.complete) == (0, 0, True)
+
+
+def test_final_read_waits_for_the_table_that_is_updated_when_its_stream_is_disabled() -> None:
+    world = with_file()
+    world.table = {"TableStatus": "UPDATING"}
+    began = world.now
+
+    def settles(operation: str) -> None:
+        if operation == "DescribeTable" and world.now > began + 10:
+            world.table = {"TableStatus": "ACTIVE"}
+
+    world.meanwhile = settles
+    found = look(world, Streams({"a": [[removal("1", "1.pdf")]]}))
+    assert (found.problem, world.files) == (None, set())
+
+
+def test_final_read_of_a_table_that_does_not_become_active_erases_nothing_and_says_why() -> None:
+    world = with_file()
+    world.table = {"TableStatus": "UPDATING"}
+    found = look(world, Streams({"a": [[removal("1", "1.pdf")]]}))
+    assert "the table is UPDATING, not ACTIVE" in str(found.problem)
+    assert (world.files, found.unhandled, found.complete) == ({"1.pdf"}, 1, False)

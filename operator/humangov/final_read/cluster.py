@@ -26,11 +26,15 @@ REDRIVE_WITHIN_SECONDS = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class FinalHandling:
-    """The final stream read, and the redrive after it. names: for what people are told."""
+    """The final stream read, and the redrive after it. names: for what people are told.
+
+    unrecorded: why the mappings could not be recorded; None: they are.
+    """
 
     names: Names
     read: FinalRead = field(default_factory=FinalRead)
     redriven: RedriveResult = field(default_factory=RedriveResult)
+    unrecorded: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -48,8 +52,8 @@ def handle_finally_in_cluster(
 ) -> FinalHandling:
     """Reads the streams of a tenant in the cluster once more, and redrives; the result is in its status if wanted.
 
-    Raises TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, and what the SDK raises if the tenant's
-    mappings can't be recorded.
+    Raises TenantGoneError, UnknownTenantError, InvalidSpecError, KubeError, and what the SDK raises if the role
+    can't be assumed.
     """
     resource = cluster.read()
     names = names_as_swept(
@@ -73,9 +77,13 @@ def handle_finally(
 ) -> FinalHandling:
     """Records the mappings first: whatever fails or is killed then, their failed invocations can be redriven later.
 
-    Raises what the SDK raises if they can't be recorded.
+    It raises nothing of AWS: what went wrong is in the result.
     """
-    mappings.record(clients.patient_s3, names, names.tenant.mappings)
+    unrecorded = None
+    try:
+        mappings.record(clients.patient_s3, names, names.tenant.mappings)
+    except (ClientError, BotoCoreError) as error:
+        unrecorded = str(error)
     try:
         refuse(names.tenant)
         read = read_stream(clients, names, may_erase=may_erase, stop=stop, now=now, pause=pause)
@@ -85,7 +93,7 @@ def handle_finally(
     ends_at = now() + REDRIVE_WITHIN_SECONDS
     around = Surroundings(stop=lambda: stop() or now() >= ends_at, may_erase=may_erase, now=now, pause=pause)
     redriven = _redriven(clients, names, around, dry_run=not may_redrive)
-    return FinalHandling(names=names, read=read, redriven=redriven)
+    return FinalHandling(names=names, read=read, redriven=redriven, unrecorded=unrecorded)
 
 
 def _redriven(clients: AwsClients, names: Names, around: Surroundings, *, dry_run: bool) -> RedriveResult:
@@ -140,6 +148,14 @@ def _of_failed_invocations(found: FinalHandling) -> list[str]:
         said.append(
             f"what is left is under aws/lambda/ in bucket {tenant.failures.bucket}, and files of deleted records may "
             "still exist. Keep the manifest and run: humangov redrive --filename MANIFEST --cluster-name "
-            f"{found.names.identity.cluster}"
+            f"{found.names.identity.cluster}{_mapping_options(found)}"
         )
     return said
+
+
+def _mapping_options(found: FinalHandling) -> str:
+    """Only where the bucket does not tell them later."""
+    if found.unrecorded is None:
+        return ""
+    options = "".join(f" --mapping {uuid}" for uuid in found.names.tenant.mappings)
+    return f"{options} (the mappings could not be recorded: {found.unrecorded})"

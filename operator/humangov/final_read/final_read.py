@@ -30,7 +30,7 @@ READ_WITHIN_SECONDS, HANDLE_WITHIN_SECONDS = 600.0, 900.0
 """Of the streams, and of what was read of them, since the start."""
 
 _BATCH = 1000
-_RECORDS_AT_ONCE = 10_000
+_RECORDS_AT_ONCE, _BYTES_AT_ONCE = 10_000, 32 * 1024 * 1024
 """They share one reading of the table, and are held in memory."""
 
 _LATE = "it was stopped, or its time was over"
@@ -155,15 +155,16 @@ class _Group:
 
 
 def _groups(reading: Reading, arns: Sequence[str]) -> Iterator[_Group]:
-    waiting: tuple[Mapping[str, Any], ...] = ()
+    waiting, size = list[Mapping[str, Any]](), 0
     for page in stream_pages(reading, arns):
         unread = Counter([page.unread] if page.unread else [])
         counted = FinalRead(shards=page.shards, open=page.open, unread=unread, records=len(page.records))
-        waiting += tuple(page.records)
-        full = len(waiting) >= _RECORDS_AT_ONCE
-        yield _Group(counted, waiting if full else ())
-        waiting = () if full else waiting
-    yield _Group(records=waiting)
+        waiting += page.records
+        size += sum(int(record["dynamodb"].get("SizeBytes") or 0) for record in page.records)
+        full = len(waiting) >= _RECORDS_AT_ONCE or size >= _BYTES_AT_ONCE
+        yield _Group(counted, tuple(waiting) if full else ())
+        waiting, size = ([], 0) if full else (waiting, size)
+    yield _Group(records=tuple(waiting))
 
 
 def _handled(run: _Run, records: Sequence[Mapping[str, Any]]) -> Iterator[FinalRead]:

@@ -18,7 +18,10 @@ from humangov.cleanup.outcomes import KEPT_LIVE, FileOutcome, failed
 from humangov.cleanup.records import MalformedError, read_change
 from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
 from humangov.reading.progress import Steps
-from humangov.reading.snapshot import Item
+from humangov.reading.snapshot import Item, TableDescription, describe
+
+_UPDATING_PAUSE_SECONDS, _UPDATING_PAUSES = 2.0, 60
+"""A table is UPDATING for up to a minute after its stream was disabled, as it is before a final stream read."""
 
 WITHIN_SECONDS = 15 * 60
 """Nothing is erased longer after the scan's start than this."""
@@ -65,19 +68,31 @@ def read_named(
     now: Callable[[], float],
     pause: Callable[[float], None],
 ) -> TableReading:
-    """Which of these keys a record names; no scan for no keys.
+    """Which of these keys a record names; no scan for no keys. Waits for a table that is being updated.
 
     Raises FailedError if the table can't be read reliably now, StoppedError, and what the SDK raises.
     """
-    began = now()
     asked = {key.encode(): key for key in keys}
     named: set[str] = set()
+    began = now()
 
     def take(items: Sequence[Item]) -> None:
         named.update(asked[key] for key in named_keys(items, names) if key in asked)
 
     if asked:
-        table = ready_table(clients, names)
+        table = _settled_table(clients, names, why_stop=why_stop, pause=pause)
+        began = now()
         read_table(clients, names, take, table=table, steps=Steps(why_stop=why_stop), pause=pause)
         require_same_table(clients, names, table=table)
     return TableReading(asked=frozenset(asked.values()), named=frozenset(named), began=began)
+
+
+def _settled_table(
+    clients: AwsClients, names: Names, *, why_stop: Callable[[], str | None], pause: Callable[[float], None]
+) -> TableDescription:
+    """Raises FailedError if the table is not ACTIVE, and what the SDK raises."""
+    for _ in range(_UPDATING_PAUSES):
+        if why_stop() or describe(clients.patient_dynamodb, names).status != "UPDATING":
+            break
+        pause(_UPDATING_PAUSE_SECONDS)
+    return ready_table(clients, names)
