@@ -345,8 +345,9 @@ def test_released_tenant_is_not_swept(world: World) -> None:
     assert "function humangov-california-delete-file" in world.remains()
 
 
-def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> None:
+def test_deletion_killed_after_any_write_keeps_its_order_and_has_the_same_result(world: World) -> None:
     key = with_sweeps(world).provisioned()
+    earlier = len(world.lives)
     world.delete(key)
     for _ in range(40):
         world.new_life()
@@ -365,6 +366,12 @@ def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> No
     if key in world.kube.objects:
         world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
+    lives = world.lives[earlier:]
+    writes = [call.action for life in lives for call in life.line.calls if call.writes]
+    order = ["lambda:DeleteEventSourceMapping", "dynamodb:UpdateTable", "kube:create jobs", "lambda:DeleteFunction",
+             "logs:DeleteLogGroup"]  # fmt: skip
+    assert [action for action in dict.fromkeys(writes) if action in order] == order
+    assert len(lives) > len(order)
 
 
 def test_tenant_released_under_another_cluster_name_has_no_sweeps(world: World) -> None:
