@@ -27,7 +27,7 @@ from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.bundle import bundle
 from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import ERASED
-from humangov.redrive.redrive import redrive
+from humangov.redrive.redrive import Surroundings, redrive
 from humangov.redrive.result import RedriveResult
 
 from sandbox import emulator
@@ -290,17 +290,18 @@ def redriving_policy() -> dict[str, Any]:
     group = names().log_group_arn
     granted = [
         ("SeeWhatWaits", ["s3:ListBucketVersions"], bucket),
+        ("ReadTheTable", ["dynamodb:DescribeTable", "dynamodb:Scan"], names().table_arn),
         (
             "ReadAndRemoveIt",
             ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"],
-            prefix,
+            [prefix, f"arn:aws:s3:::{BUCKET}/{PREFIX}.humangov/mappings/*"],
         ),
         ("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{group}*"),
     ]
     statements: list[dict[str, Any]] = [
         {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in granted
     ]
-    statements[0]["Condition"] = {"StringEquals": {"s3:prefix": "aws/lambda/"}}
+    statements[0]["Condition"] = {"StringLike": {"s3:prefix": ["aws/lambda/*", f"{PREFIX}.humangov/mappings/*"]}}
     return policy() | {"Statement": [one for one in policy()["Statement"] if one["Sid"] in of_function] + statements}
 
 
@@ -312,7 +313,7 @@ def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
         dynamodb=dynamodb, patient_dynamodb=dynamodb, streams=None, s3=s3, patient_s3=s3,
         logs=aws.client("logs", session),
     )  # fmt: skip
-    return redrive(clients, names())
+    return redrive(clients, names(), around=Surroundings(mappings=["11111111-2222-3333-4444-555555555555"]))
 
 
 def discarded(aws: Enforcing, one: str, key: str) -> None:
@@ -343,7 +344,7 @@ def test_redrive_works_with_exactly_the_documented_permissions(aws: Enforcing) -
 @pytest.mark.parametrize(
     "sid",
     ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhatWaits", "ReadAndRemoveIt",
-     "WriteReceipts"],
+     "ReadTheTable", "WriteReceipts"],
 )  # fmt: skip
 def test_redrive_without_a_documented_permission_reports_what_it_could_not_do(aws: Enforcing, sid: str) -> None:
     discarded(aws, sid, f"{sid}.pdf")

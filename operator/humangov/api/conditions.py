@@ -23,7 +23,7 @@ SWEEP_SUCCEEDED = "SweepSucceeded"
 RECORDS_DELIVERED = "RecordsDelivered"
 _WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
 OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
-_OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
+_OWN_FIELDS = ("observedGeneration", "aws", "functionName", "mappings", "lastHandledReconcile", "lastHandledSweep")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
 

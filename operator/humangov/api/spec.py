@@ -138,6 +138,7 @@ class Spec:
 class Tenant(Spec):
     """One HumanGovState: its spec, and the metadata and status that decide anything.
 
+    mappings             UUIDs of its event source mappings, present and former, as the operator recorded them
     files_shared         how many files more than one record names, according to the last sweep
     recorded_account_id  the account in which the operator first reconciled the tenant
     """
@@ -150,6 +151,7 @@ class Tenant(Spec):
     deleting: bool
     annotations: Mapping[str, str]
     files_shared: int
+    mappings: tuple[str, ...] = ()
     recorded_account_id: str | None
 
     @property
@@ -203,6 +205,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         deleting=bool(metadata.get("deletionTimestamp")),
         annotations=_strings(metadata.get("annotations") or {}, "metadata.annotations"),
         files_shared=_files_shared(status),
+        mappings=tuple(str(one) for one in status.get("mappings") or ()),
         recorded_account_id=(status.get("aws") or {}).get("accountID"),
     )
 

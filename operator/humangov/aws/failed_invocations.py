@@ -52,7 +52,7 @@ def observe(clients: Clients, names: Names) -> Observed | None:
 
 
 def finding(observed: Observed | None, names: Names, *, mappings: Collection[str]) -> Finding:
-    """Condition FailuresHandled. mappings: UUIDs of the function's present mappings."""
+    """Condition FailuresHandled. mappings: UUIDs of the tenant's mappings, present and former."""
     tenant = names.tenant
     bucket = tenant.failures.bucket
     if observed is None:
@@ -65,12 +65,28 @@ def finding(observed: Observed | None, names: Names, *, mappings: Collection[str
         return Finding.in_sync("NoFailedInvocations", f"there are no failed invocations in bucket {bucket}")
     others = sum(number for uuid, number in observed.by_mapping.items() if uuid not in mappings)
     number = f"{observed.number:,}{' or more' if observed.more else ''}"
-    whose = f", {others:,} of them from mappings that do not belong to this function" if others else ""
+    whose = f", {others:,} of them from mappings that are not known as this tenant's" if others else ""
     return Finding.warning(
         "RedriveNeeded",
         f"{number} failed invocation{'s' * (number != '1')} under {FAILURES_PREFIX} in bucket {bucket}{whose}: files "
         f"of deleted records may still exist. The function's log {tenant.log_group_name} says why. Fix the cause, then "
         f"run: humangov redrive --namespace {tenant.namespace} {tenant.name}",
+    )
+
+
+def left_behind(observed: Observed | None, names: Names) -> str | None:
+    """What a deletion leaves of the tenant's own mappings, and how to redrive it; None: nothing."""
+    tenant = names.tenant
+    counted = observed.by_mapping if observed is not None else {}
+    own = {uuid: number for uuid, number in counted.items() if uuid in tenant.mappings}
+    if not own:
+        return None
+    which = " ".join(f"--mapping {uuid}" for uuid in sorted(own))
+    more = " or more" if observed is not None and observed.more else ""
+    return (
+        f"{sum(own.values()):,}{more} failed invocations are left under {FAILURES_PREFIX} in bucket "
+        f"{tenant.failures.bucket}: files of deleted records may still exist. Keep the manifest and run: humangov "
+        f"redrive --filename MANIFEST --cluster-name {names.identity.cluster} {which}"
     )
 
 

@@ -156,22 +156,31 @@ def of_others(observed: Observed, desired: Desired) -> list[MappingObserved]:
     ]
 
 
-def remove(clients: Clients, names: Names, *, function_is_owned: bool) -> list[MappingObserved]:
-    """Delete the mappings that read a stream of this table; returns the function's remaining mappings.
+def own(observed: Observed, names: Names) -> tuple[str, ...]:
+    """UUIDs of the mappings that read this table and have the tenant's ownership tag, as far as that was read."""
+    mappings = observed.mappings
+    return tuple(one.uuid for one in mappings if reads_table(one, names) and is_owned(one.tags, names))
 
-    Where the function does not exist, only mappings with the ownership tag are deleted. Raises AwsError.
+
+def to_remove(observed: Observed, names: Names, *, function_is_owned: bool) -> list[MappingObserved]:
+    """The mappings that a removal deletes: those that read a stream of this table.
+
+    Where the function does not exist, only those with the ownership tag; `observed` then needs the tags.
     """
-    before = observe(clients, names, deep=not function_is_owned).mappings
-    doomed = [
+    return [
         mapping
-        for mapping in before
+        for mapping in observed.mappings
         if (function_is_owned or is_owned(mapping.tags, names))
         and reads_table(mapping, names)
         and mapping.state != "Deleting"
     ]
+
+
+def remove(clients: Clients, names: Names, doomed: Sequence[MappingObserved]) -> Observed:
+    """Delete these; returns the function's remaining mappings. Raises AwsError."""
     for mapping in doomed:
         clients.find("lambda:DeleteEventSourceMapping", target=mapping.uuid, UUID=mapping.uuid)
-    return list(observe(clients, names, deep=False).mappings if doomed else before)
+    return observe(clients, names, deep=False)
 
 
 def release(clients: Clients, names: Names) -> None:

@@ -11,6 +11,7 @@ from botocore.exceptions import HTTPClientError
 
 from .erasure_limit import ErasureLimit
 from .error_codes import is_transient
+from .outcomes import FileOutcome
 from .retry import retry
 
 Line = Mapping[str, Any]
@@ -74,6 +75,8 @@ class Calls:
     limit         of erasures in an hour; None: there is none
     keeps_versions  whether the bucket is known to keep versions. It only saves calls and delete markers: if it is
                   wrong, S3's responses show it
+    why_kept      why a key stays, from what the caller knows beside the batch; None: it may go. The function itself
+                  knows nothing more; redrive and final stream read have read the whole table
     """
 
     dynamodb: DynamoDB
@@ -85,6 +88,7 @@ class Calls:
     store: Callable[[Iterable[Line]], None] = _no_receipts
     limit: ErasureLimit | None = None
     keeps_versions: Callable[[], bool] = lambda: False
+    why_kept: Callable[[str], FileOutcome | None] = lambda _key: None
 
     def attempt(self, method: Callable[..., Mapping[str, Any]], **request: Any) -> Mapping[str, Any]:
         """The method's response; retried if AWS throttled it or failed, or if the connection was lost.

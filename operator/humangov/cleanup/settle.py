@@ -41,7 +41,11 @@ def settle(
 
     files: as many as one DeleteObjects allows. changes: the whole batch's, because any of them may name a file.
     """
-    kept = {file.key: FileResult(why) for file in files if (why := _kept_unseen(file.key, settings))}
+    kept = {
+        file.key: FileResult(why)
+        for file in files
+        if (why := _kept_unseen(file.key, settings) or calls.why_kept(file.key))
+    }
     left = _without(files, kept)
     if not left:
         return kept

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import click
@@ -13,13 +15,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov import logs
 from humangov.api.names import Names
+from humangov.aws import trigger
+from humangov.aws.clients import Clients
 from humangov.aws.data_plane import connect
+from humangov.aws.errors import AwsError
+from humangov.aws.event_source_mapping import reads_table
 from humangov.cleanup.calls import NoReceiptError
 from humangov.cli import lookup, options, terminal
 from humangov.cli.options import TenantOptions
 from humangov.cli.signals import exit_code, stopping
-from humangov.redrive import output
-from humangov.redrive.redrive import RefusedError, redrive
+from humangov.redrive import output, receipt_group
+from humangov.redrive.redrive import RefusedError, Surroundings, redrive
 from humangov.redrive.result import RedriveResult
 
 
@@ -28,21 +34,29 @@ class RedriveOptions(TenantOptions):
     """Whether anything is changed, and the form of the output."""
 
     dry_run: bool
+    mapping: tuple[str, ...]
     as_json: bool
 
 
 @click.command("redrive", context_settings=options.CONTEXT)
 @options.tenant_options
 @click.option("--dry-run", is_flag=True, help="Only list failed invocations; erase and remove nothing.")
+@click.option(
+    "--mapping", metavar="UUID", multiple=True,
+    help="Event source mapping that was this tenant's, if that is not recorded anywhere. Repeatable.",
+)  # fmt: skip
 @options.as_json()
 def command(**given: Any) -> None:
     """Handle failed invocations once more.
 
     Lambda stores them under aws/lambda/ in the failures bucket.
 
-    TENANT is NAME or NAMESPACE/NAME. Each record passes the function's own checks again. A file stays if a record
-    still names it, or if it was written after the removal. Receipts go to the function's log group. Handled
-    invocations are removed from the bucket. You can run the command again at any time.
+    TENANT is NAME or NAMESPACE/NAME. Only what this tenant's event source mappings wrote is read. Each record passes
+    the function's own checks again, and the whole table is read: a file stays if any record names it, or if it was
+    written after the removal. Receipts go to the function's log group. Handled invocations are removed from the bucket.
+    You can run the command again at any time.
+
+    With --filename it also works after the HumanGovState was deleted: it re-creates a deleted log group.
 
     It uses your credentials. They need permissions for records and files that the operator does not have. The command
     does not check the operator's allowed names.
@@ -54,7 +68,7 @@ def command(**given: Any) -> None:
     logs.configure(log_format="text", level="warning")
     names = lookup.names(arguments)
     with stopping() as stopped_by:
-        summary = _redrive(names, dry_run=arguments.dry_run, stop=lambda: stopped_by() is not None)
+        summary = _redrive(names, arguments, stop=lambda: stopped_by() is not None)
         number = stopped_by()
     if arguments.as_json:
         terminal.show(json.dumps(output.as_json(summary, names)))
@@ -63,16 +77,45 @@ def command(**given: Any) -> None:
     sys.exit(exit_code(number, otherwise=1 if summary.unstored else 2 if summary.left else 0))
 
 
-def _redrive(names: Names, *, dry_run: bool, stop: Callable[[], bool]) -> RedriveResult:
+def _redrive(names: Names, arguments: RedriveOptions, *, stop: Callable[[], bool]) -> RedriveResult:
     """Raises ClickException."""
     try:
-        return redrive(
-            connect(region=names.identity.region), names, dry_run=dry_run, stop=stop,
-            progress=lambda line: terminal.show(line, err=True),
-        )  # fmt: skip
-    except (RefusedError, NoReceiptError) as error:
+        around = Surroundings(stop=stop, progress=_tell, mappings=arguments.mapping)
+        if arguments.filename is not None:  # there may be no HumanGovState, and so neither its status nor its operator
+            clients = Clients(region=names.identity.region)
+            around = replace(
+                around,
+                mappings=(*arguments.mapping, *_present_mappings(clients, names)),
+                before_receipts=partial(_make_log_group, clients, names),
+            )
+        return redrive(connect(region=names.identity.region), names, dry_run=arguments.dry_run, around=around)
+    except (RefusedError, NoReceiptError, AwsError) as error:
         raise click.ClickException(str(error)) from error
     except (ClientError, BotoCoreError) as error:
         raise click.ClickException(
-            f"bucket {names.tenant.failures.bucket}: {error}. Run the command again to continue"
+            f"bucket {names.tenant.failures.bucket}, table {names.tenant.table.name}: {error}. Run the command again "
+            "to continue"
         ) from error
+
+
+def _present_mappings(clients: Clients, names: Names) -> list[str]:
+    """UUIDs of the function's mappings that read this table; none if Lambda does not tell, which is said."""
+    try:
+        mappings = trigger.observe(clients, names, deep=False).mappings
+    except AwsError as error:
+        _tell(f"the function's event source mappings are unknown, so only recorded ones count: {error}")
+        return []
+    return [mapping.uuid for mapping in mappings if reads_table(mapping, names)]
+
+
+def _make_log_group(clients: Clients, names: Names) -> None:
+    """Raises AwsError."""
+    if receipt_group.ensure(clients, names, now=datetime.now(UTC)):
+        _tell(
+            f"log group {names.tenant.log_group_name} did not exist: created with a retention of "
+            f"{names.tenant.logs.retention_days} days, for the receipts of this redrive"
+        )
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)

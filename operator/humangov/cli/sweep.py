@@ -22,9 +22,9 @@ from humangov.cli.options import PodOptions, TenantOptions
 from humangov.cli.signals import exit_code, stopping
 from humangov.kube.client import KubeError
 from humangov.kube.tenant_in_cluster import TenantInCluster
+from humangov.reading.progress import Progress
 from humangov.sweep import output
 from humangov.sweep.cluster import sweep_tenant_in_cluster
-from humangov.sweep.progress import Progress
 from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, sweep_tenant_of_manifest
 
 

@@ -54,6 +54,7 @@ class FinalizerMemory:
     absent_since: float | None = None  # monotonic; when everything was first found absent
     deleted: tuple[str, ...] = ()  # what was removed, in order
     final_read_failed: bool = False  # no Job for the final stream read could be created
+    mappings: tuple[str, ...] = ()  # written to status.mappings; a definition without that field drops them
     final_event_posted: bool = False
 
 

@@ -33,6 +33,7 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stre
         findings=findings,
         names=this.names,
         applied=applied.changes,
+        mappings=_mappings(this, applied.observed),
         # "Provisioning" has just been written; what is only waited for is read again in a moment.
         quiet=this.announced and not failed and ready.status == "Unknown",
     )
@@ -108,9 +109,14 @@ def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding
         return None
     if isinstance(observed[FAILURES], Unread):
         return failed_invocations.unknown(observed[FAILURES].error)
-    triggers = resources.observation(observed, TRIGGER)
-    mappings = [mapping.uuid for mapping in triggers.mappings] if triggers else []
+    mappings = {*this.tenant.mappings, *_mappings(this, observed)}
     return failed_invocations.finding(observed[FAILURES], this.names, mappings=mappings)
+
+
+def _mappings(this: Reconciliation, observed: Observations) -> tuple[str, ...]:
+    """UUIDs of the tenant's own: after their deletion, they tell whose failed invocations are."""
+    triggers = resources.observation(observed, TRIGGER)
+    return trigger.own(triggers, this.names) if triggers else ()
 
 
 def _failures_counted(memory: ReconcilerMemory, observed: Observations, findings: Mapping[str, Finding]) -> bool:

@@ -18,6 +18,9 @@ from humangov.reconcile.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
+MAPPINGS_RECORDED = 100
+"""A tenant has one, and another after each re-created stream. What is forgotten is not redriven by itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
@@ -28,6 +31,7 @@ class Conclusion:
     applied        the changes that were made
     deleted        what a deletion has deleted so far
     handled_sweep  the value of the sweep annotation that was handled
+    mappings       UUIDs of event source mappings that are to be recorded beside those that are
     quiet          no status write and no event, except of an adoption
     """
 
@@ -37,6 +41,7 @@ class Conclusion:
     applied: tuple[Change, ...] = ()
     deleted: tuple[str, ...] = ()
     handled_sweep: str | None = None
+    mappings: tuple[str, ...] = ()
     quiet: bool = False
 
 
@@ -98,10 +103,16 @@ def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) ->
         fields={
             "aws": names.identity.recorded if names else before.get("aws"),
             "functionName": names.tenant.function.name if names else before.get("functionName"),
+            "mappings": _mappings(before.get("mappings") or (), conclusion.mappings),
             "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
             "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
         },
     )
+
+
+def _mappings(recorded: Sequence[str], found: Sequence[str]) -> list[str] | None:
+    """The latest of them, without repeats; None: there are none."""
+    return list(dict.fromkeys((*recorded, *found)))[-MAPPINGS_RECORDED:] or None
 
 
 def _outcome(conclusion: Conclusion, memory: StatusMemory) -> tuple[Outcome, frozenset[str]]:

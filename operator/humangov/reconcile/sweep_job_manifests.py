@@ -11,22 +11,21 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.api.spec import STOP_ANNOTATION, SWEEP_ANNOTATION, Tenant
-from humangov.api.times import parse_time, timestamp
+from humangov.api.times import parse_time
 
 OWNER_ANNOTATION = "humangov.io/owner"
 UID_ANNOTATION = "humangov.io/uid"
-FINAL_READ_DEADLINE_SECONDS = 150
-"""It reads for two minutes; a pod takes time to start."""
+FINAL_READ_DEADLINE_SECONDS = 1500
+"""It reads streams and handles records for 15 minutes, and redrives for five; a pod takes time to start."""
 
-FINAL_READ_REACHES_BACK = timedelta(minutes=15)
 _SWEEP_DEADLINE_SECONDS = 6 * 3600
 _KEPT_SECONDS = 7 * 86400
-_SAFETY_CHECK_EXIT_CODE = 3
+_INCOMPLETE_EXIT_CODE, _SAFETY_CHECK_EXIT_CODE = 2, 3
 _NAME_LENGTH = 20
 
 Document = Mapping[str, Any]
@@ -79,16 +78,15 @@ def job_on_demand(tenant: Tenant, asked: str, *, template: Document, namespace: 
     return _job(_metadata(tenant, name, namespace=namespace, owner=owner), _sweep_job(tenant, template))
 
 
-def final_read_job(
-    tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str
-) -> dict[str, Any]:
-    """The Job of the final stream read, after the trigger is deleted."""
-    since = timestamp(deleted_at - FINAL_READ_REACHES_BACK)
-    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--since", since, "--report-status"]
+def final_read_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+    """The Job of the final stream read, after the trigger is deleted and the stream disabled."""
+    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--report-status"]
     spec = {
-        "backoffLimit": 0,
+        "backoffLimit": 2,
         "activeDeadlineSeconds": FINAL_READ_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
+        # What is not knowable does not come to be known: no retry. A pod that was killed reads again from the first.
+        "podFailurePolicy": _no_retry_after(_INCOMPLETE_EXIT_CODE),
         "template": _pod(tenant, template, arguments),
     }
     return _job(_metadata(tenant, final_read_name(tenant), namespace=namespace, owner=owner), spec)
@@ -211,11 +209,13 @@ def _sweep_job(tenant: Tenant, template: Document) -> dict[str, Any]:
         "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
         # A failed safety check would fail again: no retry.
-        "podFailurePolicy": {
-            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_SAFETY_CHECK_EXIT_CODE]}}]
-        },
+        "podFailurePolicy": _no_retry_after(_SAFETY_CHECK_EXIT_CODE),
         "template": _pod(tenant, template, ["sweep", tenant.key, "--uid", tenant.uid, "--report-status"]),
     }
+
+
+def _no_retry_after(code: int) -> dict[str, Any]:
+    return {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [code]}}]}
 
 
 def _job(metadata: Document, spec: Document) -> dict[str, Any]:

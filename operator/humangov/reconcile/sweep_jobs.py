@@ -74,18 +74,17 @@ async def remove(operator: Operator, tenant: Tenant) -> None:
     await _remove(operator, tenant, but=None)
 
 
-async def final_read(operator: Operator, resource: Resource, names: Names) -> FinalReadJob:
+async def final_read(operator: Operator, names: Names) -> FinalReadJob:
     """Has the stream read once more by a Job."""
     tenant = names.tenant
-    deleted_at = parse_time(resource["metadata"].get("deletionTimestamp"))
-    if operator.settings.sweep_template is None or deleted_at is None:
+    if operator.settings.sweep_template is None:
         return FinalReadJob()
     namespace = operator.settings.own_namespace
     try:
         job = await _final_read_job(operator, tenant)
         if job is None:
             wanted = sweep_job_manifests.final_read_job(
-                tenant, deleted_at, template=await _template(operator), namespace=namespace, owner=names.owner
+                tenant, template=await _template(operator), namespace=namespace, owner=names.owner
             )
             await operator.kube.create_object(_JOBS, wanted)
         elif sweep_job_manifests.is_finished(job) or sweep_job_manifests.is_overdue(job, now=operator.now()):
@@ -97,17 +96,28 @@ async def final_read(operator: Operator, resource: Resource, names: Names) -> Fi
     return FinalReadJob(waiting=Finding.waiting("Deleting", text, requeue_after_seconds=1.0))
 
 
-async def final_read_result(operator: Operator, resource: Resource, tenant: Tenant, *, failed: bool) -> str | None:
-    """The result of the final stream read, for the event; None if there was none. Raises KubeError."""
+@dataclass(frozen=True, kw_only=True)
+class FinalReadResult:
+    """message: for the event; None if there was no final read. counted: the message says what failed invocations."""
+
+    message: str | None = None
+    counted: bool = False
+
+
+async def final_read_result(
+    operator: Operator, resource: Resource, tenant: Tenant, *, failed: bool
+) -> FinalReadResult:  # fmt: skip
+    """The result of the final stream read. Raises KubeError."""
     if operator.settings.sweep_template is None:
-        return None
+        return FinalReadResult()
     fresh = await operator.kube.read(resource)
     found = ((fresh or {}).get("status") or {}).get("finalRead")
     if found:
-        return str(found.get("message"))
+        # -1: they could not be counted.
+        return FinalReadResult(message=str(found.get("message")), counted=found.get("failedInvocations", -1) >= 0)
     if await _final_read_job(operator, tenant) or failed:
-        return "the final stream read failed: files of records deleted just before may still exist"
-    return None
+        return FinalReadResult(message="the final stream read failed: files of deleted records may still exist")
+    return FinalReadResult()
 
 
 async def _final_read_job(operator: Operator, tenant: Tenant) -> Resource | None:

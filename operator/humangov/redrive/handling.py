@@ -8,14 +8,13 @@ from functools import partial
 from typing import Any
 
 from humangov.api.names import Names
-from humangov.aws import function
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup import batch
 from humangov.cleanup.calls import Calls, Line, NoReceiptError
-from humangov.cleanup.environment import read_settings
 from humangov.cleanup.log_lines import batch_line
-from humangov.cleanup.outcomes import BatchResult
+from humangov.cleanup.outcomes import BatchResult, FileOutcome
 from humangov.cleanup.receipt_log import ReceiptLog
+from humangov.reading.unnamed import function_settings
 
 
 def handle_here(
@@ -24,14 +23,16 @@ def handle_here(
     clients: AwsClients,
     names: Names,
     receipts: ReceiptLog,
+    why_kept: Callable[[str], FileOutcome | None],
     stop: Callable[[], bool],
     now: Callable[[], float],
     pause: Callable[[float], None],
 ) -> BatchResult:
     """Handles these stream records as the function would, in this process.
 
-    stop: called before each attempt of a call; once true, nothing new starts. The result's `unstored` says why receipts
-    could not be stored: the caller then starts nothing more.
+    why_kept: why a key stays; None: the function's own checks decide. stop: called before each attempt of a call; once
+    true, nothing new starts. The result's `unstored` says why receipts could not be stored: the caller then starts
+    nothing more.
     """
 
     def note(lines: Iterable[Line]) -> None:
@@ -39,8 +40,7 @@ def handle_here(
         with suppress(NoReceiptError):
             receipts.write(lines, stop=stop)
 
-    # No index is asked: the sweep's role has no permission for it.
-    settings = read_settings(function.environment(names, file_indexes={}) | {"AWS_REGION": names.identity.region})
+    settings = function_settings(names)
     calls = Calls(
         dynamodb=clients.dynamodb,
         s3=clients.s3,
@@ -50,6 +50,7 @@ def handle_here(
         write=note,
         store=partial(receipts.write, stop=stop),
         keeps_versions=lambda: True,  # exactly the listed versions of every file are erased
+        why_kept=why_kept,
     )
     result = batch.run({"Records": list(records)}, settings=settings, calls=calls)
     note([batch_line(result, settings=settings)])

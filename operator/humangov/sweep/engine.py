@@ -14,23 +14,26 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import Calls, NoReceiptError
 from humangov.cleanup.receipt_log import ReceiptLog
+from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.progress import FailedError, Steps, s3_time
+from humangov.reading.snapshot import Sink, TableDescription
 from humangov.redrive.redrive import RefusedError, redrive
+from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
 from humangov.sweep.earlier_lists import EarlierLists
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.listing import Stored
-from humangov.sweep.named_files import named_keys, read_table, ready_table, require_same_table
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
-from humangov.sweep.progress import FailedError, Steps, s3_time
 from humangov.sweep.result import DELETE, SweepResult
 from humangov.sweep.safety_checks import SHRUNKEN_PERCENT, Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Counts, Scratch
-from humangov.sweep.snapshot import Sink, TableDescription
 from humangov.sweep.stored_files import StoredFiles
 
 _LARGEST = 10
@@ -129,15 +132,21 @@ def _read_bucket(clients: AwsClients, names: Names) -> _Bucket:
 
 
 def _redrive(run: _Run) -> RedriveResult | None:
-    """Failed invocations come first, with the function's checks and receipts, in either mode of the sweep."""
+    """Failed invocations come first, with checks and receipts of their own, in either mode of the sweep.
+
+    It reads the table itself, if there are any of this tenant: their files must be gone before the bucket is listed,
+    and the sweep's own reading must come after that. What goes wrong with them is told; orphans are found all the same.
+    """
     around = run.around
+    surroundings = RedriveSurroundings(
+        may_erase=around.may_erase, stop=lambda: around.steps.why_stop() is not None, now=around.now, pause=around.pause
+    )
     try:
-        return redrive(
-            run.clients, run.names, stop=lambda: around.steps.why_stop() is not None, now=around.now,
-            pause=around.pause,
-        )  # fmt: skip
+        return redrive(run.clients, run.names, around=surroundings)
     except RefusedError:
         return None  # trigger disabled, or suspended
+    except (ClientError, BotoCoreError, NoReceiptError) as error:
+        return RedriveResult(problem=str(error))
 
 
 def _list(run: _Run, scratch: Scratch) -> StoredFiles:

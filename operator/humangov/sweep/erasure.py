@@ -24,9 +24,9 @@ from humangov.cleanup.erase import erase_versions
 from humangov.cleanup.outcomes import ABSENT, ERASED, KEPT_NEWER, FileOutcome, FileResult, OutcomeKind, failed
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.cleanup.versions import NULL, Version, list_versions
+from humangov.reading.progress import FailedError, Steps
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import FOLDER
-from humangov.sweep.progress import FailedError, Steps
 
 BATCH = 100
 AT_ONCE = 16

@@ -15,10 +15,10 @@ from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, STOP_ANNOTATION, Tenant
 from humangov.aws.data_plane import connect_as_sweep
 from humangov.cleanup.calls import NoReceiptError
+from humangov.reading.progress import FailedError, Progress, Steps, StoppedError
 from humangov.sweep import engine
 from humangov.sweep.bucket_claim import ClaimedError
 from humangov.sweep.engine import Surroundings
-from humangov.sweep.progress import FailedError, Progress, Steps, StoppedError
 from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code, word_for
 
 

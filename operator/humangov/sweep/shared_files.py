@@ -9,9 +9,9 @@ from typing import Any
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.retry import retry
-from humangov.sweep.named_files import keys_of
-from humangov.sweep.progress import FailedError
-from humangov.sweep.snapshot import Item, TableDescription
+from humangov.reading.named_files import keys_of
+from humangov.reading.progress import FailedError
+from humangov.reading.snapshot import Item, TableDescription
 
 MOST = 100
 """Limit of the files that are reported: one is enough to stop."""

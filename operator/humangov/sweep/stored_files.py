@@ -10,9 +10,9 @@ from fnmatch import translate
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.references import reserved_prefixes
+from humangov.reading.progress import Steps
 from humangov.sweep import bucket_claim
 from humangov.sweep.listing import Stored, list_bucket
-from humangov.sweep.progress import Steps
 from humangov.sweep.scratch_db import Scratch
 
 

@@ -8,8 +8,8 @@ from contextlib import suppress
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.references import MAXIMUM_KEY_BYTES, Location, keys_to_keep
-from humangov.sweep.progress import FailedError, Steps
-from humangov.sweep.snapshot import Item, Sink, TableDescription, describe, scan
+from humangov.reading.progress import FailedError, Steps
+from humangov.reading.snapshot import Item, Sink, TableDescription, describe, scan
 
 
 def read_table(
