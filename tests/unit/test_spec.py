@@ -73,7 +73,7 @@ def test_spec_defaults_equal_those_of_the_definition() -> None:
         (name,)
         for name in (
             "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared",
-            "recorded_account_id",
+            "recorded_account_id", "mappings",
         )
     }  # fmt: skip
     assert set(wanted) == set(actual) - not_spec

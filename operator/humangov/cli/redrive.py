@@ -118,4 +118,4 @@ def _make_log_group(clients: Clients, names: Names) -> None:
 
 
 def _tell(line: str) -> None:
-    click.echo(line, err=True)
+    terminal.show(line, err=True)
