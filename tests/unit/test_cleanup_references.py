@@ -371,6 +371,13 @@ def test_whatever_a_spelling_may_erase_a_live_record_with_it_keeps(spelling: tup
     assert str(key).startswith(location.key_prefix)
 
 
+@given(spellings())
+def test_the_quick_reading_of_a_plain_text_finds_what_the_thorough_one_does(spelling: tuple[str, Location]) -> None:
+    text, location = spelling
+
+    assert kept({"S": text}, location) == kept({"L": [{"S": text}]}, location)
+
+
 @given(JSON, PREFIXES)
 def test_whatever_could_be_erased_would_also_be_kept_by_a_live_record(value: Any, prefix: str) -> None:
     location = PLACE._replace(key_prefix=prefix)

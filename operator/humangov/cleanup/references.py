@@ -92,7 +92,7 @@ def keys_to_keep(image: Image, *, attributes: Iterable[str], location: Location)
         text = value.get("S") if type(value) is dict and len(value) == 1 else None
         if type(text) is str and _is_plain(text, location):  # nearly always, and a sweep reads millions
             keys.add(prefix + text)
-            if prefix and text.startswith(prefix):
+            if prefix and text != prefix and text.startswith(prefix):
                 keys.add(text)
         else:
             for one in _texts(value):
