@@ -12,13 +12,14 @@ An image is a record in DynamoDB JSON: {"id": {"S": "7"}, "pdf": {"S": "cv.pdf"}
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
-from .s3_urls import SCHEME, Unresolved, key_of_uri, key_of_url
+from .s3_urls import SCHEME, Unresolved, is_host, key_of_uri, key_of_url
 
 Image = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ RESERVED_PREFIXES = (".humangov/", FAILURES_PREFIX)
 """Prefixes of the operator and of Lambda: never a record's file, whatever a record names."""
 
 _BLANKS = " \t\r\n"
-_PLAIN = re.compile(r"[^\s/%+:\x80-\U0010ffff](?:[^%+:\x80-\U0010ffff]*[^\s%+:\x80-\U0010ffff])?").fullmatch
+_PLAIN = re.compile(r"[^\s/%+:\[{\"\x80-\U0010ffff](?:[^%+:\x80-\U0010ffff]*[^\s%+:\x80-\U0010ffff])?").fullmatch
 """A text that decodes to itself, in every way in which one can be decoded."""
 
 
@@ -97,6 +98,8 @@ def keys_to_keep(image: Image, *, attributes: Iterable[str], location: Location)
         else:
             for one in _texts(value):
                 keys |= _meanings(one, location)
+                for inner in _within(one):
+                    keys |= _meanings(inner, location)
     return keys
 
 
@@ -107,6 +110,8 @@ def resolve(text: str, *, location: Location) -> str | Unresolved:
     """
     scheme = SCHEME.match(text)
     if scheme is None:
+        if is_host(text.lstrip("/").partition("/")[0]):
+            return Unresolved("may be a URL without https://")
         return _possible(location.key_prefix + text)
     match scheme[1].lower():
         case "s3":
@@ -187,6 +192,15 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
+def _within(text: str) -> Iterator[str]:
+    """Every string of a text that is JSON."""
+    if text.lstrip(_BLANKS)[:1] in ("[", "{", '"'):
+        try:
+            yield from _texts(json.loads(text))
+        except (ValueError, RecursionError):
+            return
+
+
 def _binary(value: Any) -> Iterator[str]:
     """An event has binary values in base64; boto3 has bytes, which `_texts` decodes."""
     for one in [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
@@ -213,7 +227,7 @@ def _is_plain(text: str, location: Location) -> bool:
 
 def _begins_with_bucket(first: str, location: Location) -> bool:
     """Whether this first part of a path may be the bucket, or the host of a URL without `https://`."""
-    return first == location.bucket or (".s3" in f".{first}" and "." in first)
+    return first == location.bucket or is_host(first)
 
 
 def _meanings(text: str, location: Location) -> set[str]:
