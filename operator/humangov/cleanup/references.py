@@ -91,7 +91,12 @@ def keys_to_keep(image: Image, *, attributes: Iterable[str], location: Location)
     for name in attributes:
         value = image.get(name)
         text = value.get("S") if type(value) is dict and len(value) == 1 else None
-        if type(text) is str and _is_plain(text, location):  # nearly always, and a sweep reads millions
+        # Nearly always it means one key, and a sweep reads millions.
+        if (
+            type(text) is str
+            and _PLAIN(text)
+            and ("/" not in text or not _begins_with_bucket(text.partition("/")[0], location))
+        ):
             keys.add(prefix + text)
             if prefix and text != prefix and text.startswith(prefix):
                 keys.add(text)
@@ -216,13 +221,6 @@ def _decoded(data: bytes) -> Iterator[str]:
         yield data.decode()
     except UnicodeDecodeError:
         yield data.decode("latin-1")
-
-
-def _is_plain(text: str, location: Location) -> bool:
-    """Whether the text as it stands is all that it can mean, apart from the key prefix."""
-    if not _PLAIN(text):
-        return False
-    return "/" not in text or not _begins_with_bucket(text.partition("/")[0], location)
 
 
 def _begins_with_bucket(first: str, location: Location) -> bool:
