@@ -261,6 +261,15 @@ class Application:
         elif old:
             self.stream.append(remove(old))
 
+    def move(self, one: str, other: str, *, written_first: bool) -> None:
+        """A record gets another id, which takes two changes."""
+        if one not in self.cloud.records or other in self.cloud.records:
+            return
+        old = self.cloud.records.pop(one)
+        new = self.cloud.records[other] = self.last[other] = {**old, "id": {"S": other}}
+        both = [insert(new), remove(old)]
+        self.stream += both if written_first else reversed(both)
+
     @property
     def live(self) -> set[str]:
         return {item["pdf"]["S"] for item in self.cloud.records.values()}
@@ -293,6 +302,38 @@ def test_redelivery_after_any_failure_erases_no_live_file_and_leaves_no_orphan(
     for action, one in todo:
         application.act(action, one)
     assert cloud.run(*application.stream[position:]) == failures()
+    assert cloud.files == application.live
+
+
+moves = st.lists(
+    st.tuples(st.sampled_from([PUT, REMOVE, "move", "move"]), st.sampled_from("123"), st.sampled_from("123")),
+    min_size=2, max_size=20,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(moves, st.booleans(), st.booleans(), st.data())
+def test_whatever_fails_the_files_of_records_that_move_within_a_batch_stay_in_every_retry(
+    plan: Iterable[tuple[str, str, str]], written_first: bool, old_images_only: bool, data: st.DataObject
+) -> None:
+    """Lambda brings the batch again from the lowest number, until nothing fails."""
+    cloud = Cloud()
+    application = Application(cloud)
+    for action, one, other in plan:
+        if action == "move":
+            application.move(one, other, written_first=written_first)
+        else:
+            application.act(action, one)
+    stream = application.stream
+    for record in stream if old_images_only else ():
+        record["dynamodb"].pop("NewImage", None)
+    start = 0
+    for attempt in range(4):
+        cloud.fails = never if attempt == 3 else lambda: data.draw(st.integers(0, 3)) == 0
+        start = checkpoint(stream, cloud.run(*stream[start:]), start=start, end=len(stream))
+        assert application.live <= cloud.files
+
+    assert start == len(stream)
     assert cloud.files == application.live
 
 

@@ -160,6 +160,7 @@ SIGNED = (
         ("cv: 7.pdf", "cv: 7.pdf"),
         ("c:a/b.pdf", "c:a/b.pdf"),
         ("files/a.pdf", "files/a.pdf"),
+        ("my.s3/a.pdf", "my.s3/a.pdf"),
         ("s3://files/a.pdf", "a.pdf"),
         ("S3://files//a b+é.pdf", "/a b+é.pdf"),
         ("HTTPS://FILES.S3.AMAZONAWS.COM/A.pdf", "A.pdf"),
@@ -227,6 +228,9 @@ PERHAPS = "has an escape, a query or a fragment, which may be a part of the key"
         ("https://files.s3.amazonaws.com/a/../b.pdf", "has a relative path"),
         ("https://files.s3.amazonaws.com/a/%2e%2e/b.pdf", "has a relative path"),
         ("arn:aws:s3:::files/a.pdf", "is an ARN"),
+        ("files.s3.amazonaws.com/a.pdf", "may be a URL without https://"),
+        ("//FILES.S3.us-east-1.amazonaws.com/a.pdf", "may be a URL without https://"),
+        ("s3.amazonaws.com/files/a.pdf", "may be a URL without https://"),
         ("s3a://files/a.pdf", "is neither a key nor a URL of S3"),
         ("file:///a.pdf", "is neither a key nor a URL of S3"),
         ("x" * 1025, "makes a key of 1025 bytes, over 1024"),
@@ -312,6 +316,11 @@ def test_a_key_prefix_keeps_whichever_unicode_form_a_url_has() -> None:
         ("s3://files/a.pdf?versionId=1", "a.pdf"),
         ("s3://files/why?.pdf", "why?.pdf"),
         ("s3a://files/a.pdf", "a.pdf"),
+        ('["b.pdf", "a.pdf"]', "a.pdf"),
+        (' {"file": {"key": "a.pdf"}}', "a.pdf"),
+        ('"a.pdf"', "a.pdf"),
+        ("[draft] a.pdf", "[draft] a.pdf"),
+        ('["' * 100_000, '["' * 100_000),
         ("s3://renamed/a.pdf", "a.pdf"),
         ("arn:aws:s3:::files/a.pdf", "a.pdf"),
         ("files.s3.amazonaws.com/a.pdf", "a.pdf"),
@@ -369,6 +378,13 @@ def test_whatever_a_spelling_may_erase_a_live_record_with_it_keeps(spelling: tup
 
     assert key in kept({"S": text}, location)
     assert str(key).startswith(location.key_prefix)
+
+
+@given(spellings())
+def test_the_quick_reading_of_a_plain_text_finds_what_the_thorough_one_does(spelling: tuple[str, Location]) -> None:
+    text, location = spelling
+
+    assert kept({"S": text}, location) == kept({"L": [{"S": text}]}, location)
 
 
 @given(JSON, PREFIXES)

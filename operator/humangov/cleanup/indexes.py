@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from .calls import Calls
+from .calls import Calls, error_code
 from .environment import FunctionSettings
 from .guard import as_in_event
 from .outcomes import FileOutcome, failed
@@ -47,13 +47,17 @@ def find_records(calls: Calls, *, settings: FunctionSettings, files: Sequence[Fr
                 strict=True,
             )
         )
+    errors = {key: one for key, one in found.items() if isinstance(one, Exception)}
+    # An index that refuses one call refuses all: one line of the log says so.
+    codes = {error_code(error): error for error in errors.values()}
+    outcomes = {code: failed(calls.failed("Query", error)) for code, error in codes.items()}
     return IndexedRecords(
-        {key: records for key, records in found.items() if not isinstance(records, FileOutcome)},
-        {key: outcome for key, outcome in found.items() if isinstance(outcome, FileOutcome)},
+        {key: records for key, records in found.items() if not isinstance(records, Exception)},
+        {key: outcomes[error_code(error)] for key, error in errors.items()},
     )
 
 
-def _of_file(calls: Calls, *, settings: FunctionSettings, file: FreedFile) -> dict[str, RecordKey] | FileOutcome:
+def _of_file(calls: Calls, *, settings: FunctionSettings, file: FreedFile) -> dict[str, RecordKey] | Exception:
     texts = file.spellings | {file.key.removeprefix(settings.key_prefix)}
     key_names = tuple(file.freed_by[0].record_key)
     found: dict[str, RecordKey] = {}
@@ -64,7 +68,7 @@ def _of_file(calls: Calls, *, settings: FunctionSettings, file: FreedFile) -> di
                     request = _request(settings.table, index, attribute, text, key_names)
                     found |= {record_id(key): key for key in _entries(calls, request)}
     except Exception as error:  # however the call fails, the result is unknown
-        return failed(calls.failed("Query", error))
+        return error
     return found
 
 

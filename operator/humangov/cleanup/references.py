@@ -12,13 +12,14 @@ An image is a record in DynamoDB JSON: {"id": {"S": "7"}, "pdf": {"S": "cv.pdf"}
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 from unicodedata import normalize
 from urllib.parse import unquote_to_bytes
 
-from .s3_urls import SCHEME, Unresolved, key_of_uri, key_of_url
+from .s3_urls import SCHEME, Unresolved, is_host, key_of_uri, key_of_url
 
 Image = Mapping[str, Any]
 
@@ -34,7 +35,7 @@ RESERVED_PREFIXES = (".humangov/", FAILURES_PREFIX)
 """Prefixes of the operator and of Lambda: never a record's file, whatever a record names."""
 
 _BLANKS = " \t\r\n"
-_PLAIN = re.compile(r"[^\s/%+:\x80-\U0010ffff](?:[^%+:\x80-\U0010ffff]*[^\s%+:\x80-\U0010ffff])?").fullmatch
+_PLAIN = re.compile(r"[^\s/%+:\[{\"\x80-\U0010ffff](?:[^%+:\x80-\U0010ffff]*[^\s%+:\x80-\U0010ffff])?").fullmatch
 """A text that decodes to itself, in every way in which one can be decoded."""
 
 
@@ -90,13 +91,20 @@ def keys_to_keep(image: Image, *, attributes: Iterable[str], location: Location)
     for name in attributes:
         value = image.get(name)
         text = value.get("S") if type(value) is dict and len(value) == 1 else None
-        if type(text) is str and _is_plain(text, location):  # nearly always, and a sweep reads millions
+        # Nearly always it means one key, and a sweep reads millions.
+        if (
+            type(text) is str
+            and _PLAIN(text)
+            and ("/" not in text or not _begins_with_bucket(text.partition("/")[0], location))
+        ):
             keys.add(prefix + text)
-            if prefix and text.startswith(prefix):
+            if prefix and text != prefix and text.startswith(prefix):
                 keys.add(text)
         else:
             for one in _texts(value):
                 keys |= _meanings(one, location)
+                for inner in _within(one):
+                    keys |= _meanings(inner, location)
     return keys
 
 
@@ -107,6 +115,8 @@ def resolve(text: str, *, location: Location) -> str | Unresolved:
     """
     scheme = SCHEME.match(text)
     if scheme is None:
+        if is_host(text.lstrip("/").partition("/")[0]):
+            return Unresolved("may be a URL without https://")
         return _possible(location.key_prefix + text)
     match scheme[1].lower():
         case "s3":
@@ -187,6 +197,15 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
+def _within(text: str) -> Iterator[str]:
+    """Every string of a text that is JSON."""
+    if text.lstrip(_BLANKS)[:1] in ("[", "{", '"'):
+        try:
+            yield from _texts(json.loads(text))
+        except (ValueError, RecursionError):
+            return
+
+
 def _binary(value: Any) -> Iterator[str]:
     """An event has binary values in base64; boto3 has bytes, which `_texts` decodes."""
     for one in [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ():
@@ -204,16 +223,9 @@ def _decoded(data: bytes) -> Iterator[str]:
         yield data.decode("latin-1")
 
 
-def _is_plain(text: str, location: Location) -> bool:
-    """Whether the text as it stands is all that it can mean, apart from the key prefix."""
-    if not _PLAIN(text):
-        return False
-    return "/" not in text or not _begins_with_bucket(text.partition("/")[0], location)
-
-
 def _begins_with_bucket(first: str, location: Location) -> bool:
     """Whether this first part of a path may be the bucket, or the host of a URL without `https://`."""
-    return first == location.bucket or (".s3" in f".{first}" and "." in first)
+    return first == location.bucket or is_host(first)
 
 
 def _meanings(text: str, location: Location) -> set[str]:

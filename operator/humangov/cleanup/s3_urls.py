@@ -17,6 +17,7 @@ _ENDPOINT = re.compile(
     r"(?P<suffix>amazonaws\.com|amazonaws\.com\.cn|amazonaws\.eu|c2s\.ic\.gov|sc2s\.sgov\.gov|cloud\.adc-e\.uk"
     r"|csp\.hci\.ic\.gov)"
 )
+_HOST = re.compile(rf"(?:.+\.)?{_ENDPOINT.pattern}(?::\d+)?")
 _SUFFIXES = {
     "cn": "amazonaws.com.cn",
     "eusc": "amazonaws.eu",
@@ -67,6 +68,11 @@ def key_of_url(rest: str, *, bucket: str, region: str) -> str | Unresolved:
     if has_query and (reason := _doubtful_query(query)):
         return Unresolved(reason)
     return _unescaped(encoded)
+
+
+def is_host(text: str) -> bool:
+    """Whether it is the host of S3's URLs, of whatever bucket."""
+    return "s3" in text.lower() and _HOST.fullmatch(text.lower()) is not None
 
 
 def partition_of(region: str) -> str:
