@@ -56,13 +56,13 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
         malformed=read.malformed,
         unresolved=read.unresolved,
         failed=len(failures - settled.limited),
-        limited=len(settled.limited),
         unhandled=len(unhandled),
-        unstored=settled.unstored,
         hand_back=hand_back(read.changes, order=order, failed=[*failures, *first_unhandled]),
         latencies_ms=tuple(settled.latencies_ms),
         started=started,
         ended=calls.now(),
+        limited=len(settled.limited),
+        unstored=settled.unstored,
     )
 
 

@@ -78,11 +78,11 @@ class BatchResult:
     malformed       skipped, because no retry can fix them
     unresolved      a removed name is none of a file of this bucket for certain, so nothing was erased for it
     failed          the record or one of its files failed; unhandled: not started in time
-    limited         of the others, not started because of the limit of erasures in an hour
-    unstored        why receipts could not be stored; None if all of them were
     hand_back       sequence numbers of the records that Lambda must retry, in the order of the batch
     latencies_ms    of each erased file, from the removal
     started, ended  seconds since the epoch
+    limited         of the others, not started because of the limit of erasures in an hour
+    unstored        why receipts could not be stored; None if all of them were
     """
 
     records: int
@@ -90,13 +90,13 @@ class BatchResult:
     malformed: int
     unresolved: int
     failed: int
-    limited: int
     unhandled: int
-    unstored: str | None
     hand_back: tuple[str, ...]
     latencies_ms: tuple[int, ...]
     started: float
     ended: float
+    limited: int = 0
+    unstored: str | None = None
 
     @property
     def answer(self) -> dict[str, list[dict[str, str]]]:
