@@ -72,7 +72,7 @@ def test_the_defaults_are_those_of_the_definition() -> None:
     not_spec = {
         (name,)
         for name in (
-            "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared",
+            "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared", "mappings",
             "recorded_account_id",
         )
     }  # fmt: skip
