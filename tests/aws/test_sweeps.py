@@ -345,6 +345,22 @@ def test_released_tenant_is_not_swept(world: World) -> None:
     assert "function humangov-california-delete-file" in world.remains()
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])
+def test_tenant_released_during_the_final_read_is_not_said_to_keep_working(world: World, restarted: bool) -> None:
+    key = with_sweeps(world).provisioned()
+    world.delete(key)
+    for _ in range(4):
+        world.one_pass(key)
+    if restarted:
+        world.new_life()
+    world.kube.edit(key, lambda one: one["spec"].update(deletionPolicy="Retain"))
+    world.settle(key)
+    [message] = [event.message for event in world.kube.events if event.reason == "Retained"]
+    assert "the deletion had begun" in message
+    assert "keep working" not in message
+    assert restarted or "deleted trigger, stream of table humangov-california-dynamodb" in message
+
+
 def test_deletion_killed_after_any_write_keeps_its_order_and_has_the_same_result(world: World) -> None:
     key = with_sweeps(world).provisioned()
     earlier = len(world.processes)

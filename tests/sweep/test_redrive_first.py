@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from humangov.sweep.output import lines
+from humangov.sweep.status import message
 
 from testing import samples
 from testing.lambda_runtime.stream_events import employee, remove
@@ -76,6 +78,8 @@ def test_sweep_goes_on_and_says_why_if_failed_invocations_cannot_be_redriven(ope
     assert found.redriven is not None
     problem, unreadable = found.redriven.problem, list(found.redriven.unreadable.values())
     assert "AccessDenied" in str(problem or unreadable)
+    assert "; redrive: 0 of " in message(found, world.names, problem=None)
+    assert "AccessDenied" in str(lines(found, world.names, word="Detected", problem=None))
     assert (found.listed, found.orphans, "freed.pdf" in world.files) == (11, 2, True)
 
 

@@ -72,8 +72,8 @@ def test_spec_defaults_equal_those_of_the_definition() -> None:
     not_spec = {
         (name,)
         for name in (
-            "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared",
-            "recorded_account_id", "mappings",
+            "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared", "mappings",
+            "recorded_account_id",
         )
     }  # fmt: skip
     assert set(wanted) == set(actual) - not_spec

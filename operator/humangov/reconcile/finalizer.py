@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from humangov.api.conditions import Event, Finding
+from humangov.api.conditions import Event, Finding, find_condition
 from humangov.api.conflicts import refusal
 from humangov.api.names import Identity, Names
 from humangov.api.spec import FINALIZER, InvalidSpecError, Tenant
@@ -255,11 +255,24 @@ async def _retain(
     event = Event(
         kind="Normal",
         reason="Retained",
-        message=f"deletionPolicy is Retain: function {tenant.function.name} with its trigger, role {tenant.role_name}, "
-        f"log group {tenant.log_group_name} and the stream of table {tenant.table.name} stay and keep working; no "
-        f"operator manages them{note}",
+        message=f"deletionPolicy is Retain: {_what_stays(operator, resource, tenant)}; no operator manages them{note}",
     )
     return await _remove_finalizer(operator, resource, final_event=event)
+
+
+def _what_stays(operator: Operator, resource: Resource, tenant: Tenant) -> str:
+    """A deletion that had begun has removed some of it."""
+    all_of_it = (
+        f"function {tenant.function.name} with its trigger, role {tenant.role_name}, log group "
+        f"{tenant.log_group_name} and the stream of table {tenant.table.name}"
+    )
+    gone = operator.store.memory(tenant.key).finalizer.gone
+    ready = find_condition(resource.get("status") or {}, "Ready")
+    if gone:
+        return f"the deletion had begun and deleted {', '.join(gone)}; of {all_of_it}, the rest stays"
+    if ready is not None and ready["reason"] == "Deleting":
+        return f"the deletion had begun; what it has not deleted of {all_of_it} stays"
+    return f"{all_of_it} stay and keep working"
 
 
 def _release(clients: Clients, names: Names) -> dict[str, AwsError]:

@@ -27,15 +27,7 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     shown += [f"  {name.ljust(width)}  {number:>9,}" for name, number in rows]
     if result.oldest:
         shown.append(f"  oldest: written at {result.oldest:%Y-%m-%d %H:%M} UTC")
-    shown += _listed(
-        "failed again, not removed", {key: ", ".join(map(spell, why)) for key, why in result.failed.items()}
-    )
-    shown += _listed("could not be read, not removed", result.unreadable)
-    shown += _listed(
-        "of mappings that are not known as this tenant's (--mapping, if one was)",
-        {uuid: f"{number:,}" for uuid, number in result.by_other_mapping.items()},
-    )
-    shown += _listed("handled, but S3 did not remove them", result.kept)
+    shown += named(result)
     if result.log_stream:
         shown.append(f"receipts: log group {tenant.log_group_name}, stream {result.log_stream}")
     if result.unstored:
@@ -47,6 +39,20 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     if dry_run and result.own:
         shown.append("dry run: nothing was changed")
     return shown
+
+
+def named(result: RedriveResult) -> list[str]:
+    """What is left, by key and reason; ten of each kind."""
+    failed = {key: ", ".join(map(spell, why)) for key, why in result.failed.items()}
+    return [
+        *_listed("failed again, not removed", failed),
+        *_listed("could not be read, not removed", result.unreadable),
+        *_listed(
+            "of mappings that are not known as this tenant's (--mapping, if one was)",
+            {uuid: f"{number:,}" for uuid, number in result.by_other_mapping.items()},
+        ),
+        *_listed("handled, but S3 did not remove them", result.kept),
+    ]
 
 
 def summary(result: RedriveResult) -> str:

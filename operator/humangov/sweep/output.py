@@ -9,7 +9,7 @@ from typing import Any
 from humangov.api.names import Names
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
-from humangov.redrive.output import summary as redriven_text
+from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
 from humangov.sweep.status import place_of_list, status_fields
 
@@ -87,7 +87,7 @@ def _reasons(outcomes: Mapping[FileOutcome, int]) -> str:
 def _details(result: SweepResult) -> list[str]:
     shown = []
     if result.redriven is not None and (result.redriven.found or result.redriven.problem):
-        shown.append(f"redriven before the sweep: {redriven_text(result.redriven)}")
+        shown += [f"redriven before the sweep: {redriven.summary(result.redriven)}", *redriven.named(result.redriven)]
     if result.largest:
         shown.append("largest orphans:")
     shown += [
