@@ -350,9 +350,9 @@ def test_tenant_released_during_the_final_read_is_not_said_to_keep_working(world
     key = with_sweeps(world).provisioned()
     world.delete(key)
     for _ in range(4):
-        world.one_pass(key)
+        world.reconcile_once(key)
     if restarted:
-        world.new_life()
+        world.restart_operator()
     world.kube.edit(key, lambda one: one["spec"].update(deletionPolicy="Retain"))
     world.settle(key)
     [message] = [event.message for event in world.kube.events if event.reason == "Retained"]
