@@ -11,7 +11,7 @@ from humangov.aws.data_plane import connect_as_sweep, names_as_swept
 from humangov.final_read.final_read import FinalRead, read_stream
 from humangov.kube.stop_switch import StopSwitch
 from humangov.kube.tenant_in_cluster import TenantInCluster
-from humangov.redrive.redrive import RefusedError
+from humangov.redrive.redrive import RefusedError, refuse
 
 FIELD_MANAGER = "humangov-sweep-end"
 
@@ -33,6 +33,7 @@ def read_stream_in_cluster(
     names = names_as_swept(
         resource, default_region=default_region, cluster_name=cluster_name, cluster_uid=cluster.cluster_uid
     )  # fmt: skip
+    refuse(names.tenant)
     switch = StopSwitch(cluster, interrupted=lambda: "a signal" if stop() else None)
     if reason := switch.erasing():
         raise RefusedError(f"{names.tenant.key}: nothing was erased. {reason}")
