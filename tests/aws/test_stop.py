@@ -275,10 +275,15 @@ def test_the_stop_of_all_stops_each_tenant_and_ends_with_the_config_map(world: W
     assert (reserved(world), mappings(world)) == (None, ["Enabled"])
 
 
-def obey(world: World, key: str) -> Outcome:
-    """Beside the tenant's reconciliation, as the manager's second queue does."""
+def obey(world: World, key: str, *, asked: list[str] | None = None) -> Outcome:
+    """Beside the tenant's reconciliation, as the manager's second queue does. asked: keys to be reconciled."""
     world.operator.store.put(copy.deepcopy(world.kube.objects[key]))
-    return asyncio.run(obey_at_once(world.operator, key))
+
+    async def ask(one: str) -> None:
+        if asked is not None:
+            asked.append(one)
+
+    return asyncio.run(obey_at_once(world.operator, key, ask_for_reconcile=ask))
 
 
 def test_a_stop_waits_for_no_running_reconciliation_and_that_does_not_undo_it(world: World) -> None:
@@ -314,6 +319,29 @@ def test_a_stop_that_fails_is_retried_by_its_own_queue_until_it_is_done(world: W
     assert is_stopped(world)
     start(world, key)
     assert obey(world, key).forget
+
+
+def test_a_tenant_that_is_started_while_it_is_being_stopped_is_reconciled_once_more(world: World) -> None:
+    """Else what its reconciliation had restored would stay undone by the stop that came later."""
+    key = world.provisioned()
+    stop(world, key)
+
+    def meanwhile(call: Call) -> bool:
+        if (
+            call.action == "lambda:GetFunction"
+            and STOP_ANNOTATION in world.kube.objects[key]["metadata"]["annotations"]
+        ):
+            start(world, key)
+            world.operator.store.put(copy.deepcopy(world.kube.objects[key]))
+        return False
+
+    world.line.faults = [Fault(hits=meanwhile, met=1)]
+    asked: list[str] = []
+    assert obey(world, key, asked=asked).forget
+    assert asked == [key]
+    world.settle(key)
+    assert (reserved(world), mappings(world)) == (None, ["Enabled"])
+    assert world.ready(key).startswith("True")
 
 
 @pytest.mark.parametrize("policy", ["Delete", "Retain"])

@@ -7,7 +7,7 @@ of a reconciliation then takes the stop as declared (api.stop.while_stopped).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -60,11 +60,17 @@ async def obey(operator: Operator, resource: Resource) -> Stop | None:
     return stop
 
 
-async def obey_at_once(operator: Operator, key: str) -> Outcome:
-    """`obey` alone, beside the tenant's reconciliation, which may take long; retried until it is done."""
+async def obey_at_once(operator: Operator, key: str, *, ask_for_reconcile: Callable[[str], Awaitable[None]]) -> Outcome:
+    """`obey` alone, beside the tenant's reconciliation, which may take long; retried until it is done.
+
+    ask_for_reconcile: of a tenant that was started meanwhile, whose reconciliation may have been too early.
+    """
     logs.tenant.set(key)
     resource = operator.store.get(key)
     if resource is None or await obey(operator, resource) is None:
+        return Outcome(forget=True)
+    if operator.store.stop_of(key) is None:
+        await ask_for_reconcile(key)
         return Outcome(forget=True)
     problem = operator.store.memory(key).stop.problem
     if problem is None:
