@@ -66,12 +66,14 @@ class StopMemory:
 
     stop        None: the tenant is not stopped
     halted      no new invocation of its function begins
+    absent      no function was found: believed the second time
     problem     why it may not be stopped completely
     changed_at  when something was last changed in AWS to stop it, by this process
     """
 
     stop: Stop | None = None
     halted: bool = False
+    absent: bool = False
     timeout_seconds: int | None = None
     problem: Finding | None = None
     changed_at: datetime | None = None

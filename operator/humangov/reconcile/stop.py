@@ -53,9 +53,11 @@ async def obey(operator: Operator, resource: Resource) -> Stop | None:
         event = Event(kind="Warning", reason="DriftCorrected", message=f"{text}: {changes}")
         await post_event(operator, resource, event)
     changed_at = operator.now() if halt.changes else before.changed_at
+    doubtful = halt.absent and not before.absent
     found = StopMemory(
-        stop=stop, halted=halt.halted, timeout_seconds=halt.timeout_seconds, problem=problem, changed_at=changed_at
-    )
+        stop=stop, halted=halt.halted and not doubtful, absent=halt.absent, timeout_seconds=halt.timeout_seconds,
+        problem=problem or (_looked_for_again() if doubtful else None), changed_at=changed_at,
+    )  # fmt: skip
     operator.store.remember(key, uid=uid, stop=found)
     return stop
 
@@ -77,6 +79,11 @@ async def obey_at_once(operator: Operator, key: str, *, ask_for_reconcile: Calla
         return Outcome(forget=True)
     wait = _RETRY_SECONDS if problem.soon else _RETRY_SLOWLY_SECONDS
     return Outcome(failed=True, soon=problem.soon, requeue_after_seconds=wait)
+
+
+def _looked_for_again() -> Finding:
+    """What was created seconds ago may not show yet."""
+    return Finding.transient("NotFound", "Lambda does not show the function; it is looked for once more", soon=True)
 
 
 async def _halt(operator: Operator, resource: Resource) -> tuple[Halt, Finding | None]:
