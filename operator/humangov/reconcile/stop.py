@@ -166,7 +166,7 @@ def findings(
         if before is None:
             return None
         text = "no annotation and no ConfigMap stops the HumanGovState: it is kept as declared"
-        return StopFindings(ready=ready, stopped=Finding(status="False", reason="Started", message=text))
+        return StopFindings(ready=ready, stopped=Finding.warning("Started", text))
     stop = memory.stop
     since = _since(stop, before)
     long = since is not None and now - since > WARN_AFTER
@@ -175,12 +175,14 @@ def findings(
     if deleting:
         sentences.append("its deletion waits, and nothing more is deleted, until it is started")
     message = f"{'. '.join(_capital(one) for one in sentences)}. To start it: {stop.remedy}"
-    stopped = Finding(
-        status="True" if memory.halted else "Unknown",
-        reason=("StoppedForLong" if long else "Stopped") if memory.halted else "Stopping",
-        message=message,
-    )
-    return StopFindings(ready=_ready(ready, memory, message), stopped=stopped)
+    return StopFindings(ready=_ready(ready, memory, message), stopped=_stopped(memory, message, long=long))
+
+
+def _stopped(memory: StopMemory, message: str, *, long: bool) -> Finding:
+    """Condition Stopped."""
+    if not memory.halted:
+        return Finding.waiting("Stopping", message)
+    return Finding.in_sync("StoppedForLong", message) if long else Finding.in_sync("Stopped", message)
 
 
 def _ready(ready: Finding, memory: StopMemory, message: str) -> Finding:
