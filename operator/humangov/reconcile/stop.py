@@ -39,12 +39,10 @@ async def obey(operator: Operator, resource: Resource) -> Stop | None:
     """Stop the tenant in AWS if it is to be stopped; what came of it is left in its memory, for its status."""
     stop = stop_of(resource, of_all=operator.store.stop_of_all)
     key, uid = key_of(resource), uid_of(resource)
-    memory = operator.store.memory(key)
-    before = memory.stop
+    before = operator.store.memory(key).stop
     if stop is None:
-        if before.stop is not None:  # what was observed before the stop is no longer so
-            reconciler = replace(memory.reconciler, carried=None)
-            operator.store.remember(key, uid=uid, stop=StopMemory(), reconciler=reconciler)
+        if before.stop is not None:
+            operator.store.remember(key, uid=uid, stop=StopMemory(ended_at=operator.monotonic()))
         return None
     halt, problem = await _halt(operator, resource)
     if halt.changes and before.halted:
