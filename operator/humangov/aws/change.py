@@ -26,12 +26,13 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every resource module may need, beside the tenant."""
+    """What every resource module may need, beside the tenant. stopped: it is stopped (api/stop.py)."""
 
     names: Names
     default_tags: Mapping[str, str]
     permissions_boundary_arn: str | None
     now: datetime
+    stopped: bool = False
 
     @property
     def tags(self) -> dict[str, str]:

@@ -31,11 +31,13 @@ class FinalReadOptions(PodOptions):
     namespace: str | None
     region: str | None
     cluster_name: str | None
+    operator_namespace: str | None
     as_json: bool
 
 
 @click.command("final-read", context_settings=options.CONTEXT, hidden=True)
 @options.tenant_of_cluster_options
+@options.operator_namespace()
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
@@ -61,7 +63,9 @@ def _handle(arguments: FinalReadOptions, *, stop: Callable[[], bool]) -> FinalHa
     """Raises ClickException."""
     namespace, name = lookup.which(arguments.tenant, arguments.namespace)
     try:
-        with TenantInCluster(namespace=namespace, name=name, uid=arguments.uid) as cluster:
+        with TenantInCluster(
+            namespace=namespace, name=name, uid=arguments.uid, operator_namespace=arguments.operator_namespace
+        ) as cluster:
             return handle_finally_in_cluster(
                 cluster, default_region=options.sdk_region(arguments.region), cluster_name=arguments.cluster_name,
                 report_status=arguments.report_status, stop=stop,

@@ -21,6 +21,8 @@ _SUMMARIES = {
     "receipts": "Show which files were erased, and when.",
     "redrive": "Handle failed invocations once more.",
     "run": "Run the operator.",
+    "start": "Start what `humangov stop` has stopped.",
+    "stop": "Stop the erasure of files.",
     "sweep": "Find orphans: files that no record names.",
     "uninstall-check": "Check whether the operator can be uninstalled.",
 }

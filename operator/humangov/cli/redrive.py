@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -35,6 +36,7 @@ class RedriveOptions(TenantOptions):
 
     dry_run: bool
     mapping: tuple[str, ...]
+    operator_namespace: str | None
     as_json: bool
 
 
@@ -45,6 +47,7 @@ class RedriveOptions(TenantOptions):
     "--mapping", metavar="UUID", multiple=True,
     help="Event source mapping that was this tenant's, if that is not recorded anywhere. Repeatable.",
 )  # fmt: skip
+@options.operator_namespace()
 @options.as_json()
 def command(**given: Any) -> None:
     """Handle failed invocations once more.
@@ -68,8 +71,12 @@ def command(**given: Any) -> None:
     logs.configure(log_format="text", level="warning")
     names = lookup.names(arguments)
     with stopping() as stopped_by:
-        summary = _redrive(names, arguments, stop=lambda: stopped_by() is not None)
+        with _why_stop(arguments, names, stopped_by) as why_stop:
+            summary = _redrive(names, arguments, stop=lambda: stopped_by() is not None, may_erase=why_stop)
+            reason = why_stop() if summary.stopped or summary.problem else None
         number = stopped_by()
+    if reason:
+        terminal.show(f"stopped: {reason}", err=True)
     if arguments.as_json:
         terminal.show(json.dumps(output.as_json(summary, names)))
     else:
@@ -77,10 +84,39 @@ def command(**given: Any) -> None:
     sys.exit(exit_code(number, otherwise=1 if summary.unstored else 2 if summary.left else 0))
 
 
-def _redrive(names: Names, arguments: RedriveOptions, *, stop: Callable[[], bool]) -> RedriveResult:
+@contextmanager
+def _why_stop(
+    arguments: RedriveOptions, names: Names, stopped_by: Callable[[], int | None]
+) -> Iterator[Callable[[], str | None]]:
+    """What tells at any time why to stop; of a manifest, or where nothing is erased, a signal alone can.
+
+    Raises ClickException if the tenant is stopped now.
+    """
+    from humangov.kube.stop_switch import StopSwitch  # takes a second to load
+    from humangov.kube.tenant_in_cluster import TenantInCluster
+
+    def interrupted() -> str | None:
+        return "a signal" if stopped_by() is not None else None
+
+    if arguments.filename is not None or arguments.dry_run:
+        yield interrupted
+        return
+    tenant = names.tenant
+    with TenantInCluster(
+        namespace=tenant.namespace, name=tenant.name, uid=tenant.uid, operator_namespace=arguments.operator_namespace
+    ) as cluster:
+        switch = StopSwitch(cluster, interrupted=interrupted)
+        if reason := switch.erasing():
+            raise click.ClickException(f"{tenant.key}: nothing is erased. {reason}")
+        yield switch.erasing
+
+
+def _redrive(
+    names: Names, arguments: RedriveOptions, *, stop: Callable[[], bool], may_erase: Callable[[], str | None]
+) -> RedriveResult:
     """Raises ClickException."""
     try:
-        around = Surroundings(stop=stop, progress=_tell, mappings=arguments.mapping)
+        around = Surroundings(stop=stop, may_erase=may_erase, progress=_tell, mappings=arguments.mapping)
         if arguments.filename is not None:  # there may be no HumanGovState, and so neither its status nor its operator
             clients = Clients(region=names.identity.region)
             around = replace(

@@ -15,6 +15,7 @@ from humangov.api.times import timestamp
 from humangov.aws.data_plane import AwsClients, connect_as_sweep, names_as_swept
 from humangov.cleanup.calls import NoReceiptError
 from humangov.final_read.final_read import FinalRead, read_stream
+from humangov.kube.stop_switch import StopSwitch
 from humangov.kube.tenant_in_cluster import TenantInCluster
 from humangov.redrive import mappings, output
 from humangov.redrive.redrive import RefusedError, Surroundings, redrive, refuse
@@ -48,7 +49,6 @@ def handle_finally_in_cluster(
     cluster_name: str | None,
     report_status: bool,
     stop: Callable[[], bool],
-    may_erase: Callable[[], str | None] = lambda: None,
 ) -> FinalHandling:
     """Reads the streams of a tenant in the cluster once more, and redrives; the result is in its status if wanted.
 
@@ -59,7 +59,8 @@ def handle_finally_in_cluster(
     names = names_as_swept(
         resource, default_region=default_region, cluster_name=cluster_name, cluster_uid=cluster.cluster_uid
     )  # fmt: skip
-    found = handle_finally(connect_as_sweep(names), names, stop=stop, may_erase=may_erase)
+    switch = StopSwitch(cluster, interrupted=lambda: "a signal" if stop() else None)
+    found = handle_finally(connect_as_sweep(names), names, stop=stop, may_erase=switch.erasing)
     if report_status:
         fields = status_fields(found, now=datetime.now(UTC))
         cluster.apply_status(resource, {"finalRead": fields}, manager=FIELD_MANAGER)

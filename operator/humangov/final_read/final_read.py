@@ -107,7 +107,7 @@ def read_stream(
     )  # fmt: skip
     run = _Run(
         clients=clients, names=names, receipts=receipts, may_erase=may_erase, now=now, pause=pause,
-        late=lambda: stop() or now() >= began + HANDLE_WITHIN_SECONDS,
+        late=lambda: stop() or may_erase() is not None or now() >= began + HANDLE_WITHIN_SECONDS,
     )  # fmt: skip
     reading = Reading(clients.streams, lambda: stop() or now() >= began + READ_WITHIN_SECONDS, now, pause)
     found = FinalRead()

@@ -11,6 +11,7 @@ from humangov.api.conditions import Event, Finding, find_condition
 from humangov.api.conflicts import refusal
 from humangov.api.names import Identity, Names
 from humangov.api.spec import FINALIZER, InvalidSpecError, Tenant
+from humangov.api.stop import Stop
 from humangov.aws import failed_invocations, function, log_group, removal, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
@@ -59,10 +60,16 @@ async def add_finalizer(operator: Operator, this: Reconciliation) -> Reconciliat
     return replace(this, resource=await store_answer(operator, this.resource, write))
 
 
-async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, patient: bool) -> Outcome:
+async def finalize(
+    operator: Operator, resource: Resource, tenant: Tenant, *, stop: Stop | None, patient: bool
+) -> Outcome:
     """One reconciliation of a tenant that is being deleted. Raises KubeError."""
     if not _has_finalizer(resource):
         return Outcome(forget=True)
+    if stop is not None:
+        await sweep_jobs.remove(operator, tenant)  # the final stream read begins anew once the tenant is started
+        waits = Finding.in_sync("Stopped", "the deletion waits")  # publish says for what
+        return await publish(operator, resource, Conclusion(ready=waits))
     if not _identity_is_recorded(resource):
         # status.aws is written before the first AWS write, so most likely nothing was created. But a cached copy may be
         # old, and a status may have been lost: unless the tenant was never allowed, AWS is read all the same.
@@ -88,11 +95,13 @@ async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, pa
     return await _delete(Deletion(operator=operator, resource=resource, removal=scope, confirms=confirms))
 
 
-async def finalize_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:
+async def finalize_unreadable(
+    operator: Operator, resource: Resource, error: InvalidSpecError, *, stop: Stop | None
+) -> Outcome:
     """A tenant whose spec can't be read can't be deleted, only released. Raises KubeError."""
     if not _has_finalizer(resource):
         return Outcome(forget=True)
-    if (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
+    if stop is None and (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
         event = Event(
             kind="Warning",
             reason="Retained",
@@ -113,6 +122,9 @@ async def _delete(deletion: Deletion) -> Outcome:
     await sweep_jobs.remove_but_final_read(operator, tenant)
     done = Removed()
     for step in STEPS:
+        if operator.store.stop_of(tenant.key) is not None:  # it came meanwhile
+            done = replace(done, waiting=Finding.waiting("Deleting", "the deletion waits", requeue_after_seconds=1.0))
+            break
         done = await step(deletion, done)
         if done.ended:
             break
@@ -266,10 +278,10 @@ def _what_stays(operator: Operator, resource: Resource, tenant: Tenant) -> str:
         f"function {tenant.function.name} with its trigger, role {tenant.role_name}, log group "
         f"{tenant.log_group_name} and the stream of table {tenant.table.name}"
     )
-    gone = operator.store.memory(tenant.key).finalizer.gone
+    deleted = operator.store.memory(tenant.key).finalizer.deleted
     ready = find_condition(resource.get("status") or {}, "Ready")
-    if gone:
-        return f"the deletion had begun and deleted {', '.join(gone)}; of {all_of_it}, the rest stays"
+    if deleted:
+        return f"the deletion had begun and deleted {', '.join(deleted)}; of {all_of_it}, the rest stays"
     if ready is not None and ready["reason"] == "Deleting":
         return f"the deletion had begun; what it has not deleted of {all_of_it} stays"
     return f"{all_of_it} stay and keep working"

@@ -96,7 +96,7 @@ def redrive(
 
 
 def refuse(tenant: Tenant) -> None:
-    """Raises RefusedError if the spec or the last sweep forbids every erasure."""
+    """Raises RefusedError where the spec, or what a sweep found, forbids to erase; of a stop the StopSwitch knows."""
     if not tenant.trigger.enabled:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
     if tenant.files_shared and tenant.table.file_names != "Shared":
@@ -238,8 +238,8 @@ def _handled_one(run: _Run, one: StoredObject, reading: TableReading) -> Redrive
         return RedriveResult()
     handled = handle_here(
         own.records, clients=run.clients, names=run.names, receipts=run.receipts,
-        why_kept=lambda key: reading.why_kept(key, now=around.now()), stop=around.stop, now=around.now,
-        pause=around.pause,
+        why_kept=lambda key: reading.why_kept(key, now=around.now()), now=around.now, pause=around.pause,
+        stop=lambda: around.stop() or around.may_erase() is not None,
     )  # fmt: skip
     result = _counted(handled)
     if around.stop() or handled.unstored:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
-from humangov.api.spec import APPROVE_ANNOTATION, STOP_ANNOTATION, Tenant
+from humangov.api.spec import APPROVE_ANNOTATION, Tenant
 from humangov.aws.data_plane import connect_as_sweep
 from humangov.cleanup.calls import NoReceiptError
 from humangov.reading.progress import FailedError, Progress, Steps, StoppedError
@@ -110,8 +110,6 @@ def _mode(tenant: Tenant, wanted: str | None) -> tuple[str, str | None]:
         return DETECT, None
     if not tenant.trigger.enabled:
         return DETECT, "spec.trigger.enabled is false, so this sweep ran in mode Detect and erased nothing"
-    if tenant.annotations.get(STOP_ANNOTATION):
-        return DETECT, f"annotation {STOP_ANNOTATION} is set, so this sweep ran in mode Detect and erased nothing"
     return DELETE, None
 
 
