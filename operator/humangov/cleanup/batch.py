@@ -132,7 +132,7 @@ def _report(
     calls.write(outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each)
     return _Settled(
         outcomes=Counter(results[file.key].outcome.undated for file in files),
-        failures={change.sequence_number for _, change, result in each if result.outcome.is_failure},
+        failures={change.sequence_number for _, change, result in each if result.outcome.is_handed_back},
         latencies_ms=[
             round((at - change.removed_at) * 1000)
             for _, change, result in each

@@ -5,10 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
+
+HOLD_VARIABLE, HOLD_SINCE_VARIABLE = "HUMANGOV_HOLD", "HUMANGOV_HOLD_SINCE"
 
 
 class SettingsError(ValueError):
     """The configuration is not valid; the text is a sentence for people."""
+
+
+class LegalHold(NamedTuple):
+    """Nothing is erased. reason: as declared. since: when the function was put on hold, RFC 3339, or empty."""
+
+    reason: str
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -19,6 +29,7 @@ class FunctionSettings:
     key_prefix        object key = key_prefix + file name, byte for byte; may be empty
     file_attributes   the table's attributes that name files, at least one
     shared            several records may name one file: only the sweep erases, because it reads every record
+    hold              the legal hold, if there is one
     """
 
     tenant: str
@@ -27,6 +38,7 @@ class FunctionSettings:
     key_prefix: str = ""
     file_attributes: tuple[str, ...] = ("pdf",)
     shared: bool = False
+    hold: LegalHold | None = None
 
 
 def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
@@ -38,6 +50,7 @@ def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
         key_prefix=environment.get("HUMANGOV_KEY_PREFIX", ""),
         file_attributes=_attributes(environment.get("HUMANGOV_FILE_ATTRIBUTES") or '["pdf"]'),
         shared=_shared(environment.get("HUMANGOV_FILE_NAMES") or "Unique"),
+        hold=_hold(environment),
     )
 
 
@@ -58,6 +71,13 @@ def _attributes(text: str) -> tuple[str, ...]:
             'HUMANGOV_FILE_ATTRIBUTES must be a JSON list of attribute names, such as ["pdf"], but it is ' + text
         )
     return tuple(dict.fromkeys(value))
+
+
+def _hold(environment: Mapping[str, str]) -> LegalHold | None:
+    """That the variable is set counts, whatever it says: in doubt nothing is erased."""
+    if HOLD_VARIABLE not in environment:
+        return None
+    return LegalHold(reason=environment[HOLD_VARIABLE], since=environment.get(HOLD_SINCE_VARIABLE, ""))
 
 
 def _shared(text: str) -> bool:

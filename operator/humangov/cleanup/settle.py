@@ -11,7 +11,7 @@ from .calls import Calls
 from .environment import FunctionSettings
 from .erase import Erased, erase, erase_versions
 from .log_lines import bug_line
-from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, FileOutcome, FileResult, failed
+from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, FileOutcome, FileResult, failed, held
 from .records import FreedFile, RecordChange, RecordKey
 from .references import is_reserved
 from .versions import Versions, keeps_versions, list_versions
@@ -49,7 +49,9 @@ def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
     """Why the file stays, whatever the table and the bucket contain; else None."""
     if is_reserved(key, key_prefix=settings.key_prefix):
         return KEPT_RESERVED
-    return LEFT_TO_SWEEP if settings.shared else None
+    if settings.shared:
+        return LEFT_TO_SWEEP
+    return held(reason=settings.hold.reason, since=settings.hold.since) if settings.hold else None
 
 
 def _namers(changes: Iterable[RecordChange], keys: set[str]) -> Namers:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from humangov.api.names import Names
-from humangov.aws import function
 from humangov.aws.data_plane import AwsClients
+from humangov.aws.function_environment import environment
 from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup import batch
 from humangov.cleanup.calls import Calls
@@ -30,7 +30,7 @@ def handle_here(
 
     stop: called before each attempt of a call; once true, nothing new starts. Raises NoReceiptError.
     """
-    settings = read_settings(function.environment(names))
+    settings = read_settings(environment(names))
     calls = Calls(
         dynamodb=clients.dynamodb,
         s3=clients.s3,

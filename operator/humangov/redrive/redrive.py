@@ -127,7 +127,7 @@ def _failed(one: InvocationRecord, handled: BatchResult) -> RedriveResult | None
     """None if all of its stream records were handled."""
     if not handled.hand_back:
         return None
-    reasons: list[FileOutcome] = [outcome for outcome in handled.outcomes if outcome.is_failure]
+    reasons: list[FileOutcome] = [outcome for outcome in handled.outcomes if outcome.is_handed_back]
     reasons.sort(key=lambda outcome: outcome.detail)
     return RedriveResult(failed={one.key: reasons or [failed("see the log")]})
 
