@@ -9,7 +9,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from humangov.kube.client import Resource
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import enqueue, fence, manager, monitors, reconciliations, watch
+from humangov.manager.enqueue import Queues
 from humangov.manager.manager import RunSettings
 from humangov.manager.process_state import ProcessState
 from humangov.manager.workqueue import Lane, Schedule, Workers
@@ -54,6 +55,8 @@ def form(version: int, **metadata: Any) -> Resource:
         ({"finalizers": ["other"]}, False),
         ({"annotations": {"humangov.io/reconcile": "1"}}, True),
         ({"annotations": {"other": "1"}}, False),
+        ({"annotations": {"humangov.io/stop": "a wrong import"}}, True),
+        ({"annotations": {"humangov.io/stop": ""}}, True),
         ({"labels": {"a": "b"}}, False),
         ({"uid": "another"}, True),
         ({"managedFields": []}, False),
@@ -73,6 +76,13 @@ class Watched:
     def __init__(self) -> None:
         self.store = Store(default_region="us-east-1")
         self.schedule = Schedule(resync_seconds=600, rng=random.Random(1))  # noqa: S311 - repeatable
+        self.stops = Schedule(resync_seconds=600, rng=random.Random(1))  # noqa: S311 - repeatable
+
+    def queues(self, run: Callable[[str], Awaitable[Outcome]]) -> Queues:
+        workers, stops = (
+            Workers(schedule=schedule, run=run, count=2, clock=lambda: 0.0) for schedule in (self.schedule, self.stops)
+        )
+        return Queues(workers=workers, stops=stops)
 
     def see(self, kind: str, one: Mapping[str, Any]) -> list[str]:
         """The keys that are due in the fast lane after this event; they are then run."""
@@ -81,8 +91,7 @@ class Watched:
             async def never(_: str) -> Outcome:
                 raise AssertionError
 
-            workers = Workers(schedule=self.schedule, run=never, count=2, clock=lambda: 0.0)
-            await enqueue.on_event(self.store, workers, kind, one)
+            await enqueue.on_event(self.store, self.queues(never), kind, one)
 
         asyncio.run(story())
         taken = []
@@ -153,10 +162,9 @@ def listed(watched: Watched, *resources: Resource) -> list[str]:
             async def list_resources(self, _: object) -> list[Resource]:
                 return list(resources)
 
-        workers = Workers(schedule=watched.schedule, run=never, count=2, clock=lambda: 0.0)
         operator: Any = SimpleNamespace(store=watched.store, settings=SimpleNamespace(namespaces=[]))
         api: Any = Api()
-        await monitors.relist(operator, api, workers, again_seconds=0)
+        await monitors.relist(operator, api, watched.queues(never), again_seconds=0)
 
     asyncio.run(story())
     due = []
@@ -414,9 +422,7 @@ def test_a_candidate_is_alive_and_ready_if_it_could_take_over(
 def test_without_an_election_nothing_is_ready_before_it_works() -> None:
     state = state_of(None)
     assert not state.health().ready
-    state.workers = Workers(
-        schedule=Schedule(resync_seconds=600), run=lambda _: asyncio.sleep(0, Outcome()), count=2, clock=lambda: 0.0
-    )
+    state.queues = Watched().queues(lambda _: asyncio.sleep(0, Outcome()))
     assert not state.health().ready
     state.watching.set()
     assert state.health().ready
@@ -464,6 +470,9 @@ def test_who_is_told_to_stop_while_standing_by_ends_well(
 
 def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
     class Refusing(Kube):
+        async def read_config_map(self, namespace: str, name: str) -> Resource | None:
+            return None
+
         async def list_resources(self, namespaces: Any) -> list[Resource]:
             raise client.KubeError("listing", status=403, reason="forbidden")
 
@@ -473,6 +482,7 @@ def test_a_leader_that_cannot_begin_gives_the_lease_back() -> None:
         leader = manager.Leader(
             operator=operator, kube=Refusing(), run_settings=RUN_SETTINGS, state=state_of(holding),
             of_region=lambda _: Clients(region="us-east-1"), count=lambda *_, **__: None, stop=asyncio.Event(),
+            in_thread_of_stops=operator,
         )  # fmt: skip
         with pytest.raises(client.KubeError):
             await manager._work(leader, warming=warming)

@@ -21,8 +21,10 @@ FAILURES_HANDLED = "FailuresHandled"
 SWEEP_SUCCEEDED = "SweepSucceeded"
 # Whether records reach the function in time; present from the first stream lag on.
 RECORDS_DELIVERED = "RecordsDelivered"
+# Whether nothing may be erased; present from the first stop on.
+STOPPED = "Stopped"
 _WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
-OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
+OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, STOPPED, *_WARNINGS)
 _OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
@@ -175,6 +177,9 @@ def compose(
         message=ready.message if ready.stalled else "no action required",
     )
     conditions = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}
+    stop = findings.get(STOPPED, _stored(previous, STOPPED))
+    if stop:
+        conditions[STOPPED] = stop
     for part in PARTS:
         if part in findings:
             conditions[part] = findings[part]
@@ -211,7 +216,17 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bo
     `own_doing`: this reconciliation changed something, so Ready being Unknown for a moment is expected.
     """
     warnings = [event for name in _WARNINGS for event in _of_warning(name, old, new)]
-    return [*_of_ready(old, new, own_doing=own_doing), *warnings]
+    return [*_of_ready(old, new, own_doing=own_doing), *_of_stop(old, new), *warnings]
+
+
+def _of_stop(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    """Stopped, Started, and StoppedForLong; of one that is only tried, Ready tells."""
+    before, after = find_condition(old, STOPPED), find_condition(new, STOPPED)
+    if after is None or after["status"] == "Unknown" or (before or {}).get("reason") == after["reason"]:
+        return []
+    if after["status"] == "False":
+        return [Event(kind="Normal", reason=after["reason"], message=after["message"])] if before else []
+    return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
 
 
 def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:

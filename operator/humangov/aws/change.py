@@ -29,6 +29,7 @@ class Change:
 class Context:
     """What every resource module may need, beside the tenant.
 
+    stopped        it is stopped (api/stop.py)
     hold_since     when the legal hold was put on the function; None: it is to be put on it, or there is no hold
     erasure_limit  whether the erasure limit was reached, and approved since
     """
@@ -37,6 +38,7 @@ class Context:
     default_tags: Mapping[str, str]
     permissions_boundary_arn: str | None
     now: datetime
+    stopped: bool = False
     hold_since: datetime | None = None
     erasure_limit: ErasureLimit | None = None
 

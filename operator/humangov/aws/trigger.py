@@ -36,7 +36,7 @@ class Observed:
 
 @dataclass(frozen=True, kw_only=True)
 class Desired:
-    """`stream_arn` is None while there is no stream."""
+    """`stream_arn` is None while there is no stream. stopped: that is why the trigger is disabled."""
 
     names: Names
     stream_arn: str | None
@@ -44,6 +44,7 @@ class Desired:
     configuration: Mapping[str, Any]
     tags: Mapping[str, str]
     now: datetime
+    stopped: bool = False
 
 
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
@@ -86,6 +87,7 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
         },
         tags=context.tags,
         now=context.now,
+        stopped=context.stopped,
     )
 
 
@@ -131,6 +133,8 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
         return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", requeue_after_seconds=1)
     notes = _notes(observed, desired, mapping)
+    if mapping.state == "Disabled" and desired.stopped:
+        return Finding.in_sync("Stopped", f"the trigger is disabled: the condition Stopped says why{notes}")
     if mapping.state == "Disabled":
         return Finding.in_sync(
             "Disabled",

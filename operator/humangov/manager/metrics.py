@@ -32,6 +32,7 @@ class Gauges:
     longest_wait_seconds: float = 0.0
     tenants: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     leaked_tenants: int | None = None
+    stopped_tenants: int = 0
     stream_lags: Mapping[tuple[str, str], StreamLag] = field(default_factory=dict)
 
 
@@ -99,6 +100,7 @@ class Metrics:
         yield build
         for name, description, value in (
             ("leader", "1 in the leader, 0 in a standby.", now.leading),
+            ("stopped_tenants", "HumanGovStates that are, or are to be, stopped.", now.stopped_tenants),
             ("workqueue_depth", "HumanGovStates that are due and wait for a worker.", now.waiting),
             ("workqueue_running", "HumanGovStates that are being reconciled.", now.running),
             (

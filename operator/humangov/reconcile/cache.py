@@ -9,10 +9,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from humangov.api.conditions import Finding
 from humangov.api.spec import InvalidSpecError, Tenant, parse
+from humangov.api.stop import Stop, stop_of
 from humangov.aws import bucket
 from humangov.kube.client import Resource
 
@@ -45,6 +47,7 @@ class StatusMemory:
 
     ready_generation: int | None = None  # the last at which it was Ready
     done_while_failing: frozenset[str] = frozenset()  # since the last reconciliation that did not fail
+    stopped: bool = False  # and not Ready again since
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +61,23 @@ class FinalizerMemory:
 
 
 @dataclass(frozen=True, kw_only=True)
+class StopMemory:
+    """Written by stop.py, at the beginning of each reconciliation and beside it.
+
+    stop        None: the tenant is not stopped
+    halted      no new invocation of its function begins
+    problem     why it may not be stopped completely
+    changed_at  when something was last changed in AWS to stop it, by this process
+    """
+
+    stop: Stop | None = None
+    halted: bool = False
+    timeout_seconds: int | None = None
+    problem: Finding | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Memory:
     """Of one tenant, in this process. Each part has one writer; the first three fields are the store's."""
 
@@ -67,6 +87,7 @@ class Memory:
     reconciler: ReconcilerMemory = ReconcilerMemory()
     status: StatusMemory = StatusMemory()
     finalizer: FinalizerMemory = FinalizerMemory()
+    stop: StopMemory = StopMemory()
     stream_lag: Finding | None = None  # written by the stream lag monitor: the last finding from CloudWatch
 
 
@@ -76,15 +97,17 @@ class MemoryParts(TypedDict, total=False):
     reconciler: ReconcilerMemory
     status: StatusMemory
     finalizer: FinalizerMemory
+    stop: StopMemory
     stream_lag: Finding | None
 
 
 @dataclass
 class Store:
-    """By `namespace/name`."""
+    """By `namespace/name`. stop_of_all: the stop of every tenant, as the ConfigMap was last read."""
 
     default_region: str
     monotonic: Callable[[], float] = time.monotonic
+    stop_of_all: Stop | None = None
     _resources: dict[str, Resource] = field(default_factory=dict)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _tenants: dict[str, Tenant] = field(default_factory=dict)
@@ -132,6 +155,10 @@ class Store:
     def tenants(self) -> list[Tenant]:
         """Every resource that can be read as a tenant."""
         return list(self._tenants.values())
+
+    def stopped(self) -> int:
+        """How many are to be stopped, by themselves or with all."""
+        return sum(stop_of(resource, of_all=self.stop_of_all) is not None for resource in self._resources.values())
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._resources))

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from humangov.api.conditions import Event, Finding
 from humangov.api.names import Identity, Names
 from humangov.api.spec import Tenant
+from humangov.api.stop import Stop, stop_of, while_stopped
 from humangov.aws import resources
 from humangov.aws.change import Context, boundary_of
 from humangov.aws.clients import Clients
@@ -94,11 +95,20 @@ class Reconciliation:
 
 
 def begin(
-    operator: Operator, resource: Resource, tenant: Tenant, identity: Identity, clients: Clients, *, patient: bool
+    operator: Operator,
+    resource: Resource,
+    tenant: Tenant,
+    identity: Identity,
+    clients: Clients,
+    *,
+    stop: Stop | None,
+    patient: bool,
 ) -> Reconciliation:
     """A reconciliation of a tenant that may be acted on."""
     if shares_files(tenant):  # the function sees one record at a time: it must not erase
         tenant = replace(tenant, trigger=replace(tenant.trigger, enabled=False))
+    if stop is not None:
+        tenant = while_stopped(tenant)
     names = Names(tenant=tenant, identity=identity)
     return Reconciliation(
         resource=resource,
@@ -107,11 +117,22 @@ def begin(
             default_tags=operator.settings.default_tags,
             permissions_boundary_arn=boundary_of(operator.settings.permissions_boundary_arn, names),
             now=operator.now(),
+            stopped=stop is not None,
         ),
         clients=clients,
         bundle=operator.bundle,
         memory=operator.store.memory(tenant.key).reconciler,
         patient=patient,
+    )
+
+
+def is_stopped_since(operator: Operator, this: Reconciliation) -> bool:
+    """Whether the tenant was stopped after this reconciliation began: it must not undo that."""
+    newest = operator.store.get(this.tenant.key)
+    return (
+        not this.context.stopped
+        and newest is not None
+        and stop_of(newest, of_all=operator.store.stop_of_all) is not None
     )
 
 

@@ -11,6 +11,7 @@ from humangov.api.conditions import Event, Finding
 from humangov.api.conflicts import refusal
 from humangov.api.names import Identity, Names
 from humangov.api.spec import FINALIZER, InvalidSpecError, Tenant
+from humangov.api.stop import Stop
 from humangov.aws import function, log_group, removal, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
@@ -59,10 +60,16 @@ async def add_finalizer(operator: Operator, this: Reconciliation) -> Reconciliat
     return replace(this, resource=await store_answer(operator, this.resource, write))
 
 
-async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, patient: bool) -> Outcome:
+async def finalize(
+    operator: Operator, resource: Resource, tenant: Tenant, *, stop: Stop | None, patient: bool
+) -> Outcome:
     """One reconciliation of a tenant that is being deleted. Raises KubeError."""
     if not _has_finalizer(resource):
         return Outcome(forget=True)
+    if stop is not None:
+        await sweep_jobs.remove(operator, tenant)  # the final stream read begins anew once the tenant is started
+        waits = Finding.in_sync("Stopped", "the deletion waits")  # publish says for what
+        return await publish(operator, resource, Conclusion(ready=waits))
     if not _identity_is_recorded(resource):
         # status.aws is written before the first AWS write, so most likely nothing was created. But a cached copy may be
         # old, and a status may have been lost: unless the tenant was never allowed, AWS is read all the same.
@@ -87,11 +94,13 @@ async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, pa
     return await _delete(Deletion(operator=operator, resource=resource, removal=scope, confirms=confirms))
 
 
-async def finalize_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:
+async def finalize_unreadable(
+    operator: Operator, resource: Resource, error: InvalidSpecError, *, stop: Stop | None
+) -> Outcome:
     """A tenant whose spec can't be read can't be deleted, only released. Raises KubeError."""
     if not _has_finalizer(resource):
         return Outcome(forget=True)
-    if (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
+    if stop is None and (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
         event = Event(
             kind="Warning",
             reason="Retained",

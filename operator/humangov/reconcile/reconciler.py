@@ -17,6 +17,7 @@ from humangov.reconcile.finalizer import add_finalizer, finalize, finalize_unrea
 from humangov.reconcile.gather import gather, gather_deep
 from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.status import Conclusion, announce, publish
+from humangov.reconcile.stop import obey
 
 
 async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> Outcome:
@@ -24,15 +25,16 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     resource = operator.store.get(key)
     if resource is None:
         return Outcome(forget=True)
+    stop = await obey(operator, resource)
     try:
         tenant = parse(resource, default_region=operator.settings.region)
     except InvalidSpecError as error:
         if resource["metadata"].get("deletionTimestamp"):
-            return await finalize_unreadable(operator, resource, error)
+            return await finalize_unreadable(operator, resource, error, stop=stop)
         return await publish(operator, resource, Conclusion(ready=Finding.action_required("InvalidSpec", str(error))))
     patient = failing_seconds < PATIENCE_SECONDS
     if tenant.deleting:
-        return await finalize(operator, resource, tenant, patient=patient)
+        return await finalize(operator, resource, tenant, stop=stop, patient=patient)
     refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:
         return await publish(operator, resource, Conclusion(ready=refused))
@@ -40,10 +42,10 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     identity = await identify(operator, resource, clients)
     if isinstance(identity, Finding):
         is_shown = bool((resource.get("status") or {}).get("conditions"))
-        if is_shown and identity.failed and identity.soon and patient:
+        if is_shown and identity.failed and identity.soon and patient and stop is None:
             return Outcome(failed=True, soon=True)  # as with any transient failure: retried before it is reported
         return await publish(operator, resource, Conclusion(ready=identity))
-    return await _correct(operator, begin(operator, resource, tenant, identity, clients, patient=patient))
+    return await _correct(operator, begin(operator, resource, tenant, identity, clients, stop=stop, patient=patient))
 
 
 async def _correct(operator: Operator, this: Reconciliation) -> Outcome:

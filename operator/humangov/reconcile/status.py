@@ -7,11 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from humangov.api.conditions import Event, Finding, compose, differs, ready_generation, transitions
+from humangov.api.conditions import (
+    STOPPED,
+    Event,
+    Finding,
+    compose,
+    differs,
+    ready_generation,
+    transitions,
+)
 from humangov.api.names import Names
 from humangov.api.spec import RECONCILE_ANNOTATION
 from humangov.aws.change import Change
 from humangov.kube.client import Resource
+from humangov.reconcile import stop
 from humangov.reconcile.cache import StatusMemory, key_of, uid_of
 from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
 from humangov.reconcile.outcome import Outcome
@@ -61,6 +70,7 @@ async def announce(operator: Operator, this: Reconciliation) -> Reconciliation:
 
 async def publish(operator: Operator, resource: Resource, conclusion: Conclusion) -> Outcome:
     """One status write if anything differs, then an event a transition. Raises KubeError."""
+    conclusion = _with_stop(operator, resource, conclusion)
     key, uid = key_of(resource), uid_of(resource)
     before, generation = resource.get("status") or {}, _generation(resource)
     status = _composed(operator, resource, conclusion)
@@ -68,14 +78,20 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
     if written:
         await store_answer(operator, resource, operator.kube.apply_status(resource, status))
     memory = operator.store.memory(key)
+    stopped = memory.stop.stop is not None
     was_ready = (
         memory.status.ready_generation if memory.status.ready_generation is not None else ready_generation(before)
     )
     ready = ready_generation(status) or was_ready
-    if ready == generation != was_ready and memory.generation == generation:
+    if ready == generation != was_ready and memory.generation == generation and not memory.status.stopped:
         operator.became_ready(operator.monotonic() - memory.seen_at)
     outcome, done = _outcome(conclusion, memory.status)
-    operator.store.remember(key, uid=uid, status=StatusMemory(ready_generation=ready, done_while_failing=done))
+    left = StatusMemory(
+        ready_generation=None if stopped else ready,  # what is restored after a stop is no drift
+        done_while_failing=done,
+        stopped=stopped or (memory.status.stopped and ready_generation(status) is None),
+    )
+    operator.store.remember(key, uid=uid, status=left)
     for event in _events(conclusion, before, status, was_ready=was_ready, generation=generation):
         await post_event(operator, resource, event)
     logger.info(
@@ -85,6 +101,26 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
         extra={"tenant": key, "action": "report", "changed": written},
     )
     return outcome
+
+
+def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion) -> Conclusion:
+    """Whatever a reconciliation concluded, a stop goes before it; it is shown however the reconciliation ended."""
+    found = stop.findings(
+        resource,
+        operator.store.memory(key_of(resource)).stop,
+        ready=conclusion.ready,
+        deleting=bool(resource["metadata"].get("deletionTimestamp")),
+        now=operator.now(),
+    )
+    if found is None:
+        return conclusion
+    stopped = found.stopped.status != "False"
+    return replace(
+        conclusion,
+        ready=found.ready,
+        findings={**conclusion.findings, STOPPED: found.stopped},
+        quiet=conclusion.quiet and not stopped,
+    )
 
 
 def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) -> dict[str, Any]:

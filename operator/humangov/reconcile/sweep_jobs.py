@@ -157,7 +157,7 @@ async def _keep_jobs(operator: Operator, this: Reconciliation, template: Resourc
     """Raises KubeError."""
     tenant, handled = this.tenant, this.stored_status.get("lastHandledSweep")
     asked = (this.resource["metadata"].get("annotations") or {}).get(SWEEP_ANNOTATION)
-    wanted = bool(asked) and asked != handled and not tenant.suspend
+    wanted = bool(asked) and asked != handled and not tenant.suspend and not this.context.stopped
     swept = this.stored_status.get("sweep") or {}
     jobs = await _jobs(operator, tenant) if wanted or swept.get("result") == "Running" else None
     if wanted and jobs is not None and await _start(operator, this.names, str(asked), template, jobs):
