@@ -3,7 +3,8 @@
 One value for every reason to stop, and one place that finds it: the operator, sweep, redrive and final stream read
 ask `stop_of`. Two sources are people's: the annotation `humangov.io/stop` of a HumanGovState, and the ConfigMap
 `humangov-stop` in the operator's namespace, for every HumanGovState. It counts that they are there: their text is only
-the reason.
+the reason. Two are the operator's: an erasure limit that was reached and not approved since, and a legal hold that the
+function does not have yet.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from humangov.api.erasure_limit import is_approved, reached_in
 from humangov.api.spec import Tenant
 from humangov.api.times import parse_time, timestamp
 
@@ -23,7 +25,7 @@ REASON_KEY = "reason"
 WARN_AFTER = timedelta(hours=12)
 """DynamoDB's stream forgets after 24 hours: as long again is left to act."""
 
-Source = Literal["Annotation", "ConfigMap"]
+Source = Literal["Annotation", "ConfigMap", "ErasureLimit", "Hold"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,7 @@ def stop_of(resource: Mapping[str, Any], *, of_all: Stop | None) -> Stop | None:
     metadata = resource.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     if STOP_ANNOTATION not in annotations:
-        return of_all
+        return of_all or _by_erasure_limit(resource) or _by_hold(resource)
     manager, at = _written(metadata, "f:metadata", "f:annotations", f"f:{STOP_ANNOTATION}")
     return Stop(
         source="Annotation",
@@ -66,6 +68,40 @@ def stop_of(resource: Mapping[str, Any], *, of_all: Stop | None) -> Stop | None:
         by=manager,
         place=f"annotation {STOP_ANNOTATION}",
         remedy=f"humangov start {metadata.get('namespace', 'default')}/{metadata.get('name')}",
+    )
+
+
+def _by_erasure_limit(resource: Mapping[str, Any]) -> Stop | None:
+    metadata = resource.get("metadata") or {}
+    reached = reached_in(resource.get("status") or {})
+    if reached is None or is_approved(reached, metadata.get("annotations") or {}):
+        return None
+    return Stop(
+        source="ErasureLimit",
+        reason=f"the function reached its limit of erasures in an hour and handed back {reached.limited:,} records. "
+        "If the records were removed on purpose, approve; else restore the table first: a file that a record names "
+        "again stays",
+        since=reached.at,
+        by="",
+        place="spec.trigger.maximumErasuresPerHour",
+        remedy=f"humangov approve {metadata.get('namespace', 'default')}/{metadata.get('name')}",
+    )
+
+
+def _by_hold(resource: Mapping[str, Any]) -> Stop | None:
+    """Until the function has the hold: it then erases nothing by itself, and what it would have erased is kept."""
+    spec, status, metadata = (resource.get(part) or {} for part in ("spec", "status", "metadata"))
+    hold = spec.get("hold") if isinstance(spec, Mapping) else None
+    if not hold or status.get("hold"):
+        return None
+    manager, at = _written(metadata, "f:spec", "f:hold", "f:reason")
+    return Stop(
+        source="Hold",
+        reason=str((hold.get("reason") if isinstance(hold, Mapping) else hold) or "").strip(),
+        since=at,
+        by=manager,
+        place="spec.hold, which the function does not have yet",
+        remedy="nothing: the operator starts it once the function has the legal hold",
     )
 
 

@@ -125,20 +125,16 @@ def has_hold(observed: Observed | None, desired: Desired) -> bool:
     """Whether the function erases nothing because of a legal hold: by its environment, and by code that knows it."""
     return (
         observed is not None
-        and legal_hold.is_in(variables_of(observed))
+        and not observed.busy
+        and observed.update_status != "Failed"
+        and legal_hold.is_in(function_environment.of(observed.configuration))
         and (observed.code_sha256, observed.architecture) == (desired.bundle.code_sha256, desired.architecture)
     )
 
 
-def variables_of(observed: Observed | None) -> Mapping[str, str]:
-    """The function's environment; empty where there is no function."""
-    found = ((observed.configuration.get("Environment") or {}) if observed else {}).get("Variables") or {}
-    return {str(name): str(value) for name, value in found.items()}
-
-
 def _concurrency(observed: Observed, desired: Desired) -> int | None:
     """What the reserved concurrency is to be now: 0 until the legal hold is on the function."""
-    wants_hold = legal_hold.is_in(desired.configuration["Environment"]["Variables"])
+    wants_hold = legal_hold.is_in(function_environment.of(desired.configuration))
     return 0 if wants_hold and not has_hold(observed, desired) else desired.reserved_concurrency
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from humangov.api import legal_hold
 from humangov.api.erasure_limit import Approved
@@ -19,6 +21,12 @@ def variables(names: Names, context: Context) -> dict[str, str]:
     if isinstance(context.erasure_limit, Approved):
         found["HUMANGOV_ERASURES_APPROVED_AT"] = timestamp(context.erasure_limit.at)
     return found
+
+
+def of(configuration: Mapping[str, Any]) -> dict[str, str]:
+    """The variables in a configuration of Lambda's."""
+    found = (configuration.get("Environment") or {}).get("Variables") or {}
+    return {str(name): str(value) for name, value in found.items()}
 
 
 def environment(names: Names, *, hold_since: datetime | None = None) -> dict[str, str]:

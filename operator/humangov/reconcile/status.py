@@ -37,6 +37,8 @@ class Conclusion:
     applied        the changes that were made
     gone           what a deletion has deleted so far
     handled_sweep  the value of the sweep annotation that was handled
+    redrives       a legal hold is over, and what it kept is to be redriven
+    status_fields  status.hold and status.erasureLimit; None: as they were
     quiet          no status write and no event, except of an adoption
     """
 
@@ -46,6 +48,8 @@ class Conclusion:
     applied: tuple[Change, ...] = ()
     gone: tuple[str, ...] = ()
     handled_sweep: str | None = None
+    redrives: bool = False
+    status_fields: Mapping[str, Any] | None = None
     quiet: bool = False
 
 
@@ -125,6 +129,7 @@ def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion) -
 
 def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) -> dict[str, Any]:
     before, names = resource.get("status") or {}, conclusion.names
+    fields = before if conclusion.status_fields is None else conclusion.status_fields
     return compose(
         before,
         generation=_generation(resource),
@@ -136,6 +141,7 @@ def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) ->
             "functionName": names.tenant.function.name if names else before.get("functionName"),
             "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
             "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
+            **{name: fields.get(name) for name in ("hold", "erasureLimit")},
         },
     )
 
