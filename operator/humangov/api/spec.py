@@ -22,7 +22,6 @@ FINALIZER = "humangov.io/cleanup"
 RECONCILE_ANNOTATION = "humangov.io/reconcile"
 SWEEP_ANNOTATION = "humangov.io/sweep"
 APPROVE_ANNOTATION = "humangov.io/approve-sweep"
-STOP_ANNOTATION = "humangov.io/stop-sweep"
 HOLD_REASON_LIMIT = 256
 _ROLE_NAME_LIMIT = 64  # IAM's; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 

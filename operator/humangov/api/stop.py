@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from humangov.api.conditions import STOPPED, find_condition
 from humangov.api.erasure_limit import is_approved, reached_in
 from humangov.api.spec import Tenant
 from humangov.api.times import parse_time, timestamp
@@ -119,6 +120,30 @@ def stop_of_all(config_map: Mapping[str, Any] | None) -> Stop | None:
         place=f"ConfigMap {metadata.get('namespace', '')}/{metadata.get('name', STOP_CONFIG_MAP)}",
         remedy="humangov start --all",
     )
+
+
+def why_stopped(resource: Mapping[str, Any], *, of_all: Stop | None) -> str | None:
+    """Why a component other than the operator must not erase a file of this HumanGovState; None: it is not stopped.
+
+    The operator's condition counts as well: it knows of stops of which neither annotation nor ConfigMap tells.
+    """
+    stop = stop_of(resource, of_all=of_all)
+    if stop is not None:
+        return f"the HumanGovState is {stop.sentence}. To start it: {stop.remedy}"
+    condition = find_condition(resource.get("status") or {}, STOPPED)
+    if condition is not None and condition["status"] != "False":
+        return f"the HumanGovState's condition {STOPPED} is {condition['status']}: {condition['message']}"
+    return None
+
+
+def why_not_erase(tenant: Tenant) -> str | None:
+    """Why a component other than the operator must not erase a file, although the tenant is not stopped; else None.
+
+    It may read, and a sweep may find orphans.
+    """
+    if tenant.hold is not None:
+        return f"there is a legal hold (spec.hold): {tenant.hold.reason}"
+    return None if tenant.trigger.enabled else "spec.trigger.enabled is false"
 
 
 def while_stopped(tenant: Tenant) -> Tenant:

@@ -36,12 +36,14 @@ class FinalReadOptions(PodOptions):
     region: str | None
     cluster_name: str | None
     since: str
+    operator_namespace: str | None
     as_json: bool
 
 
 @click.command("final-read", context_settings=options.CONTEXT, hidden=True)
 @options.tenant_of_cluster_options
 @click.option("--since", metavar="TIME", default="15m", help="Start time: 15m, or RFC 3339.")
+@options.operator_namespace()
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
@@ -71,7 +73,9 @@ def _read(arguments: FinalReadOptions, *, since: datetime, stop: Callable[[], bo
     """Raises ClickException."""
     namespace, name = lookup.which(arguments.tenant, arguments.namespace)
     try:
-        with TenantInCluster(namespace=namespace, name=name, uid=arguments.uid) as cluster:
+        with TenantInCluster(
+            namespace=namespace, name=name, uid=arguments.uid, operator_namespace=arguments.operator_namespace
+        ) as cluster:
             return read_stream_in_cluster(
                 cluster, since=since, default_region=options.sdk_region(arguments.region),
                 cluster_name=arguments.cluster_name, report_status=arguments.report_status, stop=stop,

@@ -19,6 +19,8 @@ _SUMMARIES = {
     "receipts": "Show which files were erased, and when: the receipts in the function's log group.",
     "redrive": "Handle failed invocations once more: those under aws/lambda/ in the failures bucket.",
     "run": "Run the operator: watch HumanGovStates and keep their AWS resources as declared, until SIGTERM.",
+    "start": "Start what `humangov stop` has stopped: the declared reserved concurrency and trigger come back.",
+    "stop": "Stop the erasure of files: function, redrive, sweep and final stream read, until `humangov start`.",
     "sweep": "Find files that no record names, and in mode delete erase those that two sweeps have seen.",
     "uninstall-check": "Check whether the operator can be uninstalled: not while HumanGovStates have its finalizer.",
 }

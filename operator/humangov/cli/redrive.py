@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,12 +29,14 @@ class RedriveOptions(TenantOptions):
     """Whether anything is changed, and the form of the output."""
 
     dry_run: bool
+    operator_namespace: str | None
     as_json: bool
 
 
 @click.command("redrive", context_settings=options.CONTEXT)
 @options.tenant_options
 @click.option("--dry-run", is_flag=True, help="Only list failed invocations; erase and remove nothing.")
+@options.operator_namespace()
 @options.as_json()
 def command(**given: Any) -> None:
     """Handle failed invocations once more: those under aws/lambda/ in the failures bucket.
@@ -52,13 +55,44 @@ def command(**given: Any) -> None:
     logs.configure(log_format="text", level="warning")
     names = lookup.names(arguments)
     with stopping() as stopped_by:
-        summary = _redrive(names, dry_run=arguments.dry_run, stop=lambda: stopped_by() is not None)
+        with _why_stop(arguments, names, stopped_by) as why_stop:
+            summary = _redrive(names, dry_run=arguments.dry_run, stop=lambda: why_stop() is not None)
+            reason = why_stop() if summary.stopped else None
         number = stopped_by()
+    if reason:
+        click.echo(f"stopped: {reason}", err=True)
     if arguments.as_json:
         click.echo(json.dumps(output.as_json(summary, names)))
     else:
         click.echo("\n".join(output.lines(summary, names, dry_run=arguments.dry_run)))
     sys.exit(exit_code(number, otherwise=2 if summary.left else 0))
+
+
+@contextmanager
+def _why_stop(
+    arguments: RedriveOptions, names: Names, stopped_by: Callable[[], int | None]
+) -> Iterator[Callable[[], str | None]]:
+    """What tells at any time why to stop; of a manifest, or where nothing is erased, a signal alone can.
+
+    Raises ClickException if the tenant is stopped now.
+    """
+    from humangov.kube.stop_switch import StopSwitch  # takes a second to load
+    from humangov.kube.tenant_in_cluster import TenantInCluster
+
+    def interrupted() -> str | None:
+        return "a signal" if stopped_by() is not None else None
+
+    if arguments.filename is not None or arguments.dry_run:
+        yield interrupted
+        return
+    tenant = names.tenant
+    with TenantInCluster(
+        namespace=tenant.namespace, name=tenant.name, uid=tenant.uid, operator_namespace=arguments.operator_namespace
+    ) as cluster:
+        switch = StopSwitch(cluster, interrupted=interrupted)
+        if reason := switch.erasing():
+            raise click.ClickException(f"{tenant.key}: nothing is erased. {reason}")
+        yield switch.erasing
 
 
 def _redrive(names: Names, *, dry_run: bool, stop: Callable[[], bool]) -> RedriveResult:

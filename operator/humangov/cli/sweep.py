@@ -57,10 +57,7 @@ class SweepOptions(TenantOptions, PodOptions):
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),
     help="YAML file with the allowed names, as for `humangov run`.",
 )  # fmt: skip
-@click.option(
-    "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE",
-    help="The operator's namespace, as for `humangov run`. Without --allowed-names, it may name any table and bucket.",
-)  # fmt: skip
+@options.operator_namespace(" Without --allowed-names, it may name any table and bucket.")
 @click.option(
     "--watched-namespace", "watched", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
     help="Namespace to search for conflicting older HumanGovStates. Repeatable (environment: separated by spaces).",
@@ -113,7 +110,9 @@ def _sweep(arguments: SweepOptions, stopped_by: Callable[[], int | None]) -> End
             lookup.names_of_file(arguments.filename, arguments, session_of=sweep_session), request
         )
     namespace, name = lookup.which(arguments.tenant, arguments.namespace)
-    with TenantInCluster(namespace=namespace, name=name, uid=arguments.uid) as cluster:
+    with TenantInCluster(
+        namespace=namespace, name=name, uid=arguments.uid, operator_namespace=arguments.operator_namespace
+    ) as cluster:
         return sweep_tenant_in_cluster(
             cluster, request, default_region=options.sdk_region(arguments.region), cluster_name=arguments.cluster_name,
             allowed=allowed, namespaces=arguments.watched, report_status=arguments.report_status,

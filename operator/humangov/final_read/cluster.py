@@ -9,8 +9,9 @@ from typing import Any
 from humangov.api.times import timestamp
 from humangov.aws.data_plane import connect_as_sweep, names_as_swept
 from humangov.final_read.final_read import FinalRead, read_stream
+from humangov.kube.stop_switch import StopSwitch
 from humangov.kube.tenant_in_cluster import TenantInCluster
-from humangov.redrive.redrive import RefusedError
+from humangov.redrive.redrive import RefusedError, refuse
 
 FIELD_MANAGER = "humangov-sweep-end"
 
@@ -32,9 +33,11 @@ def read_stream_in_cluster(
     names = names_as_swept(
         resource, default_region=default_region, cluster_name=cluster_name, cluster_uid=cluster.cluster_uid
     )  # fmt: skip
-    if not names.tenant.trigger.enabled:
-        raise RefusedError(f"{names.tenant.key}: spec.trigger.enabled is false, so nothing was erased")
-    found = read_stream(connect_as_sweep(names), names, since=since, stop=stop)
+    refuse(names.tenant)
+    switch = StopSwitch(cluster, interrupted=lambda: "a signal" if stop() else None)
+    if reason := switch.erasing():
+        raise RefusedError(f"{names.tenant.key}: nothing was erased. {reason}")
+    found = read_stream(connect_as_sweep(names), names, since=since, stop=lambda: switch.erasing() is not None)
     if report_status:
         fields = status_fields(found, now=datetime.now(UTC))
         cluster.apply_status(resource, {"finalRead": fields}, manager=FIELD_MANAGER)

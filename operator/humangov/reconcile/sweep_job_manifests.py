@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from humangov.api.conditions import Finding
-from humangov.api.spec import STOP_ANNOTATION, SWEEP_ANNOTATION, Tenant
+from humangov.api.spec import SWEEP_ANNOTATION, Tenant
 from humangov.api.times import parse_time, timestamp
 
 OWNER_ANNOTATION = "humangov.io/owner"
@@ -190,7 +190,7 @@ def _pause_note(tenant: Tenant) -> str:
 
 
 def _stop(tenant: Tenant) -> str:
-    return f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {STOP_ANNOTATION}=true"
+    return f"humangov stop {tenant.key}"
 
 
 def _at_once(tenant: Tenant) -> str:

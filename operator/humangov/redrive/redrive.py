@@ -48,7 +48,7 @@ def redrive(
     Raises RefusedError, NoReceiptError, and ClientError or BotoCoreError if the failures bucket can't be read.
     """
     if not dry_run:
-        _refuse(names.tenant)
+        refuse(names.tenant)
     bucket, owner = names.tenant.failures.bucket, names.identity.account_id
     receipts = ReceiptLog(
         clients.logs, log_group=names.tenant.log_group_name, now=now, pause=pause, prefix="redrive"
@@ -76,7 +76,8 @@ def redrive(
     return replace(result, stopped=stop())
 
 
-def _refuse(tenant: Tenant) -> None:
+def refuse(tenant: Tenant) -> None:
+    """Raises RefusedError where the spec, or what a sweep found, forbids to erase; of a stop the StopSwitch knows."""
     if not tenant.trigger.enabled:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
     if tenant.files_shared and tenant.table.file_names == "Unique":

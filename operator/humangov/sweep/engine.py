@@ -40,7 +40,8 @@ _LARGEST = 10
 class Surroundings:
     """What a sweep needs from outside, apart from AWS.
 
-    may_erase  called before the second scan and before every batch: the reason not to erase, or None
+    may_erase  called before the second scan, before every batch, and throughout the redrive: the reason not to erase,
+               or None
     approved   sha256 of the orphan list that a person approved
     """
 
@@ -131,7 +132,7 @@ def _redrive(run: _Run) -> RedriveResult | None:
     around = run.around
     try:
         return redrive(
-            run.clients, run.names, stop=lambda: around.steps.why_stop() is not None, now=around.now,
+            run.clients, run.names, stop=lambda: around.may_erase() is not None, now=around.now,
             pause=around.pause,
         )  # fmt: skip
     except RefusedError:
@@ -244,7 +245,7 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     listed_in: the orphan list's key.
     """
     if reason := run.around.may_erase():
-        yield replace(result, erased=ErasureResult(unfinished=reason))
+        yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
     _read_again(run, scratch, result)
     still = scratch.confirmed_number()

@@ -44,12 +44,14 @@ class ErasureResult:
     """Number of files by outcome.
 
     unfinished   why files remain
+    stopped      somebody stopped it; unfinished says who
     conditional  whether this S3 honours the condition of a delete
     """
 
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
     erased_bytes: int = 0
     unfinished: str | None = None
+    stopped: bool = False
     conditional: bool = True
 
     def count(self, kind: OutcomeKind) -> int:
@@ -81,8 +83,10 @@ def erase(
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
         for first in range(0, len(confirmed), BATCH):
             late = calls.now() - started > WITHIN_SECONDS
-            if (reason := may_go_on() or (_LATE if late else None)) is not None:
-                return replace(result, unfinished=reason)
+            if (reason := may_go_on()) is not None:
+                return replace(result, unfinished=reason, stopped=True)
+            if late:
+                return replace(result, unfinished=_LATE)
             batch = confirmed[first : first + BATCH]
             receipts.write(line(one, "intent") for one in batch)
             if versioned:

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
-from humangov.api.spec import APPROVE_ANNOTATION, STOP_ANNOTATION, Tenant
+from humangov.api.spec import APPROVE_ANNOTATION, Tenant
+from humangov.api.stop import why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
 from humangov.aws.receipt_log import NoReceiptError
 from humangov.sweep import engine
@@ -108,10 +109,8 @@ def _mode(tenant: Tenant, wanted: str | None) -> tuple[str, str | None]:
     mode = wanted or tenant.sweep.mode
     if mode != DELETE:
         return DETECT, None
-    if not tenant.trigger.enabled:
-        return DETECT, "spec.trigger.enabled is false, so this sweep ran in mode Detect and erased nothing"
-    if tenant.annotations.get(STOP_ANNOTATION):
-        return DETECT, f"annotation {STOP_ANNOTATION} is set, so this sweep ran in mode Detect and erased nothing"
+    if reason := why_not_erase(tenant):
+        return DETECT, f"{reason}, so this sweep ran in mode Detect and erased nothing"
     return DELETE, None
 
 
