@@ -14,6 +14,7 @@ from humangov.cli.options import CONTEXT
 
 # The first sentence of each command's help, so that the list of commands loads none of them; a test compares them.
 _SUMMARIES = {
+    "approve": "Let a HumanGovState go on that reached its erasure limit: its function erases files again.",
     "leaks": "List leaked AWS resources: their HumanGovState no longer exists.",
     "plan": "Show what the operator would change in AWS for a manifest.",
     "receipts": "Show which files were erased, and when: the receipts in the function's log group.",
