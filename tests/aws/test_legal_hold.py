@@ -5,6 +5,7 @@ redriven at its end. AWS is an emulator's. What the function does under a hold i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -264,7 +265,6 @@ def test_deletion_of_a_held_tenant_waits_and_says_so(world: World) -> None:
     assert variables(world)["HUMANGOV_HOLD"] == REASON
     assert jobs(world) == []  # no final stream read
     hold(world, key, None)
-    world.settings = world.settings
     for _ in range(30):
         outcome = world.one_pass(key)
         if outcome.forget:
@@ -299,10 +299,32 @@ def test_invocation_records_written_under_a_hold_count_as_held_and_not_as_failed
     world.sdk.client("s3").put_object(
         Bucket=world.bucket, Key=f"aws/lambda/{mapping(world)['UUID']}/shard/2026/11/28/one", Body=b"{}"
     )
-    for _ in range(7):
-        world.one_pass(key)
+    # The world's clock is ahead of the emulator's.
+    world.line.faults = [Fault(on("s3:ListBucket"), alter=lambda answer: dated(answer, world.clock.now()))]
+    world.one_pass(key)
     condition = find_condition(world.status(key), "FailuresHandled")
     assert condition is not None
     assert (condition["status"], condition["reason"]) == ("True", "Held")
     assert "1 invocation record" in condition["message"]
     assert [one for one in world.kube.events if one.kind == "Warning"] == []
+
+
+def test_failed_invocations_from_before_the_hold_stay_a_warning(world: World) -> None:
+    key = held(world)
+    world.sdk.client("s3").put_object(
+        Bucket=world.bucket, Key=f"aws/lambda/{mapping(world)['UUID']}/shard/2026/11/27/one", Body=b"{}"
+    )
+    world.line.faults = [
+        Fault(on("s3:ListBucket"), alter=lambda answer: dated(answer, world.clock.now() - timedelta(hours=2)))
+    ]
+    world.one_pass(key)
+    condition = find_condition(world.status(key), "FailuresHandled")
+    assert condition is not None
+    assert (condition["status"], condition["reason"]) == ("False", "RedriveNeeded")
+    assert "older than the legal hold" in condition["message"]
+    assert "run: humangov redrive" not in condition["message"]  # it would refuse
+
+
+def dated(answer: Any, moment: datetime) -> Any:
+    """A listing of S3 whose objects were all written then."""
+    return answer | {"Contents": [one | {"LastModified": moment} for one in answer.get("Contents") or ()]}

@@ -244,7 +244,7 @@ def test_a_final_stream_read_of_what_must_not_be_erased_erases_nothing(how: str)
     at = datetime.fromtimestamp(world.now - 60, UTC)
     with (
         final_read_of(world, there, Streams({"a": (None, True, [removal("7", "cv.pdf", at=at)])})),
-        pytest.raises(RefusedError, match="nothing (was|is) erased"),
+        pytest.raises(RefusedError, match=r"nothing (was|is) erased"),
     ):
         final_read(there, at)
     assert world.files == {"cv.pdf"}

@@ -56,7 +56,7 @@ def remembered(
         bucket=seen.observed[BUCKET] if bucket_was_read else memory.bucket,
         # What only deep reads see is not left to the next ones in turn.
         deep_failed=seen.deep and any(finding.failed for finding in findings.values()),
-        failures_counted=_failures_counted(memory, applied.observed, findings),
+        failures_counted=_failures_counted(memory, applied.observed, findings) and this.tenant.hold is None,
         carried=_carried(this, seen, applied, findings, now=now),
         trigger_problem=_trigger_problem(this, applied.observed),
     )
@@ -114,7 +114,12 @@ def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding
         return failed_invocations.unknown(observed[FAILURES].error)
     triggers = resources.observation(observed, TRIGGER)
     mappings = [mapping.uuid for mapping in triggers.mappings] if triggers else []
-    return failed_invocations.finding(observed[FAILURES], this.names, mappings=mappings)
+    counted, since = observed[FAILURES], this.context.hold_since
+    if this.tenant.hold is not None and since is not None:
+        held = failed_invocations.held(counted, this.names, mappings=mappings, since=since)
+        if held is not None:
+            return held
+    return failed_invocations.finding(counted, this.names, mappings=mappings)
 
 
 def _failures_counted(memory: ReconcilerMemory, observed: Observations, findings: Mapping[str, Finding]) -> bool:
