@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
 from .calls import Calls
@@ -51,7 +51,7 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
         records=total,
         outcomes=settled.outcomes,
         malformed=read.malformed,
-        failed=len(failures),
+        failed=len(failures - settled.held),
         unhandled=len(unhandled),
         hand_back=tuple(number for number in order if number in failures or number == first_unhandled),
         latencies_ms=tuple(settled.latencies_ms),
@@ -95,11 +95,15 @@ def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -
 
 
 class _Settled(NamedTuple):
-    """outcomes: of files, undated. failures: sequence numbers. not_begun: not started in time."""
+    """outcomes: of files, undated. failures: sequence numbers. held: those of them that only a legal hold holds back.
+
+    not_begun: not started in time.
+    """
 
     outcomes: Counter[FileOutcome]
     failures: set[str]
     latencies_ms: list[int]
+    held: Set[str] = frozenset()
     not_begun: Sequence[FreedFile] = ()
 
 
@@ -119,6 +123,7 @@ def _settle_all(
         outcomes=sum((part.outcomes for part in parts), Counter()),
         failures=set[str]().union(*(part.failures for part in parts)),
         latencies_ms=[latency for part in parts for latency in part.latencies_ms],
+        held=set[str]().union(*(part.held for part in parts)),
         not_begun=parts[-1].not_begun if parts else (),
     )
 
@@ -130,9 +135,11 @@ def _report(
     at = calls.now()
     each = [(file, change, results[file.key]) for file in files for change in file.freed_by]
     calls.write(outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each)
+    failures = {change.sequence_number for _, change, result in each if result.outcome.is_handed_back}
     return _Settled(
         outcomes=Counter(results[file.key].outcome.undated for file in files),
-        failures={change.sequence_number for _, change, result in each if result.outcome.is_handed_back},
+        failures=failures,
+        held=failures - {change.sequence_number for _, change, result in each if result.outcome.is_failure},
         latencies_ms=[
             round((at - change.removed_at) * 1000)
             for _, change, result in each
