@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, failing, matrix, moto, storm, sweep
+from bench import calls, cleanup, events, failing, latency, matrix, moto, storm, sweep
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
@@ -68,6 +68,13 @@ def events_command(*, number: int, faults: float, seed: int, json_only: bool) ->
 def cleanup_command(*, repeats: int, json_only: bool) -> None:
     """1,000 removals in a batch, beside the walkthrough's function: calls, seconds, memory, size, cold start."""
     _print(lambda: cleanup.run(say=say, repeats=repeats), json_only=json_only)
+
+
+@main.command("latency", context_settings=_CONTEXT)
+@_json_only
+def latency_command(*, json_only: bool) -> None:
+    """From a removal to the erasure, batches of 1 and of 1,000, each call of AWS 35 ms: the 99th percentile."""
+    _print(lambda: latency.run(say=say), json_only=json_only)
 
 
 @main.command("sweep", context_settings=_CONTEXT)

@@ -13,6 +13,7 @@ live/            on real parts: a namespace of the sandbox's API server, an acco
 samples.py       a sample tenant, for tests of decisions that need no world
 iam.py           what IAM policies allow
 kstatus.py       kstatus's rules
+receipt_chain.py  what a reader of receipts checks
 zips.py          a function's code as one uploads it
 
 Dependencies go one way, and the import linter holds it: tests and benches import this; this imports the operator and

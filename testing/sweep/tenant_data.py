@@ -6,6 +6,7 @@ It stands for the tenant's own account on S3's clock. It can't show what others 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from humangov.api.names import Names
 
 from testing import samples
+from testing.receipt_chain import each_once
 
 HOUR, DAY = 3600.0, 86400.0
 START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -47,7 +49,7 @@ class TenantData:
     table: dict[str, Any] = field(default_factory=dict)
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log_streams: dict[str, list[str]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     needed: set[str] = field(default_factory=set)
 
@@ -95,6 +97,11 @@ class TenantData:
 
     def orphan_lists(self) -> list[str]:
         return sorted(key for key in self.objects if key.endswith(".jsonl.gz"))
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Every line of the log group, once."""
+        return each_once(json.loads(message) for stream in self.log_streams.values() for message in stream)
 
     def receipts(self) -> list[dict[str, Any]]:
         return [line for line in self.log if "receipt" in line]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -18,8 +19,8 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients, connect
-from humangov.aws.receipt_log import NoReceiptError
-from humangov.cleanup.outcomes import FileOutcome
+from humangov.cleanup.calls import NoReceiptError
+from humangov.cleanup.outcomes import ERASED, FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cli.main import main
 from humangov.redrive.redrive import RefusedError, redrive
@@ -363,10 +364,30 @@ def test_redrive_stops_before_the_erasure_when_a_receipt_cannot_be_written(accou
     key = account.give_up(("1", "1.pdf"))
     account.before = _fails("PutLogEvents", "AccessDeniedException")
 
-    with pytest.raises(NoReceiptError, match="AccessDeniedException"):
-        account.run()
+    result = account.run()
 
-    assert account.keys() == {"1.pdf", key}
+    assert result.unstored is not None
+    assert "AccessDeniedException" in result.unstored
+    assert (account.keys(), result.left) == ({"1.pdf", key}, 1)
+
+
+def test_redrive_counts_what_it_erased_before_its_receipts_failed(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.give_up(("1", "1.pdf"))
+    account.give_up(("2", "2.pdf"))
+    puts = itertools.count(1)
+
+    def outcomes_fail(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "PutLogEvents" and next(puts) > 1:
+            _fails("PutLogEvents", "AccessDeniedException")(operation, parameters)
+
+    account.before = outcomes_fail
+
+    result = account.run()
+
+    assert result.unstored is not None
+    assert (dict(result.outcomes), result.removed, result.left) == ({ERASED: 1}, 0, 1)
+    assert {"2.pdf"} <= account.keys(), "nothing is erased after that"
 
 
 def test_redrive_does_not_take_a_failed_page_as_the_end_of_the_list(account: Account) -> None:

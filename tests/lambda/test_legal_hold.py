@@ -83,7 +83,8 @@ def test_what_a_hold_kept_is_erased_when_it_ends(code: Code) -> None:
 
 def test_receipt_of_a_held_file_says_since_when_and_why(code: Code) -> None:
     story = held(code, FIRED)
-    outcomes = [line for line in story.function.lines if line.get("receipt") == "outcome"]
+    stored = [json.loads(message) for messages in story.tenant.log_streams.values() for message in messages]
+    outcomes = [line for line in stored if line.get("receipt") == "outcome"]
     assert [line["outcome"] for line in outcomes] == [f"held: {REASON} (since {SINCE})"] * 3
     assert all(line["erased_at"] is None for line in outcomes)
     [batch] = [line for line in story.function.lines if line.get("message") == "batch"]

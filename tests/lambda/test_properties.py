@@ -24,6 +24,7 @@ from testing.event_source.answers import Answer
 from testing.event_source.decisions import Reading
 from testing.event_source.source import pause_seconds
 from testing.event_source.story import Code, Step, Story, our_settings, ours, random_faults, walkthrough
+from testing.receipt_chain import broken_links
 
 IDS = st.sampled_from([f"{one}" for one in range(6)])
 STEPS: st.SearchStrategy[Step] = st.one_of(
@@ -91,6 +92,8 @@ def test_no_live_file_is_ever_gone_and_in_the_end_exactly_the_files_of_live_reco
 
     assert story.tenant.lost == []
     assert story.tenant.live_files <= story.tenant.files
+    assert story.tenant.unannounced == [], "every erased file has a stored intent"
+    assert [broken_links(messages) for messages in story.tenant.log_streams.values() if broken_links(messages)] == []
     assert answers == [Answer(result={"batchItemFailures": []})] * len(answers)
     assert story.tenant.files == story.tenant.live_files
 

@@ -155,7 +155,7 @@ def test_a_thousand_files_with_two_versions_each_cost_two_deletions(world: World
 
     assert done.result == failures()
     assert world.versions == {}
-    assert world.layer.counts == {"ListObjectVersions": 60, "BatchGetItem": 1, "DeleteObjects": 1}
+    assert world.layer.counts == {"ListObjectVersions": 120, "BatchGetItem": 1, "DeleteObjects": 1}
     assert [call.operation for call in world.layer.calls].count(ASKED_ONCE) == 1
 
 
@@ -167,7 +167,7 @@ def test_more_versions_than_a_page_all_go(world: World, start: StartFunction) ->
     done = function.invoke(batch(remove(employee("1", "a.pdf"))))
 
     assert world.versions == {}
-    assert world.layer.counts["ListObjectVersions"] == 2
+    assert world.layer.counts["ListObjectVersions"] == 3, "two pages before, and one afterwards"
     assert done.outcomes == {"a.pdf": "erased"}
 
 
@@ -314,5 +314,5 @@ def test_shared_names_are_left_to_the_sweep_without_a_call(make_world: MakeWorld
     assert done.outcomes == {"a.pdf": "left to the sweep"}
     assert done.receipts("intent") == []
     assert world.files == {"a.pdf"}
-    assert world.layer.calls == []
+    assert world.layer.counts == {}
     assert done.summary["kept"] == 1

@@ -82,6 +82,7 @@ class Cloud:
             pause=lambda _: None,
             now=lambda: 1.0,
             write=self.log.extend,
+            store=self.log.extend,
         )
         result = run(batch(*records), settings=SETTINGS, calls=calls)
         self.log.append(batch_line(result, settings=SETTINGS))

@@ -20,6 +20,7 @@ def test_what_is_not_set_has_humangovs_defaults() -> None:
         key_prefix="",
         file_attributes=("pdf",),
         shared=False,
+        maximum_erasures_per_hour=20_000,
     )
 
 
@@ -58,3 +59,15 @@ def test_whether_names_are_shared_is_told(text: str, shared: bool) -> None:
 def test_a_word_that_could_mean_shared_never_means_unique(text: str) -> None:
     with pytest.raises(SettingsError, match="HUMANGOV_FILE_NAMES must be Unique or Shared"):
         read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text})
+
+
+@pytest.mark.parametrize(("text", "maximum"), [("0", 0), ("7", 7), ("", 20_000)])
+def test_the_limit_of_erasures_in_an_hour_is_a_number_and_0_is_none(text: str, maximum: int) -> None:
+    found = read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})
+    assert found.maximum_erasures_per_hour == maximum
+
+
+@pytest.mark.parametrize("text", ["-1", "none", "1.5", "1e3", "\u0661", " 1"])
+def test_a_limit_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number"):
+        read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})

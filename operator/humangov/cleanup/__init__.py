@@ -13,6 +13,9 @@ AWS Lambda runs this folder alone, as package `cleanup`: standard library, boto3
     erase             the erasure, and S3's response for each key
     outcomes          outcomes of a file and of a batch; pure
     receipt_lines     the lines of a receipt; pure
+    receipt_log       stores them in CloudWatch Logs, before the first erasure and after it
+    receipt_chain     chains the lines of a log stream; pure
+    erasure_limit     how many files may be erased in an hour
     log_lines         all other log lines; pure
     embedded_metrics  metrics that CloudWatch extracts from the batch's line; pure
     calls             the AWS methods used, and the names of failures

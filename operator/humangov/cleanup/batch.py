@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NamedTuple
 
-from .calls import Calls
+from .calls import Calls, Line, NoReceiptError
 from .environment import FunctionSettings
 from .erase import KEYS_PER_CALL
-from .log_lines import bug_line, malformed_line
-from .outcomes import ERASED, BatchResult, FileOutcome, FileResult
+from .log_lines import bug_line, limit_line, malformed_line, no_receipt_line
+from .outcomes import ERASED, BatchResult, FileOutcome, FileResult, OutcomeKind
 from .receipt_lines import outcome_line
 from .records import FreedFile, MalformedError, RecordChange, freed_files, read_change, sequence_number
 from .settle import settle
@@ -45,14 +45,18 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
     settled = _settle_all(freed_files(read.changes), changes=read.changes, settings=settings, calls=calls)
 
     failures = read.failures | settled.failures
+    if settled.limited and calls.limit:
+        calls.write([limit_line(len(settled.limited), maximum=calls.limit.maximum, settings=settings)])
     unhandled = {change.sequence_number for file in settled.not_begun for change in file.freed_by}
     first_unhandled = next((number for number in order if number in unhandled), None)
     return BatchResult(
         records=total,
         outcomes=settled.outcomes,
         malformed=read.malformed,
-        failed=len(failures - settled.held),
+        failed=len(failures - settled.limited - settled.held),
+        limited=len(settled.limited),
         unhandled=len(unhandled),
+        unstored=settled.unstored,
         hand_back=tuple(number for number in order if number in failures or number == first_unhandled),
         latencies_ms=tuple(settled.latencies_ms),
         started=started,
@@ -95,15 +99,18 @@ def _read_all(records: list[Any], *, settings: FunctionSettings, calls: Calls) -
 
 
 class _Settled(NamedTuple):
-    """outcomes: of files, undated. failures: sequence numbers. held: those of them that only a legal hold holds back.
+    """outcomes: of files, undated. failures: sequence numbers.
 
-    not_begun: not started in time.
+    limited, held: those of them that only the limit of erasures, or only a legal hold, holds back
+    not_begun: not started in time. unstored: why receipts could not be stored.
     """
 
     outcomes: Counter[FileOutcome]
     failures: set[str]
     latencies_ms: list[int]
+    limited: Set[str] = frozenset()
     held: Set[str] = frozenset()
+    unstored: str | None = None
     not_begun: Sequence[FreedFile] = ()
 
 
@@ -123,7 +130,9 @@ def _settle_all(
         outcomes=sum((part.outcomes for part in parts), Counter()),
         failures=set[str]().union(*(part.failures for part in parts)),
         latencies_ms=[latency for part in parts for latency in part.latencies_ms],
+        limited=set[str]().union(*(part.limited for part in parts)),
         held=set[str]().union(*(part.held for part in parts)),
+        unstored=next((part.unstored for part in parts if part.unstored), None),
         not_begun=parts[-1].not_begun if parts else (),
     )
 
@@ -131,18 +140,42 @@ def _settle_all(
 def _report(
     files: Sequence[FreedFile], results: Mapping[str, FileResult], *, settings: FunctionSettings, calls: Calls
 ) -> _Settled:
-    """Writes each file's outcome, once for each change that freed it, and counts them."""
+    """Stores each file's outcome, once for each change that freed it, and counts them.
+
+    An outcome that is not stored fails its record: the next delivery stores what is so then.
+    """
     at = calls.now()
     each = [(file, change, results[file.key]) for file in files for change in file.freed_by]
-    calls.write(outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each)
-    failures = {change.sequence_number for _, change, result in each if result.outcome.is_handed_back}
+    lines = [outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each]
+    unstored = _store(lines, settings=settings, calls=calls)
+    failures = {change.sequence_number for _, change, result in each if unstored or result.outcome.is_failure}
+
+    def only(kind: OutcomeKind) -> Set[str]:
+        """Of the failures, those with no other one than of this kind."""
+        return failures - {
+            change.sequence_number for _, change, result in each
+            if unstored or (result.outcome.is_failure and result.outcome.kind != kind)
+        }  # fmt: skip
+
     return _Settled(
         outcomes=Counter(results[file.key].outcome.undated for file in files),
         failures=failures,
-        held=failures - {change.sequence_number for _, change, result in each if result.outcome.is_failure},
+        limited=only("limited"),
+        held=only("held"),
+        unstored=unstored,
         latencies_ms=[
             round((at - change.removed_at) * 1000)
             for _, change, result in each
             if result.outcome == ERASED and change.removed_at is not None
         ],
     )
+
+
+def _store(lines: Sequence[Line], *, settings: FunctionSettings, calls: Calls) -> str | None:
+    """Why these lines could not be stored; None if they are."""
+    try:
+        calls.store(lines)
+    except NoReceiptError as error:
+        calls.write([no_receipt_line(error, number=len(lines), settings=settings)])
+        return str(error)
+    return None

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError
 
+from .erasure_limit import ErasureLimit
 from .error_codes import is_transient
 from .retry import retry
 
@@ -25,6 +26,14 @@ RETRY_WITHIN_SECONDS = 1.0
 
 class OutOfTimeError(Exception):
     """The call was not started."""
+
+
+class NoReceiptError(Exception):
+    """Lines of receipts could not be stored; the message says why and what to do."""
+
+
+def _no_receipts(_lines: Iterable[Line]) -> None:
+    raise NoReceiptError("there is no receipt log, and without a receipt nothing is erased")
 
 
 class DynamoDB(Protocol):
@@ -58,7 +67,9 @@ class Calls:
     out_of_time   called before each attempt of a call; once true, nothing new starts
     pause         waits, in seconds
     now           seconds since the epoch
-    write         appends to the log and flushes it
+    write         appends operational lines to the log and flushes it
+    store         stores lines of receipts; returns once CloudWatch Logs has them, else raises NoReceiptError
+    limit         of erasures in an hour; None: there is none
     keeps_versions  whether the bucket is known to keep versions. It only saves calls and delete markers: if it is
                   wrong, S3's responses show it
     """
@@ -69,6 +80,8 @@ class Calls:
     pause: Callable[[float], None]
     now: Callable[[], float]
     write: Callable[[Iterable[Line]], None]
+    store: Callable[[Iterable[Line]], None] = _no_receipts
+    limit: ErasureLimit | None = None
     keeps_versions: Callable[[], bool] = lambda: False
 
     def attempt(self, method: Callable[..., Mapping[str, Any]], **request: Any) -> Mapping[str, Any]:

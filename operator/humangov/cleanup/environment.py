@@ -14,6 +14,9 @@ class SettingsError(ValueError):
     """The configuration is not valid; the text is a sentence for people."""
 
 
+DEFAULT_ERASURES_PER_HOUR = 20_000
+
+
 class LegalHold(NamedTuple):
     """Nothing is erased. reason: as declared. since: when the function was put on hold, RFC 3339, or empty."""
 
@@ -30,6 +33,7 @@ class FunctionSettings:
     file_attributes   the table's attributes that name files, at least one
     shared            several records may name one file: only the sweep erases, because it reads every record
     hold              the legal hold, if there is one
+    maximum_erasures_per_hour  of files, in each environment of the function; 0: no limit
     """
 
     tenant: str
@@ -39,6 +43,7 @@ class FunctionSettings:
     file_attributes: tuple[str, ...] = ("pdf",)
     shared: bool = False
     hold: LegalHold | None = None
+    maximum_erasures_per_hour: int = DEFAULT_ERASURES_PER_HOUR
 
 
 def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
@@ -51,6 +56,7 @@ def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
         file_attributes=_attributes(environment.get("HUMANGOV_FILE_ATTRIBUTES") or '["pdf"]'),
         shared=_shared(environment.get("HUMANGOV_FILE_NAMES") or "Unique"),
         hold=_hold(environment),
+        maximum_erasures_per_hour=_maximum(environment.get("HUMANGOV_MAXIMUM_ERASURES_PER_HOUR") or ""),
     )
 
 
@@ -78,6 +84,14 @@ def _hold(environment: Mapping[str, str]) -> LegalHold | None:
     if HOLD_VARIABLE not in environment:
         return None
     return LegalHold(reason=environment[HOLD_VARIABLE], since=environment.get(HOLD_SINCE_VARIABLE, ""))
+
+
+def _maximum(text: str) -> int:
+    if text and not (text.isascii() and text.isdecimal()):
+        raise SettingsError(
+            f"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number, 0 for no limit, but it is {text}"
+        )
+    return int(text) if text else DEFAULT_ERASURES_PER_HOUR
 
 
 def _shared(text: str) -> bool:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from .calls import Line
-from .embedded_metrics import metrics
+from .calls import Line, NoReceiptError
+from .embedded_metrics import LIMITED_RECORDS, metrics
 from .environment import FunctionSettings
 from .outcomes import BatchResult
 from .receipt_lines import spell
@@ -20,7 +20,7 @@ def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
     for outcome, number in result.outcomes.items():
         kinds[outcome.kind] += number
     counts = {kind: kinds[kind] for kind in ("erased", "kept", "retained", "held")}
-    counts |= {"malformed": result.malformed, "failed": result.failed}
+    counts |= {"malformed": result.malformed, "failed": result.failed, LIMITED_RECORDS: result.limited}
     return {
         "level": "INFO",
         "message": "batch",
@@ -43,6 +43,28 @@ def malformed_line(reason: str, number: str, event_id: Any, *, settings: Functio
         "event_id": event_id,
         "sequence_number": number,
         **more,
+    }
+
+
+def no_receipt_line(error: NoReceiptError, *, number: int, settings: FunctionSettings) -> Line:
+    """number: of lines of receipts that are not stored."""
+    return {
+        "level": "ERROR",
+        "message": "receipts could not be stored, the records will be retried",
+        "tenant": settings.tenant,
+        "reason": str(error),
+        "lines": number,
+    }
+
+
+def limit_line(limited: int, *, maximum: int, settings: FunctionSettings) -> Line:
+    """limited: number of records that were handed back."""
+    return {
+        "level": "WARN",
+        "message": "erasure limit reached",
+        "tenant": settings.tenant,
+        "limited": limited,
+        "maximum_per_hour": maximum,
     }
 
 

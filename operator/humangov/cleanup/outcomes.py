@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-OutcomeKind = Literal["erased", "absent", "kept", "retained", "held", "failed"]
+OutcomeKind = Literal["erased", "absent", "kept", "retained", "limited", "held", "failed"]
 """The kinds that are counted."""
 
 
@@ -23,13 +23,8 @@ class FileOutcome(NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        """Whether a retry may end otherwise."""
-        return self.kind == "failed"
-
-    @property
-    def is_handed_back(self) -> bool:
-        """Whether the record is not settled: Lambda retries it, or keeps it as an invocation record."""
-        return self.kind in ("failed", "held")
+        """Whether Lambda must retry the record, or keep it as an invocation record."""
+        return self.kind in ("failed", "limited", "held")
 
     @property
     def undated(self) -> FileOutcome:
@@ -44,6 +39,9 @@ KEPT_NEWER = FileOutcome("kept", "newer")
 KEPT_RESERVED = FileOutcome("kept", "reserved")
 KEPT_UNDATED = FileOutcome("kept", "undated")
 LEFT_TO_SWEEP = FileOutcome("kept", "left to the sweep")
+LIMITED = FileOutcome("limited")
+NO_RECEIPT = FileOutcome("failed", "NoReceipt")
+STILL_THERE = FileOutcome("failed", "StillThere")
 RETAINED_HOLD = FileOutcome("retained", "legal hold")
 RETAINED_MFA = FileOutcome("retained", "MFA delete")
 RETAINED_UNTIL = FileOutcome("retained", "until")
@@ -67,10 +65,14 @@ class FileResult(NamedTuple):
     """versions: number of erased versions and delete markers; None if S3 does not report it.
 
     A bucket without versions gives the same answer whether or not the file existed.
+    left: number of versions and delete markers under the key after the erasure; None if S3 was not asked.
+    announced: whether this attempt has stored an intent.
     """
 
     outcome: FileOutcome
     versions: int | None = None
+    left: int | None = None
+    announced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,8 @@ class BatchResult:
     outcomes        number of files by outcome, without its date
     malformed       skipped, because no retry can fix them
     failed          the record or one of its files failed; unhandled: not started in time
+    limited         of the others, not started because of the limit of erasures in an hour
+    unstored        why receipts could not be stored; None if all of them were
     hand_back       sequence numbers of the records that Lambda must retry, in the order of the batch
     latencies_ms    of each erased file, from the removal
     started, ended  seconds since the epoch
@@ -89,7 +93,9 @@ class BatchResult:
     outcomes: Mapping[FileOutcome, int]
     malformed: int
     failed: int
+    limited: int
     unhandled: int
+    unstored: str | None
     hand_back: tuple[str, ...]
     latencies_ms: tuple[int, ...]
     started: float

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from . import guard, receipt_lines
-from .calls import Calls
+from .calls import OUT_OF_TIME, RETRY_WITHIN_SECONDS, Calls, NoReceiptError
 from .environment import FunctionSettings
 from .erase import Erased, erase, erase_versions
-from .log_lines import bug_line
-from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, FileOutcome, FileResult, failed, held
+from .log_lines import bug_line, no_receipt_line
+from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, LIMITED, NO_RECEIPT, FileOutcome, FileResult, failed, held
 from .records import FreedFile, RecordChange, RecordKey
 from .references import is_reserved
 from .versions import Versions, keeps_versions, list_versions
@@ -42,7 +42,10 @@ def settle(
         return results
     hidden = [file for file in left if file.key in first.hidden]
     second = attempt(hidden, by_version=True, announced=first.hidden)
-    return results | {key: _unless_hidden(result, first.hidden[key]) for key, result in second.results.items()}
+    return results | {
+        key: _unless_hidden(result, first.hidden[key])._replace(announced=True)
+        for key, result in second.results.items()
+    }
 
 
 def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
@@ -100,20 +103,57 @@ def _check_and_erase(
 ) -> Erased:
     """Versions are listed before the live read, and only those are erased: later ones are safe.
 
-    The live read comes last: it misses only a record written in the milliseconds before the erasure.
+    The live read misses only a record written between it and the erasure: while the intents are stored. If that takes
+    longer than a retry of the erasure may, it is repeated.
     """
     kept, seen = _by_age(files, by_version=by_version, settings=settings, calls=calls)
     undecided = _without(files, kept)
     kept |= _by_live_read(undecided, namers=namers, settings=settings, calls=calls)
+    read_at = calls.now()
+    kept |= _limited(_without(undecided, kept), announced=announced, calls=calls)
     to_erase = _without(undecided, kept)
-    calls.write(
-        receipt_lines.intent_line(change, file.key, settings=settings)
-        for file in to_erase if file.key not in announced for change in file.freed_by
-    )  # fmt: skip
-    versions = {file.key: seen[file.key] for file in to_erase if file.key in seen}
+    new = [file for file in to_erase if file.key not in announced]
+    if why := _announce(new, seen=seen, settings=settings, calls=calls):
+        return Erased(kept | {file.key: FileResult(why) for file in to_erase}, {})
+    last = {}
+    if calls.now() - read_at > RETRY_WITHIN_SECONDS:
+        last = _by_live_read(to_erase, namers=namers, settings=settings, calls=calls)
+    left = _without(to_erase, last)
+    versions = {file.key: seen[file.key] for file in left if file.key in seen}
     by_versions = erase_versions(calls, bucket=settings.bucket, seen=versions) if versions else {}
-    whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in to_erase if file.key not in seen])
-    return Erased(kept | by_versions | whole.results, whole.hidden)
+    whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in left if file.key not in seen])
+    tried = {key: result._replace(announced=True) for key, result in (last | by_versions | whole.results).items()}
+    return Erased(kept | tried, whole.hidden)
+
+
+def _limited(files: Sequence[FreedFile], *, announced: Collection[str], calls: Calls) -> Results:
+    """The files beyond the limit of erasures in an hour. One whose erasure has begun is brought to its end."""
+    new = [file for file in files if file.key not in announced]
+    room = calls.limit.room(len(new), now=calls.now()) if calls.limit else len(new)
+    return {file.key: FileResult(LIMITED) for file in new[room:]}
+
+
+def _announce(
+    files: Sequence[FreedFile], *, seen: Mapping[str, Versions], settings: FunctionSettings, calls: Calls
+) -> FileOutcome | None:
+    """Stores the intents, and counts the files for the limit. Returns why nothing may be erased now, or None."""
+    if calls.out_of_time():
+        return failed(OUT_OF_TIME)
+    lines = [
+        receipt_lines.intent_line(
+            change, file.key, settings=settings,
+            versions_seen=len(seen[file.key]) if file.key in seen else None,
+        )
+        for file in files for change in file.freed_by
+    ]  # fmt: skip
+    try:
+        calls.store(lines)
+    except NoReceiptError as error:
+        calls.write([no_receipt_line(error, number=len(lines), settings=settings)])
+        return NO_RECEIPT
+    if calls.limit:
+        calls.limit.start(len(files), now=calls.now())
+    return None
 
 
 def _by_age(

@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov import logs
 from humangov.api.spec import InvalidSpecError
 from humangov.aws.identity import UnknownTenantError
-from humangov.aws.receipt_log import NoReceiptError
-from humangov.cli import lookup, options
+from humangov.cleanup.calls import NoReceiptError
+from humangov.cli import lookup, options, terminal
 from humangov.cli.options import PodOptions
 from humangov.cli.signals import exit_code, stopping
 from humangov.final_read.cluster import read_stream_in_cluster, status_fields
@@ -65,7 +65,7 @@ def command(**given: Any) -> None:
         found = _read(arguments, since=since, stop=lambda: stopped_by() is not None)
         number = stopped_by()
     fields = status_fields(found, now=datetime.now(UTC))
-    click.echo(json.dumps(fields) if arguments.as_json else fields["message"])
+    terminal.show(json.dumps(fields) if arguments.as_json else fields["message"])
     sys.exit(exit_code(number, otherwise=0 if found.complete else 2))
 
 

@@ -15,8 +15,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov import logs
 from humangov.api.names import Names
 from humangov.aws.data_plane import connect
-from humangov.aws.receipt_log import NoReceiptError
-from humangov.cli import lookup, options
+from humangov.cleanup.calls import NoReceiptError
+from humangov.cli import lookup, options, terminal
 from humangov.cli.options import TenantOptions
 from humangov.cli.signals import exit_code, stopping
 from humangov.redrive import output
@@ -62,10 +62,10 @@ def command(**given: Any) -> None:
     if reason:
         click.echo(f"stopped: {reason}", err=True)
     if arguments.as_json:
-        click.echo(json.dumps(output.as_json(summary, names)))
+        terminal.show(json.dumps(output.as_json(summary, names)))
     else:
-        click.echo("\n".join(output.lines(summary, names, dry_run=arguments.dry_run)))
-    sys.exit(exit_code(number, otherwise=2 if summary.left else 0))
+        terminal.show(*output.lines(summary, names, dry_run=arguments.dry_run))
+    sys.exit(exit_code(number, otherwise=1 if summary.unstored else 2 if summary.left else 0))
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _redrive(names: Names, *, dry_run: bool, stop: Callable[[], bool]) -> Redriv
     try:
         return redrive(
             connect(region=names.identity.region), names, dry_run=dry_run, stop=stop,
-            progress=lambda line: click.echo(line, err=True),
+            progress=lambda line: terminal.show(line, err=True),
         )  # fmt: skip
     except (RefusedError, NoReceiptError) as error:
         raise click.ClickException(str(error)) from error

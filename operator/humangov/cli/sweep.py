@@ -17,7 +17,7 @@ from humangov.api.allowed_names import AllowedNames
 from humangov.api.spec import InvalidSpecError
 from humangov.aws.data_plane import sweep_session
 from humangov.aws.identity import UnknownTenantError
-from humangov.cli import lookup, options
+from humangov.cli import lookup, options, terminal
 from humangov.cli.options import PodOptions, TenantOptions
 from humangov.cli.signals import exit_code, stopping
 from humangov.kube.client import KubeError
@@ -83,14 +83,14 @@ def command(**given: Any) -> None:
         try:
             ended = _sweep(arguments, stopped_by)
         except NotNowError as error:
-            click.echo(str(error), err=True)
+            terminal.show(str(error), err=True)
             sys.exit(0 if arguments.report_status else 1)
         except (UnknownTenantError, InvalidSpecError, KubeError) as error:
             raise click.ClickException(str(error)) from error
         number = stopped_by()
     if sys.stderr.isatty():
-        click.echo("\r\x1b[K", nl=False, err=True)
-    click.echo(_json(ended) if arguments.as_json else _lines(ended))
+        terminal.overwrite()
+    terminal.show(*([_json(ended)] if arguments.as_json else _lines(ended)))
     left_is_reported = ended.exit_code == 2 and arguments.report_status
     sys.exit(exit_code(number, otherwise=0 if left_is_reported else ended.exit_code))
 
@@ -131,9 +131,9 @@ def _json(ended: EndedSweep) -> str:
     return json.dumps(fields | {"note": ended.note})
 
 
-def _lines(ended: EndedSweep) -> str:
+def _lines(ended: EndedSweep) -> list[str]:
     lines = output.lines(ended.result, ended.names, word=ended.word, problem=ended.problem)
-    return "\n".join([*lines, *([ended.note] if ended.note else [])])
+    return [*lines, *([ended.note] if ended.note else [])]
 
 
 def _show_progress(progress: Progress) -> None:
@@ -144,10 +144,8 @@ def _show_progress(progress: Progress) -> None:
             "stage": progress.stage, "done": progress.done, "total": progress.total,
             "per_second": round(progress.per_second), "seconds_left": None if left is None else round(left),
         }  # fmt: skip
-        click.echo(json.dumps(fields), err=True)
+        terminal.show(json.dumps(fields), err=True)
         return
     total = "" if progress.total is None else f" of about {progress.total:,}"
     ahead = "" if left is None else f", about {timedelta(seconds=round(left))} left"
-    click.echo(
-        f"\r\x1b[K{progress.stage}: {progress.done:,}{total}, {progress.per_second:,.0f}/s{ahead}", nl=False, err=True
-    )
+    terminal.overwrite(f"{progress.stage}: {progress.done:,}{total}, {progress.per_second:,.0f}/s{ahead}")

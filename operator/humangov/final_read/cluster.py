@@ -48,6 +48,7 @@ def status_fields(found: FinalRead, *, now: datetime) -> dict[str, Any]:
     """status.finalRead. now: in UTC."""
     unread = f"; {found.unread:,} shards were not read completely" if found.unread else ""
     failed = f"; {found.failed:,} records failed" if found.failed else ""
+    failed += f"; ended early, because receipts could not be stored: {found.unstored}" if found.unstored else ""
     return {
         "at": timestamp(now),
         "records": found.records,

@@ -12,8 +12,8 @@ from typing import Any
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup.outcomes import BatchResult, FileOutcome
+from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.final_read.shards import stream_pages
 from humangov.redrive.handling import handle_here
 
@@ -28,6 +28,7 @@ class FinalRead:
     records   recent records that were read; failed: of these
     outcomes  number of files by outcome, without failures
     unread    shards that were not read completely, or not at all
+    unstored  why receipts could not be stored, and the read ended
     """
 
     shards: int = 0
@@ -36,6 +37,7 @@ class FinalRead:
     failed: int = 0
     unread: int = 0
     log_stream: str | None = None
+    unstored: str | None = None
 
     @property
     def erased(self) -> int:
@@ -43,7 +45,7 @@ class FinalRead:
 
     @property
     def complete(self) -> bool:
-        return self.unread == 0 and self.failed == 0
+        return self.unread == 0 and self.failed == 0 and self.unstored is None
 
     def __add__(self, other: FinalRead) -> FinalRead:
         return FinalRead(
@@ -53,6 +55,7 @@ class FinalRead:
             failed=self.failed + other.failed,
             unread=self.unread + other.unread,
             log_stream=other.log_stream or self.log_stream,
+            unstored=self.unstored or other.unstored,
         )
 
 
@@ -67,7 +70,8 @@ def read_stream(
 ) -> FinalRead:
     """Handles every record of the stream since then as the function does, for two minutes at most.
 
-    Raises NoReceiptError, and ClientError or BotoCoreError if the stream can't be described.
+    Ends early if receipts can't be stored. Raises NoReceiptError if nothing was handled, and ClientError or
+    BotoCoreError if the stream can't be described.
     """
     ends_at = now() + WITHIN_SECONDS
 
@@ -88,6 +92,8 @@ def read_stream(
         if step.batch:
             receipts.open()
             found += _counted(handle(step.batch), log_stream=receipts.stream_name)
+            if found.unstored:
+                break
     return found
 
 
@@ -113,6 +119,8 @@ def _steps(
         yield _Step(batch=waiting)
 
 
-def _counted(handled: BatchResult, *, log_stream: str) -> FinalRead:
+def _counted(handled: BatchResult, *, log_stream: str | None) -> FinalRead:
     outcomes = {outcome: number for outcome, number in handled.outcomes.items() if not outcome.is_failure}
-    return FinalRead(outcomes=Counter(outcomes), failed=len(handled.hand_back), log_stream=log_stream)
+    return FinalRead(
+        outcomes=Counter(outcomes), failed=len(handled.hand_back), log_stream=log_stream, unstored=handled.unstored
+    )  # fmt: skip

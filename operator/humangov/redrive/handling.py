@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.aws.function_environment import environment
-from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup import batch
-from humangov.cleanup.calls import Calls
+from humangov.cleanup.calls import Calls, Line, NoReceiptError
 from humangov.cleanup.environment import read_settings
 from humangov.cleanup.log_lines import batch_line
 from humangov.cleanup.outcomes import BatchResult
+from humangov.cleanup.receipt_log import ReceiptLog
 
 
 def handle_here(
@@ -28,8 +30,15 @@ def handle_here(
 ) -> BatchResult:
     """Handles these stream records as the function would, in this process.
 
-    stop: called before each attempt of a call; once true, nothing new starts. Raises NoReceiptError.
+    stop: called before each attempt of a call; once true, nothing new starts. The result's `unstored` says why receipts
+    could not be stored: the caller then starts nothing more.
     """
+
+    def note(lines: Iterable[Line]) -> None:
+        # These lines prove nothing: without them the receipts are complete.
+        with suppress(NoReceiptError):
+            receipts.write(lines, stop=stop)
+
     settings = read_settings(environment(names))
     calls = Calls(
         dynamodb=clients.dynamodb,
@@ -37,9 +46,10 @@ def handle_here(
         out_of_time=stop,
         pause=pause,
         now=now,
-        write=receipts.write,
+        write=note,
+        store=partial(receipts.write, stop=stop),
         keeps_versions=lambda: True,  # exactly the listed versions of every file are erased
     )
     result = batch.run({"Records": list(records)}, settings=settings, calls=calls)
-    receipts.write([batch_line(result, settings=settings)])
+    note([batch_line(result, settings=settings)])
     return result

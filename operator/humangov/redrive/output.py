@@ -34,6 +34,8 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     shown += _listed("handled, but S3 did not remove them", result.kept)
     if result.log_stream:
         shown.append(f"receipts: log group {tenant.log_group_name}, stream {result.log_stream}")
+    if result.unstored:
+        shown.append(f"stopped, because receipts could not be stored: {result.unstored}")
     if result.stopped:
         shown.append("stopped early: run the command again to continue")
     if dry_run and result.own:
@@ -61,6 +63,7 @@ def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
         "left": result.left,
         "stopped": result.stopped,
         "log_stream": result.log_stream,
+        "unstored": result.unstored,
     }
 
 

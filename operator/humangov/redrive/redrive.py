@@ -19,8 +19,8 @@ from humangov.api.names import Names
 from humangov.api.spec import Tenant
 from humangov.api.stop import why_not_erase
 from humangov.aws.data_plane import AwsClients
-from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
+from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.redrive import failure_bucket, invocation
 from humangov.redrive.failure_bucket import InvocationRecord
 from humangov.redrive.handling import handle_here
@@ -46,7 +46,8 @@ def redrive(
 ) -> RedriveResult:
     """One run. stop: called before each call that starts anything.
 
-    Raises RefusedError, NoReceiptError, and ClientError or BotoCoreError if the failures bucket can't be read.
+    Ends early if receipts can't be stored: the result's `unstored` says why. Raises RefusedError, NoReceiptError if
+    nothing was handled, and ClientError or BotoCoreError if the failures bucket can't be read.
     """
     if not dry_run:
         refuse(names.tenant)
@@ -68,7 +69,7 @@ def redrive(
                 pause=pause,
             )  # fmt: skip
             result += replace(_counted(handled), log_stream=receipts.stream_name)
-            if stop():
+            if stop() or handled.unstored:
                 break
             result += _failed(one, handled) or _removed(clients, one, bucket=bucket, owner=owner)
         if now() - shown_at >= _PROGRESS_EVERY_SECONDS:
@@ -126,14 +127,14 @@ def _read(clients: AwsClients, one: InvocationRecord, names: Names) -> _Read:
 
 def _counted(handled: BatchResult) -> RedriveResult:
     outcomes = {outcome: number for outcome, number in handled.outcomes.items() if not outcome.is_failure}
-    return RedriveResult(outcomes=Counter(outcomes), malformed=handled.malformed)
+    return RedriveResult(outcomes=Counter(outcomes), malformed=handled.malformed, unstored=handled.unstored)
 
 
 def _failed(one: InvocationRecord, handled: BatchResult) -> RedriveResult | None:
     """None if all of its stream records were handled."""
     if not handled.hand_back:
         return None
-    reasons: list[FileOutcome] = [outcome for outcome in handled.outcomes if outcome.is_handed_back]
+    reasons: list[FileOutcome] = [outcome for outcome in handled.outcomes if outcome.is_failure]
     reasons.sort(key=lambda outcome: outcome.detail)
     return RedriveResult(failed={one.key: reasons or [failed("see the log")]})
 

@@ -23,6 +23,7 @@ class RedriveResult:
     failed      not removed, because some of its stream records failed: key → why
     unreadable  not valid, so not removed: key → why
     kept        handled, but not removed by S3: key → AWS's code
+    unstored    why receipts could not be stored, and the run ended; files in `outcomes` are erased all the same
     """
 
     found: int = 0
@@ -40,6 +41,7 @@ class RedriveResult:
     kept: Mapping[str, str] = field(default_factory=dict)
     stopped: bool = False
     log_stream: str | None = None
+    unstored: str | None = None
 
     @property
     def left(self) -> int:
@@ -63,4 +65,5 @@ class RedriveResult:
             kept={**self.kept, **other.kept} if other.kept else self.kept,
             stopped=self.stopped or other.stopped,
             log_stream=other.log_stream or self.log_stream,
+            unstored=self.unstored or other.unstored,
         )

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.aws.receipt_log import ReceiptLog
-from humangov.cleanup.calls import Calls
+from humangov.cleanup.calls import Calls, NoReceiptError
+from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
@@ -62,6 +62,8 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     bucket_claim.claim(clients.patient_s3, names, write=not begun.dry_run)
     result = begun if begun.dry_run else replace(begun, redriven=_redrive(run))
     yield result
+    if result.redriven and result.redriven.unstored:
+        raise NoReceiptError(result.redriven.unstored)
     with Scratch() as scratch:
         stored = _list(run, scratch)
         records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
@@ -258,7 +260,9 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     receipts.open()
     result = replace(result, log_stream=receipts.stream_name)
     yield result
-    erased = _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in)
+    erased = result.erased
+    for erased in _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in):
+        yield replace(result, erased=erased)
     limit = run.names.tenant.sweep.maximum_erasures
     if still > limit and erased.unfinished is None:
         capped = f"the next sweep handles the other {still - limit:,} (spec.sweep.maximumErasures is {limit:,})"
@@ -278,7 +282,7 @@ def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
 
 def _erase_confirmed(
     run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str
-) -> ErasureResult:
+) -> Iterator[ErasureResult]:
     calls = Calls(
         dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
         now=run.around.now, write=erasure.lines_ignored, keeps_versions=lambda: run.versioned,

@@ -21,9 +21,10 @@ def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) 
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
     head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
-    if problem is not None:
+    if problem is not None and not result.erased.outcomes and not (result.redriven and result.redriven.outcomes):
         return [head, problem]
-    return [head, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
+    problems = [] if problem is None else [problem]
+    return [head, *problems, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
 
 
 def as_json(

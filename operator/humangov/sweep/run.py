@@ -15,7 +15,7 @@ from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Tenant
 from humangov.api.stop import why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
-from humangov.aws.receipt_log import NoReceiptError
+from humangov.cleanup.calls import NoReceiptError
 from humangov.sweep import engine
 from humangov.sweep.bucket_claim import ClaimedError
 from humangov.sweep.engine import Surroundings

@@ -44,7 +44,8 @@ def status_fields(
 def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
     if problem is not None:
-        return problem
+        erased = result.erased.count("erased")
+        return f"{problem}; {erased:,} files were erased before" if erased else problem
     parts = [f"no record names {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
         parts.append(f"an earlier sweep confirms {result.confirmed:,} of them as orphans")
