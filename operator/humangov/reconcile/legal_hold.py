@@ -20,7 +20,7 @@ from humangov.cleanup.environment import HOLD_VARIABLE
 from humangov.kube.client import Resource
 from humangov.reconcile.context import Reconciliation
 
-ENDED = Finding(status="False", reason="HoldEnded", message="the legal hold has ended")
+ENDED = Finding.warning("HoldEnded", "the legal hold has ended")
 _AT_ONCE_SECONDS, _SOON_SECONDS = 0.0, 1.0
 
 

@@ -173,20 +173,20 @@ def findings(
 def _ready(ready: Finding, memory: StopMemory, message: str) -> Finding:
     """What else is wrong is said as well, and retried as it would be."""
     beside = f". Beside that: {ready.message}" if ready.status != "True" else ""
-    told = replace(ready, status="False", stalled=True, reason=_reason(memory), message=f"{message}{beside}")
-    if memory.stop is not None and memory.stop.source == "Hold" and ready.status != "False":
+    source = memory.stop.source if memory.stop else None
+    reason = "Stopped"
+    if source == "ErasureLimit":
+        reason = "ErasureLimit"
+    elif source == "Hold":
+        reason = "HoldStarting"
+    told = replace(ready, status="False", stalled=True, reason=reason, message=f"{message}{beside}")
+    if source == "Hold" and ready.status != "False":
         told = replace(told, status="Unknown", stalled=False)  # time ends it, and no person need do anything
     if memory.problem is None:
         return told
     wait = _RETRY_SECONDS if memory.problem.soon else _RETRY_SLOWLY_SECONDS
     waits = [wait, *([told.requeue_after_seconds] if told.requeue_after_seconds is not None else [])]
     return replace(told, failed=True, soon=memory.problem.soon, requeue_after_seconds=min(waits))
-
-
-def _reason(memory: StopMemory) -> str:
-    """Of Ready and Stalled."""
-    source = memory.stop.source if memory.stop else None
-    return {"ErasureLimit": "ErasureLimit", "Hold": "HoldStarting"}.get(source or "", "Stopped")
 
 
 def _state(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetime) -> list[str]:
