@@ -213,7 +213,8 @@ class Pages:
         queries: Sequence[Any] = parameters["MetricDataQueries"]
         self.asked.append(len(queries))
         return [
-            {"Id": one["Id"], "Values": [float(number)], "StatusCode": "Complete"} for number, one in enumerate(queries)
+            {"Id": one["Id"], "Timestamps": [NOW], "Values": [float(number)], "StatusCode": "Complete"}
+            for number, one in enumerate(queries)
         ]
 
 
