@@ -8,13 +8,15 @@ has, or the stop.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from humangov.api import erasure_limit
 from humangov.api.conditions import Event, amended
 from humangov.api.erasure_limit import LIMIT_TAG, LimitedRecords, Reached
 from humangov.aws import resources
+from humangov.aws.change import Context
 from humangov.aws.resources import FUNCTION, Observations
 from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
 from humangov.reconcile.outcome import Outcome
@@ -22,17 +24,22 @@ from humangov.reconcile.outcome import Outcome
 logger = logging.getLogger(__name__)
 
 
-def with_limit(this: Reconciliation, observed: Observations, limited: Sequence[LimitedRecords]) -> Reconciliation:
-    """The reconciliation that knows whether the limit was reached, and approved since. Pure."""
+def with_limit(
+    context: Context, observed: Observations, *, status: Mapping[str, Any], limited: Sequence[LimitedRecords] = ()
+) -> Context:
+    """The context that knows whether the limit was reached, and approved since. Pure.
+
+    status: of the HumanGovState. limited: what CloudWatch lately showed.
+    """
     function = resources.observation(observed, FUNCTION)
     limit = erasure_limit.judge(
         tag=((function.tags if function else None) or {}).get(LIMIT_TAG),
-        status=this.stored_status,
-        annotations=this.tenant.annotations,
+        status=status,
+        annotations=context.names.tenant.annotations,
         limited=limited,
-        now=this.context.now,
+        now=context.now,
     )
-    return replace(this, context=replace(this.context, erasure_limit=limit))
+    return replace(context, erasure_limit=limit)
 
 
 async def stop(operator: Operator, this: Reconciliation) -> Outcome | None:

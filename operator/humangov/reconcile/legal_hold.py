@@ -15,6 +15,7 @@ from humangov.api.conditions import HELD, Finding, find_condition
 from humangov.api.spec import FINALIZER, Tenant
 from humangov.api.times import timestamp
 from humangov.aws import function, function_environment, resources
+from humangov.aws.change import Context
 from humangov.aws.resources import FUNCTION, Observations, Unread
 from humangov.cleanup.environment import HOLD_VARIABLE
 from humangov.kube.client import Resource
@@ -38,11 +39,11 @@ class HoldState:
     redrive: bool = False
 
 
-def with_hold(this: Reconciliation, observed: Observations) -> Reconciliation:
-    """The reconciliation that knows when the hold was put on the function."""
+def with_hold(context: Context, observed: Observations) -> Context:
+    """The context that knows when the hold was put on the function."""
     found = resources.observation(observed, FUNCTION)
     since = legal_hold.since_in(function_environment.of(found.configuration)) if found else None
-    return replace(this, context=replace(this.context, hold_since=since))
+    return replace(context, hold_since=since)
 
 
 def keeps_from_deletion(tenant: Tenant, resource: Resource) -> bool:

@@ -74,7 +74,9 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
 def _informed(operator: Operator, this: Reconciliation, gathered: Gathered) -> Reconciliation:
     """With what the function itself records: its legal hold, and its erasure limit."""
     limited = operator.store.memory(this.tenant.key).limited
-    return legal_hold.with_hold(erasure_limit.with_limit(this, gathered.observed, limited), gathered.observed)
+    context = legal_hold.with_hold(this.context, gathered.observed)
+    context = erasure_limit.with_limit(context, gathered.observed, status=this.stored_status, limited=limited)
+    return replace(this, context=context)
 
 
 async def _with_jobs(operator: Operator, this: Reconciliation, conclusion: Conclusion) -> Conclusion:
