@@ -294,6 +294,15 @@ def test_held_tenant_with_deletion_policy_retain_is_released_with_its_hold(world
     assert "Retained" in world.event_reasons()
 
 
+def test_tenant_that_is_released_before_its_function_has_the_hold_stays_stopped(world: World) -> None:
+    key = world.provisioned(deletionPolicy="Retain", suspend=True)
+    world.delete(key)
+    hold(world, key)
+    passes(world, key)
+    assert key not in world.kube.objects
+    assert concurrency(world) == 0
+
+
 def test_invocation_records_written_under_a_hold_count_as_held_and_not_as_failed(world: World) -> None:
     key = held(world)
     world.sdk.client("s3").put_object(

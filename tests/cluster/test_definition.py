@@ -251,11 +251,11 @@ def with_status(states: States, name: str) -> None:
 def test_kubectl_get_shows_what_matters_and_o_wide_the_names(states: States, name: str) -> None:
     with_status(states, name)
     header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace).splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
+    assert header.split() == ["NAME", "READY", "REASON", "STOPPED", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row.split()[:4] == [name, "True", "InSync", "Enabled"]
     header, row = states.cluster.told("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
     wide = ["TABLE", "BUCKET", "FUNCTION", "REGION"]
-    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
+    assert header.split() == ["NAME", "READY", "REASON", "STOPPED", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
     assert row.split()[4:8] == [
         "humangov-california-dynamodb",
         "humangov-california-s3-zsmb",
@@ -357,7 +357,7 @@ def _undescribed(schema: Mapping[str, Any], path: str, *, top: bool = False) -> 
         ("hgs.spec", ["table", "-required-", "deletionPolicy", "enum: Delete, Retain"]),
         (
             "hgs.spec.trigger",
-            ["event source mapping", "batchSize", "The maximum number of records", "emergency stop", "24 hours"],
+            ["event source mapping", "batchSize", "The maximum number of records", "humangov stop", "24 hours"],
         ),
         ("hgs.spec.trigger.enabled", ["<boolean>", "nothing is lost"]),
         ("hgs.spec.function", ["memoryMiB", "Memory in MiB", "runtime"]),

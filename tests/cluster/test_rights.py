@@ -66,8 +66,9 @@ def test_the_operator_may_do_what_it_needs_and_nothing_else(cluster: Cluster, un
 def test_a_sweep_may_read_states_and_tell_of_itself_and_nothing_else(cluster: Cluster, untouched: str) -> None:
     states = "humangovstates.humangov.io"
     expected = {(states, "", "get"), (states, "", "list"), (f"{states}/status", "", "patch")}
+    expected |= {("configmaps", "humangov-stop", "get")}
     wait_for(
-        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its three rights", seconds=5,
+        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its four rights", seconds=5,
         seen=lambda: granted(cluster, untouched, SWEEPER) ^ expected,
     )  # fmt: skip
 
@@ -242,6 +243,7 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
     "patch humangovstates/status": (nothing_is_made, "writing the status of HumanGovState "),
     "create events": (only_events_are_missing, "posting an event for HumanGovState "),
     "get namespaces": (does_not_start, "reading the UID of namespace kube-system (or give --cluster-name)"),
+    "get configmaps": (does_not_start, "reading ConfigMap "),
     "get cronjobs": (sweeps_are_missing, "reading cronjobs "),
     "create cronjobs": (sweeps_are_missing, "creating cronjobs "),
     "patch cronjobs": (sweeps_are_missing, "writing cronjobs "),

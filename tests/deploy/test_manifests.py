@@ -101,7 +101,7 @@ def test_the_api_server_takes_every_document_of_the_installation(
     kinds = [document["kind"] for document in install]
     assert kinds == [
         "Namespace", "ServiceAccount", "ServiceAccount", "CustomResourceDefinition",
-        *["ClusterRole"] * 4, *["ClusterRoleBinding"] * 2, "Role", "RoleBinding", "Deployment", "CronJob",
+        *["ClusterRole"] * 4, *["ClusterRoleBinding"] * 2, *["Role"] * 2, *["RoleBinding"] * 2, "Deployment", "CronJob",
     ]  # fmt: skip
     restricted.dry_run(*(moved(document, restricted.namespace) for document in install))
 

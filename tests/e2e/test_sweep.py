@@ -96,7 +96,7 @@ def test_300_orphans_of_3000_files_are_reported_by_the_first_sweep_and_exactly_t
             what="the operator tells of it",
         )
     row = states.cluster.told("get", "hgs", "texas", "-n", states.namespace).splitlines()
-    assert row[0].split()[:7] == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
+    assert row[0].split()[:8] == ["NAME", "READY", "REASON", "STOPPED", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row[1].split()[4] == str(ORPHANS)
 
     second = swept("2", hours=46)

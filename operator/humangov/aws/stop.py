@@ -30,12 +30,14 @@ class Halt:
 
     halted           no new invocation begins: no function of the tenant's, or one with reserved concurrency 0
     timeout_seconds  of that function, as Lambda has it: what had begun may run as long; None: there is none
+    absent           no function of the tenant's was found, which one read alone may miss
     changes          those that were made
     errors           of calls; what they were for may not have stopped
     """
 
     halted: bool
     timeout_seconds: int | None = None
+    absent: bool = False
     changes: tuple[Change, ...] = ()
     errors: tuple[AwsError, ...] = ()
 
@@ -56,6 +58,7 @@ def halt(clients: Clients, names: Names) -> Halt:
     return Halt(
         halted=not isinstance(found, AwsError) and not stopped.errors,
         timeout_seconds=int(owned.configuration.get("Timeout") or 0) if owned else None,
+        absent=found is None,
         changes=(*stopped.changes, *disabled.changes),
         errors=(*unread, *stopped.errors, *disabled.errors),
     )

@@ -164,7 +164,7 @@ async def _every(kube: Kube) -> list[Resource]:
     try:
         return await kube.list_resources(())
     except KubeError as error:
-        click.echo(f"written, but it can't be read what the operator made of it: {error}", err=True)
+        click.echo(f"written, but the operator's confirmation can't be read: {error}", err=True)
         return []
 
 
@@ -186,7 +186,7 @@ async def _confirmation(
         if newest is None:
             return Answer(key=key, confirmed=True, text="it does not exist any more")
         condition = find_condition(newest.get("status") or {}, STOPPED)
-        text = condition["message"] if condition else "the operator has not told anything of it yet"
+        text = condition["message"] if condition else "the operator has not reported it yet"
         if confirms(newest):
             return Answer(key=key, confirmed=True, text=text if condition else "is not stopped")
         if time.monotonic() >= deadline:

@@ -264,7 +264,11 @@ async def _start_queues(leader: Leader) -> Queues:
     )
     stops = Workers(
         schedule=Schedule(resync_seconds=leader.run_settings.resync_seconds),
-        run=partial(obey_at_once, replace(leader.operator, in_thread=leader.in_thread_of_stops)),
+        run=partial(
+            obey_at_once,
+            replace(leader.operator, in_thread=leader.in_thread_of_stops),
+            ask_for_reconcile=partial(workers.add, lane=Lane.FAST),
+        ),
         count=_STOP_WORKERS,
         clock=time.monotonic,
     )

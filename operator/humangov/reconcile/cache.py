@@ -67,12 +67,14 @@ class StopMemory:
 
     stop        None: the tenant is not stopped
     halted      no new invocation of its function begins
+    absent      no function was found: believed the second time
     problem     why it may not be stopped completely
     changed_at  when something was last changed in AWS to stop it, by this process
     """
 
     stop: Stop | None = None
     halted: bool = False
+    absent: bool = False
     timeout_seconds: int | None = None
     problem: Finding | None = None
     changed_at: datetime | None = None
@@ -161,7 +163,12 @@ class Store:
 
     def stopped(self) -> int:
         """How many are to be stopped, by themselves or with all."""
-        return sum(stop_of(resource, of_all=self.stop_of_all) is not None for resource in self._resources.values())
+        return sum(self.stop_of(key) is not None for key in self)
+
+    def stop_of(self, key: str) -> Stop | None:
+        """As the tenant's latest form, and the stop of all, say."""
+        resource = self._resources.get(key)
+        return None if resource is None else stop_of(resource, of_all=self.stop_of_all)
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._resources))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from humangov.api.conditions import Event, Finding
 from humangov.api.names import Identity, Names
 from humangov.api.spec import Tenant
-from humangov.api.stop import Stop, stop_of, while_stopped
+from humangov.api.stop import Stop, while_stopped
 from humangov.aws import resources
 from humangov.aws.change import Context, boundary_of
 from humangov.aws.clients import Clients
@@ -128,12 +128,7 @@ def begin(
 
 def is_stopped_since(operator: Operator, this: Reconciliation) -> bool:
     """Whether the tenant was stopped after this reconciliation began: it must not undo that."""
-    newest = operator.store.get(this.tenant.key)
-    return (
-        not this.context.stopped
-        and newest is not None
-        and stop_of(newest, of_all=operator.store.stop_of_all) is not None
-    )
+    return not this.context.stopped and operator.store.stop_of(this.tenant.key) is not None
 
 
 def shares_files(tenant: Tenant) -> bool:

@@ -121,6 +121,9 @@ async def _delete(deletion: Deletion) -> Outcome:
     await sweep_jobs.remove_but_final_read(operator, tenant)
     done = Removed()
     for step in STEPS:
+        if operator.store.stop_of(tenant.key) is not None:  # it came meanwhile
+            done = replace(done, waiting=Finding.waiting("Deleting", "the deletion waits", requeue_after_seconds=1.0))
+            break
         done = await step(deletion, done)
         if done.ended:
             break

@@ -7,7 +7,7 @@ of a reconciliation then takes the stop as declared (api.stop.while_stopped).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -53,24 +53,37 @@ async def obey(operator: Operator, resource: Resource) -> Stop | None:
         event = Event(kind="Warning", reason="DriftCorrected", message=f"{text}: {changes}")
         await post_event(operator, resource, event)
     changed_at = operator.now() if halt.changes else before.changed_at
+    doubtful = halt.absent and not before.absent
     found = StopMemory(
-        stop=stop, halted=halt.halted, timeout_seconds=halt.timeout_seconds, problem=problem, changed_at=changed_at
-    )
+        stop=stop, halted=halt.halted and not doubtful, absent=halt.absent, timeout_seconds=halt.timeout_seconds,
+        problem=problem or (_looked_for_again() if doubtful else None), changed_at=changed_at,
+    )  # fmt: skip
     operator.store.remember(key, uid=uid, stop=found)
     return stop
 
 
-async def obey_at_once(operator: Operator, key: str) -> Outcome:
-    """`obey` alone, beside the tenant's reconciliation, which may take long; retried until it is done."""
+async def obey_at_once(operator: Operator, key: str, *, ask_for_reconcile: Callable[[str], Awaitable[None]]) -> Outcome:
+    """`obey` alone, beside the tenant's reconciliation, which may take long; retried until it is done.
+
+    ask_for_reconcile: of a tenant that was started meanwhile, whose reconciliation may have been too early.
+    """
     logs.tenant.set(key)
     resource = operator.store.get(key)
     if resource is None or await obey(operator, resource) is None:
+        return Outcome(forget=True)
+    if operator.store.stop_of(key) is None:
+        await ask_for_reconcile(key)
         return Outcome(forget=True)
     problem = operator.store.memory(key).stop.problem
     if problem is None:
         return Outcome(forget=True)
     wait = _RETRY_SECONDS if problem.soon else _RETRY_SLOWLY_SECONDS
     return Outcome(failed=True, soon=problem.soon, requeue_after_seconds=wait)
+
+
+def _looked_for_again() -> Finding:
+    """What was created seconds ago may not show yet."""
+    return Finding.transient("NotFound", "Lambda does not show the function; it is looked for once more", soon=True)
 
 
 async def _halt(operator: Operator, resource: Resource) -> tuple[Halt, Finding | None]:
@@ -153,7 +166,7 @@ def findings(
         if before is None:
             return None
         text = "no annotation and no ConfigMap stops the HumanGovState: it is kept as declared"
-        return StopFindings(ready=ready, stopped=Finding(status="False", reason="Started", message=text))
+        return StopFindings(ready=ready, stopped=Finding.warning("Started", text))
     stop = memory.stop
     since = _since(stop, before)
     long = since is not None and now - since > WARN_AFTER
@@ -162,12 +175,14 @@ def findings(
     if deleting:
         sentences.append("its deletion waits, and nothing more is deleted, until it is started")
     message = f"{'. '.join(_capital(one) for one in sentences)}. To start it: {stop.remedy}"
-    stopped = Finding(
-        status="True" if memory.halted else "Unknown",
-        reason=("StoppedForLong" if long else "Stopped") if memory.halted else "Stopping",
-        message=message,
-    )
-    return StopFindings(ready=_ready(ready, memory, message), stopped=stopped)
+    return StopFindings(ready=_ready(ready, memory, message), stopped=_stopped(memory, message, long=long))
+
+
+def _stopped(memory: StopMemory, message: str, *, long: bool) -> Finding:
+    """Condition Stopped."""
+    if not memory.halted:
+        return Finding.waiting("Stopping", message)
+    return Finding.in_sync("StoppedForLong", message) if long else Finding.in_sync("Stopped", message)
 
 
 def _ready(ready: Finding, memory: StopMemory, message: str) -> Finding:
