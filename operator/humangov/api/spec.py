@@ -22,6 +22,7 @@ FINALIZER = "humangov.io/cleanup"
 RECONCILE_ANNOTATION = "humangov.io/reconcile"
 SWEEP_ANNOTATION = "humangov.io/sweep"
 APPROVE_ANNOTATION = "humangov.io/approve-sweep"
+HOLD_REASON_LIMIT = 256
 _ROLE_NAME_LIMIT = 64  # IAM's; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
 
@@ -39,6 +40,13 @@ def seconds(duration: str, path: str) -> int:
 
 def _strings(given: Mapping[Any, Any], _path: str) -> Mapping[str, str]:
     return {str(name): str(value) for name, value in given.items()}
+
+
+def _printable(text: str, path: str) -> str:
+    """One printable line that is not blank. Raises FieldError."""
+    if not text.isprintable() or not text.strip() or len(text) > HOLD_REASON_LIMIT:
+        raise FieldError(f"{path} must be one printable line of at most {HOLD_REASON_LIMIT} characters, not {text!r}")
+    return text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +74,14 @@ class Function:
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
+    """maximum_erasures_per_hour: of each environment of the function; 0: no limit."""
+
     enabled: bool = True
     batch_size: int = 1000
     batching_window_seconds: int = 0
     maximum_retry_attempts: int = 10
     maximum_record_age_seconds: int = 43200
+    maximum_erasures_per_hour: int = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +126,13 @@ class Sweep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hold:
+    """A legal hold: nothing is erased. reason: a printable line, as receipts quote it."""
+
+    reason: Annotated[str, Given(required="why nothing may be erased", read=_printable)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """What people declare, with defaults. Names that nobody gave are derived: `parse` says how."""
 
@@ -131,6 +149,7 @@ class Spec:
     deletion_policy: str = "Delete"
     adoption: Annotated[str, one_of("Never", "IfUntagged")] = "Never"
     suspend: bool = False
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

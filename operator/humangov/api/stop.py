@@ -3,7 +3,8 @@
 One value for every reason to stop, and one place that finds it: the operator, sweep, redrive and final stream read
 ask `stop_of`. Two sources are people's: the annotation `humangov.io/stop` of a HumanGovState, and the ConfigMap
 `humangov-stop` in the operator's namespace, for every HumanGovState. It counts that they are there: their text is only
-the reason.
+the reason. Two are the operator's: an erasure limit that was reached and not approved since, and a legal hold that the
+function does not have yet.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from humangov.api.conditions import STOPPED, find_condition
+from humangov.api.erasure_limit import is_approved, reached_in
 from humangov.api.spec import Tenant
 from humangov.api.times import parse_time, timestamp
 
@@ -24,7 +26,7 @@ REASON_KEY = "reason"
 WARN_AFTER = timedelta(hours=12)
 """DynamoDB's stream forgets after 24 hours: as long again is left to act."""
 
-Source = Literal["Annotation", "ConfigMap"]
+Source = Literal["Annotation", "ConfigMap", "ErasureLimit", "Hold"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +60,7 @@ def stop_of(resource: Mapping[str, Any], *, of_all: Stop | None) -> Stop | None:
     metadata = resource.get("metadata") or {}
     annotations = metadata.get("annotations") or {}
     if STOP_ANNOTATION not in annotations:
-        return of_all
+        return of_all or _by_erasure_limit(resource) or _by_hold(resource)
     manager, at = _written(metadata, "f:metadata", "f:annotations", f"f:{STOP_ANNOTATION}")
     return Stop(
         source="Annotation",
@@ -67,6 +69,40 @@ def stop_of(resource: Mapping[str, Any], *, of_all: Stop | None) -> Stop | None:
         by=manager,
         place=f"annotation {STOP_ANNOTATION}",
         remedy=f"humangov start {metadata.get('namespace', 'default')}/{metadata.get('name')}",
+    )
+
+
+def _by_erasure_limit(resource: Mapping[str, Any]) -> Stop | None:
+    metadata = resource.get("metadata") or {}
+    reached = reached_in(resource.get("status") or {})
+    if reached is None or is_approved(reached, metadata.get("annotations") or {}):
+        return None
+    return Stop(
+        source="ErasureLimit",
+        reason=f"the function reached its limit of erasures in an hour and handed back {reached.limited:,} records. "
+        "If the records were removed on purpose, approve; else restore the table first: a file that a record names "
+        "again stays",
+        since=reached.at,
+        by="",
+        place="spec.trigger.maximumErasuresPerHour",
+        remedy=f"humangov approve {metadata.get('namespace', 'default')}/{metadata.get('name')}",
+    )
+
+
+def _by_hold(resource: Mapping[str, Any]) -> Stop | None:
+    """Until the function has the hold: it then erases nothing by itself, and what it would have erased is kept."""
+    spec, status, metadata = (resource.get(part) or {} for part in ("spec", "status", "metadata"))
+    hold = spec.get("hold") if isinstance(spec, Mapping) else None
+    if not hold or status.get("hold"):
+        return None
+    manager, at = _written(metadata, "f:spec", "f:hold", "f:reason")
+    return Stop(
+        source="Hold",
+        reason=str((hold.get("reason") if isinstance(hold, Mapping) else hold) or "").strip(),
+        since=at,
+        by=manager,
+        place="spec.hold, which the function does not have yet",
+        remedy="nothing: the operator starts it once the function has the legal hold",
     )
 
 
@@ -98,6 +134,16 @@ def why_stopped(resource: Mapping[str, Any], *, of_all: Stop | None) -> str | No
     if condition is not None and condition["status"] != "False":
         return f"the HumanGovState's condition {STOPPED} is {condition['status']}: {condition['message']}"
     return None
+
+
+def why_not_erase(tenant: Tenant) -> str | None:
+    """Why a component other than the operator must not erase a file, although the tenant is not stopped; else None.
+
+    It may read, and a sweep may find orphans.
+    """
+    if tenant.hold is not None:
+        return f"there is a legal hold (spec.hold): {tenant.hold.reason}"
+    return None if tenant.trigger.enabled else "spec.trigger.enabled is false"
 
 
 def while_stopped(tenant: Tenant) -> Tenant:

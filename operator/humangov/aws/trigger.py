@@ -65,7 +65,7 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
 
 
 def desired(names: Names, context: Context, *, table: stream.Observed | None) -> Desired:
-    trigger = names.tenant.trigger
+    trigger, held = names.tenant.trigger, names.tenant.hold is not None
     return Desired(
         names=names,
         stream_arn=table.arn if table else None,
@@ -75,7 +75,8 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
             "BatchSize": trigger.batch_size,
             "MaximumBatchingWindowInSeconds": trigger.batching_window_seconds,
             "ParallelizationFactor": 1,
-            "MaximumRetryAttempts": trigger.maximum_retry_attempts,
+            # Under a legal hold a batch that frees files is stored as a whole, and at once.
+            "MaximumRetryAttempts": 0 if held else trigger.maximum_retry_attempts,
             "MaximumRecordAgeInSeconds": trigger.maximum_record_age_seconds,
             # The half of a batch may lack the record that protects a file (cleanup/hand_back.py).
             "BisectBatchOnFunctionError": False,

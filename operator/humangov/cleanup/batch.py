@@ -11,7 +11,7 @@ from .environment import FunctionSettings
 from .erase import KEYS_PER_CALL
 from .hand_back import hand_back
 from .log_lines import bug_line, limit_line, malformed_line, no_receipt_line, unresolved_line
-from .outcomes import ERASED, LIMITED, BatchResult, FileOutcome, FileResult
+from .outcomes import ERASED, BatchResult, FileOutcome, FileResult, OutcomeKind
 from .receipt_lines import outcome_line
 from .records import FreedFile, MalformedError, RecordChange, freed_files, read_change, sequence_number, unread_change
 from .settle import settle
@@ -55,7 +55,7 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
         outcomes=settled.outcomes,
         malformed=read.malformed,
         unresolved=read.unresolved,
-        failed=len(failures - settled.limited),
+        failed=len(failures - settled.limited - settled.held),
         unhandled=len(unhandled),
         hand_back=hand_back(read.changes, order=order, failed=[*failures, *first_unhandled]),
         latencies_ms=tuple(settled.latencies_ms),
@@ -111,8 +111,9 @@ def _doubts(change: RecordChange, settings: FunctionSettings) -> Iterator[Line]:
 
 
 class _Settled(NamedTuple):
-    """outcomes: of files, undated. failures: sequence numbers. limited: those of them that only the limit holds back.
+    """outcomes: of files, undated. failures: sequence numbers.
 
+    limited, held: those of them that only the limit of erasures, or only a legal hold, holds back
     not_begun: not started in time. unstored: why receipts could not be stored.
     """
 
@@ -120,6 +121,7 @@ class _Settled(NamedTuple):
     failures: set[str]
     latencies_ms: list[int]
     limited: Set[str] = frozenset()
+    held: Set[str] = frozenset()
     unstored: str | None = None
     not_begun: Sequence[FreedFile] = ()
 
@@ -141,6 +143,7 @@ def _settle_all(
         failures=set[str]().union(*(part.failures for part in parts)),
         latencies_ms=[latency for part in parts for latency in part.latencies_ms],
         limited=set[str]().union(*(part.limited for part in parts)),
+        held=set[str]().union(*(part.held for part in parts)),
         unstored=next((part.unstored for part in parts if part.unstored), None),
         not_begun=parts[-1].not_begun if parts else (),
     )
@@ -158,14 +161,19 @@ def _report(
     lines = [outcome_line(change, file.key, result, settings=settings, at=at) for file, change, result in each]
     unstored = _store(lines, settings=settings, calls=calls)
     failures = {change.sequence_number for _, change, result in each if unstored or result.outcome.is_failure}
-    not_limited = {
-        change.sequence_number for _, change, result in each
-        if unstored or (result.outcome.is_failure and result.outcome != LIMITED)
-    }  # fmt: skip
+
+    def only(kind: OutcomeKind) -> Set[str]:
+        """Of the failures, those with no other one than of this kind."""
+        return failures - {
+            change.sequence_number for _, change, result in each
+            if unstored or (result.outcome.is_failure and result.outcome.kind != kind)
+        }  # fmt: skip
+
     return _Settled(
         outcomes=Counter(results[file.key].outcome.undated for file in files),
         failures=failures,
-        limited=failures - not_limited,
+        limited=only("limited"),
+        held=only("held"),
         unstored=unstored,
         latencies_ms=[
             round((at - change.removed_at) * 1000)

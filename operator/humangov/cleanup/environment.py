@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from .references import Location
+
+HOLD_VARIABLE, HOLD_SINCE_VARIABLE = "HUMANGOV_HOLD", "HUMANGOV_HOLD_SINCE"
 
 UNIQUE, REUSED, SHARED = "Unique", "Reused", "Shared"
 
@@ -16,6 +19,13 @@ class SettingsError(ValueError):
 
 
 DEFAULT_ERASURES_PER_HOUR = 20_000
+
+
+class LegalHold(NamedTuple):
+    """Nothing is erased. reason: as declared. since: when the function was put on hold, RFC 3339, or empty."""
+
+    reason: str
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,6 +40,7 @@ class FunctionSettings:
                       sweep erases, because it reads every record
     file_indexes      the table's indexes that find records by a file's name: (index, file attribute)
     region            of the bucket
+    hold              the legal hold, if there is one
     maximum_erasures_per_hour  of files, in each environment of the function; 0: no limit
     """
 
@@ -40,6 +51,7 @@ class FunctionSettings:
     file_attributes: tuple[str, ...] = ("pdf",)
     file_names: str = UNIQUE
     file_indexes: tuple[tuple[str, str], ...] = ()
+    hold: LegalHold | None = None
     maximum_erasures_per_hour: int = DEFAULT_ERASURES_PER_HOUR
     region: str = "us-east-1"
 
@@ -59,6 +71,7 @@ def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
         file_names=_file_names(environment.get("HUMANGOV_FILE_NAMES") or UNIQUE),
         file_indexes=_indexes(environment.get("HUMANGOV_FILE_INDEXES") or "{}"),
         region=environment.get("AWS_REGION") or "us-east-1",
+        hold=_hold(environment),
         maximum_erasures_per_hour=_maximum(environment.get("HUMANGOV_MAXIMUM_ERASURES_PER_HOUR") or ""),
     )
 
@@ -99,6 +112,13 @@ def _indexes(text: str) -> tuple[tuple[str, str], ...]:
             "but it is " + text
         )
     return tuple(sorted(value.items()))
+
+
+def _hold(environment: Mapping[str, str]) -> LegalHold | None:
+    """That the variable is set counts, whatever it says: in doubt nothing is erased."""
+    if HOLD_VARIABLE not in environment:
+        return None
+    return LegalHold(reason=environment[HOLD_VARIABLE], since=environment.get(HOLD_SINCE_VARIABLE, ""))
 
 
 def _maximum(text: str) -> int:

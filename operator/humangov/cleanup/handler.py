@@ -77,8 +77,16 @@ def _keeps_versions() -> bool:
         return False
 
 
+class HeldError(Exception):
+    """A legal hold keeps files of this batch. Lambda stores the whole batch as an invocation record, for a redrive."""
+
+
 def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
-    """A batch of a DynamoDB stream → the records to retry. Never None: for Lambda that means success."""
+    """A batch of a DynamoDB stream → the records to retry. Never None: for Lambda that means success.
+
+    Raises HeldError, also if only one of the files is held: a batch that is stored as a whole tells the redrive what
+    the batch told the function.
+    """
     out_of_time = deadline(context.get_remaining_time_in_millis)
     calls = Calls(
         dynamodb=DYNAMODB,
@@ -93,4 +101,6 @@ def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     )
     result = run(event, settings=SETTINGS, calls=calls)
     _write([batch_line(result, settings=SETTINGS)])
+    if result.held:
+        raise HeldError(f"legal hold, not an error: {result.held} files stay, and Lambda stores the batch")
     return result.answer

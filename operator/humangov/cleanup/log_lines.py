@@ -19,7 +19,7 @@ def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
     kinds: Counter[str] = Counter()
     for outcome, number in result.outcomes.items():
         kinds[outcome.kind] += number
-    counts = {kind: kinds[kind] for kind in ("erased", "kept", "retained")}
+    counts = {kind: kinds[kind] for kind in ("erased", "kept", "retained", "held")}
     counts |= {"malformed": result.malformed, "unresolved": result.unresolved, "failed": result.failed}
     counts[LIMITED_RECORDS] = result.limited
     return {

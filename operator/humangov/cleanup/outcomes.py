@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-OutcomeKind = Literal["erased", "absent", "kept", "retained", "limited", "failed"]
+OutcomeKind = Literal["erased", "absent", "kept", "retained", "limited", "held", "failed"]
 """The kinds that are counted."""
 
 
 class FileOutcome(NamedTuple):
     """The outcome of one file.
 
-    detail  why it is kept or retained; for a failure, AWS's code or an exception's name
+    detail  why it is kept, retained or held; for a failure, AWS's code or an exception's name
     until   end of the retention, in seconds since the epoch; None if it has no end
     """
 
@@ -23,8 +23,8 @@ class FileOutcome(NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        """Whether Lambda must retry the record."""
-        return self.kind in ("failed", "limited")
+        """Whether Lambda must retry the record, or keep it as an invocation record."""
+        return self.kind in ("failed", "limited", "held")
 
     @property
     def undated(self) -> FileOutcome:
@@ -49,6 +49,11 @@ RETAINED_UNTIL = FileOutcome("retained", "until")
 
 def failed(code: str) -> FileOutcome:
     return FileOutcome("failed", code)
+
+
+def held(*, reason: str, since: str) -> FileOutcome:
+    """A legal hold. since: RFC 3339, or empty if that is not known."""
+    return FileOutcome("held", f"{reason} (since {since})" if since else reason)
 
 
 def retained_until(seconds: float) -> FileOutcome:
@@ -97,6 +102,11 @@ class BatchResult:
     ended: float
     limited: int = 0
     unstored: str | None = None
+
+    @property
+    def held(self) -> int:
+        """Number of files that a legal hold keeps from being erased."""
+        return sum(number for outcome, number in self.outcomes.items() if outcome.kind == "held")
 
     @property
     def answer(self) -> dict[str, list[dict[str, str]]]:

@@ -13,7 +13,7 @@ from .calls import OUT_OF_TIME, RETRY_WITHIN_SECONDS, Calls, NoReceiptError
 from .environment import SHARED, FunctionSettings
 from .erase import Erased, erase, erase_versions
 from .log_lines import bug_line, no_receipt_line
-from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, LIMITED, NO_RECEIPT, FileOutcome, FileResult, failed
+from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, LIMITED, NO_RECEIPT, FileOutcome, FileResult, failed, held
 from .records import FreedFile, RecordChange, RecordKey
 from .references import is_reserved
 from .versions import Versions, keeps_versions, list_versions
@@ -67,7 +67,9 @@ def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
     """Why the file stays, whatever the table and the bucket contain; else None."""
     if is_reserved(key, key_prefix=settings.key_prefix):
         return KEPT_RESERVED
-    return LEFT_TO_SWEEP if settings.file_names == SHARED else None
+    if settings.file_names == SHARED:
+        return LEFT_TO_SWEEP
+    return held(reason=settings.hold.reason, since=settings.hold.since) if settings.hold else None
 
 
 def _namers(changes: Iterable[RecordChange], keys: set[str]) -> Namers:

@@ -16,6 +16,7 @@ from humangov.logs import printable
 
 # The first sentence of each command's help, so that the list of commands loads none of them; a test compares them.
 _SUMMARIES = {
+    "approve": "Let a state erase again after its erasure limit.",
     "leaks": "List leaked AWS resources.",
     "plan": "Show what the operator would change in AWS.",
     "receipts": "Show which files were erased, and when.",

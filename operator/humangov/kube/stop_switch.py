@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from humangov.api.spec import InvalidSpecError, Tenant, parse
-from humangov.api.stop import why_stopped
+from humangov.api.stop import why_not_erase, why_stopped
 from humangov.kube.client import KubeError, Resource
 from humangov.kube.tenant_in_cluster import TenantInCluster, TenantNotFoundError
 
@@ -39,7 +39,7 @@ class StopSwitch:
         return self._interrupted() or self._last() or None
 
     def erasing(self) -> str | None:
-        """Before a file is erased: a failed read is a reason, and so is a trigger that is declared disabled."""
+        """Before a file is erased: a failed read is a reason, and so are a legal hold and a disabled trigger."""
         return self._interrupted() or self._last() or self._unread or _declared_off(self._resource)
 
     def _last(self) -> str | None:
@@ -75,6 +75,4 @@ def reason_to_stop(resource: Resource, stopped: str | None, *, also: Callable[[T
 
 
 def _declared_off(resource: Resource | None) -> str | None:
-    if resource is not None and not parse(resource, default_region="us-east-1").trigger.enabled:
-        return "spec.trigger.enabled is false"
-    return None
+    return why_not_erase(parse(resource, default_region="us-east-1")) if resource is not None else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from humangov.api.conflicts import conflict
 from humangov.api.spec import FINALIZER, RECONCILE_ANNOTATION, SWEEP_ANNOTATION
-from humangov.api.stop import STOP_ANNOTATION, Stop
+from humangov.api.stop import STOP_ANNOTATION, Stop, stop_of
 from humangov.kube.client import Resource
 from humangov.manager.workqueue import Lane, Workers
 from humangov.reconcile.cache import Store, key_of
@@ -86,7 +86,8 @@ def decisive(resource: Resource) -> tuple[Any, ...]:
 
 
 def _is_stopped(resource: Resource) -> bool:
-    return STOP_ANNOTATION in (resource["metadata"].get("annotations") or {})
+    """By itself, and not with all."""
+    return stop_of(resource, of_all=None) is not None
 
 
 def _same_moment(known: Resource, newest: Resource) -> bool:

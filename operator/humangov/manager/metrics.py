@@ -34,6 +34,7 @@ class Gauges:
     leaked_tenants: int | None = None
     stopped_tenants: int = 0
     stream_lags: Mapping[tuple[str, str], StreamLag] = field(default_factory=dict)
+    limited_records: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -121,6 +122,13 @@ class Metrics:
             leaked.add_metric((), now.leaked_tenants)
         yield leaked
         yield from _stream_lags(now.stream_lags)
+        limited = GaugeMetricFamily(
+            "humangov_limited_records", "Records handed back in the last 3 hours because of the erasure limit.",
+            labels=("namespace", "name"),
+        )  # fmt: skip
+        for key, number in sorted(now.limited_records.items()):
+            limited.add_metric(key, number)
+        yield limited
 
 
 class _GaugeCollector:

@@ -14,7 +14,7 @@ from humangov.kube.client import KubeError
 from humangov.kube.config_maps import ConfigMaps
 from humangov.kube.kube import Kube
 from humangov.kube.tenants import Tenants
-from humangov.manager import enqueue, leak_monitor, stream_lag_monitor
+from humangov.manager import enqueue, erasure_limit_monitor, leak_monitor, stream_lag_monitor
 from humangov.manager.enqueue import Queues
 from humangov.manager.process_state import ProcessState
 from humangov.manager.workqueue import Lane
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 LEAKS_SECONDS = 3600.0
 STREAM_LAG_SECONDS = 300.0
+ERASURE_LIMIT_SECONDS = 300.0
 STOP_SECONDS = 1.5
 """A stop of all has to be obeyed within five."""
 
@@ -50,6 +51,11 @@ def start(
             operator, state.stream_lags, ask_for_reconcile=partial(queues.workers.add, lane=Lane.SLOW)
         )
 
+    async def check_erasure_limit() -> None:
+        state.erasure_limits = await erasure_limit_monitor.check(
+            operator, state.erasure_limits, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
+        )
+
     monitors = (
         every(
             STOP_SECONDS, partial(read_stop_of_all, operator, kube, queues), trouble="reading the stop of all failed",
@@ -65,6 +71,10 @@ def start(
         every(
             STREAM_LAG_SECONDS, check_stream_lag, trouble="the check of the stream lag failed",
             after=state.watching,
+        ),
+        every(
+            ERASURE_LIMIT_SECONDS, check_erasure_limit, trouble="the check of the erasure limits failed",
+            after=state.watching, at_once=True,
         ),
     )  # fmt: skip
     return [asyncio.create_task(monitor) for monitor in monitors]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from humangov.api.conditions import OWN_CONDITIONS
 from humangov.manager.enqueue import Queues
+from humangov.manager.erasure_limit_monitor import LimitCheck
 from humangov.manager.health import Health, judge, judge_candidate
 from humangov.manager.leader_election import Election
 from humangov.manager.leak_monitor import LeakCheck
@@ -27,6 +28,7 @@ class ProcessState:
     queues: Queues | None = None  # None: not at work yet
     leaks: LeakCheck = field(default_factory=LeakCheck)
     stream_lags: LagCheck = field(default_factory=LagCheck)
+    erasure_limits: LimitCheck = field(default_factory=LimitCheck)
 
     def gauges(self) -> Gauges:
         if self.queues is None:
@@ -41,6 +43,7 @@ class ProcessState:
             stopped_tenants=self.store.stopped(),
             leaked_tenants=self.leaks.leaked_tenants,
             stream_lags=self.stream_lags.lags,
+            limited_records=self.erasure_limits.numbers,
         )
 
     def health(self) -> Health:

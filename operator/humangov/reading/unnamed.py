@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from humangov.api.names import Names
-from humangov.aws import function
 from humangov.aws.data_plane import AwsClients
+from humangov.aws.function_environment import environment
 from humangov.cleanup.environment import FunctionSettings, read_settings
 from humangov.cleanup.outcomes import KEPT_LIVE, FileOutcome, failed
 from humangov.cleanup.records import MalformedError, read_change
@@ -49,7 +49,7 @@ class TableReading:
 
 def function_settings(names: Names) -> FunctionSettings:
     """The function's settings, for its code in this process. No index is asked: the sweep's role must not."""
-    return read_settings(function.environment(names, file_indexes={}) | {"AWS_REGION": names.identity.region})
+    return read_settings(environment(names) | {"AWS_REGION": names.identity.region})
 
 
 def freed_keys(records: Iterable[Any], names: Names) -> frozenset[str]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from humangov.api.conditions import Finding
+from humangov.api.erasure_limit import LimitedRecords
 from humangov.api.spec import InvalidSpecError, Tenant, parse
 from humangov.api.stop import Stop, stop_of
 from humangov.aws import bucket
@@ -94,6 +95,7 @@ class Memory:
     finalizer: FinalizerMemory = FinalizerMemory()
     stop: StopMemory = StopMemory()
     stream_lag: Finding | None = None  # written by the stream lag monitor: the last finding from CloudWatch
+    limited: tuple[LimitedRecords, ...] = ()  # written by the erasure limit monitor
 
 
 class MemoryParts(TypedDict, total=False):
@@ -104,6 +106,7 @@ class MemoryParts(TypedDict, total=False):
     finalizer: FinalizerMemory
     stop: StopMemory
     stream_lag: Finding | None
+    limited: tuple[LimitedRecords, ...]
 
 
 @dataclass

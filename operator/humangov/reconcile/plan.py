@@ -19,6 +19,7 @@ from humangov.aws.resources import BUCKET, STREAM, Observations, Unread
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.kube.tenants import Tenants
+from humangov.reconcile import erasure_limit, legal_hold
 from humangov.reconcile.settings import Settings
 
 
@@ -48,6 +49,8 @@ async def plan_manifest(
         permissions_boundary_arn=boundary_of(settings.permissions_boundary_arn, names),
         now=datetime.now(UTC),
     )
+    context = legal_hold.with_hold(context, observed)
+    context = erasure_limit.with_limit(context, observed, status=manifest.get("status") or {})
     plans = resources.plan(observed, resources.desired(context, observed, bundle=bundle())).values()
     changes = [change for plan in plans if not isinstance(plan, Finding) for change in plan]
     obstacles = [*_obstacles(observed, names), *(plan.message for plan in plans if isinstance(plan, Finding))]

@@ -5,16 +5,18 @@ Safe to kill between any two calls, and to repeat.
 
 from __future__ import annotations
 
-from humangov.api.conditions import Finding
+from dataclasses import replace
+
+from humangov.api.conditions import HELD, Finding
 from humangov.api.conflicts import refusal
 from humangov.api.spec import InvalidSpecError, parse
-from humangov.reconcile import sweep_jobs
+from humangov.reconcile import erasure_limit, legal_hold, sweep_jobs
 from humangov.reconcile.apply import apply
 from humangov.reconcile.conclude import conclude, remembered
 from humangov.reconcile.context import PATIENCE_SECONDS, Operator, Reconciliation, begin, identify
 from humangov.reconcile.decide import decide
 from humangov.reconcile.finalizer import add_finalizer, finalize, finalize_unreadable
-from humangov.reconcile.gather import gather, gather_deep
+from humangov.reconcile.gather import Gathered, gather, gather_deep
 from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.status import Conclusion, announce, publish
 from humangov.reconcile.stop import obey
@@ -33,8 +35,9 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
             return await finalize_unreadable(operator, resource, error, stop=stop)
         return await publish(operator, resource, Conclusion(ready=Finding.action_required("InvalidSpec", str(error))))
     patient = failing_seconds < PATIENCE_SECONDS
-    if tenant.deleting:
-        return await finalize(operator, resource, tenant, stop=stop, patient=patient)
+    if tenant.deleting and not legal_hold.keeps_from_deletion(tenant, resource):
+        waits_for = None if stop is not None and stop.source == "Hold" else stop  # Retain: it is released as it is
+        return await finalize(operator, resource, tenant, stop=waits_for, patient=patient)
     refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:
         return await publish(operator, resource, Conclusion(ready=refused))
@@ -50,9 +53,14 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
 
 async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     gathered = await gather(operator, this)
+    this = _informed(operator, this, gathered)
+    stopped = await erasure_limit.stop(operator, this)
+    if stopped is not None:
+        return stopped
     decision = decide(this, gathered.observed)
     if not decision.in_sync and not gathered.deep:  # writes follow deep reads only
         gathered = await gather_deep(operator, this, gathered)
+        this = _informed(operator, this, gathered)
         decision = decide(this, gathered.observed)
     this = await add_finalizer(operator, this)
     this = await announce(operator, this) if decision.writes else this
@@ -61,5 +69,24 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     conclusion = conclude(this, decision, applied, stream_lag=memory.stream_lag)
     left = remembered(this, gathered, applied, conclusion, now=operator.monotonic())
     operator.store.remember(tenant.key, uid=tenant.uid, reconciler=left)
+    return await publish(operator, this.resource, await _with_jobs(operator, this, conclusion))
+
+
+def _informed(operator: Operator, this: Reconciliation, gathered: Gathered) -> Reconciliation:
+    """With what the function itself records: its legal hold, and its erasure limit."""
+    limited = operator.store.memory(this.tenant.key).limited
+    context = legal_hold.with_hold(this.context, gathered.observed)
+    context = erasure_limit.with_limit(context, gathered.observed, status=this.stored_status, limited=limited)
+    return replace(this, context=context)
+
+
+async def _with_jobs(operator: Operator, this: Reconciliation, conclusion: Conclusion) -> Conclusion:
+    """The conclusion, with what came of the tenant's sweeps."""
+    if this.tenant.deleting:
+        await sweep_jobs.remove(operator, this.tenant)  # the final stream read begins anew when the hold has ended
+        return conclusion
+    if conclusion.redrives:
+        held = await sweep_jobs.redrive_after_hold(operator, this)
+        conclusion = replace(conclusion, findings={**conclusion.findings, HELD: held})
     sweeps = await sweep_jobs.keep(operator, this, ready=conclusion.ready)
-    return await publish(operator, this.resource, sweeps.added_to(conclusion))
+    return sweeps.added_to(conclusion)

@@ -41,6 +41,8 @@ class Conclusion:
     deleted        what a deletion has deleted so far
     handled_sweep  the value of the sweep annotation that was handled
     mappings       UUIDs of event source mappings that are to be recorded beside those that are
+    redrives       a legal hold is over, and what it kept is to be redriven
+    status_fields  status.hold and status.erasureLimit; None: as they were
     quiet          no status write and no event, except of an adoption
     """
 
@@ -51,6 +53,8 @@ class Conclusion:
     deleted: tuple[str, ...] = ()
     handled_sweep: str | None = None
     mappings: tuple[str, ...] = ()
+    redrives: bool = False
+    status_fields: Mapping[str, Any] | None = None
     quiet: bool = False
 
 
@@ -130,6 +134,7 @@ def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion) -
 
 def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) -> dict[str, Any]:
     before, names = resource.get("status") or {}, conclusion.names
+    fields = before if conclusion.status_fields is None else conclusion.status_fields
     return compose(
         before,
         generation=_generation(resource),
@@ -142,6 +147,7 @@ def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) ->
             "mappings": _mappings(before.get("mappings") or (), conclusion.mappings),
             "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
             "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
+            **{name: fields.get(name) for name in ("hold", "erasureLimit")},
         },
     )
 

@@ -186,7 +186,15 @@ def _stopped(memory: StopMemory, message: str, *, long: bool) -> Finding:
 def _ready(ready: Finding, memory: StopMemory, message: str) -> Finding:
     """What else is wrong is said as well, and retried as it would be."""
     beside = f". Beside that: {ready.message}" if ready.status != "True" else ""
-    told = replace(ready, status="False", stalled=True, reason="Stopped", message=f"{message}{beside}")
+    source = memory.stop.source if memory.stop else None
+    reason = "Stopped"
+    if source == "ErasureLimit":
+        reason = "ErasureLimit"
+    elif source == "Hold":
+        reason = "HoldStarting"
+    told = replace(ready, status="False", stalled=True, reason=reason, message=f"{message}{beside}")
+    if source == "Hold" and ready.status != "False":
+        told = replace(told, status="Unknown", stalled=False)  # time ends it, and no person need do anything
     if memory.problem is None:
         return told
     wait = _RETRY_SECONDS if memory.problem.soon else _RETRY_SLOWLY_SECONDS

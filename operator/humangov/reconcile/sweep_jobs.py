@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from humangov.api.conditions import SWEEP_SUCCEEDED, Finding, find_condition
+from humangov.api.conditions import HELD, SWEEP_SUCCEEDED, Finding, find_condition
 from humangov.api.names import Names
 from humangov.api.spec import FINALIZER, SWEEP_ANNOTATION, Tenant
 from humangov.api.times import parse_time
 from humangov.kube.client import KubeError, Resource
-from humangov.reconcile import sweep_job_manifests
+from humangov.reconcile import legal_hold, sweep_job_manifests
 from humangov.reconcile.context import Operator, Reconciliation
 from humangov.reconcile.status import Conclusion
 
@@ -62,6 +62,30 @@ async def keep(operator: Operator, this: Reconciliation, *, ready: Finding) -> S
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": this.tenant.key})
         return Sweeps(finding=_not_scheduled(error), handled=handled)
+
+
+async def redrive_after_hold(operator: Operator, this: Reconciliation) -> Finding:
+    """Condition Held at the end of a legal hold: a sweep is started, which redrives first what the hold kept."""
+    command = f"humangov redrive --namespace {this.tenant.namespace} {this.tenant.name}"
+    if operator.settings.sweep_template is None:
+        text = "there are no sweeps in this cluster, so what it kept waits in the failures bucket. Run: "
+        return replace(legal_hold.ENDED, message=f"{legal_hold.ENDED.message}; {text}{command}")
+    before = find_condition(this.stored_status, HELD) or {}
+    asked = f"legal hold ended {before.get('lastTransitionTime')}"  # the same after a restart
+    text = "what it kept waits for a redrive"
+    try:
+        template, jobs = await _template(operator), await _jobs(operator, this.tenant)
+        if await _start(operator, this.names, asked, template, jobs):
+            message = f"{legal_hold.ENDED.message}; a sweep was started, which redrives what it kept"
+            return replace(legal_hold.ENDED, message=message)
+    except KubeError as error:
+        logger.warning("%s", error, extra={"tenant": this.tenant.key})
+        text = (
+            f"no sweep could be started, which redrives what it kept: {error}. The operator retries; or run: {command}"
+        )
+    return Finding.waiting(
+        "HoldEnding", f"{legal_hold.ENDED.message}; {text}", requeue_after_seconds=_WHILE_ANOTHER_RUNS_SECONDS
+    )
 
 
 async def remove_but_final_read(operator: Operator, tenant: Tenant) -> None:

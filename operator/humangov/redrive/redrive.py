@@ -20,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
 from humangov.api.spec import Tenant
+from humangov.api.stop import why_not_erase
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import error_code
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
@@ -97,6 +98,10 @@ def redrive(
 
 def refuse(tenant: Tenant) -> None:
     """Raises RefusedError where the spec, or what a sweep found, forbids to erase; of a stop the StopSwitch knows."""
+    if tenant.hold is not None:
+        raise RefusedError(
+            f"{tenant.key}: {why_not_erase(tenant)}, so nothing is erased. What the hold keeps is redriven when it ends"
+        )
     if not tenant.trigger.enabled:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
     if tenant.files_shared and tenant.table.file_names != "Shared":

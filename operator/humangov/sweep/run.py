@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Tenant
+from humangov.api.stop import why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
 from humangov.cleanup.calls import NoReceiptError
 from humangov.reading.progress import FailedError, Progress, Steps, StoppedError
@@ -108,8 +109,8 @@ def _mode(tenant: Tenant, wanted: str | None) -> tuple[str, str | None]:
     mode = wanted or tenant.sweep.mode
     if mode != DELETE:
         return DETECT, None
-    if not tenant.trigger.enabled:
-        return DETECT, "spec.trigger.enabled is false, so this sweep ran in mode Detect and erased nothing"
+    if reason := why_not_erase(tenant):
+        return DETECT, f"{reason}, so this sweep ran in mode Detect and erased nothing"
     return DELETE, None
 
 
