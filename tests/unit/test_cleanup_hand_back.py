@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,6 +77,15 @@ def test_with_a_removal_that_could_not_be_read_every_earlier_record_that_names_a
     order = [*(one.sequence_number for one in several), "unread"]
 
     assert hand_back(several, order=order, failed=["unread"]) == (order[1], "unread")
+
+
+def test_a_record_without_a_number_is_not_handed_back() -> None:
+    several = changes(put("2", "a"), gone("1", "a"))
+    nameless = replace(several[0], sequence_number="")
+
+    assert hand_back(
+        [nameless, several[1]], order=[several[1].sequence_number], failed=["", several[1].sequence_number]
+    ) == (several[1].sequence_number,)
 
 
 FILES = st.sampled_from("abcd")

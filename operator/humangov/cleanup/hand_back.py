@@ -22,6 +22,7 @@ def hand_back(changes: Sequence[RecordChange], *, order: Sequence[str], failed: 
     numbers = set(failed) & place.keys()
     if not numbers:
         return ()
+    changes = [one for one in changes if one.sequence_number in place]  # Lambda can bring no other again
     first = _first_places(changes, place)
     unknown = min((place[one.sequence_number] for one in changes if one.names is None), default=len(order))
     start = min(place[number] for number in numbers)
