@@ -47,7 +47,7 @@ def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
             (
                 _short(one.deleted_at),
                 _short(one.erased_at),
-                one.outcome,
+                printable(one.outcome),
                 versions,
                 printable(one.key),
                 _named(one.record_key),
