@@ -21,6 +21,9 @@ from humangov.cleanup.calls import error_code
 QUIET_SECONDS = 10.0
 """An open shard whose pages were all empty for so long after T counts as read up to T."""
 
+_QUIET_PAGES = 20
+"""So many of them, too: seconds that pass while records are handled say nothing of the shard."""
+
 OUT_OF_TIME = "OutOfTime"
 _AT_ONCE = 16
 _PAUSE_SECONDS = 0.2
@@ -59,8 +62,9 @@ class Reading(NamedTuple):
 class _Cursor:
     """A shard's place. after: sequence number of the last record that was read.
 
-    quiet_since: of an open shard, the later of T and its last record; None where the shard has an end. renewed: the
-    iterator was just fetched again. trimmed: records expired before they were read, which was told.
+    quiet_since: of an open shard, the later of T and its last record; None where the shard has an end. quiet_pages:
+    empty ones since. renewed: the iterator was just fetched again. trimmed: records expired before they were read,
+    which was told.
     """
 
     arn: str
@@ -69,6 +73,7 @@ class _Cursor:
     after: str | None = None
     began: float
     quiet_since: float | None
+    quiet_pages: int = 0
     renewed: bool = False
     trimmed: bool = False
 
@@ -101,6 +106,7 @@ def _stream_pages(reading: Reading, arn: str) -> Iterator[StreamPage]:
     """Some shards at once: an open one alone would take ten seconds, and an iterator expires after fifteen minutes."""
     at, is_disabled, ahead = _listed(reading, arn)
     active: list[_Cursor] = []
+    is_open = False
     while ahead or active:
         while ahead and len(active) < _AT_ONCE and not reading.late():
             begun = _begun(reading, arn, ahead.pop(0), at=None if is_disabled else at)
@@ -112,9 +118,12 @@ def _stream_pages(reading: Reading, arn: str) -> Iterator[StreamPage]:
             return
         steps = [_step(reading, one) for one in active]
         yield from (page for page, _ in steps)
+        is_open = is_open or any(page.open for page, _ in steps)
         active = [following for _, following in steps if following is not None]
         if active and not any(page.records for page, _ in steps):
             reading.pause(_PAUSE_SECONDS)
+    if not (is_disabled or is_open):
+        yield StreamPage(open=1)  # every shard was closed meanwhile, and its children were not listed
 
 
 def _listed(reading: Reading, arn: str) -> tuple[float, bool, list[str]]:
@@ -163,11 +172,13 @@ def _step(reading: Reading, cursor: _Cursor) -> tuple[StreamPage, _Cursor | None
     if cursor.quiet_since is None:
         return page, following
     now = reading.now()
-    if any(_is_younger(record, cursor.began) for record in records) or (
-        not records and now - cursor.quiet_since >= QUIET_SECONDS
-    ):
-        return replace(page, open=1), None
-    return page, replace(following, quiet_since=now) if records else following
+    if records:
+        following = replace(following, quiet_since=now, quiet_pages=0)
+        is_read = any(_is_younger(record, cursor.began) for record in records)
+    else:
+        following = replace(following, quiet_pages=cursor.quiet_pages + 1)
+        is_read = now - cursor.quiet_since >= QUIET_SECONDS and following.quiet_pages >= _QUIET_PAGES
+    return (replace(page, open=1), None) if is_read else (page, following)
 
 
 def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[StreamPage, _Cursor | None]:
@@ -178,6 +189,8 @@ def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[S
     continues = code == _EXPIRED and cursor.after is not None
     where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": cursor.after} if continues else None
     iterator = _iterator(reading.streams, cursor.arn, cursor.shard, where or _FROM_THE_FIRST)
+    if continues and isinstance(iterator, Exception) and error_code(iterator) == _TRIMMED:
+        code, iterator = _TRIMMED, _iterator(reading.streams, cursor.arn, cursor.shard, _FROM_THE_FIRST)
     if isinstance(iterator, Exception):
         return StreamPage(unread=None if cursor.trimmed else error_code(iterator)), None
     told = code if code == _TRIMMED and not cursor.trimmed else None
