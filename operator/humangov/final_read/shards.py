@@ -38,7 +38,7 @@ class StreamPage:
     """One step of the read.
 
     shards   1 at the beginning of a shard
-    open     1 for a shard that was read up to T, and that has no end
+    open     1 at the beginning of a stream that stays enabled: it can only be read up to T
     unread   why a shard was not read to its end: AWS's code, or OutOfTime
     records  in Lambda's form
     """
@@ -84,7 +84,10 @@ def stream_pages(reading: Reading, arns: Sequence[str]) -> Iterator[StreamPage]:
     Raises ClientError or BotoCoreError if a stream can't be described.
     """
     for arn in arns:
-        yield from _stream_pages(reading, arn)
+        at, is_disabled, shards = _listed(reading, arn)
+        # A shard that is closed meanwhile has children that were not listed: the stream has no end either way.
+        yield StreamPage(open=0 if is_disabled else 1)
+        yield from _stream_pages(reading, arn, shards, at=None if is_disabled else at)
 
 
 def stream_arns(streams: Any, *, table: str, table_arn: str, latest: str | None) -> list[str]:
@@ -102,14 +105,15 @@ def stream_arns(streams: Any, *, table: str, table_arn: str, latest: str | None)
         more = {"ExclusiveStartStreamArn": answer["LastEvaluatedStreamArn"]}
 
 
-def _stream_pages(reading: Reading, arn: str) -> Iterator[StreamPage]:
-    """Some shards at once: an open one alone would take ten seconds, and an iterator expires after fifteen minutes."""
-    at, is_disabled, ahead = _listed(reading, arn)
-    active: list[_Cursor] = []
-    is_open = False
+def _stream_pages(reading: Reading, arn: str, shards: Sequence[str], *, at: float | None) -> Iterator[StreamPage]:
+    """Some shards at once: an open one alone would take ten seconds, and an iterator expires after fifteen minutes.
+
+    at: T, of a stream that is not disabled.
+    """
+    ahead, active = list(shards), list[_Cursor]()
     while ahead or active:
         while ahead and len(active) < _AT_ONCE and not reading.late():
-            begun = _begun(reading, arn, ahead.pop(0), at=None if is_disabled else at)
+            begun = _begun(reading, arn, ahead.pop(0), at=at)
             yield StreamPage(shards=1, unread=begun if isinstance(begun, str) else None)
             active += [] if isinstance(begun, str) else [begun]
         if reading.late():
@@ -118,12 +122,9 @@ def _stream_pages(reading: Reading, arn: str) -> Iterator[StreamPage]:
             return
         steps = [_step(reading, one) for one in active]
         yield from (page for page, _ in steps)
-        is_open = is_open or any(page.open for page, _ in steps)
         active = [following for _, following in steps if following is not None]
         if active and not any(page.records for page, _ in steps):
             reading.pause(_PAUSE_SECONDS)
-    if not (is_disabled or is_open):
-        yield StreamPage(open=1)  # every shard was closed meanwhile, and its children were not listed
 
 
 def _listed(reading: Reading, arn: str) -> tuple[float, bool, list[str]]:
@@ -178,7 +179,7 @@ def _step(reading: Reading, cursor: _Cursor) -> tuple[StreamPage, _Cursor | None
     else:
         following = replace(following, quiet_pages=cursor.quiet_pages + 1)
         is_read = now - cursor.quiet_since >= QUIET_SECONDS and following.quiet_pages >= _QUIET_PAGES
-    return (replace(page, open=1), None) if is_read else (page, following)
+    return page, None if is_read else following
 
 
 def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[StreamPage, _Cursor | None]:
