@@ -195,7 +195,7 @@ def test_final_read_of_a_stream_that_stays_enabled_ends_after_ten_quiet_seconds_
     streams = Streams({"a": [*([[]] * 20), [removal("1", "1.pdf")]], "b": []}, status=["ENABLED"])
     began = world.now
     found = look(world, streams)
-    assert (found.open, found.shards, dict(found.unread), found.complete) == (2, 2, {}, False)
+    assert (found.open, found.shards, dict(found.unread), found.complete) == (1, 2, {}, False)
     assert world.files == set()
     assert QUIET_SECONDS <= world.now - began < 2 * QUIET_SECONDS  # both shards at once
 
@@ -282,3 +282,40 @@ def test_final_read_of_a_table_that_does_not_become_active_erases_nothing_and_sa
     found = look(world, Streams({"a": [[removal("1", "1.pdf")]]}))
     assert "the table is UPDATING, not ACTIVE" in str(found.problem)
     assert (world.files, found.unhandled, found.complete) == ({"1.pdf"}, 1, False)
+
+
+def test_final_read_does_not_take_the_time_of_its_own_handling_for_quiet_seconds_of_a_shard() -> None:
+    world = with_file()
+    world.upload("2.pdf", age=2 * DAY)
+    streams = Streams({"a": [[removal("1", "1.pdf")], [], [], [removal("2", "2.pdf")]]}, status=["ENABLED"])
+
+    def slow(calls: int) -> None:
+        world.now += 60 if calls == 2 else 0
+
+    streams.meanwhile = slow
+    look(world, streams)
+    assert world.files == set()
+
+
+def test_final_read_of_an_enabled_stream_is_not_complete_though_all_its_shards_were_closed_meanwhile() -> None:
+    world = with_file()
+    streams = Streams({"a": [[removal("1", "1.pdf")]]}, status=["ENABLED", "DISABLED"])
+    found = look(world, streams)
+    assert (found.erased, found.open, dict(found.unread), found.complete) == (1, 1, {}, False)
+
+
+def test_final_read_whose_place_expired_with_its_iterator_says_so_and_reads_the_rest() -> None:
+    world = with_file()
+    world.upload("2.pdf", age=2 * DAY)
+    streams = Streams(
+        {"a": [[removal("1", "1.pdf")], [removal("2", "2.pdf")]]}, fails_at={"a/1": ["ExpiredIteratorException"]}
+    )
+
+    def forgets(calls: int) -> None:
+        if calls == 2:
+            streams.fails["a"] = ["TrimmedDataAccessException"]
+
+    streams.meanwhile = forgets
+    found = look(world, streams)
+    assert (world.files, dict(found.unread)) == (set(), {"TrimmedDataAccessException": 1})
+    assert not found.complete

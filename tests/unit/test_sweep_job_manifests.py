@@ -135,7 +135,7 @@ def test_cron_job_ownership_is_read_from_owner_or_tenant_uid(annotations: dict[s
 
 
 def test_a_job_is_over_when_it_says_so_and_the_final_read_after_25_minutes_whatever_it_says() -> None:
-    job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {}}
+    job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {"ready": 1}}
     assert sweep_job_manifests.is_active(job)
     assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=1500))
     assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=1501))
@@ -143,6 +143,15 @@ def test_a_job_is_over_when_it_says_so_and_the_final_read_after_25_minutes_whate
     assert sweep_job_manifests.is_active(job)
     job["status"]["conditions"] = [{"type": "Failed", "status": "True"}]
     assert sweep_job_manifests.is_finished(job)
+
+
+@pytest.mark.parametrize("status", [{}, {"active": 1, "ready": 0}])
+def test_final_read_whose_pod_never_ran_is_not_waited_for_longer_than_150_s(status: dict[str, Any]) -> None:
+    job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": status}
+    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=150))
+    assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=151))
+    job["status"]["failed"] = 1  # it ran once, and is repeated
+    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=151))
 
 
 REPORTED: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [

@@ -134,8 +134,8 @@ def _message(found: FinalHandling) -> str:
         parts.append(f"shards that were not read to their end, by reason: {reasons}")
     if read.open:
         parts.append(
-            f"whether later records are in {read.open:,} open shards is not knowable: the stream stays enabled, "
-            "because someone else enabled it or reads it"
+            "the stream was read up to the present; whether it has later records is not knowable, because it stays "
+            "enabled: someone else enabled it, or reads it"
         )
     return "; ".join([*parts, *_of_failed_invocations(found)])
 

@@ -42,7 +42,7 @@ class FinalRead:
     """What a final stream read found and did.
 
     shards    that were to be read
-    open      shards that were read up to the present, and that have no end, because their stream stays enabled
+    open      streams that stay enabled: they have no end, and were read up to the present
     unread    shards that were not read to their end, by reason: AWS's code, or OutOfTime
     records   that were read; handled: of these, or they freed no file; failed: of the handled ones, Lambda would retry
     outcomes  number of files by outcome, without failures

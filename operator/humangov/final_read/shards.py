@@ -21,6 +21,9 @@ from humangov.cleanup.calls import error_code
 QUIET_SECONDS = 10.0
 """An open shard whose pages were all empty for so long after T counts as read up to T."""
 
+_QUIET_PAGES = 20
+"""So many of them, too: seconds that pass while records are handled say nothing of the shard."""
+
 OUT_OF_TIME = "OutOfTime"
 _AT_ONCE = 16
 _PAUSE_SECONDS = 0.2
@@ -35,7 +38,7 @@ class StreamPage:
     """One step of the read.
 
     shards   1 at the beginning of a shard
-    open     1 for a shard that was read up to T, and that has no end
+    open     1 at the beginning of a stream that stays enabled: it can only be read up to T
     unread   why a shard was not read to its end: AWS's code, or OutOfTime
     records  in Lambda's form
     """
@@ -59,8 +62,9 @@ class Reading(NamedTuple):
 class _Cursor:
     """A shard's place. after: sequence number of the last record that was read.
 
-    quiet_since: of an open shard, the later of T and its last record; None where the shard has an end. renewed: the
-    iterator was just fetched again. trimmed: records expired before they were read, which was told.
+    quiet_since: of an open shard, the later of T and its last record; None where the shard has an end. quiet_pages:
+    empty ones since. renewed: the iterator was just fetched again. trimmed: records expired before they were read,
+    which was told.
     """
 
     arn: str
@@ -69,6 +73,7 @@ class _Cursor:
     after: str | None = None
     began: float
     quiet_since: float | None
+    quiet_pages: int = 0
     renewed: bool = False
     trimmed: bool = False
 
@@ -79,7 +84,10 @@ def stream_pages(reading: Reading, arns: Sequence[str]) -> Iterator[StreamPage]:
     Raises ClientError or BotoCoreError if a stream can't be described.
     """
     for arn in arns:
-        yield from _stream_pages(reading, arn)
+        at, is_disabled, shards = _listed(reading, arn)
+        # A shard that is closed meanwhile has children that were not listed: the stream has no end either way.
+        yield StreamPage(open=0 if is_disabled else 1)
+        yield from _stream_pages(reading, arn, shards, at=None if is_disabled else at)
 
 
 def stream_arns(streams: Any, *, table: str, table_arn: str, latest: str | None) -> list[str]:
@@ -97,13 +105,15 @@ def stream_arns(streams: Any, *, table: str, table_arn: str, latest: str | None)
         more = {"ExclusiveStartStreamArn": answer["LastEvaluatedStreamArn"]}
 
 
-def _stream_pages(reading: Reading, arn: str) -> Iterator[StreamPage]:
-    """Some shards at once: an open one alone would take ten seconds, and an iterator expires after fifteen minutes."""
-    at, is_disabled, ahead = _listed(reading, arn)
-    active: list[_Cursor] = []
+def _stream_pages(reading: Reading, arn: str, shards: Sequence[str], *, at: float | None) -> Iterator[StreamPage]:
+    """Some shards at once: an open one alone would take ten seconds, and an iterator expires after fifteen minutes.
+
+    at: T, of a stream that is not disabled.
+    """
+    ahead, active = list(shards), list[_Cursor]()
     while ahead or active:
         while ahead and len(active) < _AT_ONCE and not reading.late():
-            begun = _begun(reading, arn, ahead.pop(0), at=None if is_disabled else at)
+            begun = _begun(reading, arn, ahead.pop(0), at=at)
             yield StreamPage(shards=1, unread=begun if isinstance(begun, str) else None)
             active += [] if isinstance(begun, str) else [begun]
         if reading.late():
@@ -163,11 +173,13 @@ def _step(reading: Reading, cursor: _Cursor) -> tuple[StreamPage, _Cursor | None
     if cursor.quiet_since is None:
         return page, following
     now = reading.now()
-    if any(_is_younger(record, cursor.began) for record in records) or (
-        not records and now - cursor.quiet_since >= QUIET_SECONDS
-    ):
-        return replace(page, open=1), None
-    return page, replace(following, quiet_since=now) if records else following
+    if records:
+        following = replace(following, quiet_since=now, quiet_pages=0)
+        is_read = any(_is_younger(record, cursor.began) for record in records)
+    else:
+        following = replace(following, quiet_pages=cursor.quiet_pages + 1)
+        is_read = now - cursor.quiet_since >= QUIET_SECONDS and following.quiet_pages >= _QUIET_PAGES
+    return page, None if is_read else following
 
 
 def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[StreamPage, _Cursor | None]:
@@ -178,6 +190,8 @@ def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[S
     continues = code == _EXPIRED and cursor.after is not None
     where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": cursor.after} if continues else None
     iterator = _iterator(reading.streams, cursor.arn, cursor.shard, where or _FROM_THE_FIRST)
+    if continues and isinstance(iterator, Exception) and error_code(iterator) == _TRIMMED:
+        code, iterator = _TRIMMED, _iterator(reading.streams, cursor.arn, cursor.shard, _FROM_THE_FIRST)
     if isinstance(iterator, Exception):
         return StreamPage(unread=None if cursor.trimmed else error_code(iterator)), None
     told = code if code == _TRIMMED and not cursor.trimmed else None

@@ -23,6 +23,7 @@ UID_ANNOTATION = "humangov.io/uid"
 FINAL_READ_DEADLINE_SECONDS = 1500
 """It reads streams and handles records for 15 minutes, and redrives for five; a pod takes time to start."""
 
+FINAL_READ_STARTS_WITHIN_SECONDS = 150
 _SWEEP_DEADLINE_SECONDS = 6 * 3600
 _KEPT_SECONDS = 7 * 86400
 _INCOMPLETE_EXIT_CODE, _SAFETY_CHECK_EXIT_CODE = 2, 3
@@ -132,9 +133,17 @@ def is_finished(job: Document) -> bool:
 
 
 def is_overdue(job: Document, *, now: datetime) -> bool:
-    """Whether the Job of the final stream read has had its time, whatever its controller says."""
+    """Whether the Job of the final stream read has had its time, whatever its controller says.
+
+    A deletion does not wait so long for a pod that never ran: no node, or no image.
+    """
     created = parse_time(job["metadata"].get("creationTimestamp"))
-    return created is not None and (now - created).total_seconds() > FINAL_READ_DEADLINE_SECONDS
+    if created is None:
+        return False
+    status = job.get("status") or {}
+    has_run = any(status.get(pods) for pods in ("ready", "failed", "succeeded"))
+    limit = FINAL_READ_DEADLINE_SECONDS if has_run else FINAL_READ_STARTS_WITHIN_SECONDS
+    return (now - created).total_seconds() > limit
 
 
 def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None, warned: bool = False) -> Finding:
