@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from humangov.api.names import Names
 from humangov.api.spec import Tenant
+from humangov.api.stop import STOP_ANNOTATION
 from humangov.aws.data_plane import AwsClients
 from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
@@ -78,6 +79,8 @@ def redrive(
 
 def refuse(tenant: Tenant) -> None:
     """Raises RefusedError where the spec, or what a sweep found, forbids to erase; of a stop the StopSwitch knows."""
+    if STOP_ANNOTATION in tenant.annotations:
+        raise RefusedError(f"{tenant.key}: annotation {STOP_ANNOTATION} is set, so nothing is erased. Start it first")
     if not tenant.trigger.enabled:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
     if tenant.files_shared and tenant.table.file_names == "Unique":
