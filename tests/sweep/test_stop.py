@@ -141,9 +141,9 @@ def test_a_manifest_with_the_annotation_is_neither_swept_nor_redriven() -> None:
     stopped = samples.tenant(bucket={"name": "files"}, metadata={"annotations": STOP})
     names = replace(world.names, tenant=stopped)
     with world.behind(clients()) as sdk:
-        with pytest.raises(NotNowError, match="annotation humangov.io/stop is set"):
+        with pytest.raises(NotNowError, match=r"annotation humangov\.io/stop is set"):
             run.sweep_tenant_of_manifest(names, SweepRequest())
-        with pytest.raises(RefusedError, match="annotation humangov.io/stop is set"):
+        with pytest.raises(RefusedError, match=r"annotation humangov\.io/stop is set"):
             redrive(sdk, names)
     assert world.calls == {}
 
