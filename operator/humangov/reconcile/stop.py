@@ -209,12 +209,20 @@ def _state(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetim
         return [f"it is not stopped completely, {is_so}, and the operator retries: {memory.problem.message}"]
     if memory.timeout_seconds is None:
         return ["there is no function that could be invoked"]
-    began = memory.changed_at or _time_of(before) or now
-    until = began + timedelta(seconds=memory.timeout_seconds) + _LAMBDA_NEEDS
+    until = _halted_at(memory, before, now=now) + timedelta(seconds=memory.timeout_seconds) + _LAMBDA_NEEDS
     so = (
         "reserved concurrency is 0 and the trigger is disabled: no new invocation begins, files of deleted records stay"
     )
     return [so, f"invocations that had begun may run until {timestamp(until)}"]
+
+
+def _halted_at(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetime) -> datetime:
+    """As the condition says, which survives a restart, unless something had to be stopped again since."""
+    known = _time_of(before)
+    if known is None:
+        return now
+    again = memory.changed_at.replace(microsecond=0) if memory.changed_at is not None else known
+    return max(known, again)
 
 
 def _forgets(since: datetime) -> str:
