@@ -1,4 +1,4 @@
-"""One process at work: an invocation of the function, a redrive, a sweep, a final stream read. What it was told and saw."""
+"""One process at work: an invocation of the function, a redrive, a sweep, a final stream read; what it was told."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FUNCTION, REDRIVE, SWEEP, FINAL_READ = "function", "redrive", "sweep", "final re
 class Actor:
     """told: stream records that it was handed, or that Lambda first sent together with those; by number.
 
-    given: those that it handles. read: record → moment of the last consistent read that asked for it. scanned: moment at
-    which its last whole reading of the table began. listed: key → moment of the last listing of its versions.
+    given: those that it handles. read: record → moment of the last consistent read that asked for it. scanned: moment
+    at which its last whole reading of the table began. listed: key → moment of the last listing of its versions.
     destroyed: versions with data, by key. removed: invocation records.
     """
 

@@ -1,7 +1,8 @@
 """The application, and people: they upload, write, change, move, share and delete, and keep to the declared contract.
 
-A file is uploaded before its record is written, sometimes long before. `Unique`: a name is written once; its record may
-move to another id. `Reused`: a name may be uploaded again once no record names it. `Shared`: several records may name it.
+A file is uploaded before its record is written, sometimes long before. `Unique`: a name is written once; its record
+may move to another id. `Reused`: a name may be uploaded again once no record names it. `Shared`: several records may
+name it.
 """
 
 from __future__ import annotations
@@ -273,18 +274,20 @@ def _item(record: str, value: Any) -> dict[str, Any]:
     return item if value is None else {**item, "pdf": value}
 
 
+_SPELLED: Mapping[str, Callable[[str, str, str], dict[str, Any]]] = {
+    "B": lambda name, _bucket, _prefix: {"B": name.encode()},
+    "uri": lambda name, bucket, prefix: {"S": f"s3://{bucket}/{prefix}{name}"},
+    "url": lambda name, bucket, prefix: {"S": f"https://{bucket}.s3.us-east-1.amazonaws.com/{prefix}{name}"},
+    "slash": lambda name, _bucket, _prefix: {"S": f"/{name}"},
+    "nested": lambda name, _bucket, _prefix: {"M": {"scan": {"S": name}}},
+}
+
+
 def _value(form: str, names: Sequence[str], account: Account) -> dict[str, Any] | None:
     """The attribute that means these files, in one of the forms in which a record may name them."""
     if not names:
         return None
     bucket, prefix = account.setting.names.tenant.bucket.name, account.setting.key_prefix
-    spelled = {
-        "B": lambda name: {"B": name.encode()},
-        "uri": lambda name: {"S": f"s3://{bucket}/{prefix}{name}"},
-        "url": lambda name: {"S": f"https://{bucket}.s3.us-east-1.amazonaws.com/{prefix}{name}"},
-        "slash": lambda name: {"S": f"/{name}"},
-        "nested": lambda name: {"M": {"scan": {"S": name}}},
-    }
     match form:
         case "S" if len(names) == 1:
             return {"S": names[0]}
@@ -292,8 +295,8 @@ def _value(form: str, names: Sequence[str], account: Account) -> dict[str, Any] 
             return {"SS": list(names)}
         case "M":
             return {"M": {name: {"N": "1"} for name in names}}
-        case _ if form in spelled:
-            values = [spelled[form](name) for name in names]
+        case _ if form in _SPELLED:
+            values = [_SPELLED[form](name, bucket, prefix) for name in names]
             return values[0] if len(values) == 1 else {"L": values}
         case _:
             return {"L": [{"S": name} for name in names]}

@@ -158,7 +158,7 @@ class Audit:
         )
 
     def is_settled(self, change: StreamRecord, key: str) -> bool:
-        """Whether a stored line says what became of this file, or names the change as one that nothing can be made of."""
+        """Whether a stored line says what became of this file, or that nothing can be made of the change."""
         said = (one for one in self.said if (one.event_id, one.key) == (change.event_id, key))
         return change.number in self.mentioned or any(one.outcome and not one.outcome.is_failure for one in said)
 

@@ -11,7 +11,7 @@ from testing.world.clock import WorldClock
 
 @dataclass(frozen=True)
 class Upload(ObjectVersion):
-    """modified: as S3 dates it, when the upload began. finished, moment: when it came to be. parts: 0 for a plain one."""
+    """modified: as S3 dates it, when the upload began. finished, moment: when it came to be. parts: 0 if without."""
 
     finished: float = 0.0
     moment: int = 0

@@ -1,7 +1,7 @@
 """The SDK's clients before the account, for one process; and what stands for threads and time in our code's modules.
 
-Calls are Python calls: no request is built or parsed, which is what makes thousands of histories a minute possible. With
-`checked`, each call's parameters are checked against botocore's model, as a real client does.
+Calls are Python calls: no request is built or parsed, which is what makes thousands of histories a minute possible.
+With `checked`, each call's parameters are checked against botocore's model, as a real client does.
 """
 
 from __future__ import annotations

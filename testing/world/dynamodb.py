@@ -1,7 +1,7 @@
 """DynamoDB's operations: a consistent scan in segments, consistent reads of keys, the table and its stream.
 
-After https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/. A scan is no snapshot: what moves from a place that
-is still to be read to one that was read slips through. It can't show capacity, or an index.
+After https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/. A scan is no snapshot: what moves from a place
+that is still to be read to one that was read slips through. It can't show capacity, or an index.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is judged in the end: what every event came to, which orphans nobody names, which erasures no outcome tells of."""
+"""What is judged in the end: what every event came to, orphans that nobody names, erasures that no outcome tells of."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def strangers(account: Account) -> None:
 
 
 def judge_events(account: Account, *, sources: Sequence[EventSource], unstored: Set[str]) -> None:
-    """After the last event and a redrive: whatever Lambda counts as done has an outcome, or waits as a failed invocation."""
+    """After the last event and a redrive: what Lambda counts as done has an outcome, or is a failed invocation."""
     waiting = _numbers_that_wait(account)
     for change in account.table.changes.values():
         if change.number in unstored or change.number in waiting:

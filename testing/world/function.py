@@ -76,7 +76,8 @@ class Environment:
             self.dead = True
             return Answer(error=UNHANDLED)
         except Exception as error:
-            account.tell(lambda: f"function: raised {error!r}")
+            raised = repr(error)
+            account.tell(lambda: f"function: raised {raised}")
             return Answer(error=UNHANDLED)
         return Answer(result=json.loads(json.dumps(result)))
 

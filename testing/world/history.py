@@ -5,7 +5,6 @@ Everything that is drawn comes from the seed: the same seed is the same history,
 
 from __future__ import annotations
 
-import json
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""The operator's jobs in the world: redrive, sweep, final stream read; and whether what they report is what happened."""
+"""The operator's jobs in the world: redrive, sweep, final stream read; and whether what they report is so."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from testing.world.stream import KEPT_SECONDS, StreamRecord
 _FAILURES = (NoReceiptError, RefusedError, ClientError, BotoCoreError)
 BACKWARDS = timedelta(minutes=15)
 READS_FROM_A_TIME = "since" in inspect.signature(read_stream).parameters
-"""Whether a final stream read is told how far to look back; one that is not reads the whole stream, once it is disabled."""
+"""Whether a final stream read is told how far to look back; else it reads the whole stream, once that is disabled."""
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Jobs:
     def _as_sweep(self) -> Iterator[None]:
         around = partial(Surroundings, now=self.host.time, pause=self.host.sleep)
         with (
-            mock.patch.object(sweep_run, "connect_as_sweep", lambda _names: self.processes.clients),
+            mock.patch.object(sweep_run, "connect_as_sweep", return_value=self.processes.clients),
             mock.patch.object(sweep_run, "Surroundings", around),
         ):
             yield

@@ -1,7 +1,7 @@
 """CloudWatch Logs' operations on the function's log group.
 
-After https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/. What was stored stays stored, whether or not
-the answer came. It can't show Logs' own delays, or filter patterns: every event is returned.
+After https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/. What was stored stays stored, whether or
+not the answer came. It can't show Logs' own delays, or filter patterns: every event is returned.
 """
 
 from __future__ import annotations

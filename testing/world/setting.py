@@ -86,7 +86,6 @@ def draw(chance: random.Random) -> Setting:
             "BatchSize": chance.choice((1, 3, 10, 1000)),
             "MaximumRetryAttempts": chance.choice((0, 1, 3, 10)),
             "MaximumRecordAgeInSeconds": chance.choice((60, 3600, 43_200)),
-            "BisectBatchOnFunctionError": chance.random() < 0.7,
         },
         deleted_at_end=chance.random() < 0.3,
         strangers=chance.random() < 0.1,

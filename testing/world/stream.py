@@ -15,7 +15,7 @@ KEPT_SECONDS = 24 * 3600.0
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRecord:
-    """record: the item's id. at: true time of the change. held, names: object keys that it named before and names after.
+    """record: the item's id. at: true time of the change. held, names: object keys that it named before, and after.
 
     frees: those that it named before only.
     """

@@ -1,4 +1,4 @@
-"""What goes wrong with a call: every kind of fault by service, drawn from the history's seed and counted when it strikes."""
+"""What goes wrong with a call: every kind of fault by service, drawn from the seed and counted when it strikes."""
 
 from __future__ import annotations
 
