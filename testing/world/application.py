@@ -18,6 +18,7 @@ from testing.world.table import Row
 
 _IDS = [f"{number}" for number in range(8)]
 _RESERVED = (".humangov/owner.json", "aws/lambda/notes.pdf", ".humangov/x.pdf")
+_SURE_FORMS = ("S", "SS", "L", "uri", "url")
 _ODD_FORMS = ("B", "M", "nested", "uri", "url", "slash")
 
 
@@ -65,7 +66,7 @@ class Application:
         if self.chance.random() < 0.2:
             return self._write(record, ())
         if self.chance.random() < 0.2 and self.account.setting.file_names != SHARED:
-            return self._write(record, sorted(self.account.table.rows[record].means)[1:], form="L")
+            return self._write(record, self._files(record)[1:], form="L")
         return self._with_new_files(record)
 
     def respell(self) -> str | None:
@@ -73,7 +74,7 @@ class Application:
         record = self._some()
         if record is None:
             return None
-        return self._write(record, sorted(self.account.table.rows[record].means))
+        return self._write(record, self._files(record))
 
     def fire(self) -> str | None:
         record = self._some()
@@ -89,7 +90,7 @@ class Application:
         table, bucket = self.account.table, self.account.bucket
         fitting = [
             one for one, row in self.gone.items()
-            if one not in table.rows and self._fits(row) and all(map(bucket.is_there, row.means))
+            if one not in table.rows and self._fits(row) and all(map(bucket.is_there, row.files))
         ]  # fmt: skip
         if not fitting:
             return None
@@ -97,7 +98,7 @@ class Application:
         row = self.gone.pop(record)
         self._taken(row)
         table.write(record, row)
-        return f"record {record} is back, naming {sorted(row.means)}"
+        return f"record {record} is back, naming {sorted(row.files)}"
 
     def move(self) -> str | None:
         """A record gets another id: the new one is put and the old one deleted, or both in one transaction."""
@@ -107,7 +108,7 @@ class Application:
             return None
         new, table = self.chance.choice(free), self.account.table
         row = table.rows[old]
-        moved = Row({**row.item, "id": {"S": new}}, row.means)
+        moved = row._replace(item={**row.item, "id": {"S": new}})
         if self.chance.random() < 0.3:
             table.remove(old)
             table.write(new, moved)
@@ -116,7 +117,7 @@ class Application:
             if self.chance.random() < 0.1:
                 self.account.clock.advance(1.0)
             table.remove(old)
-        return f"record {old} moves to {new}, with {sorted(row.means)}"
+        return f"record {old} moves to {new}, with {sorted(row.files)}"
 
     def share(self) -> str | None:
         """Another record names a file that a record names."""
@@ -124,7 +125,7 @@ class Application:
         if record is None or self.account.setting.file_names != SHARED:
             return None
         other = self.chance.choice(_IDS)
-        return self._write(other, sorted(self.account.table.rows[record].means))
+        return self._write(other, self._files(record))
 
     def upload_again(self) -> str | None:
         """A name that no record names is uploaded again, for some record."""
@@ -151,7 +152,7 @@ class Application:
         if not free or self.account.setting.file_names == SHARED:
             return None
         record, name = self.chance.choice(free), self.chance.choice(_RESERVED)
-        self.account.table.write(record, Row(_item(record, {"S": name}), frozenset()))
+        self.account.table.write(record, Row(_item(record, {"S": name})))
         return f"record {record} names reserved {name}"
 
     def spoil(self) -> str | None:
@@ -160,7 +161,7 @@ class Application:
         if record in self.account.table.rows:
             return None
         value = self.chance.choice(({"N": "7"}, {"S": ""}, {"BOOL": True}, None))
-        self.account.table.write(record, Row(_item(record, value), frozenset()))
+        self.account.table.write(record, Row(_item(record, value)))
         return f"record {record} names nothing"
 
     def back_up(self) -> str:
@@ -195,7 +196,7 @@ class Application:
             self._freed(row)
         for row in backup.values():
             self._taken(row)
-        restored = frozenset[str]().union(*(row.means for row in backup.values()))
+        restored = frozenset[str]().union(*(row.files for row in backup.values()))
         self.waiting = [one for one in self.waiting if not restored.intersection(one.keys)]
         self.account.table.restore(backup)
         self.account.weather.note("table: restored")
@@ -205,17 +206,20 @@ class Application:
         records = list(self.account.table.rows)
         return self.chance.choice(records) if records else None
 
+    def _files(self, record: str) -> list[str]:
+        return sorted(self.account.table.rows[record].files)
+
     def _fits(self, row: Row) -> bool:
         """Whether these files are free: named by no record, and by none that is about to be written."""
         begun = frozenset[str]().union(*(one.keys for one in self.waiting))
         shared = self.account.setting.file_names == SHARED
-        return shared or not any(self.account.table.named(key) or key in begun for key in row.means)
+        return shared or not any(self.account.table.named(key) or key in begun for key in row.files)
 
     def _freed(self, row: Row) -> None:
-        self.free_names += [key for key in sorted(row.means) if key not in self.free_names]
+        self.free_names += [key for key in sorted(row.files) if key not in self.free_names]
 
     def _taken(self, row: Row) -> None:
-        self.free_names = [key for key in self.free_names if key not in row.means]
+        self.free_names = [key for key in self.free_names if key not in row.files]
 
     def _name(self) -> str:
         self.serial += 1
@@ -259,13 +263,15 @@ class Application:
         odd = not setting.honest_names and self.chance.random() < 0.5
         form = form or (self.chance.choice(_ODD_FORMS) if odd else "S" if len(names) == 1 else "SS")
         before = self.account.table.rows.get(record)
-        row = Row(_item(record, _value(form, names, self.account)), frozenset(keys))
+        others = {f"{setting.key_prefix}/{name}" for name in names if form == "slash"}
+        item = _item(record, _value(form, names, self.account))
+        row = Row(item, frozenset(keys), frozenset(others), sure=form in _SURE_FORMS)
         self._taken(row)
         self.account.table.write(record, row)
         for key in keys:
             self.account.bucket.awaited.pop(key, None)
         if before is not None:
-            self._freed(Row(before.item, before.means - row.means))
+            self._freed(before._replace(files=before.files - row.files))
         return f"record {record} names {sorted(keys)} ({form})"
 
 

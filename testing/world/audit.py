@@ -166,7 +166,7 @@ class Audit:
         return bool(self.table.named(key)) or self.freed_at.get(key, 0) >= moment
 
     def freed(self, change: StreamRecord) -> None:
-        self.freed_at.update(dict.fromkeys(change.frees, change.moment))
+        self.freed_at.update(dict.fromkeys(change.held - change.names, change.moment))
 
 
 def _blame(actor: Actor, record: str, since: Naming) -> str | None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
+from typing import Any
+
+from humangov.cleanup.receipt_lines import parse, spell
+from humangov.proof import receipts
 
 from testing.event_source.source import EventSource
 from testing.world.account import Account
@@ -33,7 +37,7 @@ def judge_events(account: Account, *, sources: Sequence[EventSource], unstored: 
     for change in account.table.changes.values():
         if change.number in unstored or change.number in waiting:
             continue
-        for key in change.frees:
+        for key in change.freed:
             if account.bucket.data(key) and not account.table.named(key) and not account.audit.is_settled(change, key):
                 account.audit.broken(
                     SILENT, "an event counts as handled, and nothing says what became of its file",
@@ -62,15 +66,27 @@ def _judge_hidden(account: Account) -> None:
 
 def _judge_erasures(account: Account, *, open_events: Set[str]) -> None:
     """Every file that went has an outcome which says so, unless its events have not come to their end."""
-    audit = account.audit
-    told = {(one.key, one.moment) for one in audit.said if one.outcome and one.outcome.kind == "erased"}
-    latest: dict[str, int] = {}
-    for key, moment in told:
-        latest[key] = max(moment, latest.get(key, 0))
+    admitted = {(one.event_id, one.key) for one in receipts.joined(_as_read(account)) if _admits(one.outcome)}
     open_ids = {account.table.changes[one].event_id for one in open_events}
-    for erasure in audit.erasures:
-        if latest.get(erasure.key, 0) < erasure.moment and not open_ids.issuperset(erasure.events):
-            audit.broken(RECEIPT, "a file was erased, and no outcome says so", f"{erasure.key}, {erasure.events}")
+    for erasure in account.audit.erasures:
+        if not open_ids.issuperset(erasure.events) and not any(
+            (event_id, erasure.key) in admitted for event_id in erasure.events
+        ):
+            what = f"{erasure.key}, {erasure.events}"
+            account.audit.broken(RECEIPT, "a file was erased, and no receipt says so", what)
+
+
+def _as_read(account: Account) -> Iterator[dict[str, Any]]:
+    """The log, as `humangov receipts` reads it."""
+    for one in account.logs.events:
+        yield {"logStreamName": one.stream, "timestamp": one.timestamp, "message": one.message}
+
+
+def _admits(outcome: str) -> bool:
+    """Whether a receipt says that the file was erased, or may have been by an attempt that was cut off."""
+    cut_off: str | None = getattr(receipts, "AFTER_CUT_OFF", None)
+    plain = parse(outcome.removesuffix(cut_off) if cut_off else outcome)
+    return plain is None or plain.kind == "erased" or outcome != spell(plain)
 
 
 def _numbers_that_wait(account: Account) -> set[str]:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from types import CodeType, ModuleType
 from typing import Any, TextIO, cast
 from unittest import mock
@@ -110,7 +111,8 @@ def _load(account: Account, processes: Processes, *, stream: str, checked: bool)
     if not _code:
         _code.append(cast(Any, spec.loader).get_code(_HANDLER))
     module = importlib.util.module_from_spec(spec)
-    environment = function_of.environment(account.setting.names) | {
+    without_indexes = {"file_indexes": {}} if "file_indexes" in signature(function_of.environment).parameters else {}
+    environment = cast(Any, function_of.environment)(account.setting.names, **without_indexes) | {
         "AWS_REGION": "us-east-1",
         "AWS_LAMBDA_LOG_GROUP_NAME": account.logs.name,
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,

@@ -117,11 +117,11 @@ class World:
         return f"{seconds} s pass"
 
     def redeliver(self) -> str:
-        count = self.chance.randint(1, 6)
+        count = self.chance.randint(1, 4)
         for source in self.sources.values():
-            source.rewind(count)
+            source.rewind_invocations(count)
         self.weather.note("Lambda: redelivered")
-        return f"the last {count} records of each lane come again"
+        return f"what the last {count} invocations of each lane handled comes again"
 
     def split(self) -> str | None:
         stream = self.account.table.stream

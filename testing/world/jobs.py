@@ -13,12 +13,10 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from botocore.exceptions import BotoCoreError, ClientError
-from humangov.aws.receipt_log import NoReceiptError
 from humangov.cleanup.references import FAILURES_PREFIX
 from humangov.final_read import cluster as final_read_status
 from humangov.final_read.final_read import FinalRead, read_stream
-from humangov.redrive.redrive import RefusedError, redrive
+from humangov.redrive.redrive import redrive
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import run as sweep_run
 from humangov.sweep.engine import Surroundings
@@ -33,7 +31,9 @@ from testing.world.clients import Processes, aws_clients
 from testing.world.clock import HostClock
 from testing.world.stream import KEPT_SECONDS, StreamRecord
 
-_FAILURES = (NoReceiptError, RefusedError, ClientError, BotoCoreError)
+_MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, ArithmeticError)
+"""What no fault of AWS's excuses. Any other error is a job that says that it has failed, and so claims nothing."""
+
 BACKWARDS = timedelta(minutes=15)
 READS_FROM_A_TIME = "since" in inspect.signature(read_stream).parameters
 """Whether a final stream read is told how far to look back; else it reads the whole stream, once that is disabled."""
@@ -70,7 +70,9 @@ class Jobs:
                 )  # fmt: skip
             except Killed:
                 return "redrive: killed"
-            except _FAILURES as error:
+            except _MISTAKES:
+                raise
+            except Exception as error:
                 return f"redrive: failed, {error!r}"
         self._check_redrive(result, actor, before=before)
         return f"redrive: {result.removed} of {result.own} failed invocations handled"
@@ -117,7 +119,9 @@ class Jobs:
                 )  # fmt: skip
             except Killed:
                 return "final read: killed"
-            except _FAILURES as error:
+            except _MISTAKES:
+                raise
+            except Exception as error:
                 return f"final read: failed, {error!r}"
         self._check_final_read(found, actor, owed)
         return f"final read: {found.records} records, complete: {found.complete}"
@@ -186,7 +190,7 @@ class Jobs:
             self._wrong("a final read's status differs from its result", str(status))
         if found.complete:
             for change in owed:
-                if left := [key for key in change.frees if self._is_open(change, key)]:
+                if left := [key for key in change.freed if self._is_open(change, key)]:
                     self._wrong("a final read is complete, and a removal was not handled", f"{change.number}: {left}")
         self._check_erased("a final read", found.erased, actor)
 

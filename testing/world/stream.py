@@ -17,7 +17,7 @@ KEPT_SECONDS = 24 * 3600.0
 class StreamRecord:
     """record: the item's id. at: true time of the change. held, names: object keys that it named before, and after.
 
-    frees: those that it named before only.
+    freed: those that it surely named before, and does not name after.
     """
 
     number: str
@@ -28,14 +28,11 @@ class StreamRecord:
     old: Item | None
     new: Item | None
     held: frozenset[str]
+    freed: frozenset[str]
     names: frozenset[str]
     shard: str
     stream: str
     view: str
-
-    @property
-    def frees(self) -> frozenset[str]:
-        return self.held - self.names
 
     @property
     def event_id(self) -> str:

@@ -20,10 +20,19 @@ class Naming(NamedTuple):
 
 
 class Row(NamedTuple):
-    """means: the object keys that this item names, whatever form its names have. erasable: named strictly by key."""
+    """files: object keys that the application means by this item. others: what its names might mean beside.
+
+    sure: whether the form of its names leaves no doubt; else a removal frees nothing.
+    """
 
     item: Item
-    means: frozenset[str]
+    files: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
+    sure: bool = True
+
+    @property
+    def means(self) -> frozenset[str]:
+        return self.files | self.others
 
 
 @dataclass
@@ -119,6 +128,7 @@ class Table:
             old=old.item if old else None,
             new=new.item if new else None,
             held=before,
+            freed=old.files - after if old and old.sure else frozenset(),
             names=after,
             shard=shard.name,
             stream=self.stream.arn,
