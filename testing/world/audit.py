@@ -21,6 +21,7 @@ from testing.world.setting import SHARED
 from testing.world.stream import StreamRecord
 from testing.world.table import Naming, Table
 
+OWN_PREFIX = ".humangov/"
 LOST, SILENT, RECEIPT, STATUS = "live_files_lost", "silent_orphans", "receipt_violations", "status_violations"
 KINDS = (LOST, SILENT, RECEIPT, STATUS)
 
@@ -59,6 +60,7 @@ class Audit:
 
     file_names: str
     key_prefix: str
+    function_arn: str
     bucket: Bucket
     table: Table
     violations: list[Violation] = field(default_factory=list)
@@ -67,7 +69,6 @@ class Audit:
     intents: dict[tuple[str, str], int] = field(default_factory=dict)
     said: list[Said] = field(default_factory=list)
     mentioned: set[str] = field(default_factory=set)
-    freed_at: dict[str, int] = field(default_factory=dict)
 
     def broken(self, kind: str, why: str, what: str) -> None:
         self.violations.append(Violation(kind, why, what))
@@ -77,9 +78,7 @@ class Audit:
     def destroyed(self, actor: Actor, key: str, version: Upload, *, newest: bool) -> None:
         """A version with data is gone. newest: no other version of the key is younger."""
         if is_reserved(key, key_prefix=self.key_prefix):
-            if actor.kind not in (REDRIVE, SWEEP) or not key.startswith(FAILURES_PREFIX):
-                self.broken(LOST, "a reserved key was erased", f"{key} by {actor.kind}")
-            actor.removed.add(key)
+            self._reserved(actor, key, version)
             return
         freeing = actor.freeing(key)
         events = tuple(one.event_id for one in freeing)
@@ -91,6 +90,13 @@ class Audit:
             self.broken(RECEIPT, "a file was erased that no change of the batch freed", f"{key} by {actor.kind}")
         elif not any((one, key) in self.intents for one in events):
             self.broken(RECEIPT, "a file was erased before its intent was stored", f"{key} by {actor.kind}")
+
+    def _reserved(self, actor: Actor, key: str, version: Upload) -> None:
+        """Jobs remove this tenant's invocation records once they are handled, and what they keep for themselves."""
+        if key.startswith(FAILURES_PREFIX) and self.function_arn.encode() in version.body and actor.kind != FUNCTION:
+            actor.removed.add(key)
+        elif not key.startswith(f"{self.key_prefix}{OWN_PREFIX}") or actor.kind == FUNCTION:
+            self.broken(LOST, "a reserved key was erased", f"{key} by {actor.kind}")
 
     def _live(self, actor: Actor, key: str, version: Upload, freeing: list[StreamRecord]) -> None:
         namers = self.table.named(key)
@@ -163,10 +169,7 @@ class Audit:
         return change.number in self.mentioned or any(one.outcome and not one.outcome.is_failure for one in said)
 
     def _named_since(self, key: str, moment: int) -> bool:
-        return bool(self.table.named(key)) or self.freed_at.get(key, 0) >= moment
-
-    def freed(self, change: StreamRecord) -> None:
-        self.freed_at.update(dict.fromkeys(change.held - change.names, change.moment))
+        return bool(self.table.named(key)) or self.table.freed_at.get(key, 0) >= moment
 
 
 def _blame(actor: Actor, record: str, since: Naming) -> str | None:

@@ -30,7 +30,7 @@ from testing.world.clock import DAY, Hosts, WorldClock
 from testing.world.function import Environment
 from testing.world.jobs import READS_FROM_A_TIME, Jobs
 from testing.world.log_group import LogGroup
-from testing.world.setting import Setting, draw
+from testing.world.setting import MAPPINGS, Setting, draw
 from testing.world.stream import StreamRecord
 from testing.world.table import Table
 from testing.world.weather import Weather
@@ -68,7 +68,7 @@ class World:
         names, setting = self.setting.names, self.setting
         bucket = Bucket(names=names, clock=self.clock, versioning=setting.versioning)
         table = Table(names.tenant.table.name, self.clock, setting.view, setting.shards, self._publish)
-        self.audit = Audit(setting.file_names, setting.key_prefix, bucket, table)
+        self.audit = Audit(setting.file_names, setting.key_prefix, names.function_arn, bucket, table)
         self.weather = Weather(chance("weather"), setting.faults)
         self.account = Account(
             setting, self.clock, self.weather, bucket, table, LogGroup(names.tenant.log_group_name), self.audit,
@@ -182,7 +182,6 @@ class World:
     # Lambda.
 
     def _publish(self, record: StreamRecord) -> None:
-        self.audit.freed(record)
         if self.mapped:
             self._source(record.stream).put(record.for_lambda(), shard=record.shard)
 
@@ -190,7 +189,7 @@ class World:
         if arn not in self.sources:
             names = self.setting.names
             desired = trigger_of.desired(names, samples.context(names), table=None).configuration
-            uuid = f"11111111-2222-3333-4444-{len(self.sources):012d}"
+            uuid = MAPPINGS[len(self.sources) % len(MAPPINGS)]
             mapping = trigger(
                 {**desired, **self.setting.trigger}, stream_arn=arn, uuid=uuid, function_arn=names.function_arn
             )  # fmt: skip

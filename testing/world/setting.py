@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from humangov.api.names import Names
 from humangov.api.spec import InvalidSpecError
@@ -16,6 +16,9 @@ from testing.event_source.decisions import Reading
 UNIQUE, REUSED, SHARED = "Unique", "Reused", "Shared"
 BUCKET, TABLE = "humangov-california-s3", "humangov-california-dynamodb"
 BOTH_IMAGES, OLD_IMAGE = "NEW_AND_OLD_IMAGES", "OLD_IMAGE"
+MAPPINGS = tuple(f"11111111-2222-3333-4444-{number:012d}" for number in range(8))
+"""UUIDs of the tenant's mappings, one after the other."""
+
 _SWEEP = {"minimumAge": "24h", "confirmAfter": "20h", "include": ["*.pdf"], "maximumOrphanPercent": 100}
 
 
@@ -49,9 +52,12 @@ class Setting:
 
 @cache
 def names_of(file_names: str, key_prefix: str) -> Names:
-    return samples.names(
+    made = samples.names(
         table={"name": TABLE, "fileNames": file_names}, bucket={"name": BUCKET, "keyPrefix": key_prefix}, sweep=_SWEEP
     )
+    if "mappings" not in {one.name for one in fields(made.tenant)}:
+        return made
+    return replace(made, tenant=replace(made.tenant, **cast(Any, {"mappings": MAPPINGS})))
 
 
 @cache

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Table:
-    """publish: takes each stream record."""
+    """publish: takes each stream record. freed_at: when a record last ceased to name a file, told by a stream or not."""
 
     name: str
     clock: WorldClock
@@ -48,6 +48,7 @@ class Table:
     namers: dict[str, dict[str, Naming]] = field(default_factory=dict)
     changes: dict[str, StreamRecord] = field(default_factory=dict)
     streams: list[Stream] = field(default_factory=list)
+    freed_at: dict[str, int] = field(default_factory=dict)
     created: float = 0.0
     restored: float | None = None
 
@@ -78,6 +79,7 @@ class Table:
         self.stream.disable(now=self.clock.now)
         moment = self.clock.tick()
         self.rows = dict(backup)
+        self.freed_at.update(dict.fromkeys(self.namers, moment))
         self.namers = {}
         for record, row in backup.items():
             for key in row.means:
@@ -105,6 +107,7 @@ class Table:
             del self.rows[record]
         else:
             self.rows[record] = new
+        self.freed_at.update(dict.fromkeys(before - after, moment))
         for key in before - after:
             self.namers[key].pop(record)
             if not self.namers[key]:
