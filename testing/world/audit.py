@@ -157,11 +157,9 @@ class Audit:
         return None
 
     def _told(self, key: str, actor: Actor) -> bool:
-        """Whether this process has said before that it erased the file: it may be handed one change twice."""
-        return any(
-            one.key == key and one.by is actor and one.outcome is not None and one.outcome.kind == "erased"
-            for one in self.said
-        )
+        """Whether this process has said before that it erased the file, or may have: one change may come to it twice."""
+        kinds = [one.outcome.kind for one in self.said if one.key == key and one.by is actor and one.outcome]
+        return "erased" in kinds or "failed" in kinds
 
     def is_settled(self, change: StreamRecord, key: str) -> bool:
         """Whether a stored line says what became of this file, or that nothing can be made of the change."""

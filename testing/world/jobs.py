@@ -111,15 +111,16 @@ class Jobs:
         owed = [one for one in account.table.changes.values() if self._readable(one)]
         with self._process(FINAL_READ) as (actor, clients):
             try:
-                found, told = _read_finally(clients, account, self.host, since=now - BACKWARDS)
+                found, erased, told = _read_finally(clients, account, self.host, since=now - BACKWARDS)
             except Killed:
                 return "final read: killed"
             except _MISTAKES:
                 raise
             except Exception as error:
                 return f"final read: failed, {error!r}"
-        self._check_final_read(found, told, actor, owed)
-        return f"final read: {found.records} records, complete: {found.complete}"
+        self._check_final_read(found, told, owed)
+        self._check_erased("a final read", erased, actor, found)
+        return f"final read: {told['message']}, complete: {found.complete}"
 
     def _readable(self, change: StreamRecord) -> bool:
         young = self.account.clock.now - change.at < KEPT_SECONDS - 600
@@ -137,8 +138,7 @@ class Jobs:
         left = len(before & own_invocations(self.account))
         if result.left < left and not result.stopped and not _ended_early(result):
             self._wrong("a redrive counts fewer failed invocations than are left", f"{result.left}, not {left}")
-        erased = sum(number for outcome, number in result.outcomes.items() if outcome.kind == "erased")
-        self._check_erased("a redrive", erased, actor, result)
+        self._check_erased("a redrive", _erased(result), actor, result)
 
     def _check_erased(self, who: str, erased: int, actor: Actor, result: object) -> None:
         """Files of which lines say that they were erased: between the number of files and of lines.
@@ -183,16 +183,13 @@ class Jobs:
         if set(listed) != truth["keys"]:
             self._wrong("an orphan list is not what was there", f"{sorted(truth['keys'] ^ set(listed))}")
 
-    def _check_final_read(
-        self, found: FinalRead, status: Mapping[str, Any], actor: Actor, owed: list[StreamRecord]
-    ) -> None:
+    def _check_final_read(self, found: FinalRead, status: Mapping[str, Any], owed: list[StreamRecord]) -> None:
         if bool(status["complete"]) != found.complete:
             self._wrong("a final read's status differs from its result", str(status))
         if found.complete:
             for change in owed:
                 if left := [key for key in change.freed if self._is_open(change, key)]:
                     self._wrong("a final read is complete, and a removal was not handled", f"{change.number}: {left}")
-        self._check_erased("a final read", found.erased, actor, found)
 
     def _is_open(self, change: StreamRecord, key: str) -> bool:
         """Whether nobody has said what became of this file, which is still there and which no record names."""
@@ -214,13 +211,18 @@ def _redrive(clients: Any, account: Account, host: HostClock) -> RedriveResult:
 
 def _read_finally(
     clients: Any, account: Account, host: HostClock, *, since: datetime
-) -> tuple[FinalRead, Mapping[str, Any]]:
-    """As a deletion calls it; and status.finalRead."""
+) -> tuple[FinalRead, int, Mapping[str, Any]]:
+    """As a deletion calls it; how many files that says it erased, in all; and status.finalRead."""
     names, clocks = account.setting.names, {"now": host.time, "pause": host.sleep}
     whole = getattr(final_read_status, "handle_finally", None)
     found = whole(clients, names, **clocks) if whole else read_stream(clients, names, since=since, **clocks)
     now = datetime.fromtimestamp(account.clock.now, UTC)
-    return (found.read if whole else found), final_read_status.status_fields(found, now=now)
+    status = final_read_status.status_fields(found, now=now)
+    return (found.read, found.read.erased + _erased(found.redriven), status) if whole else (found, found.erased, status)
+
+
+def _erased(result: RedriveResult) -> int:
+    return sum(number for outcome, number in result.outcomes.items() if outcome.kind == "erased")
 
 
 def _ended_early(result: object) -> bool:

@@ -96,7 +96,7 @@ class Stream:
         self.roots = [self._add(None) for _ in range(count)]
 
     def _add(self, parent: str | None) -> str:
-        name = f"shardId-{zlib.crc32(self.arn.encode()):010d}-{len(self.shards):08d}"
+        name = f"shardId-{zlib.crc32(self.arn.encode()):020d}-{len(self.shards):08x}"
         self.shards[name] = Shard(name, parent)
         return name
 
