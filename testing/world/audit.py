@@ -157,7 +157,7 @@ class Audit:
         return None
 
     def _told(self, key: str, actor: Actor) -> bool:
-        """Whether this process has said before that it erased the file, or may have: one change may come to it twice."""
+        """Whether this process has said before that it erased the file, or may have: a change may come to it twice."""
         kinds = [one.outcome.kind for one in self.said if one.key == key and one.by is actor and one.outcome]
         return "erased" in kinds or "failed" in kinds
 

@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Table:
-    """publish: takes each stream record. freed_at: when a record last ceased to name a file, told by a stream or not."""
+    """publish: takes each stream record. freed_at: when a record last ceased to name a file, told or not."""
 
     name: str
     clock: WorldClock
