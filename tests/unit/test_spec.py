@@ -141,7 +141,7 @@ def test_order_of_file_attributes_does_not_matter() -> None:
         ({"hold": {"reason": " "}}, "spec.hold.reason must be one printable line"),
         ({"hold": {"reason": "a\nb"}}, "spec.hold.reason must be one printable line"),
         ({"hold": {"reason": "x" * 257}}, "at most 256 characters"),
-        ({"hold": "yes"}, "spec.hold must be of type dict"),
+        ({"hold": "yes"}, "spec.hold must be of type object"),
         ({"trigger": {"batchSise": 1}}, "spec.trigger.batchSise is not a field"),
         ({"trigger": {"batchSize": "1"}}, "spec.trigger.batchSize must be of type integer, not string"),
         ({"trigger": {"batchSize": True}}, "spec.trigger.batchSize must be of type integer, not boolean"),

@@ -21,23 +21,6 @@ from testing.world.audit import LOST, RECEIPT, SILENT, STATUS
 from testing.world.history import STEPS, History, run
 
 SEEDS = range(1000, 1040)
-OPEN: frozenset[str] = frozenset(
-    {
-        "a file that no record names is in no orphan list",
-        "a file was erased before its intent was stored",
-        "a file was erased, and no receipt says so",
-        "a final read is complete, and a removal was not handled",
-        "a sweep's numbers are not what was there",
-        "an event counts as handled, and nothing says what became of its file",
-        "an orphan list holds files that a record names",
-        "an orphan list is not what was there",
-        "kept: live, and no record names it",
-        "the batch tells of a record that names the file, and it was never read",
-        "the naming record was read, and its file was erased all the same",
-    }
-)
-"""Reasons for violations that the code still gives: faults that are known and not yet repaired. Each must show."""
-
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -48,7 +31,7 @@ def histories() -> list[History]:
 
 def test_whatever_happens_the_four_promises_hold(histories: list[History]) -> None:
     found = {violation.why: one.seed for one in histories for violation in one.violations}
-    assert found.keys() == OPEN, f"python -m testing.world SEED shows it: {found}"
+    assert not found, f"python -m testing.world SEED shows it: {found}"
 
 
 def test_histories_are_long_enough_and_bad_enough_to_show_something(histories: list[History]) -> None:

@@ -16,7 +16,7 @@ from humangov.api.erasure_limit import (
 )
 from humangov.api.spec import KIND
 from humangov.api.times import timestamp
-from humangov.cli import lookup, options
+from humangov.cli import lookup, options, terminal
 from humangov.kube.client import KubeError
 from humangov.kube.kube import Kube
 from humangov.kube.tenants import by_name
@@ -30,7 +30,7 @@ from humangov.kube.tenants import by_name
     help="Approve only if the limit was reached at this time, as status.erasureLimit names it.",
 )  # fmt: skip
 def command(**given: Any) -> None:
-    """Let a HumanGovState go on that reached its erasure limit: its function erases files again.
+    """Let a state erase again after its erasure limit.
 
     TENANT is NAME or NAMESPACE/NAME. The function counts from zero again, and handles what it handed back: a file that
     a record names stays. If the records were removed by mistake, restore the table before you approve. The approval is
@@ -43,7 +43,7 @@ def command(**given: Any) -> None:
         text = asyncio.run(_approve(namespace, name, reached_at=given["reached_at"]))
     except KubeError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(text)
+    terminal.show(text)
 
 
 async def _approve(namespace: str, name: str, *, reached_at: str | None) -> str:

@@ -13,7 +13,9 @@ from humangov.cli.stops import Targets
 @click.command("start", context_settings=options.CONTEXT)
 @stops.target_options
 def command(**given: Any) -> None:
-    """Start what `humangov stop` has stopped: the declared reserved concurrency and trigger come back.
+    """Start what `humangov stop` has stopped.
+
+    The declared reserved concurrency and trigger come back.
 
     TENANT is NAME or NAMESPACE/NAME. --all ends the stop of all; a HumanGovState that has a stop of its own stays
     stopped.

@@ -14,7 +14,9 @@ from humangov.cli.stops import Targets
 @stops.target_options
 @click.option("-m", "--reason", default="", help="Why. It is shown in the HumanGovState's condition Stopped.")
 def command(*, reason: str, **given: Any) -> None:
-    """Stop the erasure of files: function, redrive, sweep and final stream read, until `humangov start`.
+    """Stop the erasure of files.
+
+    Function, redrive, sweep and final stream read erase nothing until `humangov start`.
 
     TENANT is NAME or NAMESPACE/NAME. The operator sets the function's reserved concurrency to 0 and disables the
     trigger: within seconds nothing is erased any more but what invocations that had begun still erase. It names them.
