@@ -319,3 +319,20 @@ def test_final_read_whose_place_expired_with_its_iterator_says_so_and_reads_the_
     found = look(world, streams)
     assert (world.files, dict(found.unread)) == (set(), {"TrimmedDataAccessException": 1})
     assert not found.complete
+
+
+def test_final_read_whose_receipts_fail_ends_and_says_what_it_erased_and_that_it_is_not_complete() -> None:
+    world = with_file()
+    world.upload("2.pdf", age=2 * DAY)
+    asked = Counter[str]()
+
+    def outcomes_fail(operation: str) -> str | None:
+        asked[operation] += 1
+        return "AccessDeniedException" if operation == "PutLogEvents" and asked[operation] > 1 else None
+
+    world.faults = outcomes_fail
+
+    found = look(world, Streams({"a": [[removal("1", "1.pdf"), removal("2", "2.pdf")]]}))
+
+    assert (found.erased, found.complete, world.files) == (2, False, set())
+    assert "receipts could not be stored: logs:PutLogEvents" in str(found.problem)
