@@ -295,7 +295,8 @@ def test_held_tenant_with_deletion_policy_retain_is_released_with_its_hold(world
 
 
 def test_tenant_that_is_released_before_its_function_has_the_hold_stays_stopped(world: World) -> None:
-    key = world.provisioned(deletionPolicy="Retain", suspend=True)
+    key = world.provisioned(deletionPolicy="Retain")
+    world.kube.edit(key, lambda one: one["spec"].update(suspend=True))
     world.delete(key)
     hold(world, key)
     passes(world, key)
