@@ -183,6 +183,8 @@ def test_hold_that_someone_took_off_the_function_begins_anew(world: World) -> No
     left = {name: value for name, value in variables(world).items() if not name.startswith("HUMANGOV_HOLD")}
     world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Environment={"Variables": left})
     passes(world, key)
+    writes = [call.action for call in world.line.calls if call.action in LAMBDA_WRITES]
+    assert writes == [LAMBDA_WRITES[0], LAMBDA_WRITES[1], LAMBDA_WRITES[2]]  # stopped, put on hold, started
     assert variables(world)["HUMANGOV_HOLD"] == REASON
     assert world.status(key)["hold"]["since"] > since
     assert (held_condition(world, key) or {})["status"] == "Unknown"
