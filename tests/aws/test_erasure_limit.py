@@ -138,6 +138,20 @@ def test_approval_lets_the_tenant_go_on_with_new_environments_of_the_function(wo
     assert [call.action for call in world.line.calls if call.writes] == []
 
 
+def test_tag_that_lambda_can_not_return_does_not_undo_an_approval(world: World) -> None:
+    key = stopped(world)
+    world.clock.forward(60)
+    approve(world, key)
+    world.settle(key)
+    check(world)
+    without = {"Tags": None, "TagsError": {"ErrorCode": "ServiceUnavailable", "Message": "again"}}
+    world.line.faults = [Fault(on("lambda:GetFunction"), alter=lambda answer: answer | without)]
+    for _ in range(3):
+        world.one_pass(key)
+    assert "erasureLimit" not in world.status(key)
+    assert concurrency(world) is None
+
+
 def test_approval_is_for_one_occurrence_only(world: World) -> None:
     key = stopped(world)
     world.clock.forward(60)

@@ -183,6 +183,8 @@ def test_hold_that_someone_took_off_the_function_begins_anew(world: World) -> No
     left = {name: value for name, value in variables(world).items() if not name.startswith("HUMANGOV_HOLD")}
     world.sdk.client("lambda").update_function_configuration(FunctionName=NAME, Environment={"Variables": left})
     passes(world, key)
+    writes = [call.action for call in world.line.calls if call.action in LAMBDA_WRITES]
+    assert writes == [LAMBDA_WRITES[0], LAMBDA_WRITES[1], LAMBDA_WRITES[2]]  # stopped, put on hold, started
     assert variables(world)["HUMANGOV_HOLD"] == REASON
     assert world.status(key)["hold"]["since"] > since
     assert (held_condition(world, key) or {})["status"] == "Unknown"
@@ -295,7 +297,8 @@ def test_held_tenant_with_deletion_policy_retain_is_released_with_its_hold(world
 
 
 def test_tenant_that_is_released_before_its_function_has_the_hold_stays_stopped(world: World) -> None:
-    key = world.provisioned(deletionPolicy="Retain", suspend=True)
+    key = world.provisioned(deletionPolicy="Retain")
+    world.kube.edit(key, lambda one: one["spec"].update(suspend=True))
     world.delete(key)
     hold(world, key)
     passes(world, key)

@@ -15,7 +15,7 @@ from typing import Any
 from humangov.api import erasure_limit
 from humangov.api.conditions import Event, amended
 from humangov.api.erasure_limit import LIMIT_TAG, LimitedRecords, Reached
-from humangov.aws import resources
+from humangov.aws import function
 from humangov.aws.change import Context
 from humangov.aws.resources import FUNCTION, Observations
 from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
@@ -29,14 +29,16 @@ def with_limit(
 ) -> Context:
     """The context that knows whether the limit was reached, and approved since. Pure.
 
-    status: of the HumanGovState. limited: what CloudWatch lately showed.
+    status: of the HumanGovState. limited: what CloudWatch lately showed; while the tag can't be read it is no news, for
+    an approval may be in the tag.
     """
-    function = resources.observation(observed, FUNCTION)
+    found = observed.get(FUNCTION)
+    tags = found.tags if isinstance(found, function.Observed) else None
     limit = erasure_limit.judge(
-        tag=((function.tags if function else None) or {}).get(LIMIT_TAG),
+        tag=(tags or {}).get(LIMIT_TAG),
         status=status,
         annotations=context.names.tenant.annotations,
-        limited=limited,
+        limited=limited if found is None or tags is not None else (),
         now=context.now,
     )
     return replace(context, erasure_limit=limit)
