@@ -111,7 +111,8 @@ def _load(account: Account, processes: Processes, *, stream: str, checked: bool)
     if not _code:
         _code.append(cast(Any, spec.loader).get_code(_HANDLER))
     module = importlib.util.module_from_spec(spec)
-    without_indexes = {"file_indexes": {}} if "file_indexes" in signature(function_of.environment).parameters else {}
+    knows_indexes = "file_indexes" in signature(function_of.environment).parameters
+    without_indexes: dict[str, Any] = {"file_indexes": {}} if knows_indexes else {}
     environment = cast(Any, function_of.environment)(account.setting.names, **without_indexes) | {
         "AWS_REGION": "us-east-1",
         "AWS_LAMBDA_LOG_GROUP_NAME": account.logs.name,
