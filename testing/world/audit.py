@@ -147,7 +147,8 @@ class Audit:
         if outcome.kind == "absent":
             if older:
                 return "absent, and the file is there"
-            erased = actor.destroyed[key] and not self._told(key, actor)
+            # Jobs may be handed one change several times; their receipts are judged in the end.
+            erased = actor.kind == FUNCTION and actor.destroyed[key] and not self._told(key, actor)
             return "absent, and this very process has erased it" if erased else None
         if outcome.kind == "kept":
             if actor.destroyed[key] and not self._told(key, actor):
@@ -177,7 +178,8 @@ def _blame(actor: Actor, record: str, since: Naming) -> str | None:
         return "the naming record was read, and its file was erased all the same"
     if read is None and since.number in actor.told:
         return "the batch tells of a record that names the file, and it was never read"
-    if actor.kind in (REDRIVE, SWEEP) and since.moment < (actor.began if actor.scanned is None else actor.scanned):
+    reading = actor.scanned if actor.scanned is not None or actor.kind not in (REDRIVE, SWEEP) else actor.began
+    if actor.kind != FUNCTION and reading is not None and since.moment < reading:
         return "a redrive erased what no reading of the table showed to be free"
     return None
 

@@ -236,12 +236,15 @@ class World:
 
     def rest(self) -> None:
         """Nothing goes wrong any more; what was begun is finished, and events are drained."""
-        self.calm, self.weather.rate = True, 0.0
-        if not self.account.logs.exists:
-            self.account.logs.recreate()
+        self._clears_up()
         self.application.finish()
         while any(source.step() for source in self.sources.values()):
             pass
+
+    def _clears_up(self) -> None:
+        self.calm, self.weather.rate = True, 0.0
+        if not self.account.logs.exists:
+            self.account.logs.recreate()
 
     def delete(self) -> None:
         """The tenant is deleted: its mapping goes with what waits in it, then the stream is read once more."""
@@ -249,11 +252,10 @@ class World:
         self.sources.clear()
         self.application.finish()
         self.account.table.stream.disable(now=self.clock.now)
-        for _ in range(2):
+        for last in (False, False, False, True):
+            if last:
+                self._clears_up()
             self._happens(lambda: self.jobs.final_read(now=datetime.fromtimestamp(self.clock.now, UTC)))
-            self.calm, self.weather.rate = True, 0.0
-            if not self.account.logs.exists:
-                self.account.logs.recreate()
 
 
 _HAPPENS: Mapping[Callable[[World], str | None], float] = {

@@ -107,7 +107,7 @@ class Jobs:
         owed = [one for one in account.table.changes.values() if self._readable(one)]
         with self._process(FINAL_READ) as (actor, clients):
             try:
-                found, erased, told = _read_finally(clients, account, self.host)
+                found, redriven, told = _read_finally(clients, account, self.host)
             except Killed:
                 return "final read: killed"
             except _MISTAKES:
@@ -115,7 +115,9 @@ class Jobs:
             except Exception as error:
                 return f"final read: failed, {error!r}"
         self._check_final_read(found, told, owed)
-        self._check_erased("a final read", erased, actor, found)
+        if not _ended_early(redriven):
+            erased = found.erased + _erased(redriven)
+            self._check_erased("a final read", erased, actor, found)
         return f"final read: {told['message']}, complete: {found.complete}"
 
     def _readable(self, change: StreamRecord) -> bool:
@@ -201,11 +203,13 @@ def _redrive(clients: Any, account: Account, host: HostClock) -> RedriveResult:
     return redrive(clients, account.setting.names, around=RedriveSurroundings(now=host.time, pause=host.sleep))
 
 
-def _read_finally(clients: Any, account: Account, host: HostClock) -> tuple[FinalRead, int, Mapping[str, Any]]:
-    """As a deletion calls it; how many files that says it erased, in all; and status.finalRead."""
+def _read_finally(
+    clients: Any, account: Account, host: HostClock
+) -> tuple[FinalRead, RedriveResult, Mapping[str, Any]]:
+    """As a deletion calls it: what it read, what it redrove, and status.finalRead."""
     found = final_read_status.handle_finally(clients, account.setting.names, now=host.time, pause=host.sleep)
     status = final_read_status.status_fields(found, now=datetime.fromtimestamp(account.clock.now, UTC))
-    return found.read, found.read.erased + _erased(found.redriven), status
+    return found.read, found.redriven, status
 
 
 def _erased(result: RedriveResult) -> int:

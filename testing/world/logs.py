@@ -34,7 +34,7 @@ def put_log_events(account: Account, actor: Actor, params: Params) -> Answer:
         raise RefusedError("InvalidParameterException")
     if params["logStreamName"] not in account.logs.streams:
         raise RefusedError("ResourceNotFoundException")
-    if account.weather.strikes("Logs: rejected because of its time", share=0.1):
+    if account.weather.strikes("Logs: rejected because of its time", share=0.4):
         return {"rejectedLogEventsInfo": {"tooOldLogEventEndIndex": len(events)}}
     lines = account.logs.store(params["logStreamName"], times[-1], [one["message"] for one in events])
     account.audit.lines(actor, lines)

@@ -7,7 +7,15 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-BEFORE = ("throttled", "server error", "no connection", "denied", "slow and lost", "killed before")
+BEFORE = (
+    "throttled",
+    "server error",
+    "no connection",
+    "denied",
+    "slow and lost",
+    "very slow and lost",
+    "killed before",
+)
 AFTER = ("answer lost", "killed after", "slow")
 OF_CALLS: Mapping[str, Sequence[str]] = {
     "S3": (*BEFORE, *AFTER),
@@ -20,7 +28,7 @@ OF_CALLS: Mapping[str, Sequence[str]] = {
 OF_KEYS = ("InternalError", "SlowDown", "AccessDenied", "done, InternalError")
 """What S3 answers for single keys within a DeleteObjects."""
 
-_RARE = {"denied": 0.35, "killed before": 0.5, "killed after": 0.5, "group gone": 0.5}
+_RARE = {"denied": 0.35, "killed before": 0.6, "killed after": 0.6, "group gone": 0.6}
 _OUTLASTED = frozenset(("throttled", "server error", "no connection"))
 """Kinds that the SDK's own retries mostly absorb, for clients that have some."""
 
@@ -36,11 +44,12 @@ class Weather:
     struck: Counter[str] = field(default_factory=Counter)
 
     def of_call(self, service: str, *, patient: bool) -> str | None:
-        rate = self.rate * (_PATIENT_SHARE if patient else 1.0)
+        rate = self.rate * (_PATIENT_SHARE if patient and service != "Streams" else 1.0)
         if not rate or self.chance.random() >= rate:
             return None
         kind = self.chance.choice(OF_CALLS[service])
-        if self.chance.random() >= _RARE.get(kind, 1.0) or (patient and kind in _OUTLASTED):
+        rare = _RARE.get(kind, 1.0) if service != "Streams" else 1.0
+        if self.chance.random() >= rare or (patient and kind in _OUTLASTED and service != "Streams"):
             return None
         self.struck[f"{service}: {kind}"] += 1
         return kind

@@ -147,7 +147,7 @@ def test_tag_that_lambda_can_not_return_does_not_undo_an_approval(world: World) 
     without = {"Tags": None, "TagsError": {"ErrorCode": "ServiceUnavailable", "Message": "again"}}
     world.line.faults = [Fault(on("lambda:GetFunction"), alter=lambda answer: answer | without)]
     for _ in range(3):
-        world.one_pass(key)
+        world.reconcile_once(key)
     assert "erasureLimit" not in world.status(key)
     assert concurrency(world) is None
 
