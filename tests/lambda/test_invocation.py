@@ -242,6 +242,7 @@ def test_invocation_logs_one_line_of_embedded_metrics(world: World) -> None:
         "malformed": 1,
         "unresolved": 0,
         "failed": 1,
+        "held": 0,
         "LimitedRecords": 0,
     }
     assert latency == line["max_latency_ms"]

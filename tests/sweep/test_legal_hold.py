@@ -97,9 +97,9 @@ def test_redrive_of_a_held_tenant_is_refused_with_the_reason() -> None:
 HOLDS: Mapping[str, Callable[[InCluster], Any]] = {
     "hold": lambda there: there.resource["spec"].update(hold=HOLD),
     "hold in effect": lambda there: there.resource.update(
-        spec={**there.resource["spec"], "hold": HOLD}, status=IN_EFFECT
+        spec={**there.resource["spec"], "hold": HOLD}, status={**there.resource["status"], **IN_EFFECT}
     ),
-    "erasure limit": lambda there: there.resource.update(status=REACHED),
+    "erasure limit": lambda there: there.resource["status"].update(REACHED),
 }
 
 

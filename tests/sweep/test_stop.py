@@ -64,7 +64,7 @@ class InCluster:
 
 def cluster(*, annotations: Mapping[str, str] | None = None, status: Any = None, **spec: Any) -> InCluster:
     resource = samples.resource(bucket={"name": "files"}, metadata={"annotations": dict(annotations or {})}, **spec)
-    return InCluster(dict(resource) | ({"status": status} if status else {}))
+    return InCluster(dict(resource) | {"status": {"mappings": ["uuid"], **(status or {})}})
 
 
 def with_a_failed_invocation(*, orphans: int = 0) -> SweepWorld:
@@ -114,7 +114,10 @@ STOPS: Mapping[str, Callable[[InCluster], None]] = {
     "annotation without a reason": lambda there: there.annotate({"humangov.io/stop": ""}),
     "ConfigMap": lambda there: setattr(there, "config_map", CONFIG_MAP),
     "condition": lambda there: there.resource.update(
-        status={"conditions": [{"type": "Stopped", "status": "True", "reason": "ErasureLimit", "message": "m"}]}
+        status={
+            "mappings": ["uuid"],
+            "conditions": [{"type": "Stopped", "status": "True", "reason": "ErasureLimit", "message": "m"}],
+        }
     ),
 }
 
@@ -244,7 +247,7 @@ REFUSALS: Mapping[str, Callable[[InCluster], None]] = {
     **STOPS,
     "suspend": lambda there: there.resource["spec"].update(suspend=True),
     "trigger": lambda there: there.resource["spec"].update(trigger={"enabled": False}),
-    "shared files": lambda there: there.resource.update(status={"sweep": {"filesShared": 1}}),
+    "shared files": lambda there: there.resource["status"].update(sweep={"filesShared": 1}),
 }
 
 
