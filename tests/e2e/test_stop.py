@@ -106,7 +106,7 @@ def test_redrive_of_a_stopped_tenant_erases_nothing_and_says_why(ready: World, h
     environment = {**states.cluster.sandbox.environment(), **ready.account.environment}
     done = run_humangov("redrive", "-n", states.namespace, state, environment=environment)
     assert done.returncode == 1
-    assert f"{state}: nothing is erased. the HumanGovState is stopped" in done.stderr
+    assert f"{state}: nothing is erased: the HumanGovState is stopped" in done.stderr
     assert f"humangov start {states.namespace}/{state}" in done.stderr
 
 

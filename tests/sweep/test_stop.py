@@ -15,7 +15,7 @@ from humangov.api.stop import stop_of_all
 from humangov.final_read import cluster as final_read_cluster
 from humangov.kube.client import KubeError, Resource
 from humangov.kube.stop_switch import StopSwitch
-from humangov.redrive.redrive import RefusedError
+from humangov.redrive.redrive import RefusedError, redrive
 from humangov.sweep import cluster as sweep_cluster
 from humangov.sweep import erasure, run
 from humangov.sweep.result import STOPPED, word_for
@@ -134,6 +134,18 @@ def test_a_sweep_redrives_what_is_not_stopped(sweep: Swept) -> None:
     world = with_a_failed_invocation()
     sweep(world, cluster(sweep={"mode": "Detect"}))
     assert "7-old.pdf" not in world.files
+
+
+def test_a_manifest_with_the_annotation_is_neither_swept_nor_redriven() -> None:
+    world = with_a_failed_invocation()
+    stopped = samples.tenant(bucket={"name": "files"}, metadata={"annotations": STOP})
+    names = replace(world.names, tenant=stopped)
+    with world.behind(clients()) as sdk:
+        with pytest.raises(NotNowError, match=r"annotation humangov\.io/stop is set"):
+            run.sweep_tenant_of_manifest(names, SweepRequest())
+        with pytest.raises(RefusedError, match=r"annotation humangov\.io/stop is set"):
+            redrive(sdk, names)
+    assert world.calls == {}
 
 
 @pytest.mark.parametrize("how", STOPS)

@@ -110,6 +110,68 @@ def test_a_new_resource_asks_for_a_pass_and_its_echo_does_not() -> None:
     assert watched.see("MODIFIED", form(3, generation=2)) == [KEY]
 
 
+def due(schedule: Schedule) -> list[str]:
+    """The keys that are due in the fast lane; they are then run."""
+    taken = []
+    while (key := schedule.take(now=0, lanes=(Lane.FAST,))) is not None:
+        taken.append(key)
+    for key in taken:
+        schedule.done(key, Outcome(), now=0)
+    return sorted(taken)
+
+
+def test_a_stop_asks_for_a_run_of_its_own_beside_the_pass_and_its_end_for_a_pass() -> None:
+    watched = Watched()
+    stopped = {"annotations": {"humangov.io/stop": "a wrong import"}}
+    watched.see("ADDED", form(1))
+    assert due(watched.stops) == []
+    assert watched.see("MODIFIED", form(2, **stopped)) == [KEY]
+    assert due(watched.stops) == [KEY]
+    assert watched.see("MODIFIED", form(3, **stopped)) == []
+    assert due(watched.stops) == []
+    assert watched.see("MODIFIED", form(4)) == [KEY]
+    assert due(watched.stops) == []
+
+
+def test_the_stop_of_all_asks_for_both_of_every_tenant_and_what_cannot_be_read_changes_nothing() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    watched.see("ADDED", resource("florida"))
+    keys = [KEY, "humangov/florida"]
+    answers: list[Resource | client.KubeError | None] = [
+        {"metadata": {"name": "humangov-stop", "namespace": "operators"}, "data": {"reason": "audit"}},
+        client.KubeError("reading", status=503, reason="unavailable"), None,
+    ]  # fmt: skip
+
+    class Api:
+        async def read_config_map(self, namespace: str, name: str) -> Resource | None:
+            assert (namespace, name) == ("operators", "humangov-stop")
+            answer = answers.pop(0)
+            if isinstance(answer, client.KubeError):
+                raise answer
+            return answer
+
+    def read() -> tuple[list[str], list[str]]:
+        async def story() -> None:
+            async def never(_: str) -> Outcome:
+                raise AssertionError
+
+            settings = SimpleNamespace(own_namespace="operators")
+            operator: Any = SimpleNamespace(store=watched.store, settings=settings)
+            api: Any = Api()
+            await monitors.read_stop_of_all(operator, api, watched.queues(never))
+
+        asyncio.run(story())
+        return due(watched.stops), due(watched.schedule)
+
+    assert read() == (keys, keys)
+    assert watched.store.stopped() == 2
+    assert read() == ([], [])
+    assert watched.store.stopped() == 2, "unread is not absent"
+    assert read() == ([], keys)
+    assert watched.store.stopped() == 0
+
+
 def test_the_answer_of_our_own_write_makes_its_event_no_news() -> None:
     watched = Watched()
     watched.see("ADDED", form(1))

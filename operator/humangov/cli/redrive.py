@@ -91,7 +91,7 @@ def _why_stop(
     ) as cluster:
         switch = StopSwitch(cluster, interrupted=interrupted)
         if reason := switch.erasing():
-            raise click.ClickException(f"{tenant.key}: nothing is erased. {reason}")
+            raise click.ClickException(f"{tenant.key}: nothing is erased: {reason}")
         yield switch.erasing
 
 

@@ -36,7 +36,7 @@ def read_stream_in_cluster(
     refuse(names.tenant)
     switch = StopSwitch(cluster, interrupted=lambda: "a signal" if stop() else None)
     if reason := switch.erasing():
-        raise RefusedError(f"{names.tenant.key}: nothing was erased. {reason}")
+        raise RefusedError(f"{names.tenant.key}: nothing was erased: {reason}")
     found = read_stream(connect_as_sweep(names), names, since=since, stop=lambda: switch.erasing() is not None)
     if report_status:
         fields = status_fields(found, now=datetime.now(UTC))

@@ -70,6 +70,7 @@ class StopMemory:
     absent      no function was found: believed the second time
     problem     why it may not be stopped completely
     changed_at  when something was last changed in AWS to stop it, by this process
+    ended_at    monotonic; when this process saw the last stop end: what was observed before is no longer so
     """
 
     stop: Stop | None = None
@@ -78,6 +79,7 @@ class StopMemory:
     timeout_seconds: int | None = None
     problem: Finding | None = None
     changed_at: datetime | None = None
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from humangov.aws.errors import AwsError
 from humangov.aws.resources import InThread, Observations
 from humangov.bundle import Bundle
 from humangov.kube.client import KubeError, Resource
-from humangov.reconcile.cache import ReconcilerMemory, Store, key_of
+from humangov.reconcile.cache import Memory, ReconcilerMemory, Store, key_of
 from humangov.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -121,9 +121,16 @@ def begin(
         ),
         clients=clients,
         bundle=operator.bundle,
-        memory=operator.store.memory(tenant.key).reconciler,
+        memory=_memory(operator.store.memory(tenant.key)),
         patient=patient,
     )
+
+
+def _memory(memory: Memory) -> ReconcilerMemory:
+    """The reconciler's, without what was observed before a stop ended."""
+    carried, ended_at = memory.reconciler.carried, memory.stop.ended_at
+    is_old = carried is not None and ended_at is not None and carried.at <= ended_at
+    return replace(memory.reconciler, carried=None) if is_old else memory.reconciler
 
 
 def is_stopped_since(operator: Operator, this: Reconciliation) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from humangov.api.conditions import (
@@ -74,10 +75,11 @@ async def announce(operator: Operator, this: Reconciliation) -> Reconciliation:
 
 async def publish(operator: Operator, resource: Resource, conclusion: Conclusion) -> Outcome:
     """One status write if anything differs, then an event a transition. Raises KubeError."""
-    conclusion = _with_stop(operator, resource, conclusion)
+    now = operator.now()
+    conclusion = _with_stop(operator, resource, conclusion, now=now)
     key, uid = key_of(resource), uid_of(resource)
     before, generation = resource.get("status") or {}, _generation(resource)
-    status = _composed(operator, resource, conclusion)
+    status = _composed(resource, conclusion, now=now)
     written = differs(before, status) and not conclusion.quiet
     if written:
         await store_answer(operator, resource, operator.kube.apply_status(resource, status))
@@ -107,14 +109,14 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
     return outcome
 
 
-def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion) -> Conclusion:
+def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion, *, now: datetime) -> Conclusion:
     """Whatever a reconciliation concluded, a stop goes before it; it is shown however the reconciliation ended."""
     found = stop.findings(
         resource,
         operator.store.memory(key_of(resource)).stop,
         ready=conclusion.ready,
         deleting=bool(resource["metadata"].get("deletionTimestamp")),
-        now=operator.now(),
+        now=now,
     )
     if found is None:
         return conclusion
@@ -127,7 +129,7 @@ def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion) -
     )
 
 
-def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) -> dict[str, Any]:
+def _composed(resource: Resource, conclusion: Conclusion, *, now: datetime) -> dict[str, Any]:
     before, names = resource.get("status") or {}, conclusion.names
     fields = before if conclusion.status_fields is None else conclusion.status_fields
     return compose(
@@ -135,7 +137,7 @@ def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) ->
         generation=_generation(resource),
         ready=conclusion.ready,
         findings=conclusion.findings,
-        now=operator.now(),
+        now=now,
         fields={
             "aws": names.identity.recorded if names else before.get("aws"),
             "functionName": names.tenant.function.name if names else before.get("functionName"),

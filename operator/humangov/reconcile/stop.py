@@ -39,12 +39,10 @@ async def obey(operator: Operator, resource: Resource) -> Stop | None:
     """Stop the tenant in AWS if it is to be stopped; what came of it is left in its memory, for its status."""
     stop = stop_of(resource, of_all=operator.store.stop_of_all)
     key, uid = key_of(resource), uid_of(resource)
-    memory = operator.store.memory(key)
-    before = memory.stop
+    before = operator.store.memory(key).stop
     if stop is None:
-        if before.stop is not None:  # what was observed before the stop is no longer so
-            reconciler = replace(memory.reconciler, carried=None)
-            operator.store.remember(key, uid=uid, stop=StopMemory(), reconciler=reconciler)
+        if before.stop is not None:
+            operator.store.remember(key, uid=uid, stop=StopMemory(ended_at=operator.monotonic()))
         return None
     halt, problem = await _halt(operator, resource)
     if halt.changes and before.halted:
@@ -211,12 +209,20 @@ def _state(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetim
         return [f"it is not stopped completely, {is_so}, and the operator retries: {memory.problem.message}"]
     if memory.timeout_seconds is None:
         return ["there is no function that could be invoked"]
-    began = memory.changed_at or _time_of(before) or now
-    until = began + timedelta(seconds=memory.timeout_seconds) + _LAMBDA_NEEDS
+    until = _halted_at(memory, before, now=now) + timedelta(seconds=memory.timeout_seconds) + _LAMBDA_NEEDS
     so = (
         "reserved concurrency is 0 and the trigger is disabled: no new invocation begins, files of deleted records stay"
     )
     return [so, f"invocations that had begun may run until {timestamp(until)}"]
+
+
+def _halted_at(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetime) -> datetime:
+    """As the condition says, which survives a restart, unless something had to be stopped again since."""
+    known = _time_of(before)
+    if known is None:
+        return now
+    again = memory.changed_at.replace(microsecond=0) if memory.changed_at is not None else known
+    return max(known, again)
 
 
 def _forgets(since: datetime) -> str:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from humangov.api.names import Names
 from humangov.api.spec import Tenant
-from humangov.api.stop import why_not_erase
+from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
 from humangov.cleanup.receipt_log import ReceiptLog
@@ -84,6 +84,8 @@ def refuse(tenant: Tenant) -> None:
         raise RefusedError(
             f"{tenant.key}: {why_not_erase(tenant)}, so nothing is erased. What the hold keeps is redriven when it ends"
         )
+    if STOP_ANNOTATION in tenant.annotations:
+        raise RefusedError(f"{tenant.key}: annotation {STOP_ANNOTATION} is set, so nothing is erased. Start it first")
     if not tenant.trigger.enabled:
         raise RefusedError(f"{tenant.key}: spec.trigger.enabled is false, so nothing is erased. Set it to true first")
     if tenant.files_shared and tenant.table.file_names == "Unique":

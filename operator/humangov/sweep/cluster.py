@@ -46,7 +46,7 @@ def sweep_tenant_in_cluster(
     )  # fmt: skip
     require_sweepable(names.tenant)
     if stopped := why_stopped(resource, of_all=cluster.stop_of_all()):
-        raise NotNowError(f"{names.tenant.key}: no sweep runs. {stopped}")
+        raise NotNowError(f"{names.tenant.key}: no sweep runs: {stopped}")
     _require_allowed(names.tenant, cluster, allowed=allowed, namespaces=namespaces, default_region=default_region)
     begun = begin_sweep(names.tenant, options)
     before = dict((resource.get("status") or {}).get("sweep") or {})

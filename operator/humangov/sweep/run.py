@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Tenant
-from humangov.api.stop import why_not_erase
+from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
 from humangov.cleanup.calls import NoReceiptError
 from humangov.sweep import engine
@@ -98,6 +98,8 @@ def run_sweep(
 
 def require_sweepable(tenant: Tenant) -> None:
     """Raises NotNowError."""
+    if STOP_ANNOTATION in tenant.annotations:
+        raise NotNowError(f"{tenant.key}: annotation {STOP_ANNOTATION} is set, so no sweep runs. Start it first")
     if tenant.deleting:
         raise NotNowError(f"{tenant.key} is being deleted")
     if tenant.suspend:
