@@ -52,7 +52,7 @@ def run(*, say: Say, call_seconds: float = CALL_SECONDS, batches: Mapping[int, i
             with _function(url, directory) as function:
                 first[size] = max(_erased(url, function, size, repeat=0))
                 found[size] = [
-                    seconds for repeat in range(1, number + 1) for seconds in _erased(url, function, size, repeat=repeat)
+                    seconds for one in range(1, number + 1) for seconds in _erased(url, function, size, repeat=one)
                 ]  # fmt: skip
     return report(found, first=first)
 

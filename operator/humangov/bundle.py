@@ -58,24 +58,7 @@ def code_of(source: str) -> str:
         kept = "" if lines[row][column] == "#" else '""'
         after = lines[last_row][last_column:]
         lines[row : last_row + 1] = [f"{lines[row][:column]}{kept}{after}".rstrip(), *[""] * (last_row - row)]
-    return _narrowed("\n".join(lines).rstrip("\n") + "\n")
-
-
-def _narrowed(code: str) -> str:
-    """The code with one blank for each level of indentation, and none on a statement's further lines."""
-    lines = code.split("\n")
-    depth = brackets = last_row = 0
-    for token in tokenize.generate_tokens(io.StringIO(code).readline):
-        depth += (token.type == tokenize.INDENT) - (token.type == tokenize.DEDENT)
-        if token.type in (tokenize.INDENT, tokenize.DEDENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER):
-            continue
-        row, column = token.start
-        if row > last_row:  # the first of its line; a string of several lines stays as it is
-            lines[row - 1] = " " * (0 if brackets else depth) + lines[row - 1][column:]
-        last_row = token.end[0]
-        if token.type == tokenize.OP:
-            brackets += (token.string in "([{") - (token.string in ")]}")
-    return "\n".join(lines)
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _prose(source: str) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:

@@ -151,7 +151,7 @@ def killed(operation: str, *, attempt: int = 1, when: str = "after") -> Faults:
 
 @pytest.mark.parametrize(
     ("versioning", "wait", "outcome"),
-    [("Enabled", 1, "gone after intent"), ("", 1200, "gone after intent"), ("", 1, "erased")],
+    [("Enabled", 1, "absent after intent"), ("", 1200, "absent after intent"), ("", 1, "erased")],
     ids=["versions", "a late event", "no versions"],
 )
 def test_a_file_that_was_erased_before_the_function_was_cut_off_is_not_told_as_merely_absent(
@@ -199,7 +199,7 @@ def test_wherever_the_function_is_cut_off_the_next_delivery_settles_every_intent
     for receipt in told(story):
         by_key.setdefault(receipt.key, []).append(receipt.outcome)
     for key in ("1.pdf", "2.pdf"):
-        assert by_key[key][0] in ("erased", "gone after intent")
+        assert by_key[key][0] in ("erased", "absent after intent")
         assert set(by_key[key][1:]) <= {"erased", "absent"}, "delivered again after its outcome was stored"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from humangov.aws.data_plane import AwsClients
+from humangov.final_read.cluster import status_fields
 from humangov.final_read.final_read import FinalRead, read_stream
 
 from testing.lambda_runtime.stream_events import employee
@@ -138,3 +139,23 @@ def test_a_table_without_a_stream_has_nothing_to_look_at() -> None:
     with world.behind(clients()) as sdk:
         found = read_stream(sdk, world.names, since=SINCE, now=lambda: world.now)
     assert (found.records, found.complete) == (0, True)
+
+
+def test_once_its_receipts_fail_it_ends_and_says_what_it_has_erased_and_that_it_is_not_complete() -> None:
+    world = SweepWorld()
+    world.upload("1.pdf", age=3600)
+    world.upload("2.pdf", age=3600)
+    asked = Counter[str]()
+
+    def outcomes_fail(operation: str) -> str | None:
+        asked[operation] += 1
+        return "AccessDeniedException" if operation == "PutLogEvents" and asked[operation] > 1 else None
+
+    world.faults = outcomes_fail
+
+    found = look(world, Streams({"a": (None, True, [removal("1", "1.pdf"), removal("2", "2.pdf")])}))
+
+    assert (found.erased, found.complete, world.files) == (2, False, set())
+    said = status_fields(found, now=NOW)["message"]
+    assert "2 files erased" in said
+    assert "ended early, because receipts could not be stored: logs:PutLogEvents" in said

@@ -120,7 +120,7 @@ def test_a_delete_whose_answer_was_lost_is_not_told_as_merely_absent() -> None:
     world.sweep(after=DAY)
 
     assert orphans_of(world) == set()
-    assert told(world)["orphan-000.pdf"].outcome == "gone after intent"
+    assert told(world)["orphan-000.pdf"].outcome == "absent after intent"
 
 
 def test_the_lines_of_a_sweep_are_chained_and_a_put_without_an_answer_begins_a_next_stream() -> None:

@@ -58,7 +58,7 @@ def test_at_an_endpoint_of_ones_own_buckets_are_paths(environment: pytest.Monkey
 def test_a_call_of_the_sdk_fits_into_the_time_kept_before_the_deadline(environment: pytest.MonkeyPatch) -> None:
     module = handler()
 
-    for client in (module.DYNAMODB, module.S3):
+    for client in (module.DYNAMODB, module.S3, module.LOGS):
         config = client.meta.config
         attempts = config.retries["total_max_attempts"]
         assert attempts == 1

@@ -65,18 +65,18 @@ def lines_of(*told: tuple[str, bool] | str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("told", "outcomes"),
     [
-        (["intent", ("absent", False)], [("gone after intent", 1)]),
+        (["intent", ("absent", False)], [("absent after intent", 1)]),
         (["intent", "intent", ("erased", True)], [("erased", 1)]),
         (["intent", ("kept: newer", False)], [("kept: newer, after a cut-off attempt", 1)]),
         (["intent", ("kept: live", True)], [("kept: live", 0)]),
         ([("absent", False)], [("absent", 0)]),
         (
             ["intent", ("failed: SlowDown", False), ("absent", False)],
-            [("failed: SlowDown, after a cut-off attempt", 1), ("gone after intent", 1)],
+            [("failed: SlowDown, after a cut-off attempt", 1), ("absent after intent", 1)],
         ),
         (
             ["intent", ("failed: InternalError", True), ("absent", False)],
-            [("failed: InternalError", 0), ("gone after intent", 0)],
+            [("failed: InternalError", 0), ("absent after intent", 0)],
         ),
         (["intent", ("failed: InternalError", True)], [("failed: InternalError", 0)]),
         (["intent", ("limited", False), "intent", ("erased", True), ("absent", False)],
@@ -93,7 +93,7 @@ def test_an_attempt_that_was_cut_off_is_told_with_the_outcome_that_settles_it(
     found = list(receipts.joined(lines_of(*told)))
 
     assert [(one.outcome, one.cut_off) for one in found] == outcomes
-    gone = [one for one in found if one.outcome == "gone after intent"]
+    gone = [one for one in found if one.outcome == "absent after intent"]
     assert all(one.intended_at == "2026-03-01T12:00:00.000Z" and one.erased_at is None for one in gone)
 
 

@@ -54,13 +54,13 @@ def run(event: Any, *, settings: FunctionSettings, calls: Calls) -> BatchResult:
         outcomes=settled.outcomes,
         malformed=read.malformed,
         failed=len(failures - settled.limited - settled.held),
-        limited=len(settled.limited),
         unhandled=len(unhandled),
-        unstored=settled.unstored,
         hand_back=tuple(number for number in order if number in failures or number == first_unhandled),
         latencies_ms=tuple(settled.latencies_ms),
         started=started,
         ended=calls.now(),
+        limited=len(settled.limited),
+        unstored=settled.unstored,
     )
 
 

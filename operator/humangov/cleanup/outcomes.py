@@ -82,24 +82,24 @@ class BatchResult:
     outcomes        number of files by outcome, without its date
     malformed       skipped, because no retry can fix them
     failed          the record or one of its files failed; unhandled: not started in time
-    limited         of the others, not started because of the limit of erasures in an hour
-    unstored        why receipts could not be stored; None if all of them were
     hand_back       sequence numbers of the records that Lambda must retry, in the order of the batch
     latencies_ms    of each erased file, from the removal
     started, ended  seconds since the epoch
+    limited         of the others, not started because of the limit of erasures in an hour
+    unstored        why receipts could not be stored; None if all of them were
     """
 
     records: int
     outcomes: Mapping[FileOutcome, int]
     malformed: int
     failed: int
-    limited: int
     unhandled: int
-    unstored: str | None
     hand_back: tuple[str, ...]
     latencies_ms: tuple[int, ...]
     started: float
     ended: float
+    limited: int = 0
+    unstored: str | None = None
 
     @property
     def held(self) -> int:

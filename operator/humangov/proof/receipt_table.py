@@ -13,7 +13,7 @@ from typing import Any
 from humangov.cleanup.outcomes import ERASED
 from humangov.cleanup.receipt_lines import parse, spell
 from humangov.logs import printable
-from humangov.proof.receipts import GONE, Receipt
+from humangov.proof.receipts import ABSENT_AFTER_INTENT, Receipt
 
 NOT_COVERED = (
     "These outcomes are about this bucket only. Replicas in other buckets, older copies elsewhere (backups, exports, "
@@ -47,7 +47,7 @@ def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
             (
                 _short(one.deleted_at),
                 _short(one.erased_at),
-                one.outcome,
+                printable(one.outcome),
                 versions,
                 printable(one.key),
                 _named(one.record_key),
@@ -59,7 +59,7 @@ def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
     counted = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
     yield ""
     yield f"{sum(totals.values()):,} receipts: {counted}"
-    if totals[spell(ERASED)] or totals[GONE]:
+    if totals[spell(ERASED)] or totals[ABSENT_AFTER_INTENT]:
         yield NOT_COVERED
 
 

@@ -21,7 +21,7 @@ PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
 """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
 
 CUT_OFF = "unknown: cut off"
-GONE = "gone after intent"
+ABSENT_AFTER_INTENT = "absent after intent"
 """Nothing is under the key, and an intent was stored before: erased by an attempt without an outcome, or by others."""
 
 AFTER_CUT_OFF = ", after a cut-off attempt"
@@ -154,7 +154,7 @@ def _settled(outcome: _Stored, attempts: _Attempts) -> Receipt:
     """The outcome of an attempt, and what earlier ones may have done."""
     text = str(outcome.line.get("outcome"))
     if text == spell(ABSENT) and attempts.intents:
-        text = GONE
+        text = ABSENT_AFTER_INTENT
     elif attempts.cut_off and text != spell(ERASED):
         text += AFTER_CUT_OFF
     return _receipt(outcome, text, attempts)
