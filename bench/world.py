@@ -52,7 +52,7 @@ class _Sum:
 
 def run(*, say: Say, histories: int, steps: int, seed: int, jobs: int) -> Report:
     """Takes about ten minutes on two processors."""
-    started, told, total = time.monotonic(), 0, _Sum()
+    started, reported, total = time.monotonic(), 0, _Sum()
     # The order of a set of texts differs from process to process, unless this is set before it starts.
     os.environ["PYTHONHASHSEED"] = "0"
     tasks = [range(first, min(first + _A_TASK, seed + histories)) for first in range(seed, seed + histories, _A_TASK)]
@@ -61,8 +61,8 @@ def run(*, say: Say, histories: int, steps: int, seed: int, jobs: int) -> Report
             for at, one in done.violations:
                 say(f"seed {at}: {one.kind}: {one.why}: {one.what}") if len(total.violations) < _SAY_EVERY else None
             total.add(done)
-            if total.histories >= told + _SAY_EVERY:
-                told = total.histories
+            if total.histories >= reported + _SAY_EVERY:
+                reported = total.histories
                 say(f"{total.histories:,} of {histories:,} histories, {len(total.violations):,} violations")
     return _report(total, seed=seed, seconds=time.monotonic() - started)
 

@@ -19,7 +19,7 @@ def main() -> int:
     found: dict[tuple[str, str], list[int]] = {}
     for seed in range(options.seed, options.seed + options.count):
         history = run(seed, steps=options.steps, keep=options.count == 1)
-        print("\n".join(history.told)) if history.told else None
+        print("\n".join(history.trace)) if history.trace else None
         for one in history.violations:
             found.setdefault((one.kind, one.why), []).append(seed)
             print(f"seed {seed}: {one.kind}: {one.why}: {one.what}") if options.count == 1 else None

@@ -50,7 +50,7 @@ class Account:
     audit: Audit
     chance: random.Random
     between: Callable[[Actor], None] = lambda _actor: None
-    tell: Callable[[Callable[[], str]], None] = lambda _text: None
+    trace: Callable[[Callable[[], str]], None] = lambda _text: None
     foreign: set[str] = field(default_factory=set)
 
     def call(
@@ -70,7 +70,7 @@ class Account:
         self.require_alive(actor)
         kind = self.weather.of_call(service, patient=patient)
         if kind:
-            self.tell(lambda: f"{actor.kind}: {operation} {kind}")
+            self.trace(lambda: f"{actor.kind}: {operation} {kind}")
             self._before(actor, operation, kind)
         try:
             answer = do(self, actor, params)

@@ -16,7 +16,7 @@ FUNCTION, REDRIVE, SWEEP, FINAL_READ = "function", "redrive", "sweep", "final re
 
 @dataclass
 class Actor:
-    """told: stream records that it was handed, or that Lambda first sent together with those; by number.
+    """shown: stream records that it was handed, or that Lambda first sent together with those; by number.
 
     given: those that it handles. read: record → moment of the last consistent read that asked for it. scanned: moment
     at which its last whole reading of the table began. listed: key → moment of the last listing of its versions.
@@ -29,7 +29,7 @@ class Actor:
     deadline: float = inf
     dead: bool = False
     given: dict[str, StreamRecord] = field(default_factory=dict)
-    told: dict[str, StreamRecord] = field(default_factory=dict)
+    shown: dict[str, StreamRecord] = field(default_factory=dict)
     read: dict[str, int] = field(default_factory=dict)
     scanned: int | None = None
     listed: dict[str, int] = field(default_factory=dict)
@@ -37,13 +37,13 @@ class Actor:
     removed: set[str] = field(default_factory=set)
     pool: Pool | None = None
 
-    def tell(self, records: Iterable[StreamRecord]) -> None:
-        self.told.update((one.number, one) for one in records)
+    def show(self, records: Iterable[StreamRecord]) -> None:
+        self.shown.update((one.number, one) for one in records)
 
     def give(self, records: Iterable[StreamRecord]) -> None:
         several = list(records)
         self.given.update((one.number, one) for one in several)
-        self.tell(several)
+        self.show(several)
 
     def freeing(self, key: str) -> list[StreamRecord]:
         """The changes that it handles and whose old image named this file: any of them may have freed it."""

@@ -38,7 +38,7 @@ class Application:
     serial: int = 0
     waiting: list[Begun] = field(default_factory=list)
     backups: list[dict[str, Row]] = field(default_factory=list)
-    gone: dict[str, Row] = field(default_factory=dict)
+    removed: dict[str, Row] = field(default_factory=dict)
     free_names: list[str] = field(default_factory=list)
     orphans: int = 0
 
@@ -80,8 +80,8 @@ class Application:
         record = self._some()
         if record is None:
             return None
-        self.gone[record] = self.account.table.rows[record]
-        self._freed(self.gone[record])
+        self.removed[record] = self.account.table.rows[record]
+        self._freed(self.removed[record])
         self.account.table.remove(record)
         return f"record {record} is removed"
 
@@ -89,13 +89,13 @@ class Application:
         """A removed record is written again as it was, if its files are still there and nobody else's."""
         table, bucket = self.account.table, self.account.bucket
         fitting = [
-            one for one, row in self.gone.items()
+            one for one, row in self.removed.items()
             if one not in table.rows and self._fits(row) and all(map(bucket.is_there, row.files))
         ]  # fmt: skip
         if not fitting:
             return None
         record = self.chance.choice(fitting)
-        row = self.gone.pop(record)
+        row = self.removed.pop(record)
         self._taken(row)
         table.write(record, row)
         return f"record {record} is back, naming {sorted(row.files)}"

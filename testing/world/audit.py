@@ -43,7 +43,7 @@ class Erasure(NamedTuple):
     events: tuple[str, ...]
 
 
-class Said(NamedTuple):
+class StoredOutcome(NamedTuple):
     """A stored outcome. outcome: None if nobody can read its text. by: the process that wrote it."""
 
     event_id: str
@@ -67,7 +67,7 @@ class Audit:
     excused: Counter[str] = field(default_factory=Counter)
     erasures: list[Erasure] = field(default_factory=list)
     intents: dict[tuple[str, str], int] = field(default_factory=dict)
-    said: list[Said] = field(default_factory=list)
+    outcomes: list[StoredOutcome] = field(default_factory=list)
     mentioned: set[str] = field(default_factory=set)
 
     def broken(self, kind: str, why: str, what: str) -> None:
@@ -130,7 +130,7 @@ class Audit:
     def _outcome(self, actor: Actor, line: Mapping[str, Any]) -> None:
         (event_id, key), text = _pair(line), str(line.get("outcome"))
         outcome = parse(text)
-        self.said.append(Said(event_id, key, self.bucket.clock.tick(), outcome, actor))
+        self.outcomes.append(StoredOutcome(event_id, key, self.bucket.clock.tick(), outcome, actor))
         change = self.table.changes.get(str(line.get("sequence_number")))
         if outcome is None or change is None:
             self.broken(RECEIPT, "an outcome that nobody can read", f"{key}: {text}")
@@ -148,24 +148,24 @@ class Audit:
             if older:
                 return "absent, and the file is there"
             # Jobs may be handed one change several times; their receipts are judged in the end.
-            erased = actor.kind == FUNCTION and actor.destroyed[key] and not self._told(key, actor)
+            erased = actor.kind == FUNCTION and actor.destroyed[key] and not self._admitted(key, actor)
             return "absent, and this very process has erased it" if erased else None
         if outcome.kind == "kept":
-            if actor.destroyed[key] and not self._told(key, actor):
+            if actor.destroyed[key] and not self._admitted(key, actor):
                 return "kept, and this very process has erased it"
             if outcome.detail == "live" and not self._named_since(key, actor.began):
                 return "kept: live, and no record names it"
         return None
 
-    def _told(self, key: str, actor: Actor) -> bool:
+    def _admitted(self, key: str, actor: Actor) -> bool:
         """Whether this process has said before that it erased the file, or may have: a change may come to it twice."""
-        kinds = [one.outcome.kind for one in self.said if one.key == key and one.by is actor and one.outcome]
+        kinds = [one.outcome.kind for one in self.outcomes if one.key == key and one.by is actor and one.outcome]
         return "erased" in kinds or "failed" in kinds
 
     def is_settled(self, change: StreamRecord, key: str) -> bool:
         """Whether a stored line says what became of this file, or that nothing can be made of the change."""
-        said = (one for one in self.said if (one.event_id, one.key) == (change.event_id, key))
-        return change.number in self.mentioned or any(one.outcome and not one.outcome.is_failure for one in said)
+        outcomes = (one for one in self.outcomes if (one.event_id, one.key) == (change.event_id, key))
+        return change.number in self.mentioned or any(one.outcome and not one.outcome.is_failure for one in outcomes)
 
     def _named_since(self, key: str, moment: int) -> bool:
         return bool(self.table.named(key)) or self.table.freed_at.get(key, 0) >= moment
@@ -174,9 +174,9 @@ class Audit:
 def _blame(actor: Actor, record: str, since: Naming) -> str | None:
     """Why this process had to know that the record names the file; None if the declared limits excuse it."""
     read = actor.read.get(record)
-    if read is not None and read > since.moment and (actor.kind == FUNCTION or since.number in actor.told):
+    if read is not None and read > since.moment and (actor.kind == FUNCTION or since.number in actor.shown):
         return "the naming record was read, and its file was erased all the same"
-    if read is None and since.number in actor.told:
+    if read is None and since.number in actor.shown:
         return "the batch tells of a record that names the file, and it was never read"
     reading = actor.scanned if actor.scanned is not None or actor.kind not in (REDRIVE, SWEEP) else actor.began
     if actor.kind != FUNCTION and reading is not None and since.moment < reading:

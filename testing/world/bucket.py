@@ -54,13 +54,13 @@ class Bucket(TenantData):
     def destroy(self, key: str, version_id: str) -> ObjectVersion | None:
         """Removes one version for good; returns it if it was there."""
         versions = self.objects.get(key, [])
-        gone = next((one for one in versions if one.version_id == version_id), None)
-        if gone is not None:
-            versions.remove(gone)
+        removed = next((one for one in versions if one.version_id == version_id), None)
+        if removed is not None:
+            versions.remove(removed)
             self.clock.tick()
         if not versions:
             self.objects.pop(key, None)
-        return gone
+        return removed
 
     def is_there(self, key: str) -> bool:
         return self.current(key) is not None

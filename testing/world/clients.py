@@ -162,13 +162,13 @@ def replaced(module: Any, processes: Processes) -> dict[str, Any]:
     return {name: instead[id(value)] for name, value in vars(module).items() if id(value) in instead}
 
 
-_OURS = ("cleanup", "redrive", "final_read", "sweep", "aws.receipt_log", "proof")
+_MODULES = ("cleanup", "redrive", "final_read", "sweep", "aws.receipt_log", "proof")
 
 
 @contextmanager
 def in_this_world(processes: Processes) -> Iterator[None]:
     """Our modules have this world's time and threads, for as long as it lasts."""
-    prefixes = tuple(f"humangov.{one}" for one in _OURS)
+    prefixes = tuple(f"humangov.{one}" for one in _MODULES)
     kept: list[tuple[Any, str, Any]] = []
     try:
         for module in [one for name, one in sys.modules.items() if name.startswith(prefixes)]:

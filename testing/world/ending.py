@@ -18,7 +18,7 @@ from testing.world.stream import StreamRecord
 _OTHER = "aws/lambda/99999999-2222-3333-4444-555555555555/shardId-1/2026/03/01/"
 
 
-def strangers(account: Account) -> None:
+def foreign_objects(account: Account) -> None:
     """What others keep in the failures bucket: a record that only they can decrypt, one of another function, a note."""
     other = {
         "requestContext": {"functionArn": "arn:aws:lambda:us-east-1:123456789012:function:other", "condition": "x"},

@@ -58,15 +58,15 @@ class Environment:
         self.dead = False
         self._handle = _load(account, processes, stream=self._stream, checked=checked).handle
 
-    def invoke(self, event: Any, records: Sequence[StreamRecord], *, told: Sequence[StreamRecord]) -> Answer:
-        """told: what Lambda first sent together with these records."""
+    def invoke(self, event: Any, records: Sequence[StreamRecord], *, shown: Sequence[StreamRecord]) -> Answer:
+        """shown: what Lambda first sent together with these records."""
         account = self._account
         self._requests += 1
         actor = Actor(
             FUNCTION, self._host, account.clock.tick(), account.clock.now + account.setting.timeout_seconds
         )  # fmt: skip
         actor.give(records)
-        actor.tell(told)
+        actor.show(shown)
         context = _Context(account, actor, account.logs.name, self._stream, f"{self._stream}/{self._requests}")
         try:
             with self._processes.run(actor), _stdout(Stdout(lambda lines: self._store(actor, lines))):
@@ -77,7 +77,7 @@ class Environment:
             return Answer(error=UNHANDLED)
         except Exception as error:
             raised = repr(error)
-            account.tell(lambda: f"function: raised {raised}")
+            account.trace(lambda: f"function: raised {raised}")
             return Answer(error=UNHANDLED)
         return Answer(result=json.loads(json.dumps(result)))
 

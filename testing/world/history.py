@@ -43,7 +43,7 @@ _WAITS = (0.3, 0.3, 1.0, 1.0, 5.0, 60.0, 1000.0, 20_000.0)
 
 @dataclass(frozen=True)
 class History:
-    """What became of one seed. excused: live files that went within the declared limits. told: its steps, if kept."""
+    """What became of one seed. excused: live files that went within the declared limits. trace: its steps, if kept."""
 
     seed: int
     steps: int
@@ -51,7 +51,7 @@ class History:
     faults: Counter[str]
     excused: Counter[str]
     erased: int
-    told: tuple[str, ...] = ()
+    trace: tuple[str, ...] = ()
 
 
 class World:
@@ -72,7 +72,7 @@ class World:
         self.weather = Weather(chance("weather"), setting.faults)
         self.account = Account(
             setting, self.clock, self.weather, bucket, table, LogGroup(names.tenant.log_group_name), self.audit,
-            chance("between"), between=self._between, tell=self._tell if keep else lambda _text: None,
+            chance("between"), between=self._between, trace=self._trace if keep else lambda _text: None,
         )  # fmt: skip
         self.application = Application(self.account, chance("application"))
         self.jobs = Jobs(self.account, self.processes, self.hosts.of("operator"), self.checked)
@@ -80,10 +80,10 @@ class World:
         self.environments: dict[str, Environment] = {}
         self.first: dict[str, tuple[StreamRecord, ...]] = {}
         self.unstored: set[str] = set()
-        self.told: list[str] = []
-        self.steps, self.made, self.calm, self.mapped = 0, 0, False, True
-        self.account.tell(lambda: f"{self.setting}")
-        ending.strangers(self.account) if setting.strangers else None
+        self.traced: list[str] = []
+        self.steps, self.created, self.calm, self.mapped = 0, 0, False, True
+        self.account.trace(lambda: f"{self.setting}")
+        ending.foreign_objects(self.account) if setting.foreign_objects else None
 
     # What happens.
 
@@ -93,15 +93,17 @@ class World:
 
     def _happens(self, do: Callable[[], str | None]) -> None:
         """A step counts if anything came of it."""
-        told = do()
-        if told is not None:
+        done = do()
+        if done is not None:
             self.steps += 1
             number = self.steps
-            self.account.tell(lambda: f"step {number}: {told}")
+            self.account.trace(lambda: f"step {number}: {done}")
 
-    def _tell(self, text: Callable[[], str]) -> None:
+    def _trace(self, text: Callable[[], str]) -> None:
         moment = datetime.fromtimestamp(self.clock.now, UTC)
-        self.told.append(f"{self.clock.moment:>6} {moment:%d %H:%M:%S.%f} {'  ' * len(self.processes.running)}{text()}")
+        self.traced.append(
+            f"{self.clock.moment:>6} {moment:%d %H:%M:%S.%f} {'  ' * len(self.processes.running)}{text()}"
+        )
 
     def acts(self) -> str | None:
         self.clock.advance(self.chance.choice((0.0, 0.05, 0.4, 1.5)))
@@ -207,18 +209,18 @@ class World:
             self.first.setdefault(one.number, records)
         if self.first[records[0].number] != records:
             self.weather.note("Lambda: batch in parts, or again")
-        told = {other.number: other for one in records for other in self.first[one.number]}
+        shown = {other.number: other for one in records for other in self.first[one.number]}
         environment = self._environment(records[0].shard)
-        answer = environment.invoke(event, records, told=list(told.values()))
-        self.account.tell(lambda: f"function: {[one.number.lstrip('0') for one in records]} → {answer}")
+        answer = environment.invoke(event, records, shown=list(shown.values()))
+        self.account.trace(lambda: f"function: {[one.number.lstrip('0') for one in records]} → {answer}")
         return answer
 
     def _environment(self, shard: str) -> Environment:
         found = self.environments.get(shard)
         if found is None or found.dead or self.weather.strikes("Lambda: cold start", share=0.3):
-            self.made += 1
+            self.created += 1
             found = self.environments[shard] = Environment(
-                self.account, self.processes, host=self.hosts.of(f"environment {shard[-8:]}"), number=self.made,
+                self.account, self.processes, host=self.hosts.of(f"environment {shard[-8:]}"), number=self.created,
                 checked=self.checked,
             )  # fmt: skip
         return found
@@ -227,7 +229,7 @@ class World:
         """Lambda stores what it gives up, or fails to, and then nobody ever hears of it."""
         if self.weather.strikes("Lambda: failure not stored", share=1.5):
             self.unstored |= {one["dynamodb"]["SequenceNumber"] for one in destination.event(body)["Records"]}
-            self.account.tell(lambda: f"LOST: {key}")
+            self.account.trace(lambda: f"LOST: {key}")
             return
         self.weather.note("Lambda: given up, and stored")
         self.account.bucket.put(key, body, at=self.clock.now)
@@ -283,5 +285,5 @@ def run(seed: int, *, steps: int = STEPS, keep: bool = False) -> History:
             ending.judge_rest(world.account, orphans=world.jobs.orphans, unstored=world.unstored)
     return History(
         seed, world.steps, tuple(world.audit.violations), world.weather.struck, world.audit.excused,
-        len(world.audit.erasures), tuple(world.told),
+        len(world.audit.erasures), tuple(world.traced),
     )  # fmt: skip

@@ -107,18 +107,18 @@ class Jobs:
         owed = [one for one in account.table.changes.values() if self._readable(one)]
         with self._process(FINAL_READ) as (actor, clients):
             try:
-                found, redriven, told = _read_finally(clients, account, self.host)
+                found, redriven, status = _read_finally(clients, account, self.host)
             except Killed:
                 return "final read: killed"
             except _MISTAKES:
                 raise
             except Exception as error:
                 return f"final read: failed, {error!r}"
-        self._check_final_read(found, told, owed)
+        self._check_final_read(found, status, owed)
         if not _ended_early(redriven):
             erased = found.erased + _erased(redriven)
             self._check_erased("a final read", erased, actor, found)
-        return f"final read: {told['message']}, complete: {found.complete}"
+        return f"final read: {status['message']}, complete: {found.complete}"
 
     def _readable(self, change: StreamRecord) -> bool:
         young = self.account.clock.now - change.at < KEPT_SECONDS - 600
@@ -130,9 +130,11 @@ class Jobs:
         self._audit.broken(STATUS, why, what)
 
     def _check_redrive(self, result: RedriveResult, actor: Actor, *, before: frozenset[str]) -> None:
-        gone = actor.removed | (before - own_invocations(self.account))  # another redrive may have been faster
-        if result.removed > len(gone):
-            self._wrong("a redrive counts records as removed that are there", f"{result.removed}, not {len(gone)}")
+        disappeared = actor.removed | (before - own_invocations(self.account))  # another redrive may have been faster
+        if result.removed > len(disappeared):
+            self._wrong(
+                "a redrive counts records as removed that are there", f"{result.removed}, not {len(disappeared)}"
+            )
         left = len(before & own_invocations(self.account))
         if result.left < left and not result.stopped and not _ended_early(result):
             self._wrong("a redrive counts fewer failed invocations than are left", f"{result.left}, not {left}")
@@ -145,9 +147,11 @@ class Jobs:
         """
         if _ended_early(result):
             return
-        said = [one for one in self._audit.said if one.by is actor and one.outcome and one.outcome.kind == "erased"]
-        if not len({one.key for one in said}) <= erased <= len(said):
-            self._wrong(f"{who} counts other erasures than its receipts", f"{erased}, and {len(said)} lines")
+        outcomes = [
+            one for one in self._audit.outcomes if one.by is actor and one.outcome and one.outcome.kind == "erased"
+        ]
+        if not len({one.key for one in outcomes}) <= erased <= len(outcomes):
+            self._wrong(f"{who} counts other erasures than its receipts", f"{erased}, and {len(outcomes)} lines")
 
     def _check_sweep(self, ended: EndedSweep, actor: Actor, *, quiet: bool, began: float) -> None:
         result, status = ended.result, self.status

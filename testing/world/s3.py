@@ -75,8 +75,8 @@ def no_lock(account: Account, actor: Actor, params: Params) -> Answer:
 
 def delete_object(account: Account, actor: Actor, params: Params) -> Answer:
     _require_bucket(account, params)
-    said = _delete(account, actor, params["Key"], params.get("VersionId"), if_match=params.get("IfMatch"))
-    marker = said.get("DeleteMarkerVersionId")
+    entry = _delete(account, actor, params["Key"], params.get("VersionId"), if_match=params.get("IfMatch"))
+    marker = entry.get("DeleteMarkerVersionId")
     return {"DeleteMarker": True, "VersionId": marker} if marker else {}
 
 
@@ -90,11 +90,11 @@ def delete_objects(account: Account, actor: Actor, params: Params) -> Answer:
         fault = account.weather.of_key()
         if fault is None or fault.startswith("done, "):
             try:
-                said = _delete(account, actor, one["Key"], one.get("VersionId"), if_match=one.get("ETag"))
+                entry = _delete(account, actor, one["Key"], one.get("VersionId"), if_match=one.get("ETag"))
             except RefusedError as error:
                 fault = error.code
         if fault is None:
-            deleted.append(said)
+            deleted.append(entry)
         else:
             code = fault.removeprefix("done, ")
             errors.append({**one, "Code": code, "Message": "User is not authorized to perform: s3:DeleteObject"})
@@ -120,29 +120,29 @@ def _delete(account: Account, actor: Actor, key: str, version_id: str | None, *,
             raise RefusedError("NoSuchKey", 404)
         if if_match != current.etag:
             raise RefusedError("PreconditionFailed", 412)
-    said: Answer = {"Key": key}
+    entry: Answer = {"Key": key}
     if version_id is not None:
-        gone = _destroy(account, actor, key, version_id)
+        removed = _destroy(account, actor, key, version_id)
         marker = {"DeleteMarker": True, "DeleteMarkerVersionId": version_id}
-        return {**said, "VersionId": version_id, **(marker if gone is not None and gone.is_marker else {})}
+        return {**entry, "VersionId": version_id, **(marker if removed is not None and removed.is_marker else {})}
     if bucket.versioning is None:
         for one in list(bucket.objects.get(key, ())):
             _destroy(account, actor, key, one.version_id)
-        return said
+        return entry
     if bucket.versioning == "Suspended":
         _destroy(account, actor, key, "null")
-    return {**said, "DeleteMarker": True, "DeleteMarkerVersionId": bucket.put_marker(key)}
+    return {**entry, "DeleteMarker": True, "DeleteMarkerVersionId": bucket.put_marker(key)}
 
 
 def _destroy(account: Account, actor: Actor, key: str, version_id: str) -> Upload | None:
     data = account.bucket.data(key)
-    gone = account.bucket.destroy(key, version_id)
-    if not isinstance(gone, Upload):
+    removed = account.bucket.destroy(key, version_id)
+    if not isinstance(removed, Upload):
         return None
-    if not gone.is_marker:
-        account.tell(lambda: f"{actor.kind}: ERASES {key} {version_id}")
-        account.audit.destroyed(actor, key, gone, newest=gone is data[-1])
-    return gone
+    if not removed.is_marker:
+        account.trace(lambda: f"{actor.kind}: ERASES {key} {version_id}")
+        account.audit.destroyed(actor, key, removed, newest=removed is data[-1])
+    return removed
 
 
 def _require_bucket(account: Account, params: Params) -> None:

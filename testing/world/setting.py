@@ -43,7 +43,7 @@ class Setting:
     timeout_seconds: float
     trigger: dict[str, Any]
     deleted_at_end: bool
-    strangers: bool
+    foreign_objects: bool
 
     @property
     def names(self) -> Names:
@@ -52,12 +52,12 @@ class Setting:
 
 @cache
 def names_of(file_names: str, key_prefix: str) -> Names:
-    made = samples.names(
+    names = samples.names(
         table={"name": TABLE, "fileNames": file_names}, bucket={"name": BUCKET, "keyPrefix": key_prefix}, sweep=_SWEEP
     )
-    if "mappings" not in {one.name for one in fields(made.tenant)}:
-        return made
-    return replace(made, tenant=replace(made.tenant, **cast(Any, {"mappings": MAPPINGS})))
+    if "mappings" not in {one.name for one in fields(names.tenant)}:
+        return names
+    return replace(names, tenant=replace(names.tenant, **cast(Any, {"mappings": MAPPINGS})))
 
 
 @cache
@@ -94,5 +94,5 @@ def draw(chance: random.Random) -> Setting:
             "MaximumRecordAgeInSeconds": chance.choice((60, 3600, 43_200)),
         },
         deleted_at_end=chance.random() < 0.3,
-        strangers=chance.random() < 0.1,
+        foreign_objects=chance.random() < 0.1,
     )

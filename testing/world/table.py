@@ -102,7 +102,7 @@ class Table:
         before = old.means if old else frozenset[str]()
         after = new.means if new else frozenset[str]()
         moment = self.clock.tick()
-        told = self._record(record, old, new, moment) if self.stream.enabled else None
+        event = self._record(record, old, new, moment) if self.stream.enabled else None
         if new is None:
             del self.rows[record]
         else:
@@ -113,9 +113,9 @@ class Table:
             if not self.namers[key]:
                 del self.namers[key]
         for key in after - before:
-            self.namers.setdefault(key, {})[record] = Naming(moment, told.number if told else None)
-        if told is not None:
-            self.publish(told)
+            self.namers.setdefault(key, {})[record] = Naming(moment, event.number if event else None)
+        if event is not None:
+            self.publish(event)
 
     def _record(self, record: str, old: Row | None, new: Row | None, moment: int) -> StreamRecord:
         self._number += 1
