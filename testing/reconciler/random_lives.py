@@ -247,14 +247,14 @@ class Life(RuleBasedStateMachine):
         resource = self.world.kube.objects.get(self.key)
         return resource is not None and STOP_ANNOTATION in (resource["metadata"].get("annotations") or {})
 
-    def _what_is_told_stopped_is(self) -> None:
+    def _reported_stop_is_true(self) -> None:
         """Of a function that is the tenant's."""
         if not self._stopped() or NAME in ownership_tags.not_owned(self.world):
             return
-        told = find_condition(self.world.status(self.key), STOPPED)
-        if told is not None and told["status"] == "True":
+        reported = find_condition(self.world.status(self.key), STOPPED)
+        if reported is not None and reported["status"] == "True":
             functions = [one for one in snapshot.functions(self.world) if one["name"] == NAME]
-            assert all(one["concurrency"] == {"ReservedConcurrentExecutions": 0} for one in functions), told
+            assert all(one["concurrency"] == {"ReservedConcurrentExecutions": 0} for one in functions), reported
 
     def _re_create(self) -> None:
         self.key = self.world.apply(self.world.manifest(tags={"team": "records"}))
@@ -282,7 +282,7 @@ class Life(RuleBasedStateMachine):
                 foreign = [call.action for call in writes if _target(call) in unowned]
                 assert not foreign, f"{foreign} on what is not owned"
                 assert not (held and writes), "suspended, and something was written to AWS"
-            self._what_is_told_stopped_is()
+            self._reported_stop_is_true()
             wait = outcome.requeue_after_seconds
             self.world.clock.forward(wait if wait is not None else 1.0)
 

@@ -83,9 +83,8 @@ def _as_read(account: Account) -> Iterator[dict[str, Any]]:
 
 
 def _admits(outcome: str) -> bool:
-    """Whether a receipt says that the file was erased, or may have been by an attempt that was cut off."""
-    cut_off: str | None = getattr(receipts, "AFTER_CUT_OFF", None)
-    plain = parse(outcome.removesuffix(cut_off) if cut_off else outcome)
+    """Whether a receipt says that the file was erased, or may have been by an attempt that was cut off or failed."""
+    plain = parse(outcome.removesuffix(receipts.AFTER_CUT_OFF).removesuffix(receipts.AFTER_FAILURE))
     return plain is None or plain.kind == "erased" or outcome != spell(plain)
 
 

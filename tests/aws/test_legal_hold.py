@@ -131,7 +131,7 @@ def test_mapping_stores_a_failed_batch_whole_and_at_once_while_held(world: World
     hold(world, key, None)
     passes(world, key)
     found = mapping(world)
-    assert (found["MaximumRetryAttempts"], found["BisectBatchOnFunctionError"]) == (10, True)
+    assert (found["MaximumRetryAttempts"], found["BisectBatchOnFunctionError"]) == (10, False)
 
 
 def test_function_that_can_not_be_given_the_hold_stays_stopped(world: World) -> None:

@@ -760,7 +760,12 @@ def test_alerts_use_only_existing_metrics_conditions_and_reasons() -> None:
         RECORDS_DELIVERED,
         FAILURES_HANDLED,
     }
-    assert set(re.findall(r'reason!?="(\w+)"', expressions)) == {"RecordsExpiring", "Stopped", "StoppedForLong"}
+    assert set(re.findall(r'reason!?="(\w+)"', expressions)) == {
+        "RecordsExpiring",
+        "Stopped",
+        "StoppedForLong",
+        "ErasureLimit",
+    }
     assert re.findall(r'reason!~"([^"]+)"', expressions) == ["Suspended|Stopped"]
     for alert in alerts:
         assert alert["labels"]["severity"] in ("critical", "warning")

@@ -322,6 +322,24 @@ def test_file_written_during_erasure_is_not_hidden_by_a_delete_marker() -> None:
     assert [one.is_marker for one in bucket.keys["a"]] == [False, False]
 
 
+def test_file_whose_null_version_a_marker_replaced_is_not_said_to_be_kept() -> None:
+    """Versioning is suspended, which could not be read. The record is written again while S3 replaces the data."""
+    bucket = Bucket()
+    bucket.put("a")
+    bucket.status = "Suspended"
+    bucket.put("a")
+
+    def write_again() -> None:
+        bucket.before_delete = lambda: None
+        bucket.table["a"] = employee("a", "a")
+
+    bucket.before_delete = write_again
+
+    assert bucket.remove("a", known=False) != failures()
+
+    assert bucket.outcomes == {"a": "failed: NullVersionReplaced"}
+
+
 def test_version_written_after_the_listing_is_never_erased() -> None:
     bucket = Bucket()
     bucket.put("a")

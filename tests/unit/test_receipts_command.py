@@ -79,12 +79,16 @@ def lines_of(*told: tuple[str, bool] | str) -> list[dict[str, Any]]:
             [("failed: InternalError", 0), ("absent after intent", 0)],
         ),
         (["intent", ("failed: InternalError", True)], [("failed: InternalError", 0)]),
+        (
+            ["intent", ("failed: InternalError", True), ("kept: live", False)],
+            [("failed: InternalError", 0), ("kept: live, after a failed attempt", 0)],
+        ),
         (["intent", ("limited", False), "intent", ("erased", True), ("absent", False)],
          [("limited, after a cut-off attempt", 1), ("erased", 1), ("absent", 0)]),
     ],
     ids=[
         "nothing there", "erased again", "another there", "kept at the last moment", "never ours", "not known between",
-        "failed, but done", "failed", "settled",
+        "failed, but done", "failed", "failed, and named again", "settled",
     ],
 )  # fmt: skip
 def test_an_attempt_that_was_cut_off_is_told_with_the_outcome_that_settles_it(

@@ -31,7 +31,7 @@ class Halt:
     halted           no new invocation begins: no function of the tenant's, or one with reserved concurrency 0
     timeout_seconds  of that function, as Lambda has it: what had begun may run as long; None: there is none
     absent           no function of the tenant's was found, which one read alone may miss
-    changes          those that were made
+    changes          those that were written
     errors           of calls; what they were for may not have stopped
     """
 
@@ -51,7 +51,7 @@ def halt(clients: Clients, names: Names) -> Halt:
     owned = found if isinstance(found, function.Observed) else None
     stopped = _make(clients, _no_concurrency(owned, names) if owned is not None else [])
     mappings = _attempt(partial(trigger.observe, clients, names, deep=owned is None))
-    disabled = _Made()
+    disabled = _Written()
     if isinstance(mappings, trigger.Observed):
         disabled = _make(clients, _disabling(mappings, names, function_is_owned=owned is not None))
     unread = [one for one in (found, mappings) if isinstance(one, AwsError)]
@@ -83,18 +83,18 @@ def _owned_function(clients: Clients, names: Names) -> function.Observed | None:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _Written:
     changes: tuple[Change, ...] = ()
     errors: tuple[AwsError, ...] = ()
 
 
-def _make(clients: Clients, changes: Sequence[Change]) -> _Made:
+def _make(clients: Clients, changes: Sequence[Change]) -> _Written:
     """Each of them, whatever became of the others."""
     answers = [
         _attempt(partial(clients.call, change.action, target=change.target, **change.parameters)) for change in changes
     ]
-    made = [change for change, answer in zip(changes, answers, strict=True) if not isinstance(answer, AwsError)]
-    return _Made(tuple(made), tuple(answer for answer in answers if isinstance(answer, AwsError)))
+    written = [change for change, answer in zip(changes, answers, strict=True) if not isinstance(answer, AwsError)]
+    return _Written(tuple(written), tuple(answer for answer in answers if isinstance(answer, AwsError)))
 
 
 def _no_concurrency(found: function.Observed, names: Names) -> list[Change]:

@@ -34,6 +34,10 @@ _NO_PERMISSION = "is not authorized to perform"
 """IAM's text: it is no lock, so there is nothing to check."""
 
 
+REPLACED = "NullVersionReplaced"
+"""A delete marker with the version ID null took the place of the null version, whose data is deleted."""
+
+
 class Target(NamedTuple):
     """One entry of a DeleteObjects; version_id None: the key itself."""
 
@@ -52,8 +56,8 @@ class Answer(NamedTuple):
 class Erased(NamedTuple):
     """results: of each settled key. hidden: the other keys, which remain because this bucket keeps versions.
 
-    hidden maps each of these keys to the reason why S3's new delete marker remains: AWS's code, or empty if it was
-    removed.
+    hidden maps each of these keys to the reason why S3's new delete marker remains: AWS's code, REPLACED if it
+    replaced the key's null version, or empty if it was removed.
     """
 
     results: dict[str, FileResult]
@@ -73,10 +77,11 @@ def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Erased:
         if answer.error or answer.marker is None
     }
     markers = {target.key: answer.marker for target, answer in answers.items() if target.key not in results}
-    # A marker could hide an object written since the guard's read. The null marker hides nothing: it replaced it.
+    # A marker could hide an object written since the guard's read. The null marker replaced it, and can't be undone.
     new = [Target(key, marker) for key, marker in markers.items() if marker and marker != NULL]
     undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=new).items()}
-    return Erased(results, dict.fromkeys(markers, "") | undone)
+    replaced = {key: REPLACED for key, marker in markers.items() if marker == NULL}
+    return Erased(results, dict.fromkeys(markers, "") | replaced | undone)
 
 
 def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, FileResult]:

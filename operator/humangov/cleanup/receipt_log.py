@@ -23,7 +23,7 @@ WITHIN_SECONDS = 5.0
 
 _TRANSIENT_REFUSALS = ("ServiceUnavailableException", "OperationAbortedException")
 """Transient codes of CloudWatch Logs only."""
-_GONE = "ResourceNotFoundException"
+_NOT_FOUND = "ResourceNotFoundException"
 _PUT = "PutLogEvents"
 
 _REJECTED = ("tooNewLogEventStartIndex", "tooOldLogEventEndIndex", "expiredLogEventEndIndex")
@@ -107,7 +107,7 @@ class ReceiptLog:
                 logEvents=[{"timestamp": self._last_ms, "message": message} for message in part.messages],
             )  # fmt: skip
         except Exception as error:
-            if _is_refusal(error) and error_code(error) != _GONE:
+            if _is_refusal(error) and error_code(error) != _NOT_FOUND:
                 self._stream = stream
             raise
         rejected = answer.get("rejectedLogEventsInfo") or {}
@@ -146,13 +146,13 @@ def _may_succeed(error: Exception) -> bool:
     if isinstance(error, NoReceiptError):
         return False
     code = error_code(error)
-    gone = code == _GONE and getattr(error, "operation_name", "") == _PUT  # the next attempt creates another stream
-    return gone or not _is_refusal(error) or is_transient(code) or code in _TRANSIENT_REFUSALS
+    deleted = code == _NOT_FOUND and getattr(error, "operation_name", "") == _PUT  # the next attempt creates a stream
+    return deleted or not _is_refusal(error) or is_transient(code) or code in _TRANSIENT_REFUSALS
 
 
 def _reason(error: Exception, log_group: str) -> str:
     action = f"logs:{getattr(error, 'operation_name', _PUT)}"
-    if error_code(error) == _GONE:
+    if error_code(error) == _NOT_FOUND:
         return (
             f"{action}: log group {log_group} does not exist, and without a receipt nothing is erased. The operator "
             "creates it: wait until the HumanGovState is Ready, then try again"

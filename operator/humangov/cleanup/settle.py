@@ -85,7 +85,7 @@ def _namers(changes: Iterable[RecordChange], keys: set[str]) -> Namers:
 
 
 def _unless_hidden(result: FileResult, error: str) -> FileResult:
-    """error: why the delete marker of the first attempt remains. It hides a file that is kept."""
+    """error: why the delete marker of the first attempt remains. It hides, or it replaced, a file that is kept."""
     hidden = error and result.outcome.kind == "kept"
     return FileResult(failed(error)) if hidden else result
 

@@ -116,7 +116,7 @@ def _redrive(
 ) -> RedriveResult:
     """Raises ClickException."""
     try:
-        around = Surroundings(stop=stop, may_erase=may_erase, progress=_tell, mappings=arguments.mapping)
+        around = Surroundings(stop=stop, may_erase=may_erase, progress=_show, mappings=arguments.mapping)
         if arguments.filename is not None:  # there may be no HumanGovState, and so neither its status nor its operator
             clients = Clients(region=names.identity.region)
             around = replace(
@@ -139,7 +139,7 @@ def _present_mappings(clients: Clients, names: Names) -> list[str]:
     try:
         mappings = trigger.observe(clients, names, deep=False).mappings
     except AwsError as error:
-        _tell(f"the function's event source mappings are unknown, so only recorded ones count: {error}")
+        _show(f"the function's event source mappings are unknown, so only recorded ones count: {error}")
         return []
     return [mapping.uuid for mapping in mappings if reads_table(mapping, names)]
 
@@ -147,11 +147,11 @@ def _present_mappings(clients: Clients, names: Names) -> list[str]:
 def _make_log_group(clients: Clients, names: Names) -> None:
     """Raises AwsError."""
     if receipt_group.ensure(clients, names, now=datetime.now(UTC)):
-        _tell(
+        _show(
             f"log group {names.tenant.log_group_name} did not exist: created with a retention of "
             f"{names.tenant.logs.retention_days} days, for the receipts of this redrive"
         )
 
 
-def _tell(line: str) -> None:
+def _show(line: str) -> None:
     terminal.show(line, err=True)

@@ -144,14 +144,14 @@ def _of_failed_invocations(found: FinalHandling) -> list[str]:
     redriven, tenant = found.redriven, found.names.tenant
     if redriven.problem is None and not redriven.own and not redriven.left:
         return []
-    said = [output.summary(redriven)]
+    sentences = [output.summary(redriven)]
     if redriven.left or redriven.problem:
-        said.append(
+        sentences.append(
             f"what is left is under aws/lambda/ in bucket {tenant.failures.bucket}, and files of deleted records may "
             "still exist. Keep the manifest and run: humangov redrive --filename MANIFEST --cluster-name "
             f"{found.names.identity.cluster}{_mapping_options(found)}"
         )
-    return said
+    return sentences
 
 
 def _mapping_options(found: FinalHandling) -> str:

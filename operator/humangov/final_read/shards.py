@@ -64,7 +64,7 @@ class _Cursor:
 
     quiet_since: of an open shard, the later of T and its last record; None where the shard has an end. quiet_pages:
     empty ones since. renewed: the iterator was just fetched again. trimmed: records expired before they were read,
-    which was told.
+    which was unread.
     """
 
     arn: str
@@ -183,7 +183,7 @@ def _step(reading: Reading, cursor: _Cursor) -> tuple[StreamPage, _Cursor | None
 
 
 def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[StreamPage, _Cursor | None]:
-    """An iterator that expired is fetched again, once, after the last record; what expired is told, the rest read."""
+    """An iterator that expired is fetched again, once, after the last record; what expired is unread, the rest read."""
     code = error_code(error)
     if code not in (_EXPIRED, _TRIMMED) or cursor.renewed:
         return StreamPage(unread=None if cursor.trimmed else code), None
@@ -194,9 +194,9 @@ def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[S
         code, iterator = _TRIMMED, _iterator(reading.streams, cursor.arn, cursor.shard, _FROM_THE_FIRST)
     if isinstance(iterator, Exception):
         return StreamPage(unread=None if cursor.trimmed else error_code(iterator)), None
-    told = code if code == _TRIMMED and not cursor.trimmed else None
+    unread = code if code == _TRIMMED and not cursor.trimmed else None
     trimmed = cursor.trimmed or code == _TRIMMED
-    return StreamPage(unread=told), replace(cursor, iterator=iterator, renewed=True, trimmed=trimmed)
+    return StreamPage(unread=unread), replace(cursor, iterator=iterator, renewed=True, trimmed=trimmed)
 
 
 def _iterator(streams: Any, arn: str, shard: str, where: Mapping[str, Any]) -> str | Exception:

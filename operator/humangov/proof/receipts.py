@@ -25,6 +25,7 @@ ABSENT_AFTER_INTENT = "absent after intent"
 """Nothing is under the key, and an intent was stored before: erased by an attempt without an outcome, or by others."""
 
 AFTER_CUT_OFF = ", after a cut-off attempt"
+AFTER_FAILURE = ", after a failed attempt"
 _REPEATED_WITHIN_MS = 3_600_000
 """A line that is stored again follows its first copy within seconds; an hour allows for any clock."""
 
@@ -100,7 +101,8 @@ def joined(events: Iterable[Mapping[str, Any]]) -> Iterator[Receipt]:
         after = before.answered_by(one)
         yield _settled(one, after)
         if _is_failure(one) and after.intents:
-            open_attempts[pair] = after  # nothing is known of them: a later outcome settles them
+            # Nothing is known of them: a later outcome settles them.
+            open_attempts[pair] = after._replace(failed=after.answered)
     for attempts in open_attempts.values():
         if attempts.cut_off:
             yield _receipt(attempts.intents[-1], CUT_OFF, attempts)
@@ -114,10 +116,14 @@ class _Stored(NamedTuple):
 
 
 class _Attempts(NamedTuple):
-    """The attempts on one file of one event that nothing has settled. answered: number of those with an outcome."""
+    """The attempts on one file of one event that nothing has settled.
+
+    answered: number of those with an outcome. failed: of these, earlier ones that failed, and may have erased.
+    """
 
     intents: tuple[_Stored, ...] = ()
     answered: int = 0
+    failed: int = 0
 
     @property
     def cut_off(self) -> int:
@@ -157,6 +163,8 @@ def _settled(outcome: _Stored, attempts: _Attempts) -> Receipt:
         text = ABSENT_AFTER_INTENT
     elif attempts.cut_off and text != spell(ERASED):
         text += AFTER_CUT_OFF
+    elif attempts.failed and text != spell(ERASED):
+        text += AFTER_FAILURE
     return _receipt(outcome, text, attempts)
 
 

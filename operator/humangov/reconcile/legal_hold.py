@@ -48,8 +48,8 @@ def with_hold(context: Context, observed: Observations) -> Context:
 
 def keeps_from_deletion(tenant: Tenant, resource: Resource) -> bool:
     """Whether a tenant that is being deleted is kept as declared until its hold ends."""
-    is_ours = FINALIZER in (resource["metadata"].get("finalizers") or ())
-    return tenant.hold is not None and tenant.deletion_policy != "Retain" and is_ours
+    is_managed = FINALIZER in (resource["metadata"].get("finalizers") or ())
+    return tenant.hold is not None and tenant.deletion_policy != "Retain" and is_managed
 
 
 def state(this: Reconciliation, observed: Observations) -> HoldState:

@@ -192,14 +192,14 @@ def _ready(ready: Finding, memory: StopMemory, message: str) -> Finding:
         reason = "ErasureLimit"
     elif source == "Hold":
         reason = "HoldStarting"
-    told = replace(ready, status="False", stalled=True, reason=reason, message=f"{message}{beside}")
+    reported = replace(ready, status="False", stalled=True, reason=reason, message=f"{message}{beside}")
     if source == "Hold" and ready.status != "False":
-        told = replace(told, status="Unknown", stalled=False)  # time ends it, and no person need do anything
+        reported = replace(reported, status="Unknown", stalled=False)  # time ends it, and no person need do anything
     if memory.problem is None:
-        return told
+        return reported
     wait = _RETRY_SECONDS if memory.problem.soon else _RETRY_SLOWLY_SECONDS
-    waits = [wait, *([told.requeue_after_seconds] if told.requeue_after_seconds is not None else [])]
-    return replace(told, failed=True, soon=memory.problem.soon, requeue_after_seconds=min(waits))
+    waits = [wait, *([reported.requeue_after_seconds] if reported.requeue_after_seconds is not None else [])]
+    return replace(reported, failed=True, soon=memory.problem.soon, requeue_after_seconds=min(waits))
 
 
 def _state(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetime) -> list[str]:
