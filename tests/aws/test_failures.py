@@ -94,7 +94,9 @@ def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: W
 
 def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) -> None:
     key = world.provisioned()
-    page = {"IsTruncated": True, "Contents": [{"Key": f"aws/lambda/x/{one}"} for one in range(1000)]}
+    written = world.clock.now()
+    contents = [{"Key": f"aws/lambda/x/{one}", "LastModified": written} for one in range(1000)]
+    page = {"IsTruncated": True, "Contents": contents}
     world.line.faults.append(Fault(on(COUNT), instead=lambda _: page))
 
     world.one_pass(key)
