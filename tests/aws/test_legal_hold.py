@@ -146,7 +146,7 @@ def test_function_that_can_not_be_given_the_hold_stays_stopped(world: World) -> 
     assert stop_of(world.kube.objects[key], of_all=None) is not None
 
 
-@pytest.mark.parametrize("spec", [{"suspend": True}, {"table": {"name": "not-there"}}])
+@pytest.mark.parametrize("spec", [{"suspend": True}, {"table": {"name": "humangov-not-there"}}])
 def test_tenant_that_can_not_be_given_the_hold_is_stopped(world: World, spec: dict[str, Any]) -> None:
     key = world.provisioned()
 
