@@ -853,7 +853,9 @@ def test_redrive_without_its_table_erases_nothing_and_says_why(account: Account)
     assert account.files == {"1.pdf"}
 
 
-def test_redrive_command_that_an_error_ended_exits_with_an_error(account: Account, manifest: Path) -> None:
+def test_redrive_command_that_an_error_ended_exits_with_an_error(
+    account: Account, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     account.discard(("1", "1.pdf"))
     mappings.record(account.clients.patient_s3, account.names, [FORMER])
 
@@ -862,6 +864,7 @@ def test_redrive_command_that_an_error_ended_exits_with_an_error(account: Accoun
             raise EndpointConnectionError(endpoint_url="https://s3")
 
     account.before = before
+    monkeypatch.setattr("humangov.cli.redrive.connect", lambda *, region: account.clients if region else None)
     done = redrive_command(manifest)
     assert "handled and removed" in done.stdout
     assert "Could not connect" in done.stdout
