@@ -12,6 +12,7 @@ storm.py           fifty tenants through bad weather
 failing.py         one healthy tenant beside 49 that fail
 matrix.py          every flow of a tenant cut off, or failed, at every call
 events.py          a poison record's shard, and 100,000 stream events with faults, behind Lambda's event source
+world.py           thousands of histories in the adversarial world: what was lost, left unsaid, or said falsely
 cleanup.py         the function beside the walkthrough's: calls, seconds, memory, size, cold start
 sweep.py           a sweep beside the bare listing and scan, and beside the usual script
 sweep_programs.py  these three, each in a process of its own

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, failing, matrix, moto, storm, sweep
+from bench import calls, cleanup, events, failing, latency, matrix, moto, storm, sweep, world
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
 from sandbox.local_operator import OperatorError
 from sandbox.weather import FORECASTS
+from testing.world.history import STEPS
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 
@@ -70,6 +72,13 @@ def cleanup_command(*, repeats: int, json_only: bool) -> None:
     _print(lambda: cleanup.run(say=say, repeats=repeats), json_only=json_only)
 
 
+@main.command("latency", context_settings=_CONTEXT)
+@_json_only
+def latency_command(*, json_only: bool) -> None:
+    """From a removal to the erasure, batches of 1 and of 1,000, each call of AWS 35 ms: the 99th percentile."""
+    _print(lambda: latency.run(say=say), json_only=json_only)
+
+
 @main.command("sweep", context_settings=_CONTEXT)
 @click.option("--size", "sizes", type=click.IntRange(min=1000), multiple=True, default=sweep.SIZES, help="Files.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, help="Runs of each up to 100,000; fewer above.")
@@ -119,6 +128,21 @@ def storm_command(*, states: int, seed: int, forecast: str, record: str | None, 
 def failing_command(*, states: int, json_only: bool) -> None:
     """One healthy tenant beside 49 that fail, or whose calls AWS never answers: are its reconciliations delayed?"""
     _print(lambda: failing.run(say=say, states=states), json_only=json_only)
+
+
+@main.command("world", context_settings=_CONTEXT)
+@click.option(
+    "--histories", type=click.IntRange(min=1), default=world.HISTORIES, help="Histories, each of its own seed."
+)
+@click.option("--steps", type=click.IntRange(min=1), default=STEPS, help="Steps of each, before its quiet nights.")
+@click.option("--seed", type=int, default=1, help="Seed of the first history; the others follow.")
+@click.option("--jobs", type=click.IntRange(min=1, max=64), default=os.cpu_count() or 2, help="Processes at once.")
+@_json_only
+def world_command(*, histories: int, steps: int, seed: int, jobs: int, json_only: bool) -> None:
+    """Function, redrive, sweep and final read in one adversarial world: files lost, orphans, false receipts."""
+    _print(
+        lambda: world.run(say=say, histories=histories, steps=steps, seed=seed, jobs=jobs), json_only=json_only
+    )  # fmt: skip
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

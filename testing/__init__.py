@@ -7,12 +7,15 @@ event_source/    Lambda's event source for a DynamoDB stream, and a tenant in me
 lambda_runtime/  Lambda's Runtime API: the very zip in a process, time-outs and kills. It can't show memory limits.
 sweep/           a tenant in memory behind the SDK's real clients: what a sweep reads, decides and erases. It can't show
                  its Job, its permissions, or its speed.
+world/           all of that together, against an application, faults and wrong clocks: function, redrive, sweep and
+                 final read in one history drawn from a seed. It can't show IAM, HTTP, or the SDK's own retries.
 live/            on real parts: a namespace of the sandbox's API server, an account of its emulated AWS, the operator's
                  processes and what they asked for. It shows what the others can't, a hundred times slower.
 
 samples.py       a sample tenant, for tests of decisions that need no world
 iam.py           what IAM policies allow
 kstatus.py       kstatus's rules
+receipt_chain.py  what a reader of receipts checks
 zips.py          a function's code as one uploads it
 
 Dependencies go one way, and the import linter holds it: tests and benches import this; this imports the operator and

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 import ast
 import base64
+import bisect
 import hashlib
 import io
+import struct
 import tokenize
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 HANDLER = "cleanup.handler.handle"
 
 _SOURCE = Path(__file__).with_name("cleanup")
-_DATE = (1980, 1, 1, 0, 0, 0)
+_DATE = 1 << 5 | 1  # 1980-01-01, the earliest
 _REGULAR_FILE_0644 = 0o100644 << 16
 _UNIX = 3
+
+_SHORTEST, _LONGEST, _FARTHEST, _TRIED = 3, 258, 32768, 8
+_LENGTHS = [
+    *((length, 0) for length in range(3, 11)),
+    *((3 + (4 + step << bits), bits) for bits in range(1, 6) for step in range(4)),
+    (258, 0),
+]
+_DISTANCES = [
+    *((distance, 0) for distance in range(1, 5)),
+    *((1 + (2 + step << bits), bits) for bits in range(1, 14) for step in range(2)),
+]
+"""Where each code's interval begins, and how many extra bits it has."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +47,96 @@ class Bundle:
 def bundle(source: Path = _SOURCE) -> Bundle:
     """Reads the function's source and packs it, without its comments and docstrings: Lambda has no reader.
 
-    Stored, not deflated: zlib's output differs between versions, and a new CodeSha256 would be permanent drift.
+    Deflated here: zlib's output differs between versions, and a new CodeSha256 would be permanent drift.
     """
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(path.relative_to(source).as_posix() for path in source.rglob("*.py")):
-            info = zipfile.ZipInfo(f"cleanup/{name}", _DATE)
-            info.create_system = _UNIX
-            info.external_attr = _REGULAR_FILE_0644
-            archive.writestr(info, code_of((source / name).read_text()).encode())
-    content = buffer.getvalue()
+    names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*.py"))
+    content = archive({f"cleanup/{name}": code_of((source / name).read_text()).encode() for name in names})
     digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
     return Bundle(zip=content, code_sha256=digest, handler=HANDLER)
+
+
+def archive(files: Mapping[str, bytes]) -> bytes:
+    """A zip of these files, each a regular one of mode 0644 and of 1980-01-01.
+
+    https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT
+    """
+    members = directory = b""
+    for name, content in files.items():
+        packed, path = deflated(content), name.encode()
+        # version, flags (UTF-8), method, time, date, CRC-32, sizes, lengths of name and extra field
+        about = struct.pack(
+            "<5H3L2H", 20, 0x800, zipfile.ZIP_DEFLATED, 0, _DATE, zlib.crc32(content), len(packed), len(content),
+            len(path), 0,
+        )  # fmt: skip
+        place = struct.pack("<3H2L", 0, 0, 0, _REGULAR_FILE_0644, len(members))
+        directory += b"PK\x01\x02" + struct.pack("<H", _UNIX << 8 | 20) + about + place + path
+        members += b"PK\x03\x04" + about + path + packed
+    ends = struct.pack("<4H2LH", 0, 0, len(files), len(files), len(directory), len(members), 0)
+    return members + directory + b"PK\x05\x06" + ends
+
+
+def deflated(data: bytes) -> bytes:
+    """Deflate, one block of fixed codes: the same bytes on every machine. https://www.rfc-editor.org/rfc/rfc1951"""
+    packed, bits, used = bytearray(), 0b011, 3  # the last block; fixed codes
+    for symbol, extra, extra_bits, distance in _tokens(data):
+        code, size = _fixed_code(symbol)
+        bits |= _reversed(code, size) << used | extra << used + size
+        used += size + extra_bits
+        if distance:
+            code, extra, extra_bits = _interval(distance, _DISTANCES)
+            bits |= _reversed(code, 5) << used | extra << used + 5
+            used += 5 + extra_bits
+        whole = used // 8
+        packed += (bits & (1 << 8 * whole) - 1).to_bytes(whole, "little")
+        bits, used = bits >> 8 * whole, used % 8
+    return bytes(packed) + bits.to_bytes((used + 7) // 8, "little")
+
+
+def _tokens(data: bytes) -> Iterator[tuple[int, int, int, int]]:
+    """Symbol, its extra bits, their number, and the distance of a match; the symbol of the end last."""
+    seen: dict[bytes, list[int]] = {}
+    at = 0
+    while at < len(data):
+        length, distance = _longest(data, at, seen.get(data[at : at + _SHORTEST], ()))
+        if length:
+            symbol, extra, extra_bits = _interval(length, _LENGTHS)
+            yield 257 + symbol, extra, extra_bits, distance
+        else:
+            yield data[at], 0, 0, 0
+        for place in range(at, at + max(length, 1)):
+            seen.setdefault(data[place : place + _SHORTEST], []).append(place)
+        at += max(length, 1)
+    yield 256, 0, 0, 0
+
+
+def _longest(data: bytes, at: int, places: Sequence[int]) -> tuple[int, int]:
+    """Length and distance of the longest match; (0, 0) if there is none."""
+    best = (0, 0)
+    for place in places[-_TRIED:]:
+        length = 0
+        while length < _LONGEST and at + length < len(data) and data[place + length] == data[at + length]:
+            length += 1
+        if length >= max(best[0], _SHORTEST) and at - place <= _FARTHEST:
+            best = (length, at - place)
+    return best
+
+
+def _interval(value: int, starts: Sequence[tuple[int, int]]) -> tuple[int, int, int]:
+    """Code, extra bits and their number. starts: of each code's interval, and its number of extra bits."""
+    code = bisect.bisect_right(starts, value, key=lambda one: one[0]) - 1
+    return code, value - starts[code][0], starts[code][1]
+
+
+def _fixed_code(symbol: int) -> tuple[int, int]:
+    if symbol < 144:
+        return 0x30 + symbol, 8
+    if symbol < 256:
+        return 0x190 + symbol - 144, 9
+    return (symbol - 256, 7) if symbol < 280 else (0xC0 + symbol - 280, 8)
+
+
+def _reversed(code: int, size: int) -> int:
+    return int(f"{code:0{size}b}"[::-1], 2)
 
 
 def code_of(source: str) -> str:

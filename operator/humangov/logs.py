@@ -22,6 +22,11 @@ class _TenantFilter(logging.Filter):
         return True
 
 
+def printable(text: str) -> str:
+    """The text as one line that is safe for a terminal: control, format and separator characters are escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class JsonFormatter(logging.Formatter):
     """One object a line: time, level, logger, message, and those of FIELDS that are set."""
 
@@ -38,7 +43,7 @@ class JsonFormatter(logging.Formatter):
                 line[name] = value
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):
@@ -48,11 +53,11 @@ class TextFormatter(logging.Formatter):
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         whose = getattr(record, "tenant", None)
         duration = getattr(record, "duration_ms", None)
-        text = f"{moment} {record.levelname.lower():7} {f'{whose}  ' if whose else ''}{record.getMessage()}"
+        text = f"{moment} {record.levelname.lower():7} {f'{whose}  ' if whose else ''}{printable(record.getMessage())}"
         if duration is not None:
             text += f" ({duration} ms)"
         if record.exc_info:
-            text += f"\n{self.formatException(record.exc_info)}"
+            text += "".join(f"\n{printable(line)}" for line in self.formatException(record.exc_info).split("\n"))
         return text
 
 

@@ -10,8 +10,8 @@
     clock        the one clock of all that follows
     source       shards and lanes: what is called when
     functions    the function behind it: the zip under AWS's runtime client, or in this process
-    tenant       a table, its stream and a bucket in memory, with faults; and the application
-    clients      the SDK's two clients before that tenant
+    tenant       a table, its stream, a bucket and a log group in memory, with faults; and the application
+    clients      the SDK's three clients before that tenant
     story        all of it together: one tenant's life, step by step
     walkthrough_function   the function that HumanGov had before, to compare with
 

@@ -1,4 +1,4 @@
-"""The SDK's two clients as the function calls them, before a tenant in memory.
+"""The SDK's three clients as the function calls them, before a tenant in memory.
 
 They check their parameters with botocore's own models and keep to the limits of a call; each call passes the tenant's
 faults. They can't show IAM, retries or time-outs: what the SDK does is not here.
@@ -21,7 +21,7 @@ from testing.event_source.tenant import Tenant, client_error
 
 def clients(tenant: Tenant) -> dict[str, Any]:
     """What `boto3.client` gives, by the service's name."""
-    return {"dynamodb": DynamoDB(tenant), "s3": S3(tenant)}
+    return {"dynamodb": DynamoDB(tenant), "s3": S3(tenant), "logs": Logs(tenant)}
 
 
 class DynamoDB:
@@ -41,6 +41,10 @@ class DynamoDB:
         attributes = {asked["ExpressionAttributeNames"][one] for one in asked["ProjectionExpression"].split(", ")}
         tenant.looked()
         return tenant.call("BatchGetItem", ids[0] or "", lambda: self._read(asked, attributes))  # type: ignore[no-any-return]
+
+    def query(self, **request: Any) -> dict[str, Any]:
+        _validate("dynamodb", "Query", request)
+        raise client_error("ValidationException", "Query")  # this table has no index
 
     def _read(self, asked: Mapping[str, Any], attributes: set[str]) -> dict[str, Any]:
         tenant = self._tenant
@@ -147,6 +151,40 @@ class S3:
         if more:
             answer |= {"NextKeyMarker": page[-1][0], "NextVersionIdMarker": page[-1][1].version_id}
         return {name: value for name, value in answer.items() if value != []}
+
+
+class Logs:
+    """One log group. What is refused is not stored."""
+
+    def __init__(self, tenant: Tenant) -> None:
+        self._tenant = tenant
+
+    def create_log_stream(self, **request: Any) -> dict[str, Any]:
+        return self._call("CreateLogStream", request, lambda: self._tenant.log_streams.setdefault(_stream(request), []))
+
+    def put_log_events(self, **request: Any) -> dict[str, Any]:
+        events = request["logEvents"]
+        size = sum(len(one["message"].encode()) + 26 for one in events)
+        times = [one["timestamp"] for one in events]
+        if not 1 <= len(events) <= 10_000 or size > 1_048_576 or times != sorted(times):
+            raise client_error("InvalidParameterException", "PutLogEvents")
+        return self._call("PutLogEvents", request, lambda: self._put(request))
+
+    def _put(self, request: Mapping[str, Any]) -> None:
+        if _stream(request) not in self._tenant.log_streams:
+            raise client_error("ResourceNotFoundException", "PutLogEvents")
+        self._tenant.put_log(_stream(request), [one["message"] for one in request["logEvents"]])
+
+    def _call(self, operation: str, request: Mapping[str, Any], do: Callable[[], Any]) -> dict[str, Any]:
+        _validate("logs", operation, request)
+        if request["logGroupName"] != self._tenant.log_group:
+            raise client_error("ResourceNotFoundException", operation)
+        self._tenant.call(operation, "", do)
+        return {}
+
+
+def _stream(request: Mapping[str, Any]) -> str:
+    return str(request["logStreamName"])
 
 
 def _when(seconds: float) -> datetime:

@@ -37,6 +37,7 @@ _OF_CALLS = {
     "BatchGetItem": ("throttled", "lost", "killed before", "killed after"),
     "DeleteObjects": ("throttled", "lost", "killed before", "killed after"),
     "DeleteObject": ("throttled", "lost", "killed before", "killed after"),
+    "PutLogEvents": ("throttled", "lost", "killed before", "killed after", "ThrottlingException"),
 }
 _OF_OTHER_CALLS = ("throttled", "lost")
 _OF_KEYS = {

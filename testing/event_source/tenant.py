@@ -1,4 +1,4 @@
-"""A tenant in memory: a table with a stream, a bucket, and the application that writes to both.
+"""A tenant in memory: a table with a stream, a bucket, a log group, and the application that writes to both.
 
 It stands for the tenant's account in AWS and for the application; `clients` are the SDK's before it. What the
 application does while a function runs happens between the function's calls, never within one. It can't show reads that
@@ -8,6 +8,7 @@ are stale, retention, throughput, or any clock but the test's.
 from __future__ import annotations
 
 import bisect
+import json
 import threading
 import zlib
 from collections import Counter
@@ -20,6 +21,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 from testing.event_source.clock import StillClock
 from testing.event_source.functions import KilledError
 from testing.lambda_runtime import stream_events
+from testing.lambda_runtime.runtime_api import LOG_GROUP
 
 PREFIX_OF_FAILURES = "aws/lambda/"
 Item = dict[str, Any]
@@ -51,6 +53,8 @@ class Tenant:
 
     versioning: "", "Enabled" or "Suspended", as GetBucketVersioning answers.
     lost: files that went while a live record named them: it must stay empty.
+    unannounced: files that went before the log group held an intent for them: it must stay empty.
+    log_streams: stream → messages.
     """
 
     clock: StillClock
@@ -64,7 +68,10 @@ class Tenant:
     records: dict[str, Item] = field(default_factory=dict)
     objects: dict[str, list[KeyVersion]] = field(default_factory=dict)
     failures: dict[str, bytes] = field(default_factory=dict)
+    log_group: str = LOG_GROUP
+    log_streams: dict[str, list[str]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
+    unannounced: list[str] = field(default_factory=list)
     erased_at: dict[str, float] = field(default_factory=dict)
     calls: Counter[str] = field(default_factory=Counter)
     faulty: Counter[str] = field(default_factory=Counter)
@@ -73,6 +80,7 @@ class Tenant:
         self._named: Counter[str] = Counter()
         self._tried: Counter[tuple[str, str]] = Counter()
         self._versions = 0
+        self._announced: set[str] = set()
         self._looked: list[bool] = []
         self._lock = threading.RLock()
         self._sorted: list[str] = sorted(self.objects)
@@ -195,9 +203,17 @@ class Tenant:
                 return
             yield self._sorted[place]
 
+    def put_log(self, stream: str, messages: list[str]) -> None:
+        self.log_streams[stream] += messages
+        for line in map(json.loads, messages):
+            if line.get("receipt") == "intent":
+                self._announced.add(line["key"])
+
     def erase(self, key: str, version_id: str | None) -> dict[str, Any]:
         """One key of DeleteObjects, with what S3 says of it."""
         with self._lock:
+            if self.objects.get(key) and key not in self._announced:
+                self.unannounced.append(key)
             live = self._named[key] > 0 and self.is_there(key)
             versions = self.objects.get(key, [])
             answer: dict[str, Any] = {"Key": key}

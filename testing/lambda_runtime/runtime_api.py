@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +27,7 @@ from typing import Any, Self
 
 _API = "/2018-06-01/runtime/"
 _FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file"
+LOG_GROUP = "/aws/lambda/humangov-california-delete-file"
 _WAIT_SECONDS = 60
 TIMED_OUT = "Sandbox.Timedout"
 EXITED = "Runtime.ExitError"
@@ -34,7 +35,7 @@ EXITED = "Runtime.ExitError"
 
 @dataclass(frozen=True)
 class Invocation:
-    """result: what the function returned; error: what it raised, as Lambda sees it; lines: its log."""
+    """result: what the function returned; error: what it raised, as Lambda sees it; lines: its log and receipts."""
 
     result: Any
     error: Any
@@ -58,9 +59,21 @@ class InitError(Exception):
 
 
 class RunningFunction:
-    """A zip in a process of its own, as long as the context. environment: what the function is given."""
+    """A zip in a process of its own, as long as the context. environment: what the function is given.
 
-    def __init__(self, code: bytes, *, handler: str, environment: Mapping[str, str], directory: Path) -> None:
+    receipts: takes the lines that the function has stored in its log group since the last call.
+    """
+
+    def __init__(
+        self,
+        code: bytes,
+        *,
+        handler: str,
+        environment: Mapping[str, str],
+        directory: Path,
+        receipts: Callable[[], list[dict[str, Any]]] = list,
+    ) -> None:
+        self._receipts = receipts
         self._code, self._handler, self._directory = code, handler, directory
         self._environment = dict(environment)
         self.starts = 0
@@ -84,6 +97,7 @@ class RunningFunction:
                 "AWS_DEFAULT_REGION": "us-east-1",
                 "AWS_LAMBDA_FUNCTION_NAME": _FUNCTION_ARN.rsplit(":", 1)[-1],
                 "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+                "AWS_LAMBDA_LOG_GROUP_NAME": LOG_GROUP,
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
                 "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self._api.server_port}",
                 "LAMBDA_TASK_ROOT": str(self._directory),
@@ -129,8 +143,11 @@ class RunningFunction:
             if ended or late:
                 raise AssertionError("the function gave no answer; its log: " + "\n".join(self.log_so_far))
         if kind == "error":
-            return Invocation(result=None, error=body, lines=self._log.taken())
-        return Invocation(result=body, error=None, lines=self._log.taken())
+            return Invocation(result=None, error=body, lines=self._lines())
+        return Invocation(result=body, error=None, lines=self._lines())
+
+    def _lines(self) -> list[dict[str, Any]]:
+        return self._log.taken() + self._receipts()
 
     @property
     def pid(self) -> int:
@@ -143,7 +160,7 @@ class RunningFunction:
 
     def _replaced(self, kind: str) -> Invocation:
         self._stop()
-        lines = self._log.taken()
+        lines = self._lines()
         self._start()
         return Invocation(result=None, error={"errorType": kind}, lines=lines)
 

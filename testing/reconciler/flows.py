@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from humangov.api.stop import STOP_ANNOTATION
+
 from testing.reconciler.drifts import DRIFTS, Drift
 from testing.reconciler.walkthrough import adopting_manifest, set_up_by_hand
 from testing.reconciler.world import World
@@ -57,6 +59,17 @@ def _deleted(world: World, *, policy: str) -> str:
     return key
 
 
+def _started(world: World) -> str:
+    """After a stop that settled."""
+    key = _settled(world, function={"reservedConcurrency": 2})
+    world.kube.edit(
+        key, lambda resource: resource["metadata"].setdefault("annotations", {}).update({STOP_ANNOTATION: ""})
+    )
+    world.settle(key)
+    world.kube.edit(key, lambda resource: resource["metadata"]["annotations"].pop(STOP_ANNOTATION))
+    return key
+
+
 def _adopted(world: World) -> str:
     set_up_by_hand(world)
     return world.apply(adopting_manifest(world))
@@ -85,6 +98,7 @@ MAIN = (
     # Retain releases at once where AWS refuses; an event names what kept its ownership tag.
     Flow("retain", partial(_deleted, policy="Retain"), ends="gone", gives_up_at=_REFUSALS),
     Flow("adopt", _adopted),
+    Flow("start", _started),
 )
 REPAIRS = (
     Flow("drift: the stream off", partial(_stream_switched, on_again=False)),

@@ -32,7 +32,17 @@ def not_owned(world: World) -> set[str]:
         except Exception as missing:
             if not is_absence(missing):
                 raise
-    return found
+    return found | (_mappings_of_others(world) if NAME in found else set())
+
+
+def _mappings_of_others(world: World) -> set[str]:
+    """UUIDs: a mapping is the tenant's by its function, or by a tag of its own."""
+    tags = world.sdk.client("lambda").list_tags
+    uuids = {str(one["UUID"]) for one in snapshot.mappings_of(world, NAME)}
+    return {
+        uuid for uuid in uuids
+        if tags(Resource=snapshot.mapping_arn(world, uuid))["Tags"].get(OWNER_TAG) != OWNER
+    }  # fmt: skip
 
 
 def put(world: World, tags: Mapping[str, str]) -> None:

@@ -13,8 +13,10 @@ from functools import wraps
 from itertools import count
 from typing import Any
 
+from humangov.api.conditions import STOPPED, find_condition
 from humangov.api.names import OWNER_TAG
 from humangov.api.spec import RECONCILE_ANNOTATION
+from humangov.api.stop import STOP_ANNOTATION
 from humangov.aws.actions import ACTIONS
 from humangov.kube.client import KubeError
 from hypothesis import strategies as st
@@ -95,6 +97,13 @@ class Life(RuleBasedStateMachine):
     def suspends_or_resumes(self, suspended: bool) -> None:
         self._edit(lambda spec: spec.update(suspend=suspended))
         self.suspended = suspended
+
+    @happens(stopped=st.booleans())
+    def stops_or_starts(self, stopped: bool) -> None:
+        if self.key not in self.world.kube.objects:
+            return
+
+        self.world.kube.edit(self.key, _stop if stopped else _start)
 
     @happens()
     def deletes_and_re_creates(self) -> None:
@@ -198,6 +207,8 @@ class Life(RuleBasedStateMachine):
         world = self.world
         world.line.faults = []
         world.line.kill_after_write = None
+        if self.key in world.kube.objects:
+            world.kube.edit(self.key, _start)
         if self._deleting():
             world.settle(self.key, reconciliations=RECONCILIATIONS_TO_SYNC)
         if self.key not in world.kube.objects:
@@ -232,6 +243,19 @@ class Life(RuleBasedStateMachine):
         resource = self.world.kube.objects.get(self.key)
         return resource is not None and "deletionTimestamp" in resource["metadata"]
 
+    def _stopped(self) -> bool:
+        resource = self.world.kube.objects.get(self.key)
+        return resource is not None and STOP_ANNOTATION in (resource["metadata"].get("annotations") or {})
+
+    def _reported_stop_is_true(self) -> None:
+        """Of a function that is the tenant's."""
+        if not self._stopped() or NAME in ownership_tags.not_owned(self.world):
+            return
+        reported = find_condition(self.world.status(self.key), STOPPED)
+        if reported is not None and reported["status"] == "True":
+            functions = [one for one in snapshot.functions(self.world) if one["name"] == NAME]
+            assert all(one["concurrency"] == {"ReservedConcurrentExecutions": 0} for one in functions), reported
+
     def _re_create(self) -> None:
         self.key = self.world.apply(self.world.manifest(tags={"team": "records"}))
         self.suspended = False
@@ -244,7 +268,7 @@ class Life(RuleBasedStateMachine):
                 return
             unowned, held, line = (
                 ownership_tags.not_owned(self.world),
-                self.suspended and not self._deleting(),
+                self.suspended and not self._deleting() and not self._stopped(),
                 self.world.line,
             )
             before = len(line.calls)
@@ -258,6 +282,7 @@ class Life(RuleBasedStateMachine):
                 foreign = [call.action for call in writes if _target(call) in unowned]
                 assert not foreign, f"{foreign} on what is not owned"
                 assert not (held and writes), "suspended, and something was written to AWS"
+            self._reported_stop_is_true()
             wait = outcome.requeue_after_seconds
             self.world.clock.forward(wait if wait is not None else 1.0)
 
@@ -293,6 +318,14 @@ class Life(RuleBasedStateMachine):
         return [what for what in left if not (self.stream_is_foreign and (what == "stream" or what.startswith("tag ")))]
 
 
+def _stop(resource: dict[str, Any]) -> None:
+    resource["metadata"].setdefault("annotations", {})[STOP_ANNOTATION] = "a wrong import"
+
+
+def _start(resource: dict[str, Any]) -> None:
+    resource["metadata"].get("annotations", {}).pop(STOP_ANNOTATION, None)
+
+
 def _on(action: str) -> Callable[[Call], bool]:
     return lambda call: call.action == action
 
@@ -324,7 +357,7 @@ def _picture(world: World, stream: str) -> str:
 
 
 def _target(call: Call) -> str:
-    """The name of the function, role or log group that a call is about; empty if about none."""
-    names = ("FunctionName", "RoleName", "logGroupName", "Resource", "resourceArn")
+    """The name of the function, role, log group or mapping that a call is about; empty if about none."""
+    names = ("UUID", "FunctionName", "RoleName", "logGroupName", "Resource", "resourceArn")
     target = next((str(call.parameters[name]) for name in names if name in call.parameters), "")
     return target.removesuffix(":*").rpartition(":")[2] if target.startswith("arn:") else target

@@ -51,4 +51,4 @@ def batch_get_item(data: TenantData, params: Mapping[str, Any]) -> Reply:
 def _item(data: TenantData, record: str) -> dict[str, Any]:
     names = data.records[record]
     value = {"S": names[0]} if len(names) == 1 else {"L": [{"S": name} for name in names]}
-    return {"id": {"S": record}, "pdf": value}
+    return {"id": {"S": record}, "pdf": data.attributes.get(record, value)}

@@ -6,6 +6,7 @@ It stands for the tenant's own account on S3's clock. It can't show what others 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from humangov.api.names import Names
 
 from testing import samples
+from testing.receipt_chain import each_once
 
 HOUR, DAY = 3600.0, 86400.0
 START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -35,6 +37,7 @@ class TenantData:
     """lost: files that went while a live record named them, or while they were needed: it must stay empty.
 
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
+    attributes: of a record whose attribute has another type than a string or a list of strings, that attribute.
     honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
@@ -46,8 +49,9 @@ class TenantData:
     table_id: str = "table-1"
     table: dict[str, Any] = field(default_factory=dict)
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)
-    log: list[dict[str, Any]] = field(default_factory=list)
+    log_streams: dict[str, list[str]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     needed: set[str] = field(default_factory=set)
 
@@ -95,6 +99,11 @@ class TenantData:
 
     def orphan_lists(self) -> list[str]:
         return sorted(key for key in self.objects if key.endswith(".jsonl.gz"))
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Every line of the log group, once."""
+        return each_once(json.loads(message) for stream in self.log_streams.values() for message in stream)
 
     def receipts(self) -> list[dict[str, Any]]:
         return [line for line in self.log if "receipt" in line]

@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import EndpointConnectionError
 from humangov.aws.data_plane import AwsClients, connect
-from humangov.sweep import engine, listing, result, snapshot
+from humangov.reading import snapshot
+from humangov.reading.progress import Steps
+from humangov.sweep import engine, listing, result
 from humangov.sweep.engine import Surroundings
-from humangov.sweep.progress import Steps
 from humangov.sweep.result import SweepResult
 
 from testing.killed import Killed

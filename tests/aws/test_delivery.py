@@ -23,6 +23,7 @@ from testing.reconciler.drifts import NAME
 from testing.reconciler.line import Fault, on
 from testing.reconciler.sdk import denied, throttled
 from testing.reconciler.world import CLUSTER, World
+from testing.samples import NOW
 
 MINUTE, HOUR = 60.0, 3600.0
 READ = "cloudwatch:GetMetricData"
@@ -212,7 +213,8 @@ class Pages:
         queries: Sequence[Any] = parameters["MetricDataQueries"]
         self.asked.append(len(queries))
         return [
-            {"Id": one["Id"], "Values": [float(number)], "StatusCode": "Complete"} for number, one in enumerate(queries)
+            {"Id": one["Id"], "Timestamps": [NOW], "Values": [float(number)], "StatusCode": "Complete"}
+            for number, one in enumerate(queries)
         ]
 
 
@@ -273,7 +275,7 @@ def test_stream_lag_is_reported_even_if_other_metrics_could_not_be_read() -> Non
     class Partly(Unanswered):
         def pages(self, *_: str, **parameters: Any) -> list[Any]:
             age, *others = parameters["MetricDataQueries"]
-            known = {"Id": age["Id"], "Values": [HOUR * 1000], "StatusCode": "Complete"}
+            known = {"Id": age["Id"], "Timestamps": [NOW], "Values": [HOUR * 1000], "StatusCode": "Complete"}
             return [known, *({"Id": one["Id"], "Values": [], "StatusCode": "InternalError"} for one in others)]
 
     found = cloudwatch.read(Partly(), asked, now=datetime.now(UTC))  # type: ignore[arg-type]

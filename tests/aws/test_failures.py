@@ -81,7 +81,7 @@ def test_failed_invocations_warning_survives_an_operator_restart(world: World) -
     assert world.line.kube_writes() == []
 
 
-def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: World) -> None:
+def test_failed_invocations_of_unknown_mappings_are_reported_separately(world: World) -> None:
     key = world.provisioned()
     discard(world)
     discard(world, 2, uuid="00000000-0000-0000-0000-000000000000")
@@ -89,12 +89,17 @@ def test_failed_invocations_of_deleted_mappings_are_reported_separately(world: W
     world.reconcile_once(key)
 
     assert "3 failed invocations" in reported(world, key)["message"]
-    assert "2 of them from mappings that do not belong to this function" in reported(world, key)["message"]
+    assert "2 of them from mappings that are not known as this tenant's" in reported(world, key)["message"]
 
 
 def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) -> None:
     key = world.provisioned()
-    page = {"IsTruncated": True, "Contents": [{"Key": f"aws/lambda/x/{one}"} for one in range(1000)]}
+    page = {
+        "IsTruncated": True,
+        "Contents": [
+            {"Key": f"aws/lambda/x/{one}", "LastModified": datetime(2026, 3, 1, tzinfo=UTC)} for one in range(1000)
+        ],
+    }
     world.line.faults.append(Fault(on(COUNT), instead=lambda _: page))
 
     world.reconcile_once(key)

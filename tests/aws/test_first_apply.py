@@ -65,6 +65,7 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
                 "HUMANGOV_TABLE": "humangov-california-dynamodb",
                 "HUMANGOV_BUCKET": world.bucket,
                 "HUMANGOV_FILE_ATTRIBUTES": '["pdf"]',
+                "HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": "20000",
             }
         },
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{NAME}"},
@@ -85,7 +86,7 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
         "ParallelizationFactor": 1,
         "MaximumRetryAttempts": 10,
         "MaximumRecordAgeInSeconds": 43200,
-        "BisectBatchOnFunctionError": True,
+        "BisectBatchOnFunctionError": False,
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
         "FilterCriteria": {"Filters": [{"Pattern": '{"eventName":["INSERT","MODIFY","REMOVE"]}'}]},
         "DestinationConfig": {"OnFailure": {"Destination": f"arn:aws:s3:::{world.bucket}"}},

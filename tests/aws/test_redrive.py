@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +19,13 @@ from botocore.exceptions import ClientError
 from click.testing import CliRunner
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients, connect
-from humangov.aws.receipt_log import NoReceiptError
-from humangov.cleanup.outcomes import FileOutcome
+from humangov.cleanup.calls import NoReceiptError
+from humangov.cleanup.outcomes import ERASED, FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cli.main import main
-from humangov.redrive.redrive import RefusedError, redrive
+from humangov.final_read.cluster import FinalHandling, handle_finally, status_fields
+from humangov.redrive import mappings
+from humangov.redrive.redrive import RefusedError, Surroundings, redrive
 from humangov.redrive.result import RedriveResult
 from moto import mock_aws
 
@@ -33,6 +36,10 @@ from testing.event_source.mapping import trigger
 from testing.lambda_runtime import stream_events
 from testing.lambda_runtime.stream_events import employee
 
+UUID, FORMER = "91eaeb7e-c976-4939-86c8-b8e4f4a5e3d0", "00000000-0000-4000-8000-000000000000"
+"""Of the tenant's mappings, as the operator has recorded them; of a mapping that nobody has recorded: ELSEWHERE."""
+
+ELSEWHERE = "11111111-0000-4000-8000-000000000000"
 REMOVED_AT = (datetime.now(UTC) + timedelta(hours=1)).timestamp()  # every file made in these tests is older
 
 
@@ -68,7 +75,8 @@ class Account:
             client.meta.events.unregister("after-call", self._after)
 
     def _watched(self) -> list[Any]:
-        return [self.clients.dynamodb, self.clients.s3, self.clients.patient_s3, self.clients.logs]
+        clients = self.clients
+        return [clients.dynamodb, clients.patient_dynamodb, clients.s3, clients.patient_s3, clients.logs]
 
     def _before(self, *, model: Any, params: dict[str, Any], **_: Any) -> None:
         self.before(model.name, params)
@@ -89,7 +97,7 @@ class Account:
         sdk("dynamodb").put_item(TableName=self.names.tenant.table.name, Item=employee(one, name))
 
     def discard(
-        self, *removed: tuple[str, str], uuid: str = "91eaeb7e-c976-4939-86c8-b8e4f4a5e3d0",
+        self, *removed: tuple[str, str], uuid: str = UUID,
         function_arn: str = "", table: str = "", at: float = REMOVED_AT,
     ) -> str:  # fmt: skip
         """Lambda gives up a batch of these removals (id, file); returns the invocation record's key."""
@@ -124,13 +132,20 @@ class Account:
         return self.keys() - self.files
 
     def run(self, **more: Any) -> RedriveResult:
-        options: dict[str, Any] = {"dry_run": False, "stop": lambda: False, "progress": lambda _line: None} | more
-        return redrive(self.clients, self.names, **options)
+        dry_run = more.pop("dry_run", False)
+        around = Surroundings(**({"pause": lambda _seconds: None} | more))
+        return redrive(self.clients, self.names, dry_run=dry_run, around=around)
 
     def receipts(self) -> list[dict[str, Any]]:
         group = self.names.tenant.log_group_name
         events = sdk("logs").filter_log_events(logGroupName=group)["events"]
         return [line for event in events if "receipt" in (line := json.loads(event["message"]))]
+
+
+def known_names(**spec: Any) -> Names:
+    """With the mappings that the operator has recorded."""
+    names = samples.names(**spec)
+    return replace(names, tenant=replace(names.tenant, mappings=(FORMER, UUID)))
 
 
 @pytest.fixture
@@ -141,7 +156,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
                         ("AWS_DEFAULT_REGION", "us-east-1"), ("AWS_REGION", "us-east-1"),
                         ("AWS_ACCOUNT_ID_ENDPOINT_MODE", "disabled")):  # fmt: skip
         monkeypatch.setenv(name, value)
-    names = samples.names()
+    names = known_names()
     with mock_aws():
         sdk("dynamodb").create_table(
             TableName=names.tenant.table.name, BillingMode="PAY_PER_REQUEST",
@@ -202,9 +217,9 @@ def test_redrive_keeps_a_file_written_after_the_removal(account: Account) -> Non
     assert account.files == {"1.pdf"}
 
 
-def test_redrive_accepts_failed_invocations_of_any_mapping_or_function_version_of_the_tenant(account: Account) -> None:
+def test_redrive_accepts_failed_invocations_of_a_former_mapping_and_of_any_function_version(account: Account) -> None:
     account.upload("1.pdf", "2.pdf")
-    account.discard(("1", "1.pdf"), uuid="00000000-0000-0000-0000-000000000000")
+    account.discard(("1", "1.pdf"), uuid=FORMER)
     account.discard(("2", "2.pdf"), function_arn=f"{account.names.function_arn}:live")
 
     assert account.run().removed == 2
@@ -245,12 +260,12 @@ def test_redrive_keeps_an_unreadable_failed_invocation_with_the_reason_and_handl
 ) -> None:
     account.upload("1.pdf")
     account.discard(("1", "1.pdf"))
-    account.put("aws/lambda/a-strange-one", body)
+    account.put(f"aws/lambda/{UUID}/a-strange-one", body)
 
     summary = account.run()
 
-    assert account.keys() == {"aws/lambda/a-strange-one"}
-    assert list(summary.unreadable) == ["aws/lambda/a-strange-one"]
+    assert account.keys() == {f"aws/lambda/{UUID}/a-strange-one"}
+    assert list(summary.unreadable) == [f"aws/lambda/{UUID}/a-strange-one"]
     assert summary.left == 1
 
 
@@ -363,10 +378,30 @@ def test_redrive_stops_before_the_erasure_when_a_receipt_cannot_be_written(accou
     key = account.discard(("1", "1.pdf"))
     account.before = _fails("PutLogEvents", "AccessDeniedException")
 
-    with pytest.raises(NoReceiptError, match="AccessDeniedException"):
-        account.run()
+    result = account.run()
 
-    assert account.keys() == {"1.pdf", key}
+    assert result.unstored is not None
+    assert "AccessDeniedException" in result.unstored
+    assert (account.keys(), result.left) == ({"1.pdf", key}, 1)
+
+
+def test_redrive_counts_what_it_erased_before_its_receipts_failed(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.discard(("1", "1.pdf"))
+    account.discard(("2", "2.pdf"))
+    puts = itertools.count(1)
+
+    def outcomes_fail(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "PutLogEvents" and next(puts) > 1:
+            _fails("PutLogEvents", "AccessDeniedException")(operation, parameters)
+
+    account.before = outcomes_fail
+
+    result = account.run()
+
+    assert result.unstored is not None
+    assert (dict(result.outcomes), result.removed, result.left) == ({ERASED: 1}, 0, 2)
+    assert {"2.pdf"} <= account.keys(), "nothing is erased after that"
 
 
 def test_redrive_does_not_take_a_failed_page_as_the_end_of_the_list(account: Account) -> None:
@@ -404,7 +439,7 @@ def test_redrive_dry_run_reports_and_changes_nothing(account: Account) -> None:
 @pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
 def test_redrive_refuses_while_the_spec_stops_all_erasing(account: Account, spec: dict[str, Any]) -> None:
     account.discard(("1", "1.pdf"))
-    account.names = samples.names(**spec)
+    account.names = known_names(**spec)
 
     with pytest.raises(RefusedError, match=r"so nothing is erased\. Set it to (true|false) first"):
         account.run()
@@ -416,10 +451,327 @@ def test_redrive_leaves_each_file_to_the_sweep_when_records_share_file_names(acc
     account.upload("1.pdf")
     account.discard(("1", "1.pdf"))
     spec = samples.resource()["spec"]
-    account.names = samples.names(table={**spec["table"], "fileNames": "Shared"})
+    account.names = known_names(table={**spec["table"], "fileNames": "Shared"})
 
     assert spelled(account.run().outcomes) == {"left to the sweep": 1}
     assert account.keys() == {"1.pdf"}
+
+
+# Whose failed invocations these are, and what the table says.
+
+
+def test_redrive_does_not_read_what_a_mapping_of_another_wrote_and_a_planted_record_erases_nothing(
+    account: Account,
+) -> None:
+    """As one who may write under aws/lambda/ in a shared bucket plants it: function and table are named correctly."""
+    account.upload("live.pdf", "unnamed.pdf")
+    account.hire("7", "live.pdf")
+    key = account.discard(("no-such", "live.pdf"), ("no-such", "unnamed.pdf"), uuid=ELSEWHERE)
+
+    summary = account.run()
+
+    assert (summary.others, summary.own, summary.by_other_mapping) == (1, 0, {ELSEWHERE: 1})
+    assert account.keys() == {"live.pdf", "unnamed.pdf", key}
+    assert "GetObject" not in account.calls
+
+
+def test_redrive_keeps_a_file_that_any_record_of_the_table_names_whatever_the_invocation_says(
+    account: Account,
+) -> None:
+    account.upload("live.pdf", "1.pdf")
+    account.hire("7", "live.pdf")
+    account.discard(("no-such", "live.pdf"), ("1", "1.pdf"))
+
+    summary = account.run()
+
+    assert account.keys() == {"live.pdf"}
+    assert spelled(summary.outcomes) == {"kept: live": 1, "erased": 1}
+
+
+def test_redrive_reads_the_table_once_for_many_invocations_and_not_at_all_without_any(account: Account) -> None:
+    account.discard(("1", "1.pdf"), uuid=ELSEWHERE)
+    account.run()
+    assert account.calls.count("Scan") == 0
+    for number in range(5):
+        account.discard((str(number), f"{number}.pdf"))
+    assert account.run().removed == 5
+    assert account.calls.count("Scan") == 1
+
+
+def test_redrive_of_very_many_files_reads_the_table_more_than_once(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("humangov.redrive.redrive.KEYS_AT_ONCE", 2)
+    account.upload("0.pdf", "1.pdf", "2.pdf", "3.pdf", "4.pdf")
+    for number in range(5):
+        account.discard((str(number), f"{number}.pdf"))
+    assert account.run().removed == 5
+    assert (account.calls.count("Scan"), account.keys()) == (3, set())
+
+
+def test_redrive_erases_nothing_if_the_table_cannot_be_read(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.discard(("1", "1.pdf"))
+    account.before = _fails("Scan", "AccessDeniedException")
+
+    with pytest.raises(ClientError, match="AccessDeniedException"):
+        account.run()
+
+    assert account.keys() == {"1.pdf", key}
+
+
+def test_redrive_erases_nothing_more_than_15_minutes_after_the_reading_of_the_table_began(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.discard(("1", "1.pdf"))
+    clock = [REMOVED_AT]
+
+    def slow(operation: str) -> None:
+        clock[0] += 901 if operation == "Scan" else 0
+
+    account.after = slow
+    summary = account.run(now=lambda: clock[0])
+    assert {one: [*map(spell, why)] for one, why in summary.failed.items()} == {key: ["failed: ReadingTooOld"]}
+    assert account.keys() == {"1.pdf", key}
+
+
+def test_redrive_of_an_invocation_that_changes_after_the_reading_erases_none_of_its_new_files(
+    account: Account,
+) -> None:
+    account.upload("1.pdf", "live.pdf")
+    account.hire("7", "live.pdf")
+    key = account.discard(("1", "1.pdf"))
+    planted = account.discard(("no-such", "live.pdf"), uuid=ELSEWHERE)
+    body = sdk("s3").get_object(Bucket=account.bucket, Key=planted)["Body"].read()
+
+    def replaced(operation: str) -> None:
+        if operation == "Scan":
+            account.put(key, body)
+
+    account.after = replaced
+    summary = account.run()
+    assert {one: [*map(spell, why)] for one, why in summary.failed.items()} == {key: ["failed: NotInTheReading"]}
+    assert account.files == {"1.pdf", "live.pdf"}
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "KMS.DisabledException", "InvalidObjectState"])
+def test_redrive_counts_names_and_passes_over_an_object_that_cannot_be_read(account: Account, code: str) -> None:
+    account.upload("0.pdf", "1.pdf")
+    key = account.discard(("0", "0.pdf"))
+    account.discard(("1", "1.pdf"))
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "GetObject" and parameters["Key"] == key:
+            raise ClientError({"Error": {"Code": code, "Message": ""}}, operation)
+
+    account.before = before
+    summary = account.run()
+    assert summary.unreadable == {key: f"S3 answers {code}"}
+    assert (summary.removed, summary.left) == (1, 1)
+    assert account.keys() == {"0.pdf", key}
+
+
+def test_redrive_erases_nothing_while_erasing_is_stopped_and_says_why(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.discard(("1", "1.pdf"))
+    summary = account.run(may_erase=lambda: "annotation humangov.io/stop is set")
+    assert (summary.problem, summary.left) == ("annotation humangov.io/stop is set", 1)
+    assert account.keys() == {"1.pdf", key}
+    assert not {"Scan", "CreateLogStream", "PutLogEvents"} & set(account.calls)
+
+
+def test_redrive_stopped_between_two_invocations_handles_no_other(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.discard(("1", "1.pdf"))
+    account.discard(("2", "2.pdf"))
+    summary = account.run(may_erase=lambda: "stopped" if "1.pdf" not in account.files else None)
+    assert (summary.problem, summary.left, account.files) == ("stopped", 1, {"2.pdf"})
+
+
+# After the HumanGovState is deleted.
+
+
+def deleted(account: Account, *, log_group: bool = False) -> None:
+    """What is left of a deleted tenant: neither status nor, unless `log_group`, its log group."""
+    account.names = samples.names()
+    if not log_group:
+        sdk("logs").delete_log_group(logGroupName=account.names.tenant.log_group_name)
+
+
+def test_redrive_after_the_deletion_knows_the_mappings_that_the_bucket_has_recorded(account: Account) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.discard(("1", "1.pdf"))
+    theirs = account.discard(("2", "2.pdf"), uuid=ELSEWHERE)
+    mappings.record(account.clients.patient_s3, account.names, account.names.tenant.mappings)
+    deleted(account, log_group=True)
+
+    summary = account.run()
+
+    assert (summary.removed, summary.others, summary.left) == (1, 1, 0)
+    assert account.keys() == {"2.pdf", theirs}  # and no record of a mapping
+
+
+def finally_handled(account: Account, **more: Any) -> FinalHandling:
+    return handle_finally(account.clients, account.names, pause=lambda _seconds: None, **more)
+
+
+def test_final_read_redrives_and_what_is_left_can_be_redriven_after_the_deletion(
+    account: Account, manifest: Path
+) -> None:
+    manifest.write_text(yaml.safe_dump(dict(samples.resource(metadata={}))))
+    account.upload("1.pdf", "2.pdf")
+    failing = account.discard(("1", "1.pdf"), uuid=FORMER)
+    account.discard(("2", "2.pdf"))
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "GetObject" and parameters["Key"] == failing:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, operation)
+
+    account.before = before
+    found = finally_handled(account)
+
+    told = status_fields(found, now=datetime.now(UTC))
+    assert (found.complete, told["complete"], told["failedInvocations"]) == (False, True, 1)
+    assert "1 of 1 failed invocations handled, 1 could not be read" in told["message"]
+    assert "run: humangov redrive --filename MANIFEST --cluster-name cluster" in told["message"]
+    assert account.keys() == {"1.pdf", failing, f".humangov/mappings/{FORMER}"}
+
+    account.before = lambda _operation, _parameters: None
+    deleted(account)
+    assert redrive_command(manifest).exit_code == 0
+    assert account.keys() == set()
+
+
+def test_final_read_without_failed_invocations_leaves_no_mapping_recorded(account: Account) -> None:
+    assert finally_handled(account).complete
+    assert account.keys() == set()
+
+
+def test_final_read_names_the_mappings_that_could_not_be_recorded(account: Account) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "PutObject" or (operation == "GetObject" and "aws/lambda/" in parameters["Key"]):
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, operation)
+
+    account.before = before
+    told = status_fields(finally_handled(account), now=datetime.now(UTC))
+    assert told["failedInvocations"] == 1
+    assert f"--cluster-name cluster --mapping {FORMER} --mapping {UUID}" in told["message"]
+
+
+@pytest.mark.parametrize("spec", [{"trigger": {"enabled": False}}, {"suspend": True}])
+def test_final_read_where_the_spec_stops_all_erasing_records_the_mappings_and_counts(
+    account: Account, spec: dict[str, Any]
+) -> None:
+    account.names = known_names(**spec)
+    account.upload("1.pdf")
+    key = account.discard(("1", "1.pdf"))
+    told = status_fields(finally_handled(account), now=datetime.now(UTC))
+    assert (told["complete"], told["failedInvocations"]) == (False, 1)
+    assert account.keys() == {"1.pdf", key, f".humangov/mappings/{UUID}"}
+
+
+def test_final_read_killed_after_any_call_leaves_every_failed_invocation_handled_or_its_mapping_recorded(
+    account: Account,
+) -> None:
+    for number in range(1, 100):
+        account.upload("1.pdf")
+        account.discard(("1", "1.pdf"))
+        account.calls.clear()
+        account.after = _kills(account, number)
+        killed = False
+        try:
+            finally_handled(account)
+        except Killed:
+            killed = True
+        account.after = lambda _operation: None
+        left = account.keys()
+        # Before, the operator still knows them: status.mappings.
+        recorded = f".humangov/mappings/{UUID}" in left or number <= len(account.names.tenant.mappings)
+        assert recorded or not account.waiting
+        finally_handled(account)
+        assert account.keys() == set()
+        if not killed:
+            break
+    assert number > 10
+
+
+@pytest.mark.parametrize("versions", [False, True], ids=["unversioned", "versioned"])
+def test_redrive_forgets_a_mapping_only_with_its_last_failed_invocation(account: Account, versions: bool) -> None:
+    if versions:
+        versioned(account)
+    account.upload("1.pdf", "2.pdf")
+    account.discard(("1", "1.pdf"))
+    failing = account.discard(("2", "2.pdf"), uuid=FORMER)
+    mappings.record(account.clients.patient_s3, account.names, account.names.tenant.mappings)
+    deleted(account, log_group=True)
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "GetObject" and parameters["Key"] == failing:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": ""}}, operation)
+
+    account.before = before
+    assert account.run().left == 1
+    assert account.keys() == {"2.pdf", failing, f".humangov/mappings/{FORMER}"}
+    account.before = lambda _operation, _parameters: None
+    assert account.run().left == 0
+    assert account.keys() == set()
+
+
+def test_redrive_takes_no_mapping_from_the_bucket_that_was_recorded_for_another_function(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.discard(("1", "1.pdf"), uuid=ELSEWHERE)
+    for body in (b"{}", b"?", b'{"function": "other", "table": "other"}'):
+        account.put(f".humangov/mappings/{ELSEWHERE}", body)
+        assert account.run().others == 1
+    assert account.files == {"1.pdf", f".humangov/mappings/{ELSEWHERE}"}
+    assert account.waiting == {key}
+
+
+def test_redrive_command_works_after_the_deletion_when_the_log_group_is_gone(account: Account, manifest: Path) -> None:
+    manifest.write_text(yaml.safe_dump(dict(samples.resource(metadata={}))))
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+    mappings.record(account.clients.patient_s3, account.names, account.names.tenant.mappings)
+    deleted(account)
+
+    done = redrive_command(manifest)
+
+    assert done.exit_code == 0, done.output
+    assert "did not exist: created with a retention of 400 days, for the receipts of this redrive" in done.stderr
+    assert account.keys() == set()
+    name = account.names.tenant.log_group_name
+    [group] = sdk("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    tags = sdk("logs").list_tags_log_group(logGroupName=name)["tags"]
+    assert (group["retentionInDays"], tags["humangov.io/tenant"]) == (400, "cluster/humangov/california")
+    assert [one["receipt"] for one in account.receipts()] == ["intent", "outcome"]
+
+
+def test_redrive_command_creates_no_log_group_where_nothing_is_to_be_redriven(account: Account, manifest: Path) -> None:
+    account.discard(("1", "1.pdf"), uuid=ELSEWHERE)
+    deleted(account)
+    assert redrive_command(manifest).exit_code == 0
+    assert sdk("logs").describe_log_groups()["logGroups"] == []
+
+
+def test_log_group_of_a_killed_redrive_gets_its_retention_in_the_next(account: Account, manifest: Path) -> None:
+    account.discard(("1", "1.pdf"))
+    deleted(account)
+    name = account.names.tenant.log_group_name
+    sdk("logs").create_log_group(logGroupName=name, tags={"humangov.io/tenant": "cluster/humangov/california"})
+    assert redrive_command(manifest).exit_code == 0
+    [group] = sdk("logs").describe_log_groups(logGroupNamePrefix=name)["logGroups"]
+    assert group["retentionInDays"] == 400
+
+
+def test_redrive_command_handles_a_mapping_that_the_caller_names(account: Account, manifest: Path) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"), uuid=ELSEWHERE)
+    before = redrive_command(manifest)
+    after = redrive_command(manifest, "--mapping", ELSEWHERE)
+    assert f"  {ELSEWHERE}: 1" in before.stdout
+    assert (before.exit_code, after.exit_code, account.keys()) == (0, 0, set())
 
 
 # The command.
@@ -428,7 +780,7 @@ def test_redrive_leaves_each_file_to_the_sweep_when_records_share_file_names(acc
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
     path = tmp_path / "california.yaml"
-    path.write_text(yaml.safe_dump(dict(samples.resource(metadata={}))))
+    path.write_text(yaml.safe_dump(dict(samples.resource(metadata={})) | {"status": {"mappings": [UUID]}}))
     return path
 
 
@@ -436,11 +788,15 @@ def command(*arguments: str | Path) -> Any:
     return CliRunner().invoke(main, [str(one) for one in arguments])
 
 
+def redrive_command(manifest: Path, *arguments: str) -> Any:
+    return command("redrive", "-f", manifest, "--cluster-name", "cluster", *arguments)
+
+
 def test_redrive_command_prints_what_it_found_and_did(account: Account, manifest: Path) -> None:
     account.upload("1.pdf", "2.pdf")
     account.hire("2", "2.pdf")
     account.discard(("1", "1.pdf"), ("2", "2.pdf"))
-    account.put("aws/lambda/a-strange-one", b"?")
+    account.put(f"aws/lambda/{UUID}/a-strange-one", b"?")
     arguments = ("redrive", "-n", "humangov", "california", "-f", manifest, "--cluster-name", "cluster")
 
     dry = command(*arguments, "--dry-run")
@@ -451,7 +807,7 @@ def test_redrive_command_prints_what_it_found_and_did(account: Account, manifest
     assert done.exit_code == 2, done.output
     for line in (
         "humangov/california: failed invocations under aws/lambda/ in bucket humangov-california-s3",
-        "file erased", "file kept: live", "not valid, not removed: 1", "a-strange-one: the object is not JSON",
+        "file erased", "file kept: live", "could not be read, not removed: 1", "a-strange-one: the object is not JSON",
         "receipts: log group /aws/lambda/humangov-california-delete-file, stream redrive/",
     ):  # fmt: skip
         assert line in done.stdout, done.stdout

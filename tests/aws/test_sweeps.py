@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from humangov.reconcile import sweep_job_manifests
 from testing.killed import Killed
 from testing.reconciler.line import Fault, on
 from testing.reconciler.sdk import denied
-from testing.reconciler.world import World
+from testing.reconciler.world import CLUSTER, World
 
 TEMPLATE = {
     "metadata": {"labels": {"team": "records"}},
@@ -114,6 +113,9 @@ def test_unowned_cron_job_of_the_same_name_is_not_changed(world: World) -> None:
     assert cron_job(world, key)["spec"]["schedule"] == "0 0 * * *"
     assert world.condition(key, "SweepSucceeded")["reason"] == "NotOwned"
     world.delete(key)
+    for _ in range(3):
+        world.reconcile_once(key)
+    finish(world, jobs(world)[0])
     world.settle(key)
     assert [plural for plural, _ in world.kube.batch] == [CRON_JOB]
 
@@ -212,7 +214,7 @@ def test_shared_file_names_disable_the_trigger_until_a_sweep_finds_none(world: W
     assert world.ready(key).startswith("True")
 
 
-def test_deletion_removes_sweeps_first_and_starts_the_final_stream_read_after_the_trigger_is_deleted(
+def test_deletion_removes_sweeps_then_trigger_then_stream_and_the_final_read_comes_before_the_function(
     world: World,
 ) -> None:
     key = with_sweeps(world).provisioned()
@@ -220,24 +222,35 @@ def test_deletion_removes_sweeps_first_and_starts_the_final_stream_read_after_th
     world.reconcile_once(key)
     world.line.forget()
     world.delete(key)
-    deleted_at = world.kube.objects[key]["metadata"]["deletionTimestamp"]
     for _ in range(4):
         world.reconcile_once(key)
         world.clock.forward(1)
     calls = [call.action for call in world.line.calls if call.writes]
-    assert calls.index("kube:delete cronjobs") < calls.index("lambda:DeleteEventSourceMapping")
-    assert calls.index("lambda:DeleteEventSourceMapping") < calls.index("kube:create jobs")
+    order = ["kube:delete cronjobs", "lambda:DeleteEventSourceMapping", "dynamodb:UpdateTable", "kube:create jobs"]
+    assert [action for action in dict.fromkeys(calls) if action in order] == order
     assert "lambda:DeleteFunction" not in calls
+    assert "logs:DeleteLogGroup" not in calls
     [name] = jobs(world)
     [container] = world.kube.batch["jobs", name]["spec"]["template"]["spec"]["containers"]
-    since = container["args"][container["args"].index("--since") + 1]
-    at = datetime.strptime(since, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    assert (datetime.fromisoformat(deleted_at.replace("Z", "+00:00")) - at).total_seconds() == 15 * 60
+    assert container["args"][0] == "final-read"
     finish(world, name)
-    world.kube.objects[key]["status"]["finalRead"] = {"message": "7 late records of the stream were looked at"}
+    world.kube.objects[key]["status"]["finalRead"] = {"message": "7 records read", "failedInvocations": 0}
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
-    assert "7 late records of the stream were looked at" in world.kube.events[-1].message
+    assert "7 records read" in world.kube.events[-1].message
+
+
+def test_final_stream_read_of_a_stream_that_someone_else_enabled_leaves_it_enabled(world: World) -> None:
+    world.make_table(view_type="NEW_AND_OLD_IMAGES")
+    world.make_bucket()
+    key = with_sweeps(world).apply()
+    world.settle(key)
+    world.clock.forward(60)
+    world.delete(key)
+    for _ in range(3):
+        world.reconcile_once(key)
+    assert len(jobs(world)) == 1
+    assert "dynamodb:UpdateTable" not in [call.action for call in world.line.calls]
 
 
 def test_final_stream_read_that_never_ends_is_abandoned_and_reported(world: World) -> None:
@@ -247,18 +260,77 @@ def test_final_stream_read_that_never_ends_is_abandoned_and_reported(world: Worl
         world.reconcile_once(key)
     [name] = jobs(world)
     world.kube.batch["jobs", name]["metadata"]["creationTimestamp"] = world.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-    world.clock.forward(151)
+    world.clock.forward(sweep_job_manifests.FINAL_READ_DEADLINE_SECONDS + 1)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
     assert "the final stream read failed" in world.kube.events[-1].message
 
 
-def test_final_stream_read_is_skipped_while_the_spec_stops_all_erasing(world: World) -> None:
+def test_final_read_runs_where_the_spec_stops_all_erasing_because_it_records_the_mappings(world: World) -> None:
     key = with_sweeps(world).provisioned(trigger={"enabled": False})
     world.delete(key)
+    for _ in range(3):
+        world.reconcile_once(key)
+    [name] = jobs(world)
+    finish(world, name)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
-    assert "kube:create jobs" not in [call.action for call in world.line.calls]
+
+
+def test_mapping_is_recorded_in_the_status_while_the_tenant_lives_and_before_it_is_deleted(world: World) -> None:
+    key = world.provisioned()
+    [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert world.status(key)["mappings"] == [mapping["UUID"]]
+    world.kube.objects[key]["status"].pop("mappings")  # a tenant of an operator that did not record it
+    world.restart_operator()
+    world.delete(key)
+    world.line.forget()
+    world.reconcile_once(key)
+    assert world.status(key)["mappings"] == [mapping["UUID"]]
+    assert "lambda:DeleteEventSourceMapping" not in world.line.writes()
+    world.settle(key)
+    assert world.remains() == []
+
+
+def test_former_mapping_stays_recorded_beside_the_present_one(world: World) -> None:
+    key = world.provisioned()
+    [former] = world.status(key)["mappings"]
+    world.sdk.client("lambda").delete_event_source_mapping(UUID=former)
+    world.settle(key)
+    [present] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert world.status(key)["mappings"] == [former, present["UUID"]]
+
+
+def test_deletion_does_not_hang_on_a_definition_that_does_not_store_mappings(world: World) -> None:
+    key = world.provisioned()
+    world.restart_operator()
+    world.delete(key)
+    for _ in range(6):
+        if key in world.kube.objects:
+            world.kube.objects[key]["status"].pop("mappings", None)
+            world.operator.store.put(world.kube.objects[key])
+            world.reconcile_once(key)
+            world.clock.forward(3)
+    assert (world.remains(), world.kube.objects) == ([], {})
+
+
+@pytest.mark.parametrize("sweeps", [False, True], ids=["without sweeps", "final read failed"])
+def test_deletion_names_the_failed_invocations_that_are_left_and_how_to_redrive_them(
+    world: World, sweeps: bool
+) -> None:
+    key = (with_sweeps(world) if sweeps else world).provisioned()
+    [uuid] = world.status(key)["mappings"]
+    for mapping in (f"{uuid}/shard/1", f"{uuid}/shard/2", "11111111-0000-4000-8000-000000000000/shard/1"):
+        world.sdk.client("s3").put_object(Bucket=world.bucket, Key=f"aws/lambda/{mapping}", Body=b"")
+    world.delete(key)
+    for _ in range(8):
+        for name in jobs(world):
+            finish(world, name, "Failed")
+        world.reconcile_once(key)
+        world.clock.forward(3)
+    [message] = [event.message for event in world.kube.events if event.reason == "Deleted"]
+    assert "2 failed invocations are left under aws/lambda/" in message
+    assert f"humangov redrive --filename MANIFEST --cluster-name {CLUSTER} --mapping {uuid}" in message
 
 
 def test_released_tenant_is_not_swept(world: World) -> None:
@@ -273,8 +345,25 @@ def test_released_tenant_is_not_swept(world: World) -> None:
     assert "function humangov-california-delete-file" in world.remains()
 
 
-def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> None:
+@pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])
+def test_tenant_released_during_the_final_read_is_not_said_to_keep_working(world: World, restarted: bool) -> None:
     key = with_sweeps(world).provisioned()
+    world.delete(key)
+    for _ in range(4):
+        world.reconcile_once(key)
+    if restarted:
+        world.restart_operator()
+    world.kube.edit(key, lambda one: one["spec"].update(deletionPolicy="Retain"))
+    world.settle(key)
+    [message] = [event.message for event in world.kube.events if event.reason == "Retained"]
+    assert "the deletion had begun" in message
+    assert "keep working" not in message
+    assert restarted or "deleted trigger, stream of table humangov-california-dynamodb" in message
+
+
+def test_deletion_killed_after_any_write_keeps_its_order_and_has_the_same_result(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    earlier = len(world.processes)
     world.delete(key)
     for _ in range(40):
         world.restart_operator()
@@ -293,6 +382,12 @@ def test_deletion_killed_after_any_write_has_the_same_result(world: World) -> No
     if key in world.kube.objects:
         world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
+    lives = world.processes[earlier:]
+    writes = [call.action for life in lives for call in life.line.calls if call.writes]
+    order = ["lambda:DeleteEventSourceMapping", "dynamodb:UpdateTable", "kube:create jobs", "lambda:DeleteFunction",
+             "logs:DeleteLogGroup"]  # fmt: skip
+    assert [action for action in dict.fromkeys(writes) if action in order] == order
+    assert len(lives) > len(order)
 
 
 def test_tenant_released_under_another_cluster_name_has_no_sweeps(world: World) -> None:

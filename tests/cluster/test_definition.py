@@ -67,6 +67,13 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     "batch size 10001": (put(trigger={"batchSize": 10001}), "spec.trigger.batchSize in body should be less than"),
     "window of 301 s": (put(trigger={"batchingWindowSeconds": 301}), "spec.trigger.batchingWindowSeconds"),
     "record age 59 s": (put(trigger={"maximumRecordAgeSeconds": 59}), "spec.trigger.maximumRecordAgeSeconds"),
+    "a limit below zero": (put(trigger={"maximumErasuresPerHour": -1}), "spec.trigger.maximumErasuresPerHour"),
+    "a hold for no reason": (put(hold={}), "spec.hold.reason: Required value"),
+    "a hold for an empty reason": (put(hold={"reason": ""}), "spec.hold.reason"),
+    "a hold for a blank reason": (put(hold={"reason": "  "}), "spec.hold.reason must be one printable line"),
+    "a hold in two lines": (put(hold={"reason": "a\nb"}), "spec.hold.reason must be one printable line"),
+    "a hold with an escape": (put(hold={"reason": "a\x1b[31m"}), "spec.hold.reason must be one printable line"),
+    "a hold of 257 characters": (put(hold={"reason": "x" * 257}), "spec.hold.reason"),
     "retention of 15 days": (put(logs={"retentionDays": 15}), 'spec.logs.retentionDays: Unsupported value: 15'),
     "memory of 127 MiB": (put(function={"memoryMiB": 127}), "spec.function.memoryMiB"),
     "time-out of 901 s": (put(function={"timeoutSeconds": 901}), "spec.function.timeoutSeconds"),
@@ -199,7 +206,7 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
         "function": {"runtime": "python3.13", "architecture": "arm64", "memoryMiB": 512, "timeoutSeconds": 300},
         "trigger": {
             "enabled": True, "batchSize": 1000, "batchingWindowSeconds": 0,
-            "maximumRetryAttempts": 10, "maximumRecordAgeSeconds": 43200,
+            "maximumRetryAttempts": 10, "maximumRecordAgeSeconds": 43200, "maximumErasuresPerHour": 20000,
         },
         "logs": {"retentionDays": 400, "onDelete": "Delete"},
         "failures": {},
@@ -244,11 +251,11 @@ def with_status(states: States, name: str) -> None:
 def test_kubectl_get_prints_its_columns_and_o_wide_the_names(states: States, name: str) -> None:
     with_status(states, name)
     header, row = states.cluster.output("get", "hgs", name, "-n", states.namespace).splitlines()
-    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
+    assert header.split() == ["NAME", "READY", "REASON", "STOPPED", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row.split()[:4] == [name, "True", "InSync", "Enabled"]
     header, row = states.cluster.output("get", "hgs", name, "-n", states.namespace, "-o", "wide").splitlines()
     wide = ["TABLE", "BUCKET", "FUNCTION", "REGION"]
-    assert header.split() == ["NAME", "READY", "REASON", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
+    assert header.split() == ["NAME", "READY", "REASON", "STOPPED", "TRIGGER", "ORPHANS", "LAST-SWEEP", *wide, "AGE"]
     assert row.split()[4:8] == [
         "humangov-california-dynamodb",
         "humangov-california-s3-zsmb",
@@ -350,7 +357,7 @@ def _undescribed(schema: Mapping[str, Any], path: str, *, top: bool = False) -> 
         ("hgs.spec", ["table", "-required-", "deletionPolicy", "enum: Delete, Retain"]),
         (
             "hgs.spec.trigger",
-            ["event source mapping", "batchSize", "The maximum number of records", "emergency stop", "24 hours"],
+            ["event source mapping", "batchSize", "The maximum number of records", "humangov stop", "24 hours"],
         ),
         ("hgs.spec.trigger.enabled", ["<boolean>", "nothing is lost"]),
         ("hgs.spec.function", ["memoryMiB", "Memory in MiB", "runtime"]),

@@ -66,8 +66,9 @@ def test_operator_has_exactly_the_permissions_of_install_yaml(cluster: Cluster, 
 def test_sweep_has_only_its_three_permissions(cluster: Cluster, untouched: str) -> None:
     states = "humangovstates.humangov.io"
     expected = {(states, "", "get"), (states, "", "list"), (f"{states}/status", "", "patch")}
+    expected |= {("configmaps", "humangov-stop", "get")}
     wait_for(
-        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its three permissions", seconds=5,
+        lambda: granted(cluster, untouched, SWEEPER) == expected, what="the sweep has its four permissions", seconds=5,
         seen=lambda: granted(cluster, untouched, SWEEPER) ^ expected,
     )  # fmt: skip
 
@@ -244,6 +245,7 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
     "patch humangovstates/status": (nothing_is_created, "writing the status of HumanGovState "),
     "create events": (only_events_are_missing, "posting an event for HumanGovState "),
     "get namespaces": (does_not_start, "reading the UID of namespace kube-system (or give --cluster-name)"),
+    "get configmaps": (does_not_start, "reading ConfigMap "),
     "get cronjobs": (sweeps_are_missing, "reading cronjobs "),
     "create cronjobs": (sweeps_are_missing, "creating cronjobs "),
     "patch cronjobs": (sweeps_are_missing, "writing cronjobs "),

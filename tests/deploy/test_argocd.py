@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -103,6 +104,12 @@ def test_argocd_health_of_suspended_is_suspended_in_sync_or_not() -> None:
 def test_argocd_health_of_suspended_and_stalled_is_degraded() -> None:
     stalled = status(Finding.action_required("NotOwned", "the role is someone else's"))
     assert health_of(state(stalled, suspend=True)).status == "Degraded"
+
+
+def test_a_stopped_one_is_suspended_and_says_who_stopped_it_and_why() -> None:
+    stopped = replace(Finding.action_required("Stopped", "stopped by annotation: a wrong import"), failed=False)
+    assert health_of(state(status(stopped))) == Health("Suspended", "stopped by annotation: a wrong import")
+    assert health_of(state(status(stopped, generation=3), generation=3, deleting=True)).status == "Suspended"
 
 
 def test_argocd_health_of_an_emergency_stop_is_healthy_with_a_message() -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from humangov import __version__
 from humangov.api.allowed_names import AllowedNames
-from humangov.api.conditions import FAILURES_HANDLED, RECORDS_DELIVERED
+from humangov.api.conditions import FAILURES_HANDLED, RECORDS_DELIVERED, STOPPED
 from humangov.cli.main import load
 from humangov.manager.metrics import Metrics
 
@@ -457,7 +457,7 @@ def test_chart_and_operator_have_the_same_version() -> None:
 
 def test_chart_without_leader_election_has_no_lease_permission_and_recreates_the_pod() -> None:
     documents = render({"leaderElect": False})
-    assert permissions(documents, "Role") == OF_SWEEPS
+    assert permissions(documents, "Role") == OF_SWEEPS | OF_STOP
     assert one("Deployment", documents)["spec"]["strategy"] == {"type": "Recreate"}
 
 
@@ -604,7 +604,8 @@ OF_SWEEPS = {
     *(("batch/cronjobs", "", verb) for verb in ("get", "create", "patch", "delete")),
     *(("batch/jobs", "", verb) for verb in ("list", "create", "delete")),
 }
-OWN = OF_LEASE | OF_SWEEPS
+OF_STOP = {("/configmaps", "humangov-stop", "get")}
+OWN = OF_STOP | OF_LEASE | OF_SWEEPS
 
 
 @pytest.mark.parametrize(
@@ -614,9 +615,9 @@ OWN = OF_LEASE | OF_SWEEPS
         ({"clusterName": "c"}, OF_STATES, OWN),
         ({"watchNamespaces": ["a", "b"], "allowedNames": ALLOWED}, OF_NAME, OWN | OF_STATES),
         ({"watchNamespaces": ["humangov", "b"], "clusterName": "c"}, set(), OWN | OF_STATES),
-        ({"leaderElect": False}, OF_STATES | OF_NAME, OF_SWEEPS),
-        ({"sweep": {"enabled": False}}, OF_STATES | OF_NAME, OF_LEASE),
-        ({"sweep": {"enabled": False}, "leaderElect": False}, OF_STATES | OF_NAME, set()),
+        ({"leaderElect": False}, OF_STATES | OF_NAME, OF_STOP | OF_SWEEPS),
+        ({"sweep": {"enabled": False}}, OF_STATES | OF_NAME, OF_STOP | OF_LEASE),
+        ({"sweep": {"enabled": False}, "leaderElect": False}, OF_STATES | OF_NAME, OF_STOP),
     ],
     ids=[
         "everywhere",
@@ -665,13 +666,24 @@ def test_sweep_service_account_may_only_read_states_and_write_status() -> None:
     states = {*(("humangov.io/humangovstates", "", verb) for verb in ("get", "list")),
               ("humangov.io/humangovstates/status", "", "patch")}  # fmt: skip
     for documents, kind, namespaces in ((everywhere, "ClusterRole", [None]), (in_two, "Role", ["a", "b"])):
-        roles, bindings = (of_kind(name, documents, component="sweep") for name in (kind, f"{kind}Binding"))
+        roles, bindings = (
+            [
+                one
+                for one in of_kind(name, documents, component="sweep")
+                if not one["metadata"]["name"].endswith("-stop")
+            ]
+            for name in (kind, f"{kind}Binding")
+        )
         assert [role["metadata"].get("namespace") for role in roles] == namespaces
         assert [binding["metadata"].get("namespace") for binding in bindings] == namespaces
         for role, binding in zip(roles, bindings, strict=True):
             assert rules([role]) == states
             assert binding["subjects"] == [account]
             assert binding["roleRef"]["name"] == role["metadata"]["name"]
+        [stop] = [
+            one for one in of_kind("Role", documents, component="sweep") if one["metadata"]["name"].endswith("-stop")
+        ]
+        assert (stop["metadata"]["namespace"], rules([stop])) == ("humangov", OF_STOP)
         assert sweep_template(documents)["spec"]["serviceAccountName"] == "humangov-operator-sweep"
     assert pod(everywhere)["serviceAccountName"] != "humangov-operator-sweep"
 
@@ -744,10 +756,17 @@ def test_alerts_use_only_existing_metrics_conditions_and_reasons() -> None:
     assert set(re.findall(r'condition="(\w+)"', expressions)) <= {
         "Ready",
         "Stalled",
+        STOPPED,
         RECORDS_DELIVERED,
         FAILURES_HANDLED,
     }
-    assert set(re.findall(r'reason!?="(\w+)"', expressions)) == {"RecordsExpiring", "Suspended"}
+    assert set(re.findall(r'reason!?="(\w+)"', expressions)) == {
+        "RecordsExpiring",
+        "Stopped",
+        "StoppedForLong",
+        "ErasureLimit",
+    }
+    assert re.findall(r'reason!~"([^"]+)"', expressions) == ["Suspended|Stopped"]
     for alert in alerts:
         assert alert["labels"]["severity"] in ("critical", "warning")
         assert set(alert["annotations"]) == {"summary", "description"}
@@ -766,10 +785,12 @@ def test_access_denied_alert_matches_every_denial_code(code: str, denied: bool) 
     assert bool(re.fullmatch(codes, code)) == denied  # as Prometheus, which matches the whole value
 
 
-def test_suspended_state_raises_no_alert() -> None:
+def test_a_state_that_a_person_has_suspended_or_stopped_is_no_alert_before_twelve_hours() -> None:
     [rules] = of_kind("PrometheusRule", render({"metrics": {"rules": {"enabled": True}}}))
     alerts = {rule["alert"]: rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]}
-    assert 'reason!="Suspended"' in alerts["HumanGovStateNotReady"]
+    assert 'reason!~"Suspended|Stopped"' in alerts["HumanGovStateNotReady"]
+    assert 'reason!="Stopped"' in alerts["HumanGovStateStalled"]
+    assert 'reason="StoppedForLong"' in alerts["HumanGovStateStoppedForLong"]
 
 
 def test_service_monitor_selects_the_service_and_the_service_the_pod() -> None:

@@ -148,6 +148,7 @@ def exported_metrics() -> dict[str, tuple[str, set[str]]]:
         gauges=lambda: Gauges(
             tenants={("Ready", "True", "InSync"): 1}, leaked_tenants=0,
             stream_lags={("a", "b"): StreamLag(iterator_age_seconds=1, failed_records=0)},
+            limited_records={("a", "b"): 0},
         ),
     )  # fmt: skip
     reported.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))

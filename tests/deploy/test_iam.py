@@ -256,7 +256,8 @@ def test_operator_policy_denies_triggers_of_unowned_functions(action: str) -> No
 # What a role that it makes can do
 
 EVERY_RESOURCE = [
-    "*", NAMES.table_arn, STREAM, NAMES.bucket_arn, FILE, f"{NAMES.bucket_arn}/aws/lambda/failed", KEY,
+    "*", NAMES.table_arn, f"{NAMES.table_arn}/index/by-pdf", STREAM, NAMES.bucket_arn,
+    FILE, f"{NAMES.bucket_arn}/aws/lambda/failed", KEY,
     NAMES.function_arn, MAPPING, NAMES.log_group_arn, f"{NAMES.log_group_arn}:*", LOG_STREAM, NAMES.role_arn,
     role("humangov-operator"), BOUNDARY_ARN, f"arn:{PARTITION}:iam::{ACCOUNT}:user/x",
 ]  # fmt: skip
@@ -283,6 +284,8 @@ BEYOND: list[tuple[str, str, Context]] = [
     )),
     ("dynamodb:BatchGetItem", f"arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT}:table/payroll", {}),
     ("dynamodb:BatchGetItem", NAMES.table_arn.replace(ACCOUNT, ELSEWHERE), {}),
+    ("dynamodb:Query", f"arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT}:table/payroll/index/x", {}),
+    ("dynamodb:Scan", f"{NAMES.table_arn}/index/by-pdf", {}),
     ("dynamodb:GetRecords", f"arn:{PARTITION}:dynamodb:{REGION}:{ACCOUNT}:table/payroll/stream/x", {}),
     ("s3:DeleteObject", f"arn:{PARTITION}:s3:::payroll/cv.pdf", OURS),
     ("s3:DeleteObjectVersion", f"arn:{PARTITION}:s3:::payroll/cv.pdf", OURS),
@@ -318,13 +321,14 @@ def test_boundary_denies_an_administrator_role_each_other_request(action: str, r
 )
 def test_boundary_allows_everything_that_the_cleanup_policy_grants(spec: Mapping[str, Any]) -> None:
     granted = tenant(**spec)
-    policy = cleanup_policy(granted, table_key_arn=KEY)
+    policy = cleanup_policy(granted, table_key_arn=KEY, file_indexes=["by-pdf"])
     prefix = granted.tenant.bucket.key_prefix
     asked: dict[str, tuple[str, Context]] = {
         **{action: (f"{granted.table_arn}/stream/x", {}) for action in (
             "dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams",
         )},
         "dynamodb:BatchGetItem": (granted.table_arn, {}),
+        "dynamodb:Query": (f"{granted.table_arn}/index/by-pdf", {}),
         **dict.fromkeys(
             ("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:GetObjectLegalHold", "s3:GetObjectRetention"),
             (f"{granted.bucket_arn}/{prefix}cv.pdf", OURS),
@@ -347,7 +351,7 @@ def test_boundary_allows_everything_that_the_cleanup_policy_grants(spec: Mapping
 
 
 def test_boundary_names_exactly_the_actions_of_the_cleanup_policy() -> None:
-    assert iam.actions(BOUNDARY) == iam.actions(cleanup_policy(NAMES, table_key_arn=KEY))
+    assert iam.actions(BOUNDARY) == iam.actions(cleanup_policy(NAMES, table_key_arn=KEY, file_indexes=["by-pdf"]))
 
 
 def test_cleanup_policy_encrypts_failed_invocations_only_for_their_bucket() -> None:
@@ -496,7 +500,7 @@ def conditions_of(trust: Policy) -> Policy:
 
 def test_second_policy_evaluator_gives_the_same_answers() -> None:
     """MiniStack's, to every action × resource × context of this file, with and without the boundary."""
-    cleanup = cleanup_policy(NAMES, table_key_arn=KEY)
+    cleanup = cleanup_policy(NAMES, table_key_arn=KEY, file_indexes=["by-pdf"])
     policies: list[list[Policy]] = [
         [OPERATOR], [cleanup], [EVERYTHING, BOUNDARY], [cleanup, BOUNDARY],
         [conditions_of(BY_TOKEN)], [conditions_of(BY_POD_IDENTITY)],

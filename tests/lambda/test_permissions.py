@@ -1,7 +1,7 @@
 """The function under exactly the policy that the operator makes for it: MiniStack with AUTH=true, the real zip.
 
 Each statement is taken away once, and what then fails is shown. MiniStack does not ask the policy for the stream (that
-is Lambda's reading: tests/lambda/test_event_source.py), for the log (awslambdaric writes none) and for KMS.
+is Lambda's reading: tests/lambda/test_event_source.py) and for KMS.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,17 @@ from humangov.api.names import Identity, Names
 from humangov.api.spec import parse
 from humangov.aws.data_plane import AwsClients
 from humangov.aws.policy import cleanup_policy, trust_policy
-from humangov.aws.receipt_log import NoReceiptError
 from humangov.bundle import bundle
+from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import ERASED
-from humangov.redrive.redrive import redrive
+from humangov.redrive.redrive import Surroundings, redrive
 from humangov.redrive.result import RedriveResult
 
 from sandbox import emulator
 from testing.event_source import destination
 from testing.event_source.decisions import RETRIES_EXHAUSTED, Discarded
 from testing.event_source.mapping import trigger
-from testing.lambda_runtime.runtime_api import Invocation, RunningFunction
+from testing.lambda_runtime.runtime_api import LOG_GROUP, Invocation, RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, failures, remove
 from testing.live.enforcing_aws import enforcing_aws
 
@@ -41,7 +42,7 @@ TABLE, BUCKET, PREFIX = "california", "california-files", "people/"
 LATE = 1200
 SIDS_ENFORCED = {
     "LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhetherVersionsAreKept",
-    "SeeWhyAVersionIsRetained", "NeverTouchReservedKeys",
+    "SeeWhyAVersionIsRetained", "NeverTouchReservedKeys", "WriteReceipts",
 }  # fmt: skip
 _numbers = itertools.count(1)
 
@@ -57,7 +58,15 @@ def names() -> Names:
 
 
 def policy() -> dict[str, Any]:
-    return cleanup_policy(names(), table_key_arn=None)
+    """MiniStack asks for CreateLogStream on the group's ARN alone; AWS appends `:log-stream:` to it, as Lambda's docs
+    show for a function's own role: https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs.html
+    """
+    made = cleanup_policy(names(), table_key_arn=None)
+    group = names().log_group_arn
+    more = {"Resource": [group, f"{group}:*"]}
+    return made | {
+        "Statement": [one | more if one["Sid"] == "WriteReceipts" else one for one in made["Statement"]]
+    }  # fmt: skip
 
 
 def without(sid: str) -> dict[str, Any]:
@@ -72,6 +81,7 @@ class Enforcing:
 
     endpoint: str
     directory: Path
+    read: set[str] = field(default_factory=set)
 
     def client(self, service: str, credentials: Mapping[str, str] | None = None) -> Any:
         who = credentials or {"AWS_ACCESS_KEY_ID": emulator.ACCOUNT, "AWS_SECRET_ACCESS_KEY": emulator.SECRET}
@@ -106,6 +116,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Enforcing]:
                 KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
             )  # fmt: skip
             account.client("s3").create_bucket(Bucket=f"{state}-files", ObjectLockEnabledForBucket=True)
+        assert names().tenant.log_group_name == LOG_GROUP
+        account.client("logs").create_log_group(logGroupName=LOG_GROUP)
         yield account
 
 
@@ -131,10 +143,20 @@ def invoke(aws: Enforcing) -> Iterator[Invoke]:
                     "HUMANGOV_TENANT": "uid/humangov/california", "HUMANGOV_TABLE": TABLE, "HUMANGOV_BUCKET": BUCKET,
                     "HUMANGOV_KEY_PREFIX": PREFIX,
                 },
+                receipts=partial(stored_receipts, aws),
             )  # fmt: skip
             return running.enter_context(function).invoke(batch(*records))
 
         yield invoke
+
+
+def stored_receipts(aws: Enforcing) -> list[dict[str, Any]]:
+    """Every line of the log group; the keys of each test are its own."""
+    pages = aws.client("logs").get_paginator("filter_log_events").paginate(logGroupName=LOG_GROUP)
+    lines = [json.loads(one["message"]) for page in pages for one in page["events"]]
+    kept = [line for line in lines if line["id"] not in aws.read]
+    aws.read.update(line["id"] for line in kept)
+    return kept
 
 
 def put(aws: Enforcing, name: str, *, locked: bool = False) -> str:
@@ -181,6 +203,20 @@ def test_record_fails_and_nothing_is_erased_without_a_policy_statement(
     assert done.result == failures(removed)
     assert done.outcomes[key].startswith("failed: AccessDenied")
     assert held(aws, key) == 1
+
+
+def test_without_the_right_to_write_receipts_nothing_is_erased_and_the_record_fails(
+    aws: Enforcing, invoke: Invoke
+) -> None:
+    key = put(aws, "cv.pdf")
+    removed = removal(key)
+
+    done = invoke(without("WriteReceipts"), removed)
+
+    assert done.result == failures(removed)
+    assert held(aws, key) == 1
+    (said,) = {line["reason"] for line in done.lines if line.get("level") == "ERROR"}
+    assert said.startswith(f"logs:CreateLogStream: log group {LOG_GROUP}: AccessDenied")
 
 
 def test_retained_file_fails_its_record_without_permission_to_read_object_locks(aws: Enforcing, invoke: Invoke) -> None:
@@ -242,7 +278,7 @@ def test_function_role_is_denied_every_other_call(
 def test_every_policy_statement_is_tested_or_not_enforced_by_the_emulator() -> None:
     sids = {statement["Sid"] for statement in policy()["Statement"]}
     lambdas_own = {"ReadStream", "KeepFailedInvocations", "EncryptFailedInvocations", "FindTheBucketOfFailures"}
-    assert sids == SIDS_ENFORCED | lambdas_own | {"WriteReceipts"}
+    assert sids == SIDS_ENFORCED | lambdas_own
 
 
 # Who redrives: docs/security.md names the permissions, and these are they.
@@ -254,17 +290,18 @@ def redriving_policy() -> dict[str, Any]:
     group = names().log_group_arn
     granted = [
         ("SeeWhatWaits", ["s3:ListBucketVersions"], bucket),
+        ("ReadTheTable", ["dynamodb:DescribeTable", "dynamodb:Scan"], names().table_arn),
         (
             "ReadAndRemoveIt",
             ["s3:GetObject", "s3:GetObjectVersion", "s3:DeleteObject", "s3:DeleteObjectVersion"],
-            prefix,
+            [prefix, f"arn:aws:s3:::{BUCKET}/{PREFIX}.humangov/mappings/*"],
         ),
         ("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{group}*"),
     ]
     statements: list[dict[str, Any]] = [
         {"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in granted
     ]
-    statements[0]["Condition"] = {"StringEquals": {"s3:prefix": "aws/lambda/"}}
+    statements[0]["Condition"] = {"StringLike": {"s3:prefix": ["aws/lambda/*", f"{PREFIX}.humangov/mappings/*"]}}
     return policy() | {"Statement": [one for one in policy()["Statement"] if one["Sid"] in of_function] + statements}
 
 
@@ -276,14 +313,12 @@ def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
         dynamodb=dynamodb, patient_dynamodb=dynamodb, streams=None, s3=s3, patient_s3=s3,
         logs=aws.client("logs", session),
     )  # fmt: skip
-    return redrive(clients, names())
+    return redrive(clients, names(), around=Surroundings(mappings=["11111111-2222-3333-4444-555555555555"]))
 
 
 def discarded(aws: Enforcing, one: str, key: str) -> None:
     """The removal's file, and the invocation record where Lambda would put it."""
-    s3, group = aws.client("s3"), names().tenant.log_group_name
-    with suppress(ClientError):
-        aws.client("logs").create_log_group(logGroupName=group)
+    s3 = aws.client("s3")
     s3.put_object(Bucket=BUCKET, Key=f"{PREFIX}{key}", Body=b"%PDF")
     at = datetime.now(UTC).timestamp() + 60
     settings = trigger(
@@ -309,7 +344,7 @@ def test_redrive_works_with_exactly_the_documented_permissions(aws: Enforcing) -
 @pytest.mark.parametrize(
     "sid",
     ["LookAgainBeforeErasing", "EraseFiles", "SeeWhenFilesWereWritten", "SeeWhatWaits", "ReadAndRemoveIt",
-     "WriteReceipts"],
+     "ReadTheTable", "WriteReceipts"],
 )  # fmt: skip
 def test_redrive_without_a_documented_permission_reports_what_it_could_not_do(aws: Enforcing, sid: str) -> None:
     discarded(aws, sid, f"{sid}.pdf")

@@ -157,7 +157,7 @@ def test_versions_of_many_files_are_erased_together(world: World, start: StartFu
 
     assert done.result == failures()
     assert world.versions == {}
-    assert world.layer.counts == {"ListObjectVersions": 60, "BatchGetItem": 1, "DeleteObjects": 1}
+    assert world.layer.counts == {"ListObjectVersions": 120, "BatchGetItem": 1, "DeleteObjects": 1}
     assert [call.operation for call in world.layer.calls].count(ASKED_ONCE) == 1
 
 
@@ -169,7 +169,7 @@ def test_versions_beyond_one_listing_page_are_all_erased(world: World, start: St
     done = function.invoke(batch(remove(employee("1", "a.pdf"))))
 
     assert world.versions == {}
-    assert world.layer.counts["ListObjectVersions"] == 2
+    assert world.layer.counts["ListObjectVersions"] == 3, "two pages before, and one afterwards"
     assert done.outcomes == {"a.pdf": "erased"}
 
 
@@ -314,5 +314,5 @@ def test_shared_file_names_are_left_to_the_sweep_without_a_call(make_world: Make
     assert done.outcomes == {"a.pdf": "left to the sweep"}
     assert done.receipts("intent") == []
     assert world.files == {"a.pdf"}
-    assert world.layer.calls == []
+    assert world.layer.counts == {}
     assert done.summary["kept"] == 1

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from humangov.reading.progress import FailedError, StoppedError
 from humangov.sweep import status
-from humangov.sweep.progress import FailedError, StoppedError
 
 from testing import samples
 from testing.sweep.tenant_data import DAY, TenantData

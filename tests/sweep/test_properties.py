@@ -13,9 +13,9 @@ from contextlib import suppress
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
-from humangov.aws.receipt_log import NoReceiptError
+from humangov.cleanup.calls import NoReceiptError
+from humangov.reading.progress import FailedError, StoppedError
 from humangov.sweep.bucket_claim import ClaimedError
-from humangov.sweep.progress import FailedError, StoppedError
 from hypothesis import given, settings
 from hypothesis import strategies as some
 

@@ -20,19 +20,10 @@ from botocore.exceptions import ClientError
 from humangov.api.names import Names
 from humangov.cleanup.outcomes import ERASED, FileResult
 from humangov.cleanup.versions import list_versions
-from humangov.sweep import (
-    bucket_claim,
-    earlier_lists,
-    engine,
-    erasure,
-    named_files,
-    orphan_list,
-    result,
-    snapshot,
-    stored_files,
-)
+from humangov.reading import named_files, snapshot
+from humangov.reading.progress import FailedError, StoppedError, s3_time
+from humangov.sweep import bucket_claim, earlier_lists, engine, erasure, orphan_list, result, stored_files
 from humangov.sweep.listing import Stored, StoredVersion
-from humangov.sweep.progress import FailedError, StoppedError, s3_time
 from humangov.sweep.safety_checks import Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Scratch
 
@@ -89,9 +80,9 @@ def include() -> SweepWorld:
 
 def nothing_named() -> SweepWorld:
     world = staffed(sweep={"maximumOrphanPercent": 100})
-    for number in range(FILES):  # the records hold whole addresses
+    for number in range(FILES):  # the records hold what another program resolves
         world.needed.add(f"{number}.pdf")
-        world.hire(str(number), f"s3://files/{number}.pdf")
+        world.hire(str(number), f"https://go.example/{number}")
     twice(world)
     world.records.clear()
     return world

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench import calls, failing, rig, storm
+from bench import calls, failing, latency, rig, storm
 from bench.measure import Phase, percentile, spread, spread_row, table_lines, typical, whole, writes_by
 from sandbox.operations import Operation
 from sandbox.recorder import RecordedCall
@@ -201,3 +201,11 @@ def test_failing_report_gives_delays_as_a_ratio_to_all_healthy() -> None:
     figures = failing.report(found, states=50).figures["never_answered"]
     assert (figures["change_to_all_healthy"], figures["between_passes_to_all_healthy"]) == (2.0, 1.5)
     assert figures["between_passes_longest_s"] == 20.0
+
+
+def test_the_latency_is_the_99th_percentile_of_the_files_and_a_new_process_is_told_apart() -> None:
+    found = latency.report({1: [0.1] * 99 + [5.0], 1000: [0.5] * 98 + [0.9, 0.9]}, first={1: 2.0, 1000: 3.0})
+
+    assert found.figures["p99_s"] == {"1": 0.1, "1000": 0.9}
+    assert found.figures["first_s"] == {"1": 2.0, "1000": 3.0}
+    assert [row[0] for row in found.tables[0].rows] == ["1", "1, of a new process", "1,000", "1,000, of a new process"]

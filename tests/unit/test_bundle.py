@@ -12,11 +12,14 @@ import subprocess
 import sys
 import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 from humangov import bundle as module
-from humangov.bundle import HANDLER, bundle, code_of
+from humangov.bundle import HANDLER, bundle, code_of, deflated
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 SOURCE = Path(module.__file__).with_name("cleanup")
 SHA_OF_SOURCE = "import runpy, sys; print(runpy.run_path(sys.argv[1])['bundle']().code_sha256)"
@@ -65,6 +68,20 @@ def prose(node: ast.Expr) -> bool:
     return isinstance(node.value, ast.Constant) and isinstance(node.value.value, str) and bool(node.value.value)
 
 
+@settings(deadline=None)
+@given(st.binary(max_size=600) | st.text(st.sampled_from("ab \n"), max_size=2000).map(str.encode))
+@example(b"x" * 100_000)
+@example(bytes(range(256)) * 150 + b"begin" + bytes(40_000) + b"begin")
+def test_what_is_deflated_here_zlib_inflates(data: bytes) -> None:
+    assert zlib.decompress(deflated(data), -15) == data
+
+
+def test_deflated_source_takes_less_than_half_of_its_room() -> None:
+    source = Path(module.__file__).read_bytes()
+
+    assert len(deflated(source)) < len(source) / 2
+
+
 def test_zip_is_at_most_64_kib() -> None:
     assert len(bundle().zip) <= 64 * 1024
 
@@ -76,11 +93,11 @@ def test_handler_is_in_the_zip() -> None:
         assert f"def {function}(" in archive.read(name.replace(".", "/") + ".py").decode()
 
 
-def test_zip_files_are_readable_and_uncompressed() -> None:
+def test_lambda_may_read_every_file_and_each_is_deflated() -> None:
     with zipfile.ZipFile(io.BytesIO(bundle().zip)) as archive:
         for info in archive.infolist():
             assert (info.external_attr >> 16, info.create_system) == (0o100644, 3)
-            assert (info.compress_type, info.date_time) == (zipfile.ZIP_STORED, (1980, 1, 1, 0, 0, 0))
+            assert (info.compress_type, info.date_time) == (zipfile.ZIP_DEFLATED, (1980, 1, 1, 0, 0, 0))
 
 
 def test_zip_does_not_depend_on_dates_modes_order_line_ends_or_other_files(tmp_path: Path) -> None:

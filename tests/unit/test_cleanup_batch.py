@@ -72,7 +72,7 @@ class Cloud:
     def list_object_versions(self, **request: Any) -> Mapping[str, Any]:
         raise AssertionError("no event here is late, and no version is kept")
 
-    get_object_retention = get_object_legal_hold = list_object_versions
+    query = get_object_retention = get_object_legal_hold = list_object_versions
 
     def run(self, *records: Any, out_of_time: Callable[[], bool] = never) -> Any:
         calls = Calls(
@@ -82,6 +82,7 @@ class Cloud:
             pause=lambda _: None,
             now=lambda: 1.0,
             write=self.log.extend,
+            store=self.log.extend,
         )
         result = run(batch(*records), settings=SETTINGS, calls=calls)
         self.log.append(batch_line(result, settings=SETTINGS))
@@ -179,6 +180,36 @@ def test_out_of_time_reports_started_records_and_the_first_unstarted_one() -> No
     assert [line["unhandled"] for line in cloud.log if line.get("message") == "batch"] == [500]
 
 
+def test_what_protects_the_files_that_were_not_begun_is_handed_back_when_time_is_over() -> None:
+    """The 1,200th record was moved: its new record stands at the beginning of the batch."""
+    cloud = Cloud(files={f"{one}.pdf" for one in range(1500)})
+    cloud.records["new"] = employee("new", "1200.pdf")
+    moved = insert(employee("new", "1200.pdf"))
+    records = [moved, *(remove(employee(str(one), f"{one}.pdf")) for one in range(1500))]
+
+    result = cloud.run(*records, out_of_time=lambda: len(cloud.requests) >= 11)
+
+    assert len(cloud.files) == 500
+    assert result == failures(moved, records[1001])
+
+
+def test_an_insert_that_cannot_be_read_protects_whatever_its_record_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud = Cloud(files={"a.pdf", "b.pdf"}, records={"8": employee("8", "a.pdf")})
+    moved = insert(employee("8", "a.pdf"))
+
+    def buggy(record: Any, **more: Any) -> Any:
+        if record is moved:
+            raise RuntimeError
+        return read_change(record, **more)
+
+    monkeypatch.setattr("humangov.cleanup.batch.read_change", buggy)
+
+    result = cloud.run(moved, remove(employee("7", "a.pdf")), remove(employee("9", "b.pdf")))
+
+    assert result == failures(moved)
+    assert cloud.files == {"a.pdf"}
+
+
 def test_ten_thousand_removals_cost_100_reads_and_10_deletes() -> None:
     cloud = Cloud()
 
@@ -230,6 +261,15 @@ class Application:
         elif old:
             self.stream.append(remove(old))
 
+    def move(self, one: str, other: str, *, written_first: bool) -> None:
+        """A record gets another id, which takes two changes."""
+        if one not in self.cloud.records or other in self.cloud.records:
+            return
+        old = self.cloud.records.pop(one)
+        new = self.cloud.records[other] = self.last[other] = {**old, "id": {"S": other}}
+        both = [insert(new), remove(old)]
+        self.stream += both if written_first else reversed(both)
+
     @property
     def live(self) -> set[str]:
         return {item["pdf"]["S"] for item in self.cloud.records.values()}
@@ -262,6 +302,38 @@ def test_redelivery_after_any_failure_erases_no_live_file_and_leaves_no_orphan(
     for action, one in todo:
         application.act(action, one)
     assert cloud.run(*application.stream[position:]) == failures()
+    assert cloud.files == application.live
+
+
+moves = st.lists(
+    st.tuples(st.sampled_from([PUT, REMOVE, "move", "move"]), st.sampled_from("123"), st.sampled_from("123")),
+    min_size=2, max_size=20,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(moves, st.booleans(), st.booleans(), st.data())
+def test_whatever_fails_the_files_of_records_that_move_within_a_batch_stay_in_every_retry(
+    plan: Iterable[tuple[str, str, str]], written_first: bool, old_images_only: bool, data: st.DataObject
+) -> None:
+    """Lambda brings the batch again from the lowest number, until nothing fails."""
+    cloud = Cloud()
+    application = Application(cloud)
+    for action, one, other in plan:
+        if action == "move":
+            application.move(one, other, written_first=written_first)
+        else:
+            application.act(action, one)
+    stream = application.stream
+    for record in stream if old_images_only else ():
+        record["dynamodb"].pop("NewImage", None)
+    start = 0
+    for attempt in range(4):
+        cloud.fails = never if attempt == 3 else lambda: data.draw(st.integers(0, 3)) == 0
+        start = checkpoint(stream, cloud.run(*stream[start:]), start=start, end=len(stream))
+        assert application.live <= cloud.files
+
+    assert start == len(stream)
     assert cloud.files == application.live
 
 

@@ -38,7 +38,7 @@ class Aws:
             raise answer
         return {**answer, **request}
 
-    batch_get_item = list_object_versions = delete_object = delete_objects
+    query = batch_get_item = list_object_versions = delete_object = delete_objects
     get_object_retention = get_object_legal_hold = delete_objects
 
     @property

@@ -19,7 +19,10 @@ def test_optional_function_variables_have_defaults() -> None:
         bucket="humangov-california-s3-zsmb",
         key_prefix="",
         file_attributes=("pdf",),
-        shared=False,
+        file_names="Unique",
+        file_indexes=(),
+        region="us-east-1",
+        maximum_erasures_per_hour=20_000,
     )
 
 
@@ -49,12 +52,41 @@ def test_invalid_file_attributes_variable_is_refused(text: str) -> None:
         read_settings(REQUIRED | {"HUMANGOV_FILE_ATTRIBUTES": text})
 
 
-@pytest.mark.parametrize(("text", "shared"), [("Unique", False), ("Shared", True), ("", False)])
-def test_file_names_variable_is_unique_or_shared(text: str, shared: bool) -> None:
-    assert read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text}).shared is shared
+@pytest.mark.parametrize(
+    ("text", "file_names"), [("Unique", "Unique"), ("Reused", "Reused"), ("Shared", "Shared"), ("", "Unique")]
+)
+def test_how_file_names_are_used_is_told(text: str, file_names: str) -> None:
+    assert read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text}).file_names == file_names
 
 
-@pytest.mark.parametrize("text", ["shared", "unique", "SHARED ", "true"])
-def test_misspelled_file_names_variable_is_refused_and_never_means_unique(text: str) -> None:
-    with pytest.raises(SettingsError, match="HUMANGOV_FILE_NAMES must be Unique or Shared"):
+@pytest.mark.parametrize("text", ["shared", "unique", "SHARED ", "reused", "true"])
+def test_a_word_that_could_mean_shared_or_reused_never_means_unique(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_FILE_NAMES must be Unique, Reused or Shared"):
         read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text})
+
+
+def test_indexes_of_file_names_and_the_region_are_read() -> None:
+    settings = read_settings(
+        REQUIRED | {"HUMANGOV_FILE_INDEXES": '{"by-scan": "scan", "by-pdf": "pdf"}', "AWS_REGION": "cn-north-1"}
+    )
+
+    assert settings.file_indexes == (("by-pdf", "pdf"), ("by-scan", "scan"))
+    assert settings.location.region == "cn-north-1"
+
+
+@pytest.mark.parametrize("text", ["by-pdf", "[]", '"by-pdf"', '{"by-pdf": ""}', '{"": "pdf"}', '{"by-pdf": 1}', "null"])
+def test_indexes_that_are_no_map_to_attributes_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_FILE_INDEXES must be a JSON object"):
+        read_settings(REQUIRED | {"HUMANGOV_FILE_INDEXES": text})
+
+
+@pytest.mark.parametrize(("text", "maximum"), [("0", 0), ("7", 7), ("", 20_000)])
+def test_the_limit_of_erasures_in_an_hour_is_a_number_and_0_is_none(text: str, maximum: int) -> None:
+    found = read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})
+    assert found.maximum_erasures_per_hour == maximum
+
+
+@pytest.mark.parametrize("text", ["-1", "none", "1.5", "1e3", "\u0661", " 1"])
+def test_a_limit_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number"):
+        read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from humangov.cleanup.calls import Calls, Line
 from humangov.cleanup.environment import FunctionSettings
-from humangov.cleanup.guard import LiveRecords, age_verdict, is_late, read_live, verdict, written_before
+from humangov.cleanup.guard import LiveRecords, age_verdict, is_late, must_be_older, read_live, verdict, written_before
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cleanup.records import FreedFile, RecordKey, read_change, record_id
@@ -45,7 +45,7 @@ class Answers:
         self.requests.append(request)
         return self.answer(**request)
 
-    list_object_versions = delete_objects = delete_object = batch_get_item
+    query = list_object_versions = delete_objects = delete_object = batch_get_item
     get_object_retention = get_object_legal_hold = batch_get_item
 
     @property
@@ -195,6 +195,16 @@ def test_file_is_erased_only_if_every_record_that_could_name_it_was_read_and_doe
     assert spelled(verdict(file("a.pdf"), record_ids=["1", "2"], live=live)) == outcome
 
 
+@pytest.mark.parametrize(
+    ("file_names", "age_seconds", "must"),
+    [("Unique", 1, False), ("Unique", 901, True), ("Reused", 1, True), ("Reused", 901, True)],
+)
+def test_under_reused_file_names_every_file_must_be_older_than_the_removal(
+    file_names: str, age_seconds: float, must: bool
+) -> None:
+    assert must_be_older(10_000 - age_seconds, file_names=file_names, now=10_000) is must
+
+
 @pytest.mark.parametrize(("age_seconds", "late"), [(0, False), (900, False), (901, True), (-30, False), (None, True)])
 def test_event_is_late_after_15_minutes_or_without_a_date(age_seconds: float | None, late: bool) -> None:
     removed_at = None if age_seconds is None else 10_000 - age_seconds
@@ -222,12 +232,12 @@ def test_only_an_earlier_second_proves_that_a_file_predates_the_removal(
     assert written_before(written, removed.timestamp()) is before
 
 
-def version(seconds: float, *, is_marker: bool = False) -> Version:
-    return Version("1", NOON + timedelta(seconds=seconds), is_marker)
+def version(seconds: float, *, is_marker: bool = False, is_multipart: bool = False) -> Version:
+    return Version("1", NOON + timedelta(seconds=seconds), is_marker, is_multipart)
 
 
 @pytest.mark.parametrize(
-    ("versions", "late", "outcome"),
+    ("versions", "older_only", "outcome"),
     [
         pytest.param((), False, "absent", id="nothing there"),
         pytest.param((version(-1),), True, None, id="late: older"),
@@ -241,12 +251,26 @@ def version(seconds: float, *, is_marker: bool = False) -> Version:
         pytest.param((version(1),), False, "kept: newer", id="fresh: younger"),
         pytest.param((version(-1), version(1)), False, "kept: newer", id="fresh: one version is younger"),
         pytest.param((version(9, is_marker=True),), False, None, id="fresh: only a marker"),
+        pytest.param(
+            (version(-9, is_multipart=True),), True, "kept: undated", id="late: an upload in parts, begun before"
+        ),
+        pytest.param((version(1, is_multipart=True),), True, "kept: newer", id="late: an upload in parts, begun after"),
+        pytest.param(
+            (version(-1), version(-9, is_multipart=True)), True, "kept: undated", id="late: one of two in parts"
+        ),
+        pytest.param(
+            (version(1), version(-9, is_multipart=True)), True, "kept: newer", id="late: the other is younger"
+        ),
+        pytest.param((version(-9, is_multipart=True),), False, None, id="fresh: an upload in parts, begun before"),
+        pytest.param((version(1, is_multipart=True),), False, "kept: newer", id="fresh: begun after"),
     ],
 )
-def test_file_newer_than_the_removal_is_kept(versions: tuple[Version, ...], late: bool, outcome: str | None) -> None:
-    assert spelled(age_verdict(versions, removed_at=NOON.timestamp(), late=late)) == outcome
+def test_file_newer_than_the_removal_is_kept(
+    versions: tuple[Version, ...], older_only: bool, outcome: str | None
+) -> None:
+    assert spelled(age_verdict(versions, removed_at=NOON.timestamp(), older_only=older_only)) == outcome
 
 
 def test_existing_file_is_kept_without_a_removal_date() -> None:
-    assert spelled(age_verdict((version(-9),), removed_at=None, late=True)) == "kept: undated"
-    assert spelled(age_verdict((), removed_at=None, late=True)) == "absent"
+    assert spelled(age_verdict((version(-9),), removed_at=None, older_only=True)) == "kept: undated"
+    assert spelled(age_verdict((), removed_at=None, older_only=True)) == "absent"

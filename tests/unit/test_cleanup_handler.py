@@ -58,7 +58,7 @@ def test_s3_client_uses_path_style_at_a_custom_endpoint(environment: pytest.Monk
 def test_sdk_timeouts_fit_into_the_deadline_margin(environment: pytest.MonkeyPatch) -> None:
     module = handler()
 
-    for client in (module.DYNAMODB, module.S3):
+    for client in (module.DYNAMODB, module.S3, module.LOGS):
         config = client.meta.config
         attempts = config.retries["total_max_attempts"]
         assert attempts == 1

@@ -18,9 +18,9 @@ def test_receipt_intent_and_outcome_share_an_event_id_and_hold_only_documented_f
     record["dynamodb"]["ApproximateCreationDateTime"] = 1767225600
     change = read_change(record, settings=SETTINGS)
 
-    before = receipt_lines.intent_line(change, "cv.pdf", settings=SETTINGS)
+    before = receipt_lines.intent_line(change, "cv.pdf", settings=SETTINGS, versions_seen=3)
     after = receipt_lines.outcome_line(
-        change, "cv.pdf", FileResult(outcomes.ERASED, 2), settings=SETTINGS, at=1767225600.25
+        change, "cv.pdf", FileResult(outcomes.ERASED, 2, left=1, announced=True), settings=SETTINGS, at=1767225600.25
     )
 
     assert before == {
@@ -34,13 +34,16 @@ def test_receipt_intent_and_outcome_share_an_event_id_and_hold_only_documented_f
         "event": "REMOVE",
         "expired": False,
         "deleted_at": "2026-01-01T00:00:00.000Z",
+        "versions_seen": 3,
     }
     assert after == {
-        **before,
+        **{name: value for name, value in before.items() if name != "versions_seen"},
         "receipt": "outcome",
         "outcome": "erased",
         "versions_erased": 2,
+        "versions_left": 1,
         "erased_at": "2026-01-01T00:00:00.250Z",
+        "announced": True,
     }
 
 
@@ -55,6 +58,7 @@ NOT_ERASED = {
     "retained: MFA delete": outcomes.RETAINED_MFA,
     "retained until 1970-01-01T00:00:02.000Z": outcomes.retained_until(2.0),
     "failed: AccessDenied": outcomes.failed("AccessDenied"),
+    "limited": outcomes.LIMITED,
 }
 
 
@@ -69,6 +73,7 @@ def test_receipt_of_a_file_not_erased_has_no_erasure_time(text: str) -> None:
 
 def test_only_failed_outcomes_are_redelivered() -> None:
     assert outcomes.failed("Throttled").is_failure
+    assert outcomes.LIMITED.is_failure
     assert not outcomes.KEPT_LIVE.is_failure
     assert not outcomes.retained_until(2.0).is_failure
 
@@ -82,6 +87,7 @@ def test_only_failed_outcomes_are_redelivered() -> None:
         (outcomes.LEFT_TO_SWEEP, "kept", "left to the sweep"),
         (outcomes.RETAINED_HOLD, "retained", "retained: legal hold"),
         (outcomes.retained_until(2.0), "retained", "retained until"),
+        (outcomes.LIMITED, "limited", "limited"),
         (outcomes.failed("SlowDown"), "failed", "failed: SlowDown"),
     ],
 )

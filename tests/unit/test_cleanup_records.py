@@ -13,6 +13,7 @@ from humangov.cleanup.records import (
     read_change,
     record_id,
     sequence_number,
+    unread_change,
 )
 
 from testing.lambda_runtime.stream_events import Event, employee, insert, modify, number_of, remove
@@ -22,6 +23,19 @@ SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
 
 def read(record: Any, **more: Any) -> RecordChange:
     return read_change(record, settings=FunctionSettings(tenant="t", table="california", bucket="b", **more))
+
+
+def without(record: Event, name: str) -> Event:
+    return record | {"dynamodb": {key: one for key, one in record["dynamodb"].items() if key != name}}
+
+
+def keyed(key: Any) -> Event:
+    record = remove(employee("7", "a.pdf"))
+    record["dynamodb"]["Keys"] = key
+    return record
+
+
+REMOVAL = remove(employee("7", "a.pdf"))
 
 
 A, B = {"S": "a.pdf"}, {"S": "b.pdf"}
@@ -63,6 +77,49 @@ def test_changed_record_without_new_image_frees_its_old_files() -> None:
     assert read(record).frees == ("a.pdf",)
 
 
+@pytest.mark.parametrize("record", [insert(employee("7", "a.pdf")), modify(employee("7"), employee("7", "a.pdf"))])
+def test_a_change_without_its_new_image_may_name_any_file(record: Event) -> None:
+    record = without(record, "NewImage")
+
+    assert read(record).names is None
+
+
+def test_of_a_record_that_cannot_be_read_the_key_is_known_unless_it_is_a_removal() -> None:
+    unread = unread_change(insert(employee("7", "a.pdf")) | {"userIdentity": 7})
+
+    assert unread is not None
+    assert (unread.record_key, unread.names, unread.frees) == ({"id": {"S": "7"}}, None, ())
+    assert [unread_change(one) for one in (REMOVAL, keyed({}), None, {"dynamodb": 7})] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("s3://other/a.pdf", "attribute pdf names another bucket"),
+        ("https://b.s3.amazonaws.com/nv/a.pdf", "attribute pdf names a key outside the key prefix"),
+    ],
+)
+def test_a_removed_name_of_no_file_of_the_bucket_frees_nothing_and_says_why(name: str, reason: str) -> None:
+    change = read(remove(employee("7", name)), key_prefix="ca/")
+
+    assert (change.frees, change.problems, change.unresolved) == ((), (), (reason,))
+
+
+def test_a_change_from_a_key_to_its_url_frees_nothing() -> None:
+    change = read(modify(employee("7", "a b.pdf"), employee("7", "https://b.s3.amazonaws.com/a%20b.pdf")))
+
+    assert change.frees == ()
+
+
+def test_a_freed_file_knows_how_it_was_named() -> None:
+    url = "https://b.s3.us-east-1.amazonaws.com/a.pdf"
+    changes = [read(remove(employee("7", "a.pdf"))), read(remove(employee("8", url)))]
+
+    [file] = freed_files(changes)
+
+    assert file.spellings == {"a.pdf", url}
+
+
 def test_file_moved_between_attributes_is_not_freed() -> None:
     change = read(
         modify(employee("7", "a.pdf"), employee("7", scan=A)),
@@ -76,7 +133,7 @@ def test_inserted_record_frees_no_file_and_names_its_file() -> None:
     change = read(insert(employee("7", "a.pdf")), key_prefix="ca/")
 
     assert change.frees == ()
-    assert change.names == {"ca/a.pdf"}
+    assert change.names == frozenset({"ca/a.pdf"})
 
 
 def test_deleted_record_frees_its_files_and_names_none() -> None:
@@ -92,11 +149,11 @@ def test_missing_file_attribute_does_not_hide_another() -> None:
     assert change.problems == ("attribute scan is missing",)
 
 
-def test_file_name_too_long_for_a_key_is_a_problem() -> None:
+def test_a_name_that_cannot_be_a_key_is_unresolved() -> None:
     change = read(remove(employee("7", "x" * 1025)))
 
     assert change.frees == ()
-    assert change.problems == ("a file's name makes a key of 1025 bytes, over 1024",)
+    assert (change.problems, change.unresolved) == ((), ("attribute pdf makes a key of 1025 bytes, over 1024",))
 
 
 @pytest.mark.parametrize(("expired", "principal"), [(True, "dynamodb.amazonaws.com"), (False, "someone")])
@@ -126,19 +183,6 @@ def test_invalid_removal_date_is_none(value: Any, seconds: float | None) -> None
     record["dynamodb"]["ApproximateCreationDateTime"] = value
 
     assert read(record).removed_at == seconds
-
-
-def without(record: Event, name: str) -> Event:
-    return record | {"dynamodb": {key: one for key, one in record["dynamodb"].items() if key != name}}
-
-
-def keyed(key: Any) -> Event:
-    record = remove(employee("7", "a.pdf"))
-    record["dynamodb"]["Keys"] = key
-    return record
-
-
-REMOVAL = remove(employee("7", "a.pdf"))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from humangov.cleanup.batch import run
 from humangov.cleanup.calls import Calls, Line
 from humangov.cleanup.environment import FunctionSettings
 from humangov.cleanup.erase import erase_versions
-from humangov.cleanup.outcomes import FileResult
+from humangov.cleanup.outcomes import ERASED, FileResult
 from humangov.cleanup.receipt_lines import parse, spell
 from humangov.cleanup.versions import Version, hold, list_versions
 from hypothesis import given
@@ -114,6 +114,9 @@ class Bucket:
         asked = [one["id"]["S"] for one in request["RequestItems"]["california"]["Keys"]]
         return {"Responses": {"california": [self.table[one] for one in asked if one in self.table]}}
 
+    def query(self, **request: Any) -> Mapping[str, Any]:
+        raise AssertionError("the table has no index")
+
     def calls(self, *, known: bool = False) -> Calls:
         return Calls(
             dynamodb=self,
@@ -122,6 +125,7 @@ class Bucket:
             pause=lambda _: None,
             now=NOW.timestamp,
             write=self.log.extend,
+            store=self.log.extend,
             keeps_versions=lambda: known,
         )
 
@@ -143,11 +147,11 @@ class Bucket:
         return {str(line["key"]): str(line["outcome"]) for line in self.log if line.get("receipt") == "outcome"}
 
 
-def result(text: str, versions: int) -> FileResult:
+def result(text: str, versions: int, *, left: int) -> FileResult:
     outcome = parse(text)
     assert outcome is not None
     assert spell(outcome) == text
-    return FileResult(outcome, versions)
+    return FileResult(outcome, versions, left)
 
 
 @given(
@@ -190,8 +194,38 @@ def test_versions_of_many_keys_are_erased_1000_a_call() -> None:
 
     outcomes = bucket.erase(*keys)
 
-    assert outcomes == dict.fromkeys(keys, result("erased", 5))
+    assert outcomes == dict.fromkeys(keys, result("erased", 5, left=0))
     assert [len(one) for one in bucket.deletions] == [1000, 500]
+
+
+def test_what_was_written_since_the_listing_stays_and_the_result_says_that_it_is_left() -> None:
+    bucket = Bucket()
+    bucket.put("a", age_seconds=30)
+    bucket.before_delete = lambda: bucket.keys["a"] and bucket.put("a", age_seconds=0)  # type: ignore[assignment]
+
+    assert bucket.erase("a") == {"a": result("erased", 1, left=1)}
+
+
+def test_a_version_that_appears_later_and_is_older_than_what_was_erased_is_a_failure() -> None:
+    """A multipart upload that began before and ended after the listing: S3 dates it by its start."""
+    bucket = Bucket()
+    bucket.put("a", age_seconds=30)
+    bucket.before_delete = lambda: bucket.put("a", age_seconds=60)  # type: ignore[assignment]
+
+    assert bucket.erase("a") == {"a": result("failed: StillThere", 1, left=1)}
+
+
+def test_if_s3_does_not_say_what_is_left_the_result_does_not_either() -> None:
+    bucket = Bucket()
+    bucket.put("a")
+    seen = list_versions(bucket.calls(), bucket="b", key="a")
+
+    def denied(**_: Any) -> Mapping[str, Any]:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListObjectVersions")
+
+    bucket.list_object_versions = denied  # type: ignore[method-assign]
+
+    assert erase_versions(bucket.calls(), bucket="b", seen={"a": seen}) == {"a": FileResult(ERASED, 1, None)}
 
 
 def test_oldest_version_is_erased_first_and_delete_markers_last() -> None:
@@ -212,15 +246,17 @@ UNTIL = datetime(2027, 1, 1, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("locks", "outcome"),
     [
-        pytest.param([UNTIL], result("retained until 2027-01-01T00:00:00.000Z", 1), id="a date"),
+        pytest.param([UNTIL], result("retained until 2027-01-01T00:00:00.000Z", 1, left=1), id="a date"),
         pytest.param(
-            [UNTIL, UNTIL + timedelta(days=1)], result("retained until 2027-01-02T00:00:00.000Z", 0), id="the later"
+            [UNTIL, UNTIL + timedelta(days=1)],
+            result("retained until 2027-01-02T00:00:00.000Z", 0, left=2),
+            id="the later",
         ),
-        pytest.param(["ON"], result("retained: legal hold", 1), id="a hold"),
-        pytest.param([UNTIL, "ON"], result("retained: legal hold", 0), id="a hold outlasts a date"),
-        pytest.param([NOW], result("failed: AccessDenied", 1), id="a date that is over"),
-        pytest.param(["OFF"], result("failed: AccessDenied", 1), id="no lock: a permission is missing"),
-        pytest.param([UNTIL, "OFF"], result("failed: AccessDenied", 0), id="what a retry may cure decides"),
+        pytest.param(["ON"], result("retained: legal hold", 1, left=1), id="a hold"),
+        pytest.param([UNTIL, "ON"], result("retained: legal hold", 0, left=2), id="a hold outlasts a date"),
+        pytest.param([NOW], result("failed: AccessDenied", 1, left=1), id="a date that is over"),
+        pytest.param(["OFF"], result("failed: AccessDenied", 1, left=1), id="no lock: a permission is missing"),
+        pytest.param([UNTIL, "OFF"], result("failed: AccessDenied", 0, left=2), id="what a retry may cure decides"),
     ],
 )
 def test_retained_version_is_reported_with_its_reason(locks: list[datetime | str], outcome: FileResult) -> None:
@@ -284,6 +320,24 @@ def test_file_written_during_erasure_is_not_hidden_by_a_delete_marker() -> None:
 
     assert bucket.outcomes == {"a": "kept: newer"}
     assert [one.is_marker for one in bucket.keys["a"]] == [False, False]
+
+
+def test_file_whose_null_version_a_marker_replaced_is_not_said_to_be_kept() -> None:
+    """Versioning is suspended, which could not be read. The record is written again while S3 replaces the data."""
+    bucket = Bucket()
+    bucket.put("a")
+    bucket.status = "Suspended"
+    bucket.put("a")
+
+    def write_again() -> None:
+        bucket.before_delete = lambda: None
+        bucket.table["a"] = employee("a", "a")
+
+    bucket.before_delete = write_again
+
+    assert bucket.remove("a", known=False) != failures()
+
+    assert bucket.outcomes == {"a": "failed: NullVersionReplaced"}
 
 
 def test_version_written_after_the_listing_is_never_erased() -> None:

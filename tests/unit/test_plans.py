@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from humangov.api.names import Names
-from humangov.aws import bucket, function, log_group, role, stream, trigger
+from humangov.aws import bucket, function, log_group, resources, role, stream, trigger
 from humangov.aws import policy as policy_of
 from humangov.aws.change import Change
 from humangov.aws.event_source_mapping import MappingObserved
@@ -294,6 +294,42 @@ def test_key_prefix_with_wildcards_does_not_widen_permissions(prefix: str, key: 
     assert iam_matches(erasable, prefix + key)
     assert iam_matches(listing, key) == (key.startswith(prefix) and key != prefix)
     assert iam_matches(listing, prefix + "a")
+
+
+INDEXES = [
+    {"IndexName": "by-pdf", "IndexStatus": "ACTIVE", "KeySchema": [{"AttributeName": "pdf", "KeyType": "HASH"}]},
+    {"IndexName": "by-state", "IndexStatus": "ACTIVE",
+     "KeySchema": [{"AttributeName": "state", "KeyType": "HASH"}, {"AttributeName": "pdf", "KeyType": "RANGE"}]},
+    {"IndexName": "by-scan", "IndexStatus": "ACTIVE", "KeySchema": [{"AttributeName": "scan", "KeyType": "HASH"}]},
+    {"IndexName": "filling", "IndexStatus": "CREATING", "Backfilling": True,
+     "KeySchema": [{"AttributeName": "pdf", "KeyType": "HASH"}]},
+    {"IndexName": "going", "IndexStatus": "DELETING", "KeySchema": [{"AttributeName": "pdf", "KeyType": "HASH"}]},
+    {"IndexName": "numbers", "IndexStatus": "ACTIVE", "KeySchema": [{"AttributeName": "n", "KeyType": "HASH"}]},
+]  # fmt: skip
+TYPES = {"id": "S", "pdf": "S", "state": "S", "scan": "S", "n": "N"}
+
+
+def test_role_and_function_are_given_the_complete_indexes_whose_key_is_a_file_attribute() -> None:
+    described = {
+        "TableId": "t", "TableStatus": "ACTIVE", "GlobalSecondaryIndexes": INDEXES,
+        "AttributeDefinitions": [{"AttributeName": one, "AttributeType": kind} for one, kind in TYPES.items()],
+    }  # fmt: skip
+    of = names(table={"name": "humangov-california-dynamodb", "fileAttributes": ["pdf", "n"]})
+
+    wanted = resources.desired(context(of), {resources.STREAM: stream._observed(described)}, bundle=CODE)
+
+    variables = wanted[resources.FUNCTION].configuration["Environment"]["Variables"]
+    assert json.loads(variables["HUMANGOV_FILE_INDEXES"]) == {"by-pdf": "pdf"}
+    statements = json.loads(wanted[resources.ROLE].policy)["Statement"]
+    [asking] = [one for one in statements if one["Action"] == "dynamodb:Query"]
+    assert asking["Resource"] == f"{of.table_arn}/index/by-pdf"
+
+
+def test_without_such_an_index_nothing_is_queried() -> None:
+    wanted = resources.desired(context(names()), {resources.STREAM: TABLE}, bundle=CODE)
+
+    assert "HUMANGOV_FILE_INDEXES" not in wanted[resources.FUNCTION].configuration["Environment"]["Variables"]
+    assert "dynamodb:Query" not in wanted[resources.ROLE].policy
 
 
 def test_only_lambda_may_assume_the_role() -> None:

@@ -1,4 +1,4 @@
-"""`humangov receipts`: lines of a log → rows. And how receipts of a redrive are cut into calls. Runs on nothing."""
+"""`humangov receipts`: lines of a log → rows. Runs on nothing."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 from humangov.aws.identity import UnknownTenantError
-from humangov.aws.receipt_log import BYTES_PER_CALL, BYTES_PER_EVENT, EVENTS_PER_CALL, NoReceiptError, ReceiptLog, parts
 from humangov.cli import lookup
 from humangov.kube import client
 from humangov.proof import receipt_table, receipts
@@ -53,6 +51,60 @@ def test_intent_without_outcome_is_an_unknown_receipt() -> None:
 def test_redelivered_intent_gives_one_receipt() -> None:
     found = receipts.joined([line("intent"), line("intent", at=60_000), outcome(at=60_100)])
     assert [one.outcome for one in found] == ["erased"]
+
+
+def lines_of(*told: tuple[str, bool] | str) -> list[dict[str, Any]]:
+    """`intent`, or an outcome and whether its own attempt had stored an intent; a second apart."""
+    return [
+        line("intent", at=1000 * number) if isinstance(one, str)
+        else outcome(one[0], at=1000 * number, announced=one[1])
+        for number, one in enumerate(told)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "outcomes"),
+    [
+        (["intent", ("absent", False)], [("absent after intent", 1)]),
+        (["intent", "intent", ("erased", True)], [("erased", 1)]),
+        (["intent", ("kept: newer", False)], [("kept: newer, after a cut-off attempt", 1)]),
+        (["intent", ("kept: live", True)], [("kept: live", 0)]),
+        ([("absent", False)], [("absent", 0)]),
+        (
+            ["intent", ("failed: SlowDown", False), ("absent", False)],
+            [("failed: SlowDown, after a cut-off attempt", 1), ("absent after intent", 1)],
+        ),
+        (
+            ["intent", ("failed: InternalError", True), ("absent", False)],
+            [("failed: InternalError", 0), ("absent after intent", 0)],
+        ),
+        (["intent", ("failed: InternalError", True)], [("failed: InternalError", 0)]),
+        (
+            ["intent", ("failed: InternalError", True), ("kept: live", False)],
+            [("failed: InternalError", 0), ("kept: live, after a failed attempt", 0)],
+        ),
+        (["intent", ("limited", False), "intent", ("erased", True), ("absent", False)],
+         [("limited, after a cut-off attempt", 1), ("erased", 1), ("absent", 0)]),
+    ],
+    ids=[
+        "nothing there", "erased again", "another there", "kept at the last moment", "never ours", "not known between",
+        "failed, but done", "failed", "failed, and named again", "settled",
+    ],
+)  # fmt: skip
+def test_an_attempt_that_was_cut_off_is_told_with_the_outcome_that_settles_it(
+    told: list[Any], outcomes: list[tuple[str, int]]
+) -> None:
+    found = list(receipts.joined(lines_of(*told)))
+
+    assert [(one.outcome, one.cut_off) for one in found] == outcomes
+    gone = [one for one in found if one.outcome == "absent after intent"]
+    assert all(one.intended_at == "2026-03-01T12:00:00.000Z" and one.erased_at is None for one in gone)
+
+
+def test_a_line_that_was_stored_twice_counts_once() -> None:
+    twice = [line("intent", id="w-1"), line("intent", id="w-1", at=3), outcome(id="w-2", at=5, announced=True)]
+    found = list(receipts.joined([*twice, outcome(id="w-2", at=9, announced=True), outcome(id="w-3", at=9)]))
+    assert [(one.outcome, one.cut_off) for one in found] == [("erased", 0), ("erased", 0)]
 
 
 def test_receipts_are_separate_for_each_file_and_event() -> None:
@@ -102,7 +154,16 @@ def test_receipt_table_ends_with_totals_and_escapes_control_characters() -> None
     lines = list(receipt_table.table_lines(receipts.joined([outcome(key="\x1b[31mred.pdf"), *retained])))
     assert lines[0].split() == ["DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD"]
     assert "\x1b" not in "".join(lines)
-    assert lines[-1] == "3 receipts: 2 retained, 1 erased"
+    assert lines[-2] == "3 receipts: 2 retained, 1 erased"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "told"), [(["erased"], True), (["kept: live"], False), (["kept: live", "erased"], True)]
+)
+def test_where_files_were_erased_the_table_says_what_that_does_not_cover(outcomes: list[str], told: bool) -> None:
+    found = receipts.joined(outcome(text, event_id=text) for text in outcomes)
+    last = list(receipt_table.table_lines(found))[-1]
+    assert (("this bucket only" in last) and ("incomplete multipart uploads" in last)) is told
 
 
 @pytest.mark.parametrize(
@@ -134,68 +195,6 @@ def test_empty_log_page_with_a_token_does_not_end_the_read() -> None:
             return [{"events": []}, {"events": [outcome()], "nextToken": "x"}, {}]
 
     assert len(list(receipts.read(Logs(), group="g", since=NOW - timedelta(days=1), until=NOW))) == 1
-
-
-def test_receipt_lines_are_split_into_calls_by_count_and_size_in_order() -> None:
-    many = [f"{number}" for number in range(EVENTS_PER_CALL * 2 + 1)]
-    assert [len(part) for part in parts(many)] == [EVENTS_PER_CALL, EVENTS_PER_CALL, 1]
-    long = ["é" * 200_000] * 5
-    found = list(parts(long))
-    assert [one for part in found for one in part] == long
-    assert all(sum(len(one.encode()) + BYTES_PER_EVENT for one in part) <= BYTES_PER_CALL for part in found)
-    assert len(found) == 3
-
-
-class FakeLogs:
-    """answers: what each PutLogEvents raises, or gives."""
-
-    def __init__(self, *answers: Any) -> None:
-        self.answers = list(answers)
-        self.stored: list[str] = []
-        self.streams = 0
-
-    def create_log_stream(self, **_: Any) -> None:
-        self.streams += 1
-
-    def put_log_events(self, *, logEvents: Any, **_: Any) -> Any:  # noqa: N803 - the SDK's name
-        answer = self.answers.pop(0) if self.answers else {}
-        if isinstance(answer, Exception):
-            raise answer
-        self.stored += [one["message"] for one in logEvents]
-        return answer
-
-
-def refusal(code: str, status: int = 400) -> ClientError:
-    answer: Any = {"Error": {"Code": code, "Message": "no"}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, "PutLogEvents")
-
-
-def log(fake: FakeLogs) -> ReceiptLog:
-    return ReceiptLog(fake, log_group="g", now=lambda: NOW.timestamp(), pause=lambda _: None, prefix="redrive")
-
-
-@pytest.mark.parametrize("passing", [refusal("ThrottlingException"), refusal("InternalFailure", 500), OSError("reset")])
-def test_receipt_write_is_retried_after_a_transient_error(passing: Exception) -> None:
-    fake = FakeLogs(passing, passing)
-    log(fake).write([{"receipt": "intent"}])
-    assert fake.stored == ['{"receipt": "intent"}']
-    assert fake.streams == 1
-
-
-@pytest.mark.parametrize(
-    "lasting",
-    [
-        [refusal("AccessDeniedException")], [refusal("ResourceNotFoundException")],
-        [refusal("ThrottlingException")] * 9, [{"rejectedLogEventsInfo": {"tooOldLogEventEndIndex": 1}}],
-    ],
-    ids=["denied", "no group", "throttled for long", "rejected"],
-)  # fmt: skip
-def test_no_receipt_is_written_after_a_lost_one(lasting: list[Any]) -> None:
-    writer = log(FakeLogs(*lasting))
-    with pytest.raises(NoReceiptError):
-        writer.write([{"receipt": "intent"}])
-    with pytest.raises(NoReceiptError):
-        writer.write([{"receipt": "outcome"}])
 
 
 @pytest.mark.parametrize(

@@ -72,10 +72,13 @@ def test_spec_defaults_equal_those_of_the_definition() -> None:
     not_spec = {
         (name,)
         for name in (
-            "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared",
+            "namespace", "name", "uid", "generation", "created", "deleting", "annotations", "files_shared", "mappings",
             "recorded_account_id",
         )
     }  # fmt: skip
+    # A section that is None as a whole has no fields to compare.
+    assert actual.pop(("hold",)) is None
+    assert wanted.pop(("hold", "reason")) is None
     assert set(wanted) == set(actual) - not_spec
     derived = {
         ("region",), ("table", "name"), ("bucket", "name"), ("function", "name"), ("failures", "bucket"), ("tags",),
@@ -93,10 +96,10 @@ def test_every_spec_field_of_the_definition_is_parsed() -> None:
         "function": {"name": "f", "runtime": "python3.12", "architecture": "x86_64", "memoryMiB": 128,
                      "timeoutSeconds": 9, "reservedConcurrency": 4},
         "trigger": {"enabled": False, "batchSize": 2, "batchingWindowSeconds": 3, "maximumRetryAttempts": 4,
-                    "maximumRecordAgeSeconds": 60},
+                    "maximumRecordAgeSeconds": 60, "maximumErasuresPerHour": 5},
         "logs": {"retentionDays": 7, "onDelete": "Retain", "kmsKeyARN": "arn:aws:kms:eu-west-1:123456789012:key/k"},
         "failures": {"bucket": "f-name"}, "tags": {"a": "b"}, "deletionPolicy": "Retain", "suspend": True,
-        "adoption": "IfUntagged",
+        "adoption": "IfUntagged", "hold": {"reason": "Case 26-1234"},
         "account": {"roleARN": "arn:aws:iam::123456789012:role/r", "externalID": "x",
                     "sweepRoleARN": "arn:aws:iam::123456789012:role/s"},
         "sweep": {"schedule": "1 2 3 4 5", "timeZone": "America/Los_Angeles", "suspend": True, "mode": "Delete",
@@ -134,6 +137,11 @@ def test_order_of_file_attributes_does_not_matter() -> None:
         ({"table": {"name": ""}}, "spec.table.name is required"),
         ({"bucket": {}}, "spec.bucket.name is required"),
         ({"bucket": None}, "spec.bucket.name is required"),
+        ({"hold": {}}, "spec.hold.reason is required: why nothing may be erased"),
+        ({"hold": {"reason": " "}}, "spec.hold.reason must be one printable line"),
+        ({"hold": {"reason": "a\nb"}}, "spec.hold.reason must be one printable line"),
+        ({"hold": {"reason": "x" * 257}}, "at most 256 characters"),
+        ({"hold": "yes"}, "spec.hold must be of type object"),
         ({"trigger": {"batchSise": 1}}, "spec.trigger.batchSise is not a field"),
         ({"trigger": {"batchSize": "1"}}, "spec.trigger.batchSize must be of type integer, not string"),
         ({"trigger": {"batchSize": True}}, "spec.trigger.batchSize must be of type integer, not boolean"),
@@ -142,7 +150,10 @@ def test_order_of_file_attributes_does_not_matter() -> None:
         ({"table": {"name": "t-x", "fileAttributes": [1, "a"]}}, "spec.table.fileAttributes"),
         ({"table": {"name": "t-x", "fileAttributes": [["a"]]}}, "spec.table.fileAttributes"),
         ({"table": {"name": "t-x", "fileAttributes": []}}, "spec.table.fileAttributes must be a list of strings"),
-        ({"table": {"name": "t-x", "fileNames": "Some"}}, "spec.table.fileNames must be Unique or Shared, not 'Some'"),
+        (
+            {"table": {"name": "t-x", "fileNames": "Some"}},
+            "spec.table.fileNames must be Unique, Reused or Shared, not 'Some'",
+        ),
         ({"adoption": ""}, "spec.adoption must be Never or IfUntagged, not ''"),
         ({"sweep": {"mode": "Maybe"}}, "spec.sweep.mode must be Detect or Delete, not 'Maybe'"),
         ({"sweep": {"include": []}}, "spec.sweep.include must be a list of patterns"),

@@ -29,7 +29,7 @@ def cron_job(of: Tenant | None = None) -> dict[str, Any]:
 
 
 def final_job() -> dict[str, Any]:
-    return sweep_job_manifests.final_read_job(tenant(), NOW, template=TEMPLATE, namespace="operators", owner=OWNER)
+    return sweep_job_manifests.final_read_job(tenant(), template=TEMPLATE, namespace="operators", owner=OWNER)
 
 
 def pod(document: Any) -> Any:
@@ -70,12 +70,13 @@ def test_sweep_job_retries_a_failure_twice_and_a_failed_safety_check_never() -> 
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 6 * 3600)
 
 
-def test_final_stream_read_starts_15_minutes_before_the_deletion_and_is_not_retried() -> None:
+def test_final_read_job_has_25_minutes_and_is_retried_after_a_kill_but_not_because_it_is_incomplete() -> None:
     job = final_job()
-    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (0, 150)
+    assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 1500)
+    [rule] = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [2]}}
     [container] = job["spec"]["template"]["spec"]["containers"]
-    since = "2026-03-01T11:45:00Z"
-    assert container["args"] == ["final-read", tenant().key, "--uid", tenant().uid, "--since", since, "--report-status"]
+    assert container["args"] == ["final-read", tenant().key, "--uid", tenant().uid, "--report-status"]
     assert job["metadata"]["name"] == sweep_job_manifests.final_read_name(tenant())
 
 
@@ -133,15 +134,24 @@ def test_cron_job_ownership_is_read_from_owner_or_tenant_uid(annotations: dict[s
     assert sweep_job_manifests.is_owned({"metadata": {"annotations": annotations}}, tenant(), owner=OWNER) is owned
 
 
-def test_job_finishes_by_its_condition_and_the_final_stream_read_is_overdue_after_150_s() -> None:
-    job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {}}
+def test_a_job_is_over_when_it_says_so_and_the_final_read_after_25_minutes_whatever_it_says() -> None:
+    job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": {"ready": 1}}
     assert sweep_job_manifests.is_active(job)
-    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=150))
-    assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=151))
+    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=1500))
+    assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=1501))
     job["status"]["conditions"] = [{"type": "FailureTarget", "status": "True"}]
     assert sweep_job_manifests.is_active(job)
     job["status"]["conditions"] = [{"type": "Failed", "status": "True"}]
     assert sweep_job_manifests.is_finished(job)
+
+
+@pytest.mark.parametrize("status", [{}, {"active": 1, "ready": 0}])
+def test_final_read_whose_pod_never_ran_is_not_waited_for_longer_than_150_s(status: dict[str, Any]) -> None:
+    job: dict[str, Any] = {"metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"}, "status": status}
+    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=150))
+    assert sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=151))
+    job["status"]["failed"] = 1  # it ran once, and is repeated
+    assert not sweep_job_manifests.is_overdue(job, now=NOW + timedelta(seconds=151))
 
 
 REPORTED: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [

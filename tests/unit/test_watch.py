@@ -9,7 +9,7 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,7 @@ from humangov.kube.client import Resource
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import enqueue, fence, manager, monitors, reconciliations, watch
+from humangov.manager.enqueue import Queues
 from humangov.manager.manager import RunSettings
 from humangov.manager.process_state import ProcessState
 from humangov.manager.workqueue import Lane, Schedule, Workers
@@ -54,6 +55,8 @@ def form(version: int, **metadata: Any) -> Resource:
         ({"finalizers": ["other"]}, False),
         ({"annotations": {"humangov.io/reconcile": "1"}}, True),
         ({"annotations": {"other": "1"}}, False),
+        ({"annotations": {"humangov.io/stop": "a wrong import"}}, True),
+        ({"annotations": {"humangov.io/stop": ""}}, True),
         ({"labels": {"a": "b"}}, False),
         ({"uid": "another"}, True),
         ({"managedFields": []}, False),
@@ -73,6 +76,13 @@ class Watched:
     def __init__(self) -> None:
         self.store = Store(default_region="us-east-1")
         self.schedule = Schedule(resync_seconds=600, rng=random.Random(1))  # noqa: S311 - repeatable
+        self.stops = Schedule(resync_seconds=600, rng=random.Random(1))  # noqa: S311 - repeatable
+
+    def queues(self, run: Callable[[str], Awaitable[Outcome]]) -> Queues:
+        workers, stops = (
+            Workers(schedule=schedule, run=run, count=2, clock=lambda: 0.0) for schedule in (self.schedule, self.stops)
+        )
+        return Queues(workers=workers, stops=stops)
 
     def see(self, kind: str, one: Mapping[str, Any]) -> list[str]:
         """The keys that are due in the fast lane after this event; they are then run."""
@@ -81,8 +91,7 @@ class Watched:
             async def never(_: str) -> Outcome:
                 raise AssertionError
 
-            workers = Workers(schedule=self.schedule, run=never, count=2, clock=lambda: 0.0)
-            await enqueue.on_event(self.store, workers, kind, one)
+            await enqueue.on_event(self.store, self.queues(never), kind, one)
 
         asyncio.run(story())
         taken = []
@@ -99,6 +108,68 @@ def test_new_resource_is_reconciled_once() -> None:
     assert watched.see("ADDED", form(1)) == []
     assert watched.see("MODIFIED", form(2)) == []
     assert watched.see("MODIFIED", form(3, generation=2)) == [KEY]
+
+
+def due(schedule: Schedule) -> list[str]:
+    """The keys that are due in the fast lane; they are then run."""
+    taken = []
+    while (key := schedule.take(now=0, lanes=(Lane.FAST,))) is not None:
+        taken.append(key)
+    for key in taken:
+        schedule.done(key, Outcome(), now=0)
+    return sorted(taken)
+
+
+def test_a_stop_asks_for_a_run_of_its_own_beside_the_pass_and_its_end_for_a_pass() -> None:
+    watched = Watched()
+    stopped = {"annotations": {"humangov.io/stop": "a wrong import"}}
+    watched.see("ADDED", form(1))
+    assert due(watched.stops) == []
+    assert watched.see("MODIFIED", form(2, **stopped)) == [KEY]
+    assert due(watched.stops) == [KEY]
+    assert watched.see("MODIFIED", form(3, **stopped)) == []
+    assert due(watched.stops) == []
+    assert watched.see("MODIFIED", form(4)) == [KEY]
+    assert due(watched.stops) == []
+
+
+def test_the_stop_of_all_asks_for_both_of_every_tenant_and_what_cannot_be_read_changes_nothing() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    watched.see("ADDED", resource("florida"))
+    keys = [KEY, "humangov/florida"]
+    answers: list[Resource | client.KubeError | None] = [
+        {"metadata": {"name": "humangov-stop", "namespace": "operators"}, "data": {"reason": "audit"}},
+        client.KubeError("reading", status=503, reason="unavailable"), None,
+    ]  # fmt: skip
+
+    class Api:
+        async def read_config_map(self, namespace: str, name: str) -> Resource | None:
+            assert (namespace, name) == ("operators", "humangov-stop")
+            answer = answers.pop(0)
+            if isinstance(answer, client.KubeError):
+                raise answer
+            return answer
+
+    def read() -> tuple[list[str], list[str]]:
+        async def story() -> None:
+            async def never(_: str) -> Outcome:
+                raise AssertionError
+
+            settings = SimpleNamespace(own_namespace="operators")
+            operator: Any = SimpleNamespace(store=watched.store, settings=settings)
+            api: Any = Api()
+            await monitors.read_stop_of_all(operator, api, watched.queues(never))
+
+        asyncio.run(story())
+        return due(watched.stops), due(watched.schedule)
+
+    assert read() == (keys, keys)
+    assert watched.store.stopped() == 2
+    assert read() == ([], [])
+    assert watched.store.stopped() == 2, "unread is not absent"
+    assert read() == ([], keys)
+    assert watched.store.stopped() == 0
 
 
 def test_event_of_the_operators_own_write_requests_no_reconciliation() -> None:
@@ -153,10 +224,9 @@ def listed(watched: Watched, *resources: Resource) -> list[str]:
             async def list_resources(self, _: object) -> list[Resource]:
                 return list(resources)
 
-        workers = Workers(schedule=watched.schedule, run=never, count=2, clock=lambda: 0.0)
         operator: Any = SimpleNamespace(store=watched.store, settings=SimpleNamespace(namespaces=[]))
         api: Any = Api()
-        await monitors.relist(operator, api, workers, again_seconds=0)
+        await monitors.relist(operator, api, watched.queues(never), again_seconds=0)
 
     asyncio.run(story())
     due = []
@@ -412,9 +482,7 @@ def test_standby_is_alive_and_ready_if_it_can_take_over(
 def test_operator_without_election_is_ready_only_when_watching() -> None:
     state = state_of(None)
     assert not state.health().ready
-    state.workers = Workers(
-        schedule=Schedule(resync_seconds=600), run=lambda _: asyncio.sleep(0, Outcome()), count=2, clock=lambda: 0.0
-    )
+    state.queues = Watched().queues(lambda _: asyncio.sleep(0, Outcome()))
     assert not state.health().ready
     state.watching.set()
     assert state.health().ready
@@ -460,6 +528,9 @@ def test_standby_exits_0_on_a_stop_signal(monkeypatch: pytest.MonkeyPatch, caplo
 
 def test_leader_that_cannot_start_releases_the_lease() -> None:
     class Refusing(Kube):
+        async def read_config_map(self, namespace: str, name: str) -> Resource | None:
+            return None
+
         async def list_resources(self, namespaces: Any) -> list[Resource]:
             raise client.KubeError("listing", status=403, reason="forbidden")
 
@@ -469,6 +540,7 @@ def test_leader_that_cannot_start_releases_the_lease() -> None:
         leader = manager.Leader(
             operator=operator, kube=Refusing(), run_settings=RUN_SETTINGS, state=state_of(holding),
             of_region=lambda _: Clients(region="us-east-1"), count=lambda *_, **__: None, stop=asyncio.Event(),
+            in_thread_of_stops=operator,
         )  # fmt: skip
         with pytest.raises(client.KubeError):
             await manager._work(leader, warming=warming)

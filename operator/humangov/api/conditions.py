@@ -21,9 +21,16 @@ FAILURES_HANDLED = "FailuresHandled"
 SWEEP_SUCCEEDED = "SweepSucceeded"
 # Whether records reach the function in time; present from the first stream lag on.
 RECORDS_DELIVERED = "RecordsDelivered"
+# Whether nothing may be erased; present from the first stop on.
+STOPPED = "Stopped"
+# The legal hold; present from the first one on. True: nothing is erased.
+HELD = "Held"
 _WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
-OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, *_WARNINGS)
-_OWN_FIELDS = ("observedGeneration", "aws", "functionName", "lastHandledReconcile", "lastHandledSweep")
+OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, STOPPED, HELD, *_WARNINGS)
+_OWN_FIELDS = (
+    "observedGeneration", "aws", "functionName", "mappings", "lastHandledReconcile", "lastHandledSweep", "hold",
+    "erasureLimit",
+)  # fmt: skip
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
 
@@ -177,13 +184,17 @@ def compose(
         message=ready.message if ready.stalled else "no action required",
     )
     conditions = {"Ready": ready, "Reconciling": reconciling, "Stalled": stalled}
+    for name in (STOPPED, HELD):
+        found = findings.get(name, _stored(previous, name))
+        if found:
+            conditions[name] = found
     for part in PARTS:
         if part in findings:
             conditions[part] = findings[part]
     for name in (FAILURES_HANDLED, RECORDS_DELIVERED):
         warned = _stored(previous, name)
         warning = findings.get(name, warned)
-        if warning and (warned or warning.status != "True"):
+        if warning and (warned or warning.status != "True" or warning.reason == HELD):
             conditions[name] = warning
     swept = findings.get(SWEEP_SUCCEEDED, _stored(previous, SWEEP_SUCCEEDED))
     if swept:
@@ -195,6 +206,13 @@ def compose(
             _condition(previous, name, finding, generation=generation, now=now) for name, finding in conditions.items()
         ],
     }
+
+
+def amended(previous: Mapping[str, Any], **fields: Any) -> dict[str, Any]:
+    """The operator's own part of a stored status, with other values of these fields."""
+    own = {name: previous[name] for name in _OWN_FIELDS if previous.get(name) is not None}
+    conditions = [one for one in previous.get("conditions") or () if one["type"] in OWN_CONDITIONS]
+    return {**own, "conditions": conditions, **fields}
 
 
 def differs(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
@@ -213,7 +231,25 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bo
     `own_doing`: this reconciliation changed something, so Ready being Unknown for a moment is expected.
     """
     warnings = [event for name in _WARNINGS for event in _of_warning(name, old, new)]
-    return [*_of_ready(old, new, own_doing=own_doing), *warnings]
+    return [*_of_ready(old, new, own_doing=own_doing), *_of_stop(old, new), *_of_hold(old, new), *warnings]
+
+
+def _of_stop(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    """Stopped, Started, and StoppedForLong; of one that is only tried, Ready tells."""
+    before, after = find_condition(old, STOPPED), find_condition(new, STOPPED)
+    if after is None or after["status"] == "Unknown" or (before or {}).get("reason") == after["reason"]:
+        return []
+    if after["status"] == "False":
+        return [Event(kind="Normal", reason=after["reason"], message=after["message"])] if before else []
+    return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
+
+
+def _of_hold(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    """It begins, is in effect, ends."""
+    before, after = find_condition(old, HELD), find_condition(new, HELD)
+    if after is None or (before or {}).get("reason") == after["reason"]:
+        return []
+    return [Event(kind="Normal", reason=after["reason"], message=after["message"])]
 
 
 def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:

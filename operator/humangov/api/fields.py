@@ -57,6 +57,8 @@ def values(
         inner, value = f"{path}.{name}", section.get(name)
         _check_kind(value, one.kind, path=inner)
         if one.section is not None:
+            if value is None and one.optional:
+                continue
             below = values(one.section, value, path=inner, of=of, derived=derived.get(name, _NOTHING))
             found[one.name] = one.section(**below)
         elif one.required and not value:
@@ -73,7 +75,7 @@ def one_of(*words: str) -> Given:
 
     def read(value: str, path: str) -> str:
         if value not in words:
-            raise FieldError(f"{path} must be {' or '.join(words)}, not {value!r}")
+            raise FieldError(f"{path} must be {', '.join(words[:-1])} or {words[-1]}, not {value!r}")
         return value
 
     return Given(read=read)
@@ -92,11 +94,15 @@ def set_of(what: str) -> Given:
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """name: in Python. kind: its type in a manifest. section: the dataclass of its own fields, if it has such."""
+    """name: in Python. kind: its type in a manifest. section: the dataclass of its own fields, if it has such.
+
+    optional: `| None`, so that a section that is not given is None, and not one of defaults.
+    """
 
     name: str
     kind: type
     section: type | None
+    optional: bool
     read: Read | None
     required: str
 
@@ -107,22 +113,24 @@ def _fields(dataclass_: type) -> Mapping[str, _Field]:
     hints = get_type_hints(dataclass_, include_extras=True)
     found = {}
     for one in dataclasses.fields(dataclass_):
-        hint, given = _parts(hints[one.name])
+        hint, given, optional = _parts(hints[one.name])
         section = hint if isinstance(hint, type) and dataclasses.is_dataclass(hint) else None
         found[given.name or _camel_case(one.name)] = _Field(
-            name=one.name, kind=given.kind or _kind(hint), section=section, read=given.read, required=given.required
-        )
+            name=one.name, kind=given.kind or _kind(hint), section=section, optional=optional, read=given.read,
+            required=given.required,
+        )  # fmt: skip
     return found
 
 
-def _parts(hint: Any) -> tuple[Any, Given]:
-    """`Annotated[str | None, Given(…)]` → `str` and what is said of it."""
-    given = Given()
+def _parts(hint: Any) -> tuple[Any, Given, bool]:
+    """`Annotated[str | None, Given(…)]` → `str`, what is said of it, and whether it may be None."""
+    given, optional = Given(), False
     if get_origin(hint) is Annotated:
         hint, given = get_args(hint)
     if isinstance(hint, UnionType):
+        optional = True
         [hint] = [kind for kind in get_args(hint) if kind is not type(None)]
-    return hint, given
+    return hint, given, optional
 
 
 def _kind(hint: Any) -> type:

@@ -22,7 +22,7 @@ FINALIZER = "humangov.io/cleanup"
 RECONCILE_ANNOTATION = "humangov.io/reconcile"
 SWEEP_ANNOTATION = "humangov.io/sweep"
 APPROVE_ANNOTATION = "humangov.io/approve-sweep"
-STOP_ANNOTATION = "humangov.io/stop-sweep"
+HOLD_REASON_LIMIT = 256
 _ROLE_NAME_LIMIT = 64  # IAM's; https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 
 
@@ -42,11 +42,18 @@ def _strings(given: Mapping[Any, Any], _path: str) -> Mapping[str, str]:
     return {str(name): str(value) for name, value in given.items()}
 
 
+def _printable(text: str, path: str) -> str:
+    """One printable line that is not blank. Raises FieldError."""
+    if not text.isprintable() or not text.strip() or len(text) > HOLD_REASON_LIMIT:
+        raise FieldError(f"{path} must be one printable line of at most {HOLD_REASON_LIMIT} characters, not {text!r}")
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Table:
     name: Annotated[str, Given(required="the name of the tenant's table")]
     file_attributes: Annotated[tuple[str, ...], set_of("strings")] = ("pdf",)
-    file_names: Annotated[str, one_of("Unique", "Shared")] = "Unique"
+    file_names: Annotated[str, one_of("Unique", "Reused", "Shared")] = "Unique"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,11 +74,14 @@ class Function:
 
 @dataclass(frozen=True, kw_only=True)
 class Trigger:
+    """maximum_erasures_per_hour: of each environment of the function; 0: no limit."""
+
     enabled: bool = True
     batch_size: int = 1000
     batching_window_seconds: int = 0
     maximum_retry_attempts: int = 10
     maximum_record_age_seconds: int = 43200
+    maximum_erasures_per_hour: int = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +126,13 @@ class Sweep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Hold:
+    """A legal hold: nothing is erased. reason: a printable line, as receipts quote it."""
+
+    reason: Annotated[str, Given(required="why nothing may be erased", read=_printable)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Spec:
     """What people declare, with defaults. Names that nobody gave are derived: `parse` says how."""
 
@@ -132,12 +149,14 @@ class Spec:
     deletion_policy: str = "Delete"
     adoption: Annotated[str, one_of("Never", "IfUntagged")] = "Never"
     suspend: bool = False
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tenant(Spec):
     """One HumanGovState: its spec, and the metadata and status that decide anything.
 
+    mappings             UUIDs of its event source mappings, present and former, as the operator recorded them
     files_shared         how many files more than one record names, according to the last sweep
     recorded_account_id  the account in which the operator first reconciled the tenant
     """
@@ -150,6 +169,7 @@ class Tenant(Spec):
     deleting: bool
     annotations: Mapping[str, str]
     files_shared: int
+    mappings: tuple[str, ...] = ()
     recorded_account_id: str | None
 
     @property
@@ -203,6 +223,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         deleting=bool(metadata.get("deletionTimestamp")),
         annotations=_strings(metadata.get("annotations") or {}, "metadata.annotations"),
         files_shared=_files_shared(status),
+        mappings=tuple(str(one) for one in status.get("mappings") or ()),
         recorded_account_id=(status.get("aws") or {}).get("accountID"),
     )
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from humangov.api.arns import parse_arn
+from humangov.api.erasure_limit import ErasureLimit
 from humangov.api.names import OWNER_TAG, Names
 
 
@@ -26,12 +27,20 @@ class Change:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What every resource module may need, beside the tenant."""
+    """What every resource module may need, beside the tenant.
+
+    stopped        it is stopped (api/stop.py)
+    hold_since     when the legal hold was put on the function; None: it is to be put on it, or there is no hold
+    erasure_limit  whether the erasure limit was reached, and approved since
+    """
 
     names: Names
     default_tags: Mapping[str, str]
     permissions_boundary_arn: str | None
     now: datetime
+    stopped: bool = False
+    hold_since: datetime | None = None
+    erasure_limit: ErasureLimit | None = None
 
     @property
     def tags(self) -> dict[str, str]:

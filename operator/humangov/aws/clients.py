@@ -95,7 +95,7 @@ class Clients:
 
     def identity(self, *, cluster: str) -> Identity:
         """The account and region that this is; STS is called once an hour. Raises AwsError."""
-        partition = self._partition()
+        partition = self.partition()
         return Identity(account_id=self._account_id(), region=self.region, cluster=cluster, partition=partition)
 
     def warm(self) -> None:
@@ -146,7 +146,8 @@ class Clients:
             self._account = (str(answer["Account"]), self._clock())
             return self._account[0]
 
-    def _partition(self) -> str:
+    def partition(self) -> str:
+        """The region's: aws, aws-us-gov, aws-cn. No call. Raises AwsError."""
         try:
             return str(self._session.get_partition_for_region(self.region))
         except BotoCoreError as error:
@@ -154,7 +155,7 @@ class Clients:
 
     def _unknown_region(self) -> AwsError | None:
         """Where nothing answers, and the SDK has not heard of the region either, it is most likely a misspelling."""
-        known = self._session.get_available_regions("lambda", partition_name=self._partition())
+        known = self._session.get_available_regions("lambda", partition_name=self.partition())
         return None if self.region in known else _unknown(self.region)
 
     def _client(self, service: str, *, writes: bool) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from humangov.api import erasure_limit, legal_hold
 from humangov.api.conditions import Finding
 from humangov.api.names import OWNER_TAG, Names
+from humangov.aws import function_environment
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
@@ -73,7 +74,10 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  
     return _observed(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
 
 
-def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
+def desired(
+    names: Names, context: Context, *, bundle: Bundle, file_indexes: Mapping[str, str] | None = None
+) -> Desired:  # fmt: skip
+    """file_indexes: the table's indexes that the function asks → the file attribute that is the index's key."""
     tenant = names.tenant
     return Desired(
         names=names,
@@ -85,30 +89,16 @@ def desired(names: Names, context: Context, *, bundle: Bundle) -> Desired:
             "Role": names.role_arn,
             "MemorySize": tenant.function.memory_mib,
             "Timeout": tenant.function.timeout_seconds,
-            "Environment": {"Variables": environment(names)},
+            "Environment": {
+                "Variables": function_environment.variables(names, context, file_indexes=file_indexes or {})
+            },
             "LoggingConfig": {"LogFormat": "Text", "LogGroup": tenant.log_group_name},
             "Layers": [],
             "Description": _DESCRIPTION.format(table=tenant.table.name)[:_DESCRIPTION_LIMIT],
         },
         reserved_concurrency=tenant.function.reserved_concurrency,
-        tags=context.tags,
+        tags={**context.tags, **_limit_tag(context)},
     )
-
-
-def environment(names: Names) -> dict[str, str]:
-    """The configuration of the cleanup code (cleanup/environment.py), wherever it runs."""
-    tenant = names.tenant
-    variables = {
-        "HUMANGOV_TENANT": names.owner,
-        "HUMANGOV_TABLE": tenant.table.name,
-        "HUMANGOV_BUCKET": tenant.bucket.name,
-        "HUMANGOV_FILE_ATTRIBUTES": json.dumps(tenant.table.file_attributes),
-    }
-    if tenant.table.file_names != "Unique":
-        variables["HUMANGOV_FILE_NAMES"] = tenant.table.file_names
-    if tenant.bucket.key_prefix:
-        variables["HUMANGOV_KEY_PREFIX"] = tenant.bucket.key_prefix
-    return variables
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
@@ -122,13 +112,35 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         return []
     adopting = adopts(observed.tags, desired.names)
     # The ownership tag comes first: later changes are then to the tenant's function, and its former role is recorded.
+    first = [_adoption(observed, observed.tags, desired)] if adopting else _limit_tag_changes(observed.tags, desired)
+    concurrency = _concurrency_changes(observed.reserved_concurrency, desired, wanted=_concurrency(observed, desired))
+    stops = any(change.parameters.get("ReservedConcurrentExecutions") == 0 for change in concurrency)
+    # A stop comes before what it waits for, and after the tag that says why; the end of a stop comes after the rest.
     return [
-        *([_adoption(observed, observed.tags, desired)] if adopting else []),
+        *first,
+        *(concurrency if stops else []),
         *_code_changes(observed, desired),
         *_configuration_changes(observed, desired),
-        *_concurrency_changes(observed.reserved_concurrency, desired),
+        *([] if stops else concurrency),
         *([] if adopting else _tag_changes(observed.tags, desired)),
     ]
+
+
+def has_hold(observed: Observed | None, desired: Desired) -> bool:
+    """Whether the function erases nothing because of a legal hold: by its environment, and by code that knows it."""
+    return (
+        observed is not None
+        and not observed.busy
+        and observed.update_status != "Failed"
+        and legal_hold.is_in(function_environment.of(observed.configuration))
+        and (observed.code_sha256, observed.architecture) == (desired.bundle.code_sha256, desired.architecture)
+    )
+
+
+def _concurrency(observed: Observed, desired: Desired) -> int | None:
+    """What the reserved concurrency is to be now: 0 until the legal hold is on the function."""
+    wants_hold = legal_hold.is_in(function_environment.of(desired.configuration))
+    return 0 if wants_hold and not has_hold(observed, desired) else desired.reserved_concurrency
 
 
 def is_adopted(observed: Observed | None, desired: Desired) -> bool:
@@ -143,7 +155,8 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
     answer = clients.call(change.action, target=change.target, **change.parameters)
     match change.action:
         case "lambda:PutFunctionConcurrency" | "lambda:DeleteFunctionConcurrency":
-            return replace(observed, reserved_concurrency=desired.reserved_concurrency) if observed else None
+            limit = change.parameters.get("ReservedConcurrentExecutions")
+            return replace(observed, reserved_concurrency=limit) if observed else None
         case "lambda:TagResource":
             return replace(observed, tags={**(observed.tags or {}), **change.parameters["Tags"]}) if observed else None
         case _:
@@ -232,7 +245,7 @@ def _creation(desired: Desired) -> list[Change]:
         Tags=dict(desired.tags),
         **desired.configuration,
     )
-    return [create, *_concurrency_changes(None, desired)]
+    return [create, *_concurrency_changes(None, desired, wanted=desired.reserved_concurrency)]
 
 
 def _code_changes(observed: Observed, desired: Desired) -> list[Change]:
@@ -262,8 +275,7 @@ def _configuration_changes(observed: Observed, desired: Desired) -> list[Change]
     return [_change(desired, "lambda:UpdateFunctionConfiguration", summary, **fields)]
 
 
-def _concurrency_changes(actual: int | None, desired: Desired) -> list[Change]:
-    wanted = desired.reserved_concurrency
+def _concurrency_changes(actual: int | None, desired: Desired, *, wanted: int | None) -> list[Change]:
     if actual == wanted:
         return []
     summary = difference({"reserved concurrency": (actual, wanted)})[0]
@@ -272,8 +284,20 @@ def _concurrency_changes(actual: int | None, desired: Desired) -> list[Change]:
     return [_change(desired, "lambda:PutFunctionConcurrency", summary, ReservedConcurrentExecutions=wanted)]
 
 
+def _limit_tag(context: Context) -> dict[str, str]:
+    limit = context.erasure_limit
+    return {erasure_limit.LIMIT_TAG: erasure_limit.tag_value(limit)} if limit else {}
+
+
+def _limit_tag_changes(actual: Mapping[str, str], desired: Desired) -> list[Change]:
+    wanted = {name: value for name, value in desired.tags.items() if name == erasure_limit.LIMIT_TAG}
+    tags = missing_tags(actual=actual, wanted=wanted)
+    return [_tagging(desired, tags, summary=f"erasure limit {tags[name]}") for name in tags]
+
+
 def _tag_changes(actual: Mapping[str, str], desired: Desired) -> list[Change]:
-    tags = missing_tags(actual=actual, wanted=desired.tags)
+    wanted = {name: value for name, value in desired.tags.items() if name != erasure_limit.LIMIT_TAG}
+    tags = missing_tags(actual=actual, wanted=wanted)
     return [_tagging(desired, tags, summary=tagging_summary(tags))] if tags else []
 
 

@@ -6,7 +6,7 @@ re-create a log group that was deleted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from humangov.api.names import Names
@@ -25,12 +25,14 @@ def trust_policy() -> dict[str, Any]:
     }
 
 
-def cleanup_policy(names: Names, *, table_key_arn: str | None) -> dict[str, Any]:
-    """Exactly what the cleanup function and its trigger call."""
+def cleanup_policy(
+    names: Names, *, table_key_arn: str | None, file_indexes: Collection[str] = ()
+) -> dict[str, Any]:  # fmt: skip
+    """Exactly what the cleanup function and its trigger call. file_indexes: the table's indexes that it asks."""
     return {
         "Version": "2012-10-17",
         "Statement": [
-            *_reading_records(names),
+            *_reading_records(names, file_indexes),
             *_erasing_files(names),
             *_keeping_failed_invocations(names),
             _allow("WriteReceipts", ["logs:CreateLogStream", "logs:PutLogEvents"], f"{names.log_group_arn}:*"),
@@ -47,11 +49,15 @@ def literal(text: str) -> str:
     return "".join({"*": "${*}", "?": "${?}", "$": "${$}"}.get(character, character) for character in text)
 
 
-def _reading_records(names: Names) -> list[Statement]:
+def _reading_records(names: Names, file_indexes: Collection[str]) -> list[Statement]:
     reading = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator", "dynamodb:ListStreams"]
     return [
         _allow("ReadStream", reading, f"{names.table_arn}/stream/*"),
         _allow("LookAgainBeforeErasing", "dynamodb:BatchGetItem", names.table_arn),
+        *(
+            _allow(f"AskIndex{number}", "dynamodb:Query", f"{names.table_arn}/index/{index}")
+            for number, index in enumerate(sorted(file_indexes))
+        ),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The steps that delete a tenant's AWS resources: trigger, function, role, log group, stream, the table's tags.
+"""The steps that delete a tenant's AWS resources: trigger, stream, function, role, log group, the table's tags.
 
 Each step reads before it deletes, deletes only what has the tenant's ownership tag, and may be repeated. It receives
 the result of the steps before it, and returns that with its own.
@@ -6,7 +6,7 @@ the result of the steps before it, and returns that with its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -26,6 +26,7 @@ class Removal:
 
     keep_tags     of a stream that stays, for another reconciliation
     logs_kept_by  the setting that retains the log group, for people
+    recorded      UUIDs of mappings that are recorded, so they may be deleted; None: no record is kept
     """
 
     clients: Clients
@@ -33,6 +34,7 @@ class Removal:
     now: Callable[[], datetime]
     keep_tags: bool = False
     logs_kept_by: str = "spec.logs.onDelete: Retain"
+    recorded: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Removed:
     error        what ended the steps early
     function     as the first step observed it; None: absent, not owned (function_is_foreign), or not read yet
     table        the table whose tags are to be removed
+    mappings     UUIDs that have to be recorded before they are deleted
     """
 
     deleted: tuple[str, ...] = ()
@@ -53,6 +56,7 @@ class Removed:
     function: function.Observed | None = None
     function_is_foreign: bool = False
     table: stream.Observed | None = None
+    mappings: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -99,7 +103,13 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
             function.require_known_owner(observed, names)
     except NotOwnedError as error:  # then its trigger is not owned either
         return replace(done.with_stays(str(error)), function_is_foreign=True)
-    left = trigger.remove(clients, names, function_is_owned=observed is not None)
+    before = trigger.observe(clients, names, deep=observed is None)
+    doomed = trigger.to_remove(before, names, function_is_owned=observed is not None)
+    if unrecorded := _unrecorded(doomed, removal):
+        # What a mapping could not hand over is in the failures bucket under its UUID, which Lambda forgets with it.
+        waiting = Finding.waiting("Deleting", "recording the trigger's UUID", requeue_after_seconds=0.1)
+        return replace(done, waiting=waiting, mappings=unrecorded)
+    left = (trigger.remove(clients, names, doomed) if doomed else before).mappings
     going = [mapping for mapping in left if reads_table(mapping, names)]
     foreign = [mapping for mapping in left if not reads_table(mapping, names)]
     if observed is None:
@@ -173,6 +183,11 @@ def untag_table(removal: Removal, done: Removed) -> Removed:
     if done.table is not None:
         stream.untag(removal.clients, removal.names, done.table)
     return done
+
+
+def _unrecorded(doomed: Sequence[MappingObserved], removal: Removal) -> tuple[str, ...]:
+    recorded = removal.recorded
+    return () if recorded is None else tuple(one.uuid for one in doomed if one.uuid not in recorded)
 
 
 OF_FUNCTION: tuple[Step, ...] = (remove_trigger, remove_function, remove_role, remove_log_group)

@@ -71,11 +71,14 @@ async def observe(
 def desired(context: Context, observed: Observations, *, bundle: Bundle) -> Mapping[str, Any]:
     """Every part's Desired, given the observed table and stream."""
     names, table = context.names, observation(observed, STREAM)
+    file_indexes = _file_indexes(names, table)
     return {
         STREAM: stream.desired(names, context),
-        ROLE: role.desired(names, context, table_key_arn=table.kms_key_arn if table else None),
+        ROLE: role.desired(
+            names, context, table_key_arn=table.kms_key_arn if table else None, file_indexes=file_indexes
+        ),
         LOG_GROUP: log_group.desired(names, context),
-        FUNCTION: function.desired(names, context, bundle=bundle),
+        FUNCTION: function.desired(names, context, bundle=bundle, file_indexes=file_indexes),
         TRIGGER: trigger.desired(names, context, table=table),
     }
 
@@ -95,6 +98,12 @@ def observation(observed: Observations, part: str) -> Any:
     """The part's Observed; None where it is absent, or could not be read."""
     found = observed.get(part)
     return None if isinstance(found, Unread) else found
+
+
+def _file_indexes(names: Names, table: stream.Observed | None) -> Mapping[str, str]:
+    """The table's indexes that find records by a file attribute: the function asks them before it erases."""
+    attributes = names.tenant.table.file_attributes
+    return {one: attribute for one, attribute in (table.indexes if table else {}).items() if attribute in attributes}
 
 
 def _plan_part(part: str, observed: Observations, desired: Mapping[str, Any]) -> list[Change] | Finding:

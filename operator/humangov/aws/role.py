@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -78,12 +78,17 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
     return observed
 
 
-def desired(names: Names, context: Context, *, table_key_arn: str | None) -> Desired:
-    """`table_key_arn`: the KMS key that encrypts the table, whose stream is encrypted with it too."""
+def desired(
+    names: Names, context: Context, *, table_key_arn: str | None, file_indexes: Collection[str] = ()
+) -> Desired:  # fmt: skip
+    """`table_key_arn`: the KMS key that encrypts the table, whose stream is encrypted with it too.
+
+    `file_indexes`: the table's indexes that the function asks.
+    """
     return Desired(
         names=names,
         trust=as_json(trust_policy()),
-        policy=as_json(cleanup_policy(names, table_key_arn=table_key_arn)),
+        policy=as_json(cleanup_policy(names, table_key_arn=table_key_arn, file_indexes=file_indexes)),
         boundary=context.permissions_boundary_arn,
         tags=context.tags,
     )

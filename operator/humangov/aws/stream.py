@@ -8,7 +8,7 @@ ownership tag.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,7 +32,10 @@ _ENABLING_LASTS = timedelta(seconds=30)  # between the tag before and the stream
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """The table and its latest stream. `tags` and `stream_status` are None where they were not read."""
+    """The table and its latest stream. `tags` and `stream_status` are None where they were not read.
+
+    indexes: complete global index → the string attribute that is its partition key.
+    """
 
     table_id: str
     table_status: str
@@ -41,6 +44,7 @@ class Observed:
     arn: str | None
     label: str | None
     kms_key_arn: str | None
+    indexes: Mapping[str, str] = field(default_factory=dict)
     replicated: bool = False  # a global table's, whose stream AWS does not let anyone disable
     tags: Mapping[str, str] | None = None
     stream_status: str | None = None
@@ -310,5 +314,20 @@ def _observed(description: Mapping[str, Any]) -> Observed:
         arn=description.get("LatestStreamArn") if enabled else None,
         label=description.get("LatestStreamLabel") if enabled else None,
         kms_key_arn=encryption.get("KMSMasterKeyArn"),
+        indexes=_indexes(description),
         replicated=bool(description.get("Replicas")),
     )
+
+
+def _indexes(description: Mapping[str, Any]) -> dict[str, str]:
+    strings = {
+        one["AttributeName"] for one in description.get("AttributeDefinitions") or () if one["AttributeType"] == "S"
+    }
+    return {
+        index["IndexName"]: partition
+        for index in description.get("GlobalSecondaryIndexes") or ()
+        # An index that is being filled shows a part of the table.
+        if index.get("IndexStatus") == "ACTIVE" and not index.get("Backfilling")
+        for partition in (one["AttributeName"] for one in index["KeySchema"] if one["KeyType"] == "HASH")
+        if partition in strings
+    }

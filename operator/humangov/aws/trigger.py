@@ -36,7 +36,7 @@ class Observed:
 
 @dataclass(frozen=True, kw_only=True)
 class Desired:
-    """`stream_arn` is None while there is no stream."""
+    """`stream_arn` is None while there is no stream. stopped: that is why the trigger is disabled."""
 
     names: Names
     stream_arn: str | None
@@ -44,6 +44,7 @@ class Desired:
     configuration: Mapping[str, Any]
     tags: Mapping[str, str]
     now: datetime
+    stopped: bool = False
 
 
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
@@ -64,7 +65,7 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
 
 
 def desired(names: Names, context: Context, *, table: stream.Observed | None) -> Desired:
-    trigger = names.tenant.trigger
+    trigger, held = names.tenant.trigger, names.tenant.hold is not None
     return Desired(
         names=names,
         stream_arn=table.arn if table else None,
@@ -74,10 +75,11 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
             "BatchSize": trigger.batch_size,
             "MaximumBatchingWindowInSeconds": trigger.batching_window_seconds,
             "ParallelizationFactor": 1,
-            "MaximumRetryAttempts": trigger.maximum_retry_attempts,
+            # Under a legal hold a batch that frees files is stored as a whole, and at once.
+            "MaximumRetryAttempts": 0 if held else trigger.maximum_retry_attempts,
             "MaximumRecordAgeInSeconds": trigger.maximum_record_age_seconds,
-            # A poison record is then alone in its batch soon; bisecting uses up no retries.
-            "BisectBatchOnFunctionError": True,
+            # The half of a batch may lack the record that protects a file (cleanup/hand_back.py).
+            "BisectBatchOnFunctionError": False,
             "FunctionResponseTypes": ["ReportBatchItemFailures"],
             "FilterCriteria": {"Filters": [{"Pattern": _PATTERN}]},
             # S3 alone receives the whole records; other destinations only where they were.
@@ -85,6 +87,7 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
         },
         tags=context.tags,
         now=context.now,
+        stopped=context.stopped,
     )
 
 
@@ -130,6 +133,8 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
         return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", requeue_after_seconds=1)
     notes = _notes(observed, desired, mapping)
+    if mapping.state == "Disabled" and desired.stopped:
+        return Finding.in_sync("Stopped", f"the trigger is disabled: the condition Stopped says why{notes}")
     if mapping.state == "Disabled":
         return Finding.in_sync(
             "Disabled",
@@ -156,22 +161,31 @@ def of_others(observed: Observed, desired: Desired) -> list[MappingObserved]:
     ]
 
 
-def remove(clients: Clients, names: Names, *, function_is_owned: bool) -> list[MappingObserved]:
-    """Delete the mappings that read a stream of this table; returns the function's remaining mappings.
+def own(observed: Observed, names: Names) -> tuple[str, ...]:
+    """UUIDs of the mappings that read this table and have the tenant's ownership tag, as far as that was read."""
+    mappings = observed.mappings
+    return tuple(one.uuid for one in mappings if reads_table(one, names) and is_owned(one.tags, names))
 
-    Where the function does not exist, only mappings with the ownership tag are deleted. Raises AwsError.
+
+def to_remove(observed: Observed, names: Names, *, function_is_owned: bool) -> list[MappingObserved]:
+    """The mappings that a removal deletes: those that read a stream of this table.
+
+    Where the function does not exist, only those with the ownership tag; `observed` then needs the tags.
     """
-    before = observe(clients, names, deep=not function_is_owned).mappings
-    doomed = [
+    return [
         mapping
-        for mapping in before
+        for mapping in observed.mappings
         if (function_is_owned or is_owned(mapping.tags, names))
         and reads_table(mapping, names)
         and mapping.state != "Deleting"
     ]
+
+
+def remove(clients: Clients, names: Names, doomed: Sequence[MappingObserved]) -> Observed:
+    """Delete these; returns the function's remaining mappings. Raises AwsError."""
     for mapping in doomed:
         clients.find("lambda:DeleteEventSourceMapping", target=mapping.uuid, UUID=mapping.uuid)
-    return list(observe(clients, names, deep=False).mappings if doomed else before)
+    return observe(clients, names, deep=False)
 
 
 def release(clients: Clients, names: Names) -> None:

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import HTTPClientError
 
+from .erasure_limit import ErasureLimit
 from .error_codes import is_transient
+from .outcomes import FileOutcome
 from .retry import retry
 
 Line = Mapping[str, Any]
@@ -27,10 +29,20 @@ class OutOfTimeError(Exception):
     """The call was not started."""
 
 
+class NoReceiptError(Exception):
+    """Lines of receipts could not be stored; the message says why and what to do."""
+
+
+def _no_receipts(_lines: Iterable[Line]) -> None:
+    raise NoReceiptError("there is no receipt log, and without a receipt nothing is erased")
+
+
 class DynamoDB(Protocol):
-    """The methods used of boto3's client: IAM action dynamodb:BatchGetItem."""
+    """The methods used of boto3's client: IAM actions dynamodb:BatchGetItem, and dynamodb:Query of an index."""
 
     def batch_get_item(self, **request: Any) -> Mapping[str, Any]: ...
+
+    def query(self, **request: Any) -> Mapping[str, Any]: ...
 
 
 class S3(Protocol):
@@ -58,9 +70,13 @@ class Calls:
     out_of_time   called before each attempt of a call; once true, nothing new starts
     pause         waits, in seconds
     now           seconds since the epoch
-    write         appends to the log and flushes it
+    write         appends operational lines to the log and flushes it
+    store         stores lines of receipts; returns once CloudWatch Logs has them, else raises NoReceiptError
+    limit         of erasures in an hour; None: there is none
     keeps_versions  whether the bucket is known to keep versions. It only saves calls and delete markers: if it is
                   wrong, S3's responses show it
+    why_kept      why a key stays, from what the caller knows beside the batch; None: it may go. The function itself
+                  knows nothing more; redrive and final stream read have read the whole table
     """
 
     dynamodb: DynamoDB
@@ -69,7 +85,10 @@ class Calls:
     pause: Callable[[float], None]
     now: Callable[[], float]
     write: Callable[[Iterable[Line]], None]
+    store: Callable[[Iterable[Line]], None] = _no_receipts
+    limit: ErasureLimit | None = None
     keeps_versions: Callable[[], bool] = lambda: False
+    why_kept: Callable[[str], FileOutcome | None] = lambda _key: None
 
     def attempt(self, method: Callable[..., Mapping[str, Any]], **request: Any) -> Mapping[str, Any]:
         """The method's response; retried if AWS throttled it or failed, or if the connection was lost.

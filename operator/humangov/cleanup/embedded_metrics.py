@@ -11,6 +11,7 @@ from typing import Any
 NAMESPACE = "HumanGov"
 DIMENSION = "tenant"
 LATENCY = "erasure_latency_ms"
+LIMITED_RECORDS = "LimitedRecords"
 
 VALUES_LIMIT = 100
 """Limit of one metric's values in one line."""

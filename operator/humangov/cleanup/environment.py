@@ -5,10 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
+
+from .references import Location
+
+HOLD_VARIABLE, HOLD_SINCE_VARIABLE = "HUMANGOV_HOLD", "HUMANGOV_HOLD_SINCE"
+
+UNIQUE, REUSED, SHARED = "Unique", "Reused", "Shared"
 
 
 class SettingsError(ValueError):
     """The configuration is not valid; the text is a sentence for people."""
+
+
+DEFAULT_ERASURES_PER_HOUR = 20_000
+
+
+class LegalHold(NamedTuple):
+    """Nothing is erased. reason: as declared. since: when the function was put on hold, RFC 3339, or empty."""
+
+    reason: str
+    since: str = ""
 
 
 @dataclass(frozen=True)
@@ -18,7 +35,13 @@ class FunctionSettings:
     tenant            as in the tag `humangov.io/tenant`: <cluster>/<namespace>/<name>
     key_prefix        object key = key_prefix + file name, byte for byte; may be empty
     file_attributes   the table's attributes that name files, at least one
-    shared            several records may name one file: only the sweep erases, because it reads every record
+    file_names        Unique: a name is written once, for one record. Reused: a name may be uploaded again, so each
+                      file's age is compared with the removal. Shared: several records may name one file: only the
+                      sweep erases, because it reads every record
+    file_indexes      the table's indexes that find records by a file's name: (index, file attribute)
+    region            of the bucket
+    hold              the legal hold, if there is one
+    maximum_erasures_per_hour  of files, in each environment of the function; 0: no limit
     """
 
     tenant: str
@@ -26,18 +49,30 @@ class FunctionSettings:
     bucket: str
     key_prefix: str = ""
     file_attributes: tuple[str, ...] = ("pdf",)
-    shared: bool = False
+    file_names: str = UNIQUE
+    file_indexes: tuple[tuple[str, str], ...] = ()
+    hold: LegalHold | None = None
+    maximum_erasures_per_hour: int = DEFAULT_ERASURES_PER_HOUR
+    region: str = "us-east-1"
+
+    @property
+    def location(self) -> Location:
+        return Location(self.bucket, self.key_prefix, self.region)
 
 
 def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
-    """Settings from HUMANGOV_*. Raises SettingsError for missing or invalid values."""
+    """Settings from HUMANGOV_*, and AWS_REGION, which Lambda sets. Raises SettingsError."""
     return FunctionSettings(
         tenant=_required(environment, "HUMANGOV_TENANT", "the tenant that owns the files"),
         table=_required(environment, "HUMANGOV_TABLE", "the table whose deleted records' files are erased"),
         bucket=_required(environment, "HUMANGOV_BUCKET", "the bucket that holds the files"),
         key_prefix=environment.get("HUMANGOV_KEY_PREFIX", ""),
         file_attributes=_attributes(environment.get("HUMANGOV_FILE_ATTRIBUTES") or '["pdf"]'),
-        shared=_shared(environment.get("HUMANGOV_FILE_NAMES") or "Unique"),
+        file_names=_file_names(environment.get("HUMANGOV_FILE_NAMES") or UNIQUE),
+        file_indexes=_indexes(environment.get("HUMANGOV_FILE_INDEXES") or "{}"),
+        region=environment.get("AWS_REGION") or "us-east-1",
+        hold=_hold(environment),
+        maximum_erasures_per_hour=_maximum(environment.get("HUMANGOV_MAXIMUM_ERASURES_PER_HOUR") or ""),
     )
 
 
@@ -60,7 +95,35 @@ def _attributes(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
-def _shared(text: str) -> bool:
-    if text not in ("Unique", "Shared"):
-        raise SettingsError(f"HUMANGOV_FILE_NAMES must be Unique or Shared, but it is {text}")
-    return text == "Shared"
+def _file_names(text: str) -> str:
+    if text not in (UNIQUE, REUSED, SHARED):
+        raise SettingsError(f"HUMANGOV_FILE_NAMES must be {UNIQUE}, {REUSED} or {SHARED}, but it is {text}")
+    return text
+
+
+def _indexes(text: str) -> tuple[tuple[str, str], ...]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict) or not all(isinstance(one, str) and one for pair in value.items() for one in pair):
+        raise SettingsError(
+            'HUMANGOV_FILE_INDEXES must be a JSON object from index to attribute, such as {"by-pdf": "pdf"}, '
+            "but it is " + text
+        )
+    return tuple(sorted(value.items()))
+
+
+def _hold(environment: Mapping[str, str]) -> LegalHold | None:
+    """That the variable is set counts, whatever it says: in doubt nothing is erased."""
+    if HOLD_VARIABLE not in environment:
+        return None
+    return LegalHold(reason=environment[HOLD_VARIABLE], since=environment.get(HOLD_SINCE_VARIABLE, ""))
+
+
+def _maximum(text: str) -> int:
+    if text and not (text.isascii() and text.isdecimal()):
+        raise SettingsError(
+            f"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number, 0 for no limit, but it is {text}"
+        )
+    return int(text) if text else DEFAULT_ERASURES_PER_HOUR

@@ -14,8 +14,8 @@ from math import inf
 from typing import Any, NamedTuple
 
 from .calls import Calls, error_text
-from .outcomes import ERASED, RETAINED_MFA, FileOutcome, FileResult, failed
-from .versions import NULL, Versions, hold
+from .outcomes import ERASED, RETAINED_MFA, STILL_THERE, FileOutcome, FileResult, failed
+from .versions import NULL, Versions, hold, list_versions
 
 KEYS_PER_CALL = 1000
 """https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html"""
@@ -32,6 +32,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMFADelete.html
 """
 _NO_PERMISSION = "is not authorized to perform"
 """IAM's text: it is no lock, so there is nothing to check."""
+
+
+REPLACED = "NullVersionReplaced"
+"""A delete marker with the version ID null took the place of the null version, whose data is deleted."""
 
 
 class Target(NamedTuple):
@@ -52,8 +56,8 @@ class Answer(NamedTuple):
 class Erased(NamedTuple):
     """results: of each settled key. hidden: the other keys, which remain because this bucket keeps versions.
 
-    hidden maps each of these keys to the reason why S3's new delete marker remains: AWS's code, or empty if it was
-    removed.
+    hidden maps each of these keys to the reason why S3's new delete marker remains: AWS's code, REPLACED if it
+    replaced the key's null version, or empty if it was removed.
     """
 
     results: dict[str, FileResult]
@@ -73,17 +77,18 @@ def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Erased:
         if answer.error or answer.marker is None
     }
     markers = {target.key: answer.marker for target, answer in answers.items() if target.key not in results}
-    # A marker could hide an object written since the guard's read. The null marker hides nothing: it replaced it.
+    # A marker could hide an object written since the guard's read. The null marker replaced it, and can't be undone.
     new = [Target(key, marker) for key, marker in markers.items() if marker and marker != NULL]
     undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=new).items()}
-    return Erased(results, dict.fromkeys(markers, "") | undone)
+    replaced = {key: REPLACED for key, marker in markers.items() if marker == NULL}
+    return Erased(results, dict.fromkeys(markers, "") | replaced | undone)
 
 
 def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, FileResult]:
     """Erases exactly these versions of each key; returns the key's outcome.
 
     The oldest first. Delete markers come last, and only if every version was erased: after an interruption or an
-    error, no hidden version becomes visible.
+    error, no hidden version becomes visible. Afterwards S3 is asked once more what it holds under the key.
     """
     data, markers = _targets(seen, is_marker=False), _targets(seen, is_marker=True)
     answers = _delete(calls, bucket=bucket, targets=data)
@@ -94,7 +99,7 @@ def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -
     for target, answer in answers.items():
         of_key[target.key].append((target, answer))
     with ThreadPoolExecutor(CHECKS_AT_ONCE) as pool:
-        results = pool.map(lambda one: _result(calls, bucket=bucket, answers=one), of_key.values())
+        results = pool.map(lambda key: _result(calls, bucket=bucket, seen=seen[key], answers=of_key[key]), of_key)
         return dict(zip(of_key, results, strict=True))
 
 
@@ -107,13 +112,34 @@ def _targets(seen: Mapping[str, Versions], *, is_marker: bool) -> list[Target]:
     ]
 
 
-def _result(calls: Calls, *, bucket: str, answers: Sequence[tuple[Target, Answer]]) -> FileResult:
+def _result(
+    calls: Calls, *, bucket: str, seen: Versions, answers: Sequence[tuple[Target, Answer]]
+) -> FileResult:  # fmt: skip
     erased = sum(not answer.error for _, answer in answers)
     reasons = {_reason(calls, bucket=bucket, target=target, answer=one) for target, one in answers if one.error}
     if not reasons:
-        return FileResult(ERASED, erased)
+        return _after(calls, bucket=bucket, key=answers[0][0].key, seen=seen, erased=erased)
     # An error that a retry may fix comes first, then a retention without end, then the latest date.
-    return FileResult(min(reasons, key=lambda one: (not one.is_failure, -(one.until or inf), one.detail)), erased)
+    why = min(reasons, key=lambda one: (not one.is_failure, -(one.until or inf), one.detail))
+    return FileResult(why, erased, left=len(seen) - erased)
+
+
+def _after(calls: Calls, *, bucket: str, key: str, seen: Versions, erased: int) -> FileResult:
+    """The result after S3 erased every version that was seen, by what it lists under the key now.
+
+    What was written since stays, and is counted. A version that is older than one of those erased was not written
+    since: S3 dates a multipart object by the start of its upload. Then the file is not erased, and a retry lists it.
+    """
+    try:
+        left = list_versions(calls, bucket=bucket, key=key)
+    except Exception as error:  # what was seen is gone all the same
+        calls.failed("ListObjectVersions", error)
+        return FileResult(ERASED, erased)
+    youngest = max(one.modified for one in seen)
+    older = any(
+        (one in seen and one.version_id != NULL) or (not one.is_marker and one.modified < youngest) for one in left
+    )
+    return FileResult(STILL_THERE if older else ERASED, erased, left=len(left))
 
 
 def _reason(calls: Calls, *, bucket: str, target: Target, answer: Answer) -> FileOutcome:

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from .calls import PAUSES_SECONDS, Calls
-from .environment import FunctionSettings
+from .environment import REUSED, FunctionSettings
 from .outcomes import ABSENT, KEPT_LIVE, KEPT_NEWER, KEPT_UNDATED, FileOutcome, failed
 from .records import FreedFile, RecordKey, record_id
-from .references import Image, mentioned, object_key
+from .references import Image, keys_to_keep
 from .versions import Versions
 
 KEYS_PER_CALL = 100
@@ -27,7 +27,7 @@ LATE_SECONDS = 15 * 60
 class LiveRecords:
     """What a consistent read found.
 
-    names    every object key that a live record names
+    names    every object key that a live record may name
     unread   record id → why the record could not be read: it may exist, so its files stay
     """
 
@@ -43,8 +43,7 @@ def read_live(calls: Calls, *, settings: FunctionSettings, record_keys: Iterable
         items, unknown = _read(calls, settings=settings, keys=keys)
         unread.update(unknown)
         for item in items:
-            found = mentioned(item, attributes=settings.file_attributes)
-            names.update(object_key(name, key_prefix=settings.key_prefix) for name in found)
+            names |= keys_to_keep(item, attributes=settings.file_attributes, location=settings.location)
     return LiveRecords(frozenset(names), unread)
 
 
@@ -52,8 +51,8 @@ def verdict(file: FreedFile, *, record_ids: Iterable[str], live: LiveRecords) ->
     """The outcome that prevents the erasure, or None. record_ids: the records that freed or named the file."""
     if file.key in live.names:
         return KEPT_LIVE
-    unknown = [live.unread[one] for one in record_ids if one in live.unread]
-    return failed(unknown[0]) if unknown else None
+    unknown = next((live.unread[one] for one in record_ids if one in live.unread), None)
+    return failed(unknown) if unknown else None
 
 
 def is_late(removed_at: float | None, *, now: float) -> bool:
@@ -74,20 +73,31 @@ def written_after(last_modified: datetime, removed_at: float) -> bool:
     return math.floor(last_modified.timestamp()) > math.floor(removed_at)
 
 
-def age_verdict(versions: Versions, *, removed_at: float | None, late: bool) -> FileOutcome | None:
+def must_be_older(removed_at: float | None, *, file_names: str, now: float) -> bool:
+    """Whether only what is surely older than the removal may go: a file of this name may have been written since."""
+    return file_names == REUSED or is_late(removed_at, now=now)
+
+
+def age_verdict(versions: Versions, *, removed_at: float | None, older_only: bool) -> FileOutcome | None:
     """The outcome that prevents the erasure of these versions of a file, or None.
 
     Within the same second, a recent event erases the file, because a file can be removed in the second in which it was
-    written; a late event keeps it. One younger version keeps all versions. Delete markers have no age.
+    written; `older_only` keeps it. One younger version keeps all versions. Delete markers have no age.
+
+    S3 dates a multipart object by the start of its upload, and nothing tells its end: it is younger if it was begun
+    after the removal, and surely older never.
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
     """
     if not versions:
         return ABSENT
     if removed_at is None:
         return KEPT_UNDATED
-    dates = [one.modified for one in versions if not one.is_marker]
-    if late:
-        return None if all(written_before(date, removed_at) for date in dates) else KEPT_NEWER
-    return KEPT_NEWER if any(written_after(date, removed_at) for date in dates) else None
+    data = [one for one in versions if not one.is_marker]
+    if not older_only:
+        return KEPT_NEWER if any(written_after(one.modified, removed_at) for one in data) else None
+    if not all(written_before(one.modified, removed_at) for one in data):
+        return KEPT_NEWER
+    return KEPT_UNDATED if any(one.is_multipart for one in data) else None
 
 
 def _read(
@@ -124,7 +134,7 @@ def _request(keys: Mapping[str, RecordKey], settings: FunctionSettings) -> dict[
 
 def _unprocessed(answer: Mapping[str, Any], keys: Mapping[str, RecordKey]) -> Mapping[str, RecordKey]:
     left = [key for part in answer.get("UnprocessedKeys", {}).values() for key in part["Keys"]]
-    ids = {record_id(_binary(key, lambda value: base64.b64encode(value).decode())) for key in left}
+    ids = {record_id(as_in_event(key)) for key in left}
     if not ids <= keys.keys():
         return keys
     return {one: key for one, key in keys.items() if one in ids}
@@ -136,6 +146,11 @@ def _binary(key: Mapping[str, Any], convert: Callable[[Any], Any]) -> dict[str, 
         name: {kind: convert(inner) if kind == "B" else inner for kind, inner in value.items()}
         for name, value in key.items()
     }
+
+
+def as_in_event(key: Mapping[str, Any]) -> dict[str, Any]:
+    """A primary key that DynamoDB returned, as an event has it."""
+    return _binary(key, lambda value: base64.b64encode(value).decode())
 
 
 def _calls_of(keys: Mapping[str, RecordKey]) -> Iterator[dict[str, RecordKey]]:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import boto3
@@ -16,7 +16,9 @@ from botocore.config import Config
 from .batch import deadline, run
 from .calls import Calls, Line, error_code, error_text
 from .environment import read_settings
+from .erasure_limit import ErasureLimit
 from .log_lines import batch_line
+from .receipt_log import ReceiptLog
 
 
 def _config(**more: Any) -> Config:
@@ -49,6 +51,14 @@ def _write(lines: Iterable[Line]) -> None:
 SETTINGS = read_settings(os.environ)
 DYNAMODB = boto3.client("dynamodb", config=_config())
 S3 = boto3.client("s3", config=_s3_config())
+LOGS = boto3.client("logs", config=_config())
+LIMIT = ErasureLimit(SETTINGS.maximum_erasures_per_hour)
+
+
+@cache
+def _receipts(log_group: str) -> ReceiptLog:
+    """The log stream of this environment's receipts, beside Lambda's own stream: stdout can lose lines."""
+    return ReceiptLog(LOGS, log_group=log_group, now=time.time, pause=time.sleep, prefix="receipts")
 
 
 @cache
@@ -67,17 +77,30 @@ def _keeps_versions() -> bool:
         return False
 
 
+class HeldError(Exception):
+    """A legal hold keeps files of this batch. Lambda stores the whole batch as an invocation record, for a redrive."""
+
+
 def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
-    """A batch of a DynamoDB stream → the records to retry. Never None: for Lambda that means success."""
+    """A batch of a DynamoDB stream → the records to retry. Never None: for Lambda that means success.
+
+    Raises HeldError, also if only one of the files is held: a batch that is stored as a whole tells the redrive what
+    the batch told the function.
+    """
+    out_of_time = deadline(context.get_remaining_time_in_millis)
     calls = Calls(
         dynamodb=DYNAMODB,
         s3=S3,
-        out_of_time=deadline(context.get_remaining_time_in_millis),
+        out_of_time=out_of_time,
         pause=time.sleep,
         now=time.time,
         write=_write,
+        store=partial(_receipts(context.log_group_name).write, stop=out_of_time),
+        limit=LIMIT,
         keeps_versions=_keeps_versions,
     )
     result = run(event, settings=SETTINGS, calls=calls)
     _write([batch_line(result, settings=SETTINGS)])
+    if result.held:
+        raise HeldError(f"legal hold, not an error: {result.held} files stay, and Lambda stores the batch")
     return result.answer

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .calls import Line
-from .embedded_metrics import metrics
+from .calls import Line, NoReceiptError
+from .embedded_metrics import LIMITED_RECORDS, metrics
 from .environment import FunctionSettings
 from .outcomes import BatchResult
 from .receipt_lines import spell
@@ -19,8 +19,9 @@ def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
     kinds: Counter[str] = Counter()
     for outcome, number in result.outcomes.items():
         kinds[outcome.kind] += number
-    counts = {kind: kinds[kind] for kind in ("erased", "kept", "retained")}
-    counts |= {"malformed": result.malformed, "failed": result.failed}
+    counts = {kind: kinds[kind] for kind in ("erased", "kept", "retained", "held")}
+    counts |= {"malformed": result.malformed, "unresolved": result.unresolved, "failed": result.failed}
+    counts[LIMITED_RECORDS] = result.limited
     return {
         "level": "INFO",
         "message": "batch",
@@ -35,14 +36,47 @@ def batch_line(result: BatchResult, *, settings: FunctionSettings) -> Line:
 
 
 def malformed_line(reason: str, number: str, event_id: Any, *, settings: FunctionSettings, **more: Any) -> Line:
+    return _skipped("malformed record skipped", reason, number, event_id, settings, more)
+
+
+def unresolved_line(reason: str, number: str, event_id: Any, *, settings: FunctionSettings, **more: Any) -> Line:
+    """The file that the record may have named stays; the sweep erases it if no record may name it."""
+    return _skipped("unresolved file name skipped", reason, number, event_id, settings, more)
+
+
+def _skipped(
+    message: str, reason: str, number: str, event_id: Any, settings: FunctionSettings, more: Mapping[str, Any]
+) -> Line:  # fmt: skip
     return {
         "level": "WARN",
-        "message": "malformed record skipped",
+        "message": message,
         "tenant": settings.tenant,
         "reason": reason,
         "event_id": event_id,
         "sequence_number": number,
         **more,
+    }
+
+
+def no_receipt_line(error: NoReceiptError, *, number: int, settings: FunctionSettings) -> Line:
+    """number: of lines of receipts that are not stored."""
+    return {
+        "level": "ERROR",
+        "message": "receipts could not be stored, the records will be retried",
+        "tenant": settings.tenant,
+        "reason": str(error),
+        "lines": number,
+    }
+
+
+def limit_line(limited: int, *, maximum: int, settings: FunctionSettings) -> Line:
+    """limited: number of records that were handed back."""
+    return {
+        "level": "WARN",
+        "message": "erasure limit reached",
+        "tenant": settings.tenant,
+        "limited": limited,
+        "maximum_per_hour": maximum,
     }
 
 

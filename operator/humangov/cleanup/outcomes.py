@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-OutcomeKind = Literal["erased", "absent", "kept", "retained", "failed"]
+OutcomeKind = Literal["erased", "absent", "kept", "retained", "limited", "held", "failed"]
 """The kinds that are counted."""
 
 
 class FileOutcome(NamedTuple):
     """The outcome of one file.
 
-    detail  why it is kept or retained; for a failure, AWS's code or an exception's name
+    detail  why it is kept, retained or held; for a failure, AWS's code or an exception's name
     until   end of the retention, in seconds since the epoch; None if it has no end
     """
 
@@ -23,8 +23,8 @@ class FileOutcome(NamedTuple):
 
     @property
     def is_failure(self) -> bool:
-        """Whether Lambda must retry the record."""
-        return self.kind == "failed"
+        """Whether Lambda must retry the record, or keep it as an invocation record."""
+        return self.kind in ("failed", "limited", "held")
 
     @property
     def undated(self) -> FileOutcome:
@@ -39,6 +39,9 @@ KEPT_NEWER = FileOutcome("kept", "newer")
 KEPT_RESERVED = FileOutcome("kept", "reserved")
 KEPT_UNDATED = FileOutcome("kept", "undated")
 LEFT_TO_SWEEP = FileOutcome("kept", "left to the sweep")
+LIMITED = FileOutcome("limited")
+NO_RECEIPT = FileOutcome("failed", "NoReceipt")
+STILL_THERE = FileOutcome("failed", "StillThere")
 RETAINED_HOLD = FileOutcome("retained", "legal hold")
 RETAINED_MFA = FileOutcome("retained", "MFA delete")
 RETAINED_UNTIL = FileOutcome("retained", "until")
@@ -46,6 +49,11 @@ RETAINED_UNTIL = FileOutcome("retained", "until")
 
 def failed(code: str) -> FileOutcome:
     return FileOutcome("failed", code)
+
+
+def held(*, reason: str, since: str) -> FileOutcome:
+    """A legal hold. since: RFC 3339, or empty if that is not known."""
+    return FileOutcome("held", f"{reason} (since {since})" if since else reason)
 
 
 def retained_until(seconds: float) -> FileOutcome:
@@ -57,10 +65,14 @@ class FileResult(NamedTuple):
     """versions: number of erased versions and delete markers; None if S3 does not report it.
 
     A bucket without versions gives the same answer whether or not the file existed.
+    left: number of versions and delete markers under the key after the erasure; None if S3 was not asked.
+    announced: whether this attempt has stored an intent.
     """
 
     outcome: FileOutcome
     versions: int | None = None
+    left: int | None = None
+    announced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +81,32 @@ class BatchResult:
 
     outcomes        number of files by outcome, without its date
     malformed       skipped, because no retry can fix them
+    unresolved      a removed name is none of a file of this bucket for certain, so nothing was erased for it
     failed          the record or one of its files failed; unhandled: not started in time
     hand_back       sequence numbers of the records that Lambda must retry, in the order of the batch
     latencies_ms    of each erased file, from the removal
     started, ended  seconds since the epoch
+    limited         of the others, not started because of the limit of erasures in an hour
+    unstored        why receipts could not be stored; None if all of them were
     """
 
     records: int
     outcomes: Mapping[FileOutcome, int]
     malformed: int
+    unresolved: int
     failed: int
     unhandled: int
     hand_back: tuple[str, ...]
     latencies_ms: tuple[int, ...]
     started: float
     ended: float
+    limited: int = 0
+    unstored: str | None = None
+
+    @property
+    def held(self) -> int:
+        """Number of files that a legal hold keeps from being erased."""
+        return sum(number for outcome, number in self.outcomes.items() if outcome.kind == "held")
 
     @property
     def answer(self) -> dict[str, list[dict[str, str]]]:

@@ -1,8 +1,8 @@
 """The lines of a receipt: the intent before an erasure, the outcome after it; and an outcome's text. Pure.
 
-An erased file has two lines, joined by event ID and key: `intent`, flushed before the call, and `outcome`. A file that
-stays has only an outcome. An intent without an outcome means that the invocation was interrupted: Lambda's retry writes
-another pair.
+An erased file has two lines, joined by event ID and key: `intent`, stored before the call, and `outcome`. A file that
+stays has only an outcome, unless a record named it while its intent was stored. An intent without an outcome means that
+the invocation was interrupted: the next delivery writes an outcome, of what is so then.
 """
 
 from __future__ import annotations
@@ -41,15 +41,21 @@ def parse(text: str) -> FileOutcome | None:
     return FileOutcome(kinds[kind], detail) if kind in kinds else None
 
 
-def intent_line(change: RecordChange, key: str, *, settings: FunctionSettings) -> Line:
-    return {"receipt": "intent", **_what(change, key, settings)}
+def intent_line(
+    change: RecordChange, key: str, *, settings: FunctionSettings, versions_seen: int | None = None
+) -> Line:  # fmt: skip
+    """versions_seen: number of versions and delete markers that S3 listed just before; None if it was not asked."""
+    return {"receipt": "intent", **_what(change, key, settings), "versions_seen": versions_seen}
 
 
 def outcome_line(
     change: RecordChange, key: str, result: FileResult, *, settings: FunctionSettings, at: float
 ) -> Line:  # fmt: skip
     """at: time of S3's response, in seconds since the epoch."""
-    return {"receipt": "outcome", **_what(change, key, settings), **result_fields(result, at=at)}
+    return {
+        "receipt": "outcome", **_what(change, key, settings), **result_fields(result, at=at),
+        "announced": result.announced,
+    }  # fmt: skip
 
 
 def result_fields(result: FileResult, *, at: float) -> Line:
@@ -57,6 +63,7 @@ def result_fields(result: FileResult, *, at: float) -> Line:
     return {
         "outcome": spell(result.outcome),
         "versions_erased": result.versions,
+        "versions_left": result.left,
         "erased_at": timestamp(at) if result.outcome == ERASED else None,
     }
 

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from .environment import FunctionSettings
-from .references import FileNames, Image, file_names, impossible, mentioned, object_key
+from .references import FileKeys, Image, keys_to_erase, keys_to_keep
 
 RecordKey = Mapping[str, Mapping[str, str]]
 """A primary key in DynamoDB JSON, B in base64: {"id": {"S": "7"}}."""
@@ -34,8 +34,11 @@ class RecordChange:
     removed_at   seconds since the epoch, rounded down by DynamoDB; None if missing
     expired      removed by the table's time to live
     frees        object keys that the record named before and does not name after
-    names        object keys that it names after: the live table decides whether that is still true
-    problems     why an attribute of the old image freed nothing
+    spellings    how the old image named each of these keys
+    names        object keys that it may name after: the live table decides whether that is still true. None if the
+                 stream does not tell, so it may name any
+    problems     why an attribute of the old image has no name that could free a file
+    unresolved   why a name of the old image is none of a file of this bucket for certain
     """
 
     sequence_number: str
@@ -45,8 +48,10 @@ class RecordChange:
     removed_at: float | None
     expired: bool
     frees: tuple[str, ...]
-    names: frozenset[str]
+    spellings: tuple[str, ...]
+    names: frozenset[str] | None
     problems: tuple[str, ...]
+    unresolved: tuple[str, ...]
 
     @property
     def record_id(self) -> str:
@@ -64,6 +69,16 @@ class FreedFile:
     def removed_at(self) -> float | None:
         """The latest removal: it decides how old the file must be."""
         return max((one.removed_at for one in self.freed_by if one.removed_at is not None), default=None)
+
+    @property
+    def spellings(self) -> frozenset[str]:
+        """How the records that freed it named it."""
+        return frozenset(
+            text
+            for change in self.freed_by
+            for key, text in zip(change.frees, change.spellings, strict=True)
+            if key == self.key
+        )
 
 
 def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
@@ -86,8 +101,7 @@ def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
             "no old image: the stream's view type must be NEW_AND_OLD_IMAGES, it is "
             + str(change.get("StreamViewType"))
         )
-    frees, problems = _freed(event_name, old or {}, new or {}, settings)
-    now_named = mentioned(new or {}, attributes=settings.file_attributes)
+    freed = _freed(event_name, old or {}, new or {}, settings)
     return RecordChange(
         sequence_number=sequence_number(record),
         event_id=str(record.get("eventID", "")),
@@ -95,10 +109,31 @@ def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
         record_key=_record_key(change.get("Keys")),
         removed_at=_seconds(change.get("ApproximateCreationDateTime")),
         expired=_principal(record.get("userIdentity")) == TTL_PRINCIPAL,
-        frees=frees,
-        names=frozenset(object_key(name, key_prefix=settings.key_prefix) for name in now_named),
-        problems=problems,
+        frees=freed.keys,
+        spellings=freed.spellings,
+        names=_names(event_name, new, settings),
+        problems=freed.problems,
+        unresolved=freed.unresolved,
     )
+
+
+def unread_change(record: Any) -> RecordChange | None:
+    """Of a record that could not be read, what still protects files: its key, under which it may name any.
+
+    None for a removal, which names nothing any more, and for what is no record of a table.
+    """
+    change = record.get("dynamodb") if isinstance(record, Mapping) else None
+    if not isinstance(change, Mapping) or record.get("eventName") == "REMOVE":
+        return None
+    try:
+        key = _record_key(change.get("Keys"))
+    except MalformedError:
+        return None
+    return RecordChange(
+        sequence_number=sequence_number(record), event_id=str(record.get("eventID", "")),
+        event_name=str(record.get("eventName", "")), record_key=key, removed_at=None, expired=False, frees=(),
+        spellings=(), names=None, problems=(), unresolved=(),
+    )  # fmt: skip
 
 
 def sequence_number(record: Any) -> str:
@@ -122,17 +157,24 @@ def freed_files(changes: Iterable[RecordChange]) -> list[FreedFile]:
     return [FreedFile(key, tuple(of_key)) for key, of_key in freed_by.items()]
 
 
-def _freed(event_name: str, old: Image, new: Image, settings: FunctionSettings) -> FileNames:
-    attributes = settings.file_attributes
+def _freed(event_name: str, old: Image, new: Image, settings: FunctionSettings) -> FileKeys:
     if event_name == "INSERT":
-        return FileNames((), ())
+        return FileKeys(())
+    attributes = settings.file_attributes
     if event_name == "MODIFY":
         attributes = tuple(name for name in attributes if name in old and old[name] != new.get(name))
-    kept = mentioned(new, attributes=settings.file_attributes)
-    names, problems = file_names(old, attributes=attributes)
-    keys = [object_key(name, key_prefix=settings.key_prefix) for name in names if name not in kept]
-    reasons = [f"a file's name {reason}" for key in keys if (reason := impossible(key))]
-    return FileNames(tuple(key for key in keys if not impossible(key)), (*problems, *reasons))
+    kept = keys_to_keep(new, attributes=settings.file_attributes, location=settings.location)
+    named = keys_to_erase(old, attributes=attributes, location=settings.location)
+    freed = {key: text for key, text in zip(named.keys, named.spellings, strict=True) if key not in kept}
+    return named._replace(keys=tuple(freed), spellings=tuple(freed.values()))
+
+
+def _names(event_name: str, new: Image | None, settings: FunctionSettings) -> frozenset[str] | None:
+    if event_name == "REMOVE":
+        return frozenset()
+    if new is None:  # view type OLD_IMAGE
+        return None
+    return frozenset(keys_to_keep(new, attributes=settings.file_attributes, location=settings.location))
 
 
 def _image(change: Mapping[str, Any], name: str) -> Image | None:

@@ -21,11 +21,16 @@ _NOT_LOCKED = ("NoSuchObjectLockConfiguration", "ObjectLockConfigurationNotFound
 
 
 class Version(NamedTuple):
-    """One version or delete marker of a key; modified: rounded down to the second by S3."""
+    """One version or delete marker of a key.
+
+    modified      rounded down to the second by S3; of a multipart object, when its upload began
+    is_multipart  the object was uploaded in parts: its ETag ends in `-<parts>`
+    """
 
     version_id: str
     modified: datetime
     is_marker: bool
+    is_multipart: bool = False
 
 
 Versions = tuple[Version, ...]
@@ -108,7 +113,8 @@ def hold(calls: Calls, *, bucket: str, key: str, version_id: str) -> FileOutcome
 def _entries(answer: Mapping[str, Any]) -> list[ListedVersion]:
     found = [
         ListedVersion(
-            one["Key"], Version(one["VersionId"], one["LastModified"], is_marker),
+            one["Key"],
+            Version(one["VersionId"], one["LastModified"], is_marker, "-" in str(one.get("ETag", ""))),
             bool(one.get("IsLatest")), int(one.get("Size", 0)),
         )
         for name, is_marker in (("Versions", False), ("DeleteMarkers", True))

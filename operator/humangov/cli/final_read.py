@@ -1,4 +1,4 @@
-"""`humangov final-read`: reads the stream of a tenant that is being deleted once more. For the operator's Jobs."""
+"""`humangov final-read`: reads the streams of a tenant that is being deleted once more. For the operator's Jobs."""
 
 from __future__ import annotations
 
@@ -15,75 +15,62 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov import logs
 from humangov.api.spec import InvalidSpecError
 from humangov.aws.identity import UnknownTenantError
-from humangov.aws.receipt_log import NoReceiptError
-from humangov.cli import lookup, options
+from humangov.cli import lookup, options, terminal
 from humangov.cli.options import PodOptions
 from humangov.cli.signals import exit_code, stopping
-from humangov.final_read.cluster import read_stream_in_cluster, status_fields
-from humangov.final_read.final_read import FinalRead
+from humangov.final_read.cluster import FinalHandling, handle_finally_in_cluster, status_fields
 from humangov.kube.client import KubeError
 from humangov.kube.tenant_in_cluster import TenantInCluster, TenantNotFoundError
-from humangov.proof import receipts
-from humangov.redrive.redrive import RefusedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class FinalReadOptions(PodOptions):
-    """Which tenant, since when, and the form of the output."""
+    """Which tenant, and the form of the output."""
 
     tenant: str
     namespace: str | None
     region: str | None
     cluster_name: str | None
-    since: str
+    operator_namespace: str | None
     as_json: bool
 
 
 @click.command("final-read", context_settings=options.CONTEXT, hidden=True)
 @options.tenant_of_cluster_options
-@click.option("--since", metavar="TIME", default="15m", help="Start time: 15m, or RFC 3339.")
+@options.operator_namespace()
 @options.pod_options
 @options.as_json()
 def command(**given: Any) -> None:
-    """Read the stream once more after the trigger was deleted, for two minutes at most.
+    """Read the table's streams once more after the trigger was deleted, then redrive: for 20 minutes at most.
 
-    TENANT is NAME or NAMESPACE/NAME. The command erases what the function would have erased, with the same checks.
-    Receipts go to the function's log group.
+    TENANT is NAME or NAMESPACE/NAME. The command erases what the function would have erased, with the same checks, and
+    nothing that any record of the table names. Receipts go to the function's log group.
 
-    Exit code 0: all records were read and handled. 2: records were not read, or failed. 1: an error. 130, 143: stopped
-    by a signal.
+    Exit code 0: all records were read and handled, and no failed invocation is left. 2: not so, or not knowable. 1: an
+    error. 130, 143: stopped by a signal.
     """
     arguments = FinalReadOptions(**given)
     logs.configure(log_format="text", level="warning")
-    try:
-        since = receipts.moment(arguments.since, now=datetime.now(UTC))
-    except receipts.WhenError as error:
-        raise click.UsageError(str(error)) from error
     with stopping() as stopped_by:
-        found = _read(arguments, since=since, stop=lambda: stopped_by() is not None)
+        found = _handle(arguments, stop=lambda: stopped_by() is not None)
         number = stopped_by()
     fields = status_fields(found, now=datetime.now(UTC))
-    click.echo(json.dumps(fields) if arguments.as_json else fields["message"])
+    terminal.show(json.dumps(fields) if arguments.as_json else fields["message"])
     sys.exit(exit_code(number, otherwise=0 if found.complete else 2))
 
 
-def _read(arguments: FinalReadOptions, *, since: datetime, stop: Callable[[], bool]) -> FinalRead:
+def _handle(arguments: FinalReadOptions, *, stop: Callable[[], bool]) -> FinalHandling:
     """Raises ClickException."""
     namespace, name = lookup.which(arguments.tenant, arguments.namespace)
     try:
-        with TenantInCluster(namespace=namespace, name=name, uid=arguments.uid) as cluster:
-            return read_stream_in_cluster(
-                cluster, since=since, default_region=options.sdk_region(arguments.region),
-                cluster_name=arguments.cluster_name, report_status=arguments.report_status, stop=stop,
+        with TenantInCluster(
+            namespace=namespace, name=name, uid=arguments.uid, operator_namespace=arguments.operator_namespace
+        ) as cluster:
+            return handle_finally_in_cluster(
+                cluster, default_region=options.sdk_region(arguments.region), cluster_name=arguments.cluster_name,
+                report_status=arguments.report_status, stop=stop,
             )  # fmt: skip
-    except (
-        RefusedError,
-        TenantNotFoundError,
-        UnknownTenantError,
-        InvalidSpecError,
-        KubeError,
-        NoReceiptError,
-    ) as error:
+    except (TenantNotFoundError, UnknownTenantError, InvalidSpecError, KubeError) as error:
         raise click.ClickException(str(error)) from error
     except (ClientError, BotoCoreError) as error:
         raise click.ClickException(f"{error}. Files erased before this error stay erased") from error

@@ -12,7 +12,7 @@ import click
 from humangov import logs
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.cli import lookup, options
+from humangov.cli import lookup, options, terminal
 from humangov.cli.signals import exit_code, stopping
 from humangov.kube import client
 from humangov.leaks import remove
@@ -104,8 +104,7 @@ def _leaks(wanted: remove.LeakSearch, arguments: LeaksOptions, *, stop: Callable
     """Whether leaked resources remain. Raises KubeError, AwsError, UncertainLeakError."""
     api_server, clients, keep_logs = remove.ApiServer(wanted), Clients(region=wanted.region), not arguments.delete_logs
     found = remove.search_leaks(api_server, clients, wanted)
-    for lines in remove.heading(found):
-        click.echo(lines)
+    terminal.show(*remove.heading(found))
     if arguments.delete and found.leaked and not (found.proven or arguments.trust_cluster_name):
         raise remove.UncertainLeakError(
             f"nothing in this cluster shows that its name is, or was, {found.identity.cluster}. Another running "
@@ -117,12 +116,12 @@ def _leaks(wanted: remove.LeakSearch, arguments: LeaksOptions, *, stop: Callable
             return True
         if arguments.delete:
             done = remove.remove(api_server, clients, found, key, keep_logs=keep_logs, stop=stop)
-            click.echo("\n".join(remove.result(key, done)))
+            terminal.show(*remove.result(key, done))
             left = left or done.waiting is not None
         else:
             names = remove.names_of(clients, found, key, keep_logs=keep_logs)
-            click.echo("\n".join(remove.description(found, key, names, keep_logs=keep_logs)))
+            terminal.show(*remove.description(found, key, names, keep_logs=keep_logs))
             left = True
     if left and not arguments.delete:
-        click.echo("Nothing was changed. To delete these resources, add --delete")
+        terminal.show("Nothing was changed. To delete these resources, add --delete")
     return left

@@ -6,19 +6,24 @@ kopf, the Kubernetes client and boto3 take long to load: a command loads only wh
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
 from humangov import __version__
 from humangov.cli.options import CONTEXT
+from humangov.logs import printable
 
 # The first sentence of each command's help, so that the list of commands loads none of them; a test compares them.
 _SUMMARIES = {
+    "approve": "Let a state erase again after its erasure limit.",
     "leaks": "List leaked AWS resources.",
     "plan": "Show what the operator would change in AWS.",
     "receipts": "Show which files were erased, and when.",
     "redrive": "Handle failed invocations once more.",
     "run": "Run the operator.",
+    "start": "Start what `humangov stop` has stopped.",
+    "stop": "Stop the erasure of files.",
     "sweep": "Find orphans: files that no record names.",
     "uninstall-check": "Check whether the operator can be uninstalled.",
 }
@@ -37,6 +42,15 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         return load(cmd_name) if cmd_name in self.commands else None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """An error may quote a name that a tenant chose; how the command was called is the caller's own."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError:
+            raise
+        except click.ClickException as error:
+            raise click.ClickException(printable(error.message)) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         click.Group(commands=self.commands).format_commands(ctx, formatter)

@@ -76,6 +76,13 @@ def namespaces(help_text: str) -> Option[Any]:
     )
 
 
+def operator_namespace(more: str = "") -> Option[Any]:
+    return click.option(
+        "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE",
+        help=f"The operator's namespace, as for `humangov run`, where a ConfigMap may stop all.{more}",
+    )  # fmt: skip
+
+
 def as_json() -> Option[Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
 

@@ -13,7 +13,7 @@ import click
 from humangov import logs
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.spec import InvalidSpecError
-from humangov.cli import options
+from humangov.cli import options, terminal
 from humangov.cli.manifests import read_manifests
 from humangov.cli.options import OperatorOptions
 from humangov.kube import client
@@ -78,5 +78,5 @@ def _show(manifest: Any, settings: Settings, arguments: PlanOptions) -> bool:
         )
     except (PlanError, InvalidSpecError, client.KubeError) as error:
         raise click.ClickException(f"{arguments.filename}: {error}") from error
-    click.echo("\n".join(lines))
+    terminal.show(*lines)
     return differs

@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov import logs
 from humangov.aws.data_plane import connect
-from humangov.cli import lookup, options
+from humangov.cli import lookup, options, terminal
 from humangov.cli.options import TenantOptions
 from humangov.proof import receipt_table, receipts
 from humangov.proof.receipts import Receipt
@@ -72,12 +72,11 @@ def command(**given: Any) -> None:
     try:
         found = _found(arguments, where)
         first = next(found, None)
-        for line in _FORMS[arguments.form](found if first is None else chain([first], found)):
-            click.echo(line)
+        terminal.show_stored(_FORMS[arguments.form](found if first is None else chain([first], found)))
     except (ClientError, BotoCoreError) as error:
         raise click.ClickException(f"log group {where.group} in {where.region}: {error}") from error
     if first is None:
-        click.echo(
+        terminal.show(
             f"No receipt in log group {where.group} from {where.since:%Y-%m-%d %H:%M} to {where.until:%Y-%m-%d %H:%M} "
             "UTC. Use --since for an earlier start, within the log group's retention",
             err=True,

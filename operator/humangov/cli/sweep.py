@@ -17,14 +17,14 @@ from humangov.api.allowed_names import AllowedNames
 from humangov.api.spec import InvalidSpecError
 from humangov.aws.data_plane import sweep_session
 from humangov.aws.identity import UnknownTenantError
-from humangov.cli import lookup, options
+from humangov.cli import lookup, options, terminal
 from humangov.cli.options import PodOptions, TenantOptions
 from humangov.cli.signals import exit_code, stopping
 from humangov.kube.client import KubeError
 from humangov.kube.tenant_in_cluster import TenantInCluster
+from humangov.reading.progress import Progress
 from humangov.sweep import output
 from humangov.sweep.cluster import sweep_tenant_in_cluster
-from humangov.sweep.progress import Progress
 from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, sweep_tenant_of_manifest
 
 
@@ -57,10 +57,7 @@ class SweepOptions(TenantOptions, PodOptions):
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),
     help="YAML file with the allowed names, as for `humangov run`.",
 )  # fmt: skip
-@click.option(
-    "--operator-namespace", envvar="HUMANGOV_OPERATOR_NAMESPACE",
-    help="The operator's namespace, as for `humangov run`. Without --allowed-names, it may name any table and bucket.",
-)  # fmt: skip
+@options.operator_namespace(" Without --allowed-names, it may name any table and bucket.")
 @click.option(
     "--watched-namespace", "watched", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all",
     help="Namespace to search for conflicting older HumanGovStates. Repeatable (environment: separated by spaces).",
@@ -88,14 +85,14 @@ def command(**given: Any) -> None:
         try:
             ended = _sweep(arguments, stopped_by)
         except NotNowError as error:
-            click.echo(str(error), err=True)
+            terminal.show(str(error), err=True)
             sys.exit(0 if arguments.report_status else 1)
         except (UnknownTenantError, InvalidSpecError, KubeError) as error:
             raise click.ClickException(str(error)) from error
         number = stopped_by()
     if sys.stderr.isatty():
-        click.echo("\r\x1b[K", nl=False, err=True)
-    click.echo(_json(ended) if arguments.as_json else _lines(ended))
+        terminal.overwrite()
+    terminal.show(*([_json(ended)] if arguments.as_json else _lines(ended)))
     left_is_reported = ended.exit_code == 2 and arguments.report_status
     sys.exit(exit_code(number, otherwise=0 if left_is_reported else ended.exit_code))
 
@@ -115,7 +112,9 @@ def _sweep(arguments: SweepOptions, stopped_by: Callable[[], int | None]) -> End
             lookup.names_of_file(arguments.filename, arguments, session_of=sweep_session), request
         )
     namespace, name = lookup.which(arguments.tenant, arguments.namespace)
-    with TenantInCluster(namespace=namespace, name=name, uid=arguments.uid) as cluster:
+    with TenantInCluster(
+        namespace=namespace, name=name, uid=arguments.uid, operator_namespace=arguments.operator_namespace
+    ) as cluster:
         return sweep_tenant_in_cluster(
             cluster, request, default_region=options.sdk_region(arguments.region), cluster_name=arguments.cluster_name,
             allowed=allowed, namespaces=arguments.watched, report_status=arguments.report_status,
@@ -134,9 +133,9 @@ def _json(ended: EndedSweep) -> str:
     return json.dumps(fields | {"note": ended.note})
 
 
-def _lines(ended: EndedSweep) -> str:
+def _lines(ended: EndedSweep) -> list[str]:
     lines = output.lines(ended.result, ended.names, word=ended.word, problem=ended.problem)
-    return "\n".join([*lines, *([ended.note] if ended.note else [])])
+    return [*lines, *([ended.note] if ended.note else [])]
 
 
 def _show_progress(progress: Progress) -> None:
@@ -147,10 +146,8 @@ def _show_progress(progress: Progress) -> None:
             "stage": progress.stage, "done": progress.done, "total": progress.total,
             "per_second": round(progress.per_second), "seconds_left": None if left is None else round(left),
         }  # fmt: skip
-        click.echo(json.dumps(fields), err=True)
+        terminal.show(json.dumps(fields), err=True)
         return
     total = "" if progress.total is None else f" of about {progress.total:,}"
     ahead = "" if left is None else f", about {timedelta(seconds=round(left))} left"
-    click.echo(
-        f"\r\x1b[K{progress.stage}: {progress.done:,}{total}, {progress.per_second:,.0f}/s{ahead}", nl=False, err=True
-    )
+    terminal.overwrite(f"{progress.stage}: {progress.done:,}{total}, {progress.per_second:,.0f}/s{ahead}")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from humangov.api.spec import FINALIZER, PLURAL
-from humangov.cli import options
+from humangov.cli import options, terminal
 from humangov.kube import client
 from humangov.kube.tenants import Tenants
 
@@ -36,7 +36,7 @@ def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
     except client.KubeError as error:
         unknown = "so it is unknown whether HumanGovStates need the operator. To uninstall anyway, use --no-hooks"
         raise click.ClickException(f"{error}; {unknown}") from error
-    click.echo(answer(held, namespaces=namespaces, undo=undo))
+    terminal.show(*answer(held, namespaces=namespaces, undo=undo).split("\n"))
     sys.exit(1 if held else 0)
 
 

@@ -1,6 +1,6 @@
-"""The final stream read of a deleted tenant: after the trigger's deletion, it handles the last removals.
+"""The final stream read of a deleted tenant: after the trigger's deletion, it handles what no invocation will handle.
 
-final_read  one run: read the stream → handle recent records with the function's own code
-shards      the stream's records, shard by shard and page by page
-cluster     the final stream read for a HumanGovState in the cluster, and its status
+cluster     for a HumanGovState in the cluster: record the mappings → read the streams → redrive → status
+final_read  one run: read the streams → read the table → handle the records with the function's own code
+shards      the streams' records, shard by shard and page by page, to their ends
 """

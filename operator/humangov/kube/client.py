@@ -96,6 +96,14 @@ class Client:
         found = await self._call(what, client.CoreV1Api.read_namespace, "kube-system", library=client.CoreV1Api)
         return str(found.metadata.uid)
 
+    async def user(self) -> str:
+        """Who the API server takes us for. Raises KubeError."""
+        found = await self._call(
+            "asking who we are", client.AuthenticationV1Api.create_self_subject_review, client.V1SelfSubjectReview(),
+            library=client.AuthenticationV1Api,
+        )  # fmt: skip
+        return str(found.status.user_info.username)
+
     async def _call(
         self,
         what: str,

@@ -10,8 +10,13 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from humangov.api.spec import KIND
+from humangov.api.stop import STOP_CONFIG_MAP, Stop, stop_of_all
 from humangov.kube.client import KubeError, Resource
+from humangov.kube.config_maps import ConfigMaps
 from humangov.kube.tenants import Tenants, by_name
+
+OPERATOR_NAMESPACE = "humangov"
+"""The chart's and the manifest's."""
 
 _ANSWER_WITHIN_SECONDS = 30.0
 T = TypeVar("T")
@@ -22,13 +27,19 @@ class TenantNotFoundError(Exception):
 
 
 class TenantInCluster:
-    """Asks in a thread of its own, as long as the context. uid: of the one that is meant; None: the first one seen."""
+    """Asks in a thread of its own, as long as the context.
 
-    def __init__(self, *, namespace: str, name: str, uid: str | None) -> None:
+    uid: of the one that is meant; None: the first one seen. operator_namespace: where the stop of all is.
+    """
+
+    def __init__(
+        self, *, namespace: str, name: str, uid: str | None, operator_namespace: str | None = None
+    ) -> None:  # fmt: skip
         self._namespace, self._name, self._uid = namespace, name, uid
+        self._operator_namespace = operator_namespace or OPERATOR_NAMESPACE
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="kubernetes", daemon=True)
-        self._tenants = Tenants()
+        self._tenants, self._config_maps = Tenants(), ConfigMaps()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -39,6 +50,7 @@ class TenantInCluster:
     ) -> None:
         with suppress(Exception):
             self._wait(self._tenants.close())
+            self._wait(self._config_maps.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_ANSWER_WITHIN_SECONDS)
 
@@ -53,6 +65,10 @@ class TenantInCluster:
             )
         self._uid = str(found["metadata"]["uid"])
         return found
+
+    def stop_of_all(self) -> Stop | None:
+        """The stop of every HumanGovState. Raises KubeError."""
+        return stop_of_all(self._wait(self._config_maps.read_config_map(self._operator_namespace, STOP_CONFIG_MAP)))
 
     def others(self, namespaces: Sequence[str]) -> list[Resource]:
         """Every HumanGovState of these namespaces, or of all if none are named. Raises KubeError."""

@@ -86,6 +86,33 @@ class Tenants(Client):
         )  # fmt: skip
         return dict(answer)
 
+    async def annotate(
+        self, resource: Resource, annotations: Mapping[str, str], *, field_manager: str
+    ) -> None:  # fmt: skip
+        """Write all of the annotations that are the field manager's, by server-side apply.
+
+        Neither Argo CD nor Flux undoes what another manager has applied. Raises KubeError.
+        """
+        body = {
+            "apiVersion": f"{GROUP}/{VERSION}",
+            "kind": KIND,
+            # The UID, else an apply would make what was deleted meanwhile.
+            "metadata": {**_only(resource, "name", "uid"), "annotations": dict(annotations)},
+        }
+        await self._call(
+            f"annotating {described(resource)}", CustomObjectsApi.patch_namespaced_custom_object, *_path(resource),
+            body, writes=True, field_manager=field_manager, force=True, _content_type="application/apply-patch+yaml",
+        )  # fmt: skip
+
+    async def remove_annotation(self, resource: Resource, name: str, *, field_manager: str) -> None:
+        """Whoever wrote it. Raises KubeError."""
+        body = {"metadata": {**_only(resource, "uid"), "annotations": {name: None}}}
+        await self._call(
+            f"removing an annotation of {described(resource)}", CustomObjectsApi.patch_namespaced_custom_object,
+            *_path(resource), body, writes=True, field_manager=field_manager,
+            _content_type="application/merge-patch+json",
+        )  # fmt: skip
+
 
 def by_name(namespace: str, name: str) -> Resource:
     """What of a HumanGovState is known where only its name is: enough to `read` it."""
@@ -119,6 +146,10 @@ async def _dry_run(api: Any, manifest: Resource, **named: Any) -> Resource:
     )  # fmt: skip
     await raise_for_status(answer)
     return dict(json.loads(await answer.text()))
+
+
+def _only(resource: Resource, *fields: str) -> dict[str, Any]:
+    return {field: resource["metadata"][field] for field in fields}
 
 
 def _path(resource: Resource) -> tuple[str, str, str, str, str]:

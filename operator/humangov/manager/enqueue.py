@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from humangov.api.conflicts import conflict
 from humangov.api.spec import FINALIZER, RECONCILE_ANNOTATION, SWEEP_ANNOTATION
+from humangov.api.stop import STOP_ANNOTATION, Stop, stop_of
 from humangov.kube.client import Resource
 from humangov.manager.workqueue import Lane, Workers
 from humangov.reconcile.cache import Store, key_of
 
 
-async def on_event(store: Store, workers: Workers, kind: str, resource: Resource) -> None:
-    """Put the key on the queue if a relevant field has changed; our own writes come back here too."""
+@dataclass(frozen=True, kw_only=True)
+class Queues:
+    """workers: reconciliations. stops: a tenant's stop alone, which waits for no reconciliation."""
+
+    workers: Workers
+    stops: Workers
+
+
+async def on_event(store: Store, queues: Queues, kind: str, resource: Resource) -> None:
+    """Put the key on the queues if a relevant field has changed; our own writes come back here too."""
     key = key_of(resource)
     known = store.get(key)
     if kind == "DELETED":
@@ -21,21 +31,34 @@ async def on_event(store: Store, workers: Workers, kind: str, resource: Resource
         freed = _contenders(store, key)
         store.drop(key)
         for one in (key, *freed):
-            await workers.add(one, lane=Lane.FAST)
+            await queues.workers.add(one, lane=Lane.FAST)
         return
     if known is not None and _same_moment(known, resource):
         return  # the operator's own came with an answer, which is never cut by an older definition
-    await on_resource(store, workers, resource)
+    await on_resource(store, queues, resource)
 
 
-async def on_resource(store: Store, workers: Workers, resource: Resource) -> None:
+async def on_resource(store: Store, queues: Queues, resource: Resource) -> None:
     """Keep it, and put its key on the queue if the change requires a reconciliation."""
     key = key_of(resource)
     known = store.get(key)
     store.put(resource)
     newest = store.get(key)
+    if newest is not None and _is_stopped(newest) and not (known is not None and _is_stopped(known)):
+        await queues.stops.add(key, lane=Lane.FAST)
     if known is None or newest is None or asks_for_reconcile(known, newest):
-        await workers.add(key, lane=Lane.FAST)
+        await queues.workers.add(key, lane=Lane.FAST)
+
+
+async def on_stop_of_all(store: Store, queues: Queues, stop: Stop | None) -> None:
+    """Every key, if the stop of all began or ended."""
+    before, store.stop_of_all = store.stop_of_all, stop
+    if before == stop:
+        return
+    for key in store:
+        if stop is not None:
+            await queues.stops.add(key, lane=Lane.FAST)
+        await queues.workers.add(key, lane=Lane.FAST)
 
 
 def asks_for_reconcile(known: Resource, newest: Resource) -> bool:
@@ -52,10 +75,19 @@ def decisive(resource: Resource) -> tuple[Any, ...]:
         metadata.get("generation"),
         resource.get("spec"),  # the generation alone does not tell a form from which an older definition cut a field
         metadata.get("deletionTimestamp"),
-        *((metadata.get("annotations") or {}).get(name) for name in (RECONCILE_ANNOTATION, SWEEP_ANNOTATION)),
+        *(
+            (metadata.get("annotations") or {}).get(name)
+            for name in (RECONCILE_ANNOTATION, SWEEP_ANNOTATION, STOP_ANNOTATION)
+        ),
+        _is_stopped(resource),
         # The sweep's result, which goes into a condition.
         *((resource.get("status") or {}).get("sweep", {}).get(name) for name in ("run", "result", "filesShared")),
     )
+
+
+def _is_stopped(resource: Resource) -> bool:
+    """By itself, and not with all."""
+    return stop_of(resource, of_all=None) is not None
 
 
 def _same_moment(known: Resource, newest: Resource) -> bool:

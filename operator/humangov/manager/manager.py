@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -21,13 +21,16 @@ from aiohttp import web
 
 from humangov import __version__
 from humangov.api.spec import PLURAL
+from humangov.api.stop import STOP_CONFIG_MAP, stop_of_all
 from humangov.aws.clients import Clients
+from humangov.aws.resources import InThread
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.kube.client import KubeError
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import enqueue, health, monitors, watch
+from humangov.manager.enqueue import Queues
 from humangov.manager.fence import FencedClients, end_process, fence
 from humangov.manager.leader_election import Election
 from humangov.manager.metrics import Metrics
@@ -37,6 +40,7 @@ from humangov.manager.workqueue import Lane, Schedule, Workers
 from humangov.reconcile.cache import Store
 from humangov.reconcile.context import Operator
 from humangov.reconcile.settings import Settings
+from humangov.reconcile.stop import obey_at_once
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -45,6 +49,7 @@ STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process must end
 START_PATIENCE_SECONDS = 60.0  # while the API server is unavailable at the start
 _LONG_RUN_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
+_STOP_WORKERS = 8  # with threads of their own: a stop must not wait for a reconcile
 
 ExitCode = int | None  # None: the process does not end, everything in it restarts
 
@@ -72,6 +77,7 @@ class Leader:
     of_region: Callable[[str], Clients]
     count: CountReconcile
     stop: asyncio.Event
+    in_thread_of_stops: InThread[Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +120,7 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
         partial(FencedClients, before_write=before_write, called=metrics.called), known=store.__iter__
     )
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
+    stop_executor = ThreadPoolExecutor(_STOP_WORKERS, thread_name_prefix="aws-stop")
     state = ProcessState(election=election, store=store)
     metrics.gauges = state.gauges
     probes: web.AppRunner | None = None
@@ -131,7 +138,7 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
         operator = _operator(settings, cluster, kube, store, directory, executor, metrics)
         leader = Leader(
             operator=operator, kube=kube, run_settings=run_settings, state=state, of_region=directory.of_region,
-            count=metrics.reconciled, stop=stop,
+            count=metrics.reconciled, stop=stop, in_thread_of_stops=_in(stop_executor),
         )  # fmt: skip
         code = await _work(leader, warming=warming)
         return code
@@ -141,7 +148,8 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
         await leases.close()
         await kube.close()
         # What is still being asked of AWS must not come into the next round.
-        executor.shutdown(wait=code is None, cancel_futures=True)
+        for one in (executor, stop_executor):
+            one.shutdown(wait=code is None, cancel_futures=True)
 
 
 def _operator(
@@ -160,11 +168,15 @@ def _operator(
         kube=kube,
         store=store,
         clients_for=directory.of_tenant,
-        in_thread=lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call),
+        in_thread=_in(executor),
         monotonic=time.monotonic,
         started_at=time.monotonic(),
         became_ready=metrics.became_ready,
     )
+
+
+def _in(executor: ThreadPoolExecutor) -> InThread[Any]:
+    return lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call)
 
 
 async def _work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
@@ -178,26 +190,26 @@ async def _work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
             await hold.hand_over()
         raise
     await warming
-    workers = await _start_workers(leader)
+    queues = await _start_queues(leader)
     watch_stop = asyncio.Event()
     watching = watch.start(
         namespaces=leader.operator.settings.namespaces,
-        on_event=partial(enqueue.on_event, leader.operator.store, workers),
+        on_event=partial(enqueue.on_event, leader.operator.store, queues),
         stop=watch_stop, ready=state.watching,
     )  # fmt: skip
     # Begun in one go with the watch, without a wait between: with kopf end all tasks that are begun after it.
     beside = [
         asyncio.create_task(_started(leader)),
         *monitors.start(
-            leader.operator, leader.kube, workers, state,
+            leader.operator, leader.kube, queues, state,
             of_region=leader.of_region, resync_seconds=leader.run_settings.resync_seconds,
         ),
     ]  # fmt: skip
     await _first_end(watching, stop, hold)
     if hold is not None and hold.renewing.done():
-        await _end_without_lease(hold, workers)
+        await _end_without_lease(hold, queues)
     code = 0 if stop.is_set() or not watching.done() else _code_of_watch(watching)
-    abandoned = await _stop_working(workers, hold, watching, watch_stop, beside)
+    abandoned = await _stop_working(queues, hold, watching, watch_stop, beside)
     if abandoned:
         end_process(1 if code is None else code)
     return code
@@ -213,6 +225,9 @@ async def _fill_cache(leader: Leader) -> None:
     And it is known that they may be watched. Raises KubeError.
     """
     namespaces = leader.operator.settings.namespaces
+    own = leader.operator.settings.own_namespace
+    found = await _first(leader, lambda: leader.kube.read_config_map(own, STOP_CONFIG_MAP))
+    leader.operator.store.stop_of_all = stop_of_all(found)  # unread is not absent: nothing may be started by mistake
     for resource in await _first(leader, lambda: leader.kube.list_resources(namespaces)):
         leader.operator.store.put(resource)
     await _first(leader, lambda: leader.kube.require_watch(namespaces))
@@ -238,8 +253,8 @@ async def _first(leader: Leader, call: Callable[[], Awaitable[T]]) -> T:
                 await asyncio.wait_for(leader.stop.wait(), timeout=next(pauses))
 
 
-async def _start_workers(leader: Leader) -> Workers:
-    """With every tenant that is known on their queue."""
+async def _start_queues(leader: Leader) -> Queues:
+    """With every tenant that is known on both: a stop may have come while no operator ran."""
     schedule = Schedule(resync_seconds=leader.run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
     workers = Workers(
         schedule=schedule,
@@ -247,11 +262,32 @@ async def _start_workers(leader: Leader) -> Workers:
         count=leader.run_settings.workers,
         clock=time.monotonic,
     )
-    workers.start()
-    leader.state.workers = workers
+    stops = Workers(
+        schedule=Schedule(resync_seconds=leader.run_settings.resync_seconds),
+        run=partial(
+            obey_at_once,
+            replace(leader.operator, in_thread=leader.in_thread_of_stops),
+            ask_for_reconcile=partial(workers.add, lane=Lane.FAST),
+        ),
+        count=_STOP_WORKERS,
+        clock=time.monotonic,
+    )
+    queues = Queues(workers=workers, stops=stops)
+    leader.state.queues = queues
     for key in leader.operator.store:
+        await stops.add(key, lane=Lane.FAST)
         await workers.add(key, lane=Lane.SLOW)
-    return workers
+    stops.start()
+    workers.start()
+    return queues
+
+
+async def _stop_queues(queues: Queues, *, grace_seconds: float) -> list[str]:
+    """The keys whose runs were abandoned."""
+    abandoned = await asyncio.gather(
+        queues.workers.stop(grace_seconds=grace_seconds), queues.stops.stop(grace_seconds=grace_seconds)
+    )
+    return list(dict.fromkeys(key for keys in abandoned for key in keys))
 
 
 async def _started(leader: Leader) -> None:
@@ -280,12 +316,12 @@ async def _first_end(watching: asyncio.Task[None], stop: asyncio.Event, hold: _H
     stopped.cancel()
 
 
-async def _end_without_lease(hold: _Hold, workers: Workers) -> NoReturn:
+async def _end_without_lease(hold: _Hold, queues: Queues) -> NoReturn:
     """The process ends while nobody else can hold the lease yet."""
     renewing = hold.renewing
     why = renewing.result() if not renewing.cancelled() and not renewing.exception() else _why(renewing)
     logger.error("%s; the process ends, because only the leader may work", why)
-    await workers.stop(grace_seconds=hold.election.seconds_left())
+    await _stop_queues(queues, grace_seconds=hold.election.seconds_left())
     end_process(1)
 
 
@@ -298,7 +334,7 @@ def _code_of_watch(watching: asyncio.Task[None]) -> ExitCode:
 
 
 async def _stop_working(
-    workers: Workers,
+    queues: Queues,
     hold: _Hold | None,
     watching: asyncio.Task[None],
     watch_stop: asyncio.Event,
@@ -306,7 +342,7 @@ async def _stop_working(
 ) -> list[str]:
     """Let reconciles end, then release the lease and stop the rest; the keys whose reconciles were abandoned."""
     started = time.monotonic()
-    abandoned = await workers.stop(grace_seconds=STOP_GRACE_SECONDS)
+    abandoned = await _stop_queues(queues, grace_seconds=STOP_GRACE_SECONDS)
     if abandoned:
         logger.warning(
             "stopped during the reconciliation of %s; it is repeated at the next start", ", ".join(abandoned)

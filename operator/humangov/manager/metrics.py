@@ -32,7 +32,9 @@ class Gauges:
     longest_wait_seconds: float = 0.0
     tenants: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     leaked_tenants: int | None = None
+    stopped_tenants: int = 0
     stream_lags: Mapping[tuple[str, str], StreamLag] = field(default_factory=dict)
+    limited_records: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 class Metrics:
@@ -99,6 +101,7 @@ class Metrics:
         yield build
         for name, description, value in (
             ("leader", "1 in the leader, 0 in a standby.", now.leading),
+            ("stopped_tenants", "HumanGovStates that are, or are to be, stopped.", now.stopped_tenants),
             ("workqueue_depth", "HumanGovStates that are due and wait for a worker.", now.waiting),
             ("workqueue_running", "HumanGovStates that are being reconciled.", now.running),
             (
@@ -119,6 +122,13 @@ class Metrics:
             leaked.add_metric((), now.leaked_tenants)
         yield leaked
         yield from _stream_lags(now.stream_lags)
+        limited = GaugeMetricFamily(
+            "humangov_limited_records", "Records handed back in the last 3 hours because of the erasure limit.",
+            labels=("namespace", "name"),
+        )  # fmt: skip
+        for key, number in sorted(now.limited_records.items()):
+            limited.add_metric(key, number)
+        yield limited
 
 
 class _GaugeCollector:

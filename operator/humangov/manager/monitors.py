@@ -8,12 +8,16 @@ import random
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from humangov.api.stop import STOP_CONFIG_MAP, stop_of_all
 from humangov.aws.clients import Clients
 from humangov.kube.client import KubeError
+from humangov.kube.config_maps import ConfigMaps
+from humangov.kube.kube import Kube
 from humangov.kube.tenants import Tenants
-from humangov.manager import enqueue, leak_monitor, stream_lag_monitor
+from humangov.manager import enqueue, erasure_limit_monitor, leak_monitor, stream_lag_monitor
+from humangov.manager.enqueue import Queues
 from humangov.manager.process_state import ProcessState
-from humangov.manager.workqueue import Lane, Workers
+from humangov.manager.workqueue import Lane
 from humangov.reconcile.cache import key_of
 from humangov.reconcile.context import Operator
 
@@ -21,12 +25,15 @@ logger = logging.getLogger(__name__)
 
 LEAKS_SECONDS = 3600.0
 STREAM_LAG_SECONDS = 300.0
+ERASURE_LIMIT_SECONDS = 300.0
+STOP_SECONDS = 1.5
+"""A stop of all has to be obeyed within five."""
 
 
 def start(
     operator: Operator,
-    kube: Tenants,
-    workers: Workers,
+    kube: Kube,
+    queues: Queues,
     state: ProcessState,
     *,
     of_region: Callable[[str], Clients],
@@ -41,12 +48,20 @@ def start(
 
     async def check_stream_lag() -> None:
         state.stream_lags = await stream_lag_monitor.check(
-            operator, state.stream_lags, ask_for_reconcile=partial(workers.add, lane=Lane.SLOW)
+            operator, state.stream_lags, ask_for_reconcile=partial(queues.workers.add, lane=Lane.SLOW)
+        )
+
+    async def check_erasure_limit() -> None:
+        state.erasure_limits = await erasure_limit_monitor.check(
+            operator, state.erasure_limits, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
         )
 
     monitors = (
         every(
-            resync_seconds, partial(relist, operator, kube, workers, again_seconds=resync_seconds),
+            STOP_SECONDS, partial(read_stop_of_all, operator, kube, queues), trouble="reading the stop of all failed",
+        ),
+        every(
+            resync_seconds, partial(relist, operator, kube, queues, again_seconds=resync_seconds),
             trouble="the periodic list of HumanGovStates failed",
         ),
         every(
@@ -56,6 +71,10 @@ def start(
         every(
             STREAM_LAG_SECONDS, check_stream_lag, trouble="the check of the stream lag failed",
             after=state.watching,
+        ),
+        every(
+            ERASURE_LIMIT_SECONDS, check_erasure_limit, trouble="the check of the erasure limits failed",
+            after=state.watching, at_once=True,
         ),
     )  # fmt: skip
     return [asyncio.create_task(monitor) for monitor in monitors]
@@ -85,7 +104,18 @@ async def every(
         await _pause(seconds)
 
 
-async def relist(operator: Operator, kube: Tenants, workers: Workers, *, again_seconds: float) -> None:
+async def read_stop_of_all(operator: Operator, kube: ConfigMaps, queues: Queues) -> None:
+    """Whether all are stopped; what is not read stays as it was."""
+    namespace = operator.settings.own_namespace
+    try:
+        found = await kube.read_config_map(namespace, STOP_CONFIG_MAP)
+    except KubeError as error:
+        logger.warning("%s; what was read last still counts, and it is read again in a moment", error)
+        return
+    await enqueue.on_stop_of_all(operator.store, queues, stop_of_all(found))
+
+
+async def relist(operator: Operator, kube: Tenants, queues: Queues, *, again_seconds: float) -> None:
     """List everything, for a watch may miss two things.
 
     What was removed during a gap in it has no event of deletion. And after an upgrade of the definition it goes on for
@@ -98,10 +128,10 @@ async def relist(operator: Operator, kube: Tenants, workers: Workers, *, again_s
         logger.warning("%s; retried in %.0f s", error, again_seconds)
         return
     for resource in listed:
-        await enqueue.on_resource(operator.store, workers, resource)
+        await enqueue.on_resource(operator.store, queues, resource)
     for key in known - {key_of(resource) for resource in listed}:
         operator.store.drop(key)
-        await workers.add(key, lane=Lane.SLOW)
+        await queues.workers.add(key, lane=Lane.SLOW)
 
 
 async def _pause(seconds: float) -> None:

@@ -8,12 +8,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from humangov.api.conditions import OWN_CONDITIONS
+from humangov.manager.enqueue import Queues
+from humangov.manager.erasure_limit_monitor import LimitCheck
 from humangov.manager.health import Health, judge, judge_candidate
 from humangov.manager.leader_election import Election
 from humangov.manager.leak_monitor import LeakCheck
 from humangov.manager.metrics import Gauges
 from humangov.manager.stream_lag_monitor import LagCheck
-from humangov.manager.workqueue import Workers
 from humangov.reconcile.cache import Store
 
 
@@ -24,36 +25,39 @@ class ProcessState:
     election: Election | None
     store: Store
     watching: asyncio.Event = field(default_factory=asyncio.Event)
-    workers: Workers | None = None  # None: not at work yet
+    queues: Queues | None = None  # None: not at work yet
     leaks: LeakCheck = field(default_factory=LeakCheck)
     stream_lags: LagCheck = field(default_factory=LagCheck)
+    erasure_limits: LimitCheck = field(default_factory=LimitCheck)
 
     def gauges(self) -> Gauges:
-        if self.workers is None:
+        if self.queues is None:
             return Gauges()
-        now, schedule = time.monotonic(), self.workers.schedule
+        now, schedule = time.monotonic(), self.queues.workers.schedule
         return Gauges(
             leading=True,
             waiting=schedule.waiting(now=now),
             running=len(schedule.running()),
             longest_wait_seconds=max(0.0, schedule.longest_wait_seconds(now=now)),
             tenants=_by_condition(self.store),
+            stopped_tenants=self.store.stopped(),
             leaked_tenants=self.leaks.leaked_tenants,
             stream_lags=self.stream_lags.lags,
+            limited_records=self.erasure_limits.numbers,
         )
 
     def health(self) -> Health:
-        if self.workers is None:
+        if self.queues is None:
             return judge_candidate(
                 standby=self.election is not None and self.election.standby,
                 trouble=self.election.trouble if self.election is not None else None,
             )
-        now, schedule = time.monotonic(), self.workers.schedule
+        now, schedule = time.monotonic(), self.queues.workers.schedule
         return judge(
             longest_run_seconds=schedule.longest_run_seconds(now=now),
             standstill_seconds=schedule.standstill_seconds(now=now),
             ready=self.watching.is_set(),
-            died=self.workers.died(),
+            died=self.queues.workers.died() or self.queues.stops.died(),
         )
 
 

@@ -69,7 +69,7 @@ async def _read(operator: Operator) -> tuple[dict[tuple[str, str], StreamLag], s
     """Each tenant's lag, by (namespace, name); and why some could not be read."""
     lags: dict[tuple[str, str], StreamLag] = {}
     refused = None
-    for clients, tenants in _by_clients(operator):
+    for clients, tenants in by_clients(operator):
         queries = [
             LagQuery(
                 function=tenant.function.name, owner=f"{operator.cluster}/{tenant.key}",
@@ -90,7 +90,7 @@ async def _read(operator: Operator) -> tuple[dict[tuple[str, str], StreamLag], s
     return lags, refused
 
 
-def _by_clients(operator: Operator) -> list[tuple[Clients, list[Tenant]]]:
+def by_clients(operator: Operator) -> list[tuple[Clients, list[Tenant]]]:
     """The tenants that have something in AWS and are not being deleted, by the way to their account and region."""
     groups: dict[int, tuple[Clients, list[Tenant]]] = {}
     for tenant in operator.store.tenants():

@@ -10,8 +10,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
-from humangov.cleanup.receipt_lines import parse
-from humangov.proof.receipts import Receipt
+from humangov.cleanup.outcomes import ERASED
+from humangov.cleanup.receipt_lines import parse, spell
+from humangov.logs import printable
+from humangov.proof.receipts import ABSENT_AFTER_INTENT, Receipt
+
+NOT_COVERED = (
+    "These outcomes are about this bucket only. Replicas in other buckets, older copies elsewhere (backups, exports, "
+    "caches) and the parts of incomplete multipart uploads are not covered"
+)
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -26,7 +33,7 @@ def csv_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
 
 def json_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
     for receipt in receipts:
-        yield json.dumps(asdict(receipt), ensure_ascii=False)
+        yield json.dumps(asdict(receipt))
 
 
 def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
@@ -40,9 +47,9 @@ def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
             (
                 _short(one.deleted_at),
                 _short(one.erased_at),
-                one.outcome,
+                printable(one.outcome),
                 versions,
-                _shown(one.key),
+                printable(one.key),
                 _named(one.record_key),
             )
         )
@@ -52,6 +59,8 @@ def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
     counted = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
     yield ""
     yield f"{sum(totals.values()):,} receipts: {counted}"
+    if totals[spell(ERASED)] or totals[ABSENT_AFTER_INTENT]:
+        yield NOT_COVERED
 
 
 def _csv_line(cells: Iterable[str]) -> str:
@@ -74,11 +83,6 @@ def _short(moment: str | None) -> str:
     return moment[:19].replace("T", " ") if moment else "-"
 
 
-def _shown(text: str) -> str:
-    """Escapes control characters: a key may contain any character."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
-
-
 def _named(record_key: Mapping[str, Any]) -> str:
     parts = (f"{name}={next(iter(value.values()), '')}" for name, value in record_key.items())
-    return _shown(" ".join(parts))
+    return printable(" ".join(parts))

@@ -1,6 +1,8 @@
 """Reads receipts from the function's log group: which files were erased, and when.
 
-A receipt is two lines, `intent` and `outcome`, joined by event ID and key. cleanup/receipt_lines.py writes them.
+A receipt is two lines, `intent` and `outcome`, joined by event ID and key. cleanup/receipt_lines.py writes them. An
+intent may have no outcome of its own, because its attempt was cut off: the next delivery's outcome settles it, and the
+receipt says both.
 """
 
 from __future__ import annotations
@@ -10,14 +12,23 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from humangov.cleanup.receipt_lines import timestamp
+from humangov.cleanup.outcomes import ABSENT, ERASED
+from humangov.cleanup.receipt_lines import parse, spell, timestamp
 
 PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
 """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
 
 CUT_OFF = "unknown: cut off"
+ABSENT_AFTER_INTENT = "absent after intent"
+"""Nothing is under the key, and an intent was stored before: erased by an attempt without an outcome, or by others."""
+
+AFTER_CUT_OFF = ", after a cut-off attempt"
+AFTER_FAILURE = ", after a failed attempt"
+_REPEATED_WITHIN_MS = 3_600_000
+"""A line that is stored again follows its first copy within seconds; an hour allows for any clock."""
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -31,7 +42,10 @@ class Receipt:
 
     outcome          as listed in docs/security.md; `unknown: cut off` for an intent without an outcome
     versions_erased  versions and delete markers; None if the bucket keeps none
+    versions_left    the same, under the key after the erasure; None if S3 was not asked
+    cut_off          number of earlier attempts that stored an intent and no outcome
     record_key       primary key in DynamoDB JSON
+    intended_at      time of the first intent
     log_stream, logged_at   log stream and time of the outcome's line
     """
 
@@ -39,6 +53,8 @@ class Receipt:
     erased_at: str | None
     outcome: str
     versions_erased: int | None
+    versions_left: int | None
+    cut_off: int
     bucket: str
     key: str
     record_key: Mapping[str, Any]
@@ -75,19 +91,86 @@ def read(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator
 
 def joined(events: Iterable[Mapping[str, Any]]) -> Iterator[Receipt]:
     """Each outcome with its intent, in the log's order; then the intents without an outcome."""
-    open_intents: dict[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, Any]]] = {}
+    open_attempts: dict[tuple[str, str], _Attempts] = {}
+    for one in _each_once(events):
+        pair = (str(one.line.get("event_id")), str(one.line.get("key")))
+        before = open_attempts.pop(pair, _Attempts())
+        if one.line["receipt"] == "intent":
+            open_attempts[pair] = before.begun(one)
+            continue
+        after = before.answered_by(one)
+        yield _settled(one, after)
+        if _is_failure(one) and after.intents:
+            # Nothing is known of them: a later outcome settles them.
+            open_attempts[pair] = after._replace(failed=after.answered)
+    for attempts in open_attempts.values():
+        if attempts.cut_off:
+            yield _receipt(attempts.intents[-1], CUT_OFF, attempts)
+
+
+class _Stored(NamedTuple):
+    """A log event, and the line of a receipt that it holds."""
+
+    event: Mapping[str, Any]
+    line: Mapping[str, Any]
+
+
+class _Attempts(NamedTuple):
+    """The attempts on one file of one event that nothing has settled.
+
+    answered: number of those with an outcome. failed: of these, earlier ones that failed, and may have erased.
+    """
+
+    intents: tuple[_Stored, ...] = ()
+    answered: int = 0
+    failed: int = 0
+
+    @property
+    def cut_off(self) -> int:
+        return len(self.intents) - self.answered
+
+    def begun(self, intent: _Stored) -> _Attempts:
+        return self._replace(intents=(*self.intents, intent))
+
+    def answered_by(self, outcome: _Stored) -> _Attempts:
+        # Lines of earlier versions do not say whether their attempt had stored an intent.
+        own = self.cut_off > 0 and bool(outcome.line.get("announced", True))
+        return self._replace(answered=self.answered + own)
+
+
+def _each_once(events: Iterable[Mapping[str, Any]]) -> Iterator[_Stored]:
+    """The lines of receipts. A line that was stored again, because the first answer was lost, counts once."""
+    recent: dict[str, int] = {}  # in the order of their times
     for event in events:
         line = _line(event)
         if line is None:
             continue
-        pair = (str(line.get("event_id")), str(line.get("key")))
-        if line["receipt"] == "intent":
-            open_intents[pair] = (event, line)
+        at = int(event["timestamp"])
+        while recent and at - (first := next(iter(recent.items())))[1] > _REPEATED_WITHIN_MS:
+            del recent[first[0]]
+        one = str(line.get("id") or "")
+        if one and one in recent:
             continue
-        intent = open_intents.pop(pair, None)
-        yield _receipt(event, line, str(line.get("outcome")), intended=intent[0] if intent else None)
-    for event, line in open_intents.values():
-        yield _receipt(event, line, CUT_OFF, intended=event)
+        if one:
+            recent[one] = at
+        yield _Stored(event, line)
+
+
+def _settled(outcome: _Stored, attempts: _Attempts) -> Receipt:
+    """The outcome of an attempt, and what earlier ones may have done."""
+    text = str(outcome.line.get("outcome"))
+    if text == spell(ABSENT) and attempts.intents:
+        text = ABSENT_AFTER_INTENT
+    elif attempts.cut_off and text != spell(ERASED):
+        text += AFTER_CUT_OFF
+    elif attempts.failed and text != spell(ERASED):
+        text += AFTER_FAILURE
+    return _receipt(outcome, text, attempts)
+
+
+def _is_failure(outcome: _Stored) -> bool:
+    parsed = parse(str(outcome.line.get("outcome")))
+    return parsed is not None and parsed.is_failure
 
 
 def wanted(receipt: Receipt, *, record: str | None, key: str | None) -> bool:
@@ -114,14 +197,15 @@ def _line(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return line if isinstance(line, dict) and line.get("receipt") in ("intent", "outcome") else None
 
 
-def _receipt(
-    event: Mapping[str, Any], line: Mapping[str, Any], outcome: str, *, intended: Mapping[str, Any] | None
-) -> Receipt:
+def _receipt(last: _Stored, outcome: str, attempts: _Attempts) -> Receipt:
+    event, line = last
     return Receipt(
         deleted_at=line.get("deleted_at"),
         erased_at=line.get("erased_at"),
         outcome=outcome,
         versions_erased=line.get("versions_erased"),
+        versions_left=line.get("versions_left"),
+        cut_off=attempts.cut_off,
         bucket=str(line.get("bucket")),
         key=str(line.get("key")),
         record_key=dict(line.get("record_key") or {}),
@@ -129,7 +213,7 @@ def _receipt(
         event_id=str(line.get("event_id")),
         sequence_number=str(line.get("sequence_number")),
         tenant=str(line.get("tenant")),
-        intended_at=timestamp(intended["timestamp"] / 1000) if intended else None,
+        intended_at=timestamp(attempts.intents[0].event["timestamp"] / 1000) if attempts.intents else None,
         logged_at=str(timestamp(event["timestamp"] / 1000)),
         log_stream=str(event.get("logStreamName")),
     )

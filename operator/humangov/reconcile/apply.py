@@ -17,7 +17,7 @@ from humangov.aws.change import Change
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.resources import MODULES, ROLE, STAGES, TRIGGER, Observations, Unread
-from humangov.reconcile.context import Operator, Reconciliation
+from humangov.reconcile.context import Operator, Reconciliation, is_stopped_since
 from humangov.reconcile.decide import Decision, on_existing_triggers
 
 
@@ -62,9 +62,11 @@ async def apply(operator: Operator, this: Reconciliation, decision: Decision, ob
 async def _apply_part(
     operator: Operator, this: Reconciliation, part: str, changes: Sequence[Change], observed: Any, desired: Any
 ) -> _PartApplied:
-    """One write after the other, up to the first that fails."""
+    """One write after the other, up to the first that fails, or until the tenant is stopped."""
     applied: tuple[Change, ...] = ()
     for change in changes:
+        if is_stopped_since(operator, this):
+            break
         before = observed
         try:
             observed = await operator.in_thread(partial(MODULES[part].apply, this.clients, change, before, desired))

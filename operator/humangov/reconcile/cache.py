@@ -9,10 +9,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from humangov.api.conditions import Finding
+from humangov.api.erasure_limit import LimitedRecords
 from humangov.api.spec import InvalidSpecError, Tenant, parse
+from humangov.api.stop import Stop, stop_of
 from humangov.aws import bucket
 from humangov.kube.client import Resource
 
@@ -45,6 +48,7 @@ class StatusMemory:
 
     ready_generation: int | None = None  # the last at which it was Ready
     done_while_failing: frozenset[str] = frozenset()  # since the last reconciliation that did not fail
+    stopped: bool = False  # and not Ready again since
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +58,29 @@ class FinalizerMemory:
     absent_since: float | None = None  # monotonic; when everything was first found absent
     deleted: tuple[str, ...] = ()  # what was removed, in order
     final_read_failed: bool = False  # no Job for the final stream read could be created
+    mappings: tuple[str, ...] = ()  # written to status.mappings; a definition without that field drops them
     final_event_posted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopMemory:
+    """Written by stop.py, at the beginning of each reconciliation and beside it.
+
+    stop        None: the tenant is not stopped
+    halted      no new invocation of its function begins
+    absent      no function was found: believed the second time
+    problem     why it may not be stopped completely
+    changed_at  when something was last changed in AWS to stop it, by this process
+    ended_at    monotonic; when this process saw the last stop end: what was observed before is no longer so
+    """
+
+    stop: Stop | None = None
+    halted: bool = False
+    absent: bool = False
+    timeout_seconds: int | None = None
+    problem: Finding | None = None
+    changed_at: datetime | None = None
+    ended_at: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +93,9 @@ class Memory:
     reconciler: ReconcilerMemory = ReconcilerMemory()
     status: StatusMemory = StatusMemory()
     finalizer: FinalizerMemory = FinalizerMemory()
+    stop: StopMemory = StopMemory()
     stream_lag: Finding | None = None  # written by the stream lag monitor: the last finding from CloudWatch
+    limited: tuple[LimitedRecords, ...] = ()  # written by the erasure limit monitor
 
 
 class MemoryParts(TypedDict, total=False):
@@ -76,15 +104,18 @@ class MemoryParts(TypedDict, total=False):
     reconciler: ReconcilerMemory
     status: StatusMemory
     finalizer: FinalizerMemory
+    stop: StopMemory
     stream_lag: Finding | None
+    limited: tuple[LimitedRecords, ...]
 
 
 @dataclass
 class Store:
-    """By `namespace/name`."""
+    """By `namespace/name`. stop_of_all: the stop of every tenant, as the ConfigMap was last read."""
 
     default_region: str
     monotonic: Callable[[], float] = time.monotonic
+    stop_of_all: Stop | None = None
     _resources: dict[str, Resource] = field(default_factory=dict)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _tenants: dict[str, Tenant] = field(default_factory=dict)
@@ -132,6 +163,15 @@ class Store:
     def tenants(self) -> list[Tenant]:
         """Every resource that can be read as a tenant."""
         return list(self._tenants.values())
+
+    def stopped(self) -> int:
+        """How many are to be stopped, by themselves or with all."""
+        return sum(self.stop_of(key) is not None for key in self)
+
+    def stop_of(self, key: str) -> Stop | None:
+        """As the tenant's latest form, and the stop of all, say."""
+        resource = self._resources.get(key)
+        return None if resource is None else stop_of(resource, of_all=self.stop_of_all)
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._resources))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from humangov.api.conditions import RECORDS_DELIVERED, Finding, steady, summary
+from humangov.api import erasure_limit
+from humangov.api.conditions import HELD, RECORDS_DELIVERED, Finding, steady, summary
 from humangov.api.spec import SWEEP_ANNOTATION, Tenant
 from humangov.aws import failed_invocations, resources, trigger
 from humangov.aws.change import Change
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.resources import BUCKET, FAILURES, STAGES, STREAM, TRIGGER, Observations, Unread
+from humangov.reconcile import legal_hold
 from humangov.reconcile.apply import Applied
 from humangov.reconcile.cache import Carried, ReconcilerMemory
 from humangov.reconcile.context import Reconciliation, shares_files
@@ -24,15 +26,20 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stre
     ready = summary(findings, **_ready_text(this.tenant))
     if ready.status == "True" and shares_files(this.tenant):
         ready = _files_shared(this.tenant)
+    hold = legal_hold.state(this, applied.observed)
     failures = _failed_invocations(this, applied.observed)
     findings |= {FAILURES: failures} if failures else {}
     findings |= {RECORDS_DELIVERED: stream_lag} if stream_lag else {}
+    findings |= {HELD: hold.finding} if hold.finding else {}
     failed = any(finding.failed for finding in findings.values())
     return Conclusion(
-        ready=ready,
+        ready=legal_hold.ready(this, ready),
         findings=findings,
         names=this.names,
         applied=applied.changes,
+        mappings=_mappings(this, applied.observed),
+        status_fields={"hold": hold.status, "erasureLimit": erasure_limit.status_field(this.context.erasure_limit)},
+        redrives=hold.redrive,
         # "Provisioning" has just been written; what is only waited for is read again in a moment.
         quiet=this.announced and not failed and ready.status == "Unknown",
     )
@@ -50,7 +57,7 @@ def remembered(
         bucket=seen.observed[BUCKET] if bucket_was_read else memory.bucket,
         # What only deep reads see is not left to the next ones in turn.
         deep_failed=seen.deep and any(finding.failed for finding in findings.values()),
-        failures_counted=_failures_counted(memory, applied.observed, findings),
+        failures_counted=_failures_counted(memory, applied.observed, findings) and this.tenant.hold is None,
         carried=_carried(this, seen, applied, findings, now=now),
         trigger_problem=_trigger_problem(this, applied.observed),
     )
@@ -108,9 +115,19 @@ def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding
         return None
     if isinstance(observed[FAILURES], Unread):
         return failed_invocations.unknown(observed[FAILURES].error)
+    mappings = {*this.tenant.mappings, *_mappings(this, observed)}
+    counted, since = observed[FAILURES], this.context.hold_since
+    if this.tenant.hold is not None and since is not None:
+        held = failed_invocations.held(counted, this.names, mappings=mappings, since=since)
+        if held is not None:
+            return held
+    return failed_invocations.finding(counted, this.names, mappings=mappings)
+
+
+def _mappings(this: Reconciliation, observed: Observations) -> tuple[str, ...]:
+    """UUIDs of the tenant's own: after their deletion, they tell whose failed invocations are."""
     triggers = resources.observation(observed, TRIGGER)
-    mappings = [mapping.uuid for mapping in triggers.mappings] if triggers else []
-    return failed_invocations.finding(observed[FAILURES], this.names, mappings=mappings)
+    return trigger.own(triggers, this.names) if triggers else ()
 
 
 def _failures_counted(memory: ReconcilerMemory, observed: Observations, findings: Mapping[str, Finding]) -> bool:
@@ -159,6 +176,12 @@ def _ready_text(tenant: Tenant) -> dict[str, str]:
             "every AWS resource matches the manifest, and the trigger is disabled: files of deleted records stay. The "
             "stream keeps records for 24 hours: set spec.trigger.enabled: true within that time, and nothing is lost"
         )
+    elif tenant.hold is not None:
+        reason = "LegalHold"
+        message = (
+            f"every AWS resource is as declared, and there is a legal hold: {tenant.hold.reason}. The condition Held "
+            "says since when nothing is erased"
+        )
     else:
         reason, message = "InSync", "every AWS resource matches the manifest; files of deleted records are erased"
     return {"ready_reason": reason, "ready_message": message}
@@ -167,8 +190,9 @@ def _ready_text(tenant: Tenant) -> dict[str, str]:
 def _files_shared(tenant: Tenant) -> Finding:
     return Finding.action_required(
         "FilesShared",
-        f"{tenant.files_shared:,} files are named by more than one record, although spec.table.fileNames is Unique: "
-        "deleting one of these records must not erase the file. The trigger is disabled, and the stream keeps records "
-        "deleted meanwhile for 24 hours. The last sweep's orphan list names the files. Give each record its own file "
-        f"and sweep again (annotation {SWEEP_ANNOTATION}), or re-create the HumanGovState with table.fileNames: Shared",
+        f"{tenant.files_shared:,} files are named by more than one record, although spec.table.fileNames is not "
+        "Shared: deleting one of these records must not erase the file. The trigger is disabled, and the stream keeps "
+        "records deleted meanwhile for 24 hours. The last sweep's orphan list names the files. Give each record its "
+        f"own file and sweep again (annotation {SWEEP_ANNOTATION}), or re-create the HumanGovState with "
+        "table.fileNames: Shared",
     )

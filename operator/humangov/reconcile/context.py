@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from humangov.api.conditions import Event, Finding
 from humangov.api.names import Identity, Names
 from humangov.api.spec import Tenant
+from humangov.api.stop import Stop, while_stopped
 from humangov.aws import resources
 from humangov.aws.change import Context, boundary_of
 from humangov.aws.clients import Clients
@@ -20,7 +21,7 @@ from humangov.aws.errors import AwsError
 from humangov.aws.resources import InThread, Observations
 from humangov.bundle import Bundle
 from humangov.kube.client import KubeError, Resource
-from humangov.reconcile.cache import ReconcilerMemory, Store, key_of
+from humangov.reconcile.cache import Memory, ReconcilerMemory, Store, key_of
 from humangov.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -94,11 +95,20 @@ class Reconciliation:
 
 
 def begin(
-    operator: Operator, resource: Resource, tenant: Tenant, identity: Identity, clients: Clients, *, patient: bool
+    operator: Operator,
+    resource: Resource,
+    tenant: Tenant,
+    identity: Identity,
+    clients: Clients,
+    *,
+    stop: Stop | None,
+    patient: bool,
 ) -> Reconciliation:
     """A reconciliation of a tenant that may be acted on."""
     if shares_files(tenant):  # the function sees one record at a time: it must not erase
         tenant = replace(tenant, trigger=replace(tenant.trigger, enabled=False))
+    if stop is not None:
+        tenant = while_stopped(tenant)
     names = Names(tenant=tenant, identity=identity)
     return Reconciliation(
         resource=resource,
@@ -107,17 +117,30 @@ def begin(
             default_tags=operator.settings.default_tags,
             permissions_boundary_arn=boundary_of(operator.settings.permissions_boundary_arn, names),
             now=operator.now(),
+            stopped=stop is not None,
         ),
         clients=clients,
         bundle=operator.bundle,
-        memory=operator.store.memory(tenant.key).reconciler,
+        memory=_memory(operator.store.memory(tenant.key)),
         patient=patient,
     )
 
 
+def _memory(memory: Memory) -> ReconcilerMemory:
+    """The reconciler's, without what was observed before a stop ended."""
+    carried, ended_at = memory.reconciler.carried, memory.stop.ended_at
+    is_old = carried is not None and ended_at is not None and carried.at <= ended_at
+    return replace(memory.reconciler, carried=None) if is_old else memory.reconciler
+
+
+def is_stopped_since(operator: Operator, this: Reconciliation) -> bool:
+    """Whether the tenant was stopped after this reconciliation began: it must not undo that."""
+    return not this.context.stopped and operator.store.stop_of(this.tenant.key) is not None
+
+
 def shares_files(tenant: Tenant) -> bool:
     """Whether several records name a file, against what the spec says."""
-    return tenant.files_shared > 0 and tenant.table.file_names == "Unique"
+    return tenant.files_shared > 0 and tenant.table.file_names != "Shared"
 
 
 async def identify(operator: Operator, resource: Resource, clients: Clients) -> Identity | Finding:

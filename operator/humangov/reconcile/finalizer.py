@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from humangov.api.conditions import Event, Finding
+from humangov.api.conditions import Event, Finding, find_condition
 from humangov.api.conflicts import refusal
 from humangov.api.names import Identity, Names
 from humangov.api.spec import FINALIZER, InvalidSpecError, Tenant
-from humangov.aws import function, log_group, removal, role, stream, trigger
+from humangov.api.stop import Stop
+from humangov.aws import failed_invocations, function, log_group, removal, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError, Meaning
@@ -59,10 +60,16 @@ async def add_finalizer(operator: Operator, this: Reconciliation) -> Reconciliat
     return replace(this, resource=await store_answer(operator, this.resource, write))
 
 
-async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, patient: bool) -> Outcome:
+async def finalize(
+    operator: Operator, resource: Resource, tenant: Tenant, *, stop: Stop | None, patient: bool
+) -> Outcome:
     """One reconciliation of a tenant that is being deleted. Raises KubeError."""
     if not _has_finalizer(resource):
         return Outcome(forget=True)
+    if stop is not None:
+        await sweep_jobs.remove(operator, tenant)  # the final stream read begins anew once the tenant is started
+        waits = Finding.in_sync("Stopped", "the deletion waits")  # publish says for what
+        return await publish(operator, resource, Conclusion(ready=waits))
     if not _identity_is_recorded(resource):
         # status.aws is written before the first AWS write, so most likely nothing was created. But a cached copy may be
         # old, and a status may have been lost: unless the tenant was never allowed, AWS is read all the same.
@@ -82,16 +89,19 @@ async def finalize(operator: Operator, resource: Resource, tenant: Tenant, *, pa
     # Decided once: a tenant that becomes old during the reconciliation has still kept its tags in it.
     confirms = _confirms(operator, tenant)
     scope = Removal(
-        clients=clients, names=Names(tenant=tenant, identity=identity), now=operator.now, keep_tags=confirms
-    )
+        clients=clients, names=Names(tenant=tenant, identity=identity), now=operator.now, keep_tags=confirms,
+        recorded=frozenset((*tenant.mappings, *operator.store.memory(tenant.key).finalizer.mappings)),
+    )  # fmt: skip
     return await _delete(Deletion(operator=operator, resource=resource, removal=scope, confirms=confirms))
 
 
-async def finalize_unreadable(operator: Operator, resource: Resource, error: InvalidSpecError) -> Outcome:
+async def finalize_unreadable(
+    operator: Operator, resource: Resource, error: InvalidSpecError, *, stop: Stop | None
+) -> Outcome:
     """A tenant whose spec can't be read can't be deleted, only released. Raises KubeError."""
     if not _has_finalizer(resource):
         return Outcome(forget=True)
-    if (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
+    if stop is None and (resource.get("spec") or {}).get("deletionPolicy") == "Retain":
         event = Event(
             kind="Warning",
             reason="Retained",
@@ -112,6 +122,9 @@ async def _delete(deletion: Deletion) -> Outcome:
     await sweep_jobs.remove_but_final_read(operator, tenant)
     done = Removed()
     for step in STEPS:
+        if operator.store.stop_of(tenant.key) is not None:  # it came meanwhile
+            done = replace(done, waiting=Finding.waiting("Deleting", "the deletion waits", requeue_after_seconds=1.0))
+            break
         done = await step(deletion, done)
         if done.ended:
             break
@@ -119,8 +132,12 @@ async def _delete(deletion: Deletion) -> Outcome:
     operator.store.remember(tenant.key, uid=tenant.uid, finalizer=memory)
     if waiting is None:
         return await _finish(deletion, done, memory)
-    conclusion = Conclusion(ready=waiting, names=deletion.names, deleted=memory.deleted)
-    return await publish(operator, deletion.resource, conclusion)
+    conclusion = Conclusion(ready=waiting, names=deletion.names, deleted=memory.deleted, mappings=done.mappings)
+    outcome = await publish(operator, deletion.resource, conclusion)
+    if done.mappings:
+        written = replace(memory, mappings=(*memory.mappings, *done.mappings))
+        operator.store.remember(tenant.key, uid=tenant.uid, finalizer=written)
+    return outcome
 
 
 def _in_aws(step: removal.Step) -> Step:
@@ -131,12 +148,11 @@ def _in_aws(step: removal.Step) -> Step:
 
 
 async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
-    """The final stream read, for records deleted just before; not where erasing is stopped."""
+    """The final stream read and redrive; where erasing is stopped, the Job only records what can be redriven later."""
     operator, tenant = deletion.operator, deletion.tenant
-    shared = tenant.files_shared > 0 or tenant.table.file_names == "Shared"
-    if done.function is None or shared or tenant.suspend or not tenant.trigger.enabled:
+    if not tenant.mappings or tenant.table.file_names == "Shared":  # never invoked; or only the sweep erases
         return done
-    read = await sweep_jobs.final_read(operator, deletion.resource, deletion.names)
+    read = await sweep_jobs.final_read(operator, deletion.names)
     if read.failed:
         memory = operator.store.memory(tenant.key).finalizer
         operator.store.remember(tenant.key, uid=tenant.uid, finalizer=replace(memory, final_read_failed=True))
@@ -145,11 +161,12 @@ async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
 
 STEPS: tuple[Step, ...] = (
     _in_aws(removal.remove_trigger),
+    # Every shard of a disabled stream has an end, and stays readable for 24 hours.
+    _in_aws(removal.disable_stream),
     _read_stream_finally,
     _in_aws(removal.remove_function),
     _in_aws(removal.remove_role),
     _in_aws(removal.remove_log_group),
-    _in_aws(removal.disable_stream),
     _in_aws(removal.untag_table),
 )
 
@@ -194,10 +211,12 @@ def _is_young(operator: Operator, tenant: Tenant) -> bool:
 
 async def _finish(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> Outcome:
     operator, resource, tenant = deletion.operator, deletion.resource, deletion.tenant
-    late = await sweep_jobs.final_read_result(operator, resource, tenant, failed=memory.final_read_failed)
+    read = await sweep_jobs.final_read_result(operator, resource, tenant, failed=memory.final_read_failed)
+    late = [read.message] if read.message else []
+    late += [] if read.counted else await _failed_invocations(deletion)
     await sweep_jobs.remove(operator, tenant)
     left = f"; retained: {'; '.join(done.stays)}" if done.stays else ""
-    left += f"; {late}" if late else ""
+    left += "".join(f"; {text}" for text in late)
     event = Event(
         kind="Normal",
         reason="Deleted",
@@ -205,6 +224,20 @@ async def _finish(deletion: Deletion, done: Removed, memory: FinalizerMemory) ->
         f"not changed{left}",
     )
     return await _remove_finalizer(operator, resource, final_event=event)
+
+
+async def _failed_invocations(deletion: Deletion) -> list[str]:
+    """Those that no final read has counted, for the event: the bucket does not tell whose mappings these were."""
+    tenant, names = deletion.tenant, deletion.names
+    if not tenant.mappings:
+        return []
+    try:
+        observe = partial(failed_invocations.observe, deletion.removal.clients, names)
+        observed = await deletion.operator.in_thread(observe)
+    except AwsError as error:
+        return [f"failed invocations in bucket {tenant.failures.bucket} could not be counted: {error}"]
+    text = failed_invocations.left_behind(observed, names)
+    return [text] if text else []
 
 
 # Release
@@ -234,11 +267,24 @@ async def _retain(
     event = Event(
         kind="Normal",
         reason="Retained",
-        message=f"deletionPolicy is Retain: function {tenant.function.name} with its trigger, role {tenant.role_name}, "
-        f"log group {tenant.log_group_name} and the stream of table {tenant.table.name} stay and keep working; no "
-        f"operator manages them{note}",
+        message=f"deletionPolicy is Retain: {_what_stays(operator, resource, tenant)}; no operator manages them{note}",
     )
     return await _remove_finalizer(operator, resource, final_event=event)
+
+
+def _what_stays(operator: Operator, resource: Resource, tenant: Tenant) -> str:
+    """A deletion that had begun has removed some of it."""
+    all_of_it = (
+        f"function {tenant.function.name} with its trigger, role {tenant.role_name}, log group "
+        f"{tenant.log_group_name} and the stream of table {tenant.table.name}"
+    )
+    deleted = operator.store.memory(tenant.key).finalizer.deleted
+    ready = find_condition(resource.get("status") or {}, "Ready")
+    if deleted:
+        return f"the deletion had begun and deleted {', '.join(deleted)}; of {all_of_it}, the rest stays"
+    if ready is not None and ready["reason"] == "Deleting":
+        return f"the deletion had begun; what it has not deleted of {all_of_it} stays"
+    return f"{all_of_it} stay and keep working"
 
 
 def _release(clients: Clients, names: Names) -> dict[str, AwsError]:

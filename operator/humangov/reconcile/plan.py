@@ -10,6 +10,7 @@ from typing import Any
 from humangov.api.conditions import Finding
 from humangov.api.names import Names
 from humangov.api.spec import Tenant, parse
+from humangov.api.stop import while_stopped, why_stopped
 from humangov.aws import bucket, resources
 from humangov.aws.change import Change, Context, boundary_of
 from humangov.aws.clients import Clients
@@ -18,6 +19,7 @@ from humangov.aws.resources import BUCKET, STREAM, Observations, Unread
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.kube.tenants import Tenants
+from humangov.reconcile import erasure_limit, legal_hold
 from humangov.reconcile.settings import Settings
 
 
@@ -36,6 +38,8 @@ async def plan_manifest(
         manifest, settings=settings, cluster_name=cluster_name, namespace=namespace, offline=offline
     )
     tenant = parse(manifest, default_region=settings.region)
+    stopped = why_stopped(manifest, of_all=None)
+    tenant = while_stopped(tenant) if stopped else tenant
     clients = Directory(Clients).of_tenant(tenant)
     names = _names(tenant, clients, cluster=cluster)
     observed = await _observed(clients, names)
@@ -45,10 +49,12 @@ async def plan_manifest(
         permissions_boundary_arn=boundary_of(settings.permissions_boundary_arn, names),
         now=datetime.now(UTC),
     )
+    context = legal_hold.with_hold(context, observed)
+    context = erasure_limit.with_limit(context, observed, status=manifest.get("status") or {})
     plans = resources.plan(observed, resources.desired(context, observed, bundle=bundle())).values()
     changes = [change for plan in plans if not isinstance(plan, Finding) for change in plan]
     obstacles = [*_obstacles(observed, names), *(plan.message for plan in plans if isinstance(plan, Finding))]
-    header = f"{tenant.key} ({names.identity.account_id}, {names.identity.region})"
+    header = f"{tenant.key} ({names.identity.account_id}, {names.identity.region}{', stopped' if stopped else ''})"
     if not changes and not obstacles:
         return [f"{header}: in sync"], False
     return [f"{header}:", *map(_line, changes), *(f"  waits: {obstacle}" for obstacle in obstacles)], True

@@ -5,18 +5,21 @@ Safe to kill between any two calls, and to repeat.
 
 from __future__ import annotations
 
-from humangov.api.conditions import Finding
+from dataclasses import replace
+
+from humangov.api.conditions import HELD, Finding
 from humangov.api.conflicts import refusal
 from humangov.api.spec import InvalidSpecError, parse
-from humangov.reconcile import sweep_jobs
+from humangov.reconcile import erasure_limit, legal_hold, sweep_jobs
 from humangov.reconcile.apply import apply
 from humangov.reconcile.conclude import conclude, remembered
 from humangov.reconcile.context import PATIENCE_SECONDS, Operator, Reconciliation, begin, identify
 from humangov.reconcile.decide import decide
 from humangov.reconcile.finalizer import add_finalizer, finalize, finalize_unreadable
-from humangov.reconcile.gather import gather, gather_deep
+from humangov.reconcile.gather import Gathered, gather, gather_deep
 from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.status import Conclusion, announce, publish
+from humangov.reconcile.stop import obey
 
 
 async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> Outcome:
@@ -24,15 +27,17 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     resource = operator.store.get(key)
     if resource is None:
         return Outcome(forget=True)
+    stop = await obey(operator, resource)
     try:
         tenant = parse(resource, default_region=operator.settings.region)
     except InvalidSpecError as error:
         if resource["metadata"].get("deletionTimestamp"):
-            return await finalize_unreadable(operator, resource, error)
+            return await finalize_unreadable(operator, resource, error, stop=stop)
         return await publish(operator, resource, Conclusion(ready=Finding.action_required("InvalidSpec", str(error))))
     patient = failing_seconds < PATIENCE_SECONDS
-    if tenant.deleting:
-        return await finalize(operator, resource, tenant, patient=patient)
+    if tenant.deleting and not legal_hold.keeps_from_deletion(tenant, resource):
+        waits_for = None if stop is not None and stop.source == "Hold" else stop  # Retain: it is released as it is
+        return await finalize(operator, resource, tenant, stop=waits_for, patient=patient)
     refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:
         return await publish(operator, resource, Conclusion(ready=refused))
@@ -40,17 +45,22 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     identity = await identify(operator, resource, clients)
     if isinstance(identity, Finding):
         is_shown = bool((resource.get("status") or {}).get("conditions"))
-        if is_shown and identity.failed and identity.soon and patient:
+        if is_shown and identity.failed and identity.soon and patient and stop is None:
             return Outcome(failed=True, soon=True)  # as with any transient failure: retried before it is reported
         return await publish(operator, resource, Conclusion(ready=identity))
-    return await _correct(operator, begin(operator, resource, tenant, identity, clients, patient=patient))
+    return await _correct(operator, begin(operator, resource, tenant, identity, clients, stop=stop, patient=patient))
 
 
 async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     gathered = await gather(operator, this)
+    this = _informed(operator, this, gathered)
+    stopped = await erasure_limit.stop(operator, this)
+    if stopped is not None:
+        return stopped
     decision = decide(this, gathered.observed)
     if not decision.in_sync and not gathered.deep:  # writes follow deep reads only
         gathered = await gather_deep(operator, this, gathered)
+        this = _informed(operator, this, gathered)
         decision = decide(this, gathered.observed)
     this = await add_finalizer(operator, this)
     this = await announce(operator, this) if decision.writes else this
@@ -59,5 +69,24 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     conclusion = conclude(this, decision, applied, stream_lag=memory.stream_lag)
     left = remembered(this, gathered, applied, conclusion, now=operator.monotonic())
     operator.store.remember(tenant.key, uid=tenant.uid, reconciler=left)
+    return await publish(operator, this.resource, await _with_jobs(operator, this, conclusion))
+
+
+def _informed(operator: Operator, this: Reconciliation, gathered: Gathered) -> Reconciliation:
+    """With what the function itself records: its legal hold, and its erasure limit."""
+    limited = operator.store.memory(this.tenant.key).limited
+    context = legal_hold.with_hold(this.context, gathered.observed)
+    context = erasure_limit.with_limit(context, gathered.observed, status=this.stored_status, limited=limited)
+    return replace(this, context=context)
+
+
+async def _with_jobs(operator: Operator, this: Reconciliation, conclusion: Conclusion) -> Conclusion:
+    """The conclusion, with what came of the tenant's sweeps."""
+    if this.tenant.deleting:
+        await sweep_jobs.remove(operator, this.tenant)  # the final stream read begins anew when the hold has ended
+        return conclusion
+    if conclusion.redrives:
+        held = await sweep_jobs.redrive_after_hold(operator, this)
+        conclusion = replace(conclusion, findings={**conclusion.findings, HELD: held})
     sweeps = await sweep_jobs.keep(operator, this, ready=conclusion.ready)
-    return await publish(operator, this.resource, sweeps.added_to(conclusion))
+    return sweeps.added_to(conclusion)

@@ -5,18 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from humangov.api.conditions import Event, Finding, compose, differs, ready_generation, transitions
+from humangov.api.conditions import (
+    STOPPED,
+    Event,
+    Finding,
+    compose,
+    differs,
+    ready_generation,
+    transitions,
+)
 from humangov.api.names import Names
 from humangov.api.spec import RECONCILE_ANNOTATION
 from humangov.aws.change import Change
 from humangov.kube.client import Resource
+from humangov.reconcile import stop
 from humangov.reconcile.cache import StatusMemory, key_of, uid_of
 from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
 from humangov.reconcile.outcome import Outcome
 
 logger = logging.getLogger(__name__)
+
+MAPPINGS_RECORDED = 100
+"""A tenant has one, and another after each re-created stream. What is forgotten is not redriven by itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +41,9 @@ class Conclusion:
     applied        the changes that were made
     deleted        what a deletion has deleted so far
     handled_sweep  the value of the sweep annotation that was handled
+    mappings       UUIDs of event source mappings that are to be recorded beside those that are
+    redrives       a legal hold is over, and what it kept is to be redriven
+    status_fields  status.hold and status.erasureLimit; None: as they were
     quiet          no status write and no event, except of an adoption
     """
 
@@ -37,6 +53,9 @@ class Conclusion:
     applied: tuple[Change, ...] = ()
     deleted: tuple[str, ...] = ()
     handled_sweep: str | None = None
+    mappings: tuple[str, ...] = ()
+    redrives: bool = False
+    status_fields: Mapping[str, Any] | None = None
     quiet: bool = False
 
 
@@ -61,21 +80,29 @@ async def announce(operator: Operator, this: Reconciliation) -> Reconciliation:
 
 async def publish(operator: Operator, resource: Resource, conclusion: Conclusion) -> Outcome:
     """One status write if anything differs, then an event a transition. Raises KubeError."""
+    now = operator.now()
+    conclusion = _with_stop(operator, resource, conclusion, now=now)
     key, uid = key_of(resource), uid_of(resource)
     before, generation = resource.get("status") or {}, _generation(resource)
-    status = _composed(operator, resource, conclusion)
+    status = _composed(resource, conclusion, now=now)
     written = differs(before, status) and not conclusion.quiet
     if written:
         await store_answer(operator, resource, operator.kube.apply_status(resource, status))
     memory = operator.store.memory(key)
+    stopped = memory.stop.stop is not None
     was_ready = (
         memory.status.ready_generation if memory.status.ready_generation is not None else ready_generation(before)
     )
     ready = ready_generation(status) or was_ready
-    if ready == generation != was_ready and memory.generation == generation:
+    if ready == generation != was_ready and memory.generation == generation and not memory.status.stopped:
         operator.became_ready(operator.monotonic() - memory.seen_at)
     outcome, done = _outcome(conclusion, memory.status)
-    operator.store.remember(key, uid=uid, status=StatusMemory(ready_generation=ready, done_while_failing=done))
+    left = StatusMemory(
+        ready_generation=None if stopped else ready,  # what is restored after a stop is no drift
+        done_while_failing=done,
+        stopped=stopped or (memory.status.stopped and ready_generation(status) is None),
+    )
+    operator.store.remember(key, uid=uid, status=left)
     for event in _events(conclusion, before, status, was_ready=was_ready, generation=generation):
         await post_event(operator, resource, event)
     logger.info(
@@ -87,21 +114,49 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
     return outcome
 
 
-def _composed(operator: Operator, resource: Resource, conclusion: Conclusion) -> dict[str, Any]:
+def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion, *, now: datetime) -> Conclusion:
+    """Whatever a reconciliation concluded, a stop goes before it; it is shown however the reconciliation ended."""
+    found = stop.findings(
+        resource,
+        operator.store.memory(key_of(resource)).stop,
+        ready=conclusion.ready,
+        deleting=bool(resource["metadata"].get("deletionTimestamp")),
+        now=now,
+    )
+    if found is None:
+        return conclusion
+    stopped = found.stopped.status != "False"
+    return replace(
+        conclusion,
+        ready=found.ready,
+        findings={**conclusion.findings, STOPPED: found.stopped},
+        quiet=conclusion.quiet and not stopped,
+    )
+
+
+def _composed(resource: Resource, conclusion: Conclusion, *, now: datetime) -> dict[str, Any]:
     before, names = resource.get("status") or {}, conclusion.names
+    fields = before if conclusion.status_fields is None else conclusion.status_fields
     return compose(
         before,
         generation=_generation(resource),
         ready=conclusion.ready,
         findings=conclusion.findings,
-        now=operator.now(),
+        now=now,
         fields={
             "aws": names.identity.recorded if names else before.get("aws"),
             "functionName": names.tenant.function.name if names else before.get("functionName"),
+            "mappings": _mappings(before.get("mappings") or (), conclusion.mappings),
             "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
             "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
+            **{name: fields.get(name) for name in ("hold", "erasureLimit")},
         },
     )
+
+
+def _mappings(recorded: Sequence[str], found: Sequence[str]) -> list[str] | None:
+    """The latest of them, without repeats; None: there are none."""
+    return list(dict.fromkeys((*recorded, *found)))[-MAPPINGS_RECORDED:] or None
 
 
 def _outcome(conclusion: Conclusion, memory: StatusMemory) -> tuple[Outcome, frozenset[str]]:

@@ -11,22 +11,22 @@ import copy
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from humangov.api.conditions import Finding
-from humangov.api.spec import STOP_ANNOTATION, SWEEP_ANNOTATION, Tenant
-from humangov.api.times import parse_time, timestamp
+from humangov.api.spec import SWEEP_ANNOTATION, Tenant
+from humangov.api.times import parse_time
 
 OWNER_ANNOTATION = "humangov.io/owner"
 UID_ANNOTATION = "humangov.io/uid"
-FINAL_READ_DEADLINE_SECONDS = 150
-"""It reads for two minutes; a pod takes time to start."""
+FINAL_READ_DEADLINE_SECONDS = 1500
+"""It reads streams and handles records for 15 minutes, and redrives for five; a pod takes time to start."""
 
-FINAL_READ_REACHES_BACK = timedelta(minutes=15)
+FINAL_READ_STARTS_WITHIN_SECONDS = 150
 _SWEEP_DEADLINE_SECONDS = 6 * 3600
 _KEPT_SECONDS = 7 * 86400
-_SAFETY_CHECK_EXIT_CODE = 3
+_INCOMPLETE_EXIT_CODE, _SAFETY_CHECK_EXIT_CODE = 2, 3
 _NAME_LENGTH = 20
 
 Document = Mapping[str, Any]
@@ -79,16 +79,15 @@ def job_on_demand(tenant: Tenant, asked: str, *, template: Document, namespace: 
     return _job(_metadata(tenant, name, namespace=namespace, owner=owner), _sweep_job(tenant, template))
 
 
-def final_read_job(
-    tenant: Tenant, deleted_at: datetime, *, template: Document, namespace: str, owner: str
-) -> dict[str, Any]:
-    """The Job of the final stream read, after the trigger is deleted."""
-    since = timestamp(deleted_at - FINAL_READ_REACHES_BACK)
-    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--since", since, "--report-status"]
+def final_read_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
+    """The Job of the final stream read, after the trigger is deleted and the stream disabled."""
+    arguments = ["final-read", tenant.key, "--uid", tenant.uid, "--report-status"]
     spec = {
-        "backoffLimit": 0,
+        "backoffLimit": 2,
         "activeDeadlineSeconds": FINAL_READ_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
+        # What is not knowable does not come to be known: no retry. A pod that was killed reads again from the first.
+        "podFailurePolicy": _no_retry_after(_INCOMPLETE_EXIT_CODE),
         "template": _pod(tenant, template, arguments),
     }
     return _job(_metadata(tenant, final_read_name(tenant), namespace=namespace, owner=owner), spec)
@@ -134,9 +133,17 @@ def is_finished(job: Document) -> bool:
 
 
 def is_overdue(job: Document, *, now: datetime) -> bool:
-    """Whether the Job of the final stream read has had its time, whatever its controller says."""
+    """Whether the Job of the final stream read has had its time, whatever its controller says.
+
+    A deletion does not wait so long for a pod that never ran: no node, or no image.
+    """
     created = parse_time(job["metadata"].get("creationTimestamp"))
-    return created is not None and (now - created).total_seconds() > FINAL_READ_DEADLINE_SECONDS
+    if created is None:
+        return False
+    status = job.get("status") or {}
+    has_run = any(status.get(pods) for pods in ("ready", "failed", "succeeded"))
+    limit = FINAL_READ_DEADLINE_SECONDS if has_run else FINAL_READ_STARTS_WITHIN_SECONDS
+    return (now - created).total_seconds() > limit
 
 
 def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None, warned: bool = False) -> Finding:
@@ -190,7 +197,7 @@ def _pause_note(tenant: Tenant) -> str:
 
 
 def _stop(tenant: Tenant) -> str:
-    return f"kubectl annotate humangovstate --namespace {tenant.namespace} {tenant.name} {STOP_ANNOTATION}=true"
+    return f"humangov stop {tenant.key}"
 
 
 def _at_once(tenant: Tenant) -> str:
@@ -211,11 +218,13 @@ def _sweep_job(tenant: Tenant, template: Document) -> dict[str, Any]:
         "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
         # A failed safety check would fail again: no retry.
-        "podFailurePolicy": {
-            "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [_SAFETY_CHECK_EXIT_CODE]}}]
-        },
+        "podFailurePolicy": _no_retry_after(_SAFETY_CHECK_EXIT_CODE),
         "template": _pod(tenant, template, ["sweep", tenant.key, "--uid", tenant.uid, "--report-status"]),
     }
+
+
+def _no_retry_after(code: int) -> dict[str, Any]:
+    return {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [code]}}]}
 
 
 def _job(metadata: Document, spec: Document) -> dict[str, Any]:

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from humangov.api.conditions import SWEEP_SUCCEEDED, Finding, find_condition
+from humangov.api.conditions import HELD, SWEEP_SUCCEEDED, Finding, find_condition
 from humangov.api.names import Names
 from humangov.api.spec import FINALIZER, SWEEP_ANNOTATION, Tenant
 from humangov.api.times import parse_time
 from humangov.kube.client import KubeError, Resource
-from humangov.reconcile import sweep_job_manifests
+from humangov.reconcile import legal_hold, sweep_job_manifests
 from humangov.reconcile.context import Operator, Reconciliation
 from humangov.reconcile.status import Conclusion
 
@@ -64,6 +64,30 @@ async def keep(operator: Operator, this: Reconciliation, *, ready: Finding) -> S
         return Sweeps(finding=_not_scheduled(error), handled=handled)
 
 
+async def redrive_after_hold(operator: Operator, this: Reconciliation) -> Finding:
+    """Condition Held at the end of a legal hold: a sweep is started, which redrives first what the hold kept."""
+    command = f"humangov redrive --namespace {this.tenant.namespace} {this.tenant.name}"
+    if operator.settings.sweep_template is None:
+        text = "there are no sweeps in this cluster, so what it kept waits in the failures bucket. Run: "
+        return replace(legal_hold.ENDED, message=f"{legal_hold.ENDED.message}; {text}{command}")
+    before = find_condition(this.stored_status, HELD) or {}
+    asked = f"legal hold ended {before.get('lastTransitionTime')}"  # the same after a restart
+    text = "what it kept waits for a redrive"
+    try:
+        template, jobs = await _template(operator), await _jobs(operator, this.tenant)
+        if await _start(operator, this.names, asked, template, jobs):
+            message = f"{legal_hold.ENDED.message}; a sweep was started, which redrives what it kept"
+            return replace(legal_hold.ENDED, message=message)
+    except KubeError as error:
+        logger.warning("%s", error, extra={"tenant": this.tenant.key})
+        text = (
+            f"no sweep could be started, which redrives what it kept: {error}. The operator retries; or run: {command}"
+        )
+    return Finding.waiting(
+        "HoldEnding", f"{legal_hold.ENDED.message}; {text}", requeue_after_seconds=_WHILE_ANOTHER_RUNS_SECONDS
+    )
+
+
 async def remove_but_final_read(operator: Operator, tenant: Tenant) -> None:
     """Deletes its sweeps, before anything else of the tenant. Raises KubeError."""
     await _remove(operator, tenant, but=sweep_job_manifests.final_read_name(tenant))
@@ -74,18 +98,17 @@ async def remove(operator: Operator, tenant: Tenant) -> None:
     await _remove(operator, tenant, but=None)
 
 
-async def final_read(operator: Operator, resource: Resource, names: Names) -> FinalReadJob:
+async def final_read(operator: Operator, names: Names) -> FinalReadJob:
     """Has the stream read once more by a Job."""
     tenant = names.tenant
-    deleted_at = parse_time(resource["metadata"].get("deletionTimestamp"))
-    if operator.settings.sweep_template is None or deleted_at is None:
+    if operator.settings.sweep_template is None:
         return FinalReadJob()
     namespace = operator.settings.own_namespace
     try:
         job = await _final_read_job(operator, tenant)
         if job is None:
             wanted = sweep_job_manifests.final_read_job(
-                tenant, deleted_at, template=await _template(operator), namespace=namespace, owner=names.owner
+                tenant, template=await _template(operator), namespace=namespace, owner=names.owner
             )
             await operator.kube.create_object(_JOBS, wanted)
         elif sweep_job_manifests.is_finished(job) or sweep_job_manifests.is_overdue(job, now=operator.now()):
@@ -97,17 +120,28 @@ async def final_read(operator: Operator, resource: Resource, names: Names) -> Fi
     return FinalReadJob(waiting=Finding.waiting("Deleting", text, requeue_after_seconds=1.0))
 
 
-async def final_read_result(operator: Operator, resource: Resource, tenant: Tenant, *, failed: bool) -> str | None:
-    """The result of the final stream read, for the event; None if there was none. Raises KubeError."""
+@dataclass(frozen=True, kw_only=True)
+class FinalReadResult:
+    """message: for the event; None if there was no final read. counted: the message says what failed invocations."""
+
+    message: str | None = None
+    counted: bool = False
+
+
+async def final_read_result(
+    operator: Operator, resource: Resource, tenant: Tenant, *, failed: bool
+) -> FinalReadResult:  # fmt: skip
+    """The result of the final stream read. Raises KubeError."""
     if operator.settings.sweep_template is None:
-        return None
+        return FinalReadResult()
     fresh = await operator.kube.read(resource)
     found = ((fresh or {}).get("status") or {}).get("finalRead")
     if found:
-        return str(found.get("message"))
+        # -1: they could not be counted.
+        return FinalReadResult(message=str(found.get("message")), counted=found.get("failedInvocations", -1) >= 0)
     if await _final_read_job(operator, tenant) or failed:
-        return "the final stream read failed: files of records deleted just before may still exist"
-    return None
+        return FinalReadResult(message="the final stream read failed: files of deleted records may still exist")
+    return FinalReadResult()
 
 
 async def _final_read_job(operator: Operator, tenant: Tenant) -> Resource | None:
@@ -157,7 +191,7 @@ async def _keep_jobs(operator: Operator, this: Reconciliation, template: Resourc
     """Raises KubeError."""
     tenant, handled = this.tenant, this.stored_status.get("lastHandledSweep")
     asked = (this.resource["metadata"].get("annotations") or {}).get(SWEEP_ANNOTATION)
-    wanted = bool(asked) and asked != handled and not tenant.suspend
+    wanted = bool(asked) and asked != handled and not tenant.suspend and not this.context.stopped
     swept = this.stored_status.get("sweep") or {}
     jobs = await _jobs(operator, tenant) if wanted or swept.get("result") == "Running" else None
     if wanted and jobs is not None and await _start(operator, this.names, str(asked), template, jobs):

@@ -20,17 +20,18 @@ class UnreadableError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Invocation:
-    """condition: why Lambda discarded the batch. records: the stream records, as sent to the function."""
+    """condition: why Lambda discarded the batch. records: the stream records, as sent to the function.
+
+    is_own: it is of this function (any version or alias) and of a stream of this table; else it has no records here.
+    """
 
     condition: str
     records: Sequence[Any]
+    is_own: bool = True
 
 
-def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation | None:
-    """The invocation if it is of this function (any version or alias) and of a stream of this table; None if not.
-
-    Raises UnreadableError.
-    """
+def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation:
+    """Raises UnreadableError."""
     record = _json(body, "the object is not JSON")
     context = _part(record, "requestContext")
     arn = context.get("functionArn")
@@ -38,7 +39,7 @@ def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation | None
         raise UnreadableError("the object is not an invocation record")
     stream_arn = _part(record, "DDBStreamBatchInfo").get("streamArn")
     if not _is_function(arn, function_arn) or not _is_stream(stream_arn, table_arn):
-        return None
+        return Invocation(condition="", records=(), is_own=False)
     records = _records(record.get("payload"), stream_arn=stream_arn)
     return Invocation(condition=str(context.get("condition") or "unknown"), records=records)
 

@@ -15,7 +15,7 @@ _SHOWN = 10
 def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     tenant = names.tenant
     shown = [f"{tenant.key}: failed invocations under aws/lambda/ in bucket {tenant.failures.bucket}"]
-    rows = [("found", result.found), ("of other functions or tables, not changed", result.others)]
+    rows = [("found", result.found), ("of other mappings, not read or changed", result.others)]
     rows += [(f"of this tenant, {condition}", number) for condition, number in sorted(result.by_condition.items())]
     rows += [("stream records of this tenant", result.records)]
     if not dry_run:
@@ -27,18 +27,44 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     shown += [f"  {name.ljust(width)}  {number:>9,}" for name, number in rows]
     if result.oldest:
         shown.append(f"  oldest: written at {result.oldest:%Y-%m-%d %H:%M} UTC")
-    shown += _listed(
-        "failed again, not removed", {key: ", ".join(map(spell, why)) for key, why in result.failed.items()}
-    )
-    shown += _listed("not valid, not removed", result.unreadable)
-    shown += _listed("handled, but S3 did not remove them", result.kept)
+    shown += named(result)
     if result.log_stream:
         shown.append(f"receipts: log group {tenant.log_group_name}, stream {result.log_stream}")
+    if result.unstored:
+        shown.append(f"stopped, because receipts could not be stored: {result.unstored}")
+    if result.problem:
+        shown.append(f"nothing more was handled: {result.problem}")
     if result.stopped:
         shown.append("stopped early: run the command again to continue")
     if dry_run and result.own:
         shown.append("dry run: nothing was changed")
     return shown
+
+
+def named(result: RedriveResult) -> list[str]:
+    """What is left, by key and reason; ten of each kind."""
+    failed = {key: ", ".join(map(spell, why)) for key, why in result.failed.items()}
+    return [
+        *_listed("failed again, not removed", failed),
+        *_listed("could not be read, not removed", result.unreadable),
+        *_listed(
+            "of mappings that are not known as this tenant's (--mapping, if one was)",
+            {uuid: f"{number:,}" for uuid, number in result.by_other_mapping.items()},
+        ),
+        *_listed("handled, but S3 did not remove them", result.kept),
+    ]
+
+
+def summary(result: RedriveResult) -> str:
+    """One sentence without a key: `3 of 4 failed invocations handled, 1 could not be read`."""
+    parts = [f"{result.removed:,} of {result.own:,} failed invocations handled"]
+    if result.unreadable:
+        parts.append(f"{len(result.unreadable):,} could not be read")
+    if result.unstored:
+        parts.append(f"stopped, because receipts could not be stored: {result.unstored}")
+    if result.problem:
+        parts.append(f"nothing more was handled: {result.problem}")
+    return ", ".join(parts)
 
 
 def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
@@ -50,6 +76,7 @@ def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
         "own": result.own,
         "by_condition": dict(result.by_condition),
         "by_mapping": dict(result.by_mapping),
+        "by_other_mapping": dict(result.by_other_mapping),
         "oldest": result.oldest.isoformat() if result.oldest else None,
         "records": result.records,
         "outcomes": {spell(outcome): number for outcome, number in result.outcomes.items()},
@@ -59,14 +86,17 @@ def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
         "unreadable": dict(result.unreadable),
         "kept": dict(result.kept),
         "left": result.left,
+        "problem": result.problem,
         "stopped": result.stopped,
         "log_stream": result.log_stream,
+        "unstored": result.unstored,
     }
 
 
 def _listed(title: str, entries: Mapping[str, str]) -> list[str]:
     if not entries:
         return []
-    shown = [f"  {key}: {reason}" for key, reason in sorted(entries.items())[:_SHOWN]]
+    # Anyone who may write to the bucket chooses keys.
+    shown = [f"  {key.encode('unicode_escape').decode()}: {reason}" for key, reason in sorted(entries.items())[:_SHOWN]]
     more = [f"  and {len(entries) - _SHOWN:,} more"] if len(entries) > _SHOWN else []
     return [f"{title}: {len(entries):,}", *shown, *more]

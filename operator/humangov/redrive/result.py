@@ -14,15 +14,18 @@ from humangov.cleanup.outcomes import FileOutcome
 class RedriveResult:
     """For one invocation record or a whole run. Numbers count invocation records unless stated otherwise.
 
-    own, others  of this tenant's function and table; of others
+    own, others  of this tenant's mappings, function and table; of others, which are not read
     by_condition, by_mapping  own ones by Lambda's reason; by the UUID of their mapping
+    by_other_mapping  of others, by the UUID that their key names
     oldest      when the oldest own record was written
     records     stream records in own ones
     outcomes    number of files by outcome, without failures
     malformed   stream records that no retry can fix: skipped, as the function does
     failed      not removed, because some of its stream records failed: key → why
-    unreadable  not valid, so not removed: key → why
+    unreadable  could not be read, or is not valid, so not removed: key → why
     kept        handled, but not removed by S3: key → AWS's code
+    problem     why nothing more was handled
+    unstored    why receipts could not be stored, and the run ended; files in `outcomes` are erased all the same
     """
 
     found: int = 0
@@ -30,6 +33,7 @@ class RedriveResult:
     own: int = 0
     by_condition: Counter[str] = field(default_factory=Counter)
     by_mapping: Counter[str] = field(default_factory=Counter)
+    by_other_mapping: Counter[str] = field(default_factory=Counter)
     oldest: datetime | None = None
     records: int = 0
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
@@ -38,8 +42,10 @@ class RedriveResult:
     failed: Mapping[str, Sequence[FileOutcome]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, str] = field(default_factory=dict)
+    problem: str | None = None
     stopped: bool = False
     log_stream: str | None = None
+    unstored: str | None = None
 
     @property
     def left(self) -> int:
@@ -53,6 +59,7 @@ class RedriveResult:
             own=self.own + other.own,
             by_condition=self.by_condition + other.by_condition,
             by_mapping=self.by_mapping + other.by_mapping,
+            by_other_mapping=self.by_other_mapping + other.by_other_mapping,
             oldest=min(filter(None, (self.oldest, other.oldest)), default=None),
             records=self.records + other.records,
             outcomes=self.outcomes + other.outcomes,
@@ -61,6 +68,8 @@ class RedriveResult:
             failed={**self.failed, **other.failed} if other.failed else self.failed,
             unreadable={**self.unreadable, **other.unreadable} if other.unreadable else self.unreadable,
             kept={**self.kept, **other.kept} if other.kept else self.kept,
+            problem=self.problem or other.problem,
             stopped=self.stopped or other.stopped,
             log_stream=other.log_stream or self.log_stream,
+            unstored=self.unstored or other.unstored,
         )

@@ -1,13 +1,13 @@
 """Finds and erases files that no record names and that no stream record will report.
 
+The table itself is read by `humangov.reading`.
+
 run            a sweep of one tenant: whether it may run, its mode, its result
 cluster        the same for a HumanGovState in the cluster, and its status
 stop           whether the sweep may continue
 engine         the run: list → read → join → compare → check → write the list → read again → erase
 stored_files   stored files: keys that may be orphans by name and age
 listing        lists the bucket, several ranges of keys at once
-named_files    named files: every key that a record mentions
-snapshot       reads the table consistently, with a share of its capacity
 scratch_db     joins both in a file, which bounds memory
 shared_files   files that more than one record names
 orphan_list    what each sweep saw, stored in the bucket for people and for the next sweep
@@ -15,7 +15,6 @@ earlier_lists  which of today's orphans earlier sweeps saw
 safety_checks  reasons to erase nothing: a list of functions; pure
 bucket_claim   the claim: whose sweep owns these files, written to the bucket once
 erasure        erases exactly what was seen, and nothing newer
-progress       what these modules share: stopping, S3's time, progress
 result         what a sweep found and did; pure
 status, output the result in the HumanGovState's status, and for people and scripts; pure
 """

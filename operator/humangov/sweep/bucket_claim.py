@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from humangov.api.names import Names
 from humangov.cleanup.calls import error_code
 from humangov.cleanup.retry import retry
-from humangov.sweep.progress import FailedError
+from humangov.reading.progress import FailedError
 
 PLACE = ".humangov/owner.json"
 _NOT_FOUND = ("NoSuchKey", "404")

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.conflicts import refusal
 from humangov.api.spec import InvalidSpecError, Tenant, parse
+from humangov.api.stop import why_stopped
 from humangov.aws.data_plane import names_as_swept
 from humangov.kube.client import KubeError
+from humangov.kube.stop_switch import StopSwitch
 from humangov.kube.tenant_in_cluster import TenantInCluster, TenantNotFoundError
 from humangov.sweep.result import RUNNING, SweepResult
 from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, begin_sweep, require_sweepable, run_sweep
 from humangov.sweep.status import status_fields
-from humangov.sweep.stop import StopSwitch
 
 FIELD_MANAGER = "humangov-sweep"
 
@@ -43,6 +45,8 @@ def sweep_tenant_in_cluster(
         resource, default_region=default_region, cluster_name=cluster_name, cluster_uid=cluster.cluster_uid
     )  # fmt: skip
     require_sweepable(names.tenant)
+    if stopped := why_stopped(resource, of_all=cluster.stop_of_all()):
+        raise NotNowError(f"{names.tenant.key}: no sweep runs: {stopped}")
     _require_allowed(names.tenant, cluster, allowed=allowed, namespaces=namespaces, default_region=default_region)
     begun = begin_sweep(names.tenant, options)
     before = dict((resource.get("status") or {}).get("sweep") or {})
@@ -55,10 +59,17 @@ def sweep_tenant_in_cluster(
 
     report(begun.result, word=RUNNING, problem=None, note=None, now=datetime.now(UTC))
     followed = names.tenant.sweep.mode if options.mode is None else None
-    switch = StopSwitch(cluster, interrupted=options.interrupted, mode=followed)
-    ended = run_sweep(names, begun, options, why_stop=switch.cached, may_erase=switch.fresh)
+    switch = StopSwitch(cluster, interrupted=options.interrupted, also=partial(_reason_to_stop, mode=followed))
+    ended = run_sweep(names, begun, options, why_stop=switch.reading, may_erase=switch.erasing)
     report(ended.result, word=ended.word, problem=ended.problem, note=ended.note, now=ended.ended)
     return ended
+
+
+def _reason_to_stop(tenant: Tenant, *, mode: str | None) -> str | None:
+    """mode: the sweep stops unless spec.sweep.mode is still this; None: any mode."""
+    if tenant.deleting:
+        return "the HumanGovState is being deleted"
+    return None if mode in (None, tenant.sweep.mode) else f"spec.sweep.mode was set to {tenant.sweep.mode}"
 
 
 def _require_allowed(

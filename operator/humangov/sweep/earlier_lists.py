@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
+from humangov.reading.progress import Steps
 from humangov.sweep import orphan_list
 from humangov.sweep.orphan_list import OrphanList
-from humangov.sweep.progress import Steps
 from humangov.sweep.scratch_db import APPROVED, Scratch
 
 

@@ -14,23 +14,26 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.aws.receipt_log import ReceiptLog
-from humangov.cleanup.calls import Calls
+from humangov.cleanup.calls import Calls, NoReceiptError
+from humangov.cleanup.receipt_log import ReceiptLog
+from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.progress import FailedError, Steps, s3_time
+from humangov.reading.snapshot import Sink, TableDescription
 from humangov.redrive.redrive import RefusedError, redrive
+from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
 from humangov.sweep.earlier_lists import EarlierLists
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.listing import Stored
-from humangov.sweep.named_files import named_keys, read_table, ready_table, require_same_table
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
-from humangov.sweep.progress import FailedError, Steps, s3_time
 from humangov.sweep.result import DELETE, SweepResult
 from humangov.sweep.safety_checks import SHRUNKEN_PERCENT, Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Counts, Scratch
-from humangov.sweep.snapshot import Sink, TableDescription
 from humangov.sweep.stored_files import StoredFiles
 
 _LARGEST = 10
@@ -40,7 +43,8 @@ _LARGEST = 10
 class Surroundings:
     """What a sweep needs from outside, apart from AWS.
 
-    may_erase  called before the second scan and before every batch: the reason not to erase, or None
+    may_erase  called before the second scan, before every batch, and throughout the redrive: the reason not to erase,
+               or None
     approved   sha256 of the orphan list that a person approved
     """
 
@@ -61,6 +65,8 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     bucket_claim.claim(clients.patient_s3, names, write=not begun.dry_run)
     result = begun if begun.dry_run else replace(begun, redriven=_redrive(run))
     yield result
+    if result.redriven and result.redriven.unstored:
+        raise NoReceiptError(result.redriven.unstored)
     with Scratch() as scratch:
         stored = _list(run, scratch)
         records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
@@ -127,15 +133,21 @@ def _read_bucket(clients: AwsClients, names: Names) -> _Bucket:
 
 
 def _redrive(run: _Run) -> RedriveResult | None:
-    """Failed invocations come first, with the function's checks and receipts, in either mode of the sweep."""
+    """Failed invocations come first, with checks and receipts of their own, in either mode of the sweep.
+
+    It reads the table itself, if there are any of this tenant: their files must be gone before the bucket is listed,
+    and the sweep's own reading must come after that. What goes wrong with them is told; orphans are found all the same.
+    """
     around = run.around
+    surroundings = RedriveSurroundings(
+        may_erase=around.may_erase, stop=lambda: around.steps.why_stop() is not None, now=around.now, pause=around.pause
+    )
     try:
-        return redrive(
-            run.clients, run.names, stop=lambda: around.steps.why_stop() is not None, now=around.now,
-            pause=around.pause,
-        )  # fmt: skip
+        return redrive(run.clients, run.names, around=surroundings)
     except RefusedError:
         return None  # trigger disabled, or suspended
+    except (ClientError, BotoCoreError, NoReceiptError) as error:
+        return RedriveResult(problem=str(error))
 
 
 def _list(run: _Run, scratch: Scratch) -> StoredFiles:
@@ -166,8 +178,8 @@ class _Joined(NamedTuple):
 
 def _join(run: _Run, scratch: Scratch) -> _Joined:
     counts = scratch.join()
-    unique = run.names.tenant.table.file_names == "Unique"
-    named_twice = scratch.named_twice(limit=shared_files.MOST) if unique else []
+    may_share = run.names.tenant.table.file_names == "Shared"
+    named_twice = [] if may_share else scratch.named_twice(limit=shared_files.MOST)
     scratch.forget_names()
     return _Joined(counts, scratch.largest(_LARGEST), named_twice)
 
@@ -244,7 +256,7 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     listed_in: the orphan list's key.
     """
     if reason := run.around.may_erase():
-        yield replace(result, erased=ErasureResult(unfinished=reason))
+        yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
     _read_again(run, scratch, result)
     still = scratch.confirmed_number()
@@ -257,7 +269,9 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     receipts.open()
     result = replace(result, log_stream=receipts.stream_name)
     yield result
-    erased = _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in)
+    erased = result.erased
+    for erased in _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in):
+        yield replace(result, erased=erased)
     limit = run.names.tenant.sweep.maximum_erasures
     if still > limit and erased.unfinished is None:
         capped = f"the next sweep handles the other {still - limit:,} (spec.sweep.maximumErasures is {limit:,})"
@@ -277,7 +291,7 @@ def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
 
 def _erase_confirmed(
     run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str
-) -> ErasureResult:
+) -> Iterator[ErasureResult]:
     calls = Calls(
         dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
         now=run.around.now, write=erasure.lines_ignored, keeps_versions=lambda: run.versioned,

@@ -8,7 +8,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,15 +18,15 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
-from humangov.aws.receipt_log import ReceiptLog
 from humangov.cleanup import receipt_lines
 from humangov.cleanup.calls import Calls, Line, error_code
 from humangov.cleanup.erase import erase_versions
 from humangov.cleanup.outcomes import ABSENT, ERASED, KEPT_NEWER, FileOutcome, FileResult, OutcomeKind, failed
+from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.cleanup.versions import NULL, Version, list_versions
+from humangov.reading.progress import FailedError, Steps
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import FOLDER
-from humangov.sweep.progress import FailedError, Steps
 
 BATCH = 100
 AT_ONCE = 16
@@ -44,12 +44,14 @@ class ErasureResult:
     """Number of files by outcome.
 
     unfinished   why files remain
+    stopped      somebody stopped it; unfinished says who
     conditional  whether this S3 honours the condition of a delete
     """
 
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
     erased_bytes: int = 0
     unfinished: str | None = None
+    stopped: bool = False
     conditional: bool = True
 
     def count(self, kind: OutcomeKind) -> int:
@@ -68,10 +70,11 @@ def erase(
     receipts: ReceiptLog,
     steps: Steps,
     may_go_on: Callable[[], str | None],
-) -> ErasureResult:
+) -> Iterator[ErasureResult]:
     """Erases them in batches, with a receipt before and after each. listed_in: the orphan list's key.
 
-    may_go_on: called before every batch; returns the reason to stop, or None. Raises NoReceiptError.
+    Yields the result so far after each batch: whatever ends the run, what was erased until then is counted. may_go_on:
+    called before every batch; returns the reason to stop, or None. Raises NoReceiptError.
     """
     conditional = versioned or not confirmed or _honours_conditions(patient_s3, names, run)
     result = ErasureResult(conditional=conditional)
@@ -81,8 +84,12 @@ def erase(
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
         for first in range(0, len(confirmed), BATCH):
             late = calls.now() - started > WITHIN_SECONDS
-            if (reason := may_go_on() or (_LATE if late else None)) is not None:
-                return replace(result, unfinished=reason)
+            if (reason := may_go_on()) is not None:
+                yield replace(result, unfinished=reason, stopped=True)
+                return
+            if late:
+                yield replace(result, unfinished=_LATE)
+                return
             batch = confirmed[first : first + BATCH]
             receipts.write(line(one, "intent") for one in batch)
             if versioned:
@@ -90,15 +97,17 @@ def erase(
             else:
                 results = list(pool.map(partial(_one, names=names, calls=calls, conditional=conditional), batch))
             at = calls.now()
+            result = _with_batch(result, batch, results)
+            yield result
             receipts.write(
-                {**line(one, "outcome"), **receipt_lines.result_fields(of_one, at=at)}
+                {**line(one, "outcome"), **receipt_lines.result_fields(of_one, at=at), "announced": True}
                 for one, of_one in zip(batch, results, strict=True)
             )
-            result = _with_batch(result, batch, results)
             steps.add(len(batch))
             if any(of_one.outcome == _VERSIONS_NOW for of_one in results):
-                return replace(result, unfinished=_VERSIONS_SINCE)
-    return result
+                yield replace(result, unfinished=_VERSIONS_SINCE)
+                return
+    yield result
 
 
 _VERSIONS_NOW = failed("VersioningChanged")

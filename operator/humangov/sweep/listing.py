@@ -15,7 +15,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
 from humangov.cleanup.versions import ListedVersion, version_pages
-from humangov.sweep.progress import FailedError, Steps
+from humangov.reading.progress import FailedError, Steps
 
 WORKERS = 8
 _TRIED_PAGES = 3

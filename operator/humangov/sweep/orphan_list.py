@@ -18,8 +18,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError
 
 from humangov.api.names import Names
+from humangov.reading.progress import FailedError
 from humangov.sweep.listing import Stored, StoredVersion
-from humangov.sweep.progress import FailedError
 
 FOLDER = ".humangov/sweeps/"
 KEPT_DAYS = 14

@@ -9,6 +9,7 @@ from typing import Any
 from humangov.api.names import Names
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
+from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
 from humangov.sweep.status import place_of_list, status_fields
 
@@ -21,9 +22,10 @@ def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) 
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
     head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
-    if problem is not None:
+    if problem is not None and not result.erased.outcomes and not (result.redriven and result.redriven.outcomes):
         return [head, problem]
-    return [head, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
+    problems = [] if problem is None else [problem]
+    return [head, *problems, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
 
 
 def as_json(
@@ -84,10 +86,8 @@ def _reasons(outcomes: Mapping[FileOutcome, int]) -> str:
 
 def _details(result: SweepResult) -> list[str]:
     shown = []
-    if result.redriven is not None and result.redriven.found:
-        shown.append(
-            f"redriven before the sweep: {result.redriven.removed:,} of {result.redriven.own:,} failed invocations"
-        )
+    if result.redriven is not None and (result.redriven.found or result.redriven.problem):
+        shown += [f"redriven before the sweep: {redriven.summary(result.redriven)}", *redriven.named(result.redriven)]
     if result.largest:
         shown.append("largest orphans:")
     shown += [

@@ -72,7 +72,7 @@ def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
     """One word for the run's result."""
     if failed:
         return FAILED
-    if stopped or (result.erased.unfinished and not result.erased.outcomes):
+    if stopped or result.erased.stopped or (result.erased.unfinished and not result.erased.outcomes):
         return STOPPED
     if result.mode != DELETE or result.dry_run:
         return DETECTED

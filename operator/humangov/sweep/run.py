@@ -12,13 +12,14 @@ from typing import NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
-from humangov.api.spec import APPROVE_ANNOTATION, STOP_ANNOTATION, Tenant
+from humangov.api.spec import APPROVE_ANNOTATION, Tenant
+from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
-from humangov.aws.receipt_log import NoReceiptError
+from humangov.cleanup.calls import NoReceiptError
+from humangov.reading.progress import FailedError, Progress, Steps, StoppedError
 from humangov.sweep import engine
 from humangov.sweep.bucket_claim import ClaimedError
 from humangov.sweep.engine import Surroundings
-from humangov.sweep.progress import FailedError, Progress, Steps, StoppedError
 from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code, word_for
 
 
@@ -97,6 +98,8 @@ def run_sweep(
 
 def require_sweepable(tenant: Tenant) -> None:
     """Raises NotNowError."""
+    if STOP_ANNOTATION in tenant.annotations:
+        raise NotNowError(f"{tenant.key}: annotation {STOP_ANNOTATION} is set, so no sweep runs. Start it first")
     if tenant.deleting:
         raise NotNowError(f"{tenant.key} is being deleted")
     if tenant.suspend:
@@ -108,10 +111,8 @@ def _mode(tenant: Tenant, wanted: str | None) -> tuple[str, str | None]:
     mode = wanted or tenant.sweep.mode
     if mode != DELETE:
         return DETECT, None
-    if not tenant.trigger.enabled:
-        return DETECT, "spec.trigger.enabled is false, so this sweep ran in mode Detect and erased nothing"
-    if tenant.annotations.get(STOP_ANNOTATION):
-        return DETECT, f"annotation {STOP_ANNOTATION} is set, so this sweep ran in mode Detect and erased nothing"
+    if reason := why_not_erase(tenant):
+        return DETECT, f"{reason}, so this sweep ran in mode Detect and erased nothing"
     return DELETE, None
 
 

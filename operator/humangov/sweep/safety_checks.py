@@ -143,7 +143,7 @@ def files_shared(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="FilesShared",
-        message=f"{facts.shared:,} files are named by more than one record, although spec.table.fileNames is Unique",
+        message=f"{facts.shared:,} files are named by more than one record, but spec.table.fileNames is not Shared",
     )
 
 

@@ -25,7 +25,9 @@ _CACHE_KIB = 16 * 1024
 _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
     versions TEXT NOT NULL);
+CREATE TABLE other (key BLOB NOT NULL);
 CREATE TABLE named (key BLOB NOT NULL);
+CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
@@ -71,8 +73,12 @@ class Scratch:
         """Keys that may be orphans."""
         self._db.executemany("INSERT INTO stored VALUES (?, ?, ?, ?, ?)", map(_row, several))
 
+    def store_other(self, keys: Iterable[str]) -> None:
+        """Keys that are stored and are no orphans yet, or never."""
+        self._db.executemany("INSERT INTO other VALUES (?)", ((key.encode(),) for key in keys))
+
     def name(self, keys: Iterable[bytes]) -> None:
-        """Keys that a record names: each once per record."""
+        """Keys that a record may mean: each once per record."""
         self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
 
     def join(self) -> Counts:
@@ -85,16 +91,27 @@ class Scratch:
         stored, orphans, size = self._db.execute(
             "SELECT (SELECT count(*) FROM stored), count(*), coalesce(sum(size), 0) FROM orphan"
         ).fetchone()
-        self._db.execute("DROP TABLE stored")
         return Counts(live=stored - orphans, orphans=orphans, orphan_bytes=size)
 
     def named_twice(self, *, limit: int) -> list[bytes]:
-        """Keys that were named more than once: by several records, or by one that was seen twice."""
-        rows = self._db.execute("SELECT key FROM named GROUP BY key HAVING count(*) > 1 LIMIT ?", (limit,))
+        """Stored keys that were named more than once: by several records, or by one that was seen twice.
+
+        What is not stored is no file: records may have the same placeholder, or a name whose file is gone.
+        """
+        self._db.execute("INSERT INTO named_twice SELECT key FROM named GROUP BY key HAVING count(*) > 1")
+        if not self._db.execute("SELECT EXISTS (SELECT 1 FROM named_twice)").fetchone()[0]:
+            return []
+        rows = self._db.execute(
+            "SELECT key FROM stored JOIN named_twice USING (key) UNION "
+            "SELECT key FROM other JOIN named_twice USING (key) ORDER BY key LIMIT ?",
+            (limit,),
+        )
         return [row[0] for row in rows]
 
     def forget_names(self) -> None:
-        self._db.execute("DROP TABLE named")
+        """What only `join` and `named_twice` need."""
+        for table in ("stored", "other", "named", "named_twice"):
+            self._db.execute(f"DROP TABLE {table}")
 
     def sighted(self, number: int, seen: Iterable[Stored]) -> None:
         """Stores which of today's orphans are in an earlier list: the same object, the same versions.

@@ -8,10 +8,10 @@ from typing import Any
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.cleanup.references import mentioned, object_key
 from humangov.cleanup.retry import retry
-from humangov.sweep.progress import FailedError
-from humangov.sweep.snapshot import Item, TableDescription
+from humangov.reading.named_files import keys_of
+from humangov.reading.progress import FailedError
+from humangov.reading.snapshot import Item, TableDescription
 
 MOST = 100
 """Limit of the files that are reported: one is enough to stop."""
@@ -33,12 +33,12 @@ def really_shared(
 
     scan: reads the table once more, with further attributes. Raises as the scan does.
     """
-    wanted = {key.decode() for key in suspected}
-    records: dict[str, dict[str, Mapping[str, Any]]] = {}
+    wanted = set(suspected)
+    records: dict[bytes, dict[str, Mapping[str, Any]]] = {}
 
     def collect(items: Sequence[Item]) -> None:
         for item in items:
-            for key in wanted.intersection(_keys(item, names)):
+            for key in wanted.intersection(keys_of(item, names)):
                 record_key = {name: item[name] for name in table.key_attributes}
                 of_one = records.setdefault(key, {})
                 if len(of_one) < _RECORDS_OF_ONE:
@@ -47,7 +47,7 @@ def really_shared(
     scan(collect, table.key_attributes)
     return tuple(
         sorted(
-            key
+            key.decode()
             for key, found in records.items()
             if len(found) > 1 and _naming_now(clients, names, key, list(found.values()), pause=pause) > 1
         )
@@ -58,13 +58,13 @@ class _UnprocessedError(Exception):
     """DynamoDB returned only part of the requested records."""
 
 
-def _keys(item: Item, names: Names) -> set[str]:
-    found = mentioned(item, attributes=names.tenant.table.file_attributes)
-    return {object_key(name, key_prefix=names.tenant.bucket.key_prefix) for name in found}
-
-
 def _naming_now(
-    clients: AwsClients, names: Names, key: str, records: Sequence[Mapping[str, Any]], *, pause: Callable[[float], None]
+    clients: AwsClients,
+    names: Names,
+    key: bytes,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    pause: Callable[[float], None],
 ) -> int:
     """How many of the records name it, read in one consistent call."""
     table = names.tenant.table.name
@@ -89,4 +89,4 @@ def _naming_now(
         raise FailedError(
             "DynamoDB was too busy to read two records that seem to name one file. The next sweep retries"
         ) from None
-    return sum(key in _keys(item, names) for item in items)
+    return sum(key in keys_of(item, names) for item in items)

@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Sweep
 from humangov.api.times import timestamp
+from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, DETECTED, ERASED, RUNNING, SAFETY_CHECK_FAILED, SweepResult
 from humangov.sweep.safety_checks import SafetyCheck
 
@@ -44,7 +45,8 @@ def status_fields(
 def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
     if problem is not None:
-        return problem
+        erased = result.erased.count("erased")
+        return f"{problem}; {erased:,} files were erased before" if erased else problem
     parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
         parts.append(f"also found by an earlier sweep: {result.confirmed:,}")
@@ -53,6 +55,8 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
+    if result.redriven is not None and (result.redriven.left or result.redriven.problem):
+        parts.append(f"redrive: {redriven.summary(result.redriven)}")
     return "; ".join(parts)
 
 

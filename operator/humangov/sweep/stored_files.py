@@ -10,9 +10,9 @@ from fnmatch import translate
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.references import reserved_prefixes
+from humangov.reading.progress import Steps
 from humangov.sweep import bucket_claim
 from humangov.sweep.listing import Stored, list_bucket
-from humangov.sweep.progress import Steps
 from humangov.sweep.scratch_db import Scratch
 
 
@@ -28,7 +28,7 @@ class StoredFiles:
 def list_stored(
     clients: AwsClients, names: Names, scratch: Scratch, *, began: float, versioned: bool, steps: Steps
 ) -> StoredFiles:
-    """Lists the bucket and stores possible orphans in `scratch`.
+    """Lists the bucket and stores possible orphans in `scratch`, and the keys of all other files.
 
     began: S3's time before the listing, in seconds since the epoch. Raises as `list_bucket` does.
     """
@@ -41,19 +41,23 @@ def list_stored(
 
     def sink(page: Sequence[Stored]) -> None:
         nonlocal listed, too_young
-        old = []
+        old, others = [], []
         for one in page:
             if one.key.startswith(reserved):
                 continue
             if one.key.endswith(bucket_claim.PLACE) and one.key != claim:
                 other_claims.append(one.key)
-            elif included.match(one.key, length):
+            elif not included.match(one.key, length):
+                others.append(one.key)
+            else:
                 listed += 1
                 if one.modified > oldest_young:
                     too_young += 1
+                    others.append(one.key)
                 else:
                     old.append(one)
         scratch.store(old)
+        scratch.store_other(others)
 
     steps.begin("listing")
     list_bucket(

@@ -19,6 +19,14 @@
   verbs: [get]
 {{- end -}}
 
+{{/* Whether the ConfigMap is there that stops every HumanGovState. */}}
+{{- define "humangov-operator.permissions.stop" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [humangov-stop]
+  verbs: [get]
+{{- end -}}
+
 {{- define "humangov-operator.permissions.subjects" -}}
 - kind: ServiceAccount
   name: {{ include "humangov-operator.serviceAccountName" . }}

@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from humangov.api.names import Names
-from humangov.sweep.progress import FailedError, Steps
+from humangov.reading.progress import FailedError, Steps
 
 SHARE = 0.25
 """Share of the table's read capacity; the rest is for the application."""

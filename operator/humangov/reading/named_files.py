@@ -1,15 +1,14 @@
-"""Named files: every object key that a record of the table mentions."""
+"""Named files: every object key that a record of the table may mean."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.cleanup.references import MAXIMUM_KEY_BYTES, mentioned, object_key
-from humangov.sweep.progress import FailedError, Steps
-from humangov.sweep.snapshot import Item, Sink, TableDescription, describe, scan
+from humangov.cleanup.references import MAXIMUM_KEY_BYTES, Location, keys_to_keep
+from humangov.reading.progress import FailedError, Steps
+from humangov.reading.snapshot import Item, Sink, TableDescription, describe, scan
 
 
 def read_table(
@@ -34,17 +33,29 @@ def read_table(
 
 def named_keys(items: Sequence[Item], names: Names) -> list[bytes]:
     """The keys that these records name: each key once per record."""
-    return [key for item in items for key in keys_of(item, names)]
+    location, attributes = _location(names), names.tenant.table.file_attributes
+    return [key for item in items for key in _encoded(keys_to_keep(item, attributes=attributes, location=location))]
 
 
 def keys_of(item: Item, names: Names) -> Iterator[bytes]:
-    """Every object key that a record mentions, once; generous, because named files are kept."""
-    prefix = names.tenant.bucket.key_prefix
-    for name in mentioned(item, attributes=names.tenant.table.file_attributes):
-        with suppress(UnicodeEncodeError):  # S3 has no such key
-            key = object_key(name, key_prefix=prefix).encode()
-            if len(key) <= MAXIMUM_KEY_BYTES:
-                yield key
+    """Every object key that a record may mean, once; generous, because named files are kept."""
+    attributes = names.tenant.table.file_attributes
+    return _encoded(keys_to_keep(item, attributes=attributes, location=_location(names)))
+
+
+def _location(names: Names) -> Location:
+    bucket = names.tenant.bucket
+    return Location(bucket.name, bucket.key_prefix, names.identity.region)
+
+
+def _encoded(keys: Iterable[str]) -> Iterator[bytes]:
+    for key in keys:
+        try:
+            encoded = key.encode()
+        except UnicodeEncodeError:  # S3 has no such key
+            continue
+        if len(encoded) <= MAXIMUM_KEY_BYTES:
+            yield encoded
 
 
 def ready_table(clients: AwsClients, names: Names) -> TableDescription:

@@ -1,4 +1,4 @@
-"""The invocation records in a failures bucket: listed with all their versions, read, and removed."""
+"""Objects under a prefix, of invocation records and of mappings: listed with all their versions, read, and removed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.cleanup.calls import error_code
-from humangov.cleanup.references import FAILURES_PREFIX
 from humangov.cleanup.retry import retry
 from humangov.cleanup.versions import version_pages
-from humangov.redrive.invocation import LIMIT_BYTES, UnreadableError
 
 _PER_CALL = 1000
 _PAUSES_SECONDS = (0.0, 0.0)
@@ -22,8 +20,8 @@ _NOT_FOUND = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 @dataclass(frozen=True, kw_only=True)
-class InvocationRecord:
-    """One invocation record. older: its other versions and delete markers, which are removed with it."""
+class StoredObject:
+    """An object's latest version. older: its other versions and delete markers, which are removed with it."""
 
     key: str
     version_id: str
@@ -31,18 +29,13 @@ class InvocationRecord:
     written: datetime
     older: tuple[str, ...]
 
-    @property
-    def mapping(self) -> str:
-        """UUID of the mapping that wrote it."""
-        return self.key.removeprefix(FAILURES_PREFIX).split("/")[0]
 
-
-def invocation_records(s3: Any, *, bucket: str, owner: str) -> Iterator[InvocationRecord]:
-    """Every record that no delete marker hides, sorted by key: the oldest record of a shard first.
+def objects(s3: Any, *, bucket: str, owner: str, prefix: str) -> Iterator[StoredObject]:
+    """Every object that no delete marker hides, sorted by key.
 
     owner: the account that must own the bucket. Raises ClientError, BotoCoreError if a page can't be read.
     """
-    where = {"Bucket": bucket, "Prefix": FAILURES_PREFIX, "ExpectedBucketOwner": owner}
+    where = {"Bucket": bucket, "Prefix": prefix, "ExpectedBucketOwner": owner}
     pages = version_pages(s3.list_object_versions, where)
     entries = (entry for page, _ in pages for entry in page)
     for key, group in itertools.groupby(entries, key=lambda entry: entry.key):
@@ -50,16 +43,14 @@ def invocation_records(s3: Any, *, bucket: str, owner: str) -> Iterator[Invocati
         latest = next((one for one in several if one.is_latest and not one.version.is_marker), None)
         if latest is not None:
             older = tuple(one.version.version_id for one in several if one is not latest)
-            yield InvocationRecord(
+            yield StoredObject(
                 key=key, version_id=latest.version.version_id, size=latest.size, written=latest.version.modified,
                 older=older,
             )  # fmt: skip
 
 
-def body(s3: Any, one: InvocationRecord, *, bucket: str, owner: str) -> bytes | None:
-    """Its content; None if it no longer exists. Raises UnreadableError if it is too large, else what the SDK raises."""
-    if one.size > LIMIT_BYTES:
-        raise UnreadableError(f"the object has {one.size:,} bytes, more than any invocation record")
+def body(s3: Any, one: StoredObject, *, bucket: str, owner: str) -> bytes | None:
+    """Its content; None if it no longer exists. Raises what the SDK raises."""
 
     def read() -> bytes:
         answer = s3.get_object(Bucket=bucket, Key=one.key, VersionId=one.version_id, ExpectedBucketOwner=owner)
@@ -74,16 +65,19 @@ def body(s3: Any, one: InvocationRecord, *, bucket: str, owner: str) -> bytes | 
         raise
 
 
-def remove(s3: Any, one: InvocationRecord, *, bucket: str, owner: str) -> str | None:
-    """Removes it, the latest version last: after a crash, the record still exists. Returns S3's error code, if any.
+def remove(s3: Any, one: StoredObject, *, bucket: str, owner: str) -> str | None:
+    """Removes it, the latest version last: after a crash, the object still exists. Returns S3's error code, if any.
 
-    Raises what the SDK raises.
+    Raises BotoCoreError.
     """
-    for start in range(0, len(one.older), _PER_CALL):
-        part = one.older[start : start + _PER_CALL]
-        if reason := _delete(s3, one.key, part, bucket=bucket, owner=owner):
-            return reason
-    return _delete(s3, one.key, (one.version_id,), bucket=bucket, owner=owner)
+    try:
+        for start in range(0, len(one.older), _PER_CALL):
+            part = one.older[start : start + _PER_CALL]
+            if reason := _delete(s3, one.key, part, bucket=bucket, owner=owner):
+                return reason
+        return _delete(s3, one.key, (one.version_id,), bucket=bucket, owner=owner)
+    except ClientError as error:
+        return error_code(error)
 
 
 def _delete(s3: Any, key: str, versions: tuple[str, ...], *, bucket: str, owner: str) -> str | None:

@@ -1,0 +1,6 @@
+"""A reading of the table: which files its records name. For sweep and redrive.
+
+snapshot     reads the table consistently, with a share of its capacity
+named_files  named files: every key that a record mentions
+progress     what the long steps share: stopping, S3's time, progress
+"""

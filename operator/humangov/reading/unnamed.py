@@ -1,0 +1,103 @@
+"""Of some keys, those that no record names: by a consistent scan of the whole table.
+
+Anyone may have written the event of a failed invocation, and a record of an old event may have moved to another id
+since. So redrive and final stream read erase only what a reading of the whole table shows to be named by no record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients
+from humangov.aws.function_environment import environment
+from humangov.cleanup.environment import FunctionSettings, read_settings
+from humangov.cleanup.outcomes import KEPT_LIVE, FileOutcome, failed
+from humangov.cleanup.records import MalformedError, read_change
+from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.progress import Steps
+from humangov.reading.snapshot import Item, TableDescription, describe
+
+_UPDATING_PAUSE_SECONDS, _UPDATING_PAUSES = 2.0, 60
+"""A table is UPDATING for up to a minute after its stream was disabled, as it is before a final stream read."""
+
+WITHIN_SECONDS = 15 * 60
+"""Nothing is erased longer after the scan's start than this."""
+
+NOT_IN_THE_READING = failed("NotInTheReading")
+READING_TOO_OLD = failed("ReadingTooOld")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableReading:
+    """What one scan found of the keys that were asked for. began: the scan's start, in seconds since the epoch."""
+
+    asked: frozenset[str]
+    named: frozenset[str]
+    began: float
+
+    def why_kept(self, key: str, *, now: float) -> FileOutcome | None:
+        """None if the reading shows that no record names the key."""
+        if key in self.named:
+            return KEPT_LIVE
+        if key not in self.asked:
+            return NOT_IN_THE_READING
+        return READING_TOO_OLD if now - self.began > WITHIN_SECONDS else None
+
+
+def function_settings(names: Names) -> FunctionSettings:
+    """The function's settings, for its code in this process. No index is asked: the sweep's role must not."""
+    return read_settings(environment(names) | {"AWS_REGION": names.identity.region})
+
+
+def freed_keys(records: Iterable[Any], names: Names) -> frozenset[str]:
+    """The keys that these stream records free. What can't be read as a record frees nothing."""
+    settings = function_settings(names)
+    keys: set[str] = set()
+    for record in records:
+        try:
+            keys.update(read_change(record, settings=settings).frees)
+        except MalformedError:
+            continue
+    return frozenset(keys)
+
+
+def read_named(
+    clients: AwsClients,
+    names: Names,
+    keys: Collection[str],
+    *,
+    why_stop: Callable[[], str | None],
+    now: Callable[[], float],
+    pause: Callable[[float], None],
+) -> TableReading:
+    """Which of these keys a record names; no scan for no keys. Waits for a table that is being updated.
+
+    Raises FailedError if the table can't be read reliably now, StoppedError, and what the SDK raises.
+    """
+    asked = {key.encode(): key for key in keys}
+    named: set[str] = set()
+    began = now()
+
+    def take(items: Sequence[Item]) -> None:
+        named.update(asked[key] for key in named_keys(items, names) if key in asked)
+
+    if asked:
+        table = _settled_table(clients, names, why_stop=why_stop, pause=pause)
+        began = now()
+        read_table(clients, names, take, table=table, steps=Steps(why_stop=why_stop), pause=pause)
+        require_same_table(clients, names, table=table)
+    return TableReading(asked=frozenset(asked.values()), named=frozenset(named), began=began)
+
+
+def _settled_table(
+    clients: AwsClients, names: Names, *, why_stop: Callable[[], str | None], pause: Callable[[float], None]
+) -> TableDescription:
+    """Raises FailedError if the table is not ACTIVE, and what the SDK raises."""
+    for _ in range(_UPDATING_PAUSES):
+        if why_stop() or describe(clients.patient_dynamodb, names).status != "UPDATING":
+            break
+        pause(_UPDATING_PAUSE_SECONDS)
+    return ready_table(clients, names)

@@ -1,0 +1,266 @@
+"""The operator's jobs in the world: redrive, sweep, final stream read; and whether what they report is so."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from humangov.cleanup.references import FAILURES_PREFIX
+from humangov.final_read import cluster as final_read_status
+from humangov.final_read.final_read import FinalRead
+from humangov.redrive.redrive import Surroundings as RedriveSurroundings
+from humangov.redrive.redrive import redrive
+from humangov.redrive.result import RedriveResult
+from humangov.sweep import run as sweep_run
+from humangov.sweep.engine import Surroundings
+from humangov.sweep.run import EndedSweep, SweepRequest, begin_sweep, run_sweep
+from humangov.sweep.status import status_fields
+
+from testing.killed import Killed
+from testing.world.account import Account
+from testing.world.actor import FINAL_READ, REDRIVE, SWEEP, Actor
+from testing.world.audit import STATUS, Audit
+from testing.world.clients import Processes, aws_clients
+from testing.world.clock import HostClock
+from testing.world.stream import KEPT_SECONDS, StreamRecord
+
+_MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, ArithmeticError)
+"""What no fault of AWS's excuses. Any other error is a job that says that it has failed, and so claims nothing."""
+
+
+@dataclass
+class Jobs:
+    """status: status.sweep, as the last sweep left it. orphans: keys of the last complete orphan list."""
+
+    account: Account
+    processes: Processes
+    host: HostClock
+    checked: bool
+    status: dict[str, Any] = field(default_factory=dict)
+    orphans: frozenset[str] | None = None
+
+    @property
+    def _audit(self) -> Audit:
+        return self.account.audit
+
+    @contextmanager
+    def _process(self, kind: str) -> Iterator[tuple[Actor, Any]]:
+        actor = Actor(kind, self.host, self.account.clock.tick())
+        clients = aws_clients(self.account, actor, checked=self.checked)
+        with self.processes.run(actor, clients):
+            yield actor, clients
+
+    def redrive(self) -> str:
+        before = own_invocations(self.account)
+        with self._process(REDRIVE) as (actor, clients):
+            try:
+                result = _redrive(clients, self.account, self.host)
+            except Killed:
+                return "redrive: killed"
+            except _MISTAKES:
+                raise
+            except Exception as error:
+                return f"redrive: failed, {error!r}"
+        self._check_redrive(result, actor, before=before)
+        return f"redrive: {result.removed} of {result.own} failed invocations handled"
+
+    def sweep(self, *, quiet: bool, mode: str = "Detect") -> str:
+        """quiet: nothing else happens meanwhile, so every number can be checked. Mode Delete is not driven yet."""
+        names, options = self.account.setting.names, SweepRequest(mode=mode)
+        before = own_invocations(self.account)
+        began = self.account.clock.now
+        with self._process(SWEEP) as (actor, _), self._as_sweep():
+            begun = begin_sweep(names.tenant, options)
+            self.status |= {"result": "Running"}
+            try:
+                ended = run_sweep(names, begun, options, why_stop=lambda: None, may_erase=lambda: None)
+            except Killed:
+                return "sweep: killed"
+        self.status = status_fields(
+            ended.result, names, word=ended.word, problem=ended.problem,
+            now=datetime.fromtimestamp(self.account.clock.now, UTC), before=self.status,
+        )  # fmt: skip
+        if ended.result.redriven is not None:
+            self._check_redrive(ended.result.redriven, actor, before=before)
+        self._check_sweep(ended, actor, quiet=quiet, began=began)
+        return f"sweep: {ended.word}, {self.status['message']}"
+
+    @contextmanager
+    def _as_sweep(self) -> Iterator[None]:
+        around = partial(Surroundings, now=self.host.time, pause=self.host.sleep)
+        with (
+            mock.patch.object(sweep_run, "connect_as_sweep", return_value=self.processes.clients),
+            mock.patch.object(sweep_run, "Surroundings", around),
+        ):
+            yield
+
+    def final_read(self, *, now: datetime) -> str:
+        """The stream read once more, after the mapping's deletion."""
+        account = self.account
+        owed = [one for one in account.table.changes.values() if self._readable(one)]
+        with self._process(FINAL_READ) as (actor, clients):
+            try:
+                found, redriven, status = _read_finally(clients, account, self.host)
+            except Killed:
+                return "final read: killed"
+            except _MISTAKES:
+                raise
+            except Exception as error:
+                return f"final read: failed, {error!r}"
+        self._check_final_read(found, status, owed)
+        if not _ended_early(redriven):
+            erased = found.erased + _erased(redriven)
+            self._check_erased("a final read", erased, actor, found)
+        return f"final read: {status['message']}, complete: {found.complete}"
+
+    def _readable(self, change: StreamRecord) -> bool:
+        young = self.account.clock.now - change.at < KEPT_SECONDS - 600
+        return young and change.stream == self.account.table.stream.arn
+
+    # Invariant 4.
+
+    def _wrong(self, why: str, what: str) -> None:
+        self._audit.broken(STATUS, why, what)
+
+    def _check_redrive(self, result: RedriveResult, actor: Actor, *, before: frozenset[str]) -> None:
+        disappeared = actor.removed | (before - own_invocations(self.account))  # another redrive may have been faster
+        if result.removed > len(disappeared):
+            self._wrong(
+                "a redrive counts records as removed that are there", f"{result.removed}, not {len(disappeared)}"
+            )
+        left = len(before & own_invocations(self.account))
+        if result.left < left and not result.stopped and not _ended_early(result):
+            self._wrong("a redrive counts fewer failed invocations than are left", f"{result.left}, not {left}")
+        self._check_erased("a redrive", _erased(result), actor, result)
+
+    def _check_erased(self, who: str, erased: int, actor: Actor, result: object) -> None:
+        """Files of which lines say that they were erased: between the number of files and of lines.
+
+        A job that could not store its outcomes says so, and counts what it erased all the same.
+        """
+        if _ended_early(result):
+            return
+        outcomes = [
+            one for one in self._audit.outcomes if one.by is actor and one.outcome and one.outcome.kind == "erased"
+        ]
+        if not len({one.key for one in outcomes}) <= erased <= len(outcomes):
+            self._wrong(f"{who} counts other erasures than its receipts", f"{erased}, and {len(outcomes)} lines")
+
+    def _check_sweep(self, ended: EndedSweep, actor: Actor, *, quiet: bool, began: float) -> None:
+        result, status = ended.result, self.status
+        if result.orphan_list is None:
+            if ended.word == "Detected":
+                self._wrong("a sweep is Detected and has stored no orphan list", status["message"])
+            return
+        head, listed = read_list(self.account, result.orphan_list.key)
+        self.orphans = frozenset(listed) if ended.word == "Detected" else self.orphans
+        numbers = {"orphans": len(listed), "records": head["records"], "live": head["live"], "listed": head["listed"]}
+        if wrong := {name: status.get(name) for name, number in numbers.items() if status.get(name) != number}:
+            self._wrong("the status of a sweep differs from its orphan list", f"{wrong}, not {numbers}")
+        if status.get("erased"):
+            self._wrong("a sweep in mode Detect counts erasures", str(status["erased"]))
+        named = [key for key in listed if self._named_all_the_time(key, actor)]
+        if named:
+            self._wrong("an orphan list holds files that a record names", str(named))
+        if quiet:
+            self._check_numbers(head, listed, began=began)
+
+    def _named_all_the_time(self, key: str, actor: Actor) -> bool:
+        return any(since.moment < actor.began for since in self.account.table.named(key).values())
+
+    def _check_numbers(self, head: Mapping[str, Any], listed: list[str], *, began: float) -> None:
+        """What a sweep saw while nothing else happened."""
+        truth = what_is_there(self.account, began=began)
+        found = {name: head[name] for name in truth if name != "keys"}
+        expected = {name: number for name, number in truth.items() if name != "keys"}
+        if found != expected:
+            self._wrong("a sweep's numbers are not what was there", f"{found}, not {expected}")
+        if set(listed) != truth["keys"]:
+            self._wrong("an orphan list is not what was there", f"{sorted(truth['keys'] ^ set(listed))}")
+
+    def _check_final_read(self, found: FinalRead, status: Mapping[str, Any], owed: list[StreamRecord]) -> None:
+        if bool(status["complete"]) != found.complete:
+            self._wrong("a final read's status differs from its result", str(status))
+        if found.complete:
+            for change in owed:
+                if left := [key for key in change.freed if self._is_open(change, key)]:
+                    self._wrong("a final read is complete, and a removal was not handled", f"{change.number}: {left}")
+
+    def _is_open(self, change: StreamRecord, key: str) -> bool:
+        """Whether nobody has said what became of this file, which is still there and which no record names."""
+        return (
+            bool(self.account.bucket.data(key))
+            and not self.account.table.named(key)
+            and not self._audit.is_settled(change, key)
+        )
+
+
+def _redrive(clients: Any, account: Account, host: HostClock) -> RedriveResult:
+    """As `humangov redrive` calls it."""
+    return redrive(clients, account.setting.names, around=RedriveSurroundings(now=host.time, pause=host.sleep))
+
+
+def _read_finally(
+    clients: Any, account: Account, host: HostClock
+) -> tuple[FinalRead, RedriveResult, Mapping[str, Any]]:
+    """As a deletion calls it: what it read, what it redrove, and status.finalRead."""
+    found = final_read_status.handle_finally(clients, account.setting.names, now=host.time, pause=host.sleep)
+    status = final_read_status.status_fields(found, now=datetime.fromtimestamp(account.clock.now, UTC))
+    return found.read, found.redriven, status
+
+
+def _erased(result: RedriveResult) -> int:
+    return sum(number for outcome, number in result.outcomes.items() if outcome.kind == "erased")
+
+
+def _ended_early(result: object) -> bool:
+    """Whether a job says that it ended early: then its numbers tell only how far it came."""
+    return any(getattr(result, name, None) for name in ("unstored", "problem"))
+
+
+def own_invocations(account: Account) -> frozenset[str]:
+    """Keys of the invocation records of this tenant's function."""
+    own = account.setting.names.function_arn.encode()
+    return frozenset(
+        key for key in account.bucket.objects
+        if key.startswith(FAILURES_PREFIX) and any(own in one.body for one in account.bucket.data(key))
+    )  # fmt: skip
+
+
+def read_list(account: Account, key: str) -> tuple[Mapping[str, Any], list[str]]:
+    """An orphan list as it is stored: its head, and the keys in it."""
+    lines = [json.loads(line) for line in gzip.decompress(account.bucket.data(key)[-1].body).splitlines()]
+    return lines[0], [line["key"] for line in lines if "key" in line]
+
+
+def what_is_there(account: Account, *, began: float) -> dict[str, Any]:
+    """The numbers of an orphan list, by what the bucket and the table hold; `keys`: its orphans."""
+    prefix, minimum = account.setting.key_prefix, account.setting.names.tenant.sweep.minimum_age_seconds
+    files = files_of(account)
+    young = [key for key in files if int(_youngest(account, key)) > int(began) - minimum]
+    old = [key for key in files if key not in young]
+    orphans = {key for key in old if not account.table.named(key)}
+    return {
+        "records": len(account.table.rows), "listed": len(files), "too_young": len(young),
+        "live": len(old) - len(orphans), "orphans": len(orphans), "keys": orphans, "key_prefix": prefix,
+    }  # fmt: skip
+
+
+def files_of(account: Account) -> list[str]:
+    """Every key of a file of the tenant's of which anything is left: hidden versions and markers too."""
+    prefix = account.setting.key_prefix
+    return [
+        key for key, versions in account.bucket.objects.items()
+        if versions and key.startswith(f"{prefix}file-") and key.endswith(".pdf")
+    ]  # fmt: skip
+
+
+def _youngest(account: Account, key: str) -> float:
+    return max(one.modified for one in account.bucket.objects[key])

@@ -1,0 +1,129 @@
+"""What Argo CD's and Flux's own code make of a stop, on the real API server, with the managers that it records.
+
+`humangov stop` writes under a field manager of its own. The same annotation by kubectl shows that this matters.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from humangov.api.stop import STOP_ANNOTATION
+
+from sandbox import gitops
+from testing.live.cluster import Cluster
+from testing.live.command import run_humangov
+from testing.live.states import States
+
+Correct = Callable[[str], gitops.Corrected]
+
+
+@pytest.fixture
+def in_git(states: States) -> dict[str, Any]:
+    manifest: dict[str, Any] = states.manifest("california", table={"name": "table-1"}, bucket={"name": "bucket-1"})
+    manifest["metadata"]["annotations"] = {"team": "records"}
+    return manifest
+
+
+@pytest.fixture
+def correct(cluster: Cluster, in_git: dict[str, Any], tmp_path: Path) -> Correct:
+    """Once what a controller does all the time; the first time, the object is made."""
+    environment = cluster.sandbox.environment()
+    return lambda controller: gitops.correct(controller, in_git, folder=tmp_path, say=print, environ=environment)
+
+
+@pytest.fixture
+def humangov(cluster: Cluster) -> Callable[..., subprocess.CompletedProcess[str]]:
+    return partial(run_humangov, environment=cluster.sandbox.environment())
+
+
+def live(states: States) -> dict[str, Any]:
+    found = states.get("california")
+    assert found is not None
+    return found
+
+
+def annotations_of(states: States) -> dict[str, str]:
+    found: dict[str, str] = live(states)["metadata"].get("annotations") or {}
+    return found
+
+
+def settled(states: States, in_git: dict[str, Any], correct: Correct, controller: str) -> None:
+    """The object as the controller has made it; it finds no difference any more."""
+    states.apply(in_git)
+    correct(controller)
+    assert correct(controller).differs is False
+
+
+@pytest.mark.parametrize("controller", gitops.CONTROLLERS)
+def test_neither_argo_cd_nor_flux_undoes_a_stop_or_calls_it_a_difference(
+    states: States, in_git: dict[str, Any], correct: Correct, humangov: Any, controller: str
+) -> None:
+    settled(states, in_git, correct, controller)
+    done = humangov("stop", "-n", states.namespace, "california", "-m", "a wrong import", "--wait", "0")
+    assert done.returncode == 2, done.stdout + done.stderr  # no operator runs here that could confirm it
+    assert annotations_of(states)[STOP_ANNOTATION].startswith("a wrong import")
+    [owner] = [
+        one for one in live(states)["metadata"]["managedFields"]
+        if f"f:{STOP_ANNOTATION}" in one["fieldsV1"].get("f:metadata", {}).get("f:annotations", {})
+    ]  # fmt: skip
+    assert (owner["manager"], owner["operation"]) == ("humangov-stop", "Apply")
+    for _ in range(2):
+        assert correct(controller).differs is False
+        assert STOP_ANNOTATION in annotations_of(states)
+
+
+@pytest.mark.parametrize("controller", gitops.CONTROLLERS)
+def test_a_change_of_the_spec_in_git_is_applied_to_a_stopped_tenant_which_stays_stopped(
+    states: States, in_git: dict[str, Any], correct: Correct, humangov: Any, controller: str
+) -> None:
+    settled(states, in_git, correct, controller)
+    humangov("stop", "-n", states.namespace, "california", "--wait", "0")
+    in_git["spec"]["function"] = {"memoryMiB": 256}
+    assert correct(controller).differs
+    found = live(states)
+    assert found["spec"]["function"]["memoryMiB"] == 256
+    assert STOP_ANNOTATION in annotations_of(states)
+
+
+def test_flux_removes_the_annotation_that_kubectl_has_set(
+    states: States, in_git: dict[str, Any], correct: Correct, cluster: Cluster
+) -> None:
+    settled(states, in_git, correct, "flux")
+    cluster.output("annotate", "humangovstate", "-n", states.namespace, "california", f"{STOP_ANNOTATION}=by kubectl")
+    assert STOP_ANNOTATION in annotations_of(states)
+    assert correct("flux").differs
+    assert STOP_ANNOTATION not in annotations_of(states)
+
+
+@pytest.mark.parametrize("controller", ["argo", "argo-server-side"])
+def test_argo_cd_undoes_the_patch_of_the_spec_that_a_stop_was_before(
+    states: States, in_git: dict[str, Any], correct: Correct, cluster: Cluster, controller: str
+) -> None:
+    in_git["spec"]["trigger"] = {"enabled": True}
+    settled(states, in_git, correct, controller)
+    patch = '{"spec": {"trigger": {"enabled": false}}}'
+    cluster.output("patch", "humangovstate", "-n", states.namespace, "california", "--type", "merge", "-p", patch)
+    assert correct(controller).differs
+    assert live(states)["spec"]["trigger"]["enabled"] is True
+
+
+@pytest.mark.parametrize("by", ["humangov", "kubectl"])
+def test_start_removes_a_stop_whoever_has_set_it(
+    states: States, in_git: dict[str, Any], cluster: Cluster, humangov: Any, by: str
+) -> None:
+    states.apply(in_git)
+    if by == "humangov":
+        humangov("stop", "-n", states.namespace, "california", "--wait", "0")
+    else:
+        cluster.output("annotate", "humangovstate", "-n", states.namespace, "california", f"{STOP_ANNOTATION}=x")
+    assert STOP_ANNOTATION in annotations_of(states)
+    done = humangov("start", f"{states.namespace}/california", "--wait", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert annotations_of(states).keys() & {STOP_ANNOTATION, "team"} == {"team"}
+    managers = [one["manager"] for one in live(states)["metadata"]["managedFields"]]
+    assert "humangov-stop" not in managers

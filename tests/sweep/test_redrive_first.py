@@ -1,0 +1,92 @@
+"""A sweep redrives failed invocations first: what goes wrong there is told, and ends no sweep."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from humangov.sweep.output import lines
+from humangov.sweep.status import message
+
+from testing import samples
+from testing.lambda_runtime.stream_events import employee, remove
+from testing.sweep.tenant_data import DAY, HOUR
+from testing.sweep.world import SweepWorld
+
+UUID, ELSEWHERE = "91eaeb7e-c976-4939-86c8-b8e4f4a5e3d0", "11111111-0000-4000-8000-000000000000"
+
+
+def staffed() -> SweepWorld:
+    """Nine records with their files, an orphan, and a file that a failed invocation frees."""
+    names = samples.names(bucket={"name": "files"}, sweep={"mode": "Delete", "maximumOrphanPercent": 60})
+    world = SweepWorld(names=replace(names, tenant=replace(names.tenant, mappings=(UUID,))))
+    for number in range(9):
+        world.upload(f"{number}.pdf", age=3 * DAY)
+        world.hire(str(number), f"{number}.pdf")
+    world.upload("orphan.pdf", "freed.pdf", age=3 * DAY)
+    return world
+
+
+def give_up(world: SweepWorld, one: str, name: str, *, uuid: str = UUID) -> None:
+    arn = f"{world.names.table_arn}/stream/2026-01-01T00:00:00.000"
+    record: dict[str, Any] = remove(
+        employee(one, name), table=world.names.tenant.table.name, at=world.now - HOUR
+    )  # fmt: skip
+    record["eventSourceARN"] = arn
+    body = {
+        "requestContext": {"functionArn": world.names.function_arn, "condition": "RetryAttemptsExhausted"},
+        "DDBStreamBatchInfo": {"streamArn": arn},
+        "payload": json.dumps({"Records": [record]}),
+    }
+    world.upload(f"aws/lambda/{uuid}/shard/2026/03/01/{one}", body=json.dumps(body).encode())
+
+
+def test_sweep_redrives_failed_invocations_and_lists_none_of_their_files_as_orphans() -> None:
+    world = staffed()
+    give_up(world, "x", "freed.pdf")
+    found = world.sweep("Detect")
+    assert found.redriven is not None
+    assert (found.redriven.removed, found.orphans, "freed.pdf" in world.files) == (1, 1, False)
+
+
+def test_sweep_redrives_no_planted_invocation_and_no_file_that_a_record_names() -> None:
+    world = staffed()
+    give_up(world, "x", "freed.pdf", uuid=ELSEWHERE)
+    give_up(world, "y", "3.pdf")
+    found = world.sweep("Detect")
+    assert found.redriven is not None
+    assert (found.redriven.others, found.redriven.own) == (1, 1)
+    assert {"freed.pdf", "3.pdf"} < world.files
+    assert world.lost == []
+
+
+@pytest.mark.parametrize("operation", ["ListObjectVersions", "CreateLogStream", "GetObject"])
+def test_sweep_goes_on_and_says_why_if_failed_invocations_cannot_be_redriven(operation: str) -> None:
+    world = staffed()
+    give_up(world, "x", "freed.pdf")
+
+    def fault(asked: str) -> str | None:
+        redrives = (
+            world.calls["ListObjectVersions"] > 0 and not world.calls["ListObjectsV2"]
+        )  # the claim is read before
+        return "AccessDenied" if asked == operation and redrives else None
+
+    world.faults = fault
+    found = world.sweep("Detect")
+    assert found.redriven is not None
+    problem, unreadable = found.redriven.problem, list(found.redriven.unreadable.values())
+    assert "AccessDenied" in str(problem or unreadable)
+    assert "; redrive: 0 of " in message(found, world.names, problem=None)
+    assert "AccessDenied" in str(lines(found, world.names, word="Detected", problem=None))
+    assert (found.listed, found.orphans, "freed.pdf" in world.files) == (11, 2, True)
+
+
+def test_sweep_that_may_not_erase_redrives_nothing() -> None:
+    world = staffed()
+    give_up(world, "x", "freed.pdf")
+    found = world.sweep("Detect", may_erase=lambda: "annotation humangov.io/stop is set")
+    assert found.redriven is not None
+    assert found.redriven.problem == "annotation humangov.io/stop is set"
+    assert "freed.pdf" in world.files
