@@ -151,7 +151,7 @@ class Audit:
             erased = actor.kind == FUNCTION and actor.destroyed[key] and not self._admitted(key, actor)
             return "absent, and this very process has erased it" if erased else None
         if outcome.kind == "kept":
-            if actor.destroyed[key] and not self._admitted(key, actor):
+            if actor.kind == FUNCTION and actor.destroyed[key] and not self._admitted(key, actor):
                 return "kept, and this very process has erased it"
             if outcome.detail == "live" and not self._named_since(key, actor.began):
                 return "kept: live, and no record names it"

@@ -28,7 +28,10 @@ OF_CALLS: Mapping[str, Sequence[str]] = {
 OF_KEYS = ("InternalError", "SlowDown", "AccessDenied", "done, InternalError")
 """What S3 answers for single keys within a DeleteObjects."""
 
-_RARE = {"denied": 0.35, "killed before": 0.6, "killed after": 0.6, "group gone": 0.6}
+_RARE = {"denied": 0.9, "killed before": 0.8, "killed after": 0.8, "group gone": 0.8}
+_OFTENER = {"DynamoDB": 1.5, "Streams": 2.2}
+"""Services that are called seldom: what never strikes shows nothing."""
+
 _OUTLASTED = frozenset(("throttled", "server error", "no connection"))
 """Kinds that the SDK's own retries mostly absorb, for clients that have some."""
 
@@ -45,7 +48,7 @@ class Weather:
 
     def of_call(self, service: str, *, patient: bool) -> str | None:
         rate = self.rate * (_PATIENT_SHARE if patient and service != "Streams" else 1.0)
-        if not rate or self.chance.random() >= rate:
+        if not rate or self.chance.random() >= rate * _OFTENER.get(service, 1.0):
             return None
         kind = self.chance.choice(OF_CALLS[service])
         rare = _RARE.get(kind, 1.0) if service != "Streams" else 1.0

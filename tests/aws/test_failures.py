@@ -94,12 +94,9 @@ def test_failed_invocations_of_unknown_mappings_are_reported_separately(world: W
 
 def test_failed_invocations_beyond_one_page_are_counted_as_more(world: World) -> None:
     key = world.provisioned()
-    page = {
-        "IsTruncated": True,
-        "Contents": [
-            {"Key": f"aws/lambda/x/{one}", "LastModified": datetime(2026, 3, 1, tzinfo=UTC)} for one in range(1000)
-        ],
-    }
+    written = world.clock.now()
+    contents = [{"Key": f"aws/lambda/x/{one}", "LastModified": written} for one in range(1000)]
+    page = {"IsTruncated": True, "Contents": contents}
     world.line.faults.append(Fault(on(COUNT), instead=lambda _: page))
 
     world.reconcile_once(key)
