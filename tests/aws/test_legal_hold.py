@@ -18,7 +18,7 @@ from testing.reconciler.line import Fault, on
 from testing.reconciler.sdk import denied
 from testing.reconciler.world import World
 
-from .test_sweeps import jobs, with_sweeps
+from .test_sweeps import jobs, tell, with_sweeps
 
 REASON = "Case 26-1234"
 LAMBDA_WRITES = (
@@ -146,7 +146,7 @@ def test_function_that_can_not_be_given_the_hold_stays_stopped(world: World) -> 
     assert stop_of(world.kube.objects[key], of_all=None) is not None
 
 
-@pytest.mark.parametrize("spec", [{"suspend": True}, {"table": {"name": "not-there"}}])
+@pytest.mark.parametrize("spec", [{"suspend": True}, {"table": {"name": "humangov-not-there"}}])
 def test_tenant_that_can_not_be_given_the_hold_is_stopped(world: World, spec: dict[str, Any]) -> None:
     key = world.provisioned()
 
@@ -252,6 +252,19 @@ def test_end_of_a_hold_is_redriven_only_once_the_tenant_is_not_stopped(world: Wo
     assert jobs(world) == []
     assert (held_condition(world, key) or {})["reason"] == "HoldEnding"
     world.kube.edit(key, lambda one: one["metadata"]["annotations"].clear())
+    passes(world, key)
+    assert len(jobs(world)) == 1
+
+
+def test_end_of_a_hold_is_redriven_only_once_no_files_are_shared(world: World) -> None:
+    with_sweeps(world)
+    key = held(world)
+    tell(world, key, result="SafetyCheckFailed", filesShared=2, message="2 files")
+    hold(world, key, None)
+    passes(world, key)
+    assert jobs(world) == []
+    assert (held_condition(world, key) or {})["reason"] == "HoldEnding"
+    tell(world, key, result="Detected", filesShared=0, message="none")
     passes(world, key)
     assert len(jobs(world)) == 1
 

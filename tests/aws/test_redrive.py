@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import boto3
 import pytest
 import yaml
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from click.testing import CliRunner
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients, connect
@@ -24,7 +25,7 @@ from humangov.cleanup.outcomes import ERASED, FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cli.main import main
 from humangov.final_read.cluster import FinalHandling, handle_finally, status_fields
-from humangov.redrive import mappings
+from humangov.redrive import mappings, output
 from humangov.redrive.redrive import RefusedError, Surroundings, redrive
 from humangov.redrive.result import RedriveResult
 from moto import mock_aws
@@ -774,6 +775,102 @@ def test_redrive_command_handles_a_mapping_that_the_caller_names(account: Accoun
     assert (before.exit_code, after.exit_code, account.keys()) == (0, 0, set())
 
 
+def test_stopped_final_redrive_does_not_say_that_no_failed_invocation_is_left(account: Account) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+    found = finally_handled(account, stop=lambda: True)
+    told = status_fields(found, now=datetime.now(UTC))
+    assert (found.complete, told["failedInvocations"]) == (False, -1)
+    assert "stopped before all failed invocations were counted" in told["message"]
+    assert account.waiting != set()
+
+
+def test_final_redrive_whose_receipts_fail_counts_no_failed_invocations(account: Account) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+    account.before = _fails("PutLogEvents", "AccessDeniedException")
+    found = finally_handled(account)
+    assert (found.complete, status_fields(found, now=datetime.now(UTC))["failedInvocations"]) == (False, -1)
+
+
+def test_final_redrive_keeps_its_result_if_the_mappings_cannot_be_forgotten(account: Account) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if "1.pdf" not in account.files and parameters.get("Prefix", "").startswith(".humangov/"):
+            _fails("ListObjectVersions", "AccessDenied")(operation, parameters)
+
+    account.before = before
+    found = finally_handled(account)
+    told = status_fields(found, now=datetime.now(UTC))
+    assert (spelled(found.redriven.outcomes), found.redriven.removed, found.complete) == ({"erased": 1}, 1, False)
+    assert "AccessDenied" in str(found.redriven.problem)
+    assert "1 of 1 failed invocations handled, 1 files erased" in told["message"]
+    assert told["failedInvocations"] == -1
+
+
+@pytest.mark.parametrize("operation", ["ListObjectVersions", "DeleteObjects"])
+def test_redrive_keeps_its_result_if_a_later_call_fails(account: Account, operation: str) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+    mappings.record(account.clients.patient_s3, account.names, [FORMER])
+    account.names = replace(account.names, tenant=replace(account.names.tenant, mappings=(UUID,)))
+
+    def before(asked: str, _parameters: dict[str, Any]) -> None:
+        if asked == operation and "1.pdf" not in account.files:
+            raise EndpointConnectionError(endpoint_url="https://s3")
+
+    account.before = before
+    result = account.run()
+    assert spelled(result.outcomes) == {"erased": 1}
+    assert "Could not connect" in str(result.problem)
+    assert result.log_stream is not None
+
+
+def test_redrive_says_why_an_invocation_that_changed_meanwhile_cannot_be_read(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.discard(("1", "1.pdf"))
+    account.clients = replace(account.clients, patient_s3=_Rotting(account.clients.patient_s3))
+    assert {one: [*map(spell, why)] for one, why in account.run().failed.items()} == {
+        key: ["failed: the object is not JSON"]
+    }
+
+
+def test_redrive_counts_the_names_that_are_none_of_a_file_for_certain(account: Account) -> None:
+    account.discard(("1", "https://other-bucket.s3.amazonaws.com/1.pdf"))
+    result = account.run()
+    assert (result.unresolved, output.as_json(result, account.names)["unresolved"]) == (1, 1)
+    row = "stream records with an unresolved file name, skipped"
+    assert row in str(output.lines(result, account.names, dry_run=False))
+
+
+def test_redrive_without_its_table_erases_nothing_and_says_why(account: Account) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+    sdk("dynamodb").delete_table(TableName=account.names.tenant.table.name)
+    assert "the table no longer exists, so which files its records name is not knowable" in str(account.run().problem)
+    assert account.files == {"1.pdf"}
+
+
+def test_redrive_command_that_an_error_ended_exits_with_an_error(
+    account: Account, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.discard(("1", "1.pdf"))
+    mappings.record(account.clients.patient_s3, account.names, [FORMER])
+
+    def before(asked: str, _parameters: dict[str, Any]) -> None:
+        if asked == "ListObjectVersions" and not account.waiting:
+            raise EndpointConnectionError(endpoint_url="https://s3")
+
+    account.before = before
+    monkeypatch.setattr("humangov.cli.redrive.connect", lambda *, region: account.clients if region else None)
+    done = redrive_command(manifest)
+    assert "handled and removed" in done.stdout
+    assert "Could not connect" in done.stdout
+    assert done.exit_code == 1
+
+
 # The command.
 
 
@@ -922,6 +1019,19 @@ class _With:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._client, name)
+
+
+class _Rotting(_With):
+    """What is read a second time is something else."""
+
+    def __init__(self, client: Any) -> None:
+        super().__init__(client, read=set())
+
+    def get_object(self, **asked: Any) -> Any:
+        if asked["Key"] in self.read:
+            return {"Body": io.BytesIO(b"?")}
+        self.read.add(asked["Key"])
+        return self._client.get_object(**asked)
 
 
 def _fails(operation: str, code: str) -> Callable[[str, dict[str, Any]], None]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ import pytest
 from humangov.cleanup.batch import run
 from humangov.cleanup.calls import RETRY_WITHIN_SECONDS, Calls, Line, NoReceiptError
 from humangov.cleanup.environment import FunctionSettings
-from humangov.cleanup.erasure_limit import HOUR_SECONDS, ErasureLimit
+from humangov.cleanup.erasure_limit import HOUR_SECONDS, RECENT_KEYS, ErasureLimit
 from humangov.cleanup.outcomes import BatchResult
 from humangov.proof import receipts
 
@@ -221,6 +221,8 @@ class Moment:
     meanwhile: Iterator[None] = field(default_factory=lambda: iter(()))
     limit: ErasureLimit | None = None
     refuses: bool = False
+    written: float = 1_700_000_000.0
+    settings: FunctionSettings = SETTINGS
 
     def batch_get_item(self, **request: Any) -> Any:
         self.calls.append("read")
@@ -235,9 +237,9 @@ class Moment:
         raise AssertionError("the table has no index")
 
     def list_object_versions(self, **request: Any) -> Any:
-        """Of a late event: an old file, in a bucket that keeps no versions."""
-        old = datetime.fromtimestamp(1_700_000_000, UTC)
-        return {"Versions": [{"Key": request["Prefix"], "VersionId": "null", "LastModified": old}]}
+        """Of a late event, or under `Reused`: one file, in a bucket that keeps no versions."""
+        at = datetime.fromtimestamp(self.written, UTC)
+        return {"Versions": [{"Key": request["Prefix"], "VersionId": "null", "LastModified": at}]}
 
     def delete_object(self, **_: Any) -> Any:
         raise AssertionError("every key here is fit for DeleteObjects")
@@ -257,7 +259,7 @@ class Moment:
             dynamodb=self, s3=self, out_of_time=lambda: False, pause=lambda _: None, now=lambda: self.now,
             write=self.log.extend, store=self.store, limit=self.limit,
         )  # fmt: skip
-        return run(batch(*records), settings=SETTINGS, calls=calls)
+        return run(batch(*records), settings=self.settings, calls=calls)
 
     def gone(self, *ids: str) -> list[Any]:
         return [remove(employee(one, f"{one}.pdf"), at=self.now) for one in ids]
@@ -277,6 +279,22 @@ def test_if_storing_the_intents_takes_long_the_table_is_read_again_before_the_er
     assert {one["key"]: (one["outcome"], one["announced"]) for one in moment.lines if one["receipt"] == "outcome"} == {
         "1.pdf": ("kept: live", True), "2.pdf": ("erased", True),
     }  # fmt: skip
+    assert result.hand_back == ()
+
+
+def test_if_storing_the_intents_takes_long_a_file_that_was_uploaded_again_meanwhile_stays() -> None:
+    """`Reused`: the application uploads first, and writes the record afterwards."""
+    moment = Moment(storing=RETRY_WITHIN_SECONDS + 1, settings=replace(SETTINGS, file_names="Reused"))
+
+    def uploaded_again() -> Iterator[None]:
+        moment.written = moment.now
+        yield
+
+    moment.meanwhile = uploaded_again()
+    result = moment.run(*moment.gone("1"))
+
+    assert not [call for call in moment.calls if call.startswith("erase")]
+    assert [one["outcome"] for one in moment.lines if one["receipt"] == "outcome"] == ["kept: newer"]
     assert result.hand_back == ()
 
 
@@ -315,18 +333,36 @@ def test_what_is_kept_does_not_count_for_the_limit_and_neither_does_what_has_no_
     records = moment.gone("1", "2")
     assert moment.run(*records).hand_back == ()
     assert moment.limit is not None
-    assert moment.limit.room(9, now=moment.now) == 0
+    assert moment.limit.beyond(["9.pdf"], now=moment.now) == {"9.pdf"}
 
     again = Moment(limit=ErasureLimit(1), refuses=True)
     assert again.run(*again.gone("1")).failed == 1
     assert again.limit is not None
-    assert again.limit.room(9, now=again.now) == 1
+    assert again.limit.beyond(["9.pdf"], now=again.now) == frozenset()
 
 
 def test_a_limit_of_0_is_none() -> None:
     limit = ErasureLimit(0)
-    limit.start(10**6, now=0.0)
-    assert limit.room(10**6, now=0.0) == 10**6
+    limit.start(["1.pdf", "2.pdf"], now=0.0)
+    assert limit.beyond(["3.pdf"], now=0.0) == frozenset()
+
+
+def test_a_batch_that_is_delivered_again_counts_once_for_the_limit() -> None:
+    """One record of it fails each time. Nothing is listed for young events, so each file seems to be erased again."""
+    moment = Moment(limit=ErasureLimit(4))
+    records = moment.gone("1", "2", "3")
+    for _ in range(11):
+        assert moment.run(*records).limited == 0
+    assert moment.run(*moment.gone("4", "5")).limited == 1
+
+
+def test_the_limit_remembers_as_many_files_as_a_batch_has() -> None:
+    limit = ErasureLimit(RECENT_KEYS + 2000)
+    keys = [f"{number}.pdf" for number in range(RECENT_KEYS + 5)]
+    limit.start(keys, now=0.0)
+    limit.start(keys, now=1.0)
+    # The first five were forgotten, and count twice.
+    assert len(limit.beyond([f"new-{number}" for number in range(2000)], now=2.0)) == 10
 
 
 def test_the_zip_takes_its_limit_from_its_environment(world: World, start: StartFunction) -> None:

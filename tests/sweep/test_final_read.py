@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from humangov.aws.data_plane import AwsClients
+from humangov.final_read.cluster import FinalHandling, status_fields
 from humangov.final_read.final_read import READ_WITHIN_SECONDS, FinalRead, read_stream
 from humangov.final_read.shards import QUIET_SECONDS
 
@@ -337,3 +338,23 @@ def test_final_read_whose_receipts_fail_ends_and_says_what_it_erased_and_that_it
 
     assert (found.erased, found.complete, world.files) == (2, False, set())
     assert "receipts could not be stored: logs:PutLogEvents" in str(found.problem)
+
+
+def test_final_read_counts_and_tells_records_and_names_that_no_retry_can_fix() -> None:
+    world = SweepWorld()
+    world.upload("2.pdf", age=2 * DAY)
+    malformed = removal("3", "3.pdf")
+    malformed["dynamodb"]["OldImage"]["pdf"] = {"N": "1"}
+    records = [removal("1", "https://other-bucket.s3.amazonaws.com/1.pdf"), removal("2", "2.pdf"), malformed]
+    found = look(world, Streams({"a": [records]}))
+    assert (found.malformed, found.unresolved, found.erased) == (1, 1, 1)
+    message = status_fields(FinalHandling(names=world.names, read=found), now=NOW)["message"]
+    assert "1 malformed records were skipped; 1 records have an unresolved file name" in message
+
+
+def test_final_read_of_a_deleted_table_erases_nothing_and_says_why() -> None:
+    world = with_file()
+    world.faults = lambda asked: "ResourceNotFoundException" if asked == "DescribeTable" else None
+    found = look(world, Streams({"a": [[removal("1", "1.pdf")]]}))
+    assert found.problem == "the table no longer exists, so which files its records name is not knowable"
+    assert (world.files, found.unhandled, found.complete) == ({"1.pdf"}, 1, False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -89,4 +90,32 @@ def test_sweep_that_may_not_erase_redrives_nothing() -> None:
     found = world.sweep("Detect", may_erase=lambda: "annotation humangov.io/stop is set")
     assert found.redriven is not None
     assert found.redriven.problem == "annotation humangov.io/stop is set"
+    assert "freed.pdf" in world.files
+
+
+def test_sweep_lists_orphans_although_the_receipts_of_its_redrive_fail_and_says_what_was_erased() -> None:
+    world = staffed()
+    give_up(world, "x", "freed.pdf")
+    asked = Counter[str]()
+
+    def outcomes_fail(operation: str) -> str | None:
+        asked[operation] += 1
+        return "AccessDeniedException" if operation == "PutLogEvents" and asked[operation] > 1 else None
+
+    world.faults = outcomes_fail
+    found = world.sweep("Detect")
+    assert (found.listed, found.orphans, "freed.pdf" in world.files) == (10, 1, False)
+    said = message(found, world.names, problem=None)
+    assert "redrive: 0 of 1 failed invocations handled, 1 files erased, stopped, because receipts could not be" in said
+    failed = message(found, world.names, problem="the table was deleted")
+    assert failed == "the table was deleted; 1 files were erased before"
+
+
+def test_sweep_says_why_its_redrive_was_refused() -> None:
+    world = staffed()
+    give_up(world, "x", "freed.pdf")
+    world.names = replace(world.names, tenant=replace(world.names.tenant, files_shared=2))
+    found = world.sweep("Detect")
+    said = message(found, world.names, problem=None)
+    assert "2 files are named by more than one record, so nothing is erased" in said
     assert "freed.pdf" in world.files

@@ -175,6 +175,7 @@ def test_removal_by_time_to_live_is_recognized_by_its_principal(expired: bool, p
         (-5, None),
         (float("nan"), None),
         (float("inf"), None),
+        pytest.param(10**400, None, id="more than any float"),
         pytest.param(1479499740000, None, id="milliseconds"),
     ],
 )

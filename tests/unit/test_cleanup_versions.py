@@ -18,7 +18,7 @@ from humangov.cleanup.batch import run
 from humangov.cleanup.calls import Calls, Line
 from humangov.cleanup.environment import FunctionSettings
 from humangov.cleanup.erase import erase_versions
-from humangov.cleanup.outcomes import ERASED, FileResult
+from humangov.cleanup.outcomes import FileResult, failed
 from humangov.cleanup.receipt_lines import parse, spell
 from humangov.cleanup.versions import Version, hold, list_versions
 from hypothesis import given
@@ -215,7 +215,7 @@ def test_a_version_that_appears_later_and_is_older_than_what_was_erased_is_a_fai
     assert bucket.erase("a") == {"a": result("failed: StillThere", 1, left=1)}
 
 
-def test_if_s3_does_not_say_what_is_left_the_result_does_not_either() -> None:
+def test_if_s3_does_not_say_what_is_left_the_result_is_a_failure() -> None:
     bucket = Bucket()
     bucket.put("a")
     seen = list_versions(bucket.calls(), bucket="b", key="a")
@@ -225,7 +225,7 @@ def test_if_s3_does_not_say_what_is_left_the_result_does_not_either() -> None:
 
     bucket.list_object_versions = denied  # type: ignore[method-assign]
 
-    assert erase_versions(bucket.calls(), bucket="b", seen={"a": seen}) == {"a": FileResult(ERASED, 1, None)}
+    assert erase_versions(bucket.calls(), bucket="b", seen={"a": seen}) == {"a": FileResult(failed("AccessDenied"), 1)}
 
 
 def test_oldest_version_is_erased_first_and_delete_markers_last() -> None:

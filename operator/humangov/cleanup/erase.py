@@ -132,9 +132,8 @@ def _after(calls: Calls, *, bucket: str, key: str, seen: Versions, erased: int) 
     """
     try:
         left = list_versions(calls, bucket=bucket, key=key)
-    except Exception as error:  # what was seen is gone all the same
-        calls.failed("ListObjectVersions", error)
-        return FileResult(ERASED, erased)
+    except Exception as error:  # an older version may be left: the next delivery lists it
+        return FileResult(failed(calls.failed("ListObjectVersions", error)), erased)
     youngest = max(one.modified for one in seen)
     older = any(
         (one in seen and one.version_id != NULL) or (not one.is_marker and one.modified < youngest) for one in left

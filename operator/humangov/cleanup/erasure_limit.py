@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Sequence
 
 HOUR_SECONDS = 3600.0
 
+RECENT_KEYS = 10_000
+"""As many as the largest batch has records: Lambda delivers a batch again if one of its records fails.
+https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-params.html
+"""
+
 
 class ErasureLimit:
-    """Counts the erasures that were started in the last hour, in this process. Not safe to use from several threads.
+    """Counts the files whose erasure was started in the last hour, in this process.
 
-    maximum: files in any hour; 0: no limit.
+    A file whose batch is delivered again counts once. maximum: files in any hour; 0: no limit. Not safe to use from
+    several threads.
     """
 
     def __init__(self, maximum: int) -> None:
         self.maximum = maximum
         self._started: deque[tuple[float, int]] = deque()
+        self._recent: dict[str, None] = {}  # in the order of their starts
 
-    def room(self, number: int, *, now: float) -> int:
-        """How many of so many files may be started now. now: seconds since the epoch."""
+    def beyond(self, keys: Sequence[str], *, now: float) -> frozenset[str]:
+        """The files that may not be started now. now: seconds since the epoch."""
         if not self.maximum:
-            return number
+            return frozenset()
         while self._started and self._started[0][0] <= now - HOUR_SECONDS:
             self._started.popleft()
-        return max(0, min(number, self.maximum - sum(count for _, count in self._started)))
+        room = max(0, self.maximum - sum(count for _, count in self._started))
+        return frozenset([key for key in keys if key not in self._recent][room:])
 
-    def start(self, number: int, *, now: float) -> None:
-        """Counts files whose erasure starts now."""
-        if self.maximum and number:
-            self._started.append((now, number))
+    def start(self, keys: Collection[str], *, now: float) -> None:
+        """Counts the files whose erasure starts now."""
+        new = [key for key in keys if key not in self._recent]
+        if self.maximum and new:
+            self._started.append((now, len(new)))
+            self._recent |= dict.fromkeys(new)
+            for key in list(self._recent)[: max(0, len(self._recent) - RECENT_KEYS)]:
+                del self._recent[key]

@@ -6,8 +6,10 @@ import base64
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from .calls import PAUSES_SECONDS, Calls
@@ -19,6 +21,9 @@ from .versions import Versions
 
 KEYS_PER_CALL = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
+
+READS_AT_ONCE = 4
+"""One after the other, a batch of 1,000 records would wait for ten answers."""
 
 LATE_SECONDS = 15 * 60
 
@@ -39,11 +44,13 @@ def read_live(calls: Calls, *, settings: FunctionSettings, record_keys: Iterable
     """Reads each record once, consistently: only its key and the attributes that name files."""
     names: set[str] = set()
     unread: dict[str, str] = {}
-    for keys in _calls_of({record_id(key): key for key in record_keys}):
-        items, unknown = _read(calls, settings=settings, keys=keys)
-        unread.update(unknown)
-        for item in items:
-            names |= keys_to_keep(item, attributes=settings.file_attributes, location=settings.location)
+    requests = list(_calls_of({record_id(key): key for key in record_keys}))
+    with ThreadPoolExecutor(READS_AT_ONCE) as pool:
+        answers = pool.map(partial(_read, calls, settings), requests) if requests else ()
+        for items, unknown in answers:
+            unread.update(unknown)
+            for item in items:
+                names |= keys_to_keep(item, attributes=settings.file_attributes, location=settings.location)
     return LiveRecords(frozenset(names), unread)
 
 
@@ -101,7 +108,7 @@ def age_verdict(versions: Versions, *, removed_at: float | None, older_only: boo
 
 
 def _read(
-    calls: Calls, *, settings: FunctionSettings, keys: Mapping[str, RecordKey]
+    calls: Calls, settings: FunctionSettings, keys: Mapping[str, RecordKey]
 ) -> tuple[list[Image], dict[str, str]]:
     """The items found, and record id → reason for the unread ones. All other records do not exist."""
     items: list[Image] = []

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -214,8 +213,9 @@ def _is_key_value(value: Any) -> bool:
 
 
 def _seconds(value: Any) -> float | None:
-    plausible = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if plausible and 0 < value < _YEAR_3000_SECONDS else None
+    # Compared before it is converted: no float holds an integer of 400 digits. No comparison holds for a NaN.
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < _YEAR_3000_SECONDS else None
 
 
 def _principal(identity: Any) -> Any:

@@ -121,8 +121,8 @@ def _check_and_erase(
 ) -> Erased:
     """Versions are listed before the live read, and only those are erased: later ones are safe.
 
-    The live read misses only a record written between it and the erasure: while the intents are stored. If that takes
-    longer than a retry of the erasure may, it is repeated.
+    Listing and live read miss only what is written between them and the erasure: while the intents are stored. If that
+    takes longer than a retry of the erasure may, both are repeated.
     """
     kept, seen = _by_age(files, by_version=by_version, settings=settings, calls=calls)
     undecided = _without(files, kept)
@@ -133,9 +133,11 @@ def _check_and_erase(
     new = [file for file in to_erase if file.key not in announced]
     if why := _announce(new, seen=seen, settings=settings, calls=calls):
         return Erased(kept | {file.key: FileResult(why) for file in to_erase}, {})
-    last = {}
+    last: Results = {}
     if calls.now() - read_at > RETRY_WITHIN_SECONDS:
-        last = _by_live_read(to_erase, namers=namers, settings=settings, calls=calls)
+        last, _ = _by_age(to_erase, by_version=by_version, settings=settings, calls=calls)
+        rest = _without(to_erase, last)
+        last |= _by_live_read(rest, namers=namers, settings=settings, calls=calls)
     left = _without(to_erase, last)
     versions = {file.key: seen[file.key] for file in left if file.key in seen}
     by_versions = erase_versions(calls, bucket=settings.bucket, seen=versions) if versions else {}
@@ -146,9 +148,9 @@ def _check_and_erase(
 
 def _limited(files: Sequence[FreedFile], *, announced: Collection[str], calls: Calls) -> Results:
     """The files beyond the limit of erasures in an hour. One whose erasure has begun is brought to its end."""
-    new = [file for file in files if file.key not in announced]
-    room = calls.limit.room(len(new), now=calls.now()) if calls.limit else len(new)
-    return {file.key: FileResult(LIMITED) for file in new[room:]}
+    new = [file.key for file in files if file.key not in announced]
+    beyond = calls.limit.beyond(new, now=calls.now()) if calls.limit else ()
+    return {key: FileResult(LIMITED) for key in beyond}
 
 
 def _announce(
@@ -170,7 +172,7 @@ def _announce(
         calls.write([no_receipt_line(error, number=len(lines), settings=settings)])
         return NO_RECEIPT
     if calls.limit:
-        calls.limit.start(len(files), now=calls.now())
+        calls.limit.start([file.key for file in files], now=calls.now())
     return None
 
 

@@ -81,7 +81,15 @@ def command(**given: Any) -> None:
         terminal.show(json.dumps(output.as_json(summary, names)))
     else:
         terminal.show(*output.lines(summary, names, dry_run=arguments.dry_run))
-    sys.exit(exit_code(number, otherwise=1 if summary.unstored else 2 if summary.left else 0))
+    sys.exit(exit_code(number, otherwise=_exit_code(summary)))
+
+
+def _exit_code(result: RedriveResult) -> int:
+    if result.unstored:
+        return 1
+    if result.left:
+        return 2
+    return 1 if result.problem else 0
 
 
 @contextmanager

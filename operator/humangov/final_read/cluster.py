@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +39,7 @@ class FinalHandling:
 
     @property
     def complete(self) -> bool:
-        return self.read.complete and not self.redriven.left and self.redriven.problem is None
+        return self.read.complete and not self.redriven.left and self.redriven.counted
 
 
 def handle_finally_in_cluster(
@@ -100,11 +100,14 @@ def handle_finally(
 def _redriven(clients: AwsClients, names: Names, around: Surroundings, *, dry_run: bool) -> RedriveResult:
     try:
         result = redrive(clients, names, dry_run=dry_run, around=around)
+    except (ClientError, BotoCoreError, NoReceiptError) as error:
+        return RedriveResult(problem=str(error))
+    try:
         # No mapping of a deleted trigger writes any more: what has none left is not needed.
         recorded = mappings.recorded(clients.patient_s3, names).by_uuid
         mappings.forget_handled(clients.patient_s3, names, recorded)
-    except (ClientError, BotoCoreError, NoReceiptError) as error:
-        return RedriveResult(problem=str(error))
+    except (ClientError, BotoCoreError) as error:
+        return replace(result, problem=result.problem or str(error))
     return result
 
 
@@ -117,7 +120,7 @@ def status_fields(found: FinalHandling, *, now: datetime) -> dict[str, Any]:
         "erased": read.erased,
         "failed": read.failed,
         "notRead": -1 if read.unread or read.open or read.problem else read.unhandled,
-        "failedInvocations": -1 if found.redriven.problem else found.redriven.left,
+        "failedInvocations": found.redriven.left if found.redriven.counted else -1,
         "complete": read.complete,
         "message": _message(found),
     }
@@ -127,6 +130,8 @@ def _message(found: FinalHandling) -> str:
     read = found.read
     parts = [f"final stream read: {read.records:,} records read, {read.erased:,} files erased"]
     parts += [f"{read.failed:,} records failed"] if read.failed else []
+    parts += [f"{read.malformed:,} malformed records were skipped"] if read.malformed else []
+    parts += [f"{read.unresolved:,} records have an unresolved file name"] if read.unresolved else []
     parts += [f"{read.unhandled:,} records were not handled"] if read.unhandled else []
     parts += [f"it ended early: {read.problem}"] if read.problem else []
     if read.unread:
@@ -142,10 +147,11 @@ def _message(found: FinalHandling) -> str:
 
 def _of_failed_invocations(found: FinalHandling) -> list[str]:
     redriven, tenant = found.redriven, found.names.tenant
-    if redriven.problem is None and not redriven.own and not redriven.left:
+    if redriven.counted and not redriven.own and not redriven.left:
         return []
     sentences = [output.summary(redriven)]
-    if redriven.left or redriven.problem:
+    sentences += ["stopped before all failed invocations were counted"] if redriven.stopped else []
+    if redriven.left or not redriven.counted:
         sentences.append(
             f"what is left is under aws/lambda/ in bucket {tenant.failures.bucket}, and files of deleted records may "
             "still exist. Keep the manifest and run: humangov redrive --filename MANIFEST --cluster-name "

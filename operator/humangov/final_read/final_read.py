@@ -45,6 +45,7 @@ class FinalRead:
     open      streams that stay enabled: they have no end, and were read up to the present
     unread    shards that were not read to their end, by reason: AWS's code, or OutOfTime
     records   that were read; handled: of these, or they freed no file; failed: of the handled ones, Lambda would retry
+    malformed, unresolved  of the handled ones, as in a BatchResult
     outcomes  number of files by outcome, without failures
     problem   why it ended early
     """
@@ -56,6 +57,8 @@ class FinalRead:
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
     handled: int = 0
     failed: int = 0
+    malformed: int = 0
+    unresolved: int = 0
     problem: str | None = None
     log_stream: str | None = None
 
@@ -82,6 +85,8 @@ class FinalRead:
             outcomes=self.outcomes + other.outcomes,
             handled=self.handled + other.handled,
             failed=self.failed + other.failed,
+            malformed=self.malformed + other.malformed,
+            unresolved=self.unresolved + other.unresolved,
             problem=self.problem or other.problem,
             log_stream=other.log_stream or self.log_stream,
         )
@@ -201,4 +206,7 @@ def _handled(run: _Run, records: Sequence[Mapping[str, Any]]) -> Iterator[FinalR
 def _counted(handled: BatchResult) -> FinalRead:
     outcomes = {outcome: number for outcome, number in handled.outcomes.items() if not outcome.is_failure}
     problem = f"receipts could not be stored: {handled.unstored}" if handled.unstored else None
-    return FinalRead(outcomes=Counter(outcomes), failed=handled.failed + handled.unhandled, problem=problem)
+    return FinalRead(
+        outcomes=Counter(outcomes), failed=handled.failed + handled.unhandled, malformed=handled.malformed,
+        unresolved=handled.unresolved, problem=problem,
+    )  # fmt: skip

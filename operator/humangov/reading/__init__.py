@@ -1,4 +1,4 @@
-"""A reading of the table: which files its records name. For sweep and redrive.
+"""A reading of the table: which files its records name. For sweep, redrive and final stream read.
 
 snapshot     reads the table consistently, with a share of its capacity
 named_files  named files: every key that a record mentions

@@ -63,7 +63,7 @@ def ready_table(clients: AwsClients, names: Names) -> TableDescription:
     table = describe(clients.patient_dynamodb, names)
     if table.status != "ACTIVE" or table.restoring:
         state = "being restored" if table.restoring else table.status
-        raise FailedError(f"the table is {state}, not ACTIVE. The next sweep retries")
+        raise FailedError(f"the table is {state}, not ACTIVE, so which files its records name is not knowable now")
     return table
 
 
@@ -71,4 +71,4 @@ def require_same_table(clients: AwsClients, names: Names, *, table: TableDescrip
     """Raises FailedError if this is no longer the table that was read, and as `ready_table` does."""
     after = describe(clients.patient_dynamodb, names)
     if table.table_id != after.table_id or after.status != "ACTIVE":
-        raise FailedError("the table was deleted or re-created during the sweep, so nothing was erased")
+        raise FailedError("the table was deleted or re-created while it was read, so nothing more is erased")

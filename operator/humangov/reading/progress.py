@@ -1,4 +1,4 @@
-"""What the modules of a sweep share: stopping, S3's time, and progress."""
+"""What long steps share: stopping, S3's time, and progress."""
 
 from __future__ import annotations
 

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from humangov.api.names import Names
+from humangov.cleanup.calls import error_code
 from humangov.reading.progress import FailedError, Steps
 
 SHARE = 0.25
@@ -48,8 +51,13 @@ class TableDescription:
 
 
 def describe(dynamodb: Any, names: Names) -> TableDescription:
-    """Raises FailedError if it is not the tenant's table, and what the SDK raises."""
-    table = dynamodb.describe_table(TableName=names.tenant.table.name)["Table"]
+    """Raises FailedError if it is not the tenant's table, or gone, and what the SDK raises."""
+    try:
+        table = dynamodb.describe_table(TableName=names.tenant.table.name)["Table"]
+    except ClientError as error:
+        if error_code(error) != "ResourceNotFoundException":
+            raise
+        raise FailedError("the table no longer exists, so which files its records name is not knowable") from error
     if table.get("TableArn") != names.table_arn:
         raise FailedError(f"DynamoDB returned table {table.get('TableArn')}, not {names.table_arn}")
     records, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))

@@ -22,6 +22,8 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
         outcomes = {spell(outcome): number for outcome, number in result.outcomes.items()}
         rows += [(f"file {outcome}", number) for outcome, number in sorted(outcomes.items())]
         rows += [("malformed stream records, skipped", result.malformed)] if result.malformed else []
+        skipped = "stream records with an unresolved file name, skipped"
+        rows += [(skipped, result.unresolved)] if result.unresolved else []
         rows += [("handled and removed", result.removed)]
     width = max(len(name) for name, _ in rows)
     shown += [f"  {name.ljust(width)}  {number:>9,}" for name, number in rows]
@@ -56,8 +58,17 @@ def named(result: RedriveResult) -> list[str]:
 
 
 def summary(result: RedriveResult) -> str:
-    """One sentence without a key: `3 of 4 failed invocations handled, 1 could not be read`."""
+    """One sentence without a key: `3 of 4 failed invocations handled, 1 could not be read`.
+
+    Where it ended early, it says what was erased before.
+    """
     parts = [f"{result.removed:,} of {result.own:,} failed invocations handled"]
+    if result.erased and not result.counted:
+        parts.append(f"{result.erased:,} files erased")
+    if result.malformed:
+        parts.append(f"{result.malformed:,} malformed records skipped")
+    if result.unresolved:
+        parts.append(f"{result.unresolved:,} records with an unresolved file name")
     if result.unreadable:
         parts.append(f"{len(result.unreadable):,} could not be read")
     if result.unstored:
@@ -81,6 +92,7 @@ def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
         "records": result.records,
         "outcomes": {spell(outcome): number for outcome, number in result.outcomes.items()},
         "malformed": result.malformed,
+        "unresolved": result.unresolved,
         "removed": result.removed,
         "failed": {key: [spell(outcome) for outcome in why] for key, why in result.failed.items()},
         "unreadable": dict(result.unreadable),

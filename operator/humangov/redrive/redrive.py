@@ -16,13 +16,14 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
 from humangov.api.spec import Tenant
 from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import AwsClients
-from humangov.cleanup.calls import error_code
+from humangov.aws.errors import AwsError
+from humangov.cleanup.calls import NoReceiptError, error_code
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.cleanup.references import FAILURES_PREFIX
@@ -51,7 +52,7 @@ class Surroundings:
     mappings    UUIDs that are this tenant's, beside those in its status and bucket
     may_erase   called before the table is read and before every invocation; the reason not to erase, or None
     stop        called before each call that starts anything
-    before_receipts  called once before the first receipt: makes sure that their log group exists
+    before_receipts  called before the receipts of each group of invocations: makes sure that their log group exists
     """
 
     mappings: Collection[str] = ()
@@ -71,8 +72,8 @@ def redrive(
 ) -> RedriveResult:  # fmt: skip
     """One run.
 
-    Raises RefusedError, NoReceiptError, what `before_receipts` raises, and ClientError or BotoCoreError if bucket or
-    table can't be read.
+    Raises RefusedError, and as long as no invocation was begun: NoReceiptError, what `before_receipts` raises, and
+    ClientError or BotoCoreError if bucket or table can't be read. Later, such an error is the result's `problem`.
     """
     if not dry_run:
         refuse(names.tenant)
@@ -81,18 +82,24 @@ def redrive(
     known = frozenset((*names.tenant.mappings, *recorded.by_uuid, *around.mappings))
     result = RedriveResult(unreadable=recorded.unreadable)
     shown_at = around.now()
-    for group in _groups(run, known):
-        result += group.counted
-        if not dry_run and group.own:
-            result += _handled(run, group)
-        if around.stop() or result.problem or result.unstored:
-            break
-        if around.now() - shown_at >= _PROGRESS_EVERY_SECONDS:
-            shown_at = around.now()
-            around.progress(f"{result.found:,} invocation records read, {result.removed:,} removed")
-    if not dry_run and not around.stop() and result.problem is None and result.unstored is None:
-        former = {uuid: one for uuid, one in recorded.by_uuid.items() if uuid not in names.tenant.mappings}
-        mappings.forget_handled(clients.patient_s3, names, former)
+    try:
+        for group in _groups(run, known):
+            result += group.counted
+            for handled in _handled(run, group) if not dry_run and group.own else ():
+                result += handled
+            if around.stop() or result.problem or result.unstored:
+                break
+            if around.now() - shown_at >= _PROGRESS_EVERY_SECONDS:
+                shown_at = around.now()
+                around.progress(f"{result.found:,} invocation records read, {result.removed:,} removed")
+        if not dry_run and not around.stop() and result.problem is None and result.unstored is None:
+            former = {uuid: one for uuid, one in recorded.by_uuid.items() if uuid not in names.tenant.mappings}
+            mappings.forget_handled(clients.patient_s3, names, former)
+    except (ClientError, BotoCoreError, NoReceiptError, AwsError) as error:
+        if result.log_stream is None:
+            raise
+        # Files may have been erased: what was done is told, whatever ends it.
+        result += RedriveResult(problem=str(error))
     return replace(result, stopped=around.stop())
 
 
@@ -205,58 +212,70 @@ def _invocation(run: _Run, one: StoredObject) -> Invocation | None:
     return invocation.read(body, function_arn=names.function_arn, table_arn=names.table_arn)
 
 
-def _handled(run: _Run, group: _Group) -> RedriveResult:
-    """Reads the table, then handles the group's invocations. Raises NoReceiptError, and what the SDK raises."""
+def _handled(run: _Run, group: _Group) -> Iterator[RedriveResult]:
+    """Reads the table, then handles the group's invocations: yields what is done at once, so that no error hides it.
+
+    Raises NoReceiptError, what `before_receipts` raises, and what the SDK raises.
+    """
     around = run.around
     if reason := around.may_erase():
-        return RedriveResult(problem=reason)
+        yield RedriveResult(problem=reason)
+        return
     try:
         reading = read_named(
             run.clients, run.names, group.keys, why_stop=lambda: "stopped" if around.stop() else None,
             now=around.now, pause=around.pause,
         )  # fmt: skip
     except StoppedError:
-        return RedriveResult()
+        return
     except FailedError as error:
-        return RedriveResult(problem=str(error))
+        yield RedriveResult(problem=str(error))
+        return
     around.before_receipts()
     run.receipts.open()
-    result = RedriveResult(log_stream=run.receipts.stream_name)
+    yield RedriveResult(log_stream=run.receipts.stream_name)
     for one in group.own:
         if around.stop():
-            break
+            return
         if reason := around.may_erase():
-            return replace(result, problem=reason)
-        result += _handled_one(run, one, reading)
-        if result.unstored:
-            break
-    return result
+            yield RedriveResult(problem=reason)
+            return
+        for result in _handled_one(run, one, reading):
+            yield result
+            if result.unstored:
+                return
 
 
-def _handled_one(run: _Run, one: StoredObject, reading: TableReading) -> RedriveResult:
-    """Raises NoReceiptError, and what the SDK raises."""
+def _handled_one(run: _Run, one: StoredObject, reading: TableReading) -> Iterator[RedriveResult]:
+    """What became of its files, then of itself. Raises NoReceiptError, and what the SDK raises."""
     around = run.around
     try:
         # Read again: thousands would not fit into memory. A key that it did not have before is not in the reading.
         own = _invocation(run, one)
-    except (UnreadableError, ClientError) as error:
-        return RedriveResult(failed={one.key: [failed(type(error).__name__)]})
+    except UnreadableError as error:
+        yield RedriveResult(failed={one.key: [failed(str(error))]})
+        return
+    except ClientError as error:
+        yield RedriveResult(failed={one.key: [failed(error_code(error))]})
+        return
     if own is None or not own.is_own:
-        return RedriveResult()
+        return
     handled = handle_here(
         own.records, clients=run.clients, names=run.names, receipts=run.receipts,
         why_kept=lambda key: reading.why_kept(key, now=around.now()), now=around.now, pause=around.pause,
         stop=lambda: around.stop() or around.may_erase() is not None,
     )  # fmt: skip
-    result = _counted(handled)
-    if around.stop() or handled.unstored:
-        return result
-    return result + (_failed(one, handled) or _removed(run, one))
+    yield _counted(handled)
+    if not around.stop() and not handled.unstored:
+        yield _failed(one, handled) or _removed(run, one)
 
 
 def _counted(handled: BatchResult) -> RedriveResult:
     outcomes = {outcome: number for outcome, number in handled.outcomes.items() if not outcome.is_failure}
-    return RedriveResult(outcomes=Counter(outcomes), malformed=handled.malformed, unstored=handled.unstored)
+    return RedriveResult(
+        outcomes=Counter(outcomes), malformed=handled.malformed, unresolved=handled.unresolved,
+        unstored=handled.unstored,
+    )  # fmt: skip
 
 
 def _failed(one: StoredObject, handled: BatchResult) -> RedriveResult | None:

@@ -21,6 +21,7 @@ class RedriveResult:
     records     stream records in own ones
     outcomes    number of files by outcome, without failures
     malformed   stream records that no retry can fix: skipped, as the function does
+    unresolved  stream records with a name that is none of a file of this bucket for certain: nothing erased for it
     failed      not removed, because some of its stream records failed: key → why
     unreadable  could not be read, or is not valid, so not removed: key → why
     kept        handled, but not removed by S3: key → AWS's code
@@ -38,6 +39,7 @@ class RedriveResult:
     records: int = 0
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
     malformed: int = 0
+    unresolved: int = 0
     removed: int = 0
     failed: Mapping[str, Sequence[FileOutcome]] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
@@ -52,6 +54,16 @@ class RedriveResult:
         """Own ones, and those that may be."""
         return self.own - self.removed + len(self.unreadable)
 
+    @property
+    def counted(self) -> bool:
+        """Whether `left` is the number of all that are left, and nothing else is in doubt."""
+        return not (self.problem or self.stopped or self.unstored)
+
+    @property
+    def erased(self) -> int:
+        """Files."""
+        return sum(number for outcome, number in self.outcomes.items() if outcome.kind == "erased")
+
     def __add__(self, other: RedriveResult) -> RedriveResult:
         return RedriveResult(
             found=self.found + other.found,
@@ -64,6 +76,7 @@ class RedriveResult:
             records=self.records + other.records,
             outcomes=self.outcomes + other.outcomes,
             malformed=self.malformed + other.malformed,
+            unresolved=self.unresolved + other.unresolved,
             removed=self.removed + other.removed,
             failed={**self.failed, **other.failed} if other.failed else self.failed,
             unreadable={**self.unreadable, **other.unreadable} if other.unreadable else self.unreadable,

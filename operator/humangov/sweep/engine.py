@@ -65,8 +65,6 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     bucket_claim.claim(clients.patient_s3, names, write=not begun.dry_run)
     result = begun if begun.dry_run else replace(begun, redriven=_redrive(run))
     yield result
-    if result.redriven and result.redriven.unstored:
-        raise NoReceiptError(result.redriven.unstored)
     with Scratch() as scratch:
         stored = _list(run, scratch)
         records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
@@ -132,7 +130,7 @@ def _read_bucket(clients: AwsClients, names: Names) -> _Bucket:
     return _Bucket(versioned=answer.get("Status") in ("Enabled", "Suspended"), now=s3_time(answer))
 
 
-def _redrive(run: _Run) -> RedriveResult | None:
+def _redrive(run: _Run) -> RedriveResult:
     """Failed invocations come first, with checks and receipts of their own, in either mode of the sweep.
 
     It reads the table itself, if there are any of this tenant: their files must be gone before the bucket is listed,
@@ -144,9 +142,7 @@ def _redrive(run: _Run) -> RedriveResult | None:
     )
     try:
         return redrive(run.clients, run.names, around=surroundings)
-    except RefusedError:
-        return None  # trigger disabled, or suspended
-    except (ClientError, BotoCoreError, NoReceiptError) as error:
+    except (RefusedError, ClientError, BotoCoreError, NoReceiptError) as error:
         return RedriveResult(problem=str(error))
 
 

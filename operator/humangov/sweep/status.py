@@ -45,7 +45,7 @@ def status_fields(
 def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
     if problem is not None:
-        erased = result.erased.count("erased")
+        erased = result.erased.count("erased") + (result.redriven.erased if result.redriven else 0)
         return f"{problem}; {erased:,} files were erased before" if erased else problem
     parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
@@ -55,7 +55,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
-    if result.redriven is not None and (result.redriven.left or result.redriven.problem):
+    if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
     return "; ".join(parts)
 
