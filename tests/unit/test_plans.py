@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from humangov.api.names import Names
-from humangov.aws import bucket, function, log_group, resources, role, stream, trigger
+from humangov.aws import bucket, function, function_observed, log_group, resources, role, stream, trigger
 from humangov.aws import policy as policy_of
 from humangov.aws.change import Change
 from humangov.aws.event_source_mapping import MappingObserved
@@ -387,8 +387,8 @@ def function_desired(**spec: Any) -> function.Desired:
     return function.desired(of, context(of), bundle=CODE)
 
 
-def function_in_sync(wanted: function.Desired) -> function.Observed:
-    return function.Observed(
+def function_in_sync(wanted: function.Desired) -> function_observed.Observed:
+    return function_observed.Observed(
         state="Active", state_reason="", update_status="Successful", update_reason="", code_sha256="sha",
         architecture=wanted.architecture, configuration=dict(wanted.configuration),
         reserved_concurrency=wanted.reserved_concurrency, tags=dict(wanted.tags),

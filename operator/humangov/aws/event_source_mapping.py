@@ -21,13 +21,17 @@ _FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class MappingObserved:
-    """One event source mapping. `tags` is None where they were not read."""
+    """One event source mapping. `tags` is None where they were not read.
+
+    qualifier: of the alias or the version that it invokes; None: it invokes the function itself.
+    """
 
     uuid: str
     arn: str
     source_arn: str
     state: str
     configuration: Mapping[str, Any]  # the fields that we own, in the shape of UpdateEventSourceMapping
+    qualifier: str | None = None
     problem: str | None = None  # what Lambda reports of its last invocation, if that was a problem
     tags: Mapping[str, str] | None = None
 
@@ -44,6 +48,12 @@ def read_tags(clients: Clients, arn: str) -> dict[str, str]:
     return dict(clients.call("lambda:ListTags", target=arn, Resource=arn).get("Tags") or {})
 
 
+def invokes(mapping: Mapping[str, Any], function_arn: str) -> bool:
+    """Whether a listed mapping invokes the function, itself or by an alias or a version."""
+    arn = str(mapping.get("FunctionArn") or "")
+    return arn == function_arn or arn.startswith(f"{function_arn}:")
+
+
 def reads_table(mapping: MappingObserved, names: Names) -> bool:
     """Whether the mapping's source is a stream, today's or an older one, of this tenant's table."""
     return mapping.source_arn.startswith(f"{names.table_arn}/stream/")
@@ -58,6 +68,7 @@ def observed(mapping: Mapping[str, Any], names: Names) -> MappingObserved:
         arn=names.mapping_arn(mapping["UUID"]),
         source_arn=mapping.get("EventSourceArn") or "",
         state=mapping.get("State") or "Unknown",
+        qualifier=_qualifier(mapping.get("FunctionArn") or "", names),
         configuration={
             "Enabled": mapping.get("State") in ("Enabled", "Enabling", "Creating", "Updating"),
             **{field: mapping.get(field) for field in _FIELDS},
@@ -67,6 +78,10 @@ def observed(mapping: Mapping[str, Any], names: Names) -> MappingObserved:
         },
         problem=_problem(mapping.get("LastProcessingResult") or ""),
     )
+
+
+def _qualifier(arn: str, names: Names) -> str | None:
+    return arn.removeprefix(f"{names.function_arn}:") if arn.startswith(f"{names.function_arn}:") else None
 
 
 def _destination(configuration: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from humangov.aws import function_environment
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.function_observed import Observed, UnreadEnvironment, read
 from humangov.aws.ownership import (
     NotOwnedError,
     adoption_summary,
@@ -27,30 +28,6 @@ RESOURCE = "function"
 _DESCRIPTION = "Erases the files of records deleted from {table}. Created by the HumanGovState operator"
 FORMER_ROLE_TAG = "humangov.io/former-role"  # of a function that was adopted
 _DESCRIPTION_LIMIT = 256  # Lambda's
-_CONFIGURATION_FIELDS = (
-    "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observed:
-    """What Lambda returns for the function. `tags` is None where Lambda could not return them."""
-
-    state: str  # Pending, Active, Inactive, Failed
-    state_reason: str
-    update_status: str  # Successful, InProgress, Failed
-    update_reason: str
-    code_sha256: str
-    architecture: str
-    configuration: Mapping[str, Any]  # of _CONFIGURATION_FIELDS, in the shape of UpdateFunctionConfiguration
-    reserved_concurrency: int | None
-    tags: Mapping[str, str] | None
-    package_type: str = "Zip"  # or Image
-
-    @property
-    def busy(self) -> bool:
-        """Lambda refuses changes now."""
-        return self.state == "Pending" or self.update_status == "InProgress"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +48,7 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  
         return None
     tags = None if answer.get("TagsError") else dict(answer.get("Tags") or {})
     concurrency = (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions")
-    return _observed(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
+    return read(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
 
 
 def desired(
@@ -160,7 +137,7 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
         case "lambda:TagResource":
             return replace(observed, tags={**(observed.tags or {}), **change.parameters["Tags"]}) if observed else None
         case _:
-            return _observed(
+            return read(
                 answer,
                 reserved_concurrency=observed.reserved_concurrency if observed else None,
                 tags=observed.tags if observed else desired.tags,
@@ -181,6 +158,8 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         return Finding.waiting("Pending", f"Lambda is setting up function {name}", requeue_after_seconds=0.6)
     if observed.busy:
         return Finding.waiting("Updating", f"Lambda is updating function {name}", requeue_after_seconds=0.6)
+    if observed.unread_environment:
+        return _environment_unknown(name, observed.unread_environment)
     former = observed.tags.get(FORMER_ROLE_TAG)
     note = f"; {_of_the_former_role(former)}. Then remove the function's tag {FORMER_ROLE_TAG}" if former else ""
     return Finding.in_sync(
@@ -266,7 +245,7 @@ def _configuration_changes(observed: Observed, desired: Desired) -> list[Change]
     drift = {
         field: (observed.configuration.get(field), value)
         for field, value in desired.configuration.items()
-        if observed.configuration.get(field) != value
+        if observed.configuration.get(field) != value and not (field == "Environment" and observed.unread_environment)
     }
     if not drift:
         return []
@@ -311,6 +290,18 @@ def _adoption(observed: Observed, actual: Mapping[str, str], desired: Desired) -
     return replace(_tagging(desired, tags, summary=summary), adopts=True)
 
 
+def _environment_unknown(name: str, unread: UnreadEnvironment) -> Finding:
+    """Not written over: whoever set the key may have set variables too, and every write would look like drift again."""
+    key = f" with KMS key {unread.key_arn}" if unread.key_arn else ""
+    return Finding.action_required(
+        "EnvironmentUnreadable",
+        f"Lambda can't decrypt the environment variables of function {name}, encrypted{key}, for the operator "
+        f"({unread.code}: {unread.text}): it is unknown whether they are as declared, and they are not changed. Grant "
+        "the operator's role kms:Decrypt on that key, or remove the key from the function; the tenant then recovers "
+        "automatically",
+    )
+
+
 def _of_the_former_role(arn: str) -> str:
     return f"it no longer uses its former role {arn}: delete that role if nothing else uses it"
 
@@ -353,29 +344,3 @@ def _readable(drift: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]
         else:
             readable[words.get(field, field)] = (old, new)
     return readable
-
-
-def _observed(
-    configuration: Mapping[str, Any], *, reserved_concurrency: int | None, tags: Mapping[str, str] | None
-) -> Observed:
-    logging_config = configuration.get("LoggingConfig") or {}
-    comparable = {field: configuration.get(field) for field in _CONFIGURATION_FIELDS}
-    comparable["Environment"] = {"Variables": dict((configuration.get("Environment") or {}).get("Variables") or {})}
-    comparable["Layers"] = [layer["Arn"] for layer in configuration.get("Layers") or ()]
-    # Where it says nothing, Lambda writes text to the log group of the function's name.
-    comparable["LoggingConfig"] = {
-        "LogFormat": logging_config.get("LogFormat") or "Text",
-        "LogGroup": logging_config.get("LogGroup") or f"/aws/lambda/{configuration.get('FunctionName')}",
-    }
-    return Observed(
-        state=configuration.get("State") or "Active",
-        state_reason=configuration.get("StateReason") or "no reason given",
-        update_status=configuration.get("LastUpdateStatus") or "Successful",
-        update_reason=configuration.get("LastUpdateStatusReason") or "no reason given",
-        code_sha256=configuration["CodeSha256"],
-        architecture=(configuration.get("Architectures") or ["x86_64"])[0],
-        configuration=comparable,
-        reserved_concurrency=reserved_concurrency,
-        tags=tags,
-        package_type=configuration.get("PackageType") or "Zip",
-    )

@@ -13,7 +13,7 @@ from functools import partial
 
 from humangov.api.conditions import Finding
 from humangov.api.names import Names
-from humangov.aws import function, log_group, role, stream, trigger
+from humangov.aws import function, function_observed, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.event_source_mapping import MappingObserved, reads_table
@@ -53,7 +53,7 @@ class Removed:
     stays: tuple[str, ...] = ()
     waiting: Finding | None = None
     error: AwsError | None = None
-    function: function.Observed | None = None
+    function: function_observed.Observed | None = None
     function_is_foreign: bool = False
     table: stream.Observed | None = None
     mappings: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from humangov.api.names import Names
-from humangov.aws import function, trigger
+from humangov.aws import function, function_observed, trigger
 from humangov.aws.change import Change
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
@@ -48,7 +48,7 @@ def halt(clients: Clients, names: Names) -> Halt:
     Raises nothing of AWS: errors are returned.
     """
     found = _attempt(partial(_owned_function, clients, names))
-    owned = found if isinstance(found, function.Observed) else None
+    owned = found if isinstance(found, function_observed.Observed) else None
     stopped = _make(clients, _no_concurrency(owned, names) if owned is not None else [])
     mappings = _attempt(partial(trigger.observe, clients, names, deep=owned is None))
     disabled = _Written()
@@ -71,7 +71,7 @@ def _attempt(read: Callable[[], T]) -> T | AwsError:
         return error
 
 
-def _owned_function(clients: Clients, names: Names) -> function.Observed | None:
+def _owned_function(clients: Clients, names: Names) -> function_observed.Observed | None:
     """None where there is none, or another's. Raises AwsError, also where its owner is not known."""
     found = function.observe(clients, names, deep=False)
     try:
@@ -97,7 +97,7 @@ def _make(clients: Clients, changes: Sequence[Change]) -> _Written:
     return _Written(tuple(written), tuple(answer for answer in answers if isinstance(answer, AwsError)))
 
 
-def _no_concurrency(found: function.Observed, names: Names) -> list[Change]:
+def _no_concurrency(found: function_observed.Observed, names: Names) -> list[Change]:
     name, before = names.tenant.function.name, found.reserved_concurrency
     if before == 0:
         return []

@@ -233,6 +233,11 @@ def read_tags(clients: Clients, names: Names) -> dict[str, str]:
     )
 
 
+def label_of(stream_arn: str) -> str:
+    """Of `arn:…:table/<name>/stream/<label>`."""
+    return stream_arn.rpartition("/stream/")[2]
+
+
 def born_at(label: str | None) -> datetime | None:
     """A stream's label is its time of birth, UTC, in ISO 8601."""
     try:

@@ -18,7 +18,7 @@ from humangov.aws import event_source_mapping, stream
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.event_source_mapping import SETTLED, MappingObserved, reads_table
+from humangov.aws.event_source_mapping import SETTLED, MappingObserved, invokes, reads_table
 from humangov.aws.ownership import is_owned, missing_tags, tagging_summary
 
 RESOURCE = "trigger"
@@ -49,19 +49,33 @@ class Desired:
 
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     """Every mapping of the function; with `deep`, also their tags. Raises AwsError."""
-    name = names.tenant.function.name
-    try:
-        listed = event_source_mapping.listed(clients, target=name, FunctionName=name)
-    except AwsError as error:
-        if not error.not_found:
-            raise
-        # No such function, but mappings outlive their function.
-        every = event_source_mapping.listed(clients, target="all functions")
-        listed = [mapping for mapping in every if mapping["FunctionArn"] == names.function_arn]
-    found = [event_source_mapping.observed(mapping, names) for mapping in listed]
+    found = _listed(clients, names)
     if deep:
         found = [replace(mapping, tags=event_source_mapping.read_tags(clients, mapping.arn)) for mapping in found]
     return _by_uuid(found)
+
+
+def _listed(clients: Clients, names: Names) -> list[MappingObserved]:
+    """All of the region if the function's list shows none that reads the table.
+
+    Mappings outlive their function; and AWS does not say whether a function's list has those of its aliases and
+    versions, which read the stream all the same.
+    """
+    name = names.tenant.function.name
+    try:
+        found = _observed(event_source_mapping.listed(clients, target=name, FunctionName=name), names)
+    except AwsError as error:
+        if not error.not_found:
+            raise
+        found = []
+    if any(reads_table(mapping, names) for mapping in found):
+        return found
+    every = event_source_mapping.listed(clients, target="all functions")
+    return _observed([mapping for mapping in every if invokes(mapping, names.function_arn)], names)
+
+
+def _observed(listed: Sequence[Mapping[str, Any]], names: Names) -> list[MappingObserved]:
+    return [event_source_mapping.observed(mapping, names) for mapping in listed]
 
 
 def desired(names: Names, context: Context, *, table: stream.Observed | None) -> Desired:
@@ -93,7 +107,9 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
 
 def plan(observed: Observed, desired: Desired) -> list[Change]:
     """Create what is missing, correct the current stream's mapping, drop duplicates and what has expired."""
-    changes = [change for mapping in _outdated(observed, desired) for change in _outdated_changes(mapping, desired)]
+    changes = [
+        change for mapping in _outdated(observed, desired) for change in _outdated_changes(mapping, observed, desired)
+    ]
     current = _current(observed, desired)
     if not current:
         creates = desired.stream_arn or not observed.mappings
@@ -228,14 +244,22 @@ def _outdated(observed: Observed, desired: Desired) -> list[MappingObserved]:
     ]
 
 
-def _have_records_expired(desired: Desired) -> bool:
-    """Whether every record of an older stream has expired: it ended, at the latest, when the present one was born."""
-    return desired.stream_born is not None and desired.now - desired.stream_born > STREAM_RECORDS_LAST
+def _ended(mapping: MappingObserved, observed: Observed, desired: Desired) -> datetime | None:
+    """By when the mapping's stream had ended: when the next stream of the table was born; None: not known.
+
+    A table has one stream at a time. Those between the mapping's and the present one are known by their own mappings.
+    """
+    born = stream.born_at(stream.label_of(mapping.source_arn))
+    if born is None or desired.stream_born is None:
+        return desired.stream_born
+    older = [stream.born_at(stream.label_of(one.source_arn)) for one in _outdated(observed, desired)]
+    return min([desired.stream_born, *(birth for birth in older if birth is not None and birth > born)])
 
 
-def _outdated_changes(mapping: MappingObserved, desired: Desired) -> list[Change]:
-    """An older stream's mapping works until that stream's records have expired; the emergency stop is for it too."""
-    if _have_records_expired(desired) and mapping.state != "Deleting":
+def _outdated_changes(mapping: MappingObserved, observed: Observed, desired: Desired) -> list[Change]:
+    """An older stream's mapping works until that stream's records have expired; a stop is for it too."""
+    ended = _ended(mapping, observed, desired)
+    if ended is not None and desired.now - ended > STREAM_RECORDS_LAST and mapping.state != "Deleting":
         return [_deletion(mapping, "its stream was replaced over 24 h ago, and its records have expired")]
     enabled = desired.configuration["Enabled"]
     if mapping.state in SETTLED and mapping.configuration["Enabled"] != enabled:
@@ -259,7 +283,9 @@ def _configuration_changes(mapping: MappingObserved, desired: Desired) -> list[C
         # Encrypted filters are listed as null: unknown, not drift.
         if actual[field] != value and not (field == "FilterCriteria" and actual[field] is None)
     }
-    return [_update(mapping, desired, drift)] if drift else []
+    if not drift and mapping.qualifier is None:
+        return []
+    return [_update(mapping, desired, drift)]
 
 
 def _tag_changes(mapping: MappingObserved, desired: Desired) -> list[Change]:
@@ -300,10 +326,14 @@ def _creation(desired: Desired) -> Change:
 
 
 def _update(mapping: MappingObserved, desired: Desired, fields: Mapping[str, Any]) -> Change:
+    """It names the function itself: an alias or a version may hold other code."""
+    name = desired.names.tenant.function.name
+    differs = {field: (mapping.configuration[field], value) for field, value in fields.items()}
+    qualified = {"function": (f"{name}:{mapping.qualifier}", name)} if mapping.qualifier is not None else {}
     return _change(
         "lambda:UpdateEventSourceMapping",
         mapping.uuid,
-        ", ".join(difference({field: (mapping.configuration[field], value) for field, value in fields.items()})),
+        ", ".join(difference({**qualified, **differs})),
         UUID=mapping.uuid,
         FunctionName=desired.names.tenant.function.name,
         **fields,

@@ -15,7 +15,7 @@ from typing import Any
 from humangov.api import erasure_limit
 from humangov.api.conditions import Event, amended
 from humangov.api.erasure_limit import LIMIT_TAG, LimitedRecords, Reached
-from humangov.aws import function
+from humangov.aws import function_observed
 from humangov.aws.change import Context
 from humangov.aws.resources import FUNCTION, Observations
 from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
@@ -33,7 +33,7 @@ def with_limit(
     an approval may be in the tag.
     """
     found = observed.get(FUNCTION)
-    tags = found.tags if isinstance(found, function.Observed) else None
+    tags = found.tags if isinstance(found, function_observed.Observed) else None
     limit = erasure_limit.judge(
         tag=(tags or {}).get(LIMIT_TAG),
         status=status,

@@ -1,0 +1,90 @@
+"""What Lambda returns of the cleanup function, in the shape in which it is compared.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_FunctionConfiguration.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_CONFIGURATION_FIELDS = (
+    "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnreadEnvironment:
+    """Why Lambda did not return the environment variables. key_arn: of the KMS key that encrypts them, if known."""
+
+    key_arn: str
+    code: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What Lambda returns for the function. `tags` is None where Lambda could not return them."""
+
+    state: str  # Pending, Active, Inactive, Failed
+    state_reason: str
+    update_status: str  # Successful, InProgress, Failed
+    update_reason: str
+    code_sha256: str
+    architecture: str
+    configuration: Mapping[str, Any]  # of _CONFIGURATION_FIELDS, in the shape of UpdateFunctionConfiguration
+    reserved_concurrency: int | None
+    tags: Mapping[str, str] | None
+    package_type: str = "Zip"  # or Image
+    unread_environment: UnreadEnvironment | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Lambda refuses changes now."""
+        return self.state == "Pending" or self.update_status == "InProgress"
+
+
+def read(
+    configuration: Mapping[str, Any], *, reserved_concurrency: int | None, tags: Mapping[str, str] | None
+) -> Observed:
+    """Lambda's FunctionConfiguration, as GetFunction and the writes answer with it."""
+    logging_config = configuration.get("LoggingConfig") or {}
+    comparable = {field: configuration.get(field) for field in _CONFIGURATION_FIELDS}
+    comparable["Environment"] = _environment(configuration.get("Environment") or {})
+    comparable["Layers"] = [layer["Arn"] for layer in configuration.get("Layers") or ()]
+    # Where it says nothing, Lambda writes text to the log group of the function's name.
+    comparable["LoggingConfig"] = {
+        "LogFormat": logging_config.get("LogFormat") or "Text",
+        "LogGroup": logging_config.get("LogGroup") or f"/aws/lambda/{configuration.get('FunctionName')}",
+    }
+    return Observed(
+        state=configuration.get("State") or "Active",
+        state_reason=configuration.get("StateReason") or "no reason given",
+        update_status=configuration.get("LastUpdateStatus") or "Successful",
+        update_reason=configuration.get("LastUpdateStatusReason") or "no reason given",
+        code_sha256=configuration["CodeSha256"],
+        architecture=(configuration.get("Architectures") or ["x86_64"])[0],
+        configuration=comparable,
+        reserved_concurrency=reserved_concurrency,
+        tags=tags,
+        package_type=configuration.get("PackageType") or "Zip",
+        unread_environment=_unread_environment(configuration),
+    )
+
+
+def _environment(environment: Mapping[str, Any]) -> dict[str, Any] | None:
+    """None if Lambda could not decrypt the variables: they are unknown, not absent.
+
+    https://docs.aws.amazon.com/lambda/latest/api/API_EnvironmentResponse.html
+    """
+    return None if environment.get("Error") else {"Variables": dict(environment.get("Variables") or {})}
+
+
+def _unread_environment(configuration: Mapping[str, Any]) -> UnreadEnvironment | None:
+    error = (configuration.get("Environment") or {}).get("Error")
+    if not error:
+        return None
+    return UnreadEnvironment(
+        key_arn=configuration.get("KMSKeyArn") or "", code=error.get("ErrorCode") or "", text=error.get("Message") or ""
+    )

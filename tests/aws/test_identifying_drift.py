@@ -1,0 +1,122 @@
+"""Drift in what a resource is, not in how it is configured: a trigger on an alias, old streams, what can't be read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pytest
+from humangov.aws import stream
+
+from testing.reconciler.drifts import NAME, OTHER_CODE, awslambda, mapping_uuid
+from testing.reconciler.line import Fault, on
+from testing.reconciler.world import World
+
+TABLE = "humangov-california-dynamodb"
+KEY = "arn:aws:kms:us-east-1:123456789012:key/11112222-3333-4444-5555-666677778888"
+DENIED = "Lambda was unable to decrypt your environment variables because the KMS access was denied."
+
+
+def publish_other_code(world: World) -> None:
+    """An alias `live` of a version with other code, which the trigger invokes."""
+    awslambda(world).update_function_code(FunctionName=NAME, ZipFile=OTHER_CODE)
+    version = awslambda(world).publish_version(FunctionName=NAME)["Version"]
+    awslambda(world).create_alias(FunctionName=NAME, Name="live", FunctionVersion=version)
+    awslambda(world).update_event_source_mapping(UUID=mapping_uuid(world), FunctionName=f"{NAME}:live")
+
+
+def without_aliases(answer: dict[str, Any]) -> dict[str, Any]:
+    listed = answer["EventSourceMappings"]
+    return answer | {"EventSourceMappings": [one for one in listed if one["FunctionArn"].endswith(f":{NAME}")]}
+
+
+@pytest.mark.parametrize("is_listed", [True, False], ids=["listed-by-function", "not-listed-by-function"])
+def test_trigger_on_an_alias_is_set_back_to_the_function_itself(world: World, *, is_listed: bool) -> None:
+    """AWS does not say whether a function's list has the mappings of its aliases, so both are tried."""
+    key = world.provisioned()
+    publish_other_code(world)
+    if not is_listed:
+        hides = Fault(lambda c: c.action == "lambda:ListEventSourceMappings" and "FunctionName" in c.parameters)
+        hides.alter = without_aliases
+        world.line.faults = [hides]
+    world.settle(key)
+    mappings = awslambda(world).list_event_source_mappings()["EventSourceMappings"]
+    assert [mapping["FunctionArn"].partition(":function:")[2] for mapping in mappings] == [NAME]
+    assert world.ready(key).startswith("True InSync")
+    [event] = [event for event in world.kube.events if "trigger" in event.message]
+    assert f"function {NAME}:live → {NAME}" in event.message
+
+
+def test_trigger_on_an_alias_is_deleted_with_the_tenant(world: World) -> None:
+    key = world.provisioned()
+    publish_other_code(world)
+    world.line.faults = [
+        Fault(
+            lambda c: c.action == "lambda:ListEventSourceMappings" and "FunctionName" in c.parameters,
+            alter=without_aliases,
+        )
+    ]
+    world.delete(key)
+    world.settle(key, reconciliations=60)
+    assert world.remains() == []
+
+
+def blind(answer: dict[str, Any]) -> dict[str, Any]:
+    configuration = answer.get("Configuration", answer)
+    configuration["KMSKeyArn"] = KEY
+    configuration["Environment"] = {"Error": {"ErrorCode": "AccessDeniedException", "Message": DENIED}}
+    return answer
+
+
+def test_environment_that_cannot_be_read_is_reported_and_not_written_over(world: World) -> None:
+    """A KMS key whose policy does not know the operator: what is unknown is no drift."""
+    key = world.provisioned()
+    answers = on("lambda:GetFunction", "lambda:UpdateFunctionConfiguration", "lambda:UpdateFunctionCode")
+    world.line.faults = [Fault(answers, alter=blind)]
+    for _ in range(10):
+        world.reconcile_once(key)
+        world.clock.forward(60)
+    assert world.line.writes() == []
+    assert world.ready(key).startswith("False EnvironmentUnreadable")
+    assert {KEY, DENIED, "kms:Decrypt"} <= {part for part in (KEY, DENIED, "kms:Decrypt") if part in world.ready(key)}
+    assert len(world.kube.events) <= 2
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True InSync")
+
+
+def test_other_drift_is_corrected_while_the_environment_cannot_be_read(world: World) -> None:
+    key = world.provisioned()
+    awslambda(world).update_function_configuration(FunctionName=NAME, MemorySize=128)
+    answers = on("lambda:GetFunction", "lambda:UpdateFunctionConfiguration", "lambda:UpdateFunctionCode")
+    world.line.faults = [Fault(answers, alter=blind)]
+    for _ in range(3):
+        world.reconcile_once(key)
+    [written] = [call for call in world.line.calls if call.action == "lambda:UpdateFunctionConfiguration"]
+    assert "Environment" not in written.parameters
+    assert awslambda(world).get_function_configuration(FunctionName=NAME)["MemorySize"] == 512
+
+
+def test_each_old_stream_loses_its_trigger_a_day_after_its_own_end(
+    world: World, births: Mapping[str, datetime]
+) -> None:
+    """Somebody else's tool turns the stream off every 12 hours, and the operator enables it again."""
+    key = world.provisioned()
+    for _ in range(8):
+        for _ in range(6):
+            world.clock.forward(7200)
+            world.reconcile_once(key)
+        world.sdk.client("dynamodb").update_table(TableName=TABLE, StreamSpecification={"StreamEnabled": False})
+        world.settle(key)
+    mappings = awslambda(world).list_event_source_mappings(FunctionName=NAME)["EventSourceMappings"]
+    labels = sorted(mapping["EventSourceArn"].rpartition("/stream/")[2] for mapping in mappings)
+    assert labels == sorted(births)[-3:], "the present one, and those that ended within 24 hours"
+
+
+@pytest.fixture
+def births(world: World, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, datetime]:
+    """Labels go by the moved clock: the emulated DynamoDB's goes by the machine's."""
+    found: dict[str, datetime] = {}
+    monkeypatch.setattr(stream, "born_at", lambda label: found.setdefault(label, world.clock.now()) if label else None)
+    return found
