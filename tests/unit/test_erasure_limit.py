@@ -68,7 +68,7 @@ def test_what_was_limited_before_an_approval_is_over_and_what_is_limited_after_i
 
 
 def test_a_later_occurrence_that_only_status_tells_of_outlives_the_tag_of_an_earlier_approval() -> None:
-    """As after a kill between the two writes, or while the tag can't be written; CloudWatch may show nothing any more."""
+    """After a kill between the two writes, or while the tag can't be written; CloudWatch may show nothing any more."""
     later = Reached(at=NOW - MINUTE, limited=9)
     assert found(tag=tag_value(APPROVED), status=later) == later
     assert found(tag=tag_value(APPROVED), status=later, approves=timestamp(later.at)) == Approved(at=NOW)

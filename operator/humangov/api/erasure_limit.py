@@ -61,8 +61,8 @@ def judge(
 
     tag: the function's LIMIT_TAG, if it could be read and has one. limited: as CloudWatch lately showed it.
     """
-    known: list[ErasureLimit | None] = [_of_tag(tag, now=now) if tag else None, reached_in(status)]
-    stored = max(filter(None, known), key=lambda one: one.at, default=None)
+    tagged, recorded = _of_tag(tag, now=now) if tag else None, reached_in(status)
+    stored = recorded if tagged is None or (recorded is not None and recorded.at > tagged.at) else tagged
     if isinstance(stored, Reached):
         return Approved(at=now.replace(microsecond=0)) if is_approved(stored, annotations) else stored
     fresh = [one for one in limited if one.number and (stored is None or one.begun >= stored.at)]

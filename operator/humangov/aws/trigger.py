@@ -234,7 +234,7 @@ def _have_records_expired(desired: Desired) -> bool:
 
 
 def _outdated_changes(mapping: MappingObserved, desired: Desired) -> list[Change]:
-    """An older stream's mapping works until that stream's records have expired; the emergency stop is for it too."""
+    """An older stream's mapping works until that stream's records have expired, and is disabled like the latest."""
     if _have_records_expired(desired) and mapping.state != "Deleting":
         return [_deletion(mapping, "its stream was replaced over 24 h ago, and its records have expired")]
     enabled = desired.configuration["Enabled"]

@@ -97,7 +97,7 @@ def without(files: Iterable[FreedFile], results: Collection[str]) -> list[FreedF
     return [file for file in files if file.key not in results]
 
 
-def namers_of(changes: Iterable[RecordChange], keys: Set[str]) -> Namers:
+def namers_of(changes: Iterable[RecordChange], keys: set[str]) -> Namers:
     """keys: of the files that are looked at."""
     of_file: dict[str, dict[str, RecordKey]] = {key: {} for key in keys}
     of_any: dict[str, RecordKey] = {}
