@@ -10,6 +10,7 @@ from humangov.api.allowed_names import AllowedNames
 from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
 from humangov.reconcile import sweep_job_manifests
+from humangov.reconcile.context import PATIENCE_SECONDS
 
 from testing.killed import Killed
 from testing.reconciler.line import Fault, on
@@ -495,6 +496,9 @@ def test_final_stream_read_that_an_api_server_never_starts_is_skipped_and_report
         Fault(hits=on("kube:create jobs"), error=KubeError("making", status=500, reason="webhook"))
     )
     world.delete(key)
+    for _ in range(2):
+        assert world.reconcile_once(key).failed
+    world.clock.forward(PATIENCE_SECONDS)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
     assert "the final stream read failed" in world.kube.events[-1].message
