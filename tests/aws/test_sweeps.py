@@ -488,6 +488,9 @@ def test_transient_error_of_the_api_server_does_not_skip_the_final_stream_read(
     for _ in range(6):
         world.clock.forward(world.reconcile_once(key).requeue_after_seconds or 1.0)
     assert len(jobs(world)) == 1
+    left = " ".join(world.remains())
+    assert "function" in left, "without it, role and log group, nothing more is erased"
+    assert "log group" in left
 
 
 def test_final_stream_read_that_an_api_server_never_starts_is_skipped_and_reported(world: World) -> None:
