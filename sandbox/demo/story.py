@@ -221,12 +221,10 @@ def drift(stage: Stage) -> str:
     return f"the operator corrected all drift in {seconds:.1f} s; the next file was erased after {milliseconds} ms"
 
 
-def the_emergency_stop(stage: Stage) -> str:
+def a_disabled_trigger(stage: Stage) -> str:
     state = stage.aws.state("staging")
     leaver = state.employees[0]
-    stage.narrator.say(
-        "Something is wrong in Staging. An emergency stop prevents every erasure: spec.trigger.enabled is false."
-    )
+    stage.narrator.say("Staging's manifest disables the trigger, and no file is erased: spec.trigger.enabled is false.")
     _switch(stage, state, enabled=False)
     stage.kubectl.show("get", RESOURCE, "-n", stage.namespace)
     _dismiss(stage, state, leaver)
@@ -279,7 +277,7 @@ STORY: Sequence[Step] = (
     Step("No other file was erased", nothing_else_was_touched),
     Step("A record that is written again keeps its file", re_created_record),
     Step("Drift is corrected", drift),
-    Step("The emergency stop", the_emergency_stop),
+    Step("A disabled trigger erases nothing", a_disabled_trigger),
     Step("kubectl delete, and nothing remains", nothing_is_left),
 )
 

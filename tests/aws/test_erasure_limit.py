@@ -223,6 +223,32 @@ def test_operator_killed_after_any_write_stops_the_tenant_in_its_next_life(world
     assert (concurrency(world), mapping_state(world)) == (0, "Disabled")
 
 
+@pytest.mark.parametrize("at", range(1, 8))
+def test_operator_killed_at_a_second_occurrence_does_not_start_the_tenant_by_the_approval_of_the_first(
+    world: World, at: int
+) -> None:
+    """The first reconciliations of its next life come before CloudWatch has been read."""
+    key = stopped(world)
+    world.clock.forward(60)
+    approve(world, key)
+    world.settle(key)
+    world.clock.forward(4 * 3600)
+    limited(world, key, 9)
+    check(world)
+    world.line.kill_after_write = world.line.writes_so_far + at
+    with pytest.raises(Killed):
+        settle_stopped(world, key)
+    told = "erasureLimit" in world.status(key)
+    world.restart_operator()
+    settle_stopped(world, key)
+    assert ("erasureLimit" in world.status(key)) is told
+    assert (concurrency(world), mapping_state(world)) == ((0, "Disabled") if told else (None, "Enabled"))
+    check(world)
+    settle_stopped(world, key)
+    assert world.condition(key, "Stalled")["reason"] == "ErasureLimit"
+    assert (concurrency(world), mapping_state(world)) == (0, "Disabled")
+
+
 @pytest.mark.parametrize("error", [denied(READ), throttled()])
 def test_unread_metric_is_no_news(world: World, error: Any) -> None:
     key = world.provisioned()

@@ -168,7 +168,7 @@ def test_denied_tag_read_is_never_taken_as_absence(world: World, action: str) ->
     assert world.ready(key).startswith("True")
 
 
-def test_emergency_stop_does_not_change_the_trigger_of_an_unowned_function(world: World) -> None:
+def test_disabling_does_not_change_the_trigger_of_an_unowned_function(world: World) -> None:
     world.make_table(view_type="NEW_AND_OLD_IMAGES")
     world.make_bucket()
     make_function(world, None)
@@ -185,7 +185,7 @@ def test_emergency_stop_does_not_change_the_trigger_of_an_unowned_function(world
     assert world.ready(key).startswith("False NotOwned")
 
 
-def test_emergency_stop_of_an_unreadable_function_disables_only_owned_triggers(world: World) -> None:
+def test_disabling_for_an_unreadable_function_disables_only_owned_triggers(world: World) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.line.faults = [Fault(on("lambda:GetFunction"), error=denied("lambda:GetFunction"))]

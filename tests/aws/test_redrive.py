@@ -590,6 +590,49 @@ def test_redrive_stopped_between_two_invocations_handles_no_other(account: Accou
     assert account.run().left == 0
 
 
+def test_redrive_that_is_stopped_reads_no_further_invocation_records(account: Account) -> None:
+    """Reading a hundred thousand of them takes an hour."""
+    for number in range(5):
+        account.discard((str(number), f"{number}.pdf"), uuid=UUID if number == 4 else ELSEWHERE)
+    stopped = itertools.chain([None], itertools.repeat("annotation humangov.io/stop is set"))
+    summary = account.run(may_erase=lambda: next(stopped), mappings=[ELSEWHERE])
+    assert (summary.problem, summary.found) == ("annotation humangov.io/stop is set", 2)
+    assert not summary.counted
+    assert account.calls.count("GetObject") == 2
+
+
+def test_redrive_that_is_stopped_before_it_finds_anything_of_its_own_does_not_say_that_nothing_is_left(
+    account: Account,
+) -> None:
+    for uuid in (ELSEWHERE, UUID, UUID):
+        account.discard(("1", "1.pdf"), uuid=uuid)
+    summary = account.run(may_erase=lambda: "stopped")
+    assert (summary.problem, summary.counted) == ("stopped", False)
+
+
+def test_redrive_that_is_stopped_while_it_reads_the_table_reads_no_further_page_and_says_why(account: Account) -> None:
+    account.upload("1.pdf")
+    key = account.discard(("1", "1.pdf"))
+    for number in range(30):
+        account.hire(str(number), f"{number}-other.pdf")
+
+    def before(operation: str, parameters: dict[str, Any]) -> None:
+        if operation == "Scan":
+            parameters["Limit"] = 10
+
+    account.before = before
+    summary = account.run(may_erase=lambda: "stopped" if "Scan" in account.calls else None)
+    assert (summary.problem, summary.left, account.keys()) == ("stopped", 1, {"1.pdf", key})
+    assert account.calls.count("Scan") == 1
+
+
+def test_dry_run_counts_whether_or_not_erasing_is_stopped(account: Account) -> None:
+    for number in range(3):
+        account.discard((str(number), f"{number}.pdf"))
+    summary = account.run(may_erase=lambda: "stopped", dry_run=True)
+    assert (summary.problem, summary.left) == (None, 3)
+
+
 # After the HumanGovState is deleted.
 
 

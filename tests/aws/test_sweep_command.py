@@ -77,7 +77,7 @@ def test_sweep_command_error_is_a_sentence_and_exit_code_1(s3: Any, tmp_path: Pa
     assert "Traceback" not in done.output
 
 
-def test_emergency_stop_turns_a_delete_sweep_into_detect_and_reports_it(s3: Any, tmp_path: Path) -> None:
+def test_disabled_trigger_turns_a_delete_sweep_into_detect_and_reports_it(s3: Any, tmp_path: Path) -> None:
     done = sweep(tmp_path, "--mode", "delete", trigger={"enabled": False})
     assert done.exit_code == 0, done.output
     assert done.stdout.splitlines()[-1].startswith("spec.trigger.enabled is false, so this sweep ran in mode Detect")

@@ -10,6 +10,7 @@ from humangov.api.allowed_names import AllowedNames
 from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
 from humangov.reconcile import sweep_job_manifests
+from humangov.reconcile.context import PATIENCE_SECONDS
 
 from testing.killed import Killed
 from testing.reconciler.line import Fault, on
@@ -470,6 +471,37 @@ def test_final_stream_read_that_could_not_start_is_reported(world: World) -> Non
         Fault(hits=on("kube:create jobs"), error=KubeError("making", status=403, reason="forbidden"))
     )
     world.delete(key)
+    world.settle(key)
+    assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
+    assert "the final stream read failed" in world.kube.events[-1].message
+
+
+@pytest.mark.parametrize("status", [None, 429, 503])
+def test_transient_error_of_the_api_server_does_not_skip_the_final_stream_read(
+    world: World, status: int | None
+) -> None:
+    key = with_sweeps(world).provisioned()
+    world.line.faults.append(
+        Fault(hits=on("kube:create jobs"), error=KubeError("making", status=status, reason="busy"), times=1)
+    )
+    world.delete(key)
+    for _ in range(6):
+        world.clock.forward(world.reconcile_once(key).requeue_after_seconds or 1.0)
+    assert len(jobs(world)) == 1
+    left = " ".join(world.remains())
+    assert "function" in left, "without it, role and log group, nothing more is erased"
+    assert "log group" in left
+
+
+def test_final_stream_read_that_an_api_server_never_starts_is_skipped_and_reported(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    world.line.faults.append(
+        Fault(hits=on("kube:create jobs"), error=KubeError("making", status=500, reason="webhook"))
+    )
+    world.delete(key)
+    for _ in range(2):
+        assert world.reconcile_once(key).failed
+    world.clock.forward(PATIENCE_SECONDS)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
     assert "the final stream read failed" in world.kube.events[-1].message

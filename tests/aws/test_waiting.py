@@ -105,7 +105,7 @@ def test_suspended_tenant_can_be_deleted(world: World) -> None:
     assert world.remains() == []
 
 
-def test_emergency_stop_disables_the_trigger_and_reports_how_long_records_last(world: World) -> None:
+def test_trigger_that_is_declared_disabled_is_disabled_and_reports_how_long_records_last(world: World) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.settle(key)
@@ -126,7 +126,7 @@ def test_emergency_stop_disables_the_trigger_and_reports_how_long_records_last(w
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("failure", [denied("x"), throttled(), error("Strange", "?")], ids=["denied", "slow", "odd"])
-def test_emergency_stop_works_while_other_reads_fail(world: World, action: str, failure: Exception) -> None:
+def test_trigger_is_disabled_while_other_reads_fail(world: World, action: str, failure: Exception) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda resource: resource["spec"].update(trigger={"enabled": False}))
     world.line.faults = [Fault(on(action), error=failure)]
@@ -135,7 +135,7 @@ def test_emergency_stop_works_while_other_reads_fail(world: World, action: str, 
 
 
 @pytest.mark.parametrize("failure", [None, denied("x"), throttled()], ids=["no bucket", "denied", "slow"])
-def test_emergency_stop_works_while_the_bucket_or_role_is_missing_or_not_writable(
+def test_trigger_is_disabled_while_the_bucket_or_role_is_missing_or_not_writable(
     world: World, failure: Exception | None
 ) -> None:
     key = world.provisioned()
@@ -149,7 +149,7 @@ def test_emergency_stop_works_while_the_bucket_or_role_is_missing_or_not_writabl
     assert snapshot.mappings(world)[0]["State"] == "Disabled"
 
 
-def test_emergency_stop_disables_the_trigger_of_an_older_stream(world: World) -> None:
+def test_trigger_of_an_older_stream_is_disabled_too(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("dynamodb").update_table(
         TableName="humangov-california-dynamodb", StreamSpecification={"StreamEnabled": False}

@@ -112,7 +112,7 @@ def test_a_stopped_one_is_suspended_and_says_who_stopped_it_and_why() -> None:
     assert health_of(state(status(stopped, generation=3), generation=3, deleting=True)).status == "Suspended"
 
 
-def test_argocd_health_of_an_emergency_stop_is_healthy_with_a_message() -> None:
+def test_argocd_health_of_a_disabled_trigger_is_healthy_with_a_message() -> None:
     ready = Finding.in_sync("TriggerDisabled", "every AWS object is as declared, and the trigger is off")
     health = health_of(state(status(ready), trigger={"enabled": False}))
     assert health.status == "Healthy"

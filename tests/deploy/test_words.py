@@ -59,6 +59,7 @@ RETIRED = (
     Retired("orphan list", r"mode Report|list in the manifest"),
     Retired("safety check", r"brakes?"),
     Retired("final stream read", r"last look"),
+    Retired("stop", r"emergency stops?"),
     Retired("stream lag", r"how late|could not be handled|can't be handled|gave up|given? up|nobody knows"),
     Retired("allowed names", r"who may name|may name what|which namespace may name|strangers?|claimed by"),
     Retired("observed", r"ought|told|tells?|came to|said"),
@@ -302,6 +303,7 @@ def test_every_row_of_the_glossary_has_patterns() -> None:
         ("the operator is told of it", "told"), ("Who may name what", "who may name"), ("what it ought to be", "ought"),
         ("every AWS object", "AWS object"), ("it recovers by itself", "by itself"), ("nobody knows", "nobody knows"),
         ("the table is not there", "is not there"), ("it is turned on", "turned on"),
+        ("the emergency stop", "emergency stop"),
         ("the bucket of failures", "bucket of failures"), ("the check passes in each pass", "pass"),
     ],
 )  # fmt: skip

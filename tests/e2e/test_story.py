@@ -81,7 +81,7 @@ def test_each_erasure_has_a_receipt_of_intent_and_outcome_in_the_log_group(ready
     assert not any("Name of employee" in line for line in account.log_lines(state)), "a receipt holds no personal data"
 
 
-def test_emergency_stop_erases_nothing_until_lifted_and_then_misses_nothing(ready: World) -> None:
+def test_disabled_trigger_erases_nothing_until_it_is_enabled_and_then_misses_nothing(ready: World) -> None:
     account, states, state = ready.account, ready.states, ready.state
     states.respec(state, trigger={"enabled": False})
     said = states.wait_reason(state, "TriggerDisabled")

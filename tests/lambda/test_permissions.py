@@ -18,8 +18,10 @@ from typing import Any
 
 import boto3
 import pytest
+import yaml
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from click.testing import CliRunner, Result
 from humangov.api.names import Identity, Names
 from humangov.api.spec import parse
 from humangov.aws.data_plane import AwsClients
@@ -27,6 +29,7 @@ from humangov.aws.policy import cleanup_policy, trust_policy
 from humangov.bundle import bundle
 from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import ERASED
+from humangov.cli.main import main
 from humangov.redrive.redrive import Surroundings, redrive
 from humangov.redrive.result import RedriveResult
 
@@ -313,7 +316,7 @@ def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
         dynamodb=dynamodb, patient_dynamodb=dynamodb, streams=None, s3=s3, patient_s3=s3,
         logs=aws.client("logs", session),
     )  # fmt: skip
-    return redrive(clients, names(), around=Surroundings(mappings=["11111111-2222-3333-4444-555555555555"]))
+    return redrive(clients, names(), around=Surroundings(mappings=[MAPPING]))
 
 
 def discarded(aws: Enforcing, one: str, key: str) -> None:
@@ -360,3 +363,90 @@ def refused_or_left(aws: Enforcing, document: Mapping[str, Any]) -> bool:
         return run_redrive(aws, document).left > 0
     except (ClientError, NoReceiptError) as error:
         return "AccessDenied" in str(error)
+
+
+MAPPING = "11111111-2222-3333-4444-555555555555"
+FILENAME_SIDS = ("SeeTheLogGroup", "SeeTheTriggers")
+
+
+def filename_policy() -> dict[str, Any]:
+    """Beside the others, what `humangov redrive --filename` needs where there is no HumanGovState any more."""
+    group = names().log_group_arn
+    granted = [
+        ("SeeTheLogGroup", ["logs:DescribeLogGroups", "logs:ListTagsForResource"], "*"),
+        ("SeeTheTriggers", "lambda:ListEventSourceMappings", "*"),
+        (
+            "MakeTheLogGroup",
+            ["logs:CreateLogGroup", "logs:PutRetentionPolicy", "logs:TagResource"],
+            [group, f"{group}:*"],
+        ),
+    ]
+    more = [{"Sid": sid, "Effect": "Allow", "Action": action, "Resource": on} for sid, action, on in granted]
+    return policy() | {"Statement": [*redriving_policy()["Statement"], *more]}
+
+
+Redrive = Callable[[Mapping[str, Any]], Result]
+
+
+@pytest.fixture
+def redrive_by_manifest(aws: Enforcing, monkeypatch: pytest.MonkeyPatch) -> Redrive:
+    """`humangov redrive --filename`, as a person with this policy alone types it."""
+
+    def typed(document: Mapping[str, Any]) -> Result:
+        manifest = folder(aws) / "california.yaml"
+        spec = {"table": {"name": TABLE}, "bucket": {"name": BUCKET, "keyPrefix": PREFIX}}
+        made = {"apiVersion": "humangov.io/v1", "kind": "HumanGovState", "metadata": {"name": "california"}}
+        manifest.write_text(yaml.safe_dump({**made, "spec": spec}))
+        environment = aws.session(document) | {
+            "AWS_ENDPOINT_URL": aws.endpoint, "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
+            "AWS_REGION": emulator.REGION, "AWS_DEFAULT_REGION": emulator.REGION,
+        }  # fmt: skip
+        with monkeypatch.context() as patch:
+            patch.setattr(boto3, "DEFAULT_SESSION", None)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.delenv("AWS_PROFILE", raising=False)
+            where = ["-n", "humangov", "--filename", str(manifest), "--cluster-name", "uid", "--mapping", MAPPING]
+            return CliRunner().invoke(main, ["redrive", *where])
+
+    return typed
+
+
+def test_redrive_by_manifest_works_with_exactly_the_documented_permissions_also_without_its_log_group(
+    aws: Enforcing, redrive_by_manifest: Redrive
+) -> None:
+    discarded(aws, "f1", "by-manifest.pdf")
+    done = redrive_by_manifest(filename_policy())
+    assert (done.exit_code, held(aws, f"{PREFIX}by-manifest.pdf")) == (0, 0), done.output
+    assert "are unknown" not in done.output
+
+    logs = aws.client("logs")
+    logs.delete_log_group(logGroupName=LOG_GROUP)
+    try:
+        discarded(aws, "f2", "without-log-group.pdf")
+        done = redrive_by_manifest(filename_policy())
+        assert (done.exit_code, held(aws, f"{PREFIX}without-log-group.pdf")) == (0, 0), done.output
+        [group] = logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]
+        assert group["retentionInDays"] == 400
+    finally:
+        if not logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]:
+            logs.create_log_group(logGroupName=LOG_GROUP)
+
+
+@pytest.mark.parametrize("sid", FILENAME_SIDS)
+def test_redrive_by_manifest_without_a_documented_permission_says_which(
+    aws: Enforcing, redrive_by_manifest: Redrive, sid: str
+) -> None:
+    discarded(aws, sid, f"{sid}.pdf")
+    kept = [one for one in filename_policy()["Statement"] if one["Sid"] != sid]
+
+    done = redrive_by_manifest(filename_policy() | {"Statement": kept})
+
+    assert "Traceback" not in done.output
+    if sid == "SeeTheTriggers":  # they are named by hand, or recorded
+        assert "lambda:ListEventSourceMappings" in done.output
+        assert (done.exit_code, held(aws, f"{PREFIX}{sid}.pdf")) == (0, 0), done.output
+    else:
+        assert "logs:DescribeLogGroups" in done.output
+        assert (done.exit_code, held(aws, f"{PREFIX}{sid}.pdf")) == (1, 1), done.output
+        assert redrive_by_manifest(filename_policy()).exit_code == 0

@@ -356,6 +356,19 @@ def test_a_batch_that_is_delivered_again_counts_once_for_the_limit() -> None:
     assert moment.run(*moment.gone("4", "5")).limited == 1
 
 
+def test_a_key_that_is_erased_again_hours_later_counts_again_for_the_limit() -> None:
+    """`Reused`: an application uploads each night's files under the same names."""
+    limit = ErasureLimit(2)
+    keys = ["1.pdf", "2.pdf"]
+    limit.start(keys, now=0.0)
+    assert limit.beyond([*keys, "3.pdf"], now=HOUR_SECONDS - 1) == {"3.pdf"}
+
+    limit.start(keys, now=HOUR_SECONDS)
+
+    assert limit.beyond([*keys, "3.pdf"], now=HOUR_SECONDS) == {"3.pdf"}
+    assert limit.beyond([*keys, "3.pdf"], now=2 * HOUR_SECONDS) == {"3.pdf"}
+
+
 def test_the_limit_remembers_as_many_files_as_a_batch_has() -> None:
     limit = ErasureLimit(RECENT_KEYS + 2000)
     keys = [f"{number}.pdf" for number in range(RECENT_KEYS + 5)]

@@ -67,6 +67,14 @@ def test_what_was_limited_before_an_approval_is_over_and_what_is_limited_after_i
     assert found(limited(11, 9), limited(9, 4), tag=tag) == Reached(at=NOW - 8 * MINUTE, limited=4)
 
 
+def test_a_later_occurrence_that_only_status_tells_of_outlives_the_tag_of_an_earlier_approval() -> None:
+    """After a kill between the two writes, or while the tag can't be written; CloudWatch may show nothing any more."""
+    later = Reached(at=NOW - MINUTE, limited=9)
+    assert found(tag=tag_value(APPROVED), status=later) == later
+    assert found(tag=tag_value(APPROVED), status=later, approves=timestamp(later.at)) == Approved(at=NOW)
+    assert found(tag=tag_value(later), status=REACHED) == later
+
+
 @pytest.mark.parametrize(
     "tag", ["reached", "reached yesterday 5", "approved", "approved 2026-03-01", "yes", "reached x y"]
 )

@@ -547,7 +547,7 @@ def test_trigger_of_an_older_stream_is_kept_24_hours_and_then_deleted(age_hours:
     )
 
 
-def test_emergency_stop_disables_triggers_of_older_streams_too() -> None:
+def test_triggers_of_older_streams_are_disabled_too() -> None:
     wanted = trigger_desired(trigger={"enabled": False})
     changes = trigger_plan(mapping("new"), mapping("old", source=OLD_ARN), wanted=wanted)
     assert {(change.parameters["UUID"], change.parameters["Enabled"]) for change in changes} == {
@@ -557,7 +557,7 @@ def test_emergency_stop_disables_triggers_of_older_streams_too() -> None:
     assert {change.parameters["Enabled"] for change in back} == {True}
 
 
-def test_emergency_stop_works_without_a_known_stream() -> None:
+def test_trigger_is_disabled_without_a_known_stream() -> None:
     wanted = trigger_desired(stream_arn=None, trigger={"enabled": False})
     [change] = trigger_plan(mapping(), wanted=wanted)
     assert change.parameters["Enabled"] is False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -179,6 +180,12 @@ def test_receipt_time_is_a_duration_or_a_timestamp(text: str, expected: datetime
     assert receipts.moment(text, now=NOW) == expected
 
 
+@pytest.mark.parametrize("text", ["99999w", "0001-01-01", "9999-12-31T23:59:59-23:59"])
+def test_no_time_is_too_far_away_for_a_period(text: str) -> None:
+    at = receipts.moment(text, now=NOW)
+    assert list(receipts.of_period(StoredLines(), group="g", since=at, until=at)) == []
+
+
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "-7d", "2026-13-01", "7 d"])
 def test_invalid_receipt_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(receipts.WhenError, match=r"is not a valid time: expected 7d, 36h"):
@@ -232,3 +239,60 @@ def test_namespace_defaults_to_that_of_the_kubeconfig_context(tmp_path: Path, mo
     del context["namespace"]
     path.write_text(json.dumps(document))
     assert client.context_namespace() is None
+
+
+class StoredLines:
+    """A log group that returns the lines of the period that is asked for."""
+
+    def __init__(self, *events: dict[str, Any]) -> None:
+        self._events = events
+
+    def get_paginator(self, _name: str) -> StoredLines:
+        return self
+
+    def paginate(self, *, startTime: int, endTime: int, **_: Any) -> list[dict[str, Any]]:  # noqa: N803 - AWS's names
+        return [{"events": [one for one in self._events if startTime <= one["timestamp"] <= endTime]}]
+
+
+HALF_HOUR_MS = 1_800_000
+
+
+@pytest.mark.parametrize(
+    ("intent_at", "outcome_at", "found"),
+    [
+        (-60_000, -30_000, []),
+        (-60_000, 1000, [("absent after intent", "2026-03-01T11:59:00.000Z")]),
+        (1000, 2000, [("absent after intent", "2026-03-01T12:00:01.000Z")]),
+        (HALF_HOUR_MS - 1000, HALF_HOUR_MS + 1000, []),
+        (HALF_HOUR_MS - 1000, None, [("unknown: cut off", "2026-03-01T12:29:59.000Z")]),
+        (HALF_HOUR_MS + 1000, HALF_HOUR_MS + 2000, []),
+    ],
+    ids=["before", "across the start", "within", "across the end", "never settled", "after"],
+)
+def test_a_period_has_the_receipts_that_ended_in_it_and_calls_none_cut_off_that_was_settled_after_it(
+    intent_at: int, outcome_at: int | None, found: list[tuple[str, str]]
+) -> None:
+    """The period is half an hour from NOW, at which lines are dated."""
+    stored = [line("intent", at=intent_at)]
+    stored += [outcome("absent", at=outcome_at, announced=False)] if outcome_at is not None else []
+    period = {"since": NOW, "until": NOW + timedelta(milliseconds=HALF_HOUR_MS)}
+
+    answer = receipts.of_period(StoredLines(*stored), group="g", **period)
+
+    assert [(one.outcome, one.intended_at) for one in answer] == found
+
+
+def test_consecutive_periods_have_each_receipt_once() -> None:
+    lines = [
+        made for number in range(40)
+        for made in (line("intent", event_id=str(number), at=number * 90_000),
+                     outcome(event_id=str(number), at=number * 90_000 + 45_000))
+    ]  # fmt: skip
+    hours = [NOW + timedelta(minutes=10) * number - timedelta(milliseconds=1) for number in range(9)]
+
+    found = [
+        one.event_id for since, until in itertools.pairwise(hours)
+        for one in receipts.of_period(StoredLines(*lines), group="g", since=since, until=until)
+    ]  # fmt: skip
+
+    assert sorted(found, key=int) == [str(number) for number in range(40)]

@@ -3,7 +3,8 @@
 The function counts, and hands back what is beyond spec.trigger.maximumErasuresPerHour. The operator then stops the
 tenant until a person approves that occurrence, and no other. What it knows is kept in two places: in status, which
 sweep, redrive and final stream read ask, and in a tag of the function. The tag outlives a lost status, a restart and a
-move to another cluster; status outlives a function that was deleted by hand. Each restores the other.
+move to another cluster; status outlives a function that was deleted by hand. Each restores the other, and the later of
+them counts: an operator may be killed between the two, or not be allowed to write the tag.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def judge(
 
     tag: the function's LIMIT_TAG, if it could be read and has one. limited: as CloudWatch lately showed it.
     """
-    stored = _of_tag(tag, now=now) if tag else reached_in(status)
+    tagged, recorded = _of_tag(tag, now=now) if tag else None, reached_in(status)
+    stored = recorded if tagged is None or (recorded is not None and recorded.at > tagged.at) else tagged
     if isinstance(stored, Reached):
         return Approved(at=now.replace(microsecond=0)) if is_approved(stored, annotations) else stored
     fresh = [one for one in limited if one.number and (stored is None or one.begun >= stored.at)]

@@ -257,7 +257,7 @@ def _ended(mapping: MappingObserved, observed: Observed, desired: Desired) -> da
 
 
 def _outdated_changes(mapping: MappingObserved, observed: Observed, desired: Desired) -> list[Change]:
-    """An older stream's mapping works until that stream's records have expired; a stop is for it too."""
+    """An older stream's mapping works until that stream's records have expired, and is disabled like the latest."""
     ended = _ended(mapping, observed, desired)
     if ended is not None and desired.now - ended > STREAM_RECORDS_LAST and mapping.state != "Deleting":
         return [_deletion(mapping, "its stream was replaced over 24 h ago, and its records have expired")]

@@ -8,7 +8,8 @@ AWS Lambda runs this folder alone, as package `cleanup`: standard library, boto3
     records           stream record → the files that it frees; pure
     references        the files that a record names, and keys that are never erased; pure
     s3_urls           the key that a URL of S3 names; pure
-    settle            freed files: check → erase
+    settle            freed files: look → erase
+    look              what keeps a file now: its age in S3, and live records
     guard             reasons against an erasure: the live table and the file's age
     indexes           the table's indexes by file name, which find further records
     versions          the versions of a file, and Object Lock

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
 
-from . import guard, indexes, receipt_lines
+from . import receipt_lines
 from .calls import OUT_OF_TIME, RETRY_WITHIN_SECONDS, Calls, NoReceiptError
 from .environment import SHARED, FunctionSettings
-from .erase import Erased, erase, erase_versions
+from .erase import KEYS_PER_CALL, Erased, erase, erase_versions, weight
 from .log_lines import bug_line, no_receipt_line
+from .look import Look, Namers, Results, look, namers_of, without
 from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, LIMITED, NO_RECEIPT, FileOutcome, FileResult, failed, held
-from .records import FreedFile, RecordChange, RecordKey
+from .records import FreedFile, RecordChange
 from .references import is_reserved
-from .versions import Versions, keeps_versions, list_versions
+from .versions import Versions
 
-LISTINGS_AT_ONCE = 16
-
-Results = dict[str, FileResult]
-
-
-class Namers(NamedTuple):
-    """The records of the batch that may name a file, by record id → primary key.
-
-    of_file   object key → the records that freed it or were given it
-    of_any    records of which the stream does not tell what they name
-    """
-
-    of_file: Mapping[str, Mapping[str, RecordKey]]
-    of_any: Mapping[str, RecordKey]
+LISTED_TOGETHER = 200
+"""So many listings take less than half a second."""
 
 
 def settle(
@@ -46,10 +32,10 @@ def settle(
         for file in files
         if (why := _kept_unseen(file.key, settings) or calls.why_kept(file.key))
     }
-    left = _without(files, kept)
+    left = without(files, kept)
     if not left:
         return kept
-    namers = _namers(changes, {file.key for file in left})
+    namers = namers_of(changes, {file.key for file in left})
     attempt = partial(_attempt, namers=namers, settings=settings, calls=calls)
     first = attempt(left, by_version=calls.keeps_versions(), announced=())
     results = kept | first.results
@@ -70,18 +56,6 @@ def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
     if settings.file_names == SHARED:
         return LEFT_TO_SWEEP
     return held(reason=settings.hold.reason, since=settings.hold.since) if settings.hold else None
-
-
-def _namers(changes: Iterable[RecordChange], keys: set[str]) -> Namers:
-    of_file: dict[str, dict[str, RecordKey]] = {key: {} for key in keys}
-    of_any: dict[str, RecordKey] = {}
-    for change in changes:
-        # The record moved to a new id: it now names a file that another change freed.
-        for key in keys.intersection(change.frees) | (keys & (change.names or set())):
-            of_file[key][change.record_id] = change.record_key
-        if change.names is None:
-            of_any[change.record_id] = change.record_key
-    return Namers(of_file, of_any)
 
 
 def _unless_hidden(result: FileResult, error: str) -> FileResult:
@@ -121,29 +95,52 @@ def _check_and_erase(
 ) -> Erased:
     """Versions are listed before the live read, and only those are erased: later ones are safe.
 
-    Listing and live read miss only what is written between them and the erasure: while the intents are stored. If that
-    takes longer than a retry of the erasure may, both are repeated.
+    What keeps a file may come between the look at it and its erasure. So a look is repeated if it began more than a
+    second before S3 is asked to erase: storing the intents may take long, and so may many files, many versions, and
+    asking whether to stop.
     """
-    kept, seen = _by_age(files, by_version=by_version, settings=settings, calls=calls)
-    undecided = _without(files, kept)
-    kept |= _by_live_read(undecided, namers=namers, settings=settings, calls=calls)
-    read_at = calls.now()
-    kept |= _limited(_without(undecided, kept), announced=announced, calls=calls)
-    to_erase = _without(undecided, kept)
+    look_at = partial(look, by_version=by_version, namers=namers, settings=settings, calls=calls)
+    first = look_at(files)
+    kept = first.kept | _limited(without(files, first.kept), announced=announced, calls=calls)
+    to_erase = without(files, kept)
     new = [file for file in to_erase if file.key not in announced]
-    if why := _announce(new, seen=seen, settings=settings, calls=calls):
+    if why := _announce(new, seen=first.seen, settings=settings, calls=calls):
         return Erased(kept | {file.key: FileResult(why) for file in to_erase}, {})
-    last: Results = {}
-    if calls.now() - read_at > RETRY_WITHIN_SECONDS:
-        last, _ = _by_age(to_erase, by_version=by_version, settings=settings, calls=calls)
-        rest = _without(to_erase, last)
-        last |= _by_live_read(rest, namers=namers, settings=settings, calls=calls)
-    left = _without(to_erase, last)
-    versions = {file.key: seen[file.key] for file in left if file.key in seen}
+    tried: Results = {}
+    hidden: dict[str, str] = {}
+    for part in _parts(to_erase, first):
+        calls.out_of_time()  # it may have to ask, which may take seconds; the next calls then go by this answer
+        if calls.now() - first.began(part) > RETRY_WITHIN_SECONDS:
+            tried |= look_at(part, exact=first.exact).kept
+        erased = _erase(without(part, tried), seen=first.seen, settings=settings, calls=calls)
+        tried |= erased.results
+        hidden |= erased.hidden
+    return Erased(kept | {key: result._replace(announced=True) for key, result in tried.items()}, hidden)
+
+
+def _parts(files: Sequence[FreedFile], first: Look) -> Iterator[Sequence[FreedFile]]:
+    """As many files at once as can be looked at and erased within a second: what one DeleteObjects takes."""
+    part: list[FreedFile] = []
+    entries = listings = 0
+    for file in files:
+        more = weight(file.key, versions=len(first.seen.get(file.key, ())) or 1)
+        listed = file.key in first.listed and file.key not in first.exact
+        if part and (entries + more > KEYS_PER_CALL or listings + listed > LISTED_TOGETHER):
+            yield part
+            part, entries, listings = [], 0, 0
+        part.append(file)
+        entries, listings = entries + more, listings + listed
+    if part:
+        yield part
+
+
+def _erase(
+    files: Sequence[FreedFile], *, seen: Mapping[str, Versions], settings: FunctionSettings, calls: Calls
+) -> Erased:  # fmt: skip
+    versions = {file.key: seen[file.key] for file in files if file.key in seen}
     by_versions = erase_versions(calls, bucket=settings.bucket, seen=versions) if versions else {}
-    whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in left if file.key not in seen])
-    tried = {key: result._replace(announced=True) for key, result in (last | by_versions | whole.results).items()}
-    return Erased(kept | tried, whole.hidden)
+    whole = erase(calls, bucket=settings.bucket, keys=[file.key for file in files if file.key not in seen])
+    return Erased(by_versions | whole.results, whole.hidden)
 
 
 def _limited(files: Sequence[FreedFile], *, announced: Collection[str], calls: Calls) -> Results:
@@ -174,64 +171,3 @@ def _announce(
     if calls.limit:
         calls.limit.start([file.key for file in files], now=calls.now())
     return None
-
-
-def _by_age(
-    files: Sequence[FreedFile], *, by_version: bool, settings: FunctionSettings, calls: Calls
-) -> tuple[Results, dict[str, Versions]]:
-    """The results that a listing alone decides, and the versions of the other files that are erased by version.
-
-    Lists the files that must be older than the removal, and all files if `by_version`.
-    """
-    now = calls.now()
-    older_only = {
-        file.key: guard.must_be_older(file.removed_at, file_names=settings.file_names, now=now) for file in files
-    }
-    to_list = [file for file in files if by_version or older_only[file.key]]
-    kept: Results = {}
-    seen: dict[str, Versions] = {}
-    with ThreadPoolExecutor(LISTINGS_AT_ONCE) as pool:
-        listings = pool.map(partial(_list, calls, settings.bucket), to_list) if to_list else ()
-        for file, listed in zip(to_list, listings, strict=True):
-            if isinstance(listed, FileOutcome):
-                kept[file.key] = FileResult(listed)
-            elif why := guard.age_verdict(listed, removed_at=file.removed_at, older_only=older_only[file.key]):
-                kept[file.key] = FileResult(why)
-            elif by_version or keeps_versions(listed):
-                seen[file.key] = listed
-    return kept, seen
-
-
-def _list(calls: Calls, bucket: str, file: FreedFile) -> Versions | FileOutcome:
-    """The file's versions in S3, or the outcome if they could not be listed."""
-    try:
-        return list_versions(calls, bucket=bucket, key=file.key)
-    except Exception as error:
-        return failed(calls.failed("ListObjectVersions", error))
-
-
-def _by_live_read(
-    files: Sequence[FreedFile], *, namers: Namers, settings: FunctionSettings, calls: Calls
-) -> Results:  # fmt: skip
-    """The files that a live record may name, and those for which that is unknown.
-
-    Reads every record of the batch that may name one of them, and every record that an index finds.
-    """
-    indexed = indexes.find_records(calls, settings=settings, files=files)
-    record_keys = {
-        file.key: {**namers.of_file[file.key], **indexed.of_file.get(file.key, {})} for file in files
-    }  # fmt: skip
-    together = itertools.chain(namers.of_any.values(), *(one.values() for one in record_keys.values()))
-    live = guard.read_live(calls, settings=settings, record_keys=together if files else ())
-    # They may name any file: one of them that is unread leaves every file undecided.
-    unread = [one for one in namers.of_any if one in live.unread][:1]
-    verdicts = {
-        file.key: guard.verdict(file, record_ids=[*record_keys[file.key], *unread], live=live)
-        or indexed.unknown.get(file.key)
-        for file in files
-    }
-    return {key: FileResult(why) for key, why in verdicts.items() if why}
-
-
-def _without(files: Iterable[FreedFile], results: Results) -> list[FreedFile]:
-    return [file for file in files if file.key not in results]

@@ -99,5 +99,6 @@ def _where(arguments: ReceiptsOptions, *, now: datetime) -> _Where:
 
 
 def _found(arguments: ReceiptsOptions, where: _Where) -> Iterator[Receipt]:
-    events = receipts.read(connect(region=where.region).logs, group=where.group, since=where.since, until=where.until)
-    return (one for one in receipts.joined(events) if receipts.wanted(one, record=arguments.record, key=arguments.key))
+    client = connect(region=where.region).logs
+    every = receipts.of_period(client, group=where.group, since=where.since, until=where.until)
+    return (one for one in every if receipts.wanted(one, record=arguments.record, key=arguments.key))

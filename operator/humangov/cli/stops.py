@@ -129,8 +129,7 @@ async def _write(
     try:
         if targets.every:
             await all_(kube)
-            written = await _every(kube)
-            refused = []
+            written, refused = await _every(kube)
         else:
             asked = [
                 lookup.split(name, namespace=targets.namespace, default=client.context_namespace())
@@ -138,7 +137,7 @@ async def _write(
             ]
             results = await asyncio.gather(*(_one(kube, *who, one) for who in asked))
             written = [result for result in results if not isinstance(result, Answer)]
-            refused = [result for result in results if isinstance(result, Answer)]
+            refused = tuple(result for result in results if isinstance(result, Answer))
         return [*refused, *await _confirmed(kube, written, confirms, within_seconds=targets.wait_seconds)]
     finally:
         await kube.close()
@@ -159,13 +158,13 @@ async def _one(
     return resource
 
 
-async def _every(kube: Kube) -> list[Resource]:
-    """Those whose confirmation can be read: a person may not be allowed to list all."""
+async def _every(kube: Kube) -> tuple[Sequence[Resource], tuple[Answer, ...]]:
+    """Those whose confirmation can be read, or why it can't: a person may not be allowed to list all."""
     try:
-        return await kube.list_resources(())
+        return await kube.list_resources(()), ()
     except KubeError as error:
-        terminal.show(f"written, but the operator's confirmation can't be read: {error}", err=True)
-        return []
+        text = f"written, but the operator's confirmation can't be read: {error}"
+        return (), (Answer(key="all", confirmed=False, text=text),)
 
 
 async def _confirmed(

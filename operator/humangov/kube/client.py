@@ -36,6 +36,11 @@ class KubeError(Exception):
         super().__init__(f"{what}: {reason}")
         self.status = status
 
+    @property
+    def is_transient(self) -> bool:
+        """Whether it says nothing of the request, so that a retry may succeed; a write may have taken effect."""
+        return self.status is None or self.status == 429 or self.status >= 500
+
 
 async def load_configuration() -> client.Configuration:
     """How to reach the API server: KUBECONFIG or ~/.kube/config if there is one, else the pod's service account.

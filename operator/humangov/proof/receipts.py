@@ -26,9 +26,13 @@ ABSENT_AFTER_INTENT = "absent after intent"
 
 AFTER_CUT_OFF = ", after a cut-off attempt"
 AFTER_FAILURE = ", after a failed attempt"
+SETTLED_WITHIN = timedelta(hours=1)
+"""Lines of an attempt that were stored so long before or after a period are read with it."""
+
 _REPEATED_WITHIN_MS = 3_600_000
 """A line that is stored again follows its first copy within seconds; an hour allows for any clock."""
 
+_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -68,15 +72,17 @@ class Receipt:
 
 
 def moment(text: str, *, now: datetime) -> datetime:
-    """`7d`, `36h`, `2026-01-31` or RFC 3339; without a zone: UTC. Raises WhenError."""
+    """`7d`, `36h`, `2026-01-31` or RFC 3339, within 1970 to 9998; without a zone: UTC. Raises WhenError."""
     ago = re.fullmatch(r"(\d{1,5})([smhdw])", text)
-    if ago:
-        return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
     try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+        found = (
+            now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            if ago
+            else datetime.fromisoformat(text.replace("Z", "+00:00"))
+        )
+        return min(max(found if found.tzinfo else found.replace(tzinfo=UTC), _EARLIEST), _LATEST)
+    except (ValueError, OverflowError):
         raise WhenError(f"{text!r} is not a valid time: expected 7d, 36h, 2026-01-31 or 2026-01-31T12:00:00Z") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def read(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:
@@ -87,6 +93,16 @@ def read(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator
     )
     for page in pages:
         yield from page.get("events") or ()
+
+
+def of_period(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Receipt]:
+    """The receipts whose last line was stored in the period, by all of their lines.
+
+    An intent at the end of the period has its outcome after it: that belongs to the next period. Raises as `read` does.
+    """
+    events = read(logs, group=group, since=since - SETTLED_WITHIN, until=until + SETTLED_WITHIN)
+    first, last = str(timestamp(since.timestamp())), str(timestamp(until.timestamp()))
+    return (one for one in joined(events) if first <= one.logged_at <= last)
 
 
 def joined(events: Iterable[Mapping[str, Any]]) -> Iterator[Receipt]:

@@ -48,7 +48,7 @@ def decide(this: Reconciliation, observed: Observations) -> Decision:
     if this.tenant.suspend:
         changes = {}
     elif blocked:
-        changes = _emergency_stop(changes, observed, this.names)
+        changes = _disabling(changes, observed, this.names)
     return Decision(in_sync=not any(planned.values()), changes=changes, findings=findings, blocked=blocked)
 
 
@@ -62,7 +62,7 @@ def on_existing_triggers(changes: Changes, observed: Observations, names: Names)
     return {TRIGGER: [change for change in changes.get(TRIGGER, ()) if change.parameters.get("UUID") in owned]}
 
 
-def _emergency_stop(changes: Changes, observed: Observations, names: Names) -> Changes:
+def _disabling(changes: Changes, observed: Observations, names: Names) -> Changes:
     """Those that disable a trigger (spec.trigger.enabled: false): that works despite any other problem."""
     return {
         part: [change for change in some if change.parameters.get("Enabled") is False]

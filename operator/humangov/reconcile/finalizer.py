@@ -33,12 +33,16 @@ CONFIRM_AFTER_SECONDS = 2.0
 
 @dataclass(frozen=True, kw_only=True)
 class Deletion:
-    """One tenant's, as one reconciliation works on it. confirms: the absence of everything is confirmed once."""
+    """One tenant's, as one reconciliation works on it.
+
+    confirms: the absence of everything is confirmed once. patient: a transient error of the API server is retried.
+    """
 
     operator: Operator
     resource: Resource
     removal: Removal
     confirms: bool
+    patient: bool
 
     @property
     def names(self) -> Names:
@@ -92,7 +96,8 @@ async def finalize(
         clients=clients, names=Names(tenant=tenant, identity=identity), now=operator.now, keep_tags=confirms,
         recorded=frozenset((*tenant.mappings, *operator.store.memory(tenant.key).finalizer.mappings)),
     )  # fmt: skip
-    return await _delete(Deletion(operator=operator, resource=resource, removal=scope, confirms=confirms))
+    deletion = Deletion(operator=operator, resource=resource, removal=scope, confirms=confirms, patient=patient)
+    return await _delete(deletion)
 
 
 async def finalize_unreadable(
@@ -152,7 +157,7 @@ async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
     operator, tenant = deletion.operator, deletion.tenant
     if not tenant.mappings or tenant.table.file_names == "Shared":  # never invoked; or only the sweep erases
         return done
-    read = await sweep_jobs.final_read(operator, deletion.names)
+    read = await sweep_jobs.final_read(operator, deletion.names, patient=deletion.patient)
     if read.failed:
         memory = operator.store.memory(tenant.key).finalizer
         operator.store.remember(tenant.key, uid=tenant.uid, finalizer=replace(memory, final_read_failed=True))

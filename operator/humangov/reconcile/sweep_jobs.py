@@ -98,8 +98,8 @@ async def remove(operator: Operator, tenant: Tenant) -> None:
     await _remove(operator, tenant, but=None)
 
 
-async def final_read(operator: Operator, names: Names) -> FinalReadJob:
-    """Has the stream read once more by a Job."""
+async def final_read(operator: Operator, names: Names, *, patient: bool) -> FinalReadJob:
+    """Has the stream read once more by a Job. patient: a transient error is retried; else it is skipped."""
     tenant = names.tenant
     if operator.settings.sweep_template is None:
         return FinalReadJob()
@@ -114,6 +114,8 @@ async def final_read(operator: Operator, names: Names) -> FinalReadJob:
         elif sweep_job_manifests.is_finished(job) or sweep_job_manifests.is_overdue(job, now=operator.now()):
             return FinalReadJob()
     except KubeError as error:
+        if patient and error.is_transient:
+            return FinalReadJob(waiting=Finding.transient("Deleting", f"{error}; retried automatically", soon=True))
         logger.warning("%s; the final stream read is skipped", error, extra={"tenant": tenant.key})
         return FinalReadJob(failed=True)
     text = "the final stream read is running"

@@ -32,10 +32,7 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     shown += named(result)
     if result.log_stream:
         shown.append(f"receipts: log group {tenant.log_group_name}, stream {result.log_stream}")
-    if result.unstored:
-        shown.append(f"stopped, because receipts could not be stored: {result.unstored}")
-    if result.problem:
-        shown.append(f"nothing more was handled: {result.problem}")
+    shown += _why_ended(result)
     if result.stopped:
         shown.append("stopped early: run the command again to continue")
     if dry_run and result.own:
@@ -71,11 +68,7 @@ def summary(result: RedriveResult) -> str:
         parts.append(f"{result.unresolved:,} records with an unresolved file name")
     if result.unreadable:
         parts.append(f"{len(result.unreadable):,} could not be read")
-    if result.unstored:
-        parts.append(f"stopped, because receipts could not be stored: {result.unstored}")
-    if result.problem:
-        parts.append(f"nothing more was handled: {result.problem}")
-    return ", ".join(parts)
+    return ", ".join([*parts, *_why_ended(result)])
 
 
 def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
@@ -103,6 +96,11 @@ def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
         "log_stream": result.log_stream,
         "unstored": result.unstored,
     }
+
+
+def _why_ended(result: RedriveResult) -> list[str]:
+    reasons = [f"stopped, because receipts could not be stored: {result.unstored}"] if result.unstored else []
+    return [*reasons, *([f"nothing more was handled: {result.problem}"] if result.problem else [])]
 
 
 def _listed(title: str, entries: Mapping[str, str]) -> list[str]:

@@ -50,7 +50,7 @@ class Surroundings:
     """What a redrive needs from outside, apart from AWS.
 
     mappings    UUIDs that are this tenant's, beside those in its status and bucket
-    may_erase   called before the table is read and before every invocation; the reason not to erase, or None
+    may_erase   called before and during every step; the reason not to erase, or None
     stop        called before each call that starts anything
     before_receipts  called before the receipts of each group of invocations: makes sure that their log group exists
     """
@@ -78,7 +78,10 @@ def redrive(
     if not dry_run:
         refuse(names.tenant)
     recorded = mappings.recorded(clients.patient_s3, names)
-    run = _Run(clients=clients, names=names, around=around, receipts=_receipts(clients, names, around))
+    run = _Run(
+        clients=clients, names=names, around=around, receipts=_receipts(clients, names, around),
+        why_end=(lambda: None) if dry_run else around.may_erase,
+    )  # fmt: skip
     known = frozenset((*names.tenant.mappings, *recorded.by_uuid, *around.mappings))
     result = RedriveResult(unreadable=recorded.unreadable)
     shown_at = around.now()
@@ -124,12 +127,13 @@ def refuse(tenant: Tenant) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What all steps of a run use."""
+    """What all steps of a run use. why_end: why nothing may be erased any more; None: go on."""
 
     clients: AwsClients
     names: Names
     around: Surroundings
     receipts: ReceiptLog
+    why_end: Callable[[], str | None]
 
 
 def _receipts(clients: AwsClients, names: Names, around: Surroundings) -> ReceiptLog:
@@ -159,6 +163,9 @@ def _groups(run: _Run, known: frozenset[str]) -> Iterator[_Group]:
         if read.invocation is not None:
             own.append(one)
             keys |= freed_keys(read.invocation.records, run.names)
+        if reason := run.why_end():
+            counted += RedriveResult(problem=reason)
+            break
         if len(keys) >= KEYS_AT_ONCE:
             yield _Group(counted=counted, own=tuple(own), keys=frozenset(keys))
             counted, own, keys = RedriveResult(), [], set()
@@ -218,18 +225,16 @@ def _handled(run: _Run, group: _Group) -> Iterator[RedriveResult]:
     Raises NoReceiptError, what `before_receipts` raises, and what the SDK raises.
     """
     around = run.around
-    if reason := around.may_erase():
+    if reason := run.why_end():
         yield RedriveResult(problem=reason)
         return
     try:
         reading = read_named(
-            run.clients, run.names, group.keys, why_stop=lambda: "stopped" if around.stop() else None,
+            run.clients, run.names, group.keys, why_stop=lambda: "stopped" if around.stop() else run.why_end(),
             now=around.now, pause=around.pause,
         )  # fmt: skip
-    except StoppedError:
-        return
-    except FailedError as error:
-        yield RedriveResult(problem=str(error))
+    except (StoppedError, FailedError) as error:
+        yield RedriveResult(problem=None if around.stop() else str(error))
         return
     around.before_receipts()
     run.receipts.open()
@@ -237,7 +242,7 @@ def _handled(run: _Run, group: _Group) -> Iterator[RedriveResult]:
     for one in group.own:
         if around.stop():
             return
-        if reason := around.may_erase():
+        if reason := run.why_end():
             yield RedriveResult(problem=reason)
             return
         for result in _handled_one(run, one, reading):
@@ -263,7 +268,7 @@ def _handled_one(run: _Run, one: StoredObject, reading: TableReading) -> Iterato
     handled = handle_here(
         own.records, clients=run.clients, names=run.names, receipts=run.receipts,
         why_kept=lambda key: reading.why_kept(key, now=around.now()), now=around.now, pause=around.pause,
-        stop=lambda: around.stop() or around.may_erase() is not None,
+        stop=lambda: around.stop() or run.why_end() is not None,
     )  # fmt: skip
     yield _counted(handled)
     if not around.stop() and not handled.unstored:
