@@ -11,7 +11,7 @@ from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
-from humangov.sweep.status import place_of_list, status_fields
+from humangov.sweep.status import place_of_list, settled, status_fields, why_failed
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SHOWN_SHARED = 10
@@ -104,8 +104,9 @@ def _remarks(result: SweepResult) -> list[str]:
         shown.append("a safety check failed, but the orphan list was approved: only files in that list can be erased")
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
+    shown += [*why_failed(result.erased), *settled(result)]
     if not result.erased.conditional:
-        shown.append("this S3 ignores conditional deletes: each file was checked just before it was erased")
+        shown.append("this S3 ignores conditional deletes: each file was only checked just before it was erased")
     if result.mode == DELETE and result.orphans and not result.confirmed:
         shown.append(
             "a sweep erases only orphans that an earlier sweep also found. Sweep again after spec.sweep.confirmAfter"
