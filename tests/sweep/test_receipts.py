@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from humangov.cleanup.outcomes import ABSENT
 from humangov.proof import receipts
 from humangov.sweep import erasure, output, run, status
+from humangov.sweep.begun_batch import KEPT_INTERRUPTED
 from humangov.sweep.erasure import BATCH
 from humangov.sweep.result import ERASURE_FAILED, FAILED, word_for
 
@@ -114,11 +116,10 @@ def killed_at(operation: str, number: int, how: str = "killed before") -> Any:
     return fault
 
 
-# PutLogEvents: the intents, then the outcomes, of each batch. DeleteObject: two of the probe.
+# The intents, then the outcomes, of each batch.
 KILLS = {
-    "before the first intents": ("PutLogEvents", 1, "killed before", set[str]()),
+    "before the first intents": ("PutLogEvents", 1, "killed before", {"kept: interrupted"}),
     "after the first intents": ("PutLogEvents", 1, "killed after", {"kept: interrupted, after a cut-off attempt"}),
-    "within the first batch": ("DeleteObject", 8, "killed after", {"absent after intent", "kept: interrupted"}),
     "before the first outcomes": ("PutLogEvents", 2, "killed before", {"absent after intent"}),
     "after the first outcomes": ("PutLogEvents", 2, "killed after", {"erased"}),
     "before the second outcomes": ("PutLogEvents", 4, "killed before", {"erased", "absent after intent"}),
@@ -131,8 +132,6 @@ def test_what_a_killed_sweep_had_begun_is_settled_by_the_next_with_what_is_so(
     moment: str, versioning: str | None
 ) -> None:
     operation, number, how, expected = KILLS[moment]
-    if versioning and operation == "DeleteObject":
-        pytest.skip("its files go in one call")
     world = staffed(MANY, versioning=versioning)
     world.faults = killed_at(operation, number, how)
     with pytest.raises(Killed):
@@ -143,15 +142,28 @@ def test_what_a_killed_sweep_had_begun_is_settled_by_the_next_with_what_is_so(
     result = world.sweep("Detect", after=HOUR)
 
     found = told(world)
-    outcomes = {one.outcome for one in found.values()}
-    assert receipts.CUT_OFF not in outcomes
-    assert outcomes == expected or (operation == "DeleteObject" and {one.split(",")[0] for one in outcomes} == expected)
+    assert {one.outcome for one in found.values()} == expected
     for key, one in found.items():
         assert (key in begun) == one.outcome.startswith("kept"), (key, one.outcome)
     assert result.settled.total() == BATCH
     assert [key for key in world.objects if "/begun/" in key] == []
     assert world.sweep("Detect", after=HOUR).settled == {}
     assert Counter(map(len, told_all(world))) == Counter({1: len(found)}), "each file has one receipt"
+
+
+def test_of_a_sweep_that_was_killed_within_a_batch_each_file_has_the_outcome_that_is_so() -> None:
+    world = staffed(MANY)
+    world.faults = killed_at("DeleteObject", 8, "killed after")  # two are of the probe
+    with pytest.raises(Killed):
+        world.sweep(after=DAY)
+    world.faults = lambda _operation: None
+    there = orphans_of(world)
+    assert 0 < MANY - len(there) < BATCH
+    result = world.sweep("Detect", after=HOUR)
+    assert result.settled == {ABSENT: MANY - len(there), KEPT_INTERRUPTED: BATCH - (MANY - len(there))}
+    for key, one in told(world).items():
+        kept = "kept: interrupted, after a cut-off attempt"
+        assert one.outcome == (kept if key in there else receipts.ABSENT_AFTER_INTENT)
 
 
 def test_the_batch_of_a_sweep_that_may_still_run_is_left_to_it() -> None:
