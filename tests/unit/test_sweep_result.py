@@ -111,7 +111,7 @@ def test_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:
     kept = OrphanList(key=".humangov/sweeps/x", sha256="ab" * 32, head=None)  # type: ignore[arg-type]
     found = result(failed_checks=[CHECK], orphan_list=kept)
     message = status.message(found, samples.names(), problem=None)
-    assert "nothing was erased: 30 of 100 files" in message
+    assert "no orphan was erased: 30 of 100 files" in message
     assert f"humangov.io/approve-sweep={'ab' * 32}" in message
 
 

@@ -77,7 +77,7 @@ def command(**given: Any) -> None:
     does not have (deploy/iam/sweep-policy.json).
 
     Exit code 0: no orphans remain. 2: orphans remain, or the sweep was stopped (0 with --report-status). 3: a safety
-    check failed, and nothing was erased. 4: files could not be erased. 1: an error. 130, 143: stopped by a signal.
+    check failed, so no orphan was erased. 4: files could not be erased. 1: an error. 130, 143: stopped by a signal.
     """
     arguments = SweepOptions(**given)
     logs.configure(log_format="text", level="warning")

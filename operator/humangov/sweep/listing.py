@@ -229,7 +229,7 @@ def _require_order(page: Sequence[Stored], *, after: str) -> None:
     """Raises FailedError."""
     keys = [one.key for one in page]
     if keys != sorted(set(keys)) or (keys and keys[0] <= after):
-        raise FailedError("S3 listed keys out of order, so the listing is not reliable and nothing was erased")
+        raise FailedError("S3 listed keys out of order, so the listing is not reliable and no orphan was erased")
 
 
 def _up_to(page: Sequence[Stored], end: str | None) -> Sequence[Stored]:

@@ -22,7 +22,8 @@ def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) 
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
     head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
-    if problem is not None and not result.erased.outcomes and not (result.redriven and result.redriven.outcomes):
+    done = result.erased.outcomes or result.settled or (result.redriven and result.redriven.outcomes)
+    if problem is not None and not done:
         return [head, problem]
     problems = [] if problem is None else [problem]
     return [head, *problems, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
@@ -98,7 +99,7 @@ def _details(result: SweepResult) -> list[str]:
 
 
 def _remarks(result: SweepResult) -> list[str]:
-    effect = "nothing was erased" if _deletes(result) else "mode Delete would erase nothing"
+    effect = "no orphan was erased" if _deletes(result) else "mode Delete would erase nothing"
     shown = [f"safety check failed, {effect}: {check.message}" for check in result.failed_checks]
     if result.approved:
         shown.append("a safety check failed, but the orphan list was approved: only files in that list can be erased")

@@ -33,7 +33,7 @@ class SweepResult:
     confirmed      orphans that an earlier sweep saw long enough ago
     spared         confirmed, but named by a record when the table was read again
     shared         keys that several records name, although file names are unique
-    failed_checks  why nothing was erased; in mode Detect: why mode Delete would erase nothing
+    failed_checks  why no orphan was erased; in mode Detect: why mode Delete would erase nothing
     approved       a safety check failed, but a person approved the orphan list
     settled        files that an interrupted sweep had begun to erase, by what this one found of them
     orphan_list    as stored in the bucket

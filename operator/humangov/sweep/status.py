@@ -57,8 +57,11 @@ def status_fields(
 def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
     if problem is not None:
-        erased = result.erased.count("erased") + (result.redriven.erased if result.redriven else 0)
-        return f"{problem}; {erased:,} files were erased before" if erased else problem
+        erased, redriven_before = result.erased.count("erased"), result.redriven.erased if result.redriven else 0
+        parts = [problem]
+        parts += [f"{erased:,} files were erased before"] if erased else []
+        parts += [f"the redrive before the sweep erased {redriven_before:,} files"] if redriven_before else []
+        return "; ".join([*parts, *why_failed(result.erased), *settled(result)])
     parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
         parts.append(f"also found by an earlier sweep: {result.confirmed:,}")
@@ -112,7 +115,7 @@ def next_run(options: Sweep, *, now: datetime) -> str | None:
 
 
 def _of_check(check: SafetyCheck, result: SweepResult, names: Names) -> list[str]:
-    prevented = "nothing was erased" if result.mode == DELETE else "mode Delete would erase nothing"
+    prevented = "no orphan was erased" if result.mode == DELETE else "mode Delete would erase nothing"
     parts = [f"safety check failed, {prevented}: {check.message}"]
     if check.approval and result.orphan_list:
         parts.append(
