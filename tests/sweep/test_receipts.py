@@ -184,7 +184,7 @@ def test_the_outcomes_that_could_not_be_stored_follow_with_the_next_sweep() -> N
     world.faults = lambda _operation: None
     result = world.sweep(after=DAY)
     said = status.message(result, world.names, problem=None)
-    assert f"an interrupted sweep had begun to erase {BATCH} files: {BATCH} are gone, 0 are there" in said
+    assert f"an interrupted sweep had begun to erase {BATCH} files, and 0 of them are still there" in said
     assert Counter(one.outcome for one in told(world).values()) == {
         "erased": MANY - BATCH, "absent after intent": BATCH,
     }  # fmt: skip

@@ -49,14 +49,14 @@ _REFUSED = {"403": "AccessDenied"}
 class ErasureResult:
     """Number of files by outcome.
 
-    gone         files of which something went or, after a failure, may have gone: spec.sweep.maximumErasures limits it
+    charged      files that spec.sweep.maximumErasures counts: erased in whole or part, or perhaps, after a failure
     unfinished   why files remain
     stopped      somebody stopped it; unfinished says who
     conditional  whether this S3 honours the condition of a delete
     """
 
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
-    gone: int = 0
+    charged: int = 0
     erased_bytes: int = 0
     unfinished: str | None = None
     stopped: bool = False
@@ -101,7 +101,7 @@ def erase(
             if reason := (_LATE if late else _why_enough(result, confirmed, names)):
                 yield replace(result, unfinished=reason)
                 return
-            batch = confirmed.take_confirmed(min(BATCH, names.tenant.sweep.maximum_erasures - result.gone))
+            batch = confirmed.take_confirmed(min(BATCH, names.tenant.sweep.maximum_erasures - result.charged))
             if not batch:
                 break
             stored = begun_batch.write(patient_s3, names, run=run, number=number, orphan_list=listed_in, batch=batch)
@@ -122,7 +122,7 @@ def erase(
 def _why_enough(result: ErasureResult, confirmed: Scratch, names: Names) -> str | None:
     """Why nothing more is erased although files are left, or None. What S3 retains is limited by nothing."""
     limit, left = names.tenant.sweep.maximum_erasures, confirmed.confirmed_number()
-    if not left or max(result.gone, result.count("failed")) < limit:
+    if not left or max(result.charged, result.count("failed")) < limit:
         return None
     return f"the next sweep handles the other {left:,} (spec.sweep.maximumErasures is {limit:,})"
 
@@ -153,12 +153,12 @@ _DENIED = failed("AccessDenied")
 def _with_batch(result: ErasureResult, batch: Sequence[Stored], results: Sequence[FileResult]) -> ErasureResult:
     erased = sum(one.size for one, of_one in zip(batch, results, strict=True) if of_one.outcome == ERASED)
     outcomes = result.outcomes + Counter(of_one.outcome.undated for of_one in results)
-    gone = result.gone + sum(map(_may_be_gone, results))
-    return replace(result, outcomes=outcomes, gone=gone, erased_bytes=result.erased_bytes + erased)
+    charged = result.charged + sum(map(_is_charged, results))
+    return replace(result, outcomes=outcomes, charged=charged, erased_bytes=result.erased_bytes + erased)
 
 
-def _may_be_gone(result: FileResult) -> bool:
-    """Whether anything of the file went, or may have."""
+def _is_charged(result: FileResult) -> bool:
+    """Whether anything of the file was erased, or may have been."""
     unknown = result.outcome.kind == "failed" and result.outcome != _DENIED
     return result.outcome == ERASED or bool(result.versions) or unknown
 

@@ -94,8 +94,8 @@ def settled(result: SweepResult) -> list[str]:
     number = result.settled.total()
     if not number:
         return []
-    gone = result.settled[ABSENT]
-    return [f"an interrupted sweep had begun to erase {number:,} files: {gone:,} are gone, {number - gone:,} are there"]
+    left = number - result.settled[ABSENT]
+    return [f"an interrupted sweep had begun to erase {number:,} files, and {left:,} of them are still there"]
 
 
 def place_of_list(result: SweepResult, names: Names) -> str | None:
