@@ -97,6 +97,12 @@ def test_a_sweep_whose_receipts_fail_midway_counts_what_it_has_erased(
     assert outcomes[receipts.CUT_OFF] == without_outcome, "their outcome is not known, and is not claimed"
 
 
+def test_a_stop_after_the_last_file_stops_nothing() -> None:
+    world = staffed(3)
+    result = world.sweep(after=DAY, may_erase=lambda: None if orphans_of(world) else "stopped")
+    assert (result.erased.count("erased"), result.erased.stopped, result.erased.unfinished) == (3, False, None)
+
+
 def test_a_sweep_that_is_stopped_between_two_batches_counts_what_it_has_erased() -> None:
     world = staffed(MANY)
 

@@ -93,7 +93,7 @@ def erase(
     lines = SweepReceipts(names=names, run=run, orphan_list=listed_in)
     erase_batch = partial(_batch_results, names=names, calls=calls, versioned=versioned, conditional=conditional)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
-        for number in itertools.count():
+        for number in itertools.takewhile(lambda _: confirmed.confirmed_number(), itertools.count()):
             if (reason := may_go_on()) is not None:
                 yield replace(result, unfinished=reason, stopped=True)
                 return
