@@ -59,23 +59,33 @@ def _keys(data: TenantData, params: Mapping[str, Any], after: str) -> list[str]:
 
 
 def _entry(key: str, one: ObjectVersion) -> dict[str, Any]:
-    modified = datetime.fromtimestamp(int(one.modified), UTC)
-    return {"Key": key, "ETag": one.etag, "Size": len(one.body), "LastModified": modified}
+    content = {} if one.is_marker else {"ETag": one.etag, "Size": len(one.body)}
+    return {"Key": key, "LastModified": _modified(one), **content}
+
+
+def _modified(one: ObjectVersion) -> datetime:
+    return datetime.fromtimestamp(int(one.modified), UTC)
+
+
+def _version(data: TenantData, one: ObjectVersion) -> dict[str, str]:
+    return {"VersionId": one.version_id} if data.versioning else {}
 
 
 def get_object(data: TenantData, params: Mapping[str, Any]) -> Reply:
     one = data.current(params["Key"])
     if one is None:
         return refusal(404, "NoSuchKey")
-    return Reply(200, {"Body": StreamingBody(io.BytesIO(one.body), len(one.body)), "ETag": one.etag})
+    body = StreamingBody(io.BytesIO(one.body), len(one.body))
+    return Reply(200, {"Body": body, "ETag": one.etag, **_version(data, one)})
 
 
 def head_object(data: TenantData, params: Mapping[str, Any]) -> Reply:
     one = data.current(params["Key"])
     if one is None:
         return refusal(404, "404")
-    changed = params.get("IfMatch") not in (None, one.etag)
-    return refusal(412, "412") if changed else Reply(200, {"ETag": one.etag})
+    if data.honours is not False and params.get("IfMatch") not in (None, one.etag):
+        return refusal(412, "412")
+    return Reply(200, {"ETag": one.etag, "LastModified": _modified(one), **_version(data, one)})
 
 
 def put_object(data: TenantData, params: Mapping[str, Any]) -> Reply:
@@ -83,7 +93,7 @@ def put_object(data: TenantData, params: Mapping[str, Any]) -> Reply:
         return refusal(412, "PreconditionFailed")
     body = params["Body"]
     one = data.put(params["Key"], body if isinstance(body, bytes) else body.read(), at=data.now)
-    return Reply(200, {"ETag": one.etag})
+    return Reply(200, {"ETag": one.etag, **_version(data, one)})
 
 
 def delete_object(data: TenantData, params: Mapping[str, Any]) -> Reply:

@@ -22,14 +22,18 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
 @dataclass(frozen=True)
 class ObjectVersion:
+    """modified: as S3 dates it, when the upload began. parts: 0 if it was not uploaded in parts."""
+
     version_id: str
     modified: float
     body: bytes
     is_marker: bool = False
+    parts: int = 0
 
     @property
     def etag(self) -> str:
-        return f'"{hashlib.md5(self.body, usedforsecurity=False).hexdigest()}"'
+        digest = hashlib.md5(self.body, usedforsecurity=False).hexdigest()
+        return f'"{digest}-{self.parts}"' if self.parts else f'"{digest}"'
 
 
 @dataclass
@@ -64,6 +68,11 @@ class TenantData:
         """age: seconds ago."""
         for name in names:
             self.put(self.names.tenant.bucket.key_prefix + name, body, at=self.now - age)
+
+    def upload_in_parts(self, name: str, *, body: bytes = b"%PDF", begun: float) -> None:
+        """Finished now. begun: seconds ago."""
+        key = self.names.tenant.bucket.key_prefix + name
+        self._add(key, ObjectVersion(self._id(), self.now - begun, body, parts=2))
 
     def hire(self, record: str, *names: str) -> None:
         self.records[record] = names

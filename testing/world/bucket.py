@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 
 from testing.sweep.tenant_data import ObjectVersion, TenantData
@@ -11,16 +10,10 @@ from testing.world.clock import WorldClock
 
 @dataclass(frozen=True)
 class Upload(ObjectVersion):
-    """modified: as S3 dates it, when the upload began. finished, moment: when it came to be. parts: 0 if without."""
+    """finished, moment: when it came to be."""
 
     finished: float = 0.0
     moment: int = 0
-    parts: int = 0
-
-    @property
-    def etag(self) -> str:
-        digest = hashlib.md5(self.body, usedforsecurity=False).hexdigest()
-        return f'"{digest}-{self.parts}"' if self.parts else f'"{digest}"'
 
 
 @dataclass

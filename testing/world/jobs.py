@@ -83,6 +83,7 @@ class Jobs:
                 ended = run_sweep(names, begun, options, why_stop=lambda: None, may_erase=lambda: None)
             except Killed:
                 return "sweep: killed"
+        assert not ended.bug, ended.problem
         self.status = status_fields(
             ended.result, names, word=ended.word, problem=ended.problem,
             now=datetime.fromtimestamp(self.account.clock.now, UTC), before=self.status,

@@ -38,6 +38,7 @@ from tests.deploy.test_iam import (
 SWEEP = policies.filled(policies.SWEEP, **VALUES)
 SEEN = {"s3:if-match": '"900150983cd24fb0d6963f7d28e17f72"'}
 LIST = f"{NAMES.bucket_arn}/.humangov/sweeps/2026-03-01T12-00-00Z-1.jsonl.gz"
+BEGUN = f"{NAMES.bucket_arn}/california/.humangov/begun/0f3a-0.json"
 FAILED = f"{NAMES.bucket_arn}/aws/lambda/91eaeb7e/shardId-1/2026/03/01/x"
 MAPPING = f"{NAMES.bucket_arn}/california/.humangov/mappings/91eaeb7e-c976-4939-86c8-b8e4f4a5e3d0"
 MAY: list[tuple[str, str, Context]] = [
@@ -61,6 +62,10 @@ MAY: list[tuple[str, str, Context]] = [
     ("s3:PutObject", MAPPING, OURS),
     ("s3:DeleteObjectVersion", MAPPING, OURS),
     ("s3:PutObject", LIST, OURS),
+    ("s3:PutObject", BEGUN, OURS),
+    ("s3:GetObject", BEGUN, OURS),
+    ("s3:DeleteObject", BEGUN, OURS | SEEN),
+    ("s3:DeleteObjectVersion", BEGUN, OURS),
     ("s3:PutObject", f"{NAMES.bucket_arn}/california/.humangov/owner.json", OURS),
     ("logs:CreateLogStream", LOG_STREAM, {}),
     ("logs:PutLogEvents", LOG_STREAM, {}),

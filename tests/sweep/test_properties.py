@@ -1,4 +1,5 @@
-"""Any table and bucket, an application that writes meanwhile, any failure or kill at any call: no live file is erased.
+"""Any table and bucket, an application that writes meanwhile, any failure or kill at any call: no live file is erased,
+and what was begun is receipted in the end.
 
 The application does as HumanGov does: the file first, then the record that names it; names are used once. A record
 may also move to another id, which a scan can miss; once a sweep, as a scan that misses it in every one of three reads
@@ -106,6 +107,7 @@ def test_random_sweeps_erase_no_live_file_and_finally_leave_only_live_files() ->
         first = world.sweep(after=15 * DAY)  # nothing that was seen meanwhile counts any more
         second = world.sweep(after=DAY)
         assert (world.lost, world.missing) == ([], set())
+        assert _begun_and_not_settled(world) == set()
         if second.failed_checks:
             tried["held"] += 1
             assert world.files == before
@@ -130,6 +132,14 @@ def _sweep_while_all_goes_on(world: SweepWorld, sweeps: list[tuple[float, Any, d
         world.meanwhile, world.faults = lambda _operation: None, lambda _operation: None
         application.write()
         assert (world.lost, world.missing) == ([], set())
+
+
+def _begun_and_not_settled(world: SweepWorld) -> set[object]:
+    """What a killed sweep has left: objects of its batch, and intents without an outcome."""
+    lines = [(line["event_id"], line["key"], line["receipt"]) for line in world.receipts()]
+    outcomes = {(event, key) for event, key, kind in lines if kind == "outcome"}
+    intents = {(event, key) for event, key, kind in lines if kind == "intent"}
+    return {*(intents - outcomes)} | {key for key in world.objects if "/begun/" in key}
 
 
 def _plan(

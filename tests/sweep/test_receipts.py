@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from humangov.cleanup.outcomes import ABSENT
 from humangov.proof import receipts
-from humangov.sweep import output, status
+from humangov.sweep import erasure, output, run, status
+from humangov.sweep.begun_batch import KEPT_INTERRUPTED
 from humangov.sweep.erasure import BATCH
-from humangov.sweep.result import FAILED
+from humangov.sweep.result import ERASURE_FAILED, FAILED, word_for
 
 from testing import samples
+from testing.killed import Killed
 from testing.receipt_chain import broken_links
-from testing.sweep.tenant_data import DAY
-from testing.sweep.world import SweepWorld
+from testing.sweep.tenant_data import DAY, HOUR
+from testing.sweep.world import SweepWorld, clients
 
 MANY = 2 * BATCH + 50
 
@@ -49,13 +53,21 @@ def refuse_after(puts: int, code: str) -> Any:
 
 
 def told(world: SweepWorld) -> dict[str, receipts.Receipt]:
-    """What `humangov receipts` says of each file."""
+    """What `humangov receipts` says of each file, last."""
+    return {several[-1].key: several[-1] for several in told_all(world)}
+
+
+def told_all(world: SweepWorld) -> list[list[receipts.Receipt]]:
+    """What it says of each file."""
+    messages = ((stream, message) for stream, several in world.log_streams.items() for message in several)
     events = [
         {"timestamp": place, "logStreamName": stream, "message": message}
-        for stream, messages in world.log_streams.items()
-        for place, message in enumerate(messages)
+        for place, (stream, message) in enumerate(messages)
     ]
-    return {one.key: one for one in receipts.joined(events)}
+    found: dict[str, list[receipts.Receipt]] = {}
+    for one in receipts.joined(events):
+        found.setdefault(one.key, []).append(one)
+    return list(found.values())
 
 
 @pytest.mark.parametrize(
@@ -85,12 +97,179 @@ def test_a_sweep_whose_receipts_fail_midway_counts_what_it_has_erased(
     assert outcomes[receipts.CUT_OFF] == without_outcome, "their outcome is not known, and is not claimed"
 
 
+def test_a_stop_after_the_last_file_stops_nothing() -> None:
+    world = staffed(3)
+    result = world.sweep(after=DAY, may_erase=lambda: None if orphans_of(world) else "stopped")
+    assert (result.erased.count("erased"), result.erased.stopped, result.erased.unfinished) == (3, False, None)
+
+
 def test_a_sweep_that_is_stopped_between_two_batches_counts_what_it_has_erased() -> None:
     world = staffed(MANY)
 
     result = world.sweep(after=DAY, may_erase=lambda: "stopped" if world.calls["DeleteObject"] > BATCH else None)
 
     assert result.erased.count("erased") == MANY - len(orphans_of(world)) == BATCH
+
+
+def killed_at(operation: str, number: int, how: str = "killed before") -> Any:
+    """The process ends at this call: `killed before` or `killed after` it is done."""
+    asked = Counter[str]()
+
+    def fault(one: str) -> str | None:
+        asked[one] += 1
+        return how if one == operation and asked[one] == number else None
+
+    return fault
+
+
+# The intents, then the outcomes, of each batch.
+KILLS = {
+    "before the first intents": ("PutLogEvents", 1, "killed before", {"kept: interrupted"}),
+    "after the first intents": ("PutLogEvents", 1, "killed after", {"kept: interrupted, after a cut-off attempt"}),
+    "before the first outcomes": ("PutLogEvents", 2, "killed before", {"absent after intent"}),
+    "after the first outcomes": ("PutLogEvents", 2, "killed after", {"erased"}),
+    "before the second outcomes": ("PutLogEvents", 4, "killed before", {"erased", "absent after intent"}),
+}
+
+
+@pytest.mark.parametrize("moment", KILLS)
+@pytest.mark.parametrize("versioning", [None, "Suspended"])
+def test_what_a_killed_sweep_had_begun_is_settled_by_the_next_with_what_is_so(
+    moment: str, versioning: str | None
+) -> None:
+    operation, number, how, expected = KILLS[moment]
+    world = staffed(BATCH + 5, versioning=versioning)
+    world.faults = killed_at(operation, number, how)
+    with pytest.raises(Killed):
+        world.sweep(after=DAY)
+    world.faults = lambda _operation: None
+    begun = orphans_of(world)
+
+    result = world.sweep("Detect", after=HOUR)
+
+    found = told(world)
+    assert {one.outcome for one in found.values()} == expected
+    for key, one in found.items():
+        assert (key in begun) == one.outcome.startswith("kept"), (key, one.outcome)
+    assert result.settled.total() == (BATCH if number <= 2 else 5)
+    assert [key for key in world.objects if "/begun/" in key] == []
+    assert world.sweep("Detect", after=HOUR).settled == {}
+    assert Counter(map(len, told_all(world))) == Counter({1: len(found)}), "each file has one receipt"
+
+
+def test_of_a_sweep_that_was_killed_within_a_batch_each_file_has_the_outcome_that_is_so() -> None:
+    world = staffed(BATCH)
+    world.faults = killed_at("DeleteObject", 8, "killed after")  # two are of the probe
+    with pytest.raises(Killed):
+        world.sweep(after=DAY)
+    world.faults = lambda _operation: None
+    there = orphans_of(world)
+    assert 0 < len(there) < BATCH
+    result = world.sweep("Detect", after=HOUR)
+    assert result.settled == {ABSENT: BATCH - len(there), KEPT_INTERRUPTED: len(there)}
+    for key, one in told(world).items():
+        kept = "kept: interrupted, after a cut-off attempt"
+        assert one.outcome == (kept if key in there else receipts.ABSENT_AFTER_INTENT)
+
+
+def test_the_batch_of_a_sweep_that_may_still_run_is_left_to_it() -> None:
+    world = staffed(3)
+    world.faults = killed_at("PutLogEvents", 1, "killed after")
+    with pytest.raises(Killed):
+        world.sweep(after=DAY)
+    world.faults = lambda _operation: None
+    assert world.sweep("Detect", after=60).settled == {}
+    assert world.sweep("Detect", after=HOUR).settled.total() == 3
+
+
+def test_the_outcomes_that_could_not_be_stored_follow_with_the_next_sweep() -> None:
+    world = staffed(MANY)
+    world.faults = refuse_after(3, "AccessDeniedException")
+    with pytest.raises(Exception, match="AccessDeniedException"):
+        world.sweep(after=DAY)
+    world.faults = lambda _operation: None
+    result = world.sweep(after=DAY)
+    said = status.message(result, world.names, problem=None)
+    assert f"an interrupted sweep had begun to erase {BATCH} files, and 0 of them are still there" in said
+    assert Counter(one.outcome for one in told(world).values()) == {
+        "erased": MANY - BATCH, "absent after intent": BATCH,
+    }  # fmt: skip
+
+
+OWN = {
+    "begun": 1, "tenant": "cluster/humangov/california", "run": "r", "orphanList": "l", "files": [["0.pdf", 1]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"", b"[]", b"null", b"[" * 100_000, b'{"begun": 1}',
+        *(json.dumps(OWN | other).encode() for other in (
+            {"begun": 2}, {"tenant": "other/humangov/x"}, {"files": [[".humangov/owner.json", 1]]},
+            {"files": [["0.pdf", "x"]]}, {"files": 7}, {"files": [["0.pdf"]]},
+        )),
+    ],
+)  # fmt: skip
+def test_what_is_no_batch_of_this_tenant_settles_nothing(forged: bytes) -> None:
+    world = staffed(1)
+    world.put(".humangov/begun/x-0.json", forged, at=world.now - DAY)
+    assert world.sweep("Detect", after=HOUR).settled == {}
+    assert world.receipts() == []
+
+
+def test_a_forged_batch_erases_nothing_and_its_lines_are_true() -> None:
+    world = staffed(1)
+    forged = OWN | {"files": [["0.pdf", world.now], ["nothing.pdf", world.now]]}
+    world.put(".humangov/begun/x-0.json", json.dumps(forged).encode(), at=world.now - DAY)
+    assert world.sweep("Detect", after=HOUR).settled.total() == 2
+    assert {key: one.outcome for key, one in told(world).items()} == {
+        "0.pdf": "kept: interrupted", "nothing.pdf": "absent",
+    }  # fmt: skip
+    assert (world.lost, world.missing) == ([], set())
+
+
+def test_an_unexpected_error_within_a_batch_fails_its_files_and_hides_no_earlier_erasure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = staffed(MANY)
+    whole = erasure._one
+
+    def broken(one: Any, **more: Any) -> Any:
+        if one.key == f"orphan-{BATCH + 5:03}.pdf":
+            raise IndexError(one.key)
+        return whole(one, **more)
+
+    monkeypatch.setattr(erasure, "_one", broken)
+    result = world.sweep(after=DAY)
+    assert result.erased.count("erased") == MANY - BATCH
+    assert result.erased.count("failed") == BATCH
+    assert {one.outcome for one in told(world).values()} == {"erased", "failed: IndexError"}
+    assert word_for(result, failed=False, stopped=False) == ERASURE_FAILED
+
+
+def test_a_bug_in_a_sweep_is_told_without_the_name_of_a_file_and_so_is_what_was_erased(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = staffed(MANY)
+    world.now += DAY
+    kept = erasure._with_batch
+
+    def broken(result: Any, batch: Any, results: Any) -> Any:
+        if result.outcomes:
+            raise KeyError("secret.pdf")
+        return kept(result, batch, results)
+
+    monkeypatch.setattr(erasure, "_with_batch", broken)
+    monkeypatch.setattr("time.time", lambda: world.now)
+    with world.behind(clients()) as sdk:
+        monkeypatch.setattr(run, "connect_as_sweep", lambda _names: sdk)
+        ended = run.sweep_tenant_of_manifest(world.names, run.SweepRequest())
+    assert (ended.word, ended.exit_code, ended.bug) == ("Failed", 1, True)
+    assert ended.result.erased.count("erased") == BATCH
+    assert ended.problem is not None
+    assert ended.problem.startswith("the sweep has ended because of a bug: KeyError in broken, line ")
+    assert "secret" not in ended.problem
 
 
 def test_what_was_uploaded_since_stays_and_the_receipt_says_that_it_is_left() -> None:

@@ -108,7 +108,7 @@ def test_sweep_lists_orphans_although_the_receipts_of_its_redrive_fail_and_says_
     said = message(found, world.names, problem=None)
     assert "redrive: 0 of 1 failed invocations handled, 1 files erased, stopped, because receipts could not be" in said
     failed = message(found, world.names, problem="the table was deleted")
-    assert failed == "the table was deleted; 1 files were erased before"
+    assert failed == "the table was deleted; the redrive before the sweep erased 1 files"
 
 
 def test_sweep_says_why_its_redrive_was_refused() -> None:

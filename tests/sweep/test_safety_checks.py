@@ -380,8 +380,8 @@ def _null_is_as_good_as_any(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_cap(patch: pytest.MonkeyPatch) -> None:
-    whole = Scratch.confirmed
-    patch.setattr(Scratch, "confirmed", lambda self, **_more: whole(self, limit=10_000))
+    whole = Scratch.take_confirmed
+    patch.setattr(Scratch, "take_confirmed", lambda self, _limit: whole(self, 10_000))
 
 
 def _no_stop(patch: pytest.MonkeyPatch) -> None:
@@ -404,7 +404,8 @@ def _no_age(patch: pytest.MonkeyPatch) -> None:
 
 def _everything_is_approved(patch: pytest.MonkeyPatch) -> None:
     whole = Scratch.confirm
-    patch.setattr(Scratch, "confirm", lambda self, number, **_more: whole(self, number, approved_only=False))
+    any_list = {"approved_only": False}
+    patch.setattr(Scratch, "confirm", lambda self, number, **more: whole(self, number, **more | any_list))
 
 
 @dataclass(frozen=True)

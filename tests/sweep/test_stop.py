@@ -207,6 +207,24 @@ def test_a_sweep_that_a_person_stops_after_its_first_batch_says_stopped() -> Non
     assert word_for(swept, failed=False, stopped=False) == STOPPED
 
 
+def test_a_sweep_whose_status_cannot_be_written_tells_what_it_erased(sweep: Swept) -> None:
+    world, there = with_a_failed_invocation(orphans=3), cluster(sweep={"mode": "Delete"})
+    world.sweep()
+    world.now += DAY
+    write = there.apply_status
+
+    def refuse_the_last(_resource: Resource, fields: Mapping[str, Any], *, manager: str) -> None:
+        if there.reported:
+            raise KubeError("patching", status=503, reason="unavailable")
+        write(_resource, fields, manager=manager)
+
+    there.apply_status = refuse_the_last  # type: ignore[method-assign]
+    ended = sweep(world, there)
+    assert (ended.word, ended.result.erased.count("erased"), ended.exit_code) == ("Erased", 3, 1)
+    assert ended.unreported is not None
+    assert "could not be written" in ended.unreported
+
+
 def test_nothing_is_erased_while_it_cannot_be_read_whether_the_tenant_is_stopped(sweep: Swept) -> None:
     world, there = with_a_failed_invocation(), cluster(sweep={"mode": "Delete"})
 

@@ -63,10 +63,10 @@ def test_cron_job_adds_arguments_and_labels_and_leaves_the_template_unchanged() 
     assert container["args"] == ["sweep", tenant().key, "--uid", tenant().uid, "--report-status"]
 
 
-def test_sweep_job_retries_a_failure_twice_and_a_failed_safety_check_never() -> None:
+def test_sweep_job_retries_a_failure_twice_and_never_a_failed_safety_check_or_failed_erasures() -> None:
     spec = cron_job()["spec"]["jobTemplate"]["spec"]
     [rule] = spec["podFailurePolicy"]["rules"]
-    assert rule == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3]}}
+    assert rule == {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [3, 4]}}
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 6 * 3600)
 
 
@@ -162,6 +162,7 @@ REPORTED: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
     ({"result": "Running"}, [{"status": {}}], False, ("True", "Running")),
     ({"result": "Detected"}, None, True, ("True", "Detected")),
     ({"result": "Erased"}, None, False, ("True", "Erased")),
+    ({"result": "ErasureFailed"}, None, False, ("False", "ErasureFailed")),
     ({"result": "SafetyCheckFailed"}, None, False, ("False", "SafetyCheckFailed")),
     ({"result": "Stopped"}, None, False, ("False", "Stopped")),
     ({"result": "Failed"}, None, False, ("False", "SweepFailed")),

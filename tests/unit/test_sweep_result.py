@@ -40,7 +40,13 @@ def erased(**outcomes: int) -> ErasureResult:
         (result(DETECT, orphans=0), "Detected", 0),
         (result(), "Detected", 2),
         (result(erased=erased(erased=30)), "Erased", 0),
-        (result(erased=erased(erased=29, failed_SlowDown=1)), "Erased", 2),
+        (result(erased=erased(erased=29, failed_SlowDown=1)), "ErasureFailed", 4),
+        (result(erased=erased(failed_AccessDenied=30)), "ErasureFailed", 4),
+        (result(erased=erased(erased=29, kept_newer=1)), "Erased", 2),
+        (result(erased=erased(kept_newer=30)), "Detected", 2),
+        (result(erased=erased(absent=30)), "Detected", 0),
+        (result(erased=replace(erased(erased=10), unfinished="a person did", stopped=True)), "Stopped", 2),
+        (result(erased=replace(erased(failed_SlowDown=10), unfinished="a person did", stopped=True)), "Stopped", 2),
         (result(failed_checks=[CHECK]), "SafetyCheckFailed", 3),
         (result(DETECT, failed_checks=[CHECK]), "Detected", 2),
         (result(dry_run=True, failed_checks=[CHECK]), "Detected", 2),
@@ -64,6 +70,19 @@ def test_failed_sweep_is_reported_and_keeps_the_previous_numbers() -> None:
         9,
     )
     assert exit_code(result(), word="Failed") == 1
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "said"),
+    [
+        ({"failed_AccessDenied": 5}, "could not be erased: 5 (AccessDenied: 5); check that its role has deploy/iam/"),
+        ({"failed_SlowDown": 1, "erased": 4}, "could not be erased: 1 (SlowDown: 1); the next sweep tries them again"),
+    ],
+)
+def test_a_sweep_that_could_not_erase_says_why_and_what_to_do(outcomes: dict[str, int], said: str) -> None:
+    found = result(erased=erased(**outcomes), confirmed=30)
+    assert said in status.message(found, samples.names(), problem=None)
+    assert said in "\n".join(output.lines(found, samples.names(), word="ErasureFailed", problem=None))
 
 
 def test_sweep_status_counts_remaining_orphans() -> None:
@@ -92,7 +111,7 @@ def test_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:
     kept = OrphanList(key=".humangov/sweeps/x", sha256="ab" * 32, head=None)  # type: ignore[arg-type]
     found = result(failed_checks=[CHECK], orphan_list=kept)
     message = status.message(found, samples.names(), problem=None)
-    assert "nothing was erased: 30 of 100 files" in message
+    assert "no orphan was erased: 30 of 100 files" in message
     assert f"humangov.io/approve-sweep={'ab' * 32}" in message
 
 

@@ -15,7 +15,7 @@ from humangov.cleanup.erase import Erased
 from humangov.cleanup.outcomes import ERASED, BatchResult, FileResult
 from humangov.final_read.final_read import FinalRead
 from humangov.sweep import scratch_db, status
-from humangov.sweep.listing import Stored
+from humangov.sweep.orphan_list import Sighting
 
 from testing.world.audit import LOST, RECEIPT, SILENT, STATUS
 from testing.world.history import STEPS, History, run
@@ -73,7 +73,7 @@ def _failures_are_acknowledged(patch: pytest.MonkeyPatch) -> None:
 def _the_orphan_list_drops_a_file(patch: pytest.MonkeyPatch) -> None:
     real = scratch_db.Scratch.orphans
 
-    def but_the_first(scratch: scratch_db.Scratch) -> Iterator[Stored]:
+    def but_the_first(scratch: scratch_db.Scratch) -> Iterator[Sighting]:
         return iter([*real(scratch)][1:])
 
     patch.setattr(scratch_db.Scratch, "orphans", but_the_first)

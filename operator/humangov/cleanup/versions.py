@@ -37,12 +37,13 @@ Versions = tuple[Version, ...]
 
 
 class ListedVersion(NamedTuple):
-    """An entry of a listing. size: bytes, 0 for a delete marker."""
+    """An entry of a listing. size: bytes, 0 for a delete marker. etag: empty for one."""
 
     key: str
     version: Version
     is_latest: bool
     size: int
+    etag: str
 
 
 def version_pages(
@@ -72,15 +73,20 @@ def version_pages(
 
 
 def list_versions(calls: Calls, *, bucket: str, key: str) -> Versions:
-    """Every version and delete marker of exactly this key; () if S3 has none.
+    """Every version and delete marker of exactly this key; () if S3 has none. Raises as `version_pages` does."""
+    return tuple(one.version for one in list_entries(calls, bucket=bucket, key=key))
+
+
+def list_entries(calls: Calls, *, bucket: str, key: str) -> tuple[ListedVersion, ...]:
+    """The same, as S3 lists them.
 
     The listing is by prefix and sorted by the keys' bytes: the key itself comes first, `a.pdf.bak` after it. Raises as
     `version_pages` does.
     """
     list_page = partial(calls.attempt, calls.s3.list_object_versions)
-    found: list[Version] = []
+    found: list[ListedVersion] = []
     for page, _ in version_pages(list_page, {"Bucket": bucket, "Prefix": key}, sizes=(FIRST_PAGE, FURTHER_PAGES)):
-        found += [one.version for one in page if one.key == key]
+        found += [one for one in page if one.key == key]
         if any(one.key != key for one in page):
             break
     return tuple(found)
@@ -115,7 +121,7 @@ def _entries(answer: Mapping[str, Any]) -> list[ListedVersion]:
         ListedVersion(
             one["Key"],
             Version(one["VersionId"], one["LastModified"], is_marker, "-" in str(one.get("ETag", ""))),
-            bool(one.get("IsLatest")), int(one.get("Size", 0)),
+            bool(one.get("IsLatest")), int(one.get("Size", 0)), str(one.get("ETag", "")),
         )
         for name, is_marker in (("Versions", False), ("DeleteMarkers", True))
         for one in answer.get(name) or ()

@@ -77,7 +77,7 @@ def command(**given: Any) -> None:
     does not have (deploy/iam/sweep-policy.json).
 
     Exit code 0: no orphans remain. 2: orphans remain, or the sweep was stopped (0 with --report-status). 3: a safety
-    check failed, and nothing was erased. 1: an error. 130, 143: stopped by a signal.
+    check failed, so no orphan was erased. 4: files could not be erased. 1: an error. 130, 143: stopped by a signal.
     """
     arguments = SweepOptions(**given)
     logs.configure(log_format="text", level="warning")
@@ -130,12 +130,12 @@ def _allowed(arguments: SweepOptions) -> AllowedNames | None:
 
 def _json(ended: EndedSweep) -> str:
     fields = output.as_json(ended.result, ended.names, word=ended.word, problem=ended.problem, now=ended.ended)
-    return json.dumps(fields | {"note": ended.note})
+    return json.dumps(fields | {"note": ended.note, "unreported": ended.unreported})
 
 
 def _lines(ended: EndedSweep) -> list[str]:
     lines = output.lines(ended.result, ended.names, word=ended.word, problem=ended.problem)
-    return [*lines, *([ended.note] if ended.note else [])]
+    return [*lines, *filter(None, (ended.note, ended.unreported))]
 
 
 def _show_progress(progress: Progress) -> None:

@@ -1,21 +1,23 @@
 """Reads receipts from the function's log group: which files were erased, and when.
 
 A receipt is two lines, `intent` and `outcome`, joined by event ID and key. cleanup/receipt_lines.py writes them. An
-intent may have no outcome of its own, because its attempt was cut off: the next delivery's outcome settles it, and the
-receipt says both.
+intent may have no outcome of its own, because its attempt was cut off: the outcome of the next delivery, or of the next
+sweep, settles it, and the receipt says both.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from humangov.cleanup.outcomes import ABSENT, ERASED
 from humangov.cleanup.receipt_lines import parse, spell, timestamp
+from humangov.sweep.erasure import BATCH
 
 PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
 """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
@@ -108,8 +110,12 @@ def of_period(logs: Any, *, group: str, since: datetime, until: datetime) -> Ite
 def joined(events: Iterable[Mapping[str, Any]]) -> Iterator[Receipt]:
     """Each outcome with its intent, in the log's order; then the intents without an outcome."""
     open_attempts: dict[tuple[str, str], _Attempts] = {}
+    last = _LastOfRuns()
     for one in _each_once(events):
         pair = (str(one.line.get("event_id")), str(one.line.get("key")))
+        if pair not in open_attempts and last.has(one):
+            continue
+        last.note(one)
         before = open_attempts.pop(pair, _Attempts())
         if one.line["receipt"] == "intent":
             open_attempts[pair] = before.begun(one)
@@ -152,6 +158,22 @@ class _Attempts(NamedTuple):
         # Lines of earlier versions do not say whether their attempt had stored an intent.
         own = self.cut_off > 0 and bool(outcome.line.get("announced", True))
         return self._replace(answered=self.answered + own)
+
+
+@dataclass
+class _LastOfRuns:
+    """The files of which each sweep's outcomes came last: only these can be settled once more, by the next sweep."""
+
+    _keys: dict[str, deque[str]] = field(default_factory=dict)
+
+    def note(self, one: _Stored) -> None:
+        if one.line.get("event") == "SWEEP" and one.line["receipt"] == "outcome":
+            self._keys.setdefault(str(one.line.get("event_id")), deque(maxlen=BATCH)).append(str(one.line.get("key")))
+
+    def has(self, one: _Stored) -> bool:
+        """Whether it settles a file that has an outcome."""
+        settled = self._keys.get(str(one.line.get("event_id")), ())
+        return bool(one.line.get("settled_by")) and str(one.line.get("key")) in settled
 
 
 def _each_once(events: Iterable[Mapping[str, Any]]) -> Iterator[_Stored]:

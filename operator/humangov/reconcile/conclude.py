@@ -11,6 +11,7 @@ from humangov.aws import failed_invocations, resources, trigger
 from humangov.aws.change import Change
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.resources import BUCKET, FAILURES, STAGES, STREAM, TRIGGER, Observations, Unread
+from humangov.cleanup.environment import SHARED
 from humangov.reconcile import legal_hold
 from humangov.reconcile.apply import Applied
 from humangov.reconcile.cache import Carried, ReconcilerMemory
@@ -23,7 +24,7 @@ from humangov.reconcile.status import Conclusion
 def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stream_lag: Finding | None) -> Conclusion:
     """The conditions. stream_lag: what the monitor last found."""
     findings = _findings(this, decision, applied)
-    ready = summary(findings, **_ready_text(this.tenant))
+    ready = summary(findings, **ready_text(this.tenant, sweeps=this.sweeps))
     if ready.status == "True" and shares_files(this.tenant):
         ready = _files_shared(this.tenant)
     hold = legal_hold.state(this, applied.observed)
@@ -166,16 +167,16 @@ def _carried(
     )
 
 
-def _ready_text(tenant: Tenant) -> dict[str, str]:
+def ready_text(tenant: Tenant, *, sweeps: bool) -> dict[str, str]:
+    """Reason and message of Ready. sweeps: whether there are sweeps in this cluster."""
     if tenant.suspend:
         reason = "Suspended"
         message = "every AWS resource matches the manifest; spec.suspend is true, so nothing will be changed"
     elif not tenant.trigger.enabled:
         reason = "TriggerDisabled"
         message = (
-            "every AWS resource matches the manifest, and the trigger is disabled: files of deleted records stay. The "
-            "stream keeps records for 24 hours: set spec.trigger.enabled: true within that time, and nothing is lost"
-        )
+            "every AWS resource matches the manifest, and the trigger is disabled: files of deleted records stay. "
+        ) + _while_disabled(tenant)
     elif tenant.hold is not None:
         reason = "LegalHold"
         message = (
@@ -183,8 +184,30 @@ def _ready_text(tenant: Tenant) -> dict[str, str]:
             "says since when nothing is erased"
         )
     else:
-        reason, message = "InSync", "every AWS resource matches the manifest; files of deleted records are erased"
+        reason, message = "InSync", f"every AWS resource matches the manifest; {_who_erases(tenant, sweeps=sweeps)}"
     return {"ready_reason": reason, "ready_message": message}
+
+
+def _while_disabled(tenant: Tenant) -> str:
+    if tenant.table.file_names == SHARED:
+        return (
+            "File names are shared (spec.table.fileNames), so only a sweep may erase files, and until you set "
+            "spec.trigger.enabled: true it only reports them"
+        )
+    return "The stream keeps records for 24 hours: set spec.trigger.enabled: true within that time, and nothing is lost"
+
+
+def _who_erases(tenant: Tenant, *, sweeps: bool) -> str:
+    if tenant.table.file_names != SHARED:
+        return "files of deleted records are erased"
+    only = "file names are shared (spec.table.fileNames), so only a sweep may erase files"
+    if not sweeps:
+        return f"{only}, and there are no sweeps in this cluster: files of deleted records stay. Run humangov sweep"
+    if tenant.sweep.mode != "Delete":
+        return f"{only}, and spec.sweep.mode is {tenant.sweep.mode}: files of deleted records stay, and it reports them"
+    if tenant.sweep.suspend:
+        return f"{only}, and spec.sweep.suspend pauses the schedule: files of deleted records stay until one is started"
+    return f"{only}: it erases files that no record names any more"
 
 
 def _files_shared(tenant: Tenant) -> Finding:

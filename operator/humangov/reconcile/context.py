@@ -67,6 +67,7 @@ class Reconciliation:
     memory     what the reconciliations before have left
     patient    transient failures of what was in sync are not shown yet
     announced  this reconciliation has just written status.aws, and that the AWS resources are being created
+    sweeps     there are sweeps in this cluster
     """
 
     resource: Resource
@@ -76,6 +77,7 @@ class Reconciliation:
     memory: ReconcilerMemory
     patient: bool
     announced: bool = False
+    sweeps: bool = False
 
     @property
     def names(self) -> Names:
@@ -123,6 +125,7 @@ def begin(
         bundle=operator.bundle,
         memory=_memory(operator.store.memory(tenant.key)),
         patient=patient,
+        sweeps=operator.settings.sweep_template is not None,
     )
 
 

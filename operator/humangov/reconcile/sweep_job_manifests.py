@@ -26,7 +26,7 @@ FINAL_READ_DEADLINE_SECONDS = 1500
 FINAL_READ_STARTS_WITHIN_SECONDS = 150
 _SWEEP_DEADLINE_SECONDS = 6 * 3600
 _KEPT_SECONDS = 7 * 86400
-_INCOMPLETE_EXIT_CODE, _SAFETY_CHECK_EXIT_CODE = 2, 3
+_INCOMPLETE_EXIT_CODE, _SAFETY_CHECK_EXIT_CODE, _ERASURE_FAILED_EXIT_CODE = 2, 3, 4
 _NAME_LENGTH = 20
 
 Document = Mapping[str, Any]
@@ -186,6 +186,8 @@ def _ended(result: str, text: str) -> Finding:
             return Finding.warning("Stopped", text)
         case "SafetyCheckFailed":
             return Finding.warning("SafetyCheckFailed", text)
+        case "ErasureFailed":
+            return Finding.warning("ErasureFailed", text)
         case _:
             return Finding.warning("SweepFailed", text)
 
@@ -217,14 +219,14 @@ def _sweep_job(tenant: Tenant, template: Document) -> dict[str, Any]:
         "backoffLimit": 2,
         "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
-        # A failed safety check would fail again: no retry.
-        "podFailurePolicy": _no_retry_after(_SAFETY_CHECK_EXIT_CODE),
+        # Both would fail again; the next scheduled sweep retries.
+        "podFailurePolicy": _no_retry_after(_SAFETY_CHECK_EXIT_CODE, _ERASURE_FAILED_EXIT_CODE),
         "template": _pod(tenant, template, ["sweep", tenant.key, "--uid", tenant.uid, "--report-status"]),
     }
 
 
-def _no_retry_after(code: int) -> dict[str, Any]:
-    return {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [code]}}]}
+def _no_retry_after(*codes: int) -> dict[str, Any]:
+    return {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": list(codes)}}]}
 
 
 def _job(metadata: Document, spec: Document) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -61,7 +62,10 @@ def sweep_tenant_in_cluster(
     followed = names.tenant.sweep.mode if options.mode is None else None
     switch = StopSwitch(cluster, interrupted=options.interrupted, also=partial(_reason_to_stop, mode=followed))
     ended = run_sweep(names, begun, options, why_stop=switch.reading, may_erase=switch.erasing)
-    report(ended.result, word=ended.word, problem=ended.problem, note=ended.note, now=ended.ended)
+    try:
+        report(ended.result, word=ended.word, problem=ended.problem, note=ended.note, now=ended.ended)
+    except KubeError as error:  # what was erased is told all the same
+        return replace(ended, unreported=f"the result could not be written to the HumanGovState's status: {error}")
     return ended
 
 

@@ -57,11 +57,12 @@ def compare(
         is_approved = of_this_table and one.sha256 == approved_sha256
         if is_approved:
             approved = True
-            scratch.sighted(APPROVED, orphan_list.read(path))
+            scratch.sighted(APPROVED, orphan_list.read(path, one.head))
         # An approved list is a valid sighting, however doubtful the scan was.
         if of_this_table and (one.head.sighting or is_approved) and not old_enough:
-            scratch.sighted(compared, orphan_list.read(path))
+            scratch.sighted(compared, orphan_list.read(path, one.head))
             compared += 1
             old_enough = began - one.head.at >= names.tenant.sweep.confirm_after_seconds
         path.unlink()
+    scratch.date_multiparts()
     return EarlierLists(lists=lists, approved=approved, compared=compared if old_enough else 0)

@@ -8,6 +8,7 @@ again. It reuses the orphan lists in the bucket, never a decision.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import Calls, NoReceiptError
+from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
 from humangov.reading.progress import FailedError, Steps, s3_time
@@ -26,7 +28,7 @@ from humangov.reading.snapshot import Sink, TableDescription
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
-from humangov.sweep import bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
+from humangov.sweep import begun_batch, bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
 from humangov.sweep.earlier_lists import EarlierLists
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.listing import Stored
@@ -65,6 +67,9 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     bucket_claim.claim(clients.patient_s3, names, write=not begun.dry_run)
     result = begun if begun.dry_run else replace(begun, redriven=_redrive(run))
     yield result
+    if not result.dry_run:
+        result = replace(result, settled=_settle(run, result))
+        yield result
     with Scratch() as scratch:
         stored = _list(run, scratch)
         records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
@@ -85,7 +90,10 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
         result = replace(result, failed_checks=blocking, approved=len(blocking) < len(failed))
         yield result
         if earlier.compared:
-            confirmed = scratch.confirm(earlier.compared, approved_only=result.approved)
+            multipart_before = run.began - names.tenant.sweep.minimum_age_seconds
+            confirmed = scratch.confirm(
+                earlier.compared, multipart_before=multipart_before, approved_only=result.approved
+            )
             result = replace(result, confirmed=confirmed)
             yield result
         if not result.dry_run:
@@ -144,6 +152,17 @@ def _redrive(run: _Run) -> RedriveResult:
         return redrive(run.clients, run.names, around=surroundings)
     except (RefusedError, ClientError, BotoCoreError, NoReceiptError) as error:
         return RedriveResult(problem=str(error))
+
+
+def _settle(run: _Run, result: SweepResult) -> Counter[FileOutcome]:
+    """Stores the outcomes of what an interrupted sweep had begun; returns them. Raises NoReceiptError."""
+    s3, calls, receipts = run.clients.patient_s3, _calls(run), _receipts(run)
+    settled = Counter[FileOutcome]()
+    for stored, batch in begun_batch.unsettled(s3, run.names, now=run.began):
+        run.around.steps.check()
+        settled += begun_batch.settle(batch, run.names, run=result.run, calls=calls, receipts=receipts)
+        begun_batch.remove(s3, run.names, stored, versioned=run.versioned)
+    return settled
 
 
 def _list(run: _Run, scratch: Scratch) -> StoredFiles:
@@ -258,21 +277,16 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     still = scratch.confirmed_number()
     result = replace(result, spared=result.confirmed - still)
     yield result
-    receipts = ReceiptLog(
-        run.clients.logs, log_group=run.names.tenant.log_group_name, now=run.around.now, pause=run.around.pause,
-        prefix="sweep",
-    )  # fmt: skip
+    receipts = _receipts(run)
     receipts.open()
     result = replace(result, log_stream=receipts.stream_name)
     yield result
-    erased = result.erased
-    for erased in _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in):
+    several = erasure.erase(
+        scratch, names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=_calls(run),
+        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps, may_go_on=run.around.may_erase,
+    )  # fmt: skip
+    for erased in several:
         yield replace(result, erased=erased)
-    limit = run.names.tenant.sweep.maximum_erasures
-    if still > limit and erased.unfinished is None:
-        capped = f"the next sweep handles the other {still - limit:,} (spec.sweep.maximumErasures is {limit:,})"
-        erased = replace(erased, unfinished=capped)
-    yield replace(result, erased=erased)
 
 
 def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
@@ -285,15 +299,15 @@ def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
         )
 
 
-def _erase_confirmed(
-    run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str
-) -> Iterator[ErasureResult]:
-    calls = Calls(
+def _receipts(run: _Run) -> ReceiptLog:
+    return ReceiptLog(
+        run.clients.logs, log_group=run.names.tenant.log_group_name, now=run.around.now, pause=run.around.pause,
+        prefix="sweep",
+    )  # fmt: skip
+
+
+def _calls(run: _Run) -> Calls:
+    return Calls(
         dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
         now=run.around.now, write=erasure.lines_ignored, keeps_versions=lambda: run.versioned,
-    )  # fmt: skip
-    return erasure.erase(
-        scratch.confirmed(limit=run.names.tenant.sweep.maximum_erasures),
-        names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=calls,
-        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps, may_go_on=run.around.may_erase,
     )  # fmt: skip

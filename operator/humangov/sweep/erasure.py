@@ -1,14 +1,16 @@
 """Erases confirmed orphans: exactly the objects, or the versions, that were seen, and nothing newer.
 
-In a bucket without versions: a conditional delete by ETag. A test object shows whether S3 honours the condition; if
-not, each object is checked just before. In a bucket with versions: exactly the versions that were seen.
+In a bucket without versions: each object is looked at just before, then a conditional delete by ETag, where S3 honours
+the condition; a test object shows that. An ETag is content: only the date tells the same bytes, uploaded again, from
+those that were listed. In a bucket with versions: exactly the versions that were seen.
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -18,15 +20,17 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
-from humangov.cleanup import receipt_lines
 from humangov.cleanup.calls import Calls, Line, error_code
 from humangov.cleanup.erase import erase_versions
 from humangov.cleanup.outcomes import ABSENT, ERASED, KEPT_NEWER, FileOutcome, FileResult, OutcomeKind, failed
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.cleanup.versions import NULL, Version, list_versions
+from humangov.cleanup.versions import NULL, Version, list_entries
 from humangov.reading.progress import FailedError, Steps
-from humangov.sweep.listing import Stored
+from humangov.sweep import begun_batch
+from humangov.sweep.listing import Stored, of_versions
 from humangov.sweep.orphan_list import FOLDER
+from humangov.sweep.receipts import SweepReceipts
+from humangov.sweep.scratch_db import Scratch
 
 BATCH = 100
 AT_ONCE = 16
@@ -37,18 +41,22 @@ _LATE = "the second scan is more than 15 minutes old, so the next sweep handles 
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_FOUND = ("NoSuchKey", "404", "NoSuchVersion")
 _UNKNOWN = ("NotImplemented", "501")
+_REFUSED = {"403": "AccessDenied"}
+"""The answer to a HEAD has no body, so the SDK knows only its status."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ErasureResult:
     """Number of files by outcome.
 
+    charged      files that spec.sweep.maximumErasures counts: erased in whole or part, or perhaps, after a failure
     unfinished   why files remain
     stopped      somebody stopped it; unfinished says who
     conditional  whether this S3 honours the condition of a delete
     """
 
     outcomes: Counter[FileOutcome] = field(default_factory=Counter)
+    charged: int = 0
     erased_bytes: int = 0
     unfinished: str | None = None
     stopped: bool = False
@@ -59,7 +67,7 @@ class ErasureResult:
 
 
 def erase(
-    confirmed: Sequence[Stored],
+    confirmed: Scratch,
     *,
     names: Names,
     run: str,
@@ -74,35 +82,36 @@ def erase(
     """Erases them in batches, with a receipt before and after each. listed_in: the orphan list's key.
 
     Yields the result so far after each batch: whatever ends the run, what was erased until then is counted. may_go_on:
-    called before every batch; returns the reason to stop, or None. Raises NoReceiptError.
+    called before every batch; returns the reason to stop, or None. A batch is taken after that. Raises NoReceiptError,
+    and what the SDK raises if S3 does not take what `begun_batch` writes: then nothing of the batch is erased.
     """
-    conditional = versioned or not confirmed or _honours_conditions(patient_s3, names, run)
+    total = confirmed.confirmed_number()
+    conditional = versioned or not total or _honours_conditions(patient_s3, names, run)
     result = ErasureResult(conditional=conditional)
     started = calls.now()
-    steps.begin("erasing", total=len(confirmed))
-    line = partial(_line, names=names, run=run, listed_in=listed_in)
+    steps.begin("erasing", total=total)
+    lines = SweepReceipts(names=names, run=run, orphan_list=listed_in)
+    erase_batch = partial(_batch_results, names=names, calls=calls, versioned=versioned, conditional=conditional)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
-        for first in range(0, len(confirmed), BATCH):
-            late = calls.now() - started > WITHIN_SECONDS
+        for number in itertools.takewhile(lambda _: confirmed.confirmed_number(), itertools.count()):
             if (reason := may_go_on()) is not None:
                 yield replace(result, unfinished=reason, stopped=True)
                 return
-            if late:
-                yield replace(result, unfinished=_LATE)
+            late = calls.now() - started > WITHIN_SECONDS
+            if reason := (_LATE if late else _why_enough(result, confirmed, names)):
+                yield replace(result, unfinished=reason)
                 return
-            batch = confirmed[first : first + BATCH]
-            receipts.write(line(one, "intent") for one in batch)
-            if versioned:
-                results = _versions(batch, names=names, calls=calls, pool=pool)
-            else:
-                results = list(pool.map(partial(_one, names=names, calls=calls, conditional=conditional), batch))
+            batch = confirmed.take_confirmed(min(BATCH, names.tenant.sweep.maximum_erasures - result.charged))
+            if not batch:
+                break
+            stored = begun_batch.write(patient_s3, names, run=run, number=number, orphan_list=listed_in, batch=batch)
+            receipts.write(lines.intent(one.key) for one in batch)
+            results = erase_batch(batch, pool=pool)
             at = calls.now()
             result = _with_batch(result, batch, results)
             yield result
-            receipts.write(
-                {**line(one, "outcome"), **receipt_lines.result_fields(of_one, at=at), "announced": True}
-                for one, of_one in zip(batch, results, strict=True)
-            )
+            receipts.write(lines.outcome(one.key, of_one, at=at) for one, of_one in zip(batch, results, strict=True))
+            begun_batch.remove(patient_s3, names, stored, versioned=versioned)
             steps.add(len(batch))
             if any(of_one.outcome == _VERSIONS_NOW for of_one in results):
                 yield replace(result, unfinished=_VERSIONS_SINCE)
@@ -110,14 +119,48 @@ def erase(
     yield result
 
 
+def _why_enough(result: ErasureResult, confirmed: Scratch, names: Names) -> str | None:
+    """Why nothing more is erased although files are left, or None. What S3 retains is limited by nothing."""
+    limit, left = names.tenant.sweep.maximum_erasures, confirmed.confirmed_number()
+    if not left or max(result.charged, result.count("failed")) < limit:
+        return None
+    return f"the next sweep handles the other {left:,} (spec.sweep.maximumErasures is {limit:,})"
+
+
+def _batch_results(
+    batch: Sequence[Stored],
+    *,
+    names: Names,
+    calls: Calls,
+    versioned: bool,
+    conditional: bool,
+    pool: ThreadPoolExecutor,
+) -> Sequence[FileResult]:
+    """A result of each file; an unexpected error fails all of them, as what became of them is not known."""
+    try:
+        if versioned:
+            return _versions(batch, names=names, calls=calls, pool=pool)
+        return list(pool.map(partial(_one, names=names, calls=calls, conditional=conditional), batch))
+    except Exception as error:
+        return [FileResult(failed(type(error).__name__))] * len(batch)
+
+
 _VERSIONS_NOW = failed("VersioningChanged")
 _VERSIONS_SINCE = "versioning was enabled during the sweep; the next sweep lists the versions"
+_DENIED = failed("AccessDenied")
 
 
 def _with_batch(result: ErasureResult, batch: Sequence[Stored], results: Sequence[FileResult]) -> ErasureResult:
     erased = sum(one.size for one, of_one in zip(batch, results, strict=True) if of_one.outcome == ERASED)
     outcomes = result.outcomes + Counter(of_one.outcome.undated for of_one in results)
-    return replace(result, outcomes=outcomes, erased_bytes=result.erased_bytes + erased)
+    charged = result.charged + sum(map(_is_charged, results))
+    return replace(result, outcomes=outcomes, charged=charged, erased_bytes=result.erased_bytes + erased)
+
+
+def _is_charged(result: FileResult) -> bool:
+    """Whether anything of the file was erased, or may have been."""
+    unknown = result.outcome.kind == "failed" and result.outcome != _DENIED
+    return result.outcome == ERASED or bool(result.versions) or unknown
 
 
 def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileResult:
@@ -125,20 +168,29 @@ def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileR
     where = {
         "Bucket": names.tenant.bucket.name, "Key": one.key, "ExpectedBucketOwner": names.identity.account_id,
     }  # fmt: skip
-    as_seen = {**where, "IfMatch": one.etag}
+    action = "HeadObject"
     try:
-        if not conditional:
-            calls.attempt(calls.s3.head_object, **as_seen)  # type: ignore[attr-defined] # the function never needs it
-        answer = calls.attempt(calls.s3.delete_object, **(as_seen if conditional else where))
+        # Without a condition of its own: some S3 ignores it here too, so its answer alone counts.
+        head = calls.attempt(calls.s3.head_object, **where)  # type: ignore[attr-defined] # the function never needs it
+        if not _is_as_listed(one, head):
+            return FileResult(KEPT_NEWER)
+        action = "DeleteObject"
+        answer = calls.attempt(calls.s3.delete_object, **where, **({"IfMatch": one.etag} if conditional else {}))
     except ClientError as error:
         code = error_code(error)
         if code in _CHANGED:
             return FileResult(KEPT_NEWER)
-        return FileResult(ABSENT if code in _NOT_FOUND else failed(calls.failed("DeleteObject", error)))
+        return FileResult(ABSENT if code in _NOT_FOUND else failed(_REFUSED.get(calls.failed(action, error), code)))
     except Exception as error:
-        return FileResult(failed(calls.failed("DeleteObject", error)))
+        return FileResult(failed(calls.failed(action, error)))
     # A marker hides the file and erases nothing.
     return FileResult(_VERSIONS_NOW if answer.get("DeleteMarker") else ERASED)
+
+
+def _is_as_listed(one: Stored, head: Mapping[str, Any]) -> bool:
+    """Whether this is the object that was listed. An answer that does not tell is none of it."""
+    modified = head.get("LastModified")
+    return head.get("ETag") == one.etag and modified is not None and int(modified.timestamp()) == one.modified
 
 
 def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: ThreadPoolExecutor) -> list[FileResult]:
@@ -163,13 +215,12 @@ def _versions(batch: Sequence[Stored], *, names: Names, calls: Calls, pool: Thre
 def _has_changed(one: Stored, *, bucket: str, calls: Calls) -> FileOutcome | None:
     """The outcome if S3 no longer holds exactly what was seen under the key; else None."""
     try:
-        present = list_versions(calls, bucket=bucket, key=one.key)
+        present = list_entries(calls, bucket=bucket, key=one.key)
     except Exception as error:
         return failed(calls.failed("ListObjectVersions", error))
-    now = {(version.version_id, int(version.modified.timestamp()), version.is_marker) for version in present}
-    if not now:
+    if not present:
         return ABSENT
-    return None if now == {version[:3] for version in one.versions} else KEPT_NEWER
+    return None if of_versions(one.key, present) == one else KEPT_NEWER
 
 
 def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
@@ -190,22 +241,6 @@ def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
         s3.delete_object(**where, IfMatch=etag)
         return True
     return False
-
-
-def _line(one: Stored, kind: str, *, names: Names, run: str, listed_in: str) -> Line:
-    return {
-        "receipt": kind,
-        "tenant": names.owner,
-        "bucket": names.tenant.bucket.name,
-        "key": one.key,
-        "record_key": {},
-        "event_id": f"sweep {run}",
-        "sequence_number": "",
-        "event": "SWEEP",
-        "expired": False,
-        "deleted_at": None,
-        "manifest": listed_in,
-    }
 
 
 def lines_ignored(_lines: Iterable[Line]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
@@ -37,7 +37,7 @@ class StoredVersion(NamedTuple):
 class Stored(NamedTuple):
     """What S3 holds under one key.
 
-    etag, size   of the object as it is now; etag is empty where there is none, or where versions tell
+    etag, size   of the object; of several versions: their ETags in this order, with blanks between, and the sum
     modified     when the youngest of it was written, seconds since the epoch
     versions     the newest first; () in a bucket that keeps none
     """
@@ -47,6 +47,14 @@ class Stored(NamedTuple):
     size: int
     modified: int
     versions: tuple[StoredVersion, ...] = ()
+
+    @property
+    def is_multipart(self) -> bool:
+        """Whether S3 dates any of it by the start of its upload: nobody can see when that upload was finished.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html
+        """
+        return "-" in self.etag
 
 
 Sink = Callable[[Sequence[Stored]], None]
@@ -206,13 +214,13 @@ class _Listing:
             request = {**self._where, "ContinuationToken": _following(answer, "NextContinuationToken")}
 
     def _versions(self, after: str) -> Iterator[tuple[list[Stored], bool]]:
-        held: dict[str, list[StoredVersion]] = {}  # the page's last key: its further versions may be on the next
+        held: dict[str, list[ListedVersion]] = {}  # the page's last key: its further versions may be on the next
         try:
             for entries, more in version_pages(self._s3.list_object_versions, self._where, after=after):
                 for entry in entries:
-                    held.setdefault(entry.key, []).append(_version(entry))
+                    held.setdefault(entry.key, []).append(entry)
                 ready = list(held)[: -1 if more else None]
-                yield [_stored(key, held.pop(key)) for key in ready], more
+                yield [of_versions(key, held.pop(key)) for key in ready], more
         except ValueError as error:
             raise FailedError(f"S3 truncated its listing without a valid next marker ({error})") from error
 
@@ -221,7 +229,7 @@ def _require_order(page: Sequence[Stored], *, after: str) -> None:
     """Raises FailedError."""
     keys = [one.key for one in page]
     if keys != sorted(set(keys)) or (keys and keys[0] <= after):
-        raise FailedError("S3 listed keys out of order, so the listing is not reliable and nothing was erased")
+        raise FailedError("S3 listed keys out of order, so the listing is not reliable and no orphan was erased")
 
 
 def _up_to(page: Sequence[Stored], end: str | None) -> Sequence[Stored]:
@@ -236,16 +244,20 @@ def _following(answer: Mapping[str, Any], name: str) -> str:
     return str(token)
 
 
+def of_versions(key: str, entries: Iterable[ListedVersion]) -> Stored:
+    """What S3 holds under a key, of which it listed these versions, at least one."""
+    several = [(_version(one), one.etag) for one in entries]
+    several.sort(key=lambda one: (-one[0].modified, one[0].version_id))
+    versions = tuple(version for version, _ in several)
+    return Stored(
+        key,
+        " ".join(etag for _, etag in several if etag),
+        sum(one.size for one in versions),
+        max(one.modified for one in versions),
+        versions,
+    )
+
+
 def _version(entry: ListedVersion) -> StoredVersion:
     version = entry.version
     return StoredVersion(version.version_id, int(version.modified.timestamp()), version.is_marker, entry.size)
-
-
-def _stored(key: str, versions: list[StoredVersion]) -> Stored:
-    return Stored(
-        key,
-        "",
-        sum(one.size for one in versions),
-        max(one.modified for one in versions),
-        tuple(sorted(versions, key=lambda one: (-one.modified, one.version_id))),
-    )

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError
 
@@ -28,6 +28,16 @@ KEPT_DAYS = 14
 _FORMAT = 1
 _STORED_AS = {"failed_checks": "safetyChecks"}
 """Field names that differ in the stored format."""
+
+
+class Sighting(NamedTuple):
+    """An orphan in an orphan list.
+
+    since: when the first sweep saw it, in seconds since the epoch, if it was uploaded in parts; None: not known.
+    """
+
+    stored: Stored
+    since: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +82,7 @@ def key_of(head: OrphanListHead) -> str:
     return f"{head.key_prefix}{FOLDER}{moment:%Y-%m-%dT%H-%M-%SZ}-{head.run}.jsonl.gz"
 
 
-def write(s3: Any, head: OrphanListHead, orphans: Iterable[Stored], *, owner: str, folder: Path) -> OrphanList:
+def write(s3: Any, head: OrphanListHead, orphans: Iterable[Sighting], *, owner: str, folder: Path) -> OrphanList:
     """Writes it to the bucket, never over another. owner: the bucket's account. Raises what the SDK raises."""
     path = folder / "orphans.jsonl.gz"
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
@@ -114,14 +124,15 @@ def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tupl
             path.unlink()
 
 
-def read(path: Path) -> Iterator[Stored]:
-    """The orphans in a list that `earlier` fetched."""
+def read(path: Path, head: OrphanListHead) -> Iterator[Sighting]:
+    """The orphans in a list that `earlier` fetched, each with its first sighting: in this list, if not before."""
     for line in _lines(path):
         if "key" in line:
-            yield Stored(
+            stored = Stored(
                 line["key"], line["etag"], line["size"], line["modified"],
                 tuple(StoredVersion(*one) for one in line.get("versions") or ()),
             )  # fmt: skip
+            yield Sighting(stored, line.get("since", head.at))
 
 
 def _fetch(s3: Any, path: Path, *, bucket: str, key: str, owner: str) -> str:
@@ -164,9 +175,11 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _entry(one: Stored) -> dict[str, Any]:
+def _entry(sighting: Sighting) -> dict[str, Any]:
+    one = sighting.stored
     versions = {"versions": [list(version) for version in one.versions]} if one.versions else {}
-    return {"key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **versions}
+    since = {} if sighting.since is None else {"since": sighting.since}
+    return {"key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **versions, **since}
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
-from humangov.sweep.status import place_of_list, status_fields
+from humangov.sweep.status import place_of_list, settled, status_fields, why_failed
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SHOWN_SHARED = 10
@@ -22,7 +22,8 @@ def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) 
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
     head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
-    if problem is not None and not result.erased.outcomes and not (result.redriven and result.redriven.outcomes):
+    done = result.erased.outcomes or result.settled or (result.redriven and result.redriven.outcomes)
+    if problem is not None and not done:
         return [head, problem]
     problems = [] if problem is None else [problem]
     return [head, *problems, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
@@ -98,14 +99,15 @@ def _details(result: SweepResult) -> list[str]:
 
 
 def _remarks(result: SweepResult) -> list[str]:
-    effect = "nothing was erased" if _deletes(result) else "mode Delete would erase nothing"
+    effect = "no orphan was erased" if _deletes(result) else "mode Delete would erase nothing"
     shown = [f"safety check failed, {effect}: {check.message}" for check in result.failed_checks]
     if result.approved:
         shown.append("a safety check failed, but the orphan list was approved: only files in that list can be erased")
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
+    shown += [*why_failed(result.erased), *settled(result)]
     if not result.erased.conditional:
-        shown.append("this S3 ignores conditional deletes: each file was checked just before it was erased")
+        shown.append("this S3 ignores conditional deletes: each file was only checked just before it was erased")
     if result.mode == DELETE and result.orphans and not result.confirmed:
         shown.append(
             "a sweep erases only orphans that an earlier sweep also found. Sweep again after spec.sweep.confirmAfter"

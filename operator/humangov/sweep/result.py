@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from humangov.cleanup.outcomes import FileOutcome
 from humangov.redrive.result import RedriveResult
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.listing import Stored
@@ -14,8 +16,8 @@ from humangov.sweep.orphan_list import OrphanList
 from humangov.sweep.safety_checks import SafetyCheck
 
 DETECT, DELETE = "Detect", "Delete"
-RUNNING, DETECTED, ERASED, STOPPED, SAFETY_CHECK_FAILED, FAILED = (
-    "Running", "Detected", "Erased", "Stopped", "SafetyCheckFailed", "Failed",
+RUNNING, DETECTED, ERASED, ERASURE_FAILED, STOPPED, SAFETY_CHECK_FAILED, FAILED = (
+    "Running", "Detected", "Erased", "ErasureFailed", "Stopped", "SafetyCheckFailed", "Failed",
 )  # fmt: skip
 
 
@@ -31,8 +33,9 @@ class SweepResult:
     confirmed      orphans that an earlier sweep saw long enough ago
     spared         confirmed, but named by a record when the table was read again
     shared         keys that several records name, although file names are unique
-    failed_checks  why nothing was erased; in mode Detect: why mode Delete would erase nothing
+    failed_checks  why no orphan was erased; in mode Detect: why mode Delete would erase nothing
     approved       a safety check failed, but a person approved the orphan list
+    settled        files that an interrupted sweep had begun to erase, by what this one found of them
     orphan_list    as stored in the bucket
     """
 
@@ -53,6 +56,7 @@ class SweepResult:
     failed_checks: Sequence[SafetyCheck] = ()
     approved: bool = False
     redriven: RedriveResult | None = None
+    settled: Counter[FileOutcome] = field(default_factory=Counter)
     erased: ErasureResult = field(default_factory=ErasureResult)
     orphan_list: OrphanList | None = None
     log_stream: str | None = None
@@ -78,13 +82,14 @@ def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
         return DETECTED
     if result.failed_checks:
         return SAFETY_CHECK_FAILED
-    return ERASED if result.erased.outcomes else DETECTED
+    if result.erased.count("failed"):
+        return ERASURE_FAILED
+    return ERASED if result.erased.count("erased") else DETECTED
 
 
 def exit_code(result: SweepResult, *, word: str) -> int:
-    """0: no orphans remain. 2: orphans remain. 3: a safety check failed. 1: the sweep failed."""
-    if word == FAILED:
-        return 1
-    if word == SAFETY_CHECK_FAILED:
-        return 3
+    """0: no orphans remain. 2: orphans remain. 3: a safety check failed. 4: files could not be erased. 1: it failed."""
+    codes = {FAILED: 1, SAFETY_CHECK_FAILED: 3, ERASURE_FAILED: 4}
+    if word in codes:
+        return codes[word]
     return 2 if result.left or word == STOPPED else 0

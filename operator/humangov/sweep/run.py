@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -43,7 +45,11 @@ class SweepRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class EndedSweep:
-    """word: its result. problem: why it failed or was stopped. note: an additional sentence."""
+    """word: its result. problem: why it failed or was stopped. note: an additional sentence.
+
+    bug: a mistake of this program ended it. unreported: why the HumanGovState's status does not have the result; None:
+    it has, or nobody asked for that.
+    """
 
     names: Names
     result: SweepResult
@@ -51,10 +57,12 @@ class EndedSweep:
     problem: str | None
     note: str | None
     ended: datetime
+    bug: bool = False
+    unreported: str | None = None
 
     @property
     def exit_code(self) -> int:
-        return exit_code(self.result, word=self.word)
+        return 1 if self.unreported else exit_code(self.result, word=self.word)
 
 
 class BegunSweep(NamedTuple):
@@ -91,9 +99,11 @@ def run_sweep(
         may_erase=may_erase,
         approved=options.approved or names.tenant.annotations.get(APPROVE_ANNOTATION),
     )
-    result, word, problem = _to_its_end(names, begun.result, around)
-    ended = datetime.now(UTC)
-    return EndedSweep(names=names, result=result, word=word, problem=problem, note=begun.note, ended=ended)
+    end = _to_its_end(names, begun.result, around)
+    return EndedSweep(
+        names=names, result=end.result, word=word_for(end.result, failed=end.failed, stopped=end.stopped),
+        problem=end.problem, note=begun.note, ended=datetime.now(UTC), bug=end.bug,
+    )  # fmt: skip
 
 
 def require_sweepable(tenant: Tenant) -> None:
@@ -116,21 +126,43 @@ def _mode(tenant: Tenant, wanted: str | None) -> tuple[str, str | None]:
     return DELETE, None
 
 
-def _to_its_end(names: Names, begun: SweepResult, around: Surroundings) -> tuple[SweepResult, str, str | None]:
-    """The result, as far as the run came, its word, and what went wrong."""
-    result, stopped, problem = begun, False, None
+def _of_bug(error: Exception) -> str:
+    """Without the error's text, which may name files."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" in {frames[-1].name}, line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
+    return (
+        f"the sweep has ended because of a bug: {type(error).__name__}{place}. Report it; the next sweep starts again"
+    )
+
+
+class _End(NamedTuple):
+    """The result, as far as the run came, and what ended it early."""
+
+    result: SweepResult
+    problem: str | None = None
+    stopped: bool = False
+    bug: bool = False
+
+    @property
+    def failed(self) -> bool:
+        return self.problem is not None and not self.stopped
+
+
+def _to_its_end(names: Names, begun: SweepResult, around: Surroundings) -> _End:
+    result = begun
     try:
         # Whatever ends the run early, the result until then is reported.
         for reached in engine.sweep(connect_as_sweep(names), names, begun, around=around):
             result = reached
     except StoppedError as error:
-        stopped, problem = True, f"stopped: {error}"
+        return _End(result, f"stopped: {error}", stopped=True)
     except (ClaimedError, FailedError, NoReceiptError) as error:
-        problem = str(error)
+        return _End(result, str(error))
     except (ClientError, BotoCoreError) as error:
-        problem = f"this error ended the sweep early: {error}. The next sweep retries"
+        return _End(result, f"this error ended the sweep early: {error}. The next sweep retries")
     except (OSError, sqlite3.Error) as error:
         more = "give it more space: the chart's value sweep.scratchSize, or TMPDIR"
-        problem = f"the sweep could not store its temporary data ({error}); {more}"
-    failed = problem is not None and not stopped
-    return result, word_for(result, failed=failed, stopped=stopped), problem
+        return _End(result, f"the sweep could not store its temporary data ({error}); {more}")
+    except Exception as error:  # a mistake must not hide what was erased
+        return _End(result, _of_bug(error), bug=True)
+    return _End(result)

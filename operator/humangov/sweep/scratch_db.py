@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from humangov.sweep.listing import Stored, StoredVersion
+from humangov.sweep.orphan_list import Sighting
 
 APPROVED = -1
 """Number of the approved orphan list, in addition to its number as an earlier list."""
@@ -28,10 +29,11 @@ CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NUL
 CREATE TABLE other (key BLOB NOT NULL);
 CREATE TABLE named (key BLOB NOT NULL);
 CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL);
+CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL, since REAL);
+CREATE TABLE multipart_since (key BLOB NOT NULL PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE confirmed (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE confirmed (modified INTEGER NOT NULL, key BLOB NOT NULL UNIQUE, PRIMARY KEY (modified, key)) WITHOUT ROWID;
 """
 _COLUMNS = "key, etag, size, modified, versions"
 
@@ -113,23 +115,36 @@ class Scratch:
         for table in ("stored", "other", "named", "named_twice"):
             self._db.execute(f"DROP TABLE {table}")
 
-    def sighted(self, number: int, seen: Iterable[Stored]) -> None:
+    def sighted(self, number: int, seen: Iterable[Sighting]) -> None:
         """Stores which of today's orphans are in an earlier list: the same object, the same versions.
 
         number: number of that orphan list: 0, 1, 2… or APPROVED.
         """
         self._db.executemany(
-            "INSERT INTO sighted SELECT ?, key FROM orphan "
+            "INSERT INTO sighted SELECT ?, key, ? FROM orphan "
             "WHERE key = ? AND etag = ? AND size = ? AND modified = ? AND versions = ?",
-            ((number, *_row(one)) for one in seen),
+            ((number, one.since if one.stored.is_multipart else None, *_row(one.stored)) for one in seen),
         )
 
-    def confirm(self, lists: int, *, approved_only: bool) -> int:
-        """Confirms the orphans that are in all of this number of lists; returns how many there are."""
+    def date_multiparts(self) -> None:
+        """An orphan that was uploaded in parts ages from its first sighting in the earlier lists."""
         self._db.execute(
-            "INSERT INTO confirmed SELECT key FROM sighted GROUP BY key "
-            "HAVING count(DISTINCT CASE WHEN list >= 0 THEN list END) = ? AND (? OR min(list) = ?)",
-            (lists, not approved_only, APPROVED),
+            "INSERT INTO multipart_since SELECT key, min(since) FROM sighted WHERE since IS NOT NULL GROUP BY key"
+        )
+
+    def confirm(self, lists: int, *, multipart_before: float, approved_only: bool) -> int:
+        """Confirms the orphans that are in all of this number of lists; returns how many there are.
+
+        multipart_before: one that was uploaded in parts must have been seen by then, in seconds since the epoch.
+        """
+        in_all = (
+            "SELECT key FROM sighted GROUP BY key "
+            "HAVING count(DISTINCT CASE WHEN list >= 0 THEN list END) = ? AND (? OR min(list) = ?)"
+        )
+        self._db.execute(
+            f"INSERT INTO confirmed SELECT modified, key FROM ({in_all}) JOIN orphan USING (key) "
+            "LEFT JOIN multipart_since USING (key) WHERE instr(etag, '-') = 0 OR since <= ?",
+            (lists, not approved_only, APPROVED, multipart_before),
         )
         return self.confirmed_number()
 
@@ -137,10 +152,13 @@ class Scratch:
         """Removes keys from the confirmed ones: a record names them now."""
         self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
 
-    def orphans(self) -> Iterator[Stored]:
-        """Sorted by key."""
-        for row in self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY key"):
-            yield _stored(row)
+    def orphans(self) -> Iterator[Sighting]:
+        """Sorted by key. One that was uploaded in parts, and that an earlier list has, with its first sighting."""
+        rows = self._db.execute(
+            f"SELECT {_COLUMNS}, since FROM orphan LEFT JOIN multipart_since USING (key) ORDER BY key"
+        )
+        for *row, since in rows:
+            yield Sighting(_stored(row), since)
 
     def largest(self, number: int) -> list[Stored]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))
@@ -149,13 +167,14 @@ class Scratch:
     def confirmed_number(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM confirmed").fetchone()[0])
 
-    def confirmed(self, *, limit: int) -> list[Stored]:
-        """The oldest of them."""
-        rows = self._db.execute(
-            f"SELECT {_COLUMNS} FROM orphan JOIN confirmed USING (key) ORDER BY modified, key LIMIT ?",
-            (limit,),
-        )
-        return [_stored(row) for row in rows]
+    def take_confirmed(self, limit: int) -> list[Stored]:
+        """The oldest of them, which are then no longer among the confirmed ones."""
+        oldest = "FROM confirmed ORDER BY modified, key LIMIT ?"
+        columns = _COLUMNS.replace("modified", "orphan.modified")
+        rows = self._db.execute(f"SELECT {columns} FROM orphan JOIN (SELECT key {oldest}) USING (key)", (limit,))
+        taken = sorted((_stored(row) for row in rows), key=lambda one: (one.modified, one.key.encode()))
+        self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((one.key.encode(),) for one in taken))
+        return taken
 
 
 def _row(one: Stored) -> tuple[bytes, str, int, int, str]:

@@ -12,9 +12,21 @@ from cronsim import CronSim, CronSimError
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Sweep
 from humangov.api.times import timestamp
+from humangov.cleanup.outcomes import ABSENT
 from humangov.redrive import output as redriven
-from humangov.sweep.result import DELETE, DETECTED, ERASED, RUNNING, SAFETY_CHECK_FAILED, SweepResult
+from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.result import (
+    DELETE,
+    DETECTED,
+    ERASED,
+    ERASURE_FAILED,
+    RUNNING,
+    SAFETY_CHECK_FAILED,
+    SweepResult,
+)
 from humangov.sweep.safety_checks import SafetyCheck
+
+_GRANT = "check that its role has deploy/iam/sweep-policy.json, and that no policy of the bucket denies it"
 
 
 def status_fields(
@@ -35,7 +47,7 @@ def status_fields(
     }
     if word != RUNNING:
         fields["finishedAt"] = timestamp(now)
-    if word in (DETECTED, ERASED, SAFETY_CHECK_FAILED) or result.orphan_list:
+    if word in (DETECTED, ERASED, ERASURE_FAILED, SAFETY_CHECK_FAILED) or result.orphan_list:
         fields |= _numbers(result)
     if result.orphan_list:
         fields |= {"orphanList": place_of_list(result, names), "orphanListSHA256": result.orphan_list.sha256}
@@ -45,19 +57,45 @@ def status_fields(
 def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     """A sentence or two for `kubectl describe`."""
     if problem is not None:
-        erased = result.erased.count("erased") + (result.redriven.erased if result.redriven else 0)
-        return f"{problem}; {erased:,} files were erased before" if erased else problem
+        erased, redriven_before = result.erased.count("erased"), result.redriven.erased if result.redriven else 0
+        parts = [problem]
+        parts += [f"{erased:,} files were erased before"] if erased else []
+        parts += [f"the redrive before the sweep erased {redriven_before:,} files"] if redriven_before else []
+        return "; ".join([*parts, *why_failed(result.erased), *settled(result)])
     parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
         parts.append(f"also found by an earlier sweep: {result.confirmed:,}")
         parts.append(f"erased: {result.erased.count('erased'):,}")
+        if number := result.erased.count("retained"):
+            parts.append(f"retained by S3 (Object Lock or MFA delete): {number:,}")
+        parts += why_failed(result.erased)
     for check in result.failed_checks:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
+    parts += settled(result)
     if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
     return "; ".join(parts)
+
+
+def why_failed(erased: ErasureResult) -> list[str]:
+    """Why confirmed orphans could not be erased, and what to do."""
+    failures = {one: number for one, number in erased.outcomes.items() if one.kind == "failed"}
+    if not failures:
+        return []
+    codes = ", ".join(f"{one.detail}: {number:,}" for one, number in failures.items())
+    remedy = _GRANT if any(one.detail == "AccessDenied" for one in failures) else "the next sweep tries them again"
+    return [f"could not be erased: {erased.count('failed'):,} ({codes}); {remedy}"]
+
+
+def settled(result: SweepResult) -> list[str]:
+    """What became of the files that an interrupted sweep had begun to erase."""
+    number = result.settled.total()
+    if not number:
+        return []
+    left = number - result.settled[ABSENT]
+    return [f"an interrupted sweep had begun to erase {number:,} files, and {left:,} of them are still there"]
 
 
 def place_of_list(result: SweepResult, names: Names) -> str | None:
@@ -77,7 +115,7 @@ def next_run(options: Sweep, *, now: datetime) -> str | None:
 
 
 def _of_check(check: SafetyCheck, result: SweepResult, names: Names) -> list[str]:
-    prevented = "nothing was erased" if result.mode == DELETE else "mode Delete would erase nothing"
+    prevented = "no orphan was erased" if result.mode == DELETE else "mode Delete would erase nothing"
     parts = [f"safety check failed, {prevented}: {check.message}"]
     if check.approval and result.orphan_list:
         parts.append(

@@ -1,0 +1,107 @@
+"""What a sweep erases is what it has seen: the same object by content and date, and old since it can be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from testing import samples
+from testing.sweep.tenant_data import DAY, HOUR
+from testing.sweep.world import SweepWorld
+
+
+def world_with(*, sweep: dict[str, Any] | None = None, **more: Any) -> SweepWorld:
+    """Sixty employees with a file each."""
+    spec = {"mode": "Delete", "maximumOrphanPercent": 100, **(sweep or {})}
+    world = SweepWorld(names=samples.names(bucket={"name": "files"}, sweep=spec), **more)
+    for number in range(60):
+        world.upload(f"{number}.pdf", age=30 * DAY)
+        world.hire(str(number), f"{number}.pdf")
+    return world
+
+
+def outcomes(world: SweepWorld) -> list[str]:
+    return [line["outcome"] for line in world.receipts() if line["receipt"] == "outcome"]
+
+
+def once(operation: str, happens: Callable[[], None]) -> Callable[[str], None]:
+    """Just before the first call of this operation after the second scan."""
+    done: list[str] = []
+
+    def meanwhile(asked: str) -> None:
+        if asked == operation and not done:
+            done.append(asked)
+            happens()
+
+    return meanwhile
+
+
+@pytest.mark.parametrize("versioning", [None, "Enabled", "Suspended"])
+def test_an_upload_in_parts_that_was_finished_after_it_was_begun_is_no_older_than_its_first_sighting(
+    versioning: str | None,
+) -> None:
+    world = world_with(sweep={"confirmAfter": "10h", "minimumAge": "24h"}, versioning=versioning)
+    world.upload_in_parts("big.pdf", begun=25 * HOUR)
+    world.needed.add("big.pdf")  # its record is about to be written
+    world.sweep()
+    second = world.sweep(after=11 * HOUR)
+    assert (world.lost, world.missing) == ([], set())
+    assert (second.orphans, second.confirmed) == (1, 0)
+    world.needed.clear()
+    third = world.sweep(after=14 * HOUR)
+    assert (third.confirmed, "big.pdf" in world.files) == (1, False)
+
+
+def test_the_first_sighting_of_an_upload_in_parts_outlives_the_list_that_saw_it() -> None:
+    world = world_with(sweep={"confirmAfter": "10h", "minimumAge": "20d"})
+    world.upload_in_parts("big.pdf", begun=21 * DAY)
+    for _ in range(4):  # a list counts for 14 days, and is removed here
+        result = world.sweep(after=6 * DAY)
+        assert (result.orphans, result.confirmed) == (1, 0)
+        for key in world.orphan_lists()[:-1]:
+            world.objects.pop(key)
+    assert world.sweep(after=6 * DAY).confirmed == 1
+    assert "big.pdf" not in world.files
+
+
+@pytest.mark.parametrize("honours", [True, False, None], ids=["conditions", "no conditions", "conditions refused"])
+def test_the_same_bytes_uploaded_again_during_a_sweep_stay(honours: bool | None) -> None:
+    world = world_with(honours=honours)
+    world.upload("orphan.pdf", age=20 * DAY)
+    world.sweep()
+    world.meanwhile = once("CreateLogStream", lambda: world.upload("orphan.pdf"))
+    result = world.sweep(after=DAY)
+    assert "orphan.pdf" in world.files
+    assert (result.erased.count("kept"), outcomes(world)) == (1, ["kept: newer"])
+
+
+def test_other_bytes_that_s3_dates_alike_stay_although_s3_ignores_every_condition() -> None:
+    world = world_with(honours=False)
+    world.upload("orphan.pdf", age=20 * DAY)
+    world.sweep()
+    world.meanwhile = once("CreateLogStream", lambda: world.upload("orphan.pdf", body=b"another", age=21 * DAY))
+    world.sweep(after=DAY)
+    assert "orphan.pdf" in world.files
+    assert outcomes(world) == ["kept: newer"]
+
+
+def test_a_null_version_that_was_replaced_by_other_bytes_with_its_date_stays() -> None:
+    world = world_with(versioning="Suspended")
+    world.upload("orphan.pdf", age=20 * DAY)
+    world.sweep()
+    world.meanwhile = once("CreateLogStream", lambda: world.upload("orphan.pdf", body=b"nine more", age=21 * DAY))
+    world.sweep(after=DAY)
+    assert "orphan.pdf" in world.files
+    assert outcomes(world) == ["kept: newer"]
+
+
+def test_a_file_that_cannot_be_looked_at_stays() -> None:
+    world = world_with()
+    world.upload("orphan.pdf", age=20 * DAY)
+    world.sweep()
+    world.faults = lambda operation: "AccessDenied" if operation == "HeadObject" else None
+    world.sweep(after=DAY)
+    assert "orphan.pdf" in world.files
+    assert outcomes(world) == ["failed: AccessDenied"]
