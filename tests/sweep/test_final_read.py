@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from humangov.aws.data_plane import AwsClients
 from humangov.final_read.cluster import FinalHandling, status_fields
 from humangov.final_read.final_read import READ_WITHIN_SECONDS, FinalRead, read_stream
-from humangov.final_read.shards import QUIET_SECONDS
+from humangov.reading.shards import QUIET_SECONDS
 
 from testing.lambda_runtime.stream_events import employee
 from testing.sweep.tenant_data import DAY, START

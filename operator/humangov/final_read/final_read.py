@@ -21,8 +21,8 @@ from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import NoReceiptError, error_code
 from humangov.cleanup.outcomes import BatchResult, FileOutcome
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.final_read.shards import Reading, stream_arns, stream_pages
 from humangov.reading.progress import FailedError, StoppedError
+from humangov.reading.shards import Reading, stream_arns, stream_pages
 from humangov.reading.unnamed import freed_keys, read_named
 from humangov.redrive.handling import handle_here
 
