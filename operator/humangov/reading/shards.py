@@ -1,14 +1,16 @@
-"""Reads a table's streams to their ends, page by page, in the form that Lambda passes to a function.
+"""Reads a table's streams, shard by shard and page by page, to their ends or up to a time T.
 
 Only a shard whose iterator ends has been read completely: an empty page means nothing, and an iterator that expired is
-an error. Every shard of a disabled stream has an end. An open shard has none that a reader can see: it is read until a
-record is younger than T, or until every page for ten seconds after T was empty. T is when the shards were listed.
+an error. Every shard of a disabled stream has an end. An open shard has none that a reader can see: it is read up to T
+once a record is younger than T, or once every page for ten seconds after T was empty. All times are AWS's own, from the
+Date of its answers, which has no fraction: this machine's clock may be wrong.
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_GetRecords.html
 """
 
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,20 +19,131 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.cleanup.calls import error_code
+from humangov.reading.progress import aws_time
 
 QUIET_SECONDS = 10.0
 """An open shard whose pages were all empty for so long after T counts as read up to T."""
 
-_QUIET_PAGES = 20
+QUIET_PAGES = 20
 """So many of them, too: seconds that pass while records are handled say nothing of the shard."""
 
+TRIMMED = "TrimmedDataAccessException"
 OUT_OF_TIME = "OutOfTime"
+FROM_THE_FIRST: Mapping[str, str] = {"ShardIteratorType": "TRIM_HORIZON"}
 _AT_ONCE = 16
 _PAUSE_SECONDS = 0.2
 _DISABLING_PAUSE_SECONDS = 1.0
 _EXPIRED = "ExpiredIteratorException"
-_TRIMMED = "TrimmedDataAccessException"
-_FROM_THE_FIRST: Mapping[str, str] = {"ShardIteratorType": "TRIM_HORIZON"}
+
+Record = Mapping[str, Any]
+"""As GetRecords answers."""
+
+
+class Shard(NamedTuple):
+    """is_closed: nothing is written to it any more. parent: the shard that it follows."""
+
+    name: str
+    parent: str | None
+    is_closed: bool
+
+
+class ListedStream(NamedTuple):
+    """A stream's state as the list of its shards began, and the list. at: AWS's second then; infinite if unknown."""
+
+    at: float
+    status: str
+    view_type: str
+    shards: Sequence[Shard]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cursor:
+    """A shard's place.
+
+    after     sequence number of the last record that was read
+    newest    when that was written
+    empty     when the last empty pages came, since that record: QUIET_PAGES of them at most
+    at        when the last page came
+    renewed   the iterator was just fetched again
+    trimmed   records expired before they were read, which was told
+    """
+
+    arn: str
+    shard: str
+    iterator: str
+    after: str | None = None
+    newest: float = -math.inf
+    empty: tuple[float, ...] = ()
+    at: float = -math.inf
+    renewed: bool = False
+    trimmed: bool = False
+
+    @property
+    def read_up_to(self) -> float:
+        """T: every record that was written in this second or before has been read."""
+        quiet = -math.inf
+        if len(self.empty) == QUIET_PAGES:
+            quiet = min(self.empty[0], self.empty[-1] - QUIET_SECONDS - 1)
+        return max(self.newest - 1, quiet)
+
+
+class ShardPage(NamedTuple):
+    """What one step gave. following: the place after it; None: the shard has ended, or can't be read.
+
+    unread: why a part of the shard can't be read: AWS's code.
+    """
+
+    records: Sequence[Record]
+    following: Cursor | None
+    unread: str | None = None
+
+
+def listed_stream(streams: Any, arn: str) -> ListedStream:
+    """Raises ClientError or BotoCoreError."""
+    found, shards = None, list[Shard]()
+    more: dict[str, Any] = {}
+    while True:
+        answer = streams.describe_stream(StreamArn=arn, **more)
+        stream = answer["StreamDescription"]
+        found = found or ListedStream(
+            at=math.inf if (at := aws_time(answer)) is None else at,
+            status=str(stream.get("StreamStatus") or "UNKNOWN"),
+            view_type=str(stream.get("StreamViewType") or "UNKNOWN"),
+            shards=(),
+        )
+        shards += [_shard(one) for one in stream.get("Shards") or ()]
+        if not stream.get("LastEvaluatedShardId"):
+            return found._replace(shards=shards)
+        more = {"ExclusiveStartShardId": stream["LastEvaluatedShardId"]}
+
+
+def first_place(streams: Any, arn: str, shard: str, where: Mapping[str, str] = FROM_THE_FIRST) -> Cursor | str:
+    """A shard's place, or why it can't be read. where: of GetShardIterator."""
+    iterator = _iterator(streams, arn, shard, where)
+    if isinstance(iterator, Exception):
+        return error_code(iterator)
+    return Cursor(arn=arn, shard=shard, iterator=iterator)
+
+
+def next_page(streams: Any, cursor: Cursor) -> ShardPage:
+    """One page of a shard. An iterator that expired is fetched again, and then this page is empty."""
+    try:
+        answer = streams.get_records(ShardIterator=cursor.iterator)
+    except (ClientError, BotoCoreError) as error:
+        return _after_error(streams, cursor, error)
+    records = answer.get("Records") or ()
+    if not answer.get("NextShardIterator"):
+        return ShardPage(records, None)
+    at = -math.inf if (known := aws_time(answer)) is None else known
+    following = replace(cursor, iterator=answer["NextShardIterator"], at=at, renewed=False)
+    if records:
+        written = max(cursor.newest, *(_written(one) for one in records))
+        last = str(records[-1]["dynamodb"]["SequenceNumber"])
+        return ShardPage(records, replace(following, after=last, newest=written, empty=()))
+    return ShardPage(records, replace(following, empty=(*cursor.empty, at)[-QUIET_PAGES:]))
+
+
+# Streams of a table, to their ends.
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,45 +162,26 @@ class StreamPage:
     records: Sequence[Mapping[str, Any]] = ()
 
 
-class Reading(NamedTuple):
-    """What every step needs. late: once true, the rest is not read. now: seconds since the epoch."""
+class StreamAccess(NamedTuple):
+    """What every step needs. late: once true, the rest is not read."""
 
     streams: Any
     late: Callable[[], bool]
-    now: Callable[[], float]
     pause: Callable[[float], None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Cursor:
-    """A shard's place. after: sequence number of the last record that was read.
-
-    quiet_since: of an open shard, the later of T and its last record; None where the shard has an end. quiet_pages:
-    empty ones since. renewed: the iterator was just fetched again. trimmed: records expired before they were read,
-    which was unread.
-    """
-
-    arn: str
-    shard: str
-    iterator: str
-    after: str | None = None
-    began: float
-    quiet_since: float | None
-    quiet_pages: int = 0
-    renewed: bool = False
-    trimmed: bool = False
-
-
-def stream_pages(reading: Reading, arns: Sequence[str]) -> Iterator[StreamPage]:
+def stream_pages(access: StreamAccess, arns: Sequence[str]) -> Iterator[StreamPage]:
     """Every page of these streams. The order of a key's records does not matter: the table decides.
 
     Raises ClientError or BotoCoreError if a stream can't be described.
     """
     for arn in arns:
-        at, is_disabled, shards = _listed(reading, arn)
+        stream = _settled(access, arn)
+        is_disabled = stream.status == "DISABLED"
         # A shard that is closed meanwhile has children that were not listed: the stream has no end either way.
         yield StreamPage(open=0 if is_disabled else 1)
-        yield from _stream_pages(reading, arn, shards, at=None if is_disabled else at)
+        names = [shard.name for shard in stream.shards]
+        yield from _stream_pages(access, arn, names, at=math.inf if is_disabled else stream.at)
 
 
 def stream_arns(streams: Any, *, table: str, table_arn: str, latest: str | None) -> list[str]:
@@ -105,98 +199,58 @@ def stream_arns(streams: Any, *, table: str, table_arn: str, latest: str | None)
         more = {"ExclusiveStartStreamArn": answer["LastEvaluatedStreamArn"]}
 
 
-def _stream_pages(reading: Reading, arn: str, shards: Sequence[str], *, at: float | None) -> Iterator[StreamPage]:
+def _stream_pages(access: StreamAccess, arn: str, shards: Sequence[str], *, at: float) -> Iterator[StreamPage]:
     """Some shards at once: an open one alone would take ten seconds, and an iterator expires after fifteen minutes.
 
-    at: T, of a stream that is not disabled.
+    at: T; infinite where every shard has an end.
     """
-    ahead, active = list(shards), list[_Cursor]()
+    ahead, active = list(shards), list[Cursor]()
     while ahead or active:
-        while ahead and len(active) < _AT_ONCE and not reading.late():
-            begun = _begun(reading, arn, ahead.pop(0), at=at)
+        while ahead and len(active) < _AT_ONCE and not access.late():
+            begun = first_place(access.streams, arn, ahead.pop(0))
             yield StreamPage(shards=1, unread=begun if isinstance(begun, str) else None)
             active += [] if isinstance(begun, str) else [begun]
-        if reading.late():
+        if access.late():
             yield from (StreamPage(unread=OUT_OF_TIME) for one in active if not one.trimmed)
             yield from (StreamPage(shards=1, unread=OUT_OF_TIME) for _ in ahead)
             return
-        steps = [_step(reading, one) for one in active]
-        yield from (page for page, _ in steps)
-        active = [following for _, following in steps if following is not None]
-        if active and not any(page.records for page, _ in steps):
-            reading.pause(_PAUSE_SECONDS)
+        pages = [next_page(access.streams, one) for one in active]
+        yield from (StreamPage(unread=page.unread, records=_as_for_lambda(page.records, arn)) for page in pages)
+        active = [page.following for page in pages if page.following and page.following.read_up_to < at]
+        if active and not any(page.records for page in pages):
+            access.pause(_PAUSE_SECONDS)
 
 
-def _listed(reading: Reading, arn: str) -> tuple[float, bool, list[str]]:
-    """T, whether the stream is disabled, and the IDs of its shards, listed after T and once its state is final."""
-    at, (status, shards) = reading.now(), _described(reading.streams, arn)
-    while status == "DISABLING" and not reading.late():
-        reading.pause(_DISABLING_PAUSE_SECONDS)
-        at, (status, shards) = reading.now(), _described(reading.streams, arn)
-    return at, status == "DISABLED", shards
+def _settled(access: StreamAccess, arn: str) -> ListedStream:
+    """The stream and its shards, listed once its state is final."""
+    stream = listed_stream(access.streams, arn)
+    while stream.status == "DISABLING" and not access.late():
+        access.pause(_DISABLING_PAUSE_SECONDS)
+        stream = listed_stream(access.streams, arn)
+    return stream
 
 
-def _described(streams: Any, arn: str) -> tuple[str, list[str]]:
-    """The stream's state as the list of its shards began, and the list."""
-    status, shards = "", list[str]()
-    more: dict[str, Any] = {}
-    while True:
-        answer = streams.describe_stream(StreamArn=arn, **more)["StreamDescription"]
-        status = status or str(answer.get("StreamStatus") or "UNKNOWN")
-        shards += [str(one["ShardId"]) for one in answer.get("Shards") or ()]
-        if not answer.get("LastEvaluatedShardId"):
-            return status, shards
-        more = {"ExclusiveStartShardId": answer["LastEvaluatedShardId"]}
+def _shard(described: Mapping[str, Any]) -> Shard:
+    numbers = described.get("SequenceNumberRange") or {}
+    closed = numbers.get("EndingSequenceNumber") is not None
+    return Shard(str(described["ShardId"]), described.get("ParentShardId"), closed)
 
 
-def _begun(reading: Reading, arn: str, shard: str, *, at: float | None) -> _Cursor | str:
-    """The shard's first place, or why it can't be read. at: T, where the shard has no end."""
-    iterator = _iterator(reading.streams, arn, shard, _FROM_THE_FIRST)
-    if isinstance(iterator, Exception):
-        return error_code(iterator)
-    return _Cursor(arn=arn, shard=shard, iterator=iterator, began=at or 0.0, quiet_since=at)
-
-
-def _step(reading: Reading, cursor: _Cursor) -> tuple[StreamPage, _Cursor | None]:
-    """One page, and the place after it; None: the shard ended, is read up to T, or can't be read."""
-    try:
-        answer = reading.streams.get_records(ShardIterator=cursor.iterator)
-    except (ClientError, BotoCoreError) as error:
-        return _after_error(reading, cursor, error)
-    records = answer.get("Records") or ()
-    page = StreamPage(records=[_event(record, cursor.arn) for record in records])
-    if not answer.get("NextShardIterator"):
-        return page, None
-    following = replace(cursor, iterator=answer["NextShardIterator"], renewed=False)
-    if records:
-        following = replace(following, after=str(records[-1]["dynamodb"]["SequenceNumber"]))
-    if cursor.quiet_since is None:
-        return page, following
-    now = reading.now()
-    if records:
-        following = replace(following, quiet_since=now, quiet_pages=0)
-        is_read = any(_is_younger(record, cursor.began) for record in records)
-    else:
-        following = replace(following, quiet_pages=cursor.quiet_pages + 1)
-        is_read = now - cursor.quiet_since >= QUIET_SECONDS and following.quiet_pages >= _QUIET_PAGES
-    return page, None if is_read else following
-
-
-def _after_error(reading: Reading, cursor: _Cursor, error: Exception) -> tuple[StreamPage, _Cursor | None]:
+def _after_error(streams: Any, cursor: Cursor, error: Exception) -> ShardPage:
     """An iterator that expired is fetched again, once, after the last record; what expired is unread, the rest read."""
     code = error_code(error)
-    if code not in (_EXPIRED, _TRIMMED) or cursor.renewed:
-        return StreamPage(unread=None if cursor.trimmed else code), None
+    if code not in (_EXPIRED, TRIMMED) or cursor.renewed:
+        return ShardPage((), None, unread=None if cursor.trimmed else code)
     continues = code == _EXPIRED and cursor.after is not None
     where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": cursor.after} if continues else None
-    iterator = _iterator(reading.streams, cursor.arn, cursor.shard, where or _FROM_THE_FIRST)
-    if continues and isinstance(iterator, Exception) and error_code(iterator) == _TRIMMED:
-        code, iterator = _TRIMMED, _iterator(reading.streams, cursor.arn, cursor.shard, _FROM_THE_FIRST)
+    iterator = _iterator(streams, cursor.arn, cursor.shard, where or FROM_THE_FIRST)
+    if continues and isinstance(iterator, Exception) and error_code(iterator) == TRIMMED:
+        code, iterator = TRIMMED, _iterator(streams, cursor.arn, cursor.shard, FROM_THE_FIRST)
     if isinstance(iterator, Exception):
-        return StreamPage(unread=None if cursor.trimmed else error_code(iterator)), None
-    unread = code if code == _TRIMMED and not cursor.trimmed else None
-    trimmed = cursor.trimmed or code == _TRIMMED
-    return StreamPage(unread=unread), replace(cursor, iterator=iterator, renewed=True, trimmed=trimmed)
+        return ShardPage((), None, unread=None if cursor.trimmed else error_code(iterator))
+    unread = code if code == TRIMMED and not cursor.trimmed else None
+    trimmed = cursor.trimmed or code == TRIMMED
+    return ShardPage((), replace(cursor, iterator=iterator, renewed=True, trimmed=trimmed), unread=unread)
 
 
 def _iterator(streams: Any, arn: str, shard: str, where: Mapping[str, Any]) -> str | Exception:
@@ -208,13 +262,18 @@ def _iterator(streams: Any, arn: str, shard: str, where: Mapping[str, Any]) -> s
     return str(answer["ShardIterator"])
 
 
-def _is_younger(record: Mapping[str, Any], at: float) -> bool:
+def _written(record: Record) -> float:
+    """The second in which it was written; AWS says `approximate`."""
     created: datetime | None = record["dynamodb"].get("ApproximateCreationDateTime")
-    return created is not None and created.timestamp() > at
+    return -math.inf if created is None else math.floor(created.timestamp())
 
 
-def _event(record: Mapping[str, Any], arn: str) -> dict[str, Any]:
-    """A record of GetRecords in the form that Lambda passes to a function."""
+def _as_for_lambda(records: Sequence[Record], arn: str) -> list[dict[str, Any]]:
+    """Records of GetRecords in the form that Lambda passes to a function."""
+    return [_event(record, arn) for record in records]
+
+
+def _event(record: Record, arn: str) -> dict[str, Any]:
     change = dict(record["dynamodb"])
     created = change.get("ApproximateCreationDateTime")
     if created is not None:

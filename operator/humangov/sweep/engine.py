@@ -8,7 +8,7 @@ again. It reuses the orphan lists in the bucket, never a decision.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,15 +20,17 @@ from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import Calls, NoReceiptError
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.followed_stream import Keep
+from humangov.reading.named_files import read_table, ready_table, require_same_table
 from humangov.reading.progress import FailedError, Steps, s3_time
 from humangov.reading.snapshot import Sink, TableDescription
+from humangov.reading.table_reading import TableReading, read_completely, scan_alone_sentence
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
 from humangov.sweep.earlier_lists import EarlierLists
-from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.erasure import ErasureResult, ReadOn
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
 from humangov.sweep.result import DELETE, SweepResult
@@ -67,11 +69,14 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     yield result
     with Scratch() as scratch:
         stored = _list(run, scratch)
-        records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
+        reading = _read(
+            run, scratch.name, keep_since=scratch.name_since, stage="reading the table", total=run.table.records or None
+        )  # fmt: skip
         joined = _join(run, scratch)
         result = replace(
-            result, listed=stored.listed, too_young=stored.too_young, records=records, live=joined.counts.live,
-            orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes, largest=joined.largest,
+            result, listed=stored.listed, too_young=stored.too_young, records=reading.records,
+            live=joined.counts.live, orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes,
+            largest=joined.largest, scan_alone=reading.scan_alone,
         )  # fmt: skip
         yield result
         result = replace(result, shared=_shared(run, joined.named_twice))
@@ -152,10 +157,14 @@ def _list(run: _Run, scratch: Scratch) -> StoredFiles:
     )
 
 
-def _read(run: _Run, keep: Callable[[Iterable[bytes]], None], *, stage: str, total: int | None) -> int:
-    """Hands every key that a record names to `keep`; returns the number of records."""
-    run.around.steps.begin(stage, total=total)
-    return _scan(run, lambda items: keep(named_keys(items, run.names)))
+def _read(run: _Run, keep: Keep, *, keep_since: Keep, stage: str, total: int | None) -> TableReading:
+    """Hands every key that a record names to `keep`, and what the stream names to `keep_since`."""
+    around = run.around
+    around.steps.begin(stage, total=total)
+    return read_completely(
+        run.clients, run.names, keep, keep_since=keep_since, table=run.table, steps=around.steps, now=around.now,
+        pause=around.pause,
+    )  # fmt: skip
 
 
 def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
@@ -254,9 +263,11 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     if reason := run.around.may_erase():
         yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
-    _read_again(run, scratch, result)
+    reading = _read_again(run, scratch, result)
     still = scratch.confirmed_number()
-    result = replace(result, spared=result.confirmed - still)
+    result = replace(
+        result, spared=result.confirmed - still, scan_alone=reading.scan_alone or result.scan_alone
+    )  # fmt: skip
     yield result
     receipts = ReceiptLog(
         run.clients.logs, log_group=run.names.tenant.log_group_name, now=run.around.now, pause=run.around.pause,
@@ -265,28 +276,53 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     receipts.open()
     result = replace(result, log_stream=receipts.stream_name)
     yield result
-    erased = result.erased
-    for erased in _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in):
-        yield replace(result, erased=erased)
+    for erased in _erase_confirmed(run, scratch, result, receipts, reading=reading, listed_in=listed_in):
+        result = replace(
+            result, erased=erased, spared=result.confirmed - still + erased.spared,
+            scan_alone=reading.scan_alone or result.scan_alone,
+        )  # fmt: skip
+        yield result
     limit = run.names.tenant.sweep.maximum_erasures
-    if still > limit and erased.unfinished is None:
+    if still > limit and result.erased.unfinished is None:
         capped = f"the next sweep handles the other {still - limit:,} (spec.sweep.maximumErasures is {limit:,})"
-        erased = replace(erased, unfinished=capped)
-    yield replace(result, erased=erased)
+        result = replace(result, erased=replace(result.erased, unfinished=capped))
+    yield result
 
 
-def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
+def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> TableReading:
     """Spares files that a record names now. Raises FailedError if the reading is unreliable."""
-    records = _read(run, scratch.spare, stage="reading the table again", total=result.records)
+    reading = _read(
+        run, scratch.spare, keep_since=scratch.spare, stage="reading the table again", total=result.records
+    )  # fmt: skip
     require_same_table(run.clients, run.names, table=run.table)
-    if records < result.records * SHRUNKEN_PERCENT / 100:
+    if reading.records < result.records * SHRUNKEN_PERCENT / 100:
         raise FailedError(
-            f"the first scan read {result.records:,} records, the second only {records:,}, so nothing was erased"
+            f"the first scan read {result.records:,} records, the second only {reading.records:,}, so nothing was "
+            "erased"
         )
+    return reading
+
+
+def _read_on(run: _Run, scratch: Scratch, reading: TableReading, batch: Sequence[Stored]) -> ReadOn:
+    """The second reading, as of now."""
+    reading.read_on()
+    too_old = None
+    if reading.is_too_old(now=run.around.now()):
+        too_old = (
+            f"{scan_alone_sentence(str(reading.scan_alone))}; it began more than 15 minutes ago, so the next sweep "
+            "handles the rest"
+        )
+    return ReadOn(scratch.still_confirmed(batch), is_snapshot=reading.scan_alone is None, too_old=too_old)
 
 
 def _erase_confirmed(
-    run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str
+    run: _Run,
+    scratch: Scratch,
+    result: SweepResult,
+    receipts: ReceiptLog,
+    *,
+    reading: TableReading,
+    listed_in: str,
 ) -> Iterator[ErasureResult]:
     calls = Calls(
         dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
@@ -295,5 +331,6 @@ def _erase_confirmed(
     return erasure.erase(
         scratch.confirmed(limit=run.names.tenant.sweep.maximum_erasures),
         names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=calls,
-        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps, may_go_on=run.around.may_erase,
+        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps,
+        read_on=partial(_read_on, run, scratch, reading), may_go_on=run.around.may_erase,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -30,10 +30,6 @@ from humangov.sweep.orphan_list import FOLDER
 
 BATCH = 100
 AT_ONCE = 16
-WITHIN_SECONDS = 15 * 60
-"""Maximum age of the second scan when the last file is erased."""
-
-_LATE = "the second scan is more than 15 minutes old, so the next sweep handles the rest"
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_FOUND = ("NoSuchKey", "404", "NoSuchVersion")
 _UNKNOWN = ("NotImplemented", "501")
@@ -45,6 +41,7 @@ class ErasureResult:
 
     unfinished   why files remain
     stopped      somebody stopped it; unfinished says who
+    spared       named by a record that was written just before their batch: not begun
     conditional  whether this S3 honours the condition of a delete
     """
 
@@ -52,10 +49,23 @@ class ErasureResult:
     erased_bytes: int = 0
     unfinished: str | None = None
     stopped: bool = False
+    spared: int = 0
     conditional: bool = True
 
     def count(self, kind: OutcomeKind) -> int:
         return sum(number for outcome, number in self.outcomes.items() if outcome.kind == kind)
+
+
+class ReadOn(NamedTuple):
+    """The table just before a batch.
+
+    unnamed: the batch's files that no record names. is_snapshot: whether the stream completes the scan. too_old: why
+    nothing more may be erased by this reading, or None.
+    """
+
+    unnamed: Sequence[Stored]
+    is_snapshot: bool
+    too_old: str | None = None
 
 
 def erase(
@@ -69,28 +79,33 @@ def erase(
     patient_s3: Any,
     receipts: ReceiptLog,
     steps: Steps,
+    read_on: Callable[[Sequence[Stored]], ReadOn],
     may_go_on: Callable[[], str | None],
 ) -> Iterator[ErasureResult]:
     """Erases them in batches, with a receipt before and after each. listed_in: the orphan list's key.
 
-    Yields the result so far after each batch: whatever ends the run, what was erased until then is counted. may_go_on:
-    called before every batch; returns the reason to stop, or None. Raises NoReceiptError.
+    Yields the result so far after each batch: whatever ends the run, what was erased until then is counted. Before
+    every batch it calls read_on, then may_go_on, which returns the reason to stop, or None. Raises NoReceiptError, and
+    what read_on raises.
     """
     conditional = versioned or not confirmed or _honours_conditions(patient_s3, names, run)
     result = ErasureResult(conditional=conditional)
-    started = calls.now()
     steps.begin("erasing", total=len(confirmed))
-    line = partial(_line, names=names, run=run, listed_in=listed_in)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
         for first in range(0, len(confirmed), BATCH):
-            late = calls.now() - started > WITHIN_SECONDS
+            several = confirmed[first : first + BATCH]
+            batch, is_snapshot, too_old = read_on(several)
             if (reason := may_go_on()) is not None:
                 yield replace(result, unfinished=reason, stopped=True)
                 return
-            if late:
-                yield replace(result, unfinished=_LATE)
+            if too_old:
+                yield replace(result, unfinished=too_old)
                 return
-            batch = confirmed[first : first + BATCH]
+            result = replace(result, spared=result.spared + len(several) - len(batch))
+            if not batch:
+                yield result
+                continue
+            line = partial(_line, names=names, run=run, listed_in=listed_in, is_snapshot=is_snapshot)
             receipts.write(line(one, "intent") for one in batch)
             if versioned:
                 results = _versions(batch, names=names, calls=calls, pool=pool)
@@ -103,7 +118,7 @@ def erase(
                 {**line(one, "outcome"), **receipt_lines.result_fields(of_one, at=at), "announced": True}
                 for one, of_one in zip(batch, results, strict=True)
             )
-            steps.add(len(batch))
+            steps.add(len(several))
             if any(of_one.outcome == _VERSIONS_NOW for of_one in results):
                 yield replace(result, unfinished=_VERSIONS_SINCE)
                 return
@@ -192,7 +207,7 @@ def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
     return False
 
 
-def _line(one: Stored, kind: str, *, names: Names, run: str, listed_in: str) -> Line:
+def _line(one: Stored, kind: str, *, names: Names, run: str, listed_in: str, is_snapshot: bool) -> Line:
     return {
         "receipt": kind,
         "tenant": names.owner,
@@ -205,6 +220,7 @@ def _line(one: Stored, kind: str, *, names: Names, run: str, listed_in: str) -> 
         "expired": False,
         "deleted_at": None,
         "manifest": listed_in,
+        "reading": "snapshot" if is_snapshot else "scan",
     }
 
 

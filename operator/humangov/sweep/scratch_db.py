@@ -27,6 +27,7 @@ CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NUL
     versions TEXT NOT NULL);
 CREATE TABLE other (key BLOB NOT NULL);
 CREATE TABLE named (key BLOB NOT NULL);
+CREATE TABLE named_since (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
@@ -81,12 +82,17 @@ class Scratch:
         """Keys that a record may mean: each once per record."""
         self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
 
+    def name_since(self, keys: Iterable[bytes]) -> None:
+        """Keys that the stream names, as often as it does: the scan may have shown the same record."""
+        self._db.executemany("INSERT OR IGNORE INTO named_since VALUES (?)", ((key,) for key in keys))
+
     def join(self) -> Counts:
         """Every stored key that no record names becomes an orphan."""
         self._db.execute("CREATE INDEX named_key ON named (key)")
         self._db.execute(
             "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
-            "(SELECT 1 FROM named WHERE named.key = stored.key) ORDER BY key"
+            "(SELECT 1 FROM named WHERE named.key = stored.key) AND NOT EXISTS "
+            "(SELECT 1 FROM named_since WHERE named_since.key = stored.key) ORDER BY key"
         )
         stored, orphans, size = self._db.execute(
             "SELECT (SELECT count(*) FROM stored), count(*), coalesce(sum(size), 0) FROM orphan"
@@ -110,7 +116,7 @@ class Scratch:
 
     def forget_names(self) -> None:
         """What only `join` and `named_twice` need."""
-        for table in ("stored", "other", "named", "named_twice"):
+        for table in ("stored", "other", "named", "named_since", "named_twice"):
             self._db.execute(f"DROP TABLE {table}")
 
     def sighted(self, number: int, seen: Iterable[Stored]) -> None:
@@ -136,6 +142,11 @@ class Scratch:
     def spare(self, keys: Iterable[bytes]) -> None:
         """Removes keys from the confirmed ones: a record names them now."""
         self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
+
+    def still_confirmed(self, several: Iterable[Stored]) -> list[Stored]:
+        """Those of them that were not spared."""
+        found = "SELECT EXISTS (SELECT 1 FROM confirmed WHERE key = ?)"
+        return [one for one in several if self._db.execute(found, (one.key.encode(),)).fetchone()[0]]
 
     def orphans(self) -> Iterator[Stored]:
         """Sorted by key."""

@@ -12,6 +12,7 @@ from cronsim import CronSim, CronSimError
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Sweep
 from humangov.api.times import timestamp
+from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, DETECTED, ERASED, RUNNING, SAFETY_CHECK_FAILED, SweepResult
 from humangov.sweep.safety_checks import SafetyCheck
@@ -55,6 +56,8 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
+    elif result.scan_alone:
+        parts.append(scan_alone_sentence(result.scan_alone))
     if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
     return "; ".join(parts)
