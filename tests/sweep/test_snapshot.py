@@ -11,12 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from humangov.cleanup.outcomes import KEPT_LIVE, FileOutcome
+from humangov.cleanup.outcomes import FileOutcome
 from humangov.reading import snapshot
 from humangov.reading.named_files import ready_table
 from humangov.reading.progress import Steps, StoppedError
 from humangov.reading.table_reading import TableReading, read_completely
-from humangov.reading.unnamed import READING_TOO_OLD, read_named
+from humangov.reading.unnamed import NAMED_MEANWHILE, READING_TOO_OLD, read_named
 from humangov.sweep import erasure
 from humangov.sweep.output import lines
 from humangov.sweep.result import SweepResult, word_for
@@ -389,7 +389,10 @@ def asked_for(world: SweepWorld, *keys: str, act: Callable[[], None]) -> list[Fi
 def test_key_that_a_record_has_named_since_the_reading_is_kept(view: str) -> None:
     world = staffed()
     world.with_stream(view=view)
-    assert asked_for(world, "a.pdf", "b.pdf", act=lambda: world.hire("new", "b.pdf")) == [None, KEPT_LIVE]
+    assert asked_for(world, "a.pdf", "b.pdf", act=lambda: world.hire("new", "b.pdf")) == [
+        None,
+        NAMED_MEANWHILE,
+    ]
 
 
 def test_key_is_kept_fifteen_minutes_after_a_scan_that_stands_alone_and_not_after_a_snapshot() -> None:

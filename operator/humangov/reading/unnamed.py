@@ -26,14 +26,20 @@ _UPDATING_PAUSE_SECONDS, _UPDATING_PAUSES = 2.0, 60
 
 NOT_IN_THE_READING = failed("NotInTheReading")
 READING_TOO_OLD = failed("ReadingTooOld")
+NAMED_MEANWHILE = failed("NamedMeanwhile")
+"""The stream names it, and what it names may be gone by now: the next reading shows whether a record names it."""
 
 
 @dataclass(kw_only=True)
 class AskedKeys:
-    """What a reading of the table found of the keys that were asked for. reading: None if none was."""
+    """What a reading of the table found of the keys that were asked for.
+
+    named: by the scan. named_since: by the stream. reading: None if none was.
+    """
 
     asked: frozenset[str]
     named: set[str] = field(default_factory=set)
+    named_since: set[str] = field(default_factory=set)
     reading: TableReading | None = None
 
     @property
@@ -50,13 +56,20 @@ class AskedKeys:
         """None if the reading shows that no record names the key."""
         if key in self.named:
             return KEPT_LIVE
+        if key in self.named_since:
+            return NAMED_MEANWHILE
         if self.reading is None or key not in self.asked:
             return NOT_IN_THE_READING
         return READING_TOO_OLD if self.reading.is_too_old(now=now) else None
 
     def keep(self, keys: Iterable[bytes]) -> None:
-        """A record names these keys."""
-        self.named |= self.asked.intersection(key.decode() for key in keys)
+        self.named |= self._asked(keys)
+
+    def keep_since(self, keys: Iterable[bytes]) -> None:
+        self.named_since |= self._asked(keys)
+
+    def _asked(self, keys: Iterable[bytes]) -> frozenset[str]:
+        return self.asked.intersection(key.decode() for key in keys)
 
 
 def function_settings(names: Names) -> FunctionSettings:
@@ -93,8 +106,8 @@ def read_named(
     if found.asked:
         table = _settled_table(clients, names, why_stop=why_stop, pause=pause)
         found.reading = read_completely(
-            clients, names, found.keep, keep_since=found.keep, table=table, steps=Steps(why_stop=why_stop), now=now,
-            pause=pause,
+            clients, names, found.keep, keep_since=found.keep_since, table=table, steps=Steps(why_stop=why_stop),
+            now=now, pause=pause,
         )  # fmt: skip
         require_same_table(clients, names, table=table)
     return found
