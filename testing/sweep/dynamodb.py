@@ -1,7 +1,7 @@
 """DynamoDB as a sweep asks it: the table, its scan in pages and segments, and items by their keys.
 
 In place of one table, after https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/. It can't show throughput,
-unprocessed keys, a scan that is not consistent, or the table's stream.
+unprocessed keys, or a scan that is not consistent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from testing.sweep import streams
 from testing.sweep.reply import Reply
 from testing.sweep.tenant_data import TenantData
 
@@ -22,20 +23,26 @@ def describe_table(data: TenantData, _params: Mapping[str, Any]) -> Reply:
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
         "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
     }  # fmt: skip
-    return Reply(200, {"Table": table | data.table})
+    return Reply(200, {"Table": table | streams.of_table(data) | data.table})
+
+
+def place_of(record: str) -> tuple[str, str]:
+    """A partition's place in a scan, which has nothing to do with its key's order."""
+    return hashlib.sha256(record.encode()).hexdigest(), record
 
 
 def scan(data: TenantData, params: Mapping[str, Any]) -> Reply:
-    # A partition's place in a scan has nothing to do with its key's order.
-    places = sorted((hashlib.sha256(record.encode()).hexdigest(), record) for record in data.records)
+    places = sorted(map(place_of, data.records))
     if "Segment" in params:
         places = [one for one in places if int(one[0][:4], 16) % params["TotalSegments"] == params["Segment"]]
     after = params.get("ExclusiveStartKey", {}).get("id", {}).get("S")
     if after is not None:
-        places = places[bisect.bisect_right(places, (hashlib.sha256(after.encode()).hexdigest(), after)) :]
+        places = places[bisect.bisect_right(places, place_of(after)) :]
     page = [record for _, record in places[: data.page]]
     wanted = set(params["ExpressionAttributeNames"].values())
-    items = [{name: value for name, value in _item(data, record).items() if name in wanted} for record in page]
+    items = [
+        {name: value for name, value in (data.item(record) or {}).items() if name in wanted} for record in page
+    ]  # fmt: skip
     answer: dict[str, Any] = {"Items": items, "Count": len(items), "ScannedCount": len(items)}
     if len(places) > len(page):
         answer["LastEvaluatedKey"] = {"id": {"S": page[-1]}}
@@ -45,10 +52,4 @@ def scan(data: TenantData, params: Mapping[str, Any]) -> Reply:
 def batch_get_item(data: TenantData, params: Mapping[str, Any]) -> Reply:
     ((name, asked),) = params["RequestItems"].items()
     ids = [key["id"]["S"] for key in asked["Keys"]]
-    return Reply(200, {"Responses": {name: [_item(data, one) for one in ids if one in data.records]}})
-
-
-def _item(data: TenantData, record: str) -> dict[str, Any]:
-    names = data.records[record]
-    value = {"S": names[0]} if len(names) == 1 else {"L": [{"S": name} for name in names]}
-    return {"id": {"S": record}, "pdf": data.attributes.get(record, value)}
+    return Reply(200, {"Responses": {name: [data.item(one) for one in ids if one in data.records]}})

@@ -15,6 +15,7 @@ from humangov.api.names import Names
 
 from testing import samples
 from testing.receipt_chain import each_once
+from testing.sweep.table_stream import TableStream
 
 HOUR, DAY = 3600.0, 86400.0
 START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
@@ -42,6 +43,7 @@ class TenantData:
 
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
     attributes: of a record whose attribute has another type than a string or a list of strings, that attribute.
+    stream: of the table; None: it is not enabled.
     honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
@@ -52,6 +54,7 @@ class TenantData:
     page: int = 1000
     table_id: str = "table-1"
     table: dict[str, Any] = field(default_factory=dict)
+    stream: TableStream | None = None
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)
@@ -75,10 +78,38 @@ class TenantData:
         self._add(key, ObjectVersion(self._id(), self.now - begun, body, parts=2))
 
     def hire(self, record: str, *names: str) -> None:
+        old = self.item(record)
         self.records[record] = names
+        self._changed(record, old)
 
     def fire(self, record: str) -> None:
+        old = self.item(record)
         self.records.pop(record, None)
+        self._changed(record, old)
+
+    def move(self, record: str, to: str) -> None:
+        """As an application does that gives a record another id: one change after the other."""
+        names = self.records[record]
+        self.fire(record)
+        self.hire(to, *names)
+
+    def _changed(self, record: str, old: dict[str, Any] | None) -> None:
+        if self.stream is not None:
+            self.stream.put(record, old=old, new=self.item(record), now=self.now)
+
+    def with_stream(self, **more: Any) -> TableStream:
+        """Enables the table's stream; more: see TableStream."""
+        self.stream = TableStream(f"{self.names.table_arn}/stream/2026-01-01T00:00:00.000", **more)
+        self.stream.readers.append(self.names.function_arn)
+        return self.stream
+
+    def item(self, record: str) -> dict[str, Any] | None:
+        """As DynamoDB holds it."""
+        if record not in self.records:
+            return None
+        names = self.records[record]
+        value = {"S": names[0]} if len(names) == 1 else {"L": [{"S": name} for name in names]}
+        return {"id": {"S": record}, "pdf": self.attributes.get(record, value)}
 
     def remove(self, name: str) -> None:
         """As a person does who deletes a file in the console."""

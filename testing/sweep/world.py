@@ -26,7 +26,7 @@ from humangov.sweep.engine import Surroundings
 from humangov.sweep.result import SweepResult
 
 from testing.killed import Killed
-from testing.sweep import dynamodb, logs, s3
+from testing.sweep import dynamodb, logs, s3, streams
 from testing.sweep.reply import Reply, refusal
 from testing.sweep.tenant_data import TenantData
 
@@ -43,6 +43,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "DescribeTable": dynamodb.describe_table,
     "Scan": dynamodb.scan,
     "BatchGetItem": dynamodb.batch_get_item,
+    "ListStreams": streams.list_streams,
+    "DescribeStream": streams.describe_stream,
+    "GetShardIterator": streams.get_shard_iterator,
+    "GetRecords": streams.get_records,
+    "ListEventSourceMappings": streams.list_event_source_mappings,
     "CreateLogStream": logs.create_log_stream,
     "PutLogEvents": logs.put_log_events,
 }
@@ -87,7 +92,7 @@ class SweepWorld(TenantData):
         self.reached = result.begin(mode=mode, dry_run=dry_run, now=self.now)
         around = Surroundings(
             steps=Steps(why_stop=why_stop), may_erase=may_erase, approved=approved, now=lambda: self.now,
-            pause=lambda _seconds: None,
+            pause=self.pause,
         )  # fmt: skip
         with self.behind(clients()) as sdk, pytest.MonkeyPatch.context() as patch:
             # Nothing takes time here, so it would be listed and read by one thread alone.
@@ -97,6 +102,10 @@ class SweepWorld(TenantData):
             for reached in engine.sweep(sdk, self.names, self.reached, around=around):
                 self.reached = reached
         return self.reached
+
+    def pause(self, seconds: float) -> None:
+        """Time passes where there is a stream to wait for."""
+        self.now += seconds if self.stream is not None else 0.0
 
     @contextmanager
     def behind(self, sdk: AwsClients) -> Iterator[AwsClients]:
@@ -108,7 +117,7 @@ class SweepWorld(TenantData):
         def answer(*, model: Any, **_: Any) -> tuple[Any, dict[str, Any]]:
             return self._answer(model.name, asked.params)
 
-        several = (sdk.dynamodb, sdk.patient_dynamodb, sdk.streams, sdk.s3, sdk.patient_s3, sdk.logs)
+        several = (sdk.dynamodb, sdk.patient_dynamodb, sdk.streams, sdk.s3, sdk.patient_s3, sdk.logs, sdk.functions)
         for client in several:
             client.meta.events.register_last("before-parameter-build", note)
             client.meta.events.register_first("before-call", answer)

@@ -79,7 +79,7 @@ class Account:
         if kind:
             self._after(actor, kind)
         self.require_alive(actor)
-        headers = {"date": email.utils.formatdate(self.clock.now, usegmt=True)} if service == "S3" else {}
+        headers = {"date": email.utils.formatdate(self.clock.now, usegmt=True)}
         return {**answer, "ResponseMetadata": {"HTTPStatusCode": 200, "HTTPHeaders": headers}}
 
     def require_alive(self, actor: Actor) -> None:

@@ -32,8 +32,9 @@ _SERVICES: Mapping[str, tuple[str, _Operations]] = {
     "dynamodb": ("DynamoDB", dynamodb.TABLE_OPERATIONS),
     "dynamodbstreams": ("Streams", dynamodb.STREAM_OPERATIONS),
     "logs": ("Logs", logs.OPERATIONS),
+    "lambda": ("Lambda", dynamodb.READER_OPERATIONS),
 }
-_OF_FIELD = {"streams": "dynamodbstreams"}
+_OF_FIELD = {"streams": "dynamodbstreams", "functions": "lambda"}
 _TOKENS = {"list_objects_v2": ("NextContinuationToken", "ContinuationToken"), "filter_log_events": ("nextToken",) * 2}
 
 
@@ -162,7 +163,7 @@ def replaced(module: Any, processes: Processes) -> dict[str, Any]:
     return {name: instead[id(value)] for name, value in vars(module).items() if id(value) in instead}
 
 
-_MODULES = ("cleanup", "redrive", "final_read", "sweep", "aws.receipt_log", "proof")
+_MODULES = ("cleanup", "reading", "redrive", "final_read", "sweep", "aws.receipt_log", "proof")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from testing.world.account import Account, Answer, RefusedError
-from testing.world.actor import Actor
+from testing.world.actor import FINAL_READ, Actor
 from testing.world.stream import KEPT_SECONDS, Shard, Stream
 
 Params = Mapping[str, Any]
@@ -144,7 +144,8 @@ def get_records(account: Account, actor: Actor, params: Params) -> Answer:
     if account.weather.strikes("Streams: empty page", share=_EMPTY_PAGES_SHARE):
         return {"Records": [], "NextShardIterator": _iterator(account, stream, shard, place)}
     records = shard.records[place : place + min(account.setting.page, params.get("Limit", 1000))]
-    actor.give(records)
+    # Others than a final stream read handle none of them: the stream completes their reading of the table.
+    (actor.give if actor.kind == FINAL_READ else actor.show)(records)
     account.clock.tick()
     after = place + len(records)
     ended = shard.closed_at is not None and after == len(shard.records)
@@ -198,6 +199,13 @@ def _require_table(account: Account, name: str) -> None:
         raise RefusedError("ResourceNotFoundException")
 
 
+def list_event_source_mappings(account: Account, actor: Actor, params: Params) -> Answer:
+    """Who reads the stream: the trigger alone."""
+    stream = _stream(account, params["EventSourceArn"])
+    reader = {"EventSourceArn": stream.arn, "FunctionArn": account.setting.names.function_arn, "State": "Enabled"}
+    return {"EventSourceMappings": [reader]}
+
+
 Operation = Callable[[Account, Actor, Params], Answer]
 TABLE_OPERATIONS: Mapping[str, Operation] = {
     "describe_table": describe_table,
@@ -212,3 +220,5 @@ STREAM_OPERATIONS: Mapping[str, Operation] = {
     "get_shard_iterator": get_shard_iterator,
     "get_records": get_records,
 }
+READER_OPERATIONS: Mapping[str, Operation] = {"list_event_source_mappings": list_event_source_mappings}
+"""Lambda's, of who reads a stream."""

@@ -22,6 +22,7 @@ OF_CALLS: Mapping[str, Sequence[str]] = {
     "DynamoDB": (*BEFORE, *AFTER),
     "Logs": (*BEFORE, *AFTER, "group gone", "lines rejected"),
     "Streams": (*BEFORE, *AFTER, "iterator expired", "data trimmed"),
+    "Lambda": (*BEFORE, *AFTER),
 }
 """Of a call: `killed` ends the process that makes it, `answer lost` and `slow` have their effect first."""
 

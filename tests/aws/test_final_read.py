@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from humangov.aws.data_plane import connect
@@ -37,6 +40,12 @@ def handled(world: World, key: str, monkeypatch: pytest.MonkeyPatch) -> FinalHan
     def pause(seconds: float) -> None:
         clock[0] += seconds
 
+    def date(*, parsed: dict[str, Any], **_: Any) -> None:
+        """AWS's clock goes on in pauses, which take no time here."""
+        now = datetime.fromtimestamp(time.time() + clock[0], UTC)
+        parsed["ResponseMetadata"]["HTTPHeaders"]["date"] = format_datetime(now, usegmt=True)
+
+    clients.streams.meta.events.register("after-call", date)
     began = time.time()
     return handle_finally(clients, world.names(key), now=lambda: began + clock[0], pause=pause)
 

@@ -140,3 +140,5 @@ def _reported_in_receipts(account: Account) -> None:
     lines = [json.loads(event["message"]) for event in events]
     assert sum(line.get("outcome") == "erased" for line in lines) == ORPHANS
     assert sum(line.get("receipt") == "intent" for line in lines) == ORPHANS
+    # Scan and stream: the emulated DynamoDB, and the trigger as its only reader.
+    assert {line["reading"] for line in lines if "receipt" in line} == {"snapshot"}

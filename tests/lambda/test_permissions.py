@@ -314,7 +314,7 @@ def run_redrive(aws: Enforcing, document: Mapping[str, Any]) -> RedriveResult:
     dynamodb = aws.client("dynamodb", session)
     clients = AwsClients(
         dynamodb=dynamodb, patient_dynamodb=dynamodb, streams=None, s3=s3, patient_s3=s3,
-        logs=aws.client("logs", session),
+        logs=aws.client("logs", session), functions=None,
     )  # fmt: skip
     return redrive(clients, names(), around=Surroundings(mappings=[MAPPING]))
 

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from humangov.aws.data_plane import AwsClients
 from humangov.final_read.cluster import FinalHandling, status_fields
 from humangov.final_read.final_read import READ_WITHIN_SECONDS, FinalRead, read_stream
-from humangov.final_read.shards import QUIET_SECONDS
+from humangov.reading.shards import QUIET_SECONDS
 
 from testing.lambda_runtime.stream_events import employee
 from testing.sweep.tenant_data import DAY, START
@@ -40,13 +40,19 @@ class Streams:
     calls: int = 0
     meanwhile: Callable[[int], None] = lambda _calls: None
 
+    now: Callable[[], float] = lambda: START
+
+    def _dated(self, answer: dict[str, Any]) -> dict[str, Any]:
+        date = datetime.fromtimestamp(self.now(), UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        return answer | {"ResponseMetadata": {"HTTPHeaders": {"date": date}}}
+
     def list_streams(self, **_: Any) -> dict[str, Any]:
         return {"Streams": [{"StreamArn": arn} for arn in self.arns]}
 
     def describe_stream(self, **_: Any) -> dict[str, Any]:
         status = self.status.pop(0) if len(self.status) > 1 else self.status[0]
         shards = [{"ShardId": name} for name in self.shards]
-        return {"StreamDescription": {"StreamStatus": status, "Shards": shards}}
+        return self._dated({"StreamDescription": {"StreamStatus": status, "Shards": shards}})
 
     def get_shard_iterator(self, *, ShardId: str, StreamArn: str, **where: Any) -> dict[str, str]:  # noqa: N803
         self.asked.append({"ShardId": ShardId, **where})
@@ -64,7 +70,7 @@ class Streams:
         pages, page = self.shards[name], int(at)
         records = pages[page] if page < len(pages) else []
         ends = self.status[0] == "DISABLED" and page >= len(pages) - 1
-        return {"Records": records, **({} if ends else {"NextShardIterator": f"{name}/{page + 1}"})}
+        return self._dated({"Records": records, **({} if ends else {"NextShardIterator": f"{name}/{page + 1}"})})
 
     def _refuse(self, operation: str, codes: list[str]) -> None:
         if codes:
@@ -83,7 +89,7 @@ def removal(one: str, name: str, *, at: datetime = NOW) -> dict[str, Any]:
 
 def look(world: SweepWorld, streams: Streams, **more: Any) -> FinalRead:
     arn = f"{world.names.table_arn}/stream/2026-03-01T00:00:00.000"
-    streams.arns = streams.arns or [arn]
+    streams.arns, streams.now = streams.arns or [arn], lambda: world.now
     with world.behind(clients()) as sdk:
         real: AwsClients = replace(sdk, streams=streams)
         return read_stream(real, world.names, now=lambda: world.now, pause=pausing(world), **more)

@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from humangov.redrive.output import lines as redriven_lines
 from humangov.sweep.output import lines
 from humangov.sweep.status import message
 
 from testing import samples
 from testing.lambda_runtime.stream_events import employee, remove
+from testing.sweep.dynamodb import place_of
 from testing.sweep.tenant_data import DAY, HOUR
 from testing.sweep.world import SweepWorld
 
@@ -82,6 +84,50 @@ def test_sweep_goes_on_and_says_why_if_failed_invocations_cannot_be_redriven(ope
     assert "; redrive: 0 of " in message(found, world.names, problem=None)
     assert "AccessDenied" in str(lines(found, world.names, word="Detected", problem=None))
     assert (found.listed, found.orphans, "freed.pdf" in world.files) == (11, 2, True)
+
+
+def test_redrive_keeps_the_file_of_a_record_that_comes_behind_its_scan_and_the_next_says_that_it_is_live() -> None:
+    world = staffed()
+    world.with_stream()
+    world.page = 4
+    give_up(world, "x", "freed.pdf")
+    first = min((f"again-{number}" for number in range(2000)), key=place_of)
+    world.table = {"ItemCount": 0}  # so one thread scans
+
+    def meanwhile(operation: str) -> None:
+        if operation == "Scan" and world.calls["Scan"] == 1:
+            world.hire(first, "freed.pdf")
+
+    world.meanwhile = meanwhile
+    found = world.sweep("Detect").redriven
+    assert found is not None
+    assert (found.removed, found.left, found.scan_alone) == (0, 1, None)
+    assert {line["outcome"] for line in world.receipts() if "outcome" in line} <= {"failed: NamedMeanwhile"}
+    again = world.sweep("Detect", after=HOUR).redriven
+    assert again is not None
+    assert (again.removed, again.left, world.lost) == (1, 0, [])
+    assert [line["outcome"] for line in world.receipts() if "outcome" in line][-1] == "kept: live"
+
+
+def test_redrive_keeps_a_file_that_a_record_names_before_its_invocation_and_says_when_the_scan_stood_alone() -> None:
+    world = staffed()
+    stream = world.with_stream()
+    give_up(world, "x", "freed.pdf")
+    give_up(world, "y", "orphan.pdf")
+
+    def meanwhile(operation: str) -> None:
+        if operation == "PutLogEvents":
+            world.hire("again", "orphan.pdf")
+
+    world.meanwhile = meanwhile
+    found = world.sweep("Detect").redriven
+    assert found is not None
+    assert (found.removed, found.left, "orphan.pdf" in world.files, world.lost) == (1, 1, True, [])
+    stream.disable()
+    found = world.sweep("Detect", after=HOUR).redriven
+    assert found is not None
+    assert (found.removed, found.left, found.scan_alone) == (1, 0, "its stream is not enabled")
+    assert "the table was read by a scan alone" in str(redriven_lines(found, world.names, dry_run=False))
 
 
 def test_sweep_that_may_not_erase_redrives_nothing() -> None:

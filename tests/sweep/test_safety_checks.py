@@ -8,7 +8,7 @@ operator turns the trigger off (tests/unit/test_sweep_job_manifests.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from humangov.api.names import Names
 from humangov.cleanup.outcomes import ERASED, FileResult
 from humangov.cleanup.versions import list_versions
-from humangov.reading import named_files, snapshot
+from humangov.reading import followed_stream, named_files, snapshot, table_reading
 from humangov.reading.progress import FailedError, StoppedError, s3_time
 from humangov.sweep import bucket_claim, earlier_lists, engine, erasure, orphan_list, result, stored_files
 from humangov.sweep.listing import Stored, StoredVersion
@@ -28,6 +28,7 @@ from humangov.sweep.safety_checks import Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Scratch
 
 from testing import samples
+from testing.sweep.dynamodb import place_of, scan
 from testing.sweep.reply import Reply
 from testing.sweep.tenant_data import DAY, HOUR, TenantData
 from testing.sweep.world import SweepWorld, clients
@@ -247,6 +248,66 @@ def within_fifteen_minutes() -> SweepWorld:
     return world
 
 
+def slow_second_scan() -> SweepWorld:
+    """A provisioned table: half an hour a page. A record comes at a place that the second scan has read."""
+    world = staffed(sweep={"maximumOrphanPercent": 100}, page=20)
+    world.table = {"ItemCount": 0}  # and no second thread
+    record = min((f"late-{number}" for number in range(20_000)), key=place_of)
+
+    def slow(data: TenantData, params: Mapping[str, Any]) -> Reply:
+        reply = scan(data, params)
+        if world.receipts() or len(world.orphan_lists()) == 2:
+            world.now += HOUR / 2
+            if "ExclusiveStartKey" in params and record not in world.records:
+                world.hire(record, "orphan.pdf")
+        return reply
+
+    world.operations["Scan"] = slow
+    twice(world)
+    return world
+
+
+def moves_in_each_scan(*, with_stream: bool = True) -> SweepWorld:
+    """A record is where no scan sees it: it moves from the last place to the first, and before the next scan back."""
+    world = SweepWorld(names=samples.names(sweep={"mode": "Delete", "maximumOrphanPercent": 100}), page=1)
+    world.with_stream() if with_stream else None
+    first, *_, last = sorted((f"{number}" for number in range(200)), key=place_of)
+    for record, name in (("300", "300.pdf"), ("301", "301.pdf"), (last, "moved.pdf")):
+        world.upload(name, age=3 * DAY)
+        world.hire(record, name)
+    pages = [0]
+
+    def moving(data: TenantData, params: Mapping[str, Any]) -> Reply:
+        pages[0] = pages[0] + 1 if "ExclusiveStartKey" in params else 1
+        if pages[0] == 1 and first in world.records:
+            world.move(first, last)
+        if pages[0] == 2:
+            world.move(last, first)
+        return scan(data, params)
+
+    world.operations["Scan"] = moving
+    twice(world)
+    return world
+
+
+def written_between_two_batches() -> SweepWorld:
+    """A record names a file of the second batch; the stream shows it after some empty pages."""
+    world = staffed(sweep={"maximumOrphanPercent": 100})
+    stream = world.with_stream()
+    for number in range(2 * erasure.BATCH):
+        world.upload(f"draft-{number:04}.pdf", age=4 * DAY - number)
+
+    def meanwhile(operation: str) -> None:
+        if operation == "DeleteObject" and world.calls["DeleteObject"] == erasure.BATCH:
+            stream.empty = 3
+            world.hire("late", "draft-0150.pdf")
+        world.now += 20 * (operation == "PutLogEvents")
+
+    world.meanwhile = meanwhile
+    twice(world)
+    return world
+
+
 def s3s_clock() -> SweepWorld:
     world = staffed(sweep={"confirmAfter": "10h"})
     world.upload("fresh.pdf")
@@ -390,7 +451,20 @@ def _no_stop(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_limit_of_time(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(erasure, "WITHIN_SECONDS", 10 * DAY)
+    patch.setattr(table_reading, "SCAN_ALONE_LASTS_SECONDS", 10 * DAY)
+
+
+def _no_stream(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(followed_stream, "why_unusable", lambda _table: "it is taken out")
+    _no_limit_of_time(patch)
+
+
+def _not_read_on(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(table_reading.TableReading, "read_on", lambda _self: None)
+
+
+def _one_page_is_up_to_now(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(followed_stream, "BEHIND_SECONDS", 1000.0)
 
 
 def _our_clock(patch: pytest.MonkeyPatch) -> None:
@@ -440,6 +514,10 @@ CASES = {
     "cap a run": Case(cap, _no_cap),
     "stop switch": Case(stop_switch, _no_stop),
     "fifteen minutes after the scan": Case(within_fifteen_minutes, _no_limit_of_time),
+    "fifteen minutes after the start of a slow scan": Case(slow_second_scan, _no_limit_of_time),
+    "the stream, for a record that moves in each scan": Case(moves_in_each_scan, _no_stream),
+    "the stream, read on before each batch": Case(written_between_two_batches, _not_read_on),
+    "the stream, read up to the present": Case(written_between_two_batches, _one_page_is_up_to_now),
     "S3's clock": Case(s3s_clock, _our_clock),
     "an approval is for one list": Case(only_what_was_approved, _everything_is_approved),
 }

@@ -26,6 +26,7 @@ class AwsClients:
     s3: Any
     patient_s3: Any
     logs: Any
+    functions: Any
 
 
 def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
@@ -51,6 +52,7 @@ def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
         s3=client("s3", attempts=1, **path),
         patient_s3=client("s3", attempts=6, **path),
         logs=client("logs", attempts=1),
+        functions=client("lambda", attempts=4),
     )
 
 

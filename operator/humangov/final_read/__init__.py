@@ -2,5 +2,4 @@
 
 cluster     for a HumanGovState in the cluster: record the mappings → read the streams → redrive → status
 final_read  one run: read the streams → read the table → handle the records with the function's own code
-shards      the streams' records, shard by shard and page by page, to their ends
 """

@@ -21,8 +21,8 @@ from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import NoReceiptError, error_code
 from humangov.cleanup.outcomes import BatchResult, FileOutcome
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.final_read.shards import Reading, stream_arns, stream_pages
 from humangov.reading.progress import FailedError, StoppedError
+from humangov.reading.shards import StreamAccess, stream_arns, stream_pages
 from humangov.reading.unnamed import freed_keys, read_named
 from humangov.redrive.handling import handle_here
 
@@ -114,10 +114,10 @@ def read_stream(
         clients=clients, names=names, receipts=receipts, may_erase=may_erase, now=now, pause=pause,
         late=lambda: stop() or may_erase() is not None or now() >= began + HANDLE_WITHIN_SECONDS,
     )  # fmt: skip
-    reading = Reading(clients.streams, lambda: stop() or now() >= began + READ_WITHIN_SECONDS, now, pause)
+    access = StreamAccess(clients.streams, lambda: stop() or now() >= began + READ_WITHIN_SECONDS, pause)
     found = FinalRead()
     try:
-        for group in _groups(reading, _streams(clients, names)):
+        for group in _groups(access, _streams(clients, names)):
             found += group.counted
             for handled in _handled(run, group.records) if found.problem is None else ():
                 found += handled
@@ -159,9 +159,9 @@ class _Group:
     records: tuple[Mapping[str, Any], ...] = ()
 
 
-def _groups(reading: Reading, arns: Sequence[str]) -> Iterator[_Group]:
+def _groups(access: StreamAccess, arns: Sequence[str]) -> Iterator[_Group]:
     waiting, size = list[Mapping[str, Any]](), 0
-    for page in stream_pages(reading, arns):
+    for page in stream_pages(access, arns):
         unread = Counter([page.unread] if page.unread else [])
         counted = FinalRead(shards=page.shards, open=page.open, unread=unread, records=len(page.records))
         waiting += page.records
@@ -194,6 +194,11 @@ def _handled(run: _Run, records: Sequence[Mapping[str, Any]]) -> Iterator[FinalR
             yield FinalRead(problem=reason)
             return
         batch = records[start : start + _BATCH]
+        try:
+            table.read_on()
+        except StoppedError as error:
+            yield FinalRead(problem=str(error))
+            return
         handled = handle_here(
             batch, clients=run.clients, names=run.names, receipts=run.receipts,
             why_kept=lambda key: table.why_kept(key, now=run.now()), stop=run.late, now=run.now, pause=run.pause,

@@ -1,4 +1,4 @@
-"""What long steps share: stopping, S3's time, and progress."""
+"""What long steps share: stopping, AWS's time, and progress."""
 
 from __future__ import annotations
 
@@ -73,10 +73,17 @@ class Steps:
 
 def s3_time(answer: Mapping[str, Any]) -> float:
     """S3's time from a response, in seconds since the epoch. It determines the age of files. Raises FailedError."""
+    if (at := aws_time(answer)) is None:
+        raise FailedError(
+            "S3's response has no valid Date header, so the age of files is unknown and nothing was erased"
+        )
+    return at
+
+
+def aws_time(answer: Mapping[str, Any]) -> float | None:
+    """AWS's time as it answered: its Date header, whole seconds since the epoch; None if it has none that is valid."""
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     try:
         return parsedate_to_datetime(headers["date"]).timestamp()
     except (KeyError, TypeError, ValueError):
-        raise FailedError(
-            "S3's response has no valid Date header, so the age of files is unknown and nothing was erased"
-        ) from None
+        return None

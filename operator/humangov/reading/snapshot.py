@@ -191,14 +191,18 @@ def _sum(segments: Sequence[Future[int]]) -> int:
     return sum(one.result() for one in segments)
 
 
-def _request(name: str, attributes: Iterable[str], *, limit: int | None) -> dict[str, Any]:
+def projection(attributes: Iterable[str]) -> dict[str, Any]:
+    """The parameters by which a read answers with these attributes alone."""
     projected = {f"#a{index}": attribute for index, attribute in enumerate(dict.fromkeys(attributes))}
+    return {"ProjectionExpression": ", ".join(projected), "ExpressionAttributeNames": projected}
+
+
+def _request(name: str, attributes: Iterable[str], *, limit: int | None) -> dict[str, Any]:
     return {
         "TableName": name,
         "ConsistentRead": True,
         "ReturnConsumedCapacity": "TOTAL",
-        "ProjectionExpression": ", ".join(projected),
-        "ExpressionAttributeNames": projected,
+        **projection(attributes),
         **({"Limit": limit} if limit else {}),
     }
 

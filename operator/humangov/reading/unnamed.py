@@ -1,4 +1,4 @@
-"""Of some keys, those that no record names: by a consistent scan of the whole table.
+"""Of some keys, those that no record names: by a reading of the whole table.
 
 Anyone may have written the event of a failed invocation, and a record of an old event may have moved to another id
 since. So redrive and final stream read erase only what a reading of the whole table shows to be named by no record.
@@ -6,8 +6,8 @@ since. So redrive and final stream read erase only what a reading of the whole t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from humangov.api.names import Names
@@ -16,35 +16,60 @@ from humangov.aws.function_environment import environment
 from humangov.cleanup.environment import FunctionSettings, read_settings
 from humangov.cleanup.outcomes import KEPT_LIVE, FileOutcome, failed
 from humangov.cleanup.records import read_change
-from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.named_files import ready_table, require_same_table
 from humangov.reading.progress import Steps
-from humangov.reading.snapshot import Item, TableDescription, describe
+from humangov.reading.snapshot import TableDescription, describe
+from humangov.reading.table_reading import TableReading, read_completely
 
 _UPDATING_PAUSE_SECONDS, _UPDATING_PAUSES = 2.0, 60
 """A table is UPDATING for up to a minute after its stream was disabled, as it is before a final stream read."""
 
-WITHIN_SECONDS = 15 * 60
-"""Nothing is erased longer after the scan's start than this."""
-
 NOT_IN_THE_READING = failed("NotInTheReading")
 READING_TOO_OLD = failed("ReadingTooOld")
+NAMED_MEANWHILE = failed("NamedMeanwhile")
+"""The stream names it, and what it names may be gone by now: the next reading shows whether a record names it."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class TableReading:
-    """What one scan found of the keys that were asked for. began: the scan's start, in seconds since the epoch."""
+@dataclass(kw_only=True)
+class AskedKeys:
+    """What a reading of the table found of the keys that were asked for.
+
+    named: by the scan. named_since: by the stream. reading: None if none was.
+    """
 
     asked: frozenset[str]
-    named: frozenset[str]
-    began: float
+    named: set[str] = field(default_factory=set)
+    named_since: set[str] = field(default_factory=set)
+    reading: TableReading | None = None
+
+    @property
+    def scan_alone(self) -> str | None:
+        """See TableReading."""
+        return self.reading.scan_alone if self.reading else None
+
+    def read_on(self) -> None:
+        """To be called before each batch. Raises StoppedError."""
+        if self.reading:
+            self.reading.read_on()
 
     def why_kept(self, key: str, *, now: float) -> FileOutcome | None:
         """None if the reading shows that no record names the key."""
         if key in self.named:
             return KEPT_LIVE
-        if key not in self.asked:
+        if key in self.named_since:
+            return NAMED_MEANWHILE
+        if self.reading is None or key not in self.asked:
             return NOT_IN_THE_READING
-        return READING_TOO_OLD if now - self.began > WITHIN_SECONDS else None
+        return READING_TOO_OLD if self.reading.is_too_old(now=now) else None
+
+    def keep(self, keys: Iterable[bytes]) -> None:
+        self.named |= self._asked(keys)
+
+    def keep_since(self, keys: Iterable[bytes]) -> None:
+        self.named_since |= self._asked(keys)
+
+    def _asked(self, keys: Iterable[bytes]) -> frozenset[str]:
+        return self.asked.intersection(key.decode() for key in keys)
 
 
 def function_settings(names: Names) -> FunctionSettings:
@@ -72,24 +97,20 @@ def read_named(
     why_stop: Callable[[], str | None],
     now: Callable[[], float],
     pause: Callable[[float], None],
-) -> TableReading:
+) -> AskedKeys:
     """Which of these keys a record names; no scan for no keys. Waits for a table that is being updated.
 
     Raises FailedError if the table can't be read reliably now, StoppedError, and what the SDK raises.
     """
-    asked = {key.encode(): key for key in keys}
-    named: set[str] = set()
-    began = now()
-
-    def take(items: Sequence[Item]) -> None:
-        named.update(asked[key] for key in named_keys(items, names) if key in asked)
-
-    if asked:
+    found = AskedKeys(asked=frozenset(keys))
+    if found.asked:
         table = _settled_table(clients, names, why_stop=why_stop, pause=pause)
-        began = now()
-        read_table(clients, names, take, table=table, steps=Steps(why_stop=why_stop), pause=pause)
+        found.reading = read_completely(
+            clients, names, found.keep, keep_since=found.keep_since, table=table, steps=Steps(why_stop=why_stop),
+            now=now, pause=pause,
+        )  # fmt: skip
         require_same_table(clients, names, table=table)
-    return TableReading(asked=frozenset(asked.values()), named=frozenset(named), began=began)
+    return found
 
 
 def _settled_table(

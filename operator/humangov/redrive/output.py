@@ -7,6 +7,7 @@ from typing import Any
 
 from humangov.api.names import Names
 from humangov.cleanup.receipt_lines import spell
+from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive.result import RedriveResult
 
 _SHOWN = 10
@@ -33,6 +34,8 @@ def lines(result: RedriveResult, names: Names, *, dry_run: bool) -> list[str]:
     if result.log_stream:
         shown.append(f"receipts: log group {tenant.log_group_name}, stream {result.log_stream}")
     shown += _why_ended(result)
+    if result.scan_alone:
+        shown.append(scan_alone_sentence(result.scan_alone))
     if result.stopped:
         shown.append("stopped early: run the command again to continue")
     if dry_run and result.own:
@@ -95,6 +98,7 @@ def as_json(result: RedriveResult, names: Names) -> dict[str, Any]:
         "stopped": result.stopped,
         "log_stream": result.log_stream,
         "unstored": result.unstored,
+        "scan_alone": result.scan_alone,
     }
 
 

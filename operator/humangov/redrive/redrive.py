@@ -28,7 +28,7 @@ from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.cleanup.references import FAILURES_PREFIX
 from humangov.reading.progress import FailedError, StoppedError
-from humangov.reading.unnamed import TableReading, freed_keys, read_named
+from humangov.reading.unnamed import AskedKeys, freed_keys, read_named
 from humangov.redrive import invocation, mappings, stored
 from humangov.redrive.handling import handle_here
 from humangov.redrive.invocation import LIMIT_BYTES, Invocation, UnreadableError
@@ -245,13 +245,18 @@ def _handled(run: _Run, group: _Group) -> Iterator[RedriveResult]:
         if reason := run.why_end():
             yield RedriveResult(problem=reason)
             return
+        try:
+            reading.read_on()
+        except StoppedError:
+            return
+        yield RedriveResult(scan_alone=reading.scan_alone)
         for result in _handled_one(run, one, reading):
             yield result
             if result.unstored:
                 return
 
 
-def _handled_one(run: _Run, one: StoredObject, reading: TableReading) -> Iterator[RedriveResult]:
+def _handled_one(run: _Run, one: StoredObject, reading: AskedKeys) -> Iterator[RedriveResult]:
     """What became of its files, then of itself. Raises NoReceiptError, and what the SDK raises."""
     around = run.around
     try:

@@ -27,6 +27,7 @@ class RedriveResult:
     kept        handled, but not removed by S3: key → AWS's code
     problem     why nothing more was handled
     unstored    why receipts could not be stored, and the run ended; files in `outcomes` are erased all the same
+    scan_alone  why a reading of the table was no snapshot, as a part of a sentence about the table; None: all were
     """
 
     found: int = 0
@@ -48,6 +49,7 @@ class RedriveResult:
     stopped: bool = False
     log_stream: str | None = None
     unstored: str | None = None
+    scan_alone: str | None = None
 
     @property
     def left(self) -> int:
@@ -85,4 +87,5 @@ class RedriveResult:
             stopped=self.stopped or other.stopped,
             log_stream=other.log_stream or self.log_stream,
             unstored=self.unstored or other.unstored,
+            scan_alone=other.scan_alone or self.scan_alone,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -22,15 +22,17 @@ from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import Calls, NoReceiptError
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.followed_stream import Keep
+from humangov.reading.named_files import read_table, ready_table, require_same_table
 from humangov.reading.progress import FailedError, Steps, s3_time
 from humangov.reading.snapshot import Sink, TableDescription
+from humangov.reading.table_reading import TableReading, read_completely, scan_alone_sentence
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import begun_batch, bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
 from humangov.sweep.earlier_lists import EarlierLists
-from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.erasure import ErasureResult, ReadOn
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
 from humangov.sweep.result import DELETE, SweepResult
@@ -72,11 +74,14 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
         yield result
     with Scratch() as scratch:
         stored = _list(run, scratch)
-        records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
+        reading = _read(
+            run, scratch.name, keep_since=scratch.name_since, stage="reading the table", total=run.table.records or None
+        )  # fmt: skip
         joined = _join(run, scratch)
         result = replace(
-            result, listed=stored.listed, too_young=stored.too_young, records=records, live=joined.counts.live,
-            orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes, largest=joined.largest,
+            result, listed=stored.listed, too_young=stored.too_young, records=reading.records,
+            live=joined.counts.live, orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes,
+            largest=joined.largest, scan_alone=reading.scan_alone,
         )  # fmt: skip
         yield result
         result = replace(result, shared=_shared(run, joined.named_twice))
@@ -171,10 +176,14 @@ def _list(run: _Run, scratch: Scratch) -> StoredFiles:
     )
 
 
-def _read(run: _Run, keep: Callable[[Iterable[bytes]], None], *, stage: str, total: int | None) -> int:
-    """Hands every key that a record names to `keep`; returns the number of records."""
-    run.around.steps.begin(stage, total=total)
-    return _scan(run, lambda items: keep(named_keys(items, run.names)))
+def _read(run: _Run, keep: Keep, *, keep_since: Keep, stage: str, total: int | None) -> TableReading:
+    """Hands every key that a record names to `keep`, and what the stream names to `keep_since`."""
+    around = run.around
+    around.steps.begin(stage, total=total)
+    return read_completely(
+        run.clients, run.names, keep, keep_since=keep_since, table=run.table, steps=around.steps, now=around.now,
+        pause=around.pause,
+    )  # fmt: skip
 
 
 def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
@@ -273,9 +282,11 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     if reason := run.around.may_erase():
         yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
-    _read_again(run, scratch, result)
+    reading = _read_again(run, scratch, result)
     still = scratch.confirmed_number()
-    result = replace(result, spared=result.confirmed - still)
+    result = replace(
+        result, spared=result.confirmed - still, scan_alone=reading.scan_alone or result.scan_alone
+    )  # fmt: skip
     yield result
     receipts = _receipts(run)
     receipts.open()
@@ -283,20 +294,40 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     yield result
     several = erasure.erase(
         scratch, names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=_calls(run),
-        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps, may_go_on=run.around.may_erase,
+        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps,
+        read_on=partial(_read_on, run, reading), may_go_on=run.around.may_erase,
     )  # fmt: skip
     for erased in several:
-        yield replace(result, erased=erased)
+        yield replace(
+            result, erased=erased, spared=result.spared + erased.spared,
+            scan_alone=reading.scan_alone or result.scan_alone,
+        )  # fmt: skip
 
 
-def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
+def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> TableReading:
     """Spares files that a record names now. Raises FailedError if the reading is unreliable."""
-    records = _read(run, scratch.spare, stage="reading the table again", total=result.records)
+    reading = _read(
+        run, scratch.spare, keep_since=scratch.spare, stage="reading the table again", total=result.records
+    )  # fmt: skip
     require_same_table(run.clients, run.names, table=run.table)
-    if records < result.records * SHRUNKEN_PERCENT / 100:
+    if reading.records < result.records * SHRUNKEN_PERCENT / 100:
         raise FailedError(
-            f"the first scan read {result.records:,} records, the second only {records:,}, so nothing was erased"
+            f"the first scan read {result.records:,} records, the second only {reading.records:,}, so nothing was "
+            "erased"
         )
+    return reading
+
+
+def _read_on(run: _Run, reading: TableReading) -> ReadOn:
+    """The second reading, as of now: what records name by now is spared."""
+    reading.read_on()
+    too_old = None
+    if reading.is_too_old(now=run.around.now()):
+        too_old = (
+            f"{scan_alone_sentence(str(reading.scan_alone))}; it began more than 15 minutes ago, so the next sweep "
+            "handles the rest"
+        )
+    return ReadOn(is_snapshot=reading.scan_alone is None, too_old=too_old)
 
 
 def _receipts(run: _Run) -> ReceiptLog:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -34,10 +34,6 @@ from humangov.sweep.scratch_db import Scratch
 
 BATCH = 100
 AT_ONCE = 16
-WITHIN_SECONDS = 15 * 60
-"""Maximum age of the second scan when the last file is erased."""
-
-_LATE = "the second scan is more than 15 minutes old, so the next sweep handles the rest"
 _CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
 _NOT_FOUND = ("NoSuchKey", "404", "NoSuchVersion")
 _UNKNOWN = ("NotImplemented", "501")
@@ -52,6 +48,7 @@ class ErasureResult:
     charged      files that spec.sweep.maximumErasures counts: erased in whole or part, or perhaps, after a failure
     unfinished   why files remain
     stopped      somebody stopped it; unfinished says who
+    spared       named by a record that was written just before their batch: not begun
     conditional  whether this S3 honours the condition of a delete
     """
 
@@ -60,10 +57,21 @@ class ErasureResult:
     erased_bytes: int = 0
     unfinished: str | None = None
     stopped: bool = False
+    spared: int = 0
     conditional: bool = True
 
     def count(self, kind: OutcomeKind) -> int:
         return sum(number for outcome, number in self.outcomes.items() if outcome.kind == kind)
+
+
+class ReadOn(NamedTuple):
+    """The table just before a batch.
+
+    is_snapshot: whether the stream completes the scan. too_old: why nothing more may be erased by this reading, if so.
+    """
+
+    is_snapshot: bool
+    too_old: str | None = None
 
 
 def erase(
@@ -77,33 +85,37 @@ def erase(
     patient_s3: Any,
     receipts: ReceiptLog,
     steps: Steps,
+    read_on: Callable[[], ReadOn],
     may_go_on: Callable[[], str | None],
 ) -> Iterator[ErasureResult]:
     """Erases them in batches, with a receipt before and after each. listed_in: the orphan list's key.
 
-    Yields the result so far after each batch: whatever ends the run, what was erased until then is counted. may_go_on:
-    called before every batch; returns the reason to stop, or None. A batch is taken after that. Raises NoReceiptError,
-    and what the SDK raises if S3 does not take what `begun_batch` writes: then nothing of the batch is erased.
+    Yields the result so far after each batch: whatever ends the run, what was erased until then is counted. Before
+    every batch it calls read_on, which spares what records name by then, and may_go_on, which returns the reason to
+    stop, or None. A batch is taken after that. Raises NoReceiptError, what read_on raises, and what the SDK raises if
+    S3 does not take what `begun_batch` writes: then nothing of the batch is erased.
     """
     total = confirmed.confirmed_number()
     conditional = versioned or not total or _honours_conditions(patient_s3, names, run)
     result = ErasureResult(conditional=conditional)
-    started = calls.now()
     steps.begin("erasing", total=total)
-    lines = SweepReceipts(names=names, run=run, orphan_list=listed_in)
+    of_run = SweepReceipts(names=names, run=run, orphan_list=listed_in)
     erase_batch = partial(_batch_results, names=names, calls=calls, versioned=versioned, conditional=conditional)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
         for number in itertools.takewhile(lambda _: confirmed.confirmed_number(), itertools.count()):
+            before = confirmed.confirmed_number()
+            reading = read_on()
+            result = replace(result, spared=result.spared + before - confirmed.confirmed_number())
             if (reason := may_go_on()) is not None:
                 yield replace(result, unfinished=reason, stopped=True)
                 return
-            late = calls.now() - started > WITHIN_SECONDS
-            if reason := (_LATE if late else _why_enough(result, confirmed, names)):
+            if reason := (reading.too_old or _why_enough(result, confirmed, names)):
                 yield replace(result, unfinished=reason)
                 return
             batch = confirmed.take_confirmed(min(BATCH, names.tenant.sweep.maximum_erasures - result.charged))
             if not batch:
                 break
+            lines = replace(of_run, reading="snapshot" if reading.is_snapshot else "scan")
             stored = begun_batch.write(patient_s3, names, run=run, number=number, orphan_list=listed_in, batch=batch)
             receipts.write(lines.intent(one.key) for one in batch)
             results = erase_batch(batch, pool=pool)

@@ -9,6 +9,7 @@ from typing import Any
 from humangov.api.names import Names
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
+from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
 from humangov.sweep.status import place_of_list, settled, status_fields, why_failed
@@ -45,6 +46,7 @@ def as_json(
         "shared": list(result.shared),
         "largest": [{"key": one.key, "bytes": one.size, "modified": one.modified} for one in result.largest],
         "logStream": result.log_stream,
+        "scanAlone": result.scan_alone,
     }
 
 
@@ -106,6 +108,8 @@ def _remarks(result: SweepResult) -> list[str]:
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
     shown += [*why_failed(result.erased), *settled(result)]
+    if result.scan_alone:
+        shown.append(scan_alone_sentence(result.scan_alone))
     if not result.erased.conditional:
         shown.append("this S3 ignores conditional deletes: each file was only checked just before it was erased")
     if result.mode == DELETE and result.orphans and not result.confirmed:

@@ -15,11 +15,16 @@ from humangov.cleanup.outcomes import FileResult
 
 @dataclass(frozen=True, kw_only=True)
 class SweepReceipts:
-    """The lines of one run. orphan_list: the key of the list that it erases from."""
+    """The lines of one run.
+
+    orphan_list: the key of the list that it erases from. reading: `snapshot` or `scan`, how the table was read; None:
+    not known any more
+    """
 
     names: Names
     run: str
     orphan_list: str
+    reading: str | None = None
 
     def intent(self, key: str) -> Line:
         return self._line("intent", key)
@@ -46,4 +51,5 @@ class SweepReceipts:
             "expired": False,
             "deleted_at": None,
             "orphan_list": self.orphan_list,
+            **({"reading": self.reading} if self.reading else {}),
         }

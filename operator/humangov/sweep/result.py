@@ -31,7 +31,8 @@ class SweepResult:
     live           of the others, named by a record
     orphans        named by no record
     confirmed      orphans that an earlier sweep saw long enough ago
-    spared         confirmed, but named by a record when the table was read again
+    spared         confirmed, but named by a record when the table was read again, up to their batch
+    scan_alone     why a reading of the table was no snapshot, as a part of a sentence about the table; None: all were
     shared         keys that several records name, although file names are unique
     failed_checks  why no orphan was erased; in mode Detect: why mode Delete would erase nothing
     approved       a safety check failed, but a person approved the orphan list
@@ -60,6 +61,7 @@ class SweepResult:
     erased: ErasureResult = field(default_factory=ErasureResult)
     orphan_list: OrphanList | None = None
     log_stream: str | None = None
+    scan_alone: str | None = None
 
     @property
     def left(self) -> int:

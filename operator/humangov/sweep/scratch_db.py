@@ -28,6 +28,7 @@ CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NUL
     versions TEXT NOT NULL);
 CREATE TABLE other (key BLOB NOT NULL);
 CREATE TABLE named (key BLOB NOT NULL);
+CREATE TABLE named_since (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL, since REAL);
 CREATE TABLE multipart_since (key BLOB NOT NULL PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
@@ -83,12 +84,17 @@ class Scratch:
         """Keys that a record may mean: each once per record."""
         self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
 
+    def name_since(self, keys: Iterable[bytes]) -> None:
+        """Keys that the stream names, as often as it does: the scan may have shown the same record."""
+        self._db.executemany("INSERT OR IGNORE INTO named_since VALUES (?)", ((key,) for key in keys))
+
     def join(self) -> Counts:
         """Every stored key that no record names becomes an orphan."""
         self._db.execute("CREATE INDEX named_key ON named (key)")
         self._db.execute(
             "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
-            "(SELECT 1 FROM named WHERE named.key = stored.key) ORDER BY key"
+            "(SELECT 1 FROM named WHERE named.key = stored.key) AND NOT EXISTS "
+            "(SELECT 1 FROM named_since WHERE named_since.key = stored.key) ORDER BY key"
         )
         stored, orphans, size = self._db.execute(
             "SELECT (SELECT count(*) FROM stored), count(*), coalesce(sum(size), 0) FROM orphan"
@@ -112,7 +118,7 @@ class Scratch:
 
     def forget_names(self) -> None:
         """What only `join` and `named_twice` need."""
-        for table in ("stored", "other", "named", "named_twice"):
+        for table in ("stored", "other", "named", "named_since", "named_twice"):
             self._db.execute(f"DROP TABLE {table}")
 
     def sighted(self, number: int, seen: Iterable[Sighting]) -> None:

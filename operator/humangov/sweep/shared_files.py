@@ -8,16 +8,15 @@ from typing import Any
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.cleanup.retry import retry
 from humangov.reading.named_files import keys_of
 from humangov.reading.progress import FailedError
+from humangov.reading.records_by_key import TooBusyError, read_records
 from humangov.reading.snapshot import Item, TableDescription
 
 MOST = 100
 """Limit of the files that are reported: one is enough to stop."""
 
 _RECORDS_OF_ONE = 20
-_PAUSES_SECONDS = (0.1, 0.2, 0.4, 0.8)
 
 
 def really_shared(
@@ -54,10 +53,6 @@ def really_shared(
     )
 
 
-class _UnprocessedError(Exception):
-    """DynamoDB returned only part of the requested records."""
-
-
 def _naming_now(
     clients: AwsClients,
     names: Names,
@@ -67,25 +62,9 @@ def _naming_now(
     pause: Callable[[float], None],
 ) -> int:
     """How many of the records name it, read in one consistent call."""
-    table = names.tenant.table.name
-
-    def read() -> Sequence[Item]:
-        answer = clients.patient_dynamodb.batch_get_item(
-            RequestItems={table: {"Keys": list(records), "ConsistentRead": True}}
-        )
-        if answer.get("UnprocessedKeys"):
-            raise _UnprocessedError
-        items: Sequence[Item] = answer["Responses"].get(table, ())
-        return items
-
     try:
-        items = retry(
-            read,
-            retriable=lambda error: isinstance(error, _UnprocessedError),
-            pauses_seconds=_PAUSES_SECONDS,
-            pause=pause,
-        )
-    except _UnprocessedError:
+        items = read_records(clients, names, records, pause=pause)
+    except TooBusyError:
         raise FailedError(
             "DynamoDB was too busy to read two records that seem to name one file. The next sweep retries"
         ) from None

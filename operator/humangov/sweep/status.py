@@ -13,6 +13,7 @@ from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Sweep
 from humangov.api.times import timestamp
 from humangov.cleanup.outcomes import ABSENT
+from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive import output as redriven
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.result import (
@@ -73,6 +74,8 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
+    elif result.scan_alone:
+        parts.append(scan_alone_sentence(result.scan_alone))
     parts += settled(result)
     if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
