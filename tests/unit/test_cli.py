@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from humangov.api.allowed_names import Patterns
 from humangov.cli.main import COMMANDS, load, main
@@ -260,3 +261,27 @@ def test_operator_starts_without_the_models_of_the_whole_api() -> None:
     program = "import sys, humangov.manager.manager; print(*(one for one in sys.modules if '.models.v1_pod' in one))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+MISSHAPEN = {
+    "metadata": {"metadata": "california"},
+    "metadata.annotations": {"metadata": {"name": "california", "annotations": ["a"]}},
+    "metadata.generation": {"metadata": {"name": "california", "generation": "x"}},
+    "metadata.creationTimestamp": {"metadata": {"name": "california", "creationTimestamp": "soon"}},
+    "status": {"status": "Ready"},
+    "status.aws": {"status": {"aws": "us-east-1"}},
+    "status.mappings": {"status": {"mappings": 5}},
+    "status.sweep": {"status": {"sweep": [1]}},
+}
+
+
+@pytest.mark.parametrize("command", ["redrive", "receipts", "sweep"])
+@pytest.mark.parametrize("what", MISSHAPEN)
+def test_manifest_of_another_shape_is_an_error_that_names_the_field(tmp_path: Path, command: str, what: str) -> None:
+    manifest = tmp_path / "california.yaml"
+    manifest.write_text(yaml.safe_dump({**resource(), **MISSHAPEN[what]}))
+
+    result = invoke(command, "--filename", str(manifest), "--cluster-name", "c", "--region", "us-east-1")
+
+    assert result.exit_code == 1
+    assert f"{what} " in result.output

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -198,6 +198,19 @@ class Tenant(Spec):
         return f"/aws/lambda/{self.function.name}"
 
 
+_SHAPES: Sequence[tuple[tuple[str, ...], type | tuple[type, ...], str]] = (
+    (("metadata",), Mapping, "an object"),
+    (("metadata", "annotations"), Mapping, "an object"),
+    (("metadata", "generation"), int, "a number"),
+    (("metadata", "creationTimestamp"), str, "a text"),
+    (("status",), Mapping, "an object"),
+    (("status", "aws"), Mapping, "an object"),
+    (("status", "mappings"), (list, tuple), "a list"),
+    (("status", "sweep"), Mapping, "an object"),
+)
+"""Path, kind, and what people call it; a part comes before what is in it."""
+
+
 def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
     """The Tenant that a HumanGovState (as the API server or a manifest gives it) declares.
 
@@ -205,6 +218,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
     server has validated, and for HumanGovStates stored under an older definition.
     """
     _refuse_other_kinds(resource)
+    require_shape(resource)
     metadata = _metadata(resource)
     spec, status = resource.get("spec"), resource.get("status") or {}
     try:
@@ -219,7 +233,7 @@ def parse(resource: Mapping[str, Any], *, default_region: str) -> Tenant:
         name=metadata["name"],
         uid=metadata.get("uid") or "",
         generation=int(metadata.get("generation") or 0),
-        created=parse_time(metadata.get("creationTimestamp")) or datetime.now(UTC),
+        created=_created(metadata.get("creationTimestamp")),
         deleting=bool(metadata.get("deletionTimestamp")),
         annotations=_strings(metadata.get("annotations") or {}, "metadata.annotations"),
         files_shared=_files_shared(status),
@@ -238,9 +252,7 @@ def _refuse_other_kinds(resource: Mapping[str, Any]) -> None:
 
 def _metadata(resource: Mapping[str, Any]) -> Mapping[str, Any]:
     """With a name that can be a tenant's. Raises InvalidSpecError."""
-    metadata = resource.get("metadata") or {}
-    if not isinstance(metadata, Mapping):
-        raise InvalidSpecError(f"metadata must be an object, not {type(metadata).__name__}")
+    metadata: Mapping[str, Any] = resource.get("metadata") or {}
     name = metadata.get("name")
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,41}[a-z0-9])?", name):
         raise InvalidSpecError(
@@ -248,6 +260,24 @@ def _metadata(resource: Mapping[str, Any]) -> Mapping[str, Any]:
             "the cleanup function is named after it"
         )
     return metadata
+
+
+def require_shape(resource: Mapping[str, Any]) -> None:
+    """Raises InvalidSpecError where what is read beside spec is not of the kind that the API server has there."""
+    for path, kind, called in _SHAPES:
+        value: Any = resource
+        for name in path:
+            value = value.get(name) if value is not None else None
+        if value is not None and not isinstance(value, kind):
+            raise InvalidSpecError(f"{'.'.join(path)} must be {called}, not {type(value).__name__}")
+
+
+def _created(text: str | None) -> datetime:
+    """Raises InvalidSpecError."""
+    try:
+        return parse_time(text) or datetime.now(UTC)
+    except ValueError as error:
+        raise InvalidSpecError(f"metadata.creationTimestamp {text!r} is not a time") from error
 
 
 def _derived(spec: Any, *, name: str, region: str) -> Mapping[str, Any]:

@@ -11,7 +11,7 @@ import boto3
 import click
 
 from humangov.api.names import Names
-from humangov.api.spec import KIND, InvalidSpecError, Tenant, parse
+from humangov.api.spec import KIND, InvalidSpecError, Tenant, parse, require_shape
 from humangov.aws.identity import UnknownTenantError, names_of
 from humangov.cli.manifests import read_manifests
 from humangov.cli.options import TenantOptions, sdk_region
@@ -110,12 +110,11 @@ def _one_of(
 
 
 def _states(manifests: Sequence[Any], *, namespace: str) -> list[Mapping[str, Any]]:
-    """The HumanGovStates among these manifests, each with a namespace."""
-    return [
-        {**one, "metadata": {"namespace": namespace, **(one.get("metadata") or {})}}
-        for one in manifests
-        if isinstance(one, Mapping) and one.get("kind") == KIND
-    ]
+    """The HumanGovStates among these manifests, each with a namespace. Raises InvalidSpecError."""
+    states = [one for one in manifests if isinstance(one, Mapping) and one.get("kind") == KIND]
+    for one in states:
+        require_shape(one)
+    return [{**one, "metadata": {"namespace": namespace, **(one.get("metadata") or {})}} for one in states]
 
 
 def _key(state: Mapping[str, Any]) -> tuple[Any, Any]:
