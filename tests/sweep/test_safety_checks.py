@@ -299,7 +299,7 @@ def written_between_two_batches() -> SweepWorld:
 
     def meanwhile(operation: str) -> None:
         if operation == "DeleteObject" and world.calls["DeleteObject"] == erasure.BATCH:
-            stream.empty = 3
+            stream.empty = 8
             world.hire("late", "draft-0150.pdf")
         world.now += 20 * (operation == "PutLogEvents")
 

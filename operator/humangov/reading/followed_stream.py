@@ -48,6 +48,9 @@ _PAGE_EVERY_SECONDS = 60.0
 _PAUSE_SECONDS = 0.5
 """The trigger reads the same shards; each may be read five times a second."""
 
+_PAGES_AGAIN, _PAGES_AGAIN_PAUSE_SECONDS = 3, 0.2
+"""A page may be empty in the midst of a shard: one alone does not show what came last."""
+
 _READ_WITHIN_SECONDS = 15 * 60.0
 _KEPT_SECONDS = 23 * 3600.0
 """DynamoDB keeps a record for 24 hours."""
@@ -162,6 +165,9 @@ class FollowedStream:
 
     def _on(self, place: _Place) -> _Place:
         read = self._next(place).place
+        for _ in range(_PAGES_AGAIN):
+            self.pause(_PAGES_AGAIN_PAUSE_SECONDS)
+            read = self._next(read).place
         now = read.at
         if now - read.listed_at > _LISTED_EVERY_SECONDS:
             read = self._with_new_shards(read)
