@@ -38,6 +38,7 @@ class TenantData:
 
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
     attributes: of a record whose attribute has another type than a string or a list of strings, that attribute.
+    created: when DynamoDB created the table; None: it does not answer that.
     honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
@@ -48,6 +49,7 @@ class TenantData:
     page: int = 1000
     table_id: str = "table-1"
     table: dict[str, Any] = field(default_factory=dict)
+    created: float | None = START - 400 * DAY
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)

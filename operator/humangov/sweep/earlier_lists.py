@@ -17,7 +17,7 @@ from humangov.sweep.scratch_db import APPROVED, Scratch
 class EarlierLists:
     """The youngest first. Which of today's orphans they contain is in the scratch file.
 
-    approved  a person approved one of them
+    approved  a person approved one of them, and it contains one of today's orphans
     compared  number of lists that an orphan must be in to be confirmed; 0: no list is old enough
     """
 
@@ -56,8 +56,7 @@ def compare(
         of_this_table = one.head.table_id == table_id
         is_approved = of_this_table and one.sha256 == approved_sha256
         if is_approved:
-            approved = True
-            scratch.sighted(APPROVED, orphan_list.read(path))
+            approved = scratch.sighted(APPROVED, orphan_list.read(path)) > 0
         # An approved list is a valid sighting, however doubtful the scan was.
         if of_this_table and (one.head.sighting or is_approved) and not old_enough:
             scratch.sighted(compared, orphan_list.read(path))

@@ -8,7 +8,7 @@ again. It reuses the orphan lists in the bucket, never a decision.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,9 +20,9 @@ from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import Calls, NoReceiptError
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
+from humangov.reading.named_files import keys_by_record, named_keys, read_table, ready_table, require_same_table
 from humangov.reading.progress import FailedError, Steps, s3_time
-from humangov.reading.snapshot import Sink, TableDescription
+from humangov.reading.snapshot import Item, Sink, TableDescription
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
@@ -67,11 +67,12 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     yield result
     with Scratch() as scratch:
         stored = _list(run, scratch)
-        records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
+        records = _read(run, partial(_name, run, scratch), stage="reading the table", total=run.table.records or None)
         joined = _join(run, scratch)
         result = replace(
             result, listed=stored.listed, too_young=stored.too_young, records=records, live=joined.counts.live,
-            orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes, largest=joined.largest,
+            orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes, alike=joined.alike,
+            largest=joined.largest,
         )  # fmt: skip
         yield result
         result = replace(result, shared=_shared(run, joined.named_twice))
@@ -152,10 +153,18 @@ def _list(run: _Run, scratch: Scratch) -> StoredFiles:
     )
 
 
-def _read(run: _Run, keep: Callable[[Iterable[bytes]], None], *, stage: str, total: int | None) -> int:
-    """Hands every key that a record names to `keep`; returns the number of records."""
+def _name(run: _Run, scratch: Scratch, items: Sequence[Item]) -> None:
+    scratch.name(keys_by_record(items, run.names))
+
+
+def _spare(run: _Run, scratch: Scratch, items: Sequence[Item]) -> None:
+    scratch.spare(named_keys(items, run.names))
+
+
+def _read(run: _Run, sink: Sink, *, stage: str, total: int | None) -> int:
+    """Passes every record to `sink`; returns the number of records."""
     run.around.steps.begin(stage, total=total)
-    return _scan(run, lambda items: keep(named_keys(items, run.names)))
+    return _scan(run, sink)
 
 
 def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
@@ -165,9 +174,13 @@ def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
 
 
 class _Joined(NamedTuple):
-    """largest: orphans. named_twice: keys that several records may name, although file names are unique."""
+    """largest: orphans. named_twice: keys that several records may name, although file names are unique.
+
+    alike: orphans that a record may mean that names no file of the bucket.
+    """
 
     counts: Counts
+    alike: int
     largest: Sequence[Stored]
     named_twice: Sequence[bytes]
 
@@ -176,8 +189,9 @@ def _join(run: _Run, scratch: Scratch) -> _Joined:
     counts = scratch.join()
     may_share = run.names.tenant.table.file_names == "Shared"
     named_twice = [] if may_share else scratch.named_twice(limit=shared_files.MOST)
+    alike = scratch.find_alike() if counts.orphans else 0
     scratch.forget_names()
-    return _Joined(counts, scratch.largest(_LARGEST), named_twice)
+    return _Joined(counts, alike, scratch.largest(_LARGEST), named_twice)
 
 
 def _shared(run: _Run, suspected: Sequence[bytes]) -> tuple[str, ...]:
@@ -204,12 +218,14 @@ def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, other_claim
         listed=result.listed,
         live=result.live,
         orphans=result.orphans,
+        alike=result.alike,
         shared=len(result.shared),
         may_share=tenant.table.file_names == "Shared",
         maximum_orphan_percent=tenant.sweep.maximum_orphan_percent,
         table_id=table.table_id,
         earlier_table_id=earlier.last_table_id,
-        restored_at=table.restored_at,
+        created_at=table.created_at,
+        backup_at=table.backup_at,
         other_claims=other_claims,
         now=datetime.fromtimestamp(run.began, UTC),
     )
@@ -242,7 +258,7 @@ def _write_list(
         sighting=not any(check.doubtful for check in failed),
     )
     return orphan_list.write(
-        run.clients.patient_s3, head, scratch.orphans(), owner=names.identity.account_id, folder=scratch.folder
+        run.clients.patient_s3, head, scratch.listed(), owner=names.identity.account_id, folder=scratch.folder
     )
 
 
@@ -254,6 +270,8 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     if reason := run.around.may_erase():
         yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
+    alone = bucket_claim.still_alone(run.clients.patient_s3, run.names, now=run.around.now)
+    alone()
     _read_again(run, scratch, result)
     still = scratch.confirmed_number()
     result = replace(result, spared=result.confirmed - still)
@@ -266,7 +284,7 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     result = replace(result, log_stream=receipts.stream_name)
     yield result
     erased = result.erased
-    for erased in _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in):
+    for erased in _erase_confirmed(run, scratch, result, receipts, listed_in=listed_in, alone=alone):
         yield replace(result, erased=erased)
     limit = run.names.tenant.sweep.maximum_erasures
     if still > limit and erased.unfinished is None:
@@ -277,7 +295,7 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
 
 def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
     """Spares files that a record names now. Raises FailedError if the reading is unreliable."""
-    records = _read(run, scratch.spare, stage="reading the table again", total=result.records)
+    records = _read(run, partial(_spare, run, scratch), stage="reading the table again", total=result.records)
     require_same_table(run.clients, run.names, table=run.table)
     if records < result.records * SHRUNKEN_PERCENT / 100:
         raise FailedError(
@@ -286,8 +304,20 @@ def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
 
 
 def _erase_confirmed(
-    run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str
+    run: _Run,
+    scratch: Scratch,
+    result: SweepResult,
+    receipts: ReceiptLog,
+    *,
+    listed_in: str,
+    alone: Callable[[], None],
 ) -> Iterator[ErasureResult]:
+    """alone: raises ClaimedError."""
+
+    def may_go_on() -> str | None:
+        alone()
+        return run.around.may_erase()
+
     calls = Calls(
         dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
         now=run.around.now, write=erasure.lines_ignored, keeps_versions=lambda: run.versioned,
@@ -295,5 +325,5 @@ def _erase_confirmed(
     return erasure.erase(
         scratch.confirmed(limit=run.names.tenant.sweep.maximum_erasures),
         names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=calls,
-        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps, may_go_on=run.around.may_erase,
+        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps, may_go_on=may_go_on,
     )  # fmt: skip

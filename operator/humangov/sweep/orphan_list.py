@@ -72,14 +72,20 @@ def key_of(head: OrphanListHead) -> str:
     return f"{head.key_prefix}{FOLDER}{moment:%Y-%m-%dT%H-%M-%SZ}-{head.run}.jsonl.gz"
 
 
-def write(s3: Any, head: OrphanListHead, orphans: Iterable[Stored], *, owner: str, folder: Path) -> OrphanList:
-    """Writes it to the bucket, never over another. owner: the bucket's account. Raises what the SDK raises."""
+def write(
+    s3: Any, head: OrphanListHead, orphans: Iterable[tuple[Stored, str | None]], *, owner: str, folder: Path
+) -> OrphanList:
+    """Writes it to the bucket, never over another. Raises what the SDK raises.
+
+    orphans: each with the key that a record names that names no file of the bucket, if it may mean this orphan.
+    owner: the bucket's account.
+    """
     path = folder / "orphans.jsonl.gz"
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
         packed.write(_line({"orphanList": _FORMAT, **_stored(head)}))
         number = 0
-        for one in orphans:
-            packed.write(_line(_entry(one)))
+        for one, alike in orphans:
+            packed.write(_line(_entry(one, alike)))
             number += 1
         packed.write(_line({"end": number}))
     with path.open("rb") as file:
@@ -164,9 +170,10 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _entry(one: Stored) -> dict[str, Any]:
+def _entry(one: Stored, alike: str | None) -> dict[str, Any]:
     versions = {"versions": [list(version) for version in one.versions]} if one.versions else {}
-    return {"key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **versions}
+    spelled = {"alike": alike} if alike is not None else {}
+    return {"key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **spelled, **versions}
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
-from humangov.sweep.status import place_of_list, status_fields
+from humangov.sweep.status import how_to_approve, place_of_list, status_fields
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SHOWN_SHARED = 10
@@ -25,7 +25,8 @@ def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) 
     if problem is not None and not result.erased.outcomes and not (result.redriven and result.redriven.outcomes):
         return [head, problem]
     problems = [] if problem is None else [problem]
-    return [head, *problems, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
+    shown = [*_table(result, names), *_details(result), *_remarks(result, names), *_places(result, names)]
+    return [head, *problems, *shown]
 
 
 def as_json(
@@ -97,11 +98,13 @@ def _details(result: SweepResult) -> list[str]:
     return shown + [f"named by more than one record: {key}" for key in result.shared[:_SHOWN_SHARED]]
 
 
-def _remarks(result: SweepResult) -> list[str]:
+def _remarks(result: SweepResult, names: Names) -> list[str]:
     effect = "nothing was erased" if _deletes(result) else "mode Delete would erase nothing"
     shown = [f"safety check failed, {effect}: {check.message}" for check in result.failed_checks]
     if result.approved:
-        shown.append("a safety check failed, but the orphan list was approved: only files in that list can be erased")
+        shown.append("a safety check failed, but an orphan list was approved: only its files can be erased")
+    if approval := how_to_approve(result, names):
+        shown.append(f"{approval}; with a manifest: --approve")
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
     if not result.erased.conditional:

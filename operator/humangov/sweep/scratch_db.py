@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from humangov.sweep.listing import Stored, StoredVersion
+from humangov.sweep.spellings import is_short, spellings
 
 APPROVED = -1
 """Number of the approved orphan list, in addition to its number as an earlier list."""
@@ -26,14 +27,30 @@ _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
     versions TEXT NOT NULL);
 CREATE TABLE other (key BLOB NOT NULL);
-CREATE TABLE named (key BLOB NOT NULL);
+CREATE TABLE named (key BLOB NOT NULL, record INTEGER);
 CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE spelled (form TEXT NOT NULL, key BLOB NOT NULL);
+CREATE TABLE meant (form TEXT NOT NULL PRIMARY KEY, named BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE alike (key BLOB NOT NULL PRIMARY KEY, named BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE confirmed (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 """
 _COLUMNS = "key, etag, size, modified, versions"
+_DANGLING = """
+SELECT DISTINCT key FROM named
+WHERE NOT EXISTS (SELECT 1 FROM stored WHERE stored.key = named.key)
+AND NOT EXISTS (SELECT 1 FROM other WHERE other.key = named.key)
+AND (record IS NULL OR record NOT IN (
+    SELECT record FROM named AS of_record INDEXED BY named_record WHERE record IS NOT NULL AND (
+        EXISTS (SELECT 1 FROM stored WHERE stored.key = of_record.key)
+        OR EXISTS (SELECT 1 FROM other WHERE other.key = of_record.key))))
+"""
+_LIVE = """
+SELECT key FROM stored WHERE NOT EXISTS (SELECT 1 FROM orphan WHERE orphan.key = stored.key)
+UNION ALL SELECT key FROM other WHERE EXISTS (SELECT 1 FROM named WHERE named.key = other.key)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +75,7 @@ class Scratch:
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         self._db.execute("BEGIN")
+        self._records = 0
 
     def __enter__(self) -> Self:
         return self
@@ -77,9 +95,17 @@ class Scratch:
         """Keys that are stored and are no orphans yet, or never."""
         self._db.executemany("INSERT INTO other VALUES (?)", ((key.encode(),) for key in keys))
 
-    def name(self, keys: Iterable[bytes]) -> None:
-        """Keys that a record may mean: each once per record."""
-        self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
+    def name(self, records: Iterable[Sequence[bytes]]) -> None:
+        """For each record the keys that it may mean, each once."""
+        self._db.executemany("INSERT INTO named VALUES (?, ?)", self._named(records))
+
+    def _named(self, records: Iterable[Sequence[bytes]]) -> Iterator[tuple[bytes, int | None]]:
+        for keys in records:
+            if len(keys) == 1:
+                yield keys[0], None
+            else:  # one of them is what the record means
+                self._records += 1
+                yield from ((key, self._records) for key in keys)
 
     def join(self) -> Counts:
         """Every stored key that no record names becomes an orphan."""
@@ -108,21 +134,52 @@ class Scratch:
         )
         return [row[0] for row in rows]
 
+    def find_alike(self) -> int:
+        """Finds the orphans that a dangling record may mean: one that names no stored key. Returns how many there are.
+
+        A short name that a file with a record has too says nothing.
+        """
+        for table in ("stored", "other"):
+            self._db.execute(f"CREATE INDEX {table}_key ON {table} (key)")
+        self._db.execute("CREATE INDEX named_record ON named (record) WHERE record IS NOT NULL")
+        orphans = self._db.execute("SELECT key FROM orphan")
+        spelled = ((form, key) for (key,) in orphans for form in spellings(key))
+        self._db.executemany("INSERT INTO spelled VALUES (?, ?)", spelled)
+        self._db.execute("CREATE INDEX spelled_form ON spelled (form)")
+        dangling = self._db.execute(_DANGLING)
+        meant = ((form, key, form) for (key,) in dangling for form in spellings(key))
+        self._db.executemany(
+            "INSERT OR IGNORE INTO meant SELECT ?, ? WHERE EXISTS (SELECT 1 FROM spelled WHERE form = ?)", meant
+        )
+        self._forget_common_names()
+        self._db.execute(
+            "INSERT OR IGNORE INTO alike SELECT spelled.key, meant.named FROM spelled JOIN meant USING (form)"
+        )
+        return int(self._db.execute("SELECT count(*) FROM alike").fetchone()[0])
+
+    def _forget_common_names(self) -> None:
+        short = {form for (form,) in self._db.execute("SELECT form FROM meant") if is_short(form)}
+        if short:
+            live = self._db.execute(_LIVE)
+            common = {form for (key,) in live for form in spellings(key) if form in short}
+            self._db.executemany("DELETE FROM meant WHERE form = ?", ((form,) for form in common))
+
     def forget_names(self) -> None:
-        """What only `join` and `named_twice` need."""
-        for table in ("stored", "other", "named", "named_twice"):
+        """What only `join`, `named_twice` and `find_alike` need."""
+        for table in ("stored", "other", "named", "named_twice", "spelled", "meant"):
             self._db.execute(f"DROP TABLE {table}")
 
-    def sighted(self, number: int, seen: Iterable[Stored]) -> None:
+    def sighted(self, number: int, seen: Iterable[Stored]) -> int:
         """Stores which of today's orphans are in an earlier list: the same object, the same versions.
 
-        number: number of that orphan list: 0, 1, 2… or APPROVED.
+        number: number of that orphan list: 0, 1, 2… or APPROVED. Returns how many there are.
         """
-        self._db.executemany(
+        stored = self._db.executemany(
             "INSERT INTO sighted SELECT ?, key FROM orphan "
             "WHERE key = ? AND etag = ? AND size = ? AND modified = ? AND versions = ?",
             ((number, *_row(one)) for one in seen),
         )
+        return stored.rowcount
 
     def confirm(self, lists: int, *, approved_only: bool) -> int:
         """Confirms the orphans that are in all of this number of lists; returns how many there are."""
@@ -139,8 +196,14 @@ class Scratch:
 
     def orphans(self) -> Iterator[Stored]:
         """Sorted by key."""
-        for row in self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY key"):
-            yield _stored(row)
+        return (one for one, _ in self.listed())
+
+    def listed(self) -> Iterator[tuple[Stored, str | None]]:
+        """The orphans, sorted by key, each with the key that a dangling record names, if it may mean this orphan."""
+        for *row, named in self._db.execute(
+            f"SELECT {_COLUMNS}, named FROM orphan LEFT JOIN alike USING (key) ORDER BY key"
+        ):
+            yield _stored(row), None if named is None else named.decode()
 
     def largest(self, number: int) -> list[Stored]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))
