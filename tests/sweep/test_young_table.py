@@ -1,4 +1,4 @@
-"""A table younger than 14 days: what a restore, an import or a copy left out, no reading shows, and a person may know."""
+"""A table younger than 14 days: what a restore, an import or a copy left out, no reading shows. A person may know."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ YOUNG_TABLE = timedelta(days=14)
 
 SHRUNKEN_PERCENT = 50
 
-_CREATE_AGAIN = "delete this HumanGovState and re-create it with the right ones: they are immutable"
+_CREATE_AGAIN = "delete this HumanGovState and re-create it with the correct ones: they are immutable"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -81,7 +81,8 @@ def next_run(options: Sweep, *, now: datetime) -> str | None:
 
 def how_to_approve(result: SweepResult, names: Names) -> str | None:
     """None if an approval would change nothing."""
-    overridable = any(check.approval for check in result.failed_checks)
+    unreliable = any(check.doubtful and not check.approval for check in result.failed_checks)
+    overridable = not unreliable and any(check.approval for check in result.failed_checks)
     if result.orphan_list is None or not (overridable or (result.approved and result.left)):
         return None
     return (
