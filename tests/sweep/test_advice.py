@@ -242,7 +242,7 @@ def test_advice_of_every_safety_check_is_tried() -> None:
 
 def test_documentation_has_every_safety_check_in_its_order_and_whether_an_approval_overrides_it() -> None:
     table = re.findall(r"^\| `(\w+)` \| .* \| (yes|no) \|$", (REPOSITORY / "docs" / "operations.md").read_text(), re.M)
-    overridden = {}
+    overridden: dict[str, bool] = {}
     for case in CASES:
         found, _ = sweep(case.state(), after=HOUR)
         overridden |= {check.name: check.approval for check in found.failed_checks}

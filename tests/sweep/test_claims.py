@@ -10,15 +10,20 @@ from typing import Any
 
 import pytest
 from humangov.api.names import Names
+from humangov.api.spec import parse
 from humangov.reading.progress import FailedError
 from humangov.sweep import bucket_claim
 from humangov.sweep.bucket_claim import ClaimedError, key_of
+from humangov.sweep.run import NotNowError
 
 from testing import samples
 from testing.killed import Killed
 from testing.sweep.reply import Reply
 from testing.sweep.tenant_data import DAY
 from testing.sweep.world import SweepWorld, clients
+from tests.sweep.test_stop import InCluster, Swept, cluster, sweep
+
+__all__ = ["sweep"]  # a fixture
 
 DELETE = {"mode": "Delete", "maximumOrphanPercent": 100}
 
@@ -250,3 +255,25 @@ def test_claim_that_s3_does_not_list_ends_the_sweep() -> None:
     world.operations["PutObject"] = lambda _data, _params: Reply(200, {})
     with pytest.raises(FailedError, match="did not list it"):
         world.sweep()
+
+
+def test_younger_of_two_tenants_of_one_cluster_is_not_swept_and_writes_no_claim(
+    sweep: Swept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = staffed(tenant())
+    older = samples.resource(
+        "older", bucket={"name": "files"}, sweep=DELETE, metadata={"creationTimestamp": "2026-02-01T10:00:00Z"}
+    )
+    younger = cluster(sweep=DELETE)
+    monkeypatch.setattr(younger, "others", lambda _namespaces: [older, younger.resource])
+    with pytest.raises(NotNowError, match="older is older and names the same files"):
+        sweep(world, younger)
+    assert claims(world) == []
+
+    world.names = samples.names(of=parse(older, default_region="us-east-1"))
+    there = InCluster(dict(older) | {"status": {}})
+    monkeypatch.setattr(there, "others", younger.others)
+    ended = [sweep(world, there)]
+    world.now += DAY
+    ended.append(sweep(world, there))
+    assert [one.word for one in ended] == ["Detected", "Erased"]
