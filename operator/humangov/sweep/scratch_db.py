@@ -12,6 +12,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -23,6 +24,7 @@ APPROVED = -1
 """Number of the approved orphan list, in addition to its number as an earlier list."""
 
 _CACHE_KIB = 16 * 1024
+_MOST_SHORT = 10_000
 _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
     versions TEXT NOT NULL);
@@ -158,11 +160,17 @@ class Scratch:
         return int(self._db.execute("SELECT count(*) FROM alike").fetchone()[0])
 
     def _forget_common_names(self) -> None:
-        short = {form for (form,) in self._db.execute("SELECT form FROM meant") if is_short(form)}
-        if short:
-            live = self._db.execute(_LIVE)
-            common = {form for (key,) in live for form in spellings(key) if form in short}
-            self._db.executemany("DELETE FROM meant WHERE form = ?", ((form,) for form in common))
+        forms = (form for (form,) in self._db.execute("SELECT form FROM meant"))
+        short = set(islice(filter(is_short, forms), _MOST_SHORT + 1))
+        if len(short) > _MOST_SHORT:  # memory stays bounded, and a person is asked in any case
+            return
+        for (key,) in self._db.execute(_LIVE) if short else ():
+            common = short & spellings(key)
+            if common:
+                self._db.executemany("DELETE FROM meant WHERE form = ?", ((form,) for form in common))
+                short -= common
+            if not short:
+                return
 
     def forget_names(self) -> None:
         """What only `join`, `named_twice` and `find_alike` need."""
