@@ -211,9 +211,11 @@ def test_claim_under_a_key_prefix_that_ends_without_a_slash_counts() -> None:
     assert [check.name for check in world.sweep().failed_checks] == ["Overlap"]
 
 
-def test_claim_of_the_same_tenant_under_another_key_prefix_is_its_own() -> None:
+def test_claim_of_the_same_tenant_under_another_key_prefix_or_name_is_its_own() -> None:
     world = staffed(tenant(prefix=""))
     put_claim(world, tenant(prefix="old/"))
+    body = json.dumps({"tenant": world.names.owner, "table": world.names.table_arn}).encode()
+    world.upload(".humangov/owner.json", body=body)
     assert not world.sweep().failed_checks
 
 
