@@ -7,7 +7,10 @@ import json
 from typing import Any
 
 import pytest
+from humangov.sweep import dangling
+from humangov.sweep.listing import Stored
 from humangov.sweep.result import SweepResult
+from humangov.sweep.scratch_db import Scratch
 
 from testing import samples
 from testing.sweep.tenant_data import DAY
@@ -96,3 +99,17 @@ def test_file_that_is_young_or_of_another_kind_is_no_dangling_records() -> None:
     world.hire("kind", "form.docx")
     found = [world.sweep(after=DAY / 2) for _ in range(2)]
     assert [names(one) for one in found] == [[], []]
+
+
+def test_more_short_names_than_memory_may_hold_are_all_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dangling, "_MOST_SHORT", 4)
+    for number, alike in ((2, 0), (3, 3)):  # with and without extension: twice as many forms
+        with Scratch() as scratch:
+            orphans = [f"old/{each}.pdf" for each in range(number)]
+            live = [f"new/{each}.pdf" for each in range(number)]
+            scratch.store(Stored(key, '"1"', 1, 1) for key in (*orphans, *live))
+            scratch.name([[key.encode()] for key in live] + [[f"lost/{each}.pdf".encode()] for each in range(number)])
+            assert scratch.join().orphans == number
+            assert scratch.find_alike() == alike
+            scratch.forget_names()
+            assert [one.key for one, named in scratch.listed() if named] == orphans[:alike]

@@ -363,7 +363,7 @@ def _one_sighting(patch: pytest.MonkeyPatch) -> None:
 
 
 def _one_scan(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Scratch, "spare", lambda _self, keys: list(keys))
+    patch.setattr(Scratch, "spare", lambda _self, records: list(records))
 
 
 def _no_condition(patch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ again. It reuses the orphan lists in the bucket, never a decision.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -20,9 +20,9 @@ from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.cleanup.calls import Calls, NoReceiptError
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.reading.named_files import keys_by_record, named_keys, read_table, ready_table, require_same_table
+from humangov.reading.named_files import keys_by_record, read_table, ready_table, require_same_table
 from humangov.reading.progress import FailedError, Steps, s3_time
-from humangov.reading.snapshot import Item, Sink, TableDescription
+from humangov.reading.snapshot import Sink, TableDescription
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
@@ -67,7 +67,7 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     yield result
     with Scratch() as scratch:
         stored = _list(run, scratch)
-        records = _read(run, partial(_name, run, scratch), stage="reading the table", total=run.table.records or None)
+        records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
         joined = _join(run, scratch)
         result = replace(
             result, listed=stored.listed, too_young=stored.too_young, records=records, live=joined.counts.live,
@@ -153,18 +153,10 @@ def _list(run: _Run, scratch: Scratch) -> StoredFiles:
     )
 
 
-def _name(run: _Run, scratch: Scratch, items: Sequence[Item]) -> None:
-    scratch.name(keys_by_record(items, run.names))
-
-
-def _spare(run: _Run, scratch: Scratch, items: Sequence[Item]) -> None:
-    scratch.spare(named_keys(items, run.names))
-
-
-def _read(run: _Run, sink: Sink, *, stage: str, total: int | None) -> int:
-    """Passes every record to `sink`; returns the number of records."""
+def _read(run: _Run, keep: Callable[[Iterable[Sequence[bytes]]], None], *, stage: str, total: int | None) -> int:
+    """Hands the keys that each record may mean to `keep`; returns the number of records."""
     run.around.steps.begin(stage, total=total)
-    return _scan(run, sink)
+    return _scan(run, lambda items: keep(keys_by_record(items, run.names)))
 
 
 def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
@@ -295,7 +287,7 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
 
 def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
     """Spares files that a record names now. Raises FailedError if the reading is unreliable."""
-    records = _read(run, partial(_spare, run, scratch), stage="reading the table again", total=result.records)
+    records = _read(run, scratch.spare, stage="reading the table again", total=result.records)
     require_same_table(run.clients, run.names, table=run.table)
     if records < result.records * SHRUNKEN_PERCENT / 100:
         raise FailedError(

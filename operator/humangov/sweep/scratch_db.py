@@ -12,19 +12,17 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from humangov.sweep.dangling import find_alike
 from humangov.sweep.listing import Stored, StoredVersion
-from humangov.sweep.spellings import is_short, spellings
 
 APPROVED = -1
 """Number of the approved orphan list, in addition to its number as an earlier list."""
 
 _CACHE_KIB = 16 * 1024
-_MOST_SHORT = 10_000
 _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
     versions TEXT NOT NULL);
@@ -34,25 +32,10 @@ CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE spelled (form TEXT NOT NULL, key BLOB NOT NULL);
-CREATE TABLE meant (form TEXT NOT NULL PRIMARY KEY, named BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE alike (key BLOB NOT NULL PRIMARY KEY, named BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE confirmed (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 """
 _COLUMNS = "key, etag, size, modified, versions"
-_DANGLING = """
-SELECT DISTINCT key FROM named
-WHERE NOT EXISTS (SELECT 1 FROM stored WHERE stored.key = named.key)
-AND NOT EXISTS (SELECT 1 FROM other WHERE other.key = named.key)
-AND (record IS NULL OR record NOT IN (
-    SELECT record FROM named AS of_record INDEXED BY named_record WHERE record IS NOT NULL AND (
-        EXISTS (SELECT 1 FROM stored WHERE stored.key = of_record.key)
-        OR EXISTS (SELECT 1 FROM other WHERE other.key = of_record.key))))
-"""
-_LIVE = """
-SELECT key FROM stored WHERE NOT EXISTS (SELECT 1 FROM orphan WHERE orphan.key = stored.key)
-UNION ALL SELECT key FROM other WHERE EXISTS (SELECT 1 FROM named WHERE named.key = other.key)
-"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,44 +120,12 @@ class Scratch:
         return [row[0] for row in rows]
 
     def find_alike(self) -> int:
-        """Finds the orphans that a dangling record may mean: one that names no stored key. Returns how many there are.
-
-        A short name that a file with a record has too says nothing.
-        """
-        for table in ("stored", "other"):
-            self._db.execute(f"CREATE INDEX {table}_key ON {table} (key)")
-        self._db.execute("CREATE INDEX named_record ON named (record) WHERE record IS NOT NULL")
-        orphans = self._db.execute("SELECT key FROM orphan")
-        spelled = ((form, key) for (key,) in orphans for form in spellings(key))
-        self._db.executemany("INSERT INTO spelled VALUES (?, ?)", spelled)
-        self._db.execute("CREATE INDEX spelled_form ON spelled (form)")
-        dangling = self._db.execute(_DANGLING)
-        meant = ((form, key, form) for (key,) in dangling for form in spellings(key))
-        self._db.executemany(
-            "INSERT OR IGNORE INTO meant SELECT ?, ? WHERE EXISTS (SELECT 1 FROM spelled WHERE form = ?)", meant
-        )
-        self._forget_common_names()
-        self._db.execute(
-            "INSERT OR IGNORE INTO alike SELECT spelled.key, meant.named FROM spelled JOIN meant USING (form)"
-        )
-        return int(self._db.execute("SELECT count(*) FROM alike").fetchone()[0])
-
-    def _forget_common_names(self) -> None:
-        forms = (form for (form,) in self._db.execute("SELECT form FROM meant"))
-        short = set(islice(filter(is_short, forms), _MOST_SHORT + 1))
-        if len(short) > _MOST_SHORT:  # memory stays bounded, and a person is asked in any case
-            return
-        for (key,) in self._db.execute(_LIVE) if short else ():
-            common = short & spellings(key)
-            if common:
-                self._db.executemany("DELETE FROM meant WHERE form = ?", ((form,) for form in common))
-                short -= common
-            if not short:
-                return
+        """Finds the orphans that a dangling record may mean (see `dangling`); returns how many there are."""
+        return find_alike(self._db)
 
     def forget_names(self) -> None:
         """What only `join`, `named_twice` and `find_alike` need."""
-        for table in ("stored", "other", "named", "named_twice", "spelled", "meant"):
+        for table in ("stored", "other", "named", "named_twice"):
             self._db.execute(f"DROP TABLE {table}")
 
     def sighted(self, number: int, seen: Iterable[Stored]) -> int:
@@ -198,9 +149,9 @@ class Scratch:
         )
         return self.confirmed_number()
 
-    def spare(self, keys: Iterable[bytes]) -> None:
-        """Removes keys from the confirmed ones: a record names them now."""
-        self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
+    def spare(self, records: Iterable[Sequence[bytes]]) -> None:
+        """Removes from the confirmed ones the keys that each of these records may mean now."""
+        self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for keys in records for key in keys))
 
     def orphans(self) -> Iterator[Stored]:
         """Sorted by key."""
