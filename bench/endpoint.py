@@ -53,7 +53,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     keys: _Keys
     asked: ClassVar[Counter[str]] = Counter()
-    claim: bytes = b""
+    claims: ClassVar[dict[str, bytes]] = {}
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -72,16 +72,17 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(self._page(query).encode())
         else:
             self.asked["s3:GetObject"] += 1
-            if url.path.endswith("owner.json") and Handler.claim:
-                self._answer(Handler.claim)
+            if url.path in self.claims:
+                self._answer(self.claims[url.path])
             else:
                 self._answer(b"<Error><Code>NoSuchKey</Code></Error>", status=404)
 
     def do_PUT(self) -> None:
         self.asked["s3:PutObject"] += 1
         body = self._body()
-        if self.path.split("?")[0].endswith("owner.json"):
-            Handler.claim = body
+        path = self.path.split("?")[0]
+        if "/.humangov/owner" in path:
+            self.claims[path] = body
         self._answer(b"", etag='"1"')
 
     def do_POST(self) -> None:
@@ -92,8 +93,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(json.dumps(answer).encode(), "application/x-amz-json-1.0")
 
     def _page(self, query: dict[str, str]) -> str:
-        if query.get("prefix"):
-            return "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+        if prefix := query.get("prefix"):
+            keys = [path.split("/", 2)[2] for path in self.claims]
+            claims = "".join(_BODY.format(key, _MODIFIED) for key in keys if key.startswith(prefix))
+            return f"<ListBucketResult><IsTruncated>false</IsTruncated>{claims}</ListBucketResult>"
         first = self.keys.after(query.get("continuation-token") or query.get("start-after", ""))
         last = min(first + PAGE, len(self.keys))
         contents = "".join(_BODY.format(key_of(number), _MODIFIED) for number in range(first, last))
@@ -110,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
             "TableName": name, "TableArn": f"arn:aws:dynamodb:us-east-1:123456789012:table/{name}", "TableId": "1",
             "TableStatus": "ACTIVE", "ItemCount": number, "TableSizeBytes": 260 * number,
             "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
-            "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+            "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"}, "CreationDateTime": 1_700_000_000,
             "WarmThroughput": {"ReadUnitsPerSecond": 40_000_000},  # the pace is not what is measured
         }  # fmt: skip
         return {"Table": table}

@@ -11,5 +11,6 @@ aws_side.py    the AWS side: tables, buckets, records, files, and everything tha
 stage.py       sets up, and cleans up whatever happens; what an operator of the story has to do
 operators.py   the operator as a local process, or in a pod
 story.py       the steps, in order
+sweeping.py    the step of the sweep, which takes two days of S3's clock
 in_pods.py     the steps besides, where the operator runs in a pod
 """

@@ -61,7 +61,11 @@ class AwsSide:
         self.clients["dynamodb"].put_item(TableName=state.table, Item=employee.item)
 
     def files(self, state: State) -> set[str]:
-        """The keys in the state's bucket now."""
+        """The application's keys in the state's bucket now."""
+        return {key for key in self.keys(state) if not key.startswith(".humangov/")}
+
+    def keys(self, state: State) -> set[str]:
+        """All keys in the state's bucket now, also those that a sweep has written."""
         pages = self.clients["s3"].get_paginator("list_objects_v2").paginate(Bucket=state.bucket)
         return {found["Key"] for page in pages for found in page.get("Contents", ())}
 
@@ -151,7 +155,7 @@ class AwsSide:
 
     def _remove_bucket(self, state: State) -> Callable[[], None]:
         def remove() -> None:
-            for key in self.files(state):
+            for key in self.keys(state):
                 self.clients["s3"].delete_object(Bucket=state.bucket, Key=key)
             self.clients["s3"].delete_bucket(Bucket=state.bucket)
 

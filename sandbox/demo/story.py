@@ -13,6 +13,7 @@ from sandbox.demo.kubectl import shown
 from sandbox.demo.narration import table_lines
 from sandbox.demo.people import Employee, State
 from sandbox.demo.stage import RESOURCE, Stage
+from sandbox.demo.sweeping import a_sweep_erases_the_orphan
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.paths import REPOSITORY
 
@@ -257,7 +258,7 @@ def nothing_is_left(stage: Stage) -> str:
     narrator.say("AWS resources of the operator now:")
     narrator.output("\n".join(_inventory_lines(found)))
     stage.observer.require(not any(found.values()), expected="nothing in AWS", seen=found)
-    narrator.say("The operator never deletes these:")
+    narrator.say("The operator never deletes these, nor what sweeps have written under .humangov/ in the buckets:")
     narrator.output("\n".join(_holdings(stage)))
     for state in aws.states:
         _files_are_as_expected(stage, state)
@@ -275,6 +276,7 @@ STORY: Sequence[Step] = (
     Step("A record is deleted, its PDF is erased", a_file_is_erased),
     Step("The receipt, in CloudWatch Logs", the_receipt),
     Step("No other file was erased", nothing_else_was_touched),
+    Step("A sweep finds the orphan, a person approves its erasure", a_sweep_erases_the_orphan),
     Step("A record that is written again keeps its file", re_created_record),
     Step("Drift is corrected", drift),
     Step("A disabled trigger erases nothing", a_disabled_trigger),

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from collections.abc import Callable
-from email.utils import formatdate
 
 from multidict import CIMultiDict
 
-from sandbox.proxy import Handler, Layer, Request, Response
+from sandbox.proxy import Handler, Request, Response
 from sandbox.recorder import READS
 
 
@@ -98,20 +96,3 @@ class Hang:
             while self.on.is_set():
                 await asyncio.sleep(0.05)
         return await forward(request)
-
-
-class LaterLayer:
-    """S3's clock, so many seconds on: in the Date of its answers, as a client can see it."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    async def __call__(self, request: Request, handler: Handler) -> Response:
-        answer = await handler(request)
-        headers = CIMultiDict(answer.headers)
-        headers["Date"] = formatdate(time.time() + self.seconds, usegmt=True)
-        return Response(status=answer.status, headers=headers, body=answer.body)
-
-    @property
-    def layer(self) -> Layer:
-        return self

@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import hashlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from testing.sweep import streams
@@ -23,6 +24,8 @@ def describe_table(data: TenantData, _params: Mapping[str, Any]) -> Reply:
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
         "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
     }  # fmt: skip
+    if data.created is not None:
+        table["CreationDateTime"] = datetime.fromtimestamp(data.created, UTC)
     return Reply(200, {"Table": table | streams.of_table(data) | data.table})
 
 

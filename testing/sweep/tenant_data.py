@@ -44,6 +44,7 @@ class TenantData:
     needed: files that somebody relies on although no record names them in a way that the sweep can see.
     attributes: of a record whose attribute has another type than a string or a list of strings, that attribute.
     stream: of the table; None: it is not enabled.
+    created: when DynamoDB created the table; None: it does not answer that.
     honours: whether this S3 heeds the condition of a delete; None: it refuses to. page: keys or records on one.
     """
 
@@ -55,6 +56,7 @@ class TenantData:
     table_id: str = "table-1"
     table: dict[str, Any] = field(default_factory=dict)
     stream: TableStream | None = None
+    created: float | None = START - 400 * DAY
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)

@@ -68,7 +68,7 @@ MAY: list[tuple[str, str, Context]] = [
     ("s3:GetObject", BEGUN, OURS),
     ("s3:DeleteObject", BEGUN, OURS | SEEN),
     ("s3:DeleteObjectVersion", BEGUN, OURS),
-    ("s3:PutObject", f"{NAMES.bucket_arn}/california/.humangov/owner.json", OURS),
+    ("s3:PutObject", f"{NAMES.bucket_arn}/california/.humangov/owner-{'0' * 32}.json", OURS),
     ("logs:CreateLogStream", LOG_STREAM, {}),
     ("logs:PutLogEvents", LOG_STREAM, {}),
     ("sts:AssumeRole", f"arn:{PARTITION}:iam::999999999999:role/humangov-sweep-california", {}),

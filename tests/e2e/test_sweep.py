@@ -1,4 +1,4 @@
-"""Orphans from before the operator came: found, seen twice, and gone, in three states at once.
+"""Orphans from before the operator came: found, approved, seen twice, and gone, in three states at once.
 
 On the real API server with its controllers, the emulated AWS (MiniStack) and the operator as a process. There is no
 node: what the CronJob's template makes runs as a process, with its command, environment and account's token; in
@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.later import LaterLayer
 from sandbox.proxy import Proxy
 from testing.live.account import Account
-from testing.live.aws_faults import LaterLayer
 from testing.live.states import States, condition
 from testing.live.sweep_pods import ACCOUNT, Pods, template
 from testing.live.waiting import wait_for
@@ -55,7 +55,7 @@ def aws(account: Account) -> Any:
         yield later, {**account.environment, "AWS_ENDPOINT_URL": proxy.url}
 
 
-def test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_them(
+def test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_them_once_approved(
     states: States, account: Account, operator: StartOperator, tmp_path: Path, aws: Any, measured: Print
 ) -> None:
     later, environment = aws
@@ -85,16 +85,20 @@ def test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_t
         return done
 
     first = swept("1", hours=25)
-    assert [done.returncode for done in first] == [0, 0, 0], first[0].stderr
+    # The tables are a minute old: a person approves what is to be erased.
+    assert [done.returncode for done in first] == [3, 3, 3], first[0].stderr
     for state in STATES:
         fields = reported(state)
-        assert (fields["result"], fields["listed"], fields["live"]) == ("Detected", FILES, FILES - ORPHANS)
+        assert (fields["result"], fields["listed"], fields["live"]) == ("SafetyCheckFailed", FILES, FILES - ORPHANS)
+        assert "the table was created at " in fields["message"]
+        assert f"humangov.io/approve-sweep={fields['orphanListSHA256']}" in fields["message"]
         assert (fields["orphans"], fields["confirmed"], fields["erased"]) == (ORPHANS, 0, 0)
         assert files(account, state) == made[state][0] | made[state][1]
         wait_for(
-            lambda state=state: condition(states.get(state), "SweepSucceeded")["reason"] == "Detected",  # type: ignore[misc]
+            lambda state=state: condition(states.get(state), "SweepSucceeded")["reason"] == "SafetyCheckFailed",  # type: ignore[misc]
             what="the operator tells of it",
         )
+        states.annotate(state, **{"approve-sweep": fields["orphanListSHA256"]})
     row = states.cluster.output("get", "hgs", "texas", "-n", states.namespace).splitlines()
     assert row[0].split()[:8] == ["NAME", "READY", "REASON", "STOPPED", "TRIGGER", "ORPHANS", "LAST-SWEEP", "AGE"]
     assert row[1].split()[4] == str(ORPHANS)

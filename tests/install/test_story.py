@@ -22,7 +22,7 @@ def test_demo_observes_every_step_with_the_operator_in_a_pod(
         cwd=REPOSITORY, env=dict(environ), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All 16 steps were observed." in done.stdout
+    assert "All 17 steps were observed." in done.stdout
     assert image in done.stdout
     assert node.audit_log is not None
     entries = [json.loads(line) for line in node.audit_log.read_text().splitlines()]

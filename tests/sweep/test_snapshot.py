@@ -6,7 +6,7 @@ The world's scan is DynamoDB's: what moves from a place that is still to be read
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -57,12 +57,15 @@ def read(world: SweepWorld, *, now: Callable[[], float] | None = None) -> tuple[
     """The reading, and every key that it names."""
     named: set[str] = set()
 
-    def keep(keys: Iterable[bytes]) -> None:
+    def keep(records: Iterable[Sequence[bytes]]) -> None:
+        keep_since(key for keys in records for key in keys)
+
+    def keep_since(keys: Iterable[bytes]) -> None:
         named.update(key.decode() for key in keys)
 
     with world.behind(clients()) as sdk:
         reading = read_completely(
-            sdk, world.names, keep, keep_since=keep, table=ready_table(sdk, world.names), steps=Steps(),
+            sdk, world.names, keep, keep_since=keep_since, table=ready_table(sdk, world.names), steps=Steps(),
             now=now or (lambda: world.now), pause=world.pause,
         )  # fmt: skip
     return reading, named

@@ -33,8 +33,14 @@ def read_table(
 
 def named_keys(items: Sequence[Item], names: Names) -> list[bytes]:
     """The keys that these records name: each key once per record."""
+    return [key for keys in keys_by_record(items, names) for key in keys]
+
+
+def keys_by_record(items: Sequence[Item], names: Names) -> Iterator[list[bytes]]:
+    """The keys that each of these records may mean, each once."""
     location, attributes = _location(names), names.tenant.table.file_attributes
-    return [key for item in items for key in _encoded(keys_to_keep(item, attributes=attributes, location=location))]
+    for item in items:
+        yield list(_encoded(keys_to_keep(item, attributes=attributes, location=location)))
 
 
 def keys_of(item: Item, names: Names) -> Iterator[bytes]:

@@ -38,14 +38,18 @@ Sink = Callable[[Sequence[Item]], None]
 
 @dataclass(frozen=True, kw_only=True)
 class TableDescription:
-    """From DescribeTable. records, item_bytes: approximate, hours old. read_units: per second, of the whole table."""
+    """From DescribeTable. records, item_bytes: approximate, hours old. read_units: per second, of the whole table.
+
+    created_at: also of a restored table, when DynamoDB created it. backup_at: the time that its backup shows.
+    """
 
     table_id: str
     status: str
     records: int
     item_bytes: int
     read_units: int
-    restored_at: datetime | None
+    created_at: datetime | None
+    backup_at: datetime | None
     restoring: bool
     key_attributes: tuple[str, ...]
 
@@ -68,7 +72,8 @@ def describe(dynamodb: Any, names: Names) -> TableDescription:
         records=records,
         item_bytes=size // records if records else 0,
         read_units=_read_units(table),
-        restored_at=restore.get("RestoreDateTime"),
+        created_at=table.get("CreationDateTime"),
+        backup_at=restore.get("RestoreDateTime"),
         restoring=bool(restore.get("RestoreInProgress")),
         key_attributes=tuple(one["AttributeName"] for one in table.get("KeySchema") or ()),
     )

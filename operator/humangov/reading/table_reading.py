@@ -6,15 +6,18 @@ minutes of its start may rest on it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.reading.followed_stream import FollowedStream, Keep
-from humangov.reading.named_files import named_keys, read_table
+from humangov.reading.named_files import keys_by_record, read_table
 from humangov.reading.progress import Steps
 from humangov.reading.snapshot import Item, TableDescription
+
+KeepByRecord = Callable[[Iterable[Sequence[bytes]]], None]
+"""Takes the keys that each record may mean, each once."""
 
 SCAN_ALONE_LASTS_SECONDS = 15 * 60
 """Nothing is erased longer after the start of a scan that stands alone."""
@@ -50,7 +53,7 @@ class TableReading:
 def read_completely(
     clients: AwsClients,
     names: Names,
-    keep: Keep,
+    keep: KeepByRecord,
     *,
     keep_since: Keep,
     table: TableDescription,
@@ -60,7 +63,7 @@ def read_completely(
 ) -> TableReading:
     """Reads the whole table; see `TableReading`.
 
-    keep: takes the keys that records name, each key once per record. keep_since: takes those that the stream names, now
+    keep: takes the keys that each record may mean. keep_since: takes those that the stream names, now
     and whenever it is read on. Raises as `scan` does; what goes wrong with the stream is the reading's `scan_alone`.
     """
     stream = FollowedStream(clients=clients, names=names, keep=keep_since, check=steps.check, now=now, pause=pause)
@@ -68,7 +71,7 @@ def read_completely(
     began = now()
 
     def sink(items: Sequence[Item]) -> None:
-        keep(named_keys(items, names))
+        keep(keys_by_record(items, names))
         stream.keep_alive()
 
     records = read_table(clients, names, sink, table=table, steps=steps, pause=pause)

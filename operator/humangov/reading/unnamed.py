@@ -6,7 +6,7 @@ since. So redrive and final stream read erase only what a reading of the whole t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,8 +62,8 @@ class AskedKeys:
             return NOT_IN_THE_READING
         return READING_TOO_OLD if self.reading.is_too_old(now=now) else None
 
-    def keep(self, keys: Iterable[bytes]) -> None:
-        self.named |= self._asked(keys)
+    def keep(self, records: Iterable[Sequence[bytes]]) -> None:
+        self.named |= self._asked(key for keys in records for key in keys)
 
     def keep_since(self, keys: Iterable[bytes]) -> None:
         self.named_since |= self._asked(keys)

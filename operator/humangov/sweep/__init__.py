@@ -12,8 +12,10 @@ scratch_db     joins both in a file, which bounds memory
 shared_files   files that more than one record names
 orphan_list    what each sweep saw, stored in the bucket for people and for the next sweep
 earlier_lists  which of today's orphans earlier sweeps saw
+dangling       orphans that a record may mean that names no file
+spellings      what two names of the same file have in common; pure
 safety_checks  reasons to erase nothing: a list of functions; pure
-bucket_claim   the claim: whose sweep owns these files, written to the bucket once
+bucket_claim   claims: whose sweep owns these files; each tenant writes its own to the bucket
 erasure        erases exactly what was seen, and nothing newer
 result         what a sweep found and did; pure
 status, output the result in the HumanGovState's status, and for people and scripts; pure

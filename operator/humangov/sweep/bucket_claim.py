@@ -1,8 +1,22 @@
-"""The claim on these files: written once, to the bucket itself, so two clusters can't sweep the same files."""
+"""Claims: which tenants' sweeps own the files under a key prefix. With two claims, nobody's sweep erases anything.
+
+Each tenant writes a claim of its own to the bucket, under a name that no other tenant's claim has, and then lists all
+claims. So of two sweeps that begin at the same time at least one sees both, and each sees the other before its next
+batch of erasures. No condition of a write is needed, and a sweep that is killed leaves nothing but its own claim.
+
+The place is {prefix}.humangov/owner-{digest of tenant and table}.json; {prefix}.humangov/owner.json is a claim too. S3
+lists and reads what was written before. Of a claim that was deleted, it lists and reads nothing, in a bucket with
+versions too.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/Welcome.html#ConsistencyModel
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,79 +27,133 @@ from humangov.cleanup.calls import error_code
 from humangov.cleanup.retry import retry
 from humangov.reading.progress import FailedError
 
-PLACE = ".humangov/owner.json"
+_FOLDER = ".humangov/"
+_PLACE = re.compile(r"(?P<prefix>.*)\.humangov/owner(-[0-9a-f]{32})?\.json", re.DOTALL).fullmatch
 _NOT_FOUND = ("NoSuchKey", "404")
-_LOST = ("PreconditionFailed", "ConditionalRequestConflict")
 _PAUSES_SECONDS = (0.0, 0.0)
+_READ_AGAIN_SECONDS = 10.0
 
 
 class ClaimedError(Exception):
-    """Another tenant has the claim; the message says which, and what to do."""
+    """Another tenant has a claim; the message says which, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A claim in the bucket. tenant, table: of whoever wrote it; None: it is not valid, so this is unknown."""
+
+    key: str
+    tenant: str | None = None
+    table: str | None = None
 
 
 def key_of(names: Names) -> str:
-    return f"{names.tenant.bucket.key_prefix}{PLACE}"
+    """Where this tenant writes its claim."""
+    digest = hashlib.sha256(f"{names.owner}\n{names.table_arn}".encode()).hexdigest()[:32]
+    return f"{names.tenant.bucket.key_prefix}{_FOLDER}owner-{digest}.json"
+
+
+def may_be_claim(key: str) -> bool:
+    """Whether a claim may lie here. Cheap: it is asked for every key of the bucket."""
+    return key.endswith(".json") and _PLACE(key) is not None
 
 
 def claim(s3: Any, names: Names, *, write: bool) -> None:
-    """Check that this tenant has the claim on the files under its prefix. write: claim them if there is no claim.
+    """Checks that no other tenant claims the files under this prefix. write: claim them for this tenant before.
 
     Raises ClaimedError, FailedError, and what the SDK raises.
     """
-    for place in _places(names):
-        current = _read(s3, names, place)
-        if current is None:
-            continue
-        if place != key_of(names) or current != _desired(names):
-            raise ClaimedError(_claimed(names, place, current))
-        return
-    if not write:
-        return
+    if write and _read(s3, names, key_of(names)) != _own(names):
+        _write(s3, names)
     try:
-        current = retry(
-            partial(_write, s3, names), retriable=lambda error: isinstance(error, _NotFoundError),
-            pauses_seconds=_PAUSES_SECONDS,
+        retry(
+            partial(_require_alone, s3, names, listed=key_of(names) if write else None),
+            retriable=lambda error: isinstance(error, _NotListedError), pauses_seconds=_PAUSES_SECONDS,
         )  # fmt: skip
-    except _NotFoundError:
+    except _NotListedError:
         raise FailedError(
-            f"{key_of(names)} in bucket {names.tenant.bucket.name} was written, but then S3 did not find it. "
+            f"{key_of(names)} in bucket {names.tenant.bucket.name} was written, but then S3 did not list it. "
             "The next sweep retries"
         ) from None
-    if current != _desired(names):
-        raise ClaimedError(_claimed(names, key_of(names), current))
+
+
+def still_alone(s3: Any, names: Names, *, now: Callable[[], float]) -> Callable[[], None]:
+    """A function that lists the claims again, at most every ten seconds.
+
+    It raises ClaimedError if another tenant has come, and what the SDK raises.
+    """
+    read_at: float | None = None
+
+    def check() -> None:
+        nonlocal read_at
+        moment = now()
+        if read_at is None or not 0 <= moment - read_at < _READ_AGAIN_SECONDS:
+            _require_alone(s3, names, listed=None)
+            read_at = moment
+
+    return check
+
+
+def others_among(s3: Any, names: Names, keys: Iterable[str]) -> Iterator[Claim]:
+    """The claims of other tenants that really lie under these keys. Raises what the SDK raises."""
+    own = key_of(names)
+    for key in keys:
+        found = _read(s3, names, key) if key != own else None
+        if found is not None and not _is_own(found, names) and _is_claim(found, names):
+            yield found
+
+
+class _NotListedError(Exception):
+    """S3 does not list the claim that was just written."""
+
+
+def _require_alone(s3: Any, names: Names, *, listed: str | None) -> None:
+    """listed: a key that must be among the claims. Raises ClaimedError, _NotListedError, and what the SDK raises."""
+    pages = s3.get_paginator("list_objects_v2")
+    where = {"Bucket": names.tenant.bucket.name, "ExpectedBucketOwner": names.identity.account_id}
+    keys: list[str] = []
+    for place in _places(names):
+        found = pages.paginate(**where, Prefix=f"{place}{_FOLDER}owner")
+        keys += (one["Key"] for page in found for one in page.get("Contents") or () if may_be_claim(one["Key"]))
+    if other := next(others_among(s3, names, keys), None):
+        raise ClaimedError(_claimed(names, other))
+    if listed is not None and listed not in keys:
+        raise _NotListedError
 
 
 def _places(names: Names) -> list[str]:
-    """The key of this tenant's claim, and of every claim on a shorter prefix."""
+    """The tenant's key prefix, and every shorter one: another tenant may have it."""
     prefix = names.tenant.bucket.key_prefix
-    return [f"{prefix[:length]}{PLACE}" for length in range(len(prefix) + 1)]
+    return [prefix[:length] for length in range(len(prefix) + 1)]
 
 
-def _desired(names: Names) -> dict[str, str]:
-    return {"tenant": names.owner, "table": names.table_arn}
+def _own(names: Names) -> Claim:
+    return Claim(key=key_of(names), tenant=names.owner, table=names.table_arn)
 
 
-class _NotFoundError(Exception):
-    """S3 does not find the claim that was just written."""
+def _is_own(found: Claim, names: Names) -> bool:
+    """Wherever it lies: this tenant may have had another key prefix."""
+    return (found.tenant, found.table) == (names.owner, names.table_arn)
 
 
-def _write(s3: Any, names: Names) -> dict[str, Any]:
-    """Writes the claim and reads it back: the next sweep, and other clusters, will see the same."""
-    try:
-        s3.put_object(
-            Bucket=names.tenant.bucket.name, Key=key_of(names), Body=json.dumps(_desired(names)).encode(),
-            ContentType="application/json", IfNoneMatch="*", ExpectedBucketOwner=names.identity.account_id,
-        )  # fmt: skip
-    except ClientError as error:
-        if error_code(error) not in _LOST:
-            raise
-    current = _read(s3, names, key_of(names))
-    if current is None:
-        raise _NotFoundError
-    return current
+def _is_claim(found: Claim, names: Names) -> bool:
+    """A file whose name only ends like a claim's is none. What lies in a folder `.humangov` can be nothing else."""
+    place = _PLACE(found.key)
+    prefix = place["prefix"] if place else ""
+    return found.tenant is not None or prefix in ("", names.tenant.bucket.key_prefix) or prefix.endswith("/")
 
 
-def _read(s3: Any, names: Names, key: str) -> dict[str, Any] | None:
+def _write(s3: Any, names: Names) -> None:
+    own = _own(names)
+    s3.put_object(
+        Bucket=names.tenant.bucket.name, Key=own.key, ContentType="application/json",
+        Body=json.dumps({"tenant": own.tenant, "table": own.table}).encode(),
+        ExpectedBucketOwner=names.identity.account_id,
+    )  # fmt: skip
+
+
+def _read(s3: Any, names: Names, key: str) -> Claim | None:
+    """None: nothing is there, or a delete marker."""
     try:
         answer = s3.get_object(Bucket=names.tenant.bucket.name, Key=key, ExpectedBucketOwner=names.identity.account_id)
     except ClientError as error:
@@ -94,21 +162,23 @@ def _read(s3: Any, names: Names, key: str) -> dict[str, Any] | None:
         raise
     try:
         found = json.loads(answer["Body"].read(65536))
-    except ValueError:
-        found = None
-    return found if isinstance(found, dict) else {"tenant": None}
+    except (ValueError, RecursionError):
+        return Claim(key=key)
+    tenant, table = (found.get("tenant"), found.get("table")) if isinstance(found, dict) else (None, None)
+    valid = isinstance(tenant, str) and isinstance(table, str)
+    return Claim(key=key, tenant=tenant, table=table) if valid else Claim(key=key)
 
 
-def _claimed(names: Names, place: str, current: dict[str, Any]) -> str:
-    table = f" with table {current.get('table')}" if current.get("tenant") == names.owner else ""
-    if not current.get("tenant"):
+def _claimed(names: Names, other: Claim) -> str:
+    place = f"{other.key} in bucket {names.tenant.bucket.name}"
+    if other.tenant is None:
         return (
-            f"{place} in bucket {names.tenant.bucket.name} is not valid, so it is unknown which tenant's sweep owns "
-            "these files. Delete that object if no other tenant uses this key prefix"
+            f"{place} is not a valid claim, so it is unknown which tenant's sweep owns these files. Delete that object "
+            "if no other tenant uses this key prefix"
         )
-    claimant = f"tenant {current['tenant']}{table}"
+    table = f" with table {other.table}" if other.tenant == names.owner else ""
     return (
-        f"{place} in bucket {names.tenant.bucket.name} claims these files for {claimant}, not for {names.owner}. If "
-        "that tenant no longer exists, delete that object. Otherwise, give each tenant its own bucket or "
-        "spec.bucket.keyPrefix"
+        f"{place} claims these files for tenant {other.tenant}{table}, so neither its sweeps nor those of "
+        f"{names.owner} erase anything. If that tenant no longer exists, delete that object. Otherwise, delete one of "
+        "the two HumanGovStates and its claim, and re-create it with a bucket or a spec.bucket.keyPrefix of its own"
     )

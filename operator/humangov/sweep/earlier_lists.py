@@ -17,12 +17,14 @@ from humangov.sweep.scratch_db import APPROVED, Scratch
 class EarlierLists:
     """The youngest first. Which of today's orphans they contain is in the scratch file.
 
-    approved  a person approved one of them
+    approved  a person approved one of them, and it contains one of today's orphans
+    expected  number of the youngest lists whose records this scan should see: up to the approved one, or all
     compared  number of lists that an orphan must be in to be confirmed; 0: no list is old enough
     """
 
     lists: Sequence[OrphanList]
     approved: bool
+    expected: int
     compared: int
 
     @property
@@ -30,8 +32,12 @@ class EarlierLists:
         return self.lists[0].head.table_id if self.lists else None
 
     def most_records(self, table_id: str) -> int:
-        """The most records that one of these sweeps saw in this table."""
-        return max((one.head.records for one in self.lists if one.head.table_id == table_id), default=0)
+        """The most records that one of these sweeps saw in this table, since the approved one.
+
+        Whoever approved a list approved the number of records that it was written by.
+        """
+        recent = self.lists[: self.expected]
+        return max((one.head.records for one in recent if one.head.table_id == table_id), default=0)
 
 
 def compare(
@@ -50,14 +56,15 @@ def compare(
     """
     lists: list[OrphanList] = []
     approved, old_enough, compared = False, False, 0
+    expected: int | None = None
     for one, path in orphan_list.earlier(clients.patient_s3, names, now=began, folder=scratch.folder):
         steps.check()
         lists.append(one)
         of_this_table = one.head.table_id == table_id
         is_approved = of_this_table and one.sha256 == approved_sha256
         if is_approved:
-            approved = True
-            scratch.sighted(APPROVED, orphan_list.read(path, one.head))
+            approved = scratch.sighted(APPROVED, orphan_list.read(path, one.head)) > 0
+            expected = expected or len(lists)
         # An approved list is a valid sighting, however doubtful the scan was.
         if of_this_table and (one.head.sighting or is_approved) and not old_enough:
             scratch.sighted(compared, orphan_list.read(path, one.head))
@@ -65,4 +72,6 @@ def compare(
             old_enough = began - one.head.at >= names.tenant.sweep.confirm_after_seconds
         path.unlink()
     scratch.date_multiparts()
-    return EarlierLists(lists=lists, approved=approved, compared=compared if old_enough else 0)
+    return EarlierLists(
+        lists=lists, approved=approved, expected=expected or len(lists), compared=compared if old_enough else 0
+    )

@@ -26,7 +26,7 @@ from humangov.reading.followed_stream import Keep
 from humangov.reading.named_files import read_table, ready_table, require_same_table
 from humangov.reading.progress import FailedError, Steps, s3_time
 from humangov.reading.snapshot import Sink, TableDescription
-from humangov.reading.table_reading import TableReading, read_completely, scan_alone_sentence
+from humangov.reading.table_reading import KeepByRecord, TableReading, read_completely, scan_alone_sentence
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
@@ -81,7 +81,7 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
         result = replace(
             result, listed=stored.listed, too_young=stored.too_young, records=reading.records,
             live=joined.counts.live, orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes,
-            largest=joined.largest, scan_alone=reading.scan_alone,
+            alike=joined.alike, largest=joined.largest, scan_alone=reading.scan_alone,
         )  # fmt: skip
         yield result
         result = replace(result, shared=_shared(run, joined.named_twice))
@@ -176,8 +176,8 @@ def _list(run: _Run, scratch: Scratch) -> StoredFiles:
     )
 
 
-def _read(run: _Run, keep: Keep, *, keep_since: Keep, stage: str, total: int | None) -> TableReading:
-    """Hands every key that a record names to `keep`, and what the stream names to `keep_since`."""
+def _read(run: _Run, keep: KeepByRecord, *, keep_since: Keep, stage: str, total: int | None) -> TableReading:
+    """Hands the keys that each record may mean to `keep`, and what the stream names to `keep_since`."""
     around = run.around
     around.steps.begin(stage, total=total)
     return read_completely(
@@ -193,9 +193,13 @@ def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
 
 
 class _Joined(NamedTuple):
-    """largest: orphans. named_twice: keys that several records may name, although file names are unique."""
+    """largest: orphans. named_twice: keys that several records may name, although file names are unique.
+
+    alike: orphans that a record may mean that names no file of the bucket.
+    """
 
     counts: Counts
+    alike: int
     largest: Sequence[Stored]
     named_twice: Sequence[bytes]
 
@@ -204,8 +208,9 @@ def _join(run: _Run, scratch: Scratch) -> _Joined:
     counts = scratch.join()
     may_share = run.names.tenant.table.file_names == "Shared"
     named_twice = [] if may_share else scratch.named_twice(limit=shared_files.MOST)
+    alike = scratch.find_alike() if counts.orphans else 0
     scratch.forget_names()
-    return _Joined(counts, scratch.largest(_LARGEST), named_twice)
+    return _Joined(counts, alike, scratch.largest(_LARGEST), named_twice)
 
 
 def _shared(run: _Run, suspected: Sequence[bytes]) -> tuple[str, ...]:
@@ -232,12 +237,14 @@ def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, other_claim
         listed=result.listed,
         live=result.live,
         orphans=result.orphans,
+        alike=result.alike,
         shared=len(result.shared),
         may_share=tenant.table.file_names == "Shared",
         maximum_orphan_percent=tenant.sweep.maximum_orphan_percent,
         table_id=table.table_id,
         earlier_table_id=earlier.last_table_id,
-        restored_at=table.restored_at,
+        created_at=table.created_at,
+        backup_at=table.backup_at,
         other_claims=other_claims,
         now=datetime.fromtimestamp(run.began, UTC),
     )
@@ -282,6 +289,8 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     if reason := run.around.may_erase():
         yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
+    alone = bucket_claim.still_alone(run.clients.patient_s3, run.names, now=run.around.now)
+    alone()
     reading = _read_again(run, scratch, result)
     still = scratch.confirmed_number()
     result = replace(
@@ -292,10 +301,15 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     receipts.open()
     result = replace(result, log_stream=receipts.stream_name)
     yield result
+
+    def may_go_on() -> str | None:
+        alone()
+        return run.around.may_erase()
+
     several = erasure.erase(
         scratch, names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=_calls(run),
         patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps,
-        read_on=partial(_read_on, run, reading), may_go_on=run.around.may_erase,
+        read_on=partial(_read_on, run, reading), may_go_on=may_go_on,
     )  # fmt: skip
     for erased in several:
         yield replace(
@@ -307,7 +321,7 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
 def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> TableReading:
     """Spares files that a record names now. Raises FailedError if the reading is unreliable."""
     reading = _read(
-        run, scratch.spare, keep_since=scratch.spare, stage="reading the table again", total=result.records
+        run, scratch.spare, keep_since=scratch.spare_keys, stage="reading the table again", total=result.records
     )  # fmt: skip
     require_same_table(run.clients, run.names, table=run.table)
     if reading.records < result.records * SHRUNKEN_PERCENT / 100:

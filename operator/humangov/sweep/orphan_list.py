@@ -34,10 +34,12 @@ class Sighting(NamedTuple):
     """An orphan in an orphan list.
 
     since: when the first sweep saw it, in seconds since the epoch, if it was uploaded in parts; None: not known.
+    alike: the key that a record names that names no file of the bucket, if it may mean this orphan.
     """
 
     stored: Stored
     since: float | None
+    alike: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +181,10 @@ def _entry(sighting: Sighting) -> dict[str, Any]:
     one = sighting.stored
     versions = {"versions": [list(version) for version in one.versions]} if one.versions else {}
     since = {} if sighting.since is None else {"since": sighting.since}
-    return {"key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **versions, **since}
+    spelled = {} if sighting.alike is None else {"alike": sighting.alike}
+    return {
+        "key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **spelled, **versions, **since,
+    }  # fmt: skip
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

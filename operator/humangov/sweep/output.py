@@ -12,7 +12,7 @@ from humangov.cleanup.receipt_lines import spell
 from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
-from humangov.sweep.status import place_of_list, settled, status_fields, why_failed
+from humangov.sweep.status import how_to_approve, place_of_list, settled, status_fields, why_failed
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SHOWN_SHARED = 10
@@ -27,7 +27,8 @@ def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) 
     if problem is not None and not done:
         return [head, problem]
     problems = [] if problem is None else [problem]
-    return [head, *problems, *_table(result, names), *_details(result), *_remarks(result), *_places(result, names)]
+    shown = [*_table(result, names), *_details(result), *_remarks(result, names), *_places(result, names)]
+    return [head, *problems, *shown]
 
 
 def as_json(
@@ -100,11 +101,13 @@ def _details(result: SweepResult) -> list[str]:
     return shown + [f"named by more than one record: {key}" for key in result.shared[:_SHOWN_SHARED]]
 
 
-def _remarks(result: SweepResult) -> list[str]:
+def _remarks(result: SweepResult, names: Names) -> list[str]:
     effect = "no orphan was erased" if _deletes(result) else "mode Delete would erase nothing"
     shown = [f"safety check failed, {effect}: {check.message}" for check in result.failed_checks]
     if result.approved:
-        shown.append("a safety check failed, but the orphan list was approved: only files in that list can be erased")
+        shown.append("a safety check failed, but an orphan list was approved: only its files can be erased")
+    if approval := how_to_approve(result, names):
+        shown.append(f"{approval}; with a manifest: --approve")
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
     shown += [*why_failed(result.erased), *settled(result)]

@@ -30,6 +30,7 @@ class SweepResult:
     too_young      younger than spec.sweep.minimumAge
     live           of the others, named by a record
     orphans        named by no record
+    alike          orphans that a record may mean that names no file of the bucket
     confirmed      orphans that an earlier sweep saw long enough ago
     spared         confirmed, but named by a record when the table was read again, up to their batch
     scan_alone     why a reading of the table was no snapshot, as a part of a sentence about the table; None: all were
@@ -50,6 +51,7 @@ class SweepResult:
     live: int = 0
     orphans: int = 0
     orphan_bytes: int = 0
+    alike: int = 0
     confirmed: int = 0
     spared: int = 0
     shared: tuple[str, ...] = ()

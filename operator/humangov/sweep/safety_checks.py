@@ -10,10 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-RESTORED_WITHIN = timedelta(days=14)
+YOUNG_TABLE = timedelta(days=14)
 """As long as an earlier sighting is valid."""
 
 SHRUNKEN_PERCENT = 50
+
+_CREATE_AGAIN = "delete this HumanGovState and re-create it with the correct ones: they are immutable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,9 @@ class Facts:
     records          seen by this scan; earlier_records: the most that a recent sweep of the same table saw;
                      counted_records: DynamoDB's own count, up to hours old
     listed           keys in the bucket that are the tenant's files; live, orphans: of those old enough
+    alike            orphans that a record may mean that names no file of the bucket
     shared           keys that two records name; may_share: spec.table.fileNames is Shared
+    created_at       when DynamoDB created the table; None: unknown. backup_at: the time that its backup shows
     earlier_table_id the table's ID in the last sweep; None if there was no recent one
     other_claims     keys of other tenants' claims on this tenant's files
     now              S3's time
@@ -35,12 +39,14 @@ class Facts:
     listed: int
     live: int
     orphans: int
+    alike: int
     shared: int
     may_share: bool
     maximum_orphan_percent: int
     table_id: str
     earlier_table_id: str | None
-    restored_at: datetime | None
+    created_at: datetime | None
+    backup_at: datetime | None
     other_claims: Sequence[str]
     now: datetime
 
@@ -64,8 +70,9 @@ def overlap(facts: Facts) -> SafetyCheck | None:
     return SafetyCheck(
         name="Overlap",
         message="another tenant's sweep has claimed files under this key prefix "
-        f"({', '.join(facts.other_claims[:3])}), so their owner is unclear. Give each tenant its own "
-        "spec.bucket.keyPrefix",
+        f"({', '.join(facts.other_claims[:3])}), so their owner is unclear. If that tenant no longer exists, delete "
+        "these objects. Otherwise, delete one of the two HumanGovStates and its claim, and re-create it with a bucket "
+        "or a spec.bucket.keyPrefix of its own",
         doubtful=True,
     )
 
@@ -75,8 +82,9 @@ def empty_scan(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="EmptyScan",
-        message=f"the table has no records, but the bucket has {facts.listed:,} files. Check spec.table.name. "
-        "If it is correct and the files are no longer needed, delete them by hand",
+        message=f"the table has no records, but the bucket has {facts.listed:,} files. If spec.table or spec.bucket "
+        f"names the wrong one, {_CREATE_AGAIN}. If the records are still to be written, wait for them. If the files "
+        "are no longer needed, delete them by hand",
         doubtful=True,
     )
 
@@ -86,9 +94,9 @@ def nothing_named(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="NothingNamed",
-        message=f"no record names any of the {facts.orphans:,} files. Check that table, bucket, spec.bucket.keyPrefix "
-        "and spec.table.fileAttributes match. If they do and the files are no longer needed, delete them "
-        "by hand",
+        message=f"no record names any of the {facts.orphans:,} files. Compare a record with the bucket. If the table, "
+        f"spec.table.fileAttributes, the bucket or spec.bucket.keyPrefix is wrong, {_CREATE_AGAIN}. If the files are "
+        "no longer needed, delete them by hand",
         doubtful=True,
     )
 
@@ -98,18 +106,27 @@ def table_changed(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="TableChanged",
-        message="the table was re-created since the last sweep. If that was intended, do nothing: the next sweep "
-        "expects the new table",
+        message="this is not the table that the last sweep read. If that was intended, do nothing: the next sweep "
+        "expects this table",
     )
 
 
-def restored(facts: Facts) -> SafetyCheck | None:
-    if facts.restored_at is None or facts.now - facts.restored_at.astimezone(UTC) >= RESTORED_WITHIN:
+def young_table(facts: Facts) -> SafetyCheck | None:
+    """Whatever the table's history says: what a restore, an import or a copy lacks, no reading shows.
+
+    RestoreSummary has only the time that the backup shows, and a table that was imported or copied has none.
+    https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_RestoreSummary.html
+    """
+    old = facts.created_at is not None and facts.now - facts.created_at.astimezone(UTC) >= YOUNG_TABLE
+    if old or facts.orphans == 0:
         return None
+    created = "at an unknown time" if facts.created_at is None else f"at {_minute(facts.created_at)}"
+    backup = "" if facts.backup_at is None else f", from a backup of {_minute(facts.backup_at)}"
     return SafetyCheck(
-        name="Restored",
-        message=f"the table was restored from a backup at {facts.restored_at:%Y-%m-%d %H:%M} UTC. Records written "
-        "after that backup are missing, so their files look like orphans",
+        name="YoungTable",
+        message=f"the table was created {created}{backup}, and is not known to be older than {YOUNG_TABLE.days} days. "
+        "If a restore, an import or a copy left records out, their files look like orphans. Make sure that the table "
+        "is complete and that the listed files are orphans, then approve the orphan list",
         approval=True,
     )
 
@@ -120,9 +137,22 @@ def shrunken_scan(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="ShrunkenScan",
-        message=f"the scan read only {facts.records:,} records, but the table recently had {expected:,}",
+        message=f"the scan read only {facts.records:,} records, but the table recently had {expected:,}. If records "
+        "were deleted by mistake, restore them. If that was intended, approve the orphan list",
         approval=True,
         doubtful=True,
+    )
+
+
+def dangling_records(facts: Facts) -> SafetyCheck | None:
+    if not facts.alike:
+        return None
+    return SafetyCheck(
+        name="DanglingRecords",
+        message=f"{facts.alike:,} orphans may be files of records that name no file of the bucket, but spell the name "
+        "differently. The orphan list has that name as `alike` beside each. If it is the same file, correct the "
+        "record. If none of them is, approve the orphan list",
+        approval=True,
     )
 
 
@@ -133,7 +163,8 @@ def too_many_orphans(facts: Facts) -> SafetyCheck | None:
     return SafetyCheck(
         name="TooManyOrphans",
         message=f"{facts.orphans:,} of {facts.listed:,} files ({percent:.0f} %) are orphans, more than "
-        f"spec.sweep.maximumOrphanPercent ({facts.maximum_orphan_percent}) allows",
+        f"spec.sweep.maximumOrphanPercent ({facts.maximum_orphan_percent}) allows. If the listed files are orphans, "
+        "approve the orphan list",
         approval=True,
     )
 
@@ -143,7 +174,8 @@ def files_shared(facts: Facts) -> SafetyCheck | None:
         return None
     return SafetyCheck(
         name="FilesShared",
-        message=f"{facts.shared:,} files are named by more than one record, but spec.table.fileNames is not Shared",
+        message=f"{facts.shared:,} files are named by more than one record, but spec.table.fileNames is not Shared. "
+        "Give each record a file of its own; or delete this HumanGovState and re-create it with fileNames Shared",
     )
 
 
@@ -152,8 +184,9 @@ CHECKS: tuple[Callable[[Facts], SafetyCheck | None], ...] = (
     empty_scan,
     nothing_named,
     table_changed,
-    restored,
+    young_table,
     shrunken_scan,
+    dangling_records,
     too_many_orphans,
     files_shared,
 )
@@ -167,3 +200,7 @@ def failed_checks(facts: Facts) -> list[SafetyCheck]:
 
 def _is_empty(facts: Facts) -> bool:
     return facts.records == 0 and facts.listed > 0
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

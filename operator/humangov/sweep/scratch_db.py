@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from humangov.sweep.dangling import find_alike
 from humangov.sweep.listing import Stored, StoredVersion
 from humangov.sweep.orphan_list import Sighting
 
@@ -27,13 +28,14 @@ _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
     versions TEXT NOT NULL);
 CREATE TABLE other (key BLOB NOT NULL);
-CREATE TABLE named (key BLOB NOT NULL);
+CREATE TABLE named (key BLOB NOT NULL, record INTEGER);
 CREATE TABLE named_since (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL, since REAL);
 CREATE TABLE multipart_since (key BLOB NOT NULL PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE alike (key BLOB NOT NULL PRIMARY KEY, named BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE confirmed (modified INTEGER NOT NULL, key BLOB NOT NULL UNIQUE, PRIMARY KEY (modified, key)) WITHOUT ROWID;
 """
 _COLUMNS = "key, etag, size, modified, versions"
@@ -61,6 +63,7 @@ class Scratch:
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         self._db.execute("BEGIN")
+        self._records = 0
 
     def __enter__(self) -> Self:
         return self
@@ -80,9 +83,17 @@ class Scratch:
         """Keys that are stored and are no orphans yet, or never."""
         self._db.executemany("INSERT INTO other VALUES (?)", ((key.encode(),) for key in keys))
 
-    def name(self, keys: Iterable[bytes]) -> None:
-        """Keys that a record may mean: each once per record."""
-        self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
+    def name(self, records: Iterable[Sequence[bytes]]) -> None:
+        """For each record the keys that it may mean, each once."""
+        self._db.executemany("INSERT INTO named VALUES (?, ?)", self._named(records))
+
+    def _named(self, records: Iterable[Sequence[bytes]]) -> Iterator[tuple[bytes, int | None]]:
+        for keys in records:
+            if len(keys) == 1:
+                yield keys[0], None
+            else:  # one of them is what the record means
+                self._records += 1
+                yield from ((key, self._records) for key in keys)
 
     def name_since(self, keys: Iterable[bytes]) -> None:
         """Keys that the stream names, as often as it does: the scan may have shown the same record."""
@@ -116,21 +127,26 @@ class Scratch:
         )
         return [row[0] for row in rows]
 
+    def find_alike(self) -> int:
+        """Finds the orphans that a dangling record may mean (see `dangling`); returns how many there are."""
+        return find_alike(self._db)
+
     def forget_names(self) -> None:
-        """What only `join` and `named_twice` need."""
+        """What only `join`, `named_twice` and `find_alike` need."""
         for table in ("stored", "other", "named", "named_since", "named_twice"):
             self._db.execute(f"DROP TABLE {table}")
 
-    def sighted(self, number: int, seen: Iterable[Sighting]) -> None:
+    def sighted(self, number: int, seen: Iterable[Sighting]) -> int:
         """Stores which of today's orphans are in an earlier list: the same object, the same versions.
 
-        number: number of that orphan list: 0, 1, 2… or APPROVED.
+        number: number of that orphan list: 0, 1, 2… or APPROVED. Returns how many there are.
         """
-        self._db.executemany(
+        stored = self._db.executemany(
             "INSERT INTO sighted SELECT ?, key, ? FROM orphan "
             "WHERE key = ? AND etag = ? AND size = ? AND modified = ? AND versions = ?",
             ((number, one.since if one.stored.is_multipart else None, *_row(one.stored)) for one in seen),
         )
+        return stored.rowcount
 
     def date_multiparts(self) -> None:
         """An orphan that was uploaded in parts ages from its first sighting in the earlier lists."""
@@ -154,17 +170,25 @@ class Scratch:
         )
         return self.confirmed_number()
 
-    def spare(self, keys: Iterable[bytes]) -> None:
-        """Removes keys from the confirmed ones: a record names them now."""
+    def spare(self, records: Iterable[Sequence[bytes]]) -> None:
+        """Removes from the confirmed ones the keys that each of these records may mean now."""
+        self.spare_keys(key for keys in records for key in keys)
+
+    def spare_keys(self, keys: Iterable[bytes]) -> None:
+        """Removes from the confirmed ones keys that a record names now."""
         self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
 
     def orphans(self) -> Iterator[Sighting]:
-        """Sorted by key. One that was uploaded in parts, and that an earlier list has, with its first sighting."""
+        """Sorted by key. One that was uploaded in parts, and that an earlier list has, with its first sighting.
+
+        Each with the key that a dangling record names, if it may mean this orphan.
+        """
         rows = self._db.execute(
-            f"SELECT {_COLUMNS}, since FROM orphan LEFT JOIN multipart_since USING (key) ORDER BY key"
+            f"SELECT {_COLUMNS}, since, named FROM orphan LEFT JOIN multipart_since USING (key) "
+            "LEFT JOIN alike USING (key) ORDER BY key"
         )
-        for *row, since in rows:
-            yield Sighting(_stored(row), since)
+        for *row, since, named in rows:
+            yield Sighting(_stored(row), since, None if named is None else named.decode())
 
     def largest(self, number: int) -> list[Stored]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))

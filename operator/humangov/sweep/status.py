@@ -70,8 +70,11 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         if number := result.erased.count("retained"):
             parts.append(f"retained by S3 (Object Lock or MFA delete): {number:,}")
         parts += why_failed(result.erased)
-    for check in result.failed_checks:
-        parts += _of_check(check, result, names)
+    parts += (_of_check(check, result) for check in result.failed_checks)
+    if result.approved:
+        parts.append("a safety check failed, but an orphan list was approved: only its files can be erased")
+    if approval := how_to_approve(result, names):
+        parts.append(approval)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
     elif result.scan_alone:
@@ -117,15 +120,21 @@ def next_run(options: Sweep, *, now: datetime) -> str | None:
     return timestamp(following.astimezone(UTC))
 
 
-def _of_check(check: SafetyCheck, result: SweepResult, names: Names) -> list[str]:
+def how_to_approve(result: SweepResult, names: Names) -> str | None:
+    """None if an approval would change nothing."""
+    unreliable = any(check.doubtful and not check.approval for check in result.failed_checks)
+    overridable = not unreliable and any(check.approval for check in result.failed_checks)
+    if result.orphan_list is None or not (overridable or (result.approved and result.left)):
+        return None
+    return (
+        f"to approve this orphan list: kubectl annotate humangovstate --namespace {names.tenant.namespace} "
+        f"{names.tenant.name} {APPROVE_ANNOTATION}={result.orphan_list.sha256} --overwrite"
+    )
+
+
+def _of_check(check: SafetyCheck, result: SweepResult) -> str:
     prevented = "no orphan was erased" if result.mode == DELETE else "mode Delete would erase nothing"
-    parts = [f"safety check failed, {prevented}: {check.message}"]
-    if check.approval and result.orphan_list:
-        parts.append(
-            f"to approve this orphan list: kubectl annotate humangovstate --namespace {names.tenant.namespace} "
-            f"{names.tenant.name} {APPROVE_ANNOTATION}={result.orphan_list.sha256} --overwrite"
-        )
-    return parts
+    return f"safety check failed, {prevented}: {check.message}"
 
 
 def _numbers(result: SweepResult) -> dict[str, int]:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import translate
+from itertools import islice
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
@@ -15,10 +16,15 @@ from humangov.sweep import bucket_claim
 from humangov.sweep.listing import Stored, list_bucket
 from humangov.sweep.scratch_db import Scratch
 
+_SHOWN_CLAIMS = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredFiles:
-    """listed: keys that match spec.sweep.include; too_young: of those. other_claims: other tenants' claims here."""
+    """listed: keys that match spec.sweep.include; too_young: of those.
+
+    other_claims: keys of other tenants' claims under this key prefix, a few of them if there are many.
+    """
 
     listed: int
     too_young: int
@@ -30,14 +36,14 @@ def list_stored(
 ) -> StoredFiles:
     """Lists the bucket and stores possible orphans in `scratch`, and the keys of all other files.
 
-    began: S3's time before the listing, in seconds since the epoch. Raises as `list_bucket` does.
+    began: S3's time before the listing, in seconds since the epoch. Raises as `list_bucket` and the SDK do.
     """
     bucket, options = names.tenant.bucket, names.tenant.sweep
     oldest_young = began - options.minimum_age_seconds
     included = re.compile("|".join(translate(pattern) for pattern in options.include))
-    length, claim, reserved = len(bucket.key_prefix), bucket_claim.key_of(names), reserved_prefixes(bucket.key_prefix)
+    length, reserved = len(bucket.key_prefix), reserved_prefixes(bucket.key_prefix)
     listed = too_young = 0
-    other_claims: list[str] = []
+    possible_claims: list[str] = []
 
     def sink(page: Sequence[Stored]) -> None:
         nonlocal listed, too_young
@@ -45,8 +51,9 @@ def list_stored(
         for one in page:
             if one.key.startswith(reserved):
                 continue
-            if one.key.endswith(bucket_claim.PLACE) and one.key != claim:
-                other_claims.append(one.key)
+            if bucket_claim.may_be_claim(one.key):
+                possible_claims.append(one.key)
+                others.append(one.key)
             elif not included.match(one.key, length):
                 others.append(one.key)
             else:
@@ -64,4 +71,6 @@ def list_stored(
         clients.patient_s3, bucket=bucket.name, owner=names.identity.account_id, prefix=bucket.key_prefix,
         versioned=versioned, sink=sink, steps=steps,
     )  # fmt: skip
+    claims = bucket_claim.others_among(clients.patient_s3, names, possible_claims)
+    other_claims = [one.key for one in islice(claims, _SHOWN_CLAIMS)]
     return StoredFiles(listed=listed, too_young=too_young, other_claims=other_claims)
