@@ -32,6 +32,17 @@ class ObjectVersion:
         return f'"{hashlib.md5(self.body, usedforsecurity=False).hexdigest()}"'
 
 
+@dataclass(frozen=True)
+class IncompleteUpload:
+    """parts: how many are stored. under_way: how many more the application still sends after an abort."""
+
+    key: str
+    upload_id: str
+    began: float
+    parts: int = 1
+    under_way: int = 0
+
+
 @dataclass
 class TenantData:
     """lost: files that went while a live record named them, or while they were needed: it must stay empty.
@@ -51,6 +62,7 @@ class TenantData:
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)
+    uploads: dict[str, IncompleteUpload] = field(default_factory=dict)
     log_streams: dict[str, list[str]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     needed: set[str] = field(default_factory=set)
@@ -64,6 +76,14 @@ class TenantData:
         """age: seconds ago."""
         for name in names:
             self.put(self.names.tenant.bucket.key_prefix + name, body, at=self.now - age)
+
+    def begin_upload(self, name: str, *, age: float = 0.0, under_way: int = 0) -> str:
+        """An upload in parts that nobody completes; returns its ID. age: seconds ago."""
+        self._serial += 1
+        upload_id = f"upload{self._serial}"
+        key = self.names.tenant.bucket.key_prefix + name
+        self.uploads[upload_id] = IncompleteUpload(key, upload_id, self.now - age, under_way=under_way)
+        return upload_id
 
     def hire(self, record: str, *names: str) -> None:
         self.records[record] = names

@@ -104,6 +104,7 @@ def test_sweep_table_has_every_number_the_largest_orphans_and_the_orphan_list() 
         samples.names(),
         word="Erased",
         problem=None,
+        files_named=True,
     )
     text = "\n".join(lines)
     for words in (

@@ -48,7 +48,7 @@ def sweep_lines() -> list[str]:
     named = Stored(key=EVIL, size=5, modified=0, etag='"e"', versions=())
     result = type(result)(**{**vars(result), "largest": [named], "shared": (EVIL,)})
     names = samples.names(bucket={"name": "files", "keyPrefix": EVIL})
-    return sweep_output.lines(result, names, word="Detected", problem=None)
+    return sweep_output.lines(result, names, word="Detected", problem=None, files_named=True)
 
 
 def redrive_lines() -> list[str]:

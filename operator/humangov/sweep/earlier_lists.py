@@ -50,7 +50,9 @@ def compare(
     """
     lists: list[OrphanList] = []
     approved, old_enough, compared = False, False, 0
-    for one, path in orphan_list.earlier(clients.patient_s3, names, now=began, folder=scratch.folder):
+    for one, path in orphan_list.earlier(
+        clients.patient_s3, names, now=began, folder=scratch.folder, check=steps.check
+    ):
         steps.check()
         lists.append(one)
         of_this_table = one.head.table_id == table_id
@@ -63,5 +65,4 @@ def compare(
             scratch.sighted(compared, orphan_list.read(path))
             compared += 1
             old_enough = began - one.head.at >= names.tenant.sweep.confirm_after_seconds
-        path.unlink()
     return EarlierLists(lists=lists, approved=approved, compared=compared if old_enough else 0)

@@ -14,10 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cleanup.calls import Calls, NoReceiptError
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.reading.named_files import named_keys, read_table, ready_table, require_same_table
@@ -26,9 +25,18 @@ from humangov.reading.snapshot import Sink, TableDescription
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
-from humangov.sweep import bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
+from humangov.sweep import (
+    bucket_claim,
+    earlier_lists,
+    erasure,
+    incomplete_uploads,
+    orphan_list,
+    shared_files,
+    stored_files,
+)
 from humangov.sweep.earlier_lists import EarlierLists
 from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.incomplete_uploads import IncompleteUploads
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
 from humangov.sweep.result import DELETE, SweepResult
@@ -67,6 +75,7 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     yield result
     with Scratch() as scratch:
         stored = _list(run, scratch)
+        result = replace(result, uploads=_list_uploads(run, scratch))
         records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
         joined = _join(run, scratch)
         result = replace(
@@ -92,8 +101,9 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
             kept = _write_list(run, scratch, result, failed=failed, at=ended)
             result = replace(result, orphan_list=kept)
             yield result
-            if result.mode == DELETE and not blocking and result.confirmed:
-                yield from _erase(run, scratch, result, listed_in=kept.key)
+            aborts = _aborts_uploads(scratch, result, earlier)
+            if result.mode == DELETE and not blocking and (result.confirmed or aborts):
+                yield from _erase(run, scratch, result, listed_in=kept.key, aborts=aborts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,14 +152,30 @@ def _redrive(run: _Run) -> RedriveResult:
     )
     try:
         return redrive(run.clients, run.names, around=surroundings)
-    except (RefusedError, ClientError, BotoCoreError, NoReceiptError) as error:
-        return RedriveResult(problem=str(error))
+    except (RefusedError, NoReceiptError, *SDK_ERRORS) as error:
+        return RedriveResult(problem=without_names(error))
 
 
 def _list(run: _Run, scratch: Scratch) -> StoredFiles:
     return stored_files.list_stored(
         run.clients, run.names, scratch, began=run.began, versioned=run.versioned, steps=run.around.steps
     )
+
+
+def _list_uploads(run: _Run, scratch: Scratch) -> IncompleteUploads:
+    run.around.steps.begin("listing incomplete uploads")
+    return incomplete_uploads.list_uploads(
+        run.clients.patient_s3, run.names, began=run.began, included=stored_files.included(run.names),
+        sink=scratch.store_uploads, steps=run.around.steps,
+    )  # fmt: skip
+
+
+def _aborts_uploads(scratch: Scratch, result: SweepResult, earlier: EarlierLists) -> bool:
+    """Whether there are incomplete uploads that mode Delete aborts."""
+    may_abort = incomplete_uploads.may_abort(
+        result.uploads, live=result.live, earlier_sweeps=earlier.compared, approved=result.approved
+    )
+    return may_abort and scratch.uploads_number() > 0
 
 
 def _read(run: _Run, keep: Callable[[Iterable[bytes]], None], *, stage: str, total: int | None) -> int:
@@ -240,20 +266,25 @@ def _write_list(
         shared=result.shared,
         failed_checks=tuple(check.name for check in failed),
         sighting=not any(check.doubtful for check in failed),
+        incomplete_uploads=result.uploads.number,
     )
     return orphan_list.write(
-        run.clients.patient_s3, head, scratch.orphans(), owner=names.identity.account_id, folder=scratch.folder
-    )
+        run.clients.patient_s3, head, scratch.orphans(), scratch.uploads(), owner=names.identity.account_id,
+        folder=scratch.folder,
+    )  # fmt: skip
 
 
-def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) -> Iterator[SweepResult]:
+def _erase(
+    run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str, aborts: bool
+) -> Iterator[SweepResult]:  # fmt: skip
     """Reads the table a second time, then erases the files that still no record names.
 
-    listed_in: the orphan list's key.
+    listed_in: the orphan list's key. aborts: incomplete uploads are aborted too.
     """
     if reason := run.around.may_erase():
         yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
+    ends_at = run.around.now() + erasure.WITHIN_SECONDS
     _read_again(run, scratch, result)
     still = scratch.confirmed_number()
     result = replace(result, spared=result.confirmed - still)
@@ -272,7 +303,22 @@ def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) 
     if still > limit and erased.unfinished is None:
         capped = f"the next sweep handles the other {still - limit:,} (spec.sweep.maximumErasures is {limit:,})"
         erased = replace(erased, unfinished=capped)
-    yield replace(result, erased=erased)
+    result = replace(result, erased=erased)
+    yield result
+    if aborts and erased.unfinished is None:
+        for uploads in _abort_uploads(run, scratch, result, receipts, listed_in=listed_in, ends_at=ends_at):
+            yield replace(result, uploads=uploads)
+
+
+def _abort_uploads(
+    run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str, ends_at: float
+) -> Iterator[IncompleteUploads]:
+    """What the files have left of the erasures that one sweep may make."""
+    return incomplete_uploads.abort(
+        scratch.take_uploads, result.uploads, names=run.names, run=result.run, listed_in=listed_in,
+        most=run.names.tenant.sweep.maximum_erasures - result.erased.count("erased"),
+        s3=run.clients.s3, calls=_calls(run), receipts=receipts, may_go_on=run.around.may_erase, ends_at=ends_at,
+    )  # fmt: skip
 
 
 def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
@@ -288,12 +334,15 @@ def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> None:
 def _erase_confirmed(
     run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str
 ) -> Iterator[ErasureResult]:
-    calls = Calls(
-        dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
-        now=run.around.now, write=erasure.lines_ignored, keeps_versions=lambda: run.versioned,
-    )  # fmt: skip
     return erasure.erase(
         scratch.confirmed(limit=run.names.tenant.sweep.maximum_erasures),
-        names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=calls,
+        names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=_calls(run),
         patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps, may_go_on=run.around.may_erase,
+    )  # fmt: skip
+
+
+def _calls(run: _Run) -> Calls:
+    return Calls(
+        dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
+        now=run.around.now, write=erasure.lines_ignored, keeps_versions=lambda: run.versioned,
     )  # fmt: skip

@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
+from humangov.aws.error_words import without_names
 from humangov.cleanup import receipt_lines
 from humangov.cleanup.calls import Calls, Line, error_code
 from humangov.cleanup.erase import erase_versions
@@ -186,7 +187,7 @@ def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
             s3.delete_object(**where)
             return False
         if error_code(error) not in _CHANGED:
-            raise FailedError(f"a conditional delete of {key} failed: {error}") from error
+            raise FailedError(f"a conditional delete of {key} failed: {without_names(error)}") from error
         s3.delete_object(**where, IfMatch=etag)
         return True
     return False

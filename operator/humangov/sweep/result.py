@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from humangov.redrive.result import RedriveResult
 from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.incomplete_uploads import IncompleteUploads
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList
 from humangov.sweep.safety_checks import SafetyCheck
@@ -34,6 +35,7 @@ class SweepResult:
     failed_checks  why nothing was erased; in mode Detect: why mode Delete would erase nothing
     approved       a safety check failed, but a person approved the orphan list
     orphan_list    as stored in the bucket
+    uploads        incomplete multipart uploads
     """
 
     run: str
@@ -56,6 +58,7 @@ class SweepResult:
     erased: ErasureResult = field(default_factory=ErasureResult)
     orphan_list: OrphanList | None = None
     log_stream: str | None = None
+    uploads: IncompleteUploads = field(default_factory=IncompleteUploads)
 
     @property
     def left(self) -> int:
@@ -78,7 +81,7 @@ def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
         return DETECTED
     if result.failed_checks:
         return SAFETY_CHECK_FAILED
-    return ERASED if result.erased.outcomes else DETECTED
+    return ERASED if result.erased.outcomes or result.uploads.outcomes else DETECTED
 
 
 def exit_code(result: SweepResult, *, word: str) -> int:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Tenant
 from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cleanup.calls import NoReceiptError
 from humangov.reading.progress import FailedError, Progress, Steps, StoppedError
 from humangov.sweep import engine
@@ -127,8 +126,8 @@ def _to_its_end(names: Names, begun: SweepResult, around: Surroundings) -> tuple
         stopped, problem = True, f"stopped: {error}"
     except (ClaimedError, FailedError, NoReceiptError) as error:
         problem = str(error)
-    except (ClientError, BotoCoreError) as error:
-        problem = f"this error ended the sweep early: {error}. The next sweep retries"
+    except SDK_ERRORS as error:
+        problem = f"this error ended the sweep early: {without_names(error)}. The next sweep retries"
     except (OSError, sqlite3.Error) as error:
         more = "give it more space: the chart's value sweep.scratchSize, or TMPDIR"
         problem = f"the sweep could not store its temporary data ({error}); {more}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from humangov.sweep.incomplete_uploads import Upload
 from humangov.sweep.listing import Stored, StoredVersion
 
 APPROVED = -1
@@ -32,6 +33,8 @@ CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE confirmed (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE upload (key BLOB NOT NULL, id TEXT NOT NULL, initiated INTEGER NOT NULL, PRIMARY KEY (key, id))
+    WITHOUT ROWID;
 """
 _COLUMNS = "key, etag, size, modified, versions"
 
@@ -58,6 +61,7 @@ class Scratch:
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         self._db.execute("BEGIN")
+        self._has_uploads = False
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +81,22 @@ class Scratch:
         """Keys that are stored and are no orphans yet, or never."""
         self._db.executemany("INSERT INTO other VALUES (?)", ((key.encode(),) for key in keys))
 
+    def store_uploads(self, several: Sequence[Upload]) -> None:
+        """Incomplete uploads that may be aborted, unless a record names their key."""
+        self._has_uploads = self._has_uploads or bool(several)
+        self._db.executemany(
+            "INSERT OR IGNORE INTO upload VALUES (?, ?, ?)",
+            ((one.key.encode(), one.upload_id, one.initiated) for one in several),
+        )
+
     def name(self, keys: Iterable[bytes]) -> None:
         """Keys that a record may mean: each once per record."""
         self._db.executemany("INSERT INTO named VALUES (?)", ((key,) for key in keys))
 
     def join(self) -> Counts:
-        """Every stored key that no record names becomes an orphan."""
+        """Every stored key that no record names becomes an orphan; an upload to a key that one names is spared."""
         self._db.execute("CREATE INDEX named_key ON named (key)")
+        self._db.execute("DELETE FROM upload WHERE EXISTS (SELECT 1 FROM named WHERE named.key = upload.key)")
         self._db.execute(
             "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
             "(SELECT 1 FROM named WHERE named.key = stored.key) ORDER BY key"
@@ -134,13 +147,32 @@ class Scratch:
         return self.confirmed_number()
 
     def spare(self, keys: Iterable[bytes]) -> None:
-        """Removes keys from the confirmed ones: a record names them now."""
-        self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
+        """Removes keys from the confirmed ones, and uploads to them: a record names them now."""
+        rows = [(key,) for key in keys]
+        self._db.executemany("DELETE FROM confirmed WHERE key = ?", rows)
+        if self._has_uploads:
+            self._db.executemany("DELETE FROM upload WHERE key = ?", rows)
 
     def orphans(self) -> Iterator[Stored]:
         """Sorted by key."""
         for row in self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY key"):
             yield _stored(row)
+
+    def uploads(self) -> Iterator[Upload]:
+        """Incomplete uploads that no record names, sorted by key."""
+        for key, upload_id, initiated in self._db.execute("SELECT key, id, initiated FROM upload ORDER BY key, id"):
+            yield Upload(key.decode(), upload_id, initiated)
+
+    def uploads_number(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM upload").fetchone()[0])
+
+    def take_uploads(self, limit: int) -> list[Upload]:
+        """The oldest of them, each once."""
+        rows = self._db.execute(
+            "SELECT key, id, initiated FROM upload ORDER BY initiated, key, id LIMIT ?", (limit,)
+        ).fetchall()
+        self._db.executemany("DELETE FROM upload WHERE key = ? AND id = ?", [row[:2] for row in rows])
+        return [Upload(key.decode(), upload_id, initiated) for key, upload_id, initiated in rows]
 
     def largest(self, number: int) -> list[Stored]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))

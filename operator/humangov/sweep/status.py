@@ -13,6 +13,7 @@ from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Sweep
 from humangov.api.times import timestamp
 from humangov.redrive import output as redriven
+from humangov.sweep.incomplete_uploads import IncompleteUploads
 from humangov.sweep.result import DELETE, DETECTED, ERASED, RUNNING, SAFETY_CHECK_FAILED, SweepResult
 from humangov.sweep.safety_checks import SafetyCheck
 
@@ -55,6 +56,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
+    parts += _of_uploads(result.uploads)
     if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
     return "; ".join(parts)
@@ -87,8 +89,21 @@ def _of_check(check: SafetyCheck, result: SweepResult, names: Names) -> list[str
     return parts
 
 
-def _numbers(result: SweepResult) -> dict[str, int]:
-    erased = result.erased
+def _of_uploads(uploads: IncompleteUploads) -> list[str]:
+    """Nothing where there are none."""
+    parts = [uploads.problem] if uploads.problem else []
+    if uploads.number:
+        since = f"{datetime.fromtimestamp(uploads.oldest, UTC):%Y-%m-%d}" if uploads.oldest is not None else "?"
+        parts.append(f"incomplete uploads: {uploads.number:,}, the oldest since {since}")
+    if uploads.outcomes:
+        failed = f", failed: {uploads.count('failed'):,}" if uploads.count("failed") else ""
+        parts.append(f"incomplete uploads aborted: {uploads.count('erased'):,}{failed}")
+    return [*parts, *([f"unfinished: {uploads.unfinished}"] if uploads.unfinished else [])]
+
+
+def _numbers(result: SweepResult) -> dict[str, Any]:
+    erased, uploads = result.erased, result.uploads
+    oldest = None if uploads.oldest is None else timestamp(datetime.fromtimestamp(uploads.oldest, UTC))
     return {
         "records": result.records,
         "listed": result.listed,
@@ -102,4 +117,7 @@ def _numbers(result: SweepResult) -> dict[str, int]:
         "kept": erased.count("kept") + result.spared,
         "failed": erased.count("failed"),
         "filesShared": len(result.shared),
+        "incompleteUploads": uploads.number,
+        "oldestIncompleteUpload": oldest,
+        "uploadsAborted": uploads.count("erased"),
     }

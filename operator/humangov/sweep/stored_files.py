@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 
@@ -25,6 +25,13 @@ class StoredFiles:
     other_claims: Sequence[str]
 
 
+def included(names: Names) -> Callable[[str], bool]:
+    """Whether spec.sweep.include matches a key."""
+    options, length = names.tenant.sweep, len(names.tenant.bucket.key_prefix)
+    pattern = re.compile("|".join(translate(one) for one in options.include))
+    return lambda key: pattern.match(key, length) is not None
+
+
 def list_stored(
     clients: AwsClients, names: Names, scratch: Scratch, *, began: float, versioned: bool, steps: Steps
 ) -> StoredFiles:
@@ -34,8 +41,8 @@ def list_stored(
     """
     bucket, options = names.tenant.bucket, names.tenant.sweep
     oldest_young = began - options.minimum_age_seconds
-    included = re.compile("|".join(translate(pattern) for pattern in options.include))
-    length, claim, reserved = len(bucket.key_prefix), bucket_claim.key_of(names), reserved_prefixes(bucket.key_prefix)
+    is_included = included(names)
+    claim, reserved = bucket_claim.key_of(names), reserved_prefixes(bucket.key_prefix)
     listed = too_young = 0
     other_claims: list[str] = []
 
@@ -47,7 +54,7 @@ def list_stored(
                 continue
             if one.key.endswith(bucket_claim.PLACE) and one.key != claim:
                 other_claims.append(one.key)
-            elif not included.match(one.key, length):
+            elif not is_included(one.key):
                 others.append(one.key)
             else:
                 listed += 1
