@@ -67,7 +67,10 @@ def _entry(key: str, one: ObjectVersion) -> dict[str, Any]:
 
 def get_object(data: TenantData, params: Mapping[str, Any]) -> Reply:
     one = data.current(params["Key"])
-    if one is None:
+    if "VersionId" in params:
+        several = data.objects.get(params["Key"], [])
+        one = next((version for version in several if version.version_id == params["VersionId"]), None)
+    if one is None or one.is_marker:
         return refusal(404, "NoSuchKey")
     return Reply(200, {"Body": StreamingBody(io.BytesIO(one.body), len(one.body)), "ETag": one.etag})
 

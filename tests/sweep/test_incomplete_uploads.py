@@ -177,7 +177,8 @@ def test_upload_that_is_completed_just_before_is_absent_and_its_file_stays() -> 
     world.sweep()
 
     def complete(operation: str) -> None:
-        if operation == "AbortMultipartUpload" and world.uploads.pop(upload, None):
+        if operation == "AbortMultipartUpload" and upload in world.uploads:
+            del world.uploads[upload]
             world.upload("cv.pdf")
 
     world.meanwhile = complete

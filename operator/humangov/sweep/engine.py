@@ -30,6 +30,7 @@ from humangov.sweep import (
     earlier_lists,
     erasure,
     incomplete_uploads,
+    list_expiry,
     orphan_list,
     shared_files,
     stored_files,
@@ -37,6 +38,7 @@ from humangov.sweep import (
 from humangov.sweep.earlier_lists import EarlierLists
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.incomplete_uploads import IncompleteUploads
+from humangov.sweep.list_expiry import ExpiredLists
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
 from humangov.sweep.result import DELETE, SweepResult
@@ -74,6 +76,7 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     result = begun if begun.dry_run else replace(begun, redriven=_redrive(run))
     yield result
     with Scratch() as scratch:
+        result = result if result.dry_run else replace(result, expired=_expire_lists(run, scratch))
         stored = _list(run, scratch)
         result = replace(result, uploads=_list_uploads(run, scratch))
         records = _read(run, scratch.name, stage="reading the table", total=run.table.records or None)
@@ -160,6 +163,13 @@ def _list(run: _Run, scratch: Scratch) -> StoredFiles:
     return stored_files.list_stored(
         run.clients, run.names, scratch, began=run.began, versioned=run.versioned, steps=run.around.steps
     )
+
+
+def _expire_lists(run: _Run, scratch: Scratch) -> ExpiredLists:
+    return list_expiry.expire(
+        run.clients.patient_s3, run.names, now=run.began, versioned=run.versioned, folder=scratch.folder,
+        steps=run.around.steps,
+    )  # fmt: skip
 
 
 def _list_uploads(run: _Run, scratch: Scratch) -> IncompleteUploads:

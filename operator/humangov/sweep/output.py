@@ -130,7 +130,12 @@ def _remarks(result: SweepResult) -> list[str]:
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
     shown += [f"unfinished: {result.uploads.unfinished}"] if result.uploads.unfinished else []
-    shown += [result.uploads.problem] if result.uploads.problem else []
+    shown += [problem for problem in (result.uploads.problem, result.expired.problem) if problem]
+    if result.expired.names or result.expired.numbers:
+        shown.append(
+            f"orphan lists whose names were removed: {result.expired.names:,}; whose numbers were removed: "
+            f"{result.expired.numbers:,}"
+        )
     if not result.erased.conditional:
         shown.append("this S3 ignores conditional deletes: each file was checked just before it was erased")
     if result.mode == DELETE and result.orphans and not result.confirmed:

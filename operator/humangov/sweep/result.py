@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from humangov.redrive.result import RedriveResult
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.incomplete_uploads import IncompleteUploads
+from humangov.sweep.list_expiry import ExpiredLists
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList
 from humangov.sweep.safety_checks import SafetyCheck
@@ -36,6 +37,7 @@ class SweepResult:
     approved       a safety check failed, but a person approved the orphan list
     orphan_list    as stored in the bucket
     uploads        incomplete multipart uploads
+    expired        orphan lists whose names, or numbers, were removed
     """
 
     run: str
@@ -59,6 +61,7 @@ class SweepResult:
     orphan_list: OrphanList | None = None
     log_stream: str | None = None
     uploads: IncompleteUploads = field(default_factory=IncompleteUploads)
+    expired: ExpiredLists = field(default_factory=ExpiredLists)
 
     @property
     def left(self) -> int:

@@ -56,7 +56,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts += _of_check(check, result, names)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
-    parts += _of_uploads(result.uploads)
+    parts += [*_of_uploads(result.uploads), *([result.expired.problem] if result.expired.problem else [])]
     if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
     return "; ".join(parts)
