@@ -15,8 +15,10 @@ from botocore.parsers import ResponseParserError
 SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 """What a call of the SDK raises. A response that it can't parse is none of its own exceptions."""
 
-# The path may hold whatever ends a word or a quote: all up to the last quote of the text, or to its end, is left out.
-_PATH = re.compile(r"(arn:[\w-]*:s3[\w-]*:[\w-]*:\d*:[\w.-]+|https?://[^/?\s\"']+)[/?](?:.*(?=\")|.*)", re.DOTALL)
+# A path may hold whatever ends a word or a quote. So all up to the last quote of the text is left out where AWS quotes
+# it, else all up to the text's end.
+_PLACE = r"(arn:[\w-]*:s3[\w-]*:[\w-]*:\d*:[\w.-]+|https?://[^/?\s\"']+)"
+_PATH = re.compile(rf"(?<=\"){_PLACE}[/?].*(?=\")|{_PLACE}[/?].*", re.DOTALL)
 _LIMIT = 400
 
 
@@ -36,7 +38,7 @@ def without_names(error: Exception) -> str:
 
 def without_paths(text: str) -> str:
     """The text with buckets and hosts, and without what follows them."""
-    return _PATH.sub(r"\1/…", text)
+    return _PATH.sub(lambda found: f"{found[1] or found[2]}/…", text)
 
 
 def _of_sdk(error: BotoCoreError) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from humangov.api.spec import RECONCILE_ANNOTATION
-from humangov.aws import resources
+from humangov.aws import bucket, resources
 from humangov.aws.resources import BUCKET, FAILURES, Observations
 from humangov.reconcile.cache import Carried
 from humangov.reconcile.context import Operator, Reconciliation
@@ -33,14 +33,25 @@ async def gather(operator: Operator, this: Reconciliation) -> Gathered:
         this.clients, this.names, deep=deep, in_thread=operator.in_thread, known=carried.observed if carried else None,
         count_failures=count,
     )  # fmt: skip
-    return Gathered(observed={BUCKET: memory.bucket, **observed}, deep=deep, carried=carried)
+    observed = {BUCKET: memory.bucket, **observed}
+    return Gathered(observed=_with_known_copies(this, observed), deep=deep, carried=carried)
 
 
 async def gather_deep(operator: Operator, this: Reconciliation, shallow: Gathered) -> Gathered:
     """Everything again, but for the failed invocations, which are counted."""
     counted = {part: found for part, found in shallow.observed.items() if part == FAILURES}
     observed = await resources.observe(this.clients, this.names, deep=True, in_thread=operator.in_thread)
-    return replace(shallow, observed={**counted, **observed}, deep=True)
+    return replace(shallow, observed=_with_known_copies(this, {**counted, **observed}), deep=True)
+
+
+def _with_known_copies(this: Reconciliation, observed: Observations) -> Observations:
+    """A read of the bucket's copies that failed for a moment does not change what is told of them."""
+    found = observed[BUCKET]
+    return (
+        {**observed, BUCKET: bucket.with_known(found, this.memory.bucket)}
+        if isinstance(found, bucket.Observed)
+        else observed
+    )
 
 
 def _is_deep(this: Reconciliation) -> bool:
