@@ -146,8 +146,8 @@ def abort_multipart_upload(data: TenantData, params: Mapping[str, Any]) -> Reply
     one = data.uploads.get(params["UploadId"])
     if one is None or one.key != params["Key"]:
         return refusal(404, "NoSuchUpload")
-    if one.under_way:
-        data.uploads[one.upload_id] = replace(one, parts=1, under_way=one.under_way - 1)
+    if one.late_parts:
+        data.uploads[one.upload_id] = replace(one, parts=1, late_parts=one.late_parts - 1)
     else:
         del data.uploads[one.upload_id]
     return Reply(204, {})

@@ -34,13 +34,13 @@ class ObjectVersion:
 
 @dataclass(frozen=True)
 class IncompleteUpload:
-    """parts: how many are stored. under_way: how many more the application still sends after an abort."""
+    """parts: how many are stored. late_parts: how many more arrive after an abort."""
 
     key: str
     upload_id: str
     began: float
     parts: int = 1
-    under_way: int = 0
+    late_parts: int = 0
 
 
 @dataclass
@@ -77,12 +77,12 @@ class TenantData:
         for name in names:
             self.put(self.names.tenant.bucket.key_prefix + name, body, at=self.now - age)
 
-    def begin_upload(self, name: str, *, age: float = 0.0, under_way: int = 0) -> str:
+    def begin_upload(self, name: str, *, age: float = 0.0, late_parts: int = 0) -> str:
         """An upload in parts that nobody completes; returns its ID. age: seconds ago."""
         self._serial += 1
         upload_id = f"upload{self._serial}"
         key = self.names.tenant.bucket.key_prefix + name
-        self.uploads[upload_id] = IncompleteUpload(key, upload_id, self.now - age, under_way=under_way)
+        self.uploads[upload_id] = IncompleteUpload(key, upload_id, self.now - age, late_parts=late_parts)
         return upload_id
 
     def hire(self, record: str, *names: str) -> None:

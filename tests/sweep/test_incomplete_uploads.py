@@ -163,7 +163,7 @@ def test_files_and_uploads_share_the_limit_of_a_sweep() -> None:
 
 def test_parts_that_arrive_during_the_abort_are_a_failure_until_a_later_sweep_has_aborted_them() -> None:
     world = staffed()
-    upload = world.begin_upload("cv.pdf", age=30 * DAY, under_way=1)
+    upload = world.begin_upload("cv.pdf", age=30 * DAY, late_parts=1)
     found = swept_twice(world)
     assert (found.uploads.count("failed"), list(world.uploads)) == (1, [upload])
     assert lines_of(world, upload)[-1] == ("outcome", "failed: StillThere")

@@ -77,7 +77,7 @@ def observe(clients: Clients, names: Names) -> OtherCopies:
 
 
 def with_known(found: OtherCopies, known: OtherCopies) -> OtherCopies:
-    """What an earlier read has shown stands for what AWS did not answer now; a missing permission is told at once."""
+    """What an earlier read has shown stands for what AWS did not answer now; a missing permission is shown at once."""
     earlier = {}
     for part in fields(OtherCopies):
         now, before = getattr(found, part.name), getattr(known, part.name)
@@ -162,12 +162,12 @@ def _last_backup(answer: Mapping[str, Any]) -> date | None:
 def _of_replicas(replicas: Sequence[Replica] | Unknown) -> list[str]:
     if isinstance(replicas, Unknown):
         return [_unknown("whether files are replicated", replicas)]
-    told = []
+    shown = []
     if now := [_place(one) for one in replicas if one.enabled]:
-        told.append(f"replication copies files to {', '.join(now)}: what is erased here stays there")
+        shown.append(f"replication copies files to {', '.join(now)}: what is erased here stays there")
     if before := [_place(one) for one in replicas if not one.enabled]:
-        told.append(f"a disabled replication rule names {', '.join(before)}: what it copied before stays there")
-    return told
+        shown.append(f"a disabled replication rule names {', '.join(before)}: what it copied before stays there")
+    return shown
 
 
 def _place(one: Replica) -> str:
@@ -183,14 +183,14 @@ def _of_backup(backup: date | Unknown | None) -> list[str]:
 def _of_lifecycle(lifecycle: Lifecycle | Unknown) -> list[str]:
     if isinstance(lifecycle, Unknown):
         return [_unknown("what its lifecycle rules remove", lifecycle)]
-    told = []
+    shown = []
     if lifecycle.expire_files:
-        told.append(f"lifecycle rules expire files {_when(lifecycle.expire_files)}, also those that a record names")
+        shown.append(f"lifecycle rules expire files {_when(lifecycle.expire_files)}, also those that a record names")
     if lifecycle.expire_versions:
-        told.append(f"lifecycle rules remove older versions {_when(lifecycle.expire_versions)}")
+        shown.append(f"lifecycle rules remove older versions {_when(lifecycle.expire_versions)}")
     if lifecycle.abort_uploads:
-        told.append(f"lifecycle rules abort incomplete uploads {_when(lifecycle.abort_uploads)}")
-    return told
+        shown.append(f"lifecycle rules abort incomplete uploads {_when(lifecycle.abort_uploads)}")
+    return shown
 
 
 def _when(several: Sequence[int]) -> str:

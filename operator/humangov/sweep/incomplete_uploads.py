@@ -33,7 +33,7 @@ ABORTED = FileOutcome("erased", "incomplete upload")
 """In receipts: the parts of one upload, never the object under the key."""
 
 BATCH, AT_ONCE = 100, 16
-_GONE = ("NoSuchUpload", "404")
+_ABSENT = ("NoSuchUpload", "404")
 _LATE = "the second scan is more than 15 minutes old, so the next sweep aborts the other incomplete uploads"
 
 
@@ -157,15 +157,15 @@ def _one(one: Upload, *, names: Names, s3: Any, calls: Calls) -> FileResult:
     try:
         calls.attempt(s3.abort_multipart_upload, **where)
     except Exception as error:
-        gone = isinstance(error, ClientError) and error_code(error) in _GONE
-        return FileResult(ABSENT if gone else failed(calls.failed("AbortMultipartUpload", error)))
+        is_absent = isinstance(error, ClientError) and error_code(error) in _ABSENT
+        return FileResult(ABSENT if is_absent else failed(calls.failed("AbortMultipartUpload", error)))
     # A part whose upload went on meanwhile may be stored after the abort.
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
     try:
         calls.attempt(s3.list_parts, **where, MaxParts=1)
     except Exception as error:
-        gone = isinstance(error, ClientError) and error_code(error) in _GONE
-        return FileResult(ABORTED if gone else failed(calls.failed("ListParts", error)))
+        is_absent = isinstance(error, ClientError) and error_code(error) in _ABSENT
+        return FileResult(ABORTED if is_absent else failed(calls.failed("ListParts", error)))
     return FileResult(STILL_THERE)
 
 
