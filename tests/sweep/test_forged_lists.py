@@ -98,6 +98,7 @@ FORGED: dict[str, Callable[[Lines], bytes]] = {
     "has a size that is a text": entry_with(size="big"),
     "has a size that SQLite can't store": entry_with(size=2**80),
     "has a time before all times": entry_with(modified=-1),
+    "has a first sighting at no time": entry_with(since="1"),
     "has versions that are a number": entry_with(versions=7),
     "has versions of another shape": entry_with(versions=[["v1", 1, False]]),
     "has a version that is a map": entry_with(versions=[{"v1": 1}]),

@@ -31,8 +31,9 @@ def staffed(*, prefix: str = "", **sweep: Any) -> SweepWorld:
 
 
 def swept_twice(world: SweepWorld) -> SweepResult:
+    """A week apart, as long as a sweep must have known the table."""
     world.sweep()
-    return world.sweep(after=DAY)
+    return world.sweep(after=WEEK)
 
 
 def lines_of(world: SweepWorld, upload: str) -> list[tuple[str, str]]:
@@ -42,9 +43,9 @@ def lines_of(world: SweepWorld, upload: str) -> list[tuple[str, str]]:
 
 def test_upload_that_nobody_completes_is_counted_and_after_a_week_aborted_with_a_receipt() -> None:
     world = staffed()
-    old, young = world.begin_upload("cv.pdf", age=8 * DAY), world.begin_upload("new.pdf", age=DAY)
+    old, young = world.begin_upload("cv.pdf", age=8 * DAY), world.begin_upload("new.pdf", age=-DAY)
     found = swept_twice(world)
-    assert (found.uploads.number, found.uploads.oldest) == (2, int(world.now - 9 * DAY))
+    assert (found.uploads.number, found.uploads.oldest) == (2, int(world.now - 15 * DAY))
     assert list(world.uploads) == [young]
     assert lines_of(world, old) == [("intent", ""), ("outcome", "erased: incomplete upload")]
     [line] = [one for one in world.receipts() if one.get("outcome")]
@@ -68,7 +69,7 @@ def test_status_and_output_tell_how_many_incomplete_uploads_there_are_and_since_
 @pytest.mark.parametrize(
     ("name", "age"),
     [
-        ("young.pdf", WEEK - DAY - 1),
+        ("young.pdf", -1.0),
         ("notes.txt", 30 * DAY),
         (".humangov/sweeps/x.pdf", 30 * DAY),
         ("aws/lambda/x.pdf", 30 * DAY),
@@ -109,7 +110,7 @@ def test_upload_whose_record_is_written_between_the_readings_stays() -> None:
             world.hire("late", "cv.pdf")
 
     world.meanwhile = write
-    world.sweep(after=DAY)
+    world.sweep(after=WEEK)
     assert list(world.uploads) == [upload]
     assert "orphan.pdf" not in world.files
 
@@ -120,8 +121,23 @@ def test_first_sweep_and_mode_detect_and_a_failed_safety_check_abort_no_upload()
         if mode == "Delete" and sweeps > 1:
             world.upload(*(f"orphan{number}.pdf" for number in range(90)), age=30 * DAY)
         for _ in range(sweeps):
-            world.sweep(mode, after=DAY)
+            world.sweep(mode, after=4 * DAY)
         assert list(world.uploads) == [upload], (mode, sweeps)
+
+
+def test_table_that_no_sweep_has_known_for_a_week_aborts_no_upload() -> None:
+    """A restored table lacks records, and a replaced one may be the wrong one."""
+    world = staffed()
+    upload = world.begin_upload("cv.pdf", age=30 * DAY)
+    for _ in range(6):
+        world.sweep(after=DAY)
+    assert list(world.uploads) == [upload]
+    world.table_id = "table-2"
+    for _ in range(7):
+        world.sweep(after=DAY)
+    assert list(world.uploads) == [upload]
+    world.sweep(after=DAY)
+    assert world.uploads == {}
 
 
 def test_approved_orphan_list_is_no_approval_to_abort_uploads() -> None:
@@ -130,7 +146,7 @@ def test_approved_orphan_list_is_no_approval_to_abort_uploads() -> None:
     world.upload(*(f"orphan{number}.pdf" for number in range(90)), age=30 * DAY)
     checked = world.sweep()
     assert checked.orphan_list is not None
-    found = world.sweep(after=DAY, approved=checked.orphan_list.sha256)
+    found = world.sweep(after=WEEK, approved=checked.orphan_list.sha256)
     assert found.erased.count("erased") == 90
     assert list(world.uploads) == [upload]
 
@@ -147,7 +163,7 @@ def test_stop_ends_the_aborts_within_a_batch_and_says_so() -> None:
     for number in range(250):
         world.begin_upload(f"cv{number}.pdf", age=30 * DAY)
     world.sweep()
-    found = world.sweep(after=DAY, may_erase=lambda: "stopped by a person" if world.calls["ListParts"] else None)
+    found = world.sweep(after=WEEK, may_erase=lambda: "stopped by a person" if world.calls["ListParts"] else None)
     assert len(world.uploads) == 150
     assert (found.uploads.stopped, found.uploads.unfinished) == (True, "stopped by a person")
 
@@ -167,7 +183,7 @@ def test_parts_that_arrive_during_the_abort_are_a_failure_until_a_later_sweep_ha
     found = swept_twice(world)
     assert (found.uploads.count("failed"), list(world.uploads)) == (1, [upload])
     assert lines_of(world, upload)[-1] == ("outcome", "failed: StillThere")
-    assert world.sweep(after=DAY).uploads.count("erased") == 1
+    assert world.sweep(after=WEEK).uploads.count("erased") == 1
     assert world.uploads == {}
 
 
@@ -182,7 +198,7 @@ def test_upload_that_is_completed_just_before_is_absent_and_its_file_stays() -> 
             world.upload("cv.pdf")
 
     world.meanwhile = complete
-    world.sweep(after=DAY)
+    world.sweep(after=WEEK)
     assert lines_of(world, upload)[-1] == ("outcome", "absent")
     assert "cv.pdf" in world.files
 
@@ -240,10 +256,10 @@ def test_sweep_that_is_killed_while_it_aborts_is_repeated_and_every_abort_has_an
     world.sweep()
     world.faults = lambda asked: side if asked == operation else None
     with pytest.raises(Killed):
-        world.sweep(after=DAY)
+        world.sweep(after=WEEK)
     assert upload in world.uploads or ("intent", "") in lines_of(world, upload)
     world.faults = lambda _asked: None
-    world.sweep(after=DAY)
+    world.sweep(after=WEEK)
     assert world.uploads == {}
     assert "3.pdf" in world.files
 
@@ -254,7 +270,7 @@ def test_without_a_receipt_no_upload_is_aborted() -> None:
     world.sweep()
     world.faults = lambda asked: "AccessDenied" if asked == "PutLogEvents" else None
     with pytest.raises(NoReceiptError):
-        world.sweep(after=DAY)
+        world.sweep(after=WEEK)
     assert list(world.uploads) == [upload]
 
 

@@ -29,6 +29,10 @@ class EarlierLists:
     def last_table_id(self) -> str | None:
         return self.lists[0].head.table_id if self.lists else None
 
+    def known_since(self, table_id: str) -> float | None:
+        """When one of these sweeps first saw this table, in seconds since the epoch; None: none has."""
+        return min((one.head.at for one in self.lists if one.head.table_id == table_id), default=None)
+
     def most_records(self, table_id: str) -> int:
         """The most records that one of these sweeps saw in this table."""
         return max((one.head.records for one in self.lists if one.head.table_id == table_id), default=0)

@@ -104,7 +104,7 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
             kept = _write_list(run, scratch, result, failed=failed, at=ended)
             result = replace(result, orphan_list=kept)
             yield result
-            aborts = _aborts_uploads(scratch, result, earlier)
+            aborts = _aborts_uploads(run, scratch, result, earlier)
             if result.mode == DELETE and not blocking and (result.confirmed or aborts):
                 yield from _erase(run, scratch, result, listed_in=kept.key, aborts=aborts)
 
@@ -180,11 +180,13 @@ def _list_uploads(run: _Run, scratch: Scratch) -> IncompleteUploads:
     )  # fmt: skip
 
 
-def _aborts_uploads(scratch: Scratch, result: SweepResult, earlier: EarlierLists) -> bool:
+def _aborts_uploads(run: _Run, scratch: Scratch, result: SweepResult, earlier: EarlierLists) -> bool:
     """Whether there are incomplete uploads that mode Delete aborts."""
+    since = earlier.known_since(run.table.table_id)
     may_abort = incomplete_uploads.may_abort(
-        result.uploads, live=result.live, earlier_sweeps=earlier.compared, approved=result.approved
-    )
+        result.uploads, live=result.live, table_known_seconds=0.0 if since is None else run.began - since,
+        approved=result.approved,
+    )  # fmt: skip
     return may_abort and scratch.uploads_number() > 0
 
 
@@ -294,7 +296,7 @@ def _erase(
     if reason := run.around.may_erase():
         yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
         return
-    ends_at = run.around.now() + erasure.WITHIN_SECONDS
+    began = run.around.now()
     _read_again(run, scratch, result)
     still = scratch.confirmed_number()
     result = replace(result, spared=result.confirmed - still)
@@ -316,18 +318,24 @@ def _erase(
     result = replace(result, erased=erased)
     yield result
     if aborts and erased.unfinished is None:
-        for uploads in _abort_uploads(run, scratch, result, receipts, listed_in=listed_in, ends_at=ends_at):
+        for uploads in _abort_uploads(run, scratch, result, receipts, listed_in=listed_in, read_since=began):
             yield replace(result, uploads=uploads)
 
 
 def _abort_uploads(
-    run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str, ends_at: float
+    run: _Run, scratch: Scratch, result: SweepResult, receipts: ReceiptLog, *, listed_in: str, read_since: float
 ) -> Iterator[IncompleteUploads]:
-    """What the files have left of the erasures that one sweep may make."""
+    """What the files have left of the erasures that one sweep may make. read_since: when the second reading began."""
+
+    def read_on() -> str | None:
+        if run.around.now() - read_since <= erasure.WITHIN_SECONDS:
+            return None
+        return "the second scan is more than 15 minutes old, so the next sweep aborts the other incomplete uploads"
+
     return incomplete_uploads.abort(
         scratch.take_uploads, result.uploads, names=run.names, run=result.run, listed_in=listed_in,
         most=run.names.tenant.sweep.maximum_erasures - result.erased.count("erased"),
-        s3=run.clients.s3, calls=_calls(run), receipts=receipts, may_go_on=run.around.may_erase, ends_at=ends_at,
+        s3=run.clients.s3, calls=_calls(run), receipts=receipts, read_on=read_on, may_go_on=run.around.may_erase,
     )  # fmt: skip
 
 

@@ -34,7 +34,8 @@ ABORTED = FileOutcome("erased", "incomplete upload")
 
 BATCH, AT_ONCE = 100, 16
 _ABSENT = ("NoSuchUpload", "404")
-_LATE = "the second scan is more than 15 minutes old, so the next sweep aborts the other incomplete uploads"
+_SLACK_SECONDS = 3600
+"""A weekly sweep does not begin at the same second."""
 
 
 class Upload(NamedTuple):
@@ -95,17 +96,19 @@ def list_uploads(
     return IncompleteUploads(number=number, oldest=oldest)
 
 
-def may_abort(found: IncompleteUploads, *, live: int, earlier_sweeps: int, approved: bool) -> bool:
+def may_abort(found: IncompleteUploads, *, live: int, table_known_seconds: float, approved: bool) -> bool:
     """Whether they may be aborted: only where the rest shows that this table and these files belong together.
 
-    live: files that a record names. earlier_sweeps: how many sweeps confirm an orphan. approved: a safety check failed,
-    and a person approved the orphan list, which is about files.
+    live: files that a record names. table_known_seconds: how long ago a sweep first saw this very table; one that was
+    restored or replaced since then is another. approved: a safety check failed, and a person approved the orphan list,
+    which is about files.
     """
-    return found.problem is None and live > 0 and earlier_sweeps > 0 and not approved
+    known = table_known_seconds > MINIMUM_AGE_SECONDS - _SLACK_SECONDS
+    return found.problem is None and live > 0 and known and not approved
 
 
 def abort(
-    following: Callable[[int], Sequence[Upload]],
+    unnamed: Callable[[int], Sequence[Upload]],
     found: IncompleteUploads,
     *,
     most: int,
@@ -115,25 +118,27 @@ def abort(
     s3: Any,
     calls: Calls,
     receipts: ReceiptLog,
+    read_on: Callable[[], str | None],
     may_go_on: Callable[[], str | None],
-    ends_at: float,
 ) -> Iterator[IncompleteUploads]:
     """Aborts `most` of them at most, with a receipt before and after each batch; yields the result so far.
 
-    following: hands out at most so many that no record names, each once. ends_at: nothing starts later, as `calls.now`
-    tells it. Raises NoReceiptError.
+    Before every batch it calls read_on, which reads what was written to the table since, and returns why nothing more
+    may be erased by that reading, or None; then may_go_on, which returns the reason to stop, or None; then unnamed,
+    which hands out at most so many that no record names, each once. Raises NoReceiptError, and what read_on raises.
     """
     result, left = found, most
     line = partial(_line, names=names, run=run, listed_in=listed_in)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="abort") as pool:
         while left > 0:
+            too_old = read_on()
             if (reason := may_go_on()) is not None:
                 yield replace(result, unfinished=reason, stopped=True)
                 return
-            if calls.now() > ends_at:
-                yield replace(result, unfinished=_LATE)
+            if too_old:
+                yield replace(result, unfinished=too_old)
                 return
-            batch = following(min(BATCH, left))
+            batch = unnamed(min(BATCH, left))
             if not batch:
                 break
             left -= len(batch)

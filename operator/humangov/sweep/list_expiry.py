@@ -23,7 +23,7 @@ from humangov.cleanup.calls import error_code
 from humangov.reading.progress import FailedError, Steps
 from humangov.sweep import orphan_list
 from humangov.sweep.listing import Stored, list_bucket
-from humangov.sweep.orphan_list import FOLDER, KEPT_DAYS, SUFFIX, OrphanList
+from humangov.sweep.orphan_list import FOLDER, SUFFIX, OrphanList
 
 NUMBERS_SUFFIX = ".numbers.json"
 MOST = 1000
@@ -51,16 +51,16 @@ class ExpiredLists:
 
 
 class Lifetimes(NamedTuple):
-    """How long names and numbers are kept, in seconds. A list counts as a sighting for KEPT_DAYS, and lives as long."""
+    """How long names and numbers are kept, in seconds: never less than a list counts as a sighting."""
 
-    names: int
-    numbers: int
+    names: float
+    numbers: float
 
 
 def lifetimes(names: Names) -> Lifetimes:
     tenant = names.tenant
-    of_names = max(tenant.sweep.names_retention_days, KEPT_DAYS)
-    return Lifetimes(of_names * _DAY_SECONDS, max(tenant.logs.retention_days, of_names) * _DAY_SECONDS)
+    of_names = max(tenant.sweep.names_retention_days * _DAY_SECONDS, orphan_list.counts_for_seconds(names))
+    return Lifetimes(of_names, max(tenant.logs.retention_days * _DAY_SECONDS, of_names))
 
 
 def expire(s3: Any, names: Names, *, now: float, versioned: bool, folder: Path, steps: Steps) -> ExpiredLists:

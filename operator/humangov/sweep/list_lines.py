@@ -68,6 +68,8 @@ def stored_of(entry: Mapping[str, Any]) -> Stored:
     versions = entry.get("versions", [])
     if not (key and is_text(key) and is_text(etag) and is_count(size) and is_count(modified)):
         raise ForgedError("an entry is not that of a file")
+    if not is_time(entry.get("since", 0)):
+        raise ForgedError("an entry has a first sighting at no time")
     if not isinstance(versions, list) or not all(map(_is_version, versions)):
         raise ForgedError("an entry has versions that S3 does not give")
     return Stored(str(key), str(etag), int(size), int(modified), tuple(StoredVersion(*one) for one in versions))

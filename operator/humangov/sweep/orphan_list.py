@@ -42,6 +42,11 @@ _STORED_AS = {"failed_checks": "safetyChecks", "incomplete_uploads": "incomplete
 """Field names that differ in the stored format."""
 
 
+def counts_for_seconds(_names: Names) -> float:
+    """How long a list of this tenant's is a valid sighting, and so keeps its names at least."""
+    return KEPT_DAYS * 86400.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class OrphanListHead:
     """The list's first line. Times: S3's, in seconds since the epoch; the sighting ended at `at`.
@@ -126,7 +131,7 @@ def earlier(
     Raises what the SDK raises, and FailedError.
     """
     bucket, owner = names.tenant.bucket.name, names.identity.account_id
-    since = datetime.fromtimestamp(now - KEPT_DAYS * 86400, UTC)
+    since = datetime.fromtimestamp(now - counts_for_seconds(names), UTC)
     prefix = f"{names.tenant.bucket.key_prefix}{FOLDER}"
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix, StartAfter=f"{prefix}{since:%Y-%m-%dT%H-%M-%SZ}", ExpectedBucketOwner=owner
