@@ -18,11 +18,14 @@ NOT_FOUND = "BucketNotFound"
 class Observed:
     region: str
     versioning: str | None  # Enabled, Suspended, or None: never versioned
-    copies: OtherCopies
+    copies: OtherCopies | None = None  # None: not read
 
 
-def observe(clients: Clients, names: Names) -> Observed | None:
-    """Where the bucket is, and what keeps copies of its files; None if it does not exist. Raises AwsError."""
+def observe(clients: Clients, names: Names, *, copies: bool) -> Observed | None:
+    """Where the bucket is, and whether it keeps versions; None if it does not exist. Raises AwsError.
+
+    copies: also what else may hold copies of its files.
+    """
     name = names.tenant.bucket.name
     # With the expected account: someone else may have re-created a deleted bucket.
     bucket: dict[str, Any] = {"Bucket": name, "ExpectedBucketOwner": names.identity.account_id}
@@ -32,13 +35,15 @@ def observe(clients: Clients, names: Names) -> Observed | None:
         return None
     return Observed(
         region=_region(location.get("LocationConstraint")), versioning=versioning.get("Status"),
-        copies=other_copies.observe(clients, names),
+        copies=other_copies.observe(clients, names) if copies else None,
     )  # fmt: skip
 
 
-def with_known(found: Observed, known: Observed | None) -> Observed:
+def with_known(found: Observed, known: Observed) -> Observed:
     """known: as an earlier read has shown it."""
-    return found if known is None else replace(found, copies=other_copies.with_known(found.copies, known.copies))
+    if found.copies is None or known.copies is None:
+        return replace(found, copies=found.copies or known.copies)
+    return replace(found, copies=other_copies.with_known(found.copies, known.copies))
 
 
 def finding(observed: Observed | None, names: Names) -> Finding:
@@ -59,7 +64,8 @@ def finding(observed: Observed | None, names: Names) -> Finding:
             f"bucket {name} keeps versions ({observed.versioning}): the function erases all versions of a deleted "
             "record's file, except those that Object Lock retains"
         )
-    return Finding.in_sync(reason, "; ".join([text, *other_copies.sentences(observed.copies)]))
+    copies = other_copies.sentences(observed.copies) if observed.copies is not None else []
+    return Finding.in_sync(reason, "; ".join([text, *copies]))
 
 
 def _region(location: str | None) -> str:
