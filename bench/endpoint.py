@@ -67,6 +67,9 @@ class Handler(BaseHTTPRequestHandler):
         elif "versions" in query:
             self.asked["s3:ListObjectVersions"] += 1
             self._answer(b"<ListVersionsResult><IsTruncated>false</IsTruncated></ListVersionsResult>")
+        elif "uploads" in query:
+            self.asked["s3:ListMultipartUploads"] += 1
+            self._answer(b"<ListMultipartUploadsResult><IsTruncated>false</IsTruncated></ListMultipartUploadsResult>")
         elif "list-type" in query:
             self.asked["s3:ListObjectsV2"] += 1
             self._answer(self._page(query).encode())

@@ -48,6 +48,7 @@ def humangov() -> Program:
     from humangov.api.spec import parse
     from humangov.sweep import engine
     from humangov.sweep.result import DETECT, begin
+    from humangov.sweep.surroundings import Surroundings
 
     resource = {
         "apiVersion": "humangov.io/v1",
@@ -61,7 +62,7 @@ def humangov() -> Program:
 
     def run(sdk: AwsClients) -> None:
         result = begin(mode=DETECT, now=time.time())
-        for reached in engine.sweep(sdk, names, result, around=engine.Surroundings()):
+        for reached in engine.sweep(sdk, names, result, around=Surroundings()):
             result = reached
         assert (result.listed, result.orphans) == (files, -(-files // orphan_every)), result
 

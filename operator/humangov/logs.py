@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 FIELDS = ("tenant", "resource", "action", "duration_ms", "error", "changed")
 
+_SDK = ("boto3", "botocore", "s3transfer", "urllib3")
 
 # The tenant being reconciled, `namespace/name`: a field of every line that is logged meanwhile, in its threads too.
 tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
@@ -25,6 +26,17 @@ class _TenantFilter(logging.Filter):
 def printable(text: str) -> str:
     """The text as one line that is safe for a terminal: control, format and separator characters are escaped."""
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+class _SdkFilter(logging.Filter):
+    """What the SDK logs by itself may quote the URL of a request, and so a file's name: without it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.split(".")[0] in _SDK:
+            error = record.exc_info[0] if record.exc_info else None
+            record.msg = f"{record.msg} ({error.__name__})" if error else str(record.msg)
+            record.args, record.exc_info, record.exc_text = None, None, None
+        return True
 
 
 class JsonFormatter(logging.Formatter):
@@ -66,6 +78,7 @@ def configure(*, log_format: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     handler.addFilter(_TenantFilter())
+    handler.addFilter(_SdkFilter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

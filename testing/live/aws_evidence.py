@@ -34,6 +34,7 @@ KNOW_NO_RESOURCE = {
     "logs:DescribeLogGroups",
     "tag:GetResources",
     "cloudwatch:GetMetricData",
+    "backup:DescribeProtectedResource",
     "iam:ListRoles",
 }
 Client = Callable[[str], Any]

@@ -1,7 +1,7 @@
 """S3 as a sweep asks it: listings, reads, conditional and versioned deletes; every operation by its name.
 
 In place of one bucket behind the SDK, after https://docs.aws.amazon.com/AmazonS3/latest/API/. It can't show
-permissions, Object Lock, multipart uploads, replication, or a listing that is behind.
+permissions, Object Lock, the parts of an upload, replication, or a listing that is behind.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import bisect
 import io
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote_plus
 
 from botocore.response import StreamingBody
 
@@ -73,7 +75,10 @@ def _version(data: TenantData, one: ObjectVersion) -> dict[str, str]:
 
 def get_object(data: TenantData, params: Mapping[str, Any]) -> Reply:
     one = data.current(params["Key"])
-    if one is None:
+    if "VersionId" in params:
+        several = data.objects.get(params["Key"], [])
+        one = next((version for version in several if version.version_id == params["VersionId"]), None)
+    if one is None or one.is_marker:
         return refusal(404, "NoSuchKey")
     body = StreamingBody(io.BytesIO(one.body), len(one.body))
     return Reply(200, {"Body": body, "ETag": one.etag, **_version(data, one)})
@@ -121,3 +126,45 @@ def delete_objects(data: TenantData, params: Mapping[str, Any]) -> Reply:
         data.erase(one["Key"], one["VersionId"])
         deleted.append({"Key": one["Key"], "VersionId": one["VersionId"]})
     return Reply(200, {"Deleted": deleted})
+
+
+def list_multipart_uploads(data: TenantData, params: Mapping[str, Any]) -> Reply:
+    """Sorted by key, then by upload ID; keys are encoded where that is asked for."""
+    encoded = quote_plus if params.get("EncodingType") == "url" else str
+    after = (params.get("KeyMarker", ""), params.get("UploadIdMarker", "~"))
+    several = sorted(
+        (one for one in data.uploads.values() if one.key.startswith(params.get("Prefix", ""))),
+        key=lambda one: (one.key, one.upload_id),
+    )
+    found = [one for one in several if (one.key, one.upload_id) > after]
+    page = found[: data.page]
+    answer: dict[str, Any] = {
+        "Uploads": [
+            {"Key": encoded(one.key), "UploadId": one.upload_id, "Initiated": datetime.fromtimestamp(one.began, UTC)}
+            for one in page
+        ],
+        **({"EncodingType": "url"} if encoded is quote_plus else {}),
+    }
+    if len(found) > len(page):
+        last = page[-1]
+        answer |= {"IsTruncated": True, "NextKeyMarker": encoded(last.key), "NextUploadIdMarker": last.upload_id}
+    return Reply(200, answer)
+
+
+def abort_multipart_upload(data: TenantData, params: Mapping[str, Any]) -> Reply:
+    """A part that is on its way while its upload is aborted is stored all the same."""
+    one = data.uploads.get(params["UploadId"])
+    if one is None or one.key != params["Key"]:
+        return refusal(404, "NoSuchUpload")
+    if one.late_parts:
+        data.uploads[one.upload_id] = replace(one, parts=1, late_parts=one.late_parts - 1)
+    else:
+        del data.uploads[one.upload_id]
+    return Reply(204, {})
+
+
+def list_parts(data: TenantData, params: Mapping[str, Any]) -> Reply:
+    one = data.uploads.get(params["UploadId"])
+    if one is None or one.key != params["Key"]:
+        return refusal(404, "NoSuchUpload")
+    return Reply(200, {"Parts": [{"PartNumber": 1, "Size": 5}][: one.parts]})

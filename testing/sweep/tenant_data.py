@@ -37,6 +37,17 @@ class ObjectVersion:
         return f'"{digest}-{self.parts}"' if self.parts else f'"{digest}"'
 
 
+@dataclass(frozen=True)
+class IncompleteUpload:
+    """parts: how many are stored. late_parts: how many more arrive after an abort."""
+
+    key: str
+    upload_id: str
+    began: float
+    parts: int = 1
+    late_parts: int = 0
+
+
 @dataclass
 class TenantData:
     """lost: files that went while a live record named them, or while they were needed: it must stay empty.
@@ -60,6 +71,7 @@ class TenantData:
     records: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     objects: dict[str, list[ObjectVersion]] = field(default_factory=dict)
+    uploads: dict[str, IncompleteUpload] = field(default_factory=dict)
     log_streams: dict[str, list[str]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     needed: set[str] = field(default_factory=set)
@@ -78,6 +90,14 @@ class TenantData:
         """Finished now. begun: seconds ago."""
         key = self.names.tenant.bucket.key_prefix + name
         self._add(key, ObjectVersion(self._id(), self.now - begun, body, parts=2))
+
+    def begin_upload(self, name: str, *, age: float = 0.0, late_parts: int = 0) -> str:
+        """An upload in parts that nobody completes; returns its ID. age: seconds ago."""
+        self._serial += 1
+        upload_id = f"upload{self._serial}"
+        key = self.names.tenant.bucket.key_prefix + name
+        self.uploads[upload_id] = IncompleteUpload(key, upload_id, self.now - age, late_parts=late_parts)
+        return upload_id
 
     def hire(self, record: str, *names: str) -> None:
         old = self.item(record)

@@ -22,8 +22,8 @@ from humangov.aws.data_plane import AwsClients, connect
 from humangov.reading import snapshot
 from humangov.reading.progress import Steps
 from humangov.sweep import engine, listing, result
-from humangov.sweep.engine import Surroundings
 from humangov.sweep.result import SweepResult
+from humangov.sweep.surroundings import Surroundings
 
 from testing.killed import Killed
 from testing.sweep import dynamodb, logs, s3, streams
@@ -40,6 +40,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "PutObject": s3.put_object,
     "DeleteObject": s3.delete_object,
     "DeleteObjects": s3.delete_objects,
+    "ListMultipartUploads": s3.list_multipart_uploads,
+    "AbortMultipartUpload": s3.abort_multipart_upload,
+    "ListParts": s3.list_parts,
     "DescribeTable": dynamodb.describe_table,
     "Scan": dynamodb.scan,
     "BatchGetItem": dynamodb.batch_get_item,

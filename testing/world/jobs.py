@@ -19,9 +19,9 @@ from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.redrive import redrive
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import run as sweep_run
-from humangov.sweep.engine import Surroundings
 from humangov.sweep.run import EndedSweep, SweepRequest, begin_sweep, run_sweep
 from humangov.sweep.status import status_fields
+from humangov.sweep.surroundings import Surroundings
 
 from testing.killed import Killed
 from testing.world.account import Account

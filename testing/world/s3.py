@@ -39,6 +39,9 @@ def _plainly(read: Callable[[TenantData, Params], Reply]) -> Callable[[Account, 
 list_objects_v2 = _plainly(plain.list_objects_v2)
 head_object = _plainly(plain.head_object)
 put_object = _plainly(plain.put_object)
+list_multipart_uploads = _plainly(plain.list_multipart_uploads)
+abort_multipart_upload = _plainly(plain.abort_multipart_upload)
+list_parts = _plainly(plain.list_parts)
 _get_object = _plainly(plain.get_object)
 _list_object_versions = _plainly(plain.list_object_versions)
 
@@ -159,6 +162,9 @@ OPERATIONS: Mapping[str, Callable[[Account, Actor, Params], Answer]] = {
     "put_object": put_object,
     "delete_object": delete_object,
     "delete_objects": delete_objects,
+    "list_multipart_uploads": list_multipart_uploads,
+    "abort_multipart_upload": abort_multipart_upload,
+    "list_parts": list_parts,
     "get_object_retention": no_lock,
     "get_object_legal_hold": no_lock,
 }

@@ -16,6 +16,7 @@ from humangov.api.spec import parse
 from humangov.aws.actions import ACTIONS
 from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError
+from humangov.reconcile.gather import DEEP_EVERY
 
 from testing.reconciler import snapshot
 from testing.reconciler.line import Call, Fault, on
@@ -228,6 +229,49 @@ def test_access_denied_test_covers_every_action_of_a_first_apply(world: World) -
     world.settle(key)
     used = {call.action for call in world.line.calls if call.action in ACTIONS}
     assert used - {"sts:GetCallerIdentity"} == set(FIRST_APPLY_ACTIONS) - {"sts:GetCallerIdentity"}
+
+
+COPIES = ["s3:GetReplicationConfiguration", "s3:GetLifecycleConfiguration", "backup:DescribeProtectedResource"]
+
+
+@pytest.mark.parametrize("failure", [denied("x"), throttled(), error("Strange", "?")], ids=["denied", "slow", "odd"])
+@pytest.mark.parametrize("action", COPIES)
+def test_what_is_not_known_of_other_copies_is_told_and_stops_nothing(
+    world: World, action: str, failure: Exception
+) -> None:
+    key = world.provisioned()
+    world.restart_operator()
+    world.line.faults = [Fault(on(action), error=failure)]
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+    condition = world.condition(key, "BucketReady")
+    assert (condition["status"], condition["reason"]) == ("True", "Available")
+    assert "is unknown" in condition["message"]
+    world.line.faults = []
+    world.restart_operator()
+    world.settle(key)
+    assert "unknown" not in world.condition(key, "BucketReady")["message"]
+
+
+def test_other_copies_are_told_when_they_come_to_be_and_read_only_with_what_seldom_changes(world: World) -> None:
+    key = world.provisioned()
+    s3 = world.sdk.client("s3")
+    s3.put_bucket_versioning(Bucket=world.bucket, VersioningConfiguration={"Status": "Enabled"})
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=world.bucket,
+        LifecycleConfiguration={
+            "Rules": [{"ID": "x", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 90}}]
+        },
+    )
+    world.line.forget()
+    told = []
+    for _ in range(DEEP_EVERY * 2):
+        world.reconcile_once(key)
+        told.append("expire files after 90 days" in world.condition(key, "BucketReady")["message"])
+    assert told[-1]
+    calls = [call.action for call in world.line.calls]
+    assert [calls.count(action) for action in COPIES] == [2, 2, 2]
+    assert world.condition(key, "BucketReady")["reason"] == "Versioned"
 
 
 ROLE_IS_YOUNG = [

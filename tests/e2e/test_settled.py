@@ -24,6 +24,12 @@ from testing.live.waiting import wait_for
 from tests.conftest import Print, StartOperator
 
 THREE = ("california", "florida", "staging")
+ANSWER_NONE = {
+    ("GetBucketReplication", "ReplicationConfigurationNotFoundError"),
+    ("GetBucketLifecycleConfiguration", "NoSuchLifecycleConfiguration"),
+    ("DescribeProtectedResource", "ResourceNotFoundException"),
+}
+"""How AWS says that there is none."""
 
 
 def reconciliations(running: LocalOperator) -> Counter[str]:
@@ -59,7 +65,7 @@ def test_reconciling_again_and_restarting_write_nothing_when_in_sync(
     wait_reconciliations(running, 7, after=before)  # one of six reads what seldom changes, too
     calls, reconciled = recorder.clear(), sum((reconciliations(running) - before).values())
     assert [call for call in calls if call.writes] == []
-    assert [call for call in calls if call.error] == []
+    assert [call for call in calls if call.error and (call.operation.name, call.error) not in ANSWER_NONE] == []
     assert audit.writes_since(position) == []
     measured(f"in sync, a reconciliation: {len(calls) / reconciled:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
     assert len(calls) / reconciled <= 8, by_operation(calls)

@@ -91,7 +91,7 @@ def test_a_sweep_whose_receipts_fail_midway_counts_what_it_has_erased(
     )  # fmt: skip
     assert (fields["erased"], fields["orphans"]) == (gone, MANY - gone)
     assert fields["message"] == (f"no receipt; {gone:,} files were erased before" if gone else "no receipt")
-    shown = output.lines(world.reached, world.names, word=FAILED, problem="no receipt")
+    shown = output.lines(world.reached, world.names, word=FAILED, problem="no receipt", files_named=True)
     assert any(line.split()[:2] == ["erased", f"{gone:,}"] for line in shown) is bool(gone)
     outcomes = Counter(one.outcome for one in told(world).values())
     assert outcomes[receipts.CUT_OFF] == without_outcome, "their outcome is not known, and is not claimed"

@@ -81,7 +81,7 @@ def test_sweep_goes_on_and_says_why_if_failed_invocations_cannot_be_redriven(ope
     problem, unreadable = found.redriven.problem, list(found.redriven.unreadable.values())
     assert "AccessDenied" in str(problem or unreadable)
     assert "; redrive: 0 of " in message(found, world.names, problem=None)
-    assert "AccessDenied" in str(lines(found, world.names, word="Detected", problem=None))
+    assert "AccessDenied" in str(lines(found, world.names, word="Detected", problem=None, files_named=True))
     assert (found.listed, found.orphans, "freed.pdf" in world.files) == (11, 2, True)
 
 

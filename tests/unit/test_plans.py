@@ -18,6 +18,7 @@ from humangov.aws import bucket, function, function_observed, log_group, resourc
 from humangov.aws import policy as policy_of
 from humangov.aws.change import Change
 from humangov.aws.event_source_mapping import MappingObserved
+from humangov.aws.other_copies import Lifecycle, OtherCopies
 from humangov.aws.ownership import NotOwnedError
 from humangov.bundle import Bundle
 from hypothesis import given
@@ -605,14 +606,19 @@ def test_trigger_message_includes_lambdas_last_processing_result() -> None:
 # bucket
 
 
+def bucket_with(*, versioning: str | None, region: str = "us-east-1") -> bucket.Observed:
+    copies = OtherCopies(replicas=(), lifecycle=Lifecycle(), backup=None)
+    return bucket.Observed(region=region, versioning=versioning, copies=copies)
+
+
 @pytest.mark.parametrize(
     ("observed", "status", "reason"),
     [
         (None, "Unknown", "BucketNotFound"),
-        (bucket.Observed(region="us-east-1", versioning=None), "True", "Available"),
-        (bucket.Observed(region="us-east-1", versioning="Enabled"), "True", "Versioned"),
-        (bucket.Observed(region="us-east-1", versioning="Suspended"), "True", "Versioned"),
-        (bucket.Observed(region="eu-west-1", versioning=None), "False", "RegionMismatch"),
+        (bucket_with(versioning=None), "True", "Available"),
+        (bucket_with(versioning="Enabled"), "True", "Versioned"),
+        (bucket_with(versioning="Suspended"), "True", "Versioned"),
+        (bucket_with(versioning=None, region="eu-west-1"), "False", "RegionMismatch"),
     ],
 )
 def test_bucket_finding_has_status_and_reason(observed: bucket.Observed | None, status: str, reason: str) -> None:

@@ -104,7 +104,7 @@ def test_every_spec_field_of_the_definition_is_parsed() -> None:
                     "sweepRoleARN": "arn:aws:iam::123456789012:role/s"},
         "sweep": {"schedule": "1 2 3 4 5", "timeZone": "America/Los_Angeles", "suspend": True, "mode": "Delete",
                   "include": ["b*", "a*"], "minimumAge": "3d", "confirmAfter": "90m", "maximumOrphanPercent": 7,
-                  "maximumErasures": 8},
+                  "maximumErasures": 8, "namesRetentionDays": 15},
     }  # fmt: skip
     leaves = tenant_leaves(tenant(**given_spec))
     for path in schema_defaults(spec_schema()):

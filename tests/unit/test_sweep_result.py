@@ -82,7 +82,7 @@ def test_failed_sweep_is_reported_and_keeps_the_previous_numbers() -> None:
 def test_a_sweep_that_could_not_erase_says_why_and_what_to_do(outcomes: dict[str, int], said: str) -> None:
     found = result(erased=erased(**outcomes), confirmed=30)
     assert said in status.message(found, samples.names(), problem=None)
-    assert said in "\n".join(output.lines(found, samples.names(), word="ErasureFailed", problem=None))
+    assert said in "\n".join(output.lines(found, samples.names(), word="ErasureFailed", problem=None, files_named=True))
 
 
 def test_sweep_status_counts_remaining_orphans() -> None:
@@ -123,6 +123,7 @@ def test_sweep_table_has_every_number_the_largest_orphans_and_the_orphan_list() 
         samples.names(),
         word="Erased",
         problem=None,
+        files_named=True,
     )
     text = "\n".join(lines)
     for words in (

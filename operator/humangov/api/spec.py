@@ -123,6 +123,7 @@ class Sweep:
     confirm_after_seconds: Annotated[int, Given(name="confirmAfter", kind=str, read=seconds)] = 20 * 3600
     maximum_orphan_percent: int = 20
     maximum_erasures: int = 10_000
+    names_retention_days: int = 30
 
 
 @dataclass(frozen=True, kw_only=True)

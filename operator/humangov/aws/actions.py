@@ -35,6 +35,10 @@ ACTIONS: Mapping[str, Method] = {
     "s3:ListBucket": _read("s3", "list_objects_v2"),
     "s3:GetBucketLocation": _read("s3", "get_bucket_location"),
     "s3:GetBucketVersioning": _read("s3", "get_bucket_versioning"),
+    # what else may hold a copy
+    "s3:GetReplicationConfiguration": _read("s3", "get_bucket_replication"),
+    "s3:GetLifecycleConfiguration": _read("s3", "get_bucket_lifecycle_configuration"),
+    "backup:DescribeProtectedResource": _read("backup", "describe_protected_resource"),
     # role
     "iam:GetRole": _read("iam", "get_role"),
     "iam:GetRolePolicy": _read("iam", "get_role_policy"),

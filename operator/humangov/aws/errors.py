@@ -87,6 +87,7 @@ _RULES = (
     _Rule(
         "NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.NOT_FOUND
     ),
+    _Rule("ReplicationConfigurationNotFoundError|NoSuchLifecycleConfiguration", r"", Meaning.NOT_FOUND),
     # throttled or unavailable
     _Rule(THROTTLED, r"", Meaning.RETRY_SOON),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),

@@ -53,14 +53,18 @@ async def observe(
     in_thread: InThread[Any],
     known: Observations | None = None,
     count_failures: bool = False,
+    copies: bool = False,
 ) -> Observations:
-    """Read every part at once, but those already `known`; with `deep` also what seldom changes, the bucket among it."""
+    """Read every part at once, but those already `known`; with `deep` also what seldom changes, the bucket among it.
+
+    copies: with the bucket, also what else may hold copies of its files.
+    """
     known = known or {}
     reads: dict[str, Callable[[], Any]] = {
         part: partial(module.observe, clients, names, deep=deep) for part, module in MODULES.items()
     }
     if deep:
-        reads[BUCKET] = partial(bucket.observe, clients, names)
+        reads[BUCKET] = partial(bucket.observe, clients, names, copies=copies)
     if count_failures:
         reads[FAILURES] = partial(failed_invocations.observe, clients, names)
     reads = {part: read for part, read in reads.items() if part not in known}

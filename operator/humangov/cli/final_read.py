@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov import logs
 from humangov.api.spec import InvalidSpecError
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.aws.identity import UnknownTenantError
 from humangov.cli import lookup, options, terminal
 from humangov.cli.options import PodOptions
@@ -72,5 +72,5 @@ def _handle(arguments: FinalReadOptions, *, stop: Callable[[], bool]) -> FinalHa
             )  # fmt: skip
     except (TenantNotFoundError, UnknownTenantError, InvalidSpecError, KubeError) as error:
         raise click.ClickException(str(error)) from error
-    except (ClientError, BotoCoreError) as error:
-        raise click.ClickException(f"{error}. Files erased before this error stay erased") from error
+    except SDK_ERRORS as error:
+        raise click.ClickException(f"{without_names(error)}. Files erased before this error stay erased") from error

@@ -5,12 +5,14 @@ kopf, the Kubernetes client and boto3 take long to load: a command loads only wh
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
 import click
 
 from humangov import __version__
+from humangov.cli import terminal
 from humangov.cli.options import CONTEXT
 from humangov.logs import printable
 
@@ -44,13 +46,19 @@ class LazyGroup(click.Group):
         return load(cmd_name) if cmd_name in self.commands else None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """An error may quote a name that a tenant chose; how the command was called is the caller's own."""
+        """An error may quote a name that a tenant chose; what nobody expected would reach the terminal as it is."""
         try:
             return super().invoke(ctx)
-        except click.UsageError:
+        except (click.Abort, click.exceptions.Exit):
             raise
+        except click.UsageError as error:
+            text = "\n".join(map(printable, error.format_message().split("\n")))
+            raise click.UsageError(text, ctx=error.ctx) from error
         except click.ClickException as error:
             raise click.ClickException(printable(error.message)) from error
+        except Exception as error:
+            terminal.show_failure(error)
+            sys.exit(1)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         click.Group(commands=self.commands).format_commands(ctx, formatter)

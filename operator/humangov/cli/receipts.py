@@ -10,10 +10,10 @@ from itertools import chain
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov import logs
 from humangov.aws.data_plane import connect
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cli import lookup, options, terminal
 from humangov.cli.options import TenantOptions
 from humangov.proof import receipt_table, receipts
@@ -73,8 +73,8 @@ def command(**given: Any) -> None:
         found = _found(arguments, where)
         first = next(found, None)
         terminal.show_stored(_FORMS[arguments.form](found if first is None else chain([first], found)))
-    except (ClientError, BotoCoreError) as error:
-        raise click.ClickException(f"log group {where.group} in {where.region}: {error}") from error
+    except SDK_ERRORS as error:
+        raise click.ClickException(f"log group {where.group} in {where.region}: {without_names(error)}") from error
     if first is None:
         terminal.show(
             f"No receipt in log group {where.group} from {where.since:%Y-%m-%d %H:%M} to {where.until:%Y-%m-%d %H:%M} "

@@ -12,13 +12,13 @@ from functools import partial
 from typing import Any
 
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov import logs
 from humangov.api.names import Names
 from humangov.aws import trigger
 from humangov.aws.clients import Clients
 from humangov.aws.data_plane import connect
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.aws.errors import AwsError
 from humangov.aws.event_source_mapping import reads_table
 from humangov.cleanup.calls import NoReceiptError
@@ -135,10 +135,10 @@ def _redrive(
         return redrive(connect(region=names.identity.region), names, dry_run=arguments.dry_run, around=around)
     except (RefusedError, NoReceiptError, AwsError) as error:
         raise click.ClickException(str(error)) from error
-    except (ClientError, BotoCoreError) as error:
+    except SDK_ERRORS as error:
         raise click.ClickException(
-            f"bucket {names.tenant.failures.bucket}, table {names.tenant.table.name}: {error}. Run the command again "
-            "to continue"
+            f"bucket {names.tenant.failures.bucket}, table {names.tenant.table.name}: {without_names(error)}. "
+            "Run the command again to continue"
         ) from error
 
 

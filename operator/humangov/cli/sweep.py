@@ -92,7 +92,8 @@ def command(**given: Any) -> None:
         number = stopped_by()
     if sys.stderr.isatty():
         terminal.overwrite()
-    terminal.show(*([_json(ended)] if arguments.as_json else _lines(ended)))
+    named = terminal.shows_names(in_job=arguments.report_status)
+    terminal.show(*([_json(ended, named)] if arguments.as_json else _lines(ended, named)))
     left_is_reported = ended.exit_code == 2 and arguments.report_status
     sys.exit(exit_code(number, otherwise=0 if left_is_reported else ended.exit_code))
 
@@ -128,13 +129,17 @@ def _allowed(arguments: SweepOptions) -> AllowedNames | None:
     return AllowedNames.only(arguments.operator_namespace) if arguments.operator_namespace else None
 
 
-def _json(ended: EndedSweep) -> str:
-    fields = output.as_json(ended.result, ended.names, word=ended.word, problem=ended.problem, now=ended.ended)
+def _json(ended: EndedSweep, files_named: bool) -> str:
+    fields = output.as_json(
+        ended.result, ended.names, word=ended.word, problem=ended.problem, now=ended.ended, files_named=files_named
+    )
     return json.dumps(fields | {"note": ended.note, "unreported": ended.unreported})
 
 
-def _lines(ended: EndedSweep) -> list[str]:
-    lines = output.lines(ended.result, ended.names, word=ended.word, problem=ended.problem)
+def _lines(ended: EndedSweep, files_named: bool) -> list[str]:
+    lines = output.lines(
+        ended.result, ended.names, word=ended.word, problem=ended.problem, files_named=files_named
+    )  # fmt: skip
     return [*lines, *filter(None, (ended.note, ended.unreported))]
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from humangov.api.names import Names
 from humangov.api.times import timestamp
 from humangov.aws.data_plane import AwsClients, connect_as_sweep, names_as_swept
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cleanup.calls import NoReceiptError
 from humangov.final_read.final_read import FinalRead, read_stream
 from humangov.kube.stop_switch import StopSwitch
@@ -83,8 +82,8 @@ def handle_finally(
     unrecorded = None
     try:
         mappings.record(clients.patient_s3, names, names.tenant.mappings)
-    except (ClientError, BotoCoreError) as error:
-        unrecorded = str(error)
+    except SDK_ERRORS as error:
+        unrecorded = without_names(error)
     try:
         refuse(names.tenant)
         read = read_stream(clients, names, may_erase=may_erase, stop=stop, now=now, pause=pause)
@@ -100,14 +99,14 @@ def handle_finally(
 def _redriven(clients: AwsClients, names: Names, around: Surroundings, *, dry_run: bool) -> RedriveResult:
     try:
         result = redrive(clients, names, dry_run=dry_run, around=around)
-    except (ClientError, BotoCoreError, NoReceiptError) as error:
-        return RedriveResult(problem=str(error))
+    except (NoReceiptError, *SDK_ERRORS) as error:
+        return RedriveResult(problem=without_names(error))
     try:
         # No mapping of a deleted trigger writes any more: what has none left is not needed.
         recorded = mappings.recorded(clients.patient_s3, names).by_uuid
         mappings.forget_handled(clients.patient_s3, names, recorded)
-    except (ClientError, BotoCoreError) as error:
-        return replace(result, problem=result.problem or str(error))
+    except SDK_ERRORS as error:
+        return replace(result, problem=result.problem or without_names(error))
     return result
 
 

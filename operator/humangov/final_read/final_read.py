@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cleanup.calls import NoReceiptError, error_code
 from humangov.cleanup.outcomes import BatchResult, FileOutcome
 from humangov.cleanup.receipt_log import ReceiptLog
@@ -121,8 +122,8 @@ def read_stream(
             found += group.counted
             for handled in _handled(run, group.records) if found.problem is None else ():
                 found += handled
-    except (NoReceiptError, FailedError, ClientError, BotoCoreError) as error:
-        found += FinalRead(problem=str(error))
+    except (NoReceiptError, FailedError, *SDK_ERRORS) as error:
+        found += FinalRead(problem=without_names(error))
     return found
 
 

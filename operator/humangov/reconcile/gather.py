@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from humangov.api.conditions import ready_generation
 from humangov.api.spec import RECONCILE_ANNOTATION
-from humangov.aws import resources
+from humangov.aws import bucket, resources
 from humangov.aws.resources import BUCKET, FAILURES, Observations
 from humangov.reconcile.cache import Carried
 from humangov.reconcile.context import Operator, Reconciliation
@@ -29,18 +30,30 @@ async def gather(operator: Operator, this: Reconciliation) -> Gathered:
     carried = _carried(this, now=operator.monotonic())
     # A new tenant has no failed invocations yet, so its first reconciliations need not count them.
     count = memory.settled_generation == this.tenant.generation and (deep or not memory.failures_counted)
+    # What else may hold copies of its files is told of a tenant that works, not while it is set up.
+    copies = deep and ready_generation(this.stored_status) == this.tenant.generation
     observed = await resources.observe(
         this.clients, this.names, deep=deep, in_thread=operator.in_thread, known=carried.observed if carried else None,
-        count_failures=count,
+        count_failures=count, copies=copies,
     )  # fmt: skip
-    return Gathered(observed={BUCKET: memory.bucket, **observed}, deep=deep, carried=carried)
+    observed = {BUCKET: memory.bucket, **observed}
+    return Gathered(observed=_with_known_copies(observed, memory.bucket), deep=deep, carried=carried)
 
 
 async def gather_deep(operator: Operator, this: Reconciliation, shallow: Gathered) -> Gathered:
     """Everything again, but for the failed invocations, which are counted."""
     counted = {part: found for part, found in shallow.observed.items() if part == FAILURES}
     observed = await resources.observe(this.clients, this.names, deep=True, in_thread=operator.in_thread)
-    return replace(shallow, observed={**counted, **observed}, deep=True)
+    known = shallow.observed[BUCKET]
+    return replace(shallow, observed=_with_known_copies({**counted, **observed}, known), deep=True)
+
+
+def _with_known_copies(observed: Observations, known: object) -> Observations:
+    """With what an earlier read has shown of the bucket's copies, where this one has not, or failed for a moment."""
+    found = observed[BUCKET]
+    if not isinstance(found, bucket.Observed) or not isinstance(known, bucket.Observed):
+        return observed
+    return {**observed, BUCKET: bucket.with_known(found, known)}
 
 
 def _is_deep(this: Reconciliation) -> bool:

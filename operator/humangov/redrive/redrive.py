@@ -16,12 +16,13 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
 from humangov.api.spec import Tenant
 from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import AwsClients
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.aws.errors import AwsError
 from humangov.cleanup.calls import NoReceiptError, error_code
 from humangov.cleanup.outcomes import BatchResult, FileOutcome, failed
@@ -98,11 +99,11 @@ def redrive(
         if not dry_run and not around.stop() and result.problem is None and result.unstored is None:
             former = {uuid: one for uuid, one in recorded.by_uuid.items() if uuid not in names.tenant.mappings}
             mappings.forget_handled(clients.patient_s3, names, former)
-    except (ClientError, BotoCoreError, NoReceiptError, AwsError) as error:
+    except (NoReceiptError, AwsError, *SDK_ERRORS) as error:
         if result.log_stream is None:
             raise
         # Files may have been erased: what was done is told, whatever ends it.
-        result += RedriveResult(problem=str(error))
+        result += RedriveResult(problem=without_names(error))
     return replace(result, stopped=around.stop())
 
 

@@ -8,9 +8,12 @@ stop           whether the sweep may continue
 engine         the run: list → read → join → compare → check → write the list → read again → erase
 stored_files   stored files: keys that may be orphans by name and age
 listing        lists the bucket, several ranges of keys at once
+incomplete_uploads  parts of files that no listing shows: counted, and aborted
 scratch_db     joins both in a file, which bounds memory
 shared_files   files that more than one record names
 orphan_list    what each sweep saw, stored in the bucket for people and for the next sweep
+list_lines     the lines of a stored list, read within limits
+list_expiry    removes names, and later numbers, of old lists
 earlier_lists  which of today's orphans earlier sweeps saw
 dangling       orphans that a record may mean that names no file
 spellings      what two names of the same file have in common; pure

@@ -31,6 +31,10 @@ class EarlierLists:
     def last_table_id(self) -> str | None:
         return self.lists[0].head.table_id if self.lists else None
 
+    def known_since(self, table_id: str) -> float | None:
+        """When one of these sweeps first saw this table, in seconds since the epoch; None: none has."""
+        return min((one.head.at for one in self.lists if one.head.table_id == table_id), default=None)
+
     def most_records(self, table_id: str) -> int:
         """The most records that one of these sweeps saw in this table, since the approved one.
 
@@ -57,7 +61,9 @@ def compare(
     lists: list[OrphanList] = []
     approved, old_enough, compared = False, False, 0
     expected: int | None = None
-    for one, path in orphan_list.earlier(clients.patient_s3, names, now=began, folder=scratch.folder):
+    for one, path in orphan_list.earlier(
+        clients.patient_s3, names, now=began, folder=scratch.folder, check=steps.check
+    ):
         steps.check()
         lists.append(one)
         of_this_table = one.head.table_id == table_id
@@ -70,7 +76,6 @@ def compare(
             scratch.sighted(compared, orphan_list.read(path, one.head))
             compared += 1
             old_enough = began - one.head.at >= names.tenant.sweep.confirm_after_seconds
-        path.unlink()
     scratch.date_multiparts()
     return EarlierLists(
         lists=lists, approved=approved, expected=expected or len(lists), compared=compared if old_enough else 0

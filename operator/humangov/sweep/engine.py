@@ -7,56 +7,47 @@ again. It reuses the orphan lists in the bucket, never a decision.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
-from humangov.cleanup.calls import Calls, NoReceiptError
+from humangov.aws.error_words import SDK_ERRORS, without_names
+from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import FileOutcome
-from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.reading.followed_stream import Keep
 from humangov.reading.named_files import read_table, ready_table, require_same_table
-from humangov.reading.progress import FailedError, Steps, s3_time
-from humangov.reading.snapshot import Sink, TableDescription
-from humangov.reading.table_reading import KeepByRecord, TableReading, read_completely, scan_alone_sentence
+from humangov.reading.progress import s3_time
+from humangov.reading.snapshot import Sink
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.result import RedriveResult
-from humangov.sweep import begun_batch, bucket_claim, earlier_lists, erasure, orphan_list, shared_files, stored_files
+from humangov.sweep import (
+    begun_batch,
+    bucket_claim,
+    earlier_lists,
+    incomplete_uploads,
+    list_expiry,
+    orphan_list,
+    shared_files,
+    stored_files,
+)
 from humangov.sweep.earlier_lists import EarlierLists
-from humangov.sweep.erasure import ErasureResult, ReadOn
+from humangov.sweep.incomplete_uploads import IncompleteUploads
+from humangov.sweep.list_expiry import ExpiredLists
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList, OrphanListHead
 from humangov.sweep.result import DELETE, SweepResult
-from humangov.sweep.safety_checks import SHRUNKEN_PERCENT, Facts, SafetyCheck, failed_checks
+from humangov.sweep.safety_checks import Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Counts, Scratch
+from humangov.sweep.second_reading import erase
 from humangov.sweep.stored_files import StoredFiles
+from humangov.sweep.surroundings import Run, Surroundings, calls_of, read, receipts_of
 
 _LARGEST = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a sweep needs from outside, apart from AWS.
-
-    may_erase  called before the second scan, before every batch, and throughout the redrive: the reason not to erase,
-               or None
-    approved   sha256 of the orphan list that a person approved
-    """
-
-    steps: Steps = field(default_factory=Steps)
-    may_erase: Callable[[], str | None] = lambda: None
-    approved: str | None = None
-    now: Callable[[], float] = time.time
-    pause: Callable[[float], None] = time.sleep
 
 
 def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surroundings) -> Iterator[SweepResult]:
@@ -73,8 +64,10 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
         result = replace(result, settled=_settle(run, result))
         yield result
     with Scratch() as scratch:
+        result = result if result.dry_run else replace(result, expired=_expire_lists(run, scratch))
         stored = _list(run, scratch)
-        reading = _read(
+        result = replace(result, uploads=_list_uploads(run, scratch))
+        reading = read(
             run, scratch.name, keep_since=scratch.name_since, stage="reading the table", total=run.table.records or None
         )  # fmt: skip
         joined = _join(run, scratch)
@@ -105,20 +98,9 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
             kept = _write_list(run, scratch, result, failed=failed, at=ended)
             result = replace(result, orphan_list=kept)
             yield result
-            if result.mode == DELETE and not blocking and result.confirmed:
-                yield from _erase(run, scratch, result, listed_in=kept.key)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Run:
-    """What all steps of a run use. began: S3's time before the listing, in seconds since the epoch."""
-
-    clients: AwsClients
-    names: Names
-    around: Surroundings
-    table: TableDescription
-    versioned: bool
-    began: float
+            aborts = _aborts_uploads(run, scratch, result, earlier)
+            if result.mode == DELETE and not blocking and (result.confirmed or aborts):
+                yield from erase(run, scratch, result, listed_in=kept.key, aborts=aborts)
 
 
 class _Bucket(NamedTuple):
@@ -126,10 +108,10 @@ class _Bucket(NamedTuple):
     now: float
 
 
-def _prepare(clients: AwsClients, names: Names, around: Surroundings) -> _Run:
+def _prepare(clients: AwsClients, names: Names, around: Surroundings) -> Run:
     around.steps.check()
     bucket = _read_bucket(clients, names)
-    return _Run(
+    return Run(
         clients=clients, names=names, around=around, table=ready_table(clients, names),
         versioned=bucket.versioned, began=bucket.now,
     )  # fmt: skip
@@ -143,7 +125,7 @@ def _read_bucket(clients: AwsClients, names: Names) -> _Bucket:
     return _Bucket(versioned=answer.get("Status") in ("Enabled", "Suspended"), now=s3_time(answer))
 
 
-def _redrive(run: _Run) -> RedriveResult:
+def _redrive(run: Run) -> RedriveResult:
     """Failed invocations come first, with checks and receipts of their own, in either mode of the sweep.
 
     It reads the table itself, if there are any of this tenant: their files must be gone before the bucket is listed,
@@ -155,13 +137,13 @@ def _redrive(run: _Run) -> RedriveResult:
     )
     try:
         return redrive(run.clients, run.names, around=surroundings)
-    except (RefusedError, ClientError, BotoCoreError, NoReceiptError) as error:
-        return RedriveResult(problem=str(error))
+    except (RefusedError, NoReceiptError, *SDK_ERRORS) as error:
+        return RedriveResult(problem=without_names(error))
 
 
-def _settle(run: _Run, result: SweepResult) -> Counter[FileOutcome]:
+def _settle(run: Run, result: SweepResult) -> Counter[FileOutcome]:
     """Stores the outcomes of what an interrupted sweep had begun; returns them. Raises NoReceiptError."""
-    s3, calls, receipts = run.clients.patient_s3, _calls(run), _receipts(run)
+    s3, calls, receipts = run.clients.patient_s3, calls_of(run), receipts_of(run)
     settled = Counter[FileOutcome]()
     for stored, batch in begun_batch.unsettled(s3, run.names, now=run.began):
         run.around.steps.check()
@@ -170,23 +152,38 @@ def _settle(run: _Run, result: SweepResult) -> Counter[FileOutcome]:
     return settled
 
 
-def _list(run: _Run, scratch: Scratch) -> StoredFiles:
+def _list(run: Run, scratch: Scratch) -> StoredFiles:
     return stored_files.list_stored(
         run.clients, run.names, scratch, began=run.began, versioned=run.versioned, steps=run.around.steps
     )
 
 
-def _read(run: _Run, keep: KeepByRecord, *, keep_since: Keep, stage: str, total: int | None) -> TableReading:
-    """Hands the keys that each record may mean to `keep`, and what the stream names to `keep_since`."""
-    around = run.around
-    around.steps.begin(stage, total=total)
-    return read_completely(
-        run.clients, run.names, keep, keep_since=keep_since, table=run.table, steps=around.steps, now=around.now,
-        pause=around.pause,
+def _expire_lists(run: Run, scratch: Scratch) -> ExpiredLists:
+    return list_expiry.expire(
+        run.clients.patient_s3, run.names, now=run.began, versioned=run.versioned, folder=scratch.folder,
+        steps=run.around.steps,
     )  # fmt: skip
 
 
-def _scan(run: _Run, sink: Sink, more: Sequence[str] = ()) -> int:
+def _list_uploads(run: Run, scratch: Scratch) -> IncompleteUploads:
+    run.around.steps.begin("listing incomplete uploads")
+    return incomplete_uploads.list_uploads(
+        run.clients.patient_s3, run.names, began=run.began, included=stored_files.included(run.names),
+        sink=scratch.store_uploads, steps=run.around.steps,
+    )  # fmt: skip
+
+
+def _aborts_uploads(run: Run, scratch: Scratch, result: SweepResult, earlier: EarlierLists) -> bool:
+    """Whether there are incomplete uploads that mode Delete aborts."""
+    since = earlier.known_since(run.table.table_id)
+    may_abort = incomplete_uploads.may_abort(
+        result.uploads, live=result.live, table_known_seconds=0.0 if since is None else run.began - since,
+        approved=result.approved,
+    )  # fmt: skip
+    return may_abort and scratch.uploads_number() > 0
+
+
+def _scan(run: Run, sink: Sink, more: Sequence[str] = ()) -> int:
     return read_table(
         run.clients, run.names, sink, more, table=run.table, steps=run.around.steps, pause=run.around.pause
     )  # fmt: skip
@@ -204,7 +201,7 @@ class _Joined(NamedTuple):
     named_twice: Sequence[bytes]
 
 
-def _join(run: _Run, scratch: Scratch) -> _Joined:
+def _join(run: Run, scratch: Scratch) -> _Joined:
     counts = scratch.join()
     may_share = run.names.tenant.table.file_names == "Shared"
     named_twice = [] if may_share else scratch.named_twice(limit=shared_files.MOST)
@@ -213,7 +210,7 @@ def _join(run: _Run, scratch: Scratch) -> _Joined:
     return _Joined(counts, alike, scratch.largest(_LARGEST), named_twice)
 
 
-def _shared(run: _Run, suspected: Sequence[bytes]) -> tuple[str, ...]:
+def _shared(run: Run, suspected: Sequence[bytes]) -> tuple[str, ...]:
     if not suspected:
         return ()
     return shared_files.really_shared(
@@ -221,14 +218,14 @@ def _shared(run: _Run, suspected: Sequence[bytes]) -> tuple[str, ...]:
     )
 
 
-def _compare(run: _Run, scratch: Scratch) -> EarlierLists:
+def _compare(run: Run, scratch: Scratch) -> EarlierLists:
     return earlier_lists.compare(
         run.clients, run.names, scratch, steps=run.around.steps, approved_sha256=run.around.approved,
         table_id=run.table.table_id, began=run.began,
     )  # fmt: skip
 
 
-def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, other_claims: Sequence[str]) -> Facts:
+def _facts(run: Run, result: SweepResult, earlier: EarlierLists, *, other_claims: Sequence[str]) -> Facts:
     tenant, table = run.names.tenant, run.table
     return Facts(
         records=result.records,
@@ -251,7 +248,7 @@ def _facts(run: _Run, result: SweepResult, earlier: EarlierLists, *, other_claim
 
 
 def _write_list(
-    run: _Run, scratch: Scratch, result: SweepResult, *, failed: Sequence[SafetyCheck], at: float
+    run: Run, scratch: Scratch, result: SweepResult, *, failed: Sequence[SafetyCheck], at: float
 ) -> OrphanList:  # fmt: skip
     """failed: every failed check, overridden or not. at: S3's time at the end of the sighting."""
     names, options = run.names, run.names.tenant.sweep
@@ -275,84 +272,9 @@ def _write_list(
         shared=result.shared,
         failed_checks=tuple(check.name for check in failed),
         sighting=not any(check.doubtful for check in failed),
+        incomplete_uploads=result.uploads.number,
     )
     return orphan_list.write(
-        run.clients.patient_s3, head, scratch.orphans(), owner=names.identity.account_id, folder=scratch.folder
-    )
-
-
-def _erase(run: _Run, scratch: Scratch, result: SweepResult, *, listed_in: str) -> Iterator[SweepResult]:
-    """Reads the table a second time, then erases the files that still no record names.
-
-    listed_in: the orphan list's key.
-    """
-    if reason := run.around.may_erase():
-        yield replace(result, erased=ErasureResult(unfinished=reason, stopped=True))
-        return
-    alone = bucket_claim.still_alone(run.clients.patient_s3, run.names, now=run.around.now)
-    alone()
-    reading = _read_again(run, scratch, result)
-    still = scratch.confirmed_number()
-    result = replace(
-        result, spared=result.confirmed - still, scan_alone=reading.scan_alone or result.scan_alone
-    )  # fmt: skip
-    yield result
-    receipts = _receipts(run)
-    receipts.open()
-    result = replace(result, log_stream=receipts.stream_name)
-    yield result
-
-    def may_go_on() -> str | None:
-        alone()
-        return run.around.may_erase()
-
-    several = erasure.erase(
-        scratch, names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=_calls(run),
-        patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps,
-        read_on=partial(_read_on, run, reading), may_go_on=may_go_on,
-    )  # fmt: skip
-    for erased in several:
-        yield replace(
-            result, erased=erased, spared=result.spared + erased.spared,
-            scan_alone=reading.scan_alone or result.scan_alone,
-        )  # fmt: skip
-
-
-def _read_again(run: _Run, scratch: Scratch, result: SweepResult) -> TableReading:
-    """Spares files that a record names now. Raises FailedError if the reading is unreliable."""
-    reading = _read(
-        run, scratch.spare, keep_since=scratch.spare_keys, stage="reading the table again", total=result.records
-    )  # fmt: skip
-    require_same_table(run.clients, run.names, table=run.table)
-    if reading.records < result.records * SHRUNKEN_PERCENT / 100:
-        raise FailedError(
-            f"the first scan read {result.records:,} records, the second only {reading.records:,}, so nothing was "
-            "erased"
-        )
-    return reading
-
-
-def _read_on(run: _Run, reading: TableReading) -> ReadOn:
-    """The second reading, as of now: what records name by now is spared."""
-    reading.read_on()
-    too_old = None
-    if reading.is_too_old(now=run.around.now()):
-        too_old = (
-            f"{scan_alone_sentence(str(reading.scan_alone))}; it began more than 15 minutes ago, so the next sweep "
-            "handles the rest"
-        )
-    return ReadOn(is_snapshot=reading.scan_alone is None, too_old=too_old)
-
-
-def _receipts(run: _Run) -> ReceiptLog:
-    return ReceiptLog(
-        run.clients.logs, log_group=run.names.tenant.log_group_name, now=run.around.now, pause=run.around.pause,
-        prefix="sweep",
-    )  # fmt: skip
-
-
-def _calls(run: _Run) -> Calls:
-    return Calls(
-        dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
-        now=run.around.now, write=erasure.lines_ignored, keeps_versions=lambda: run.versioned,
+        run.clients.patient_s3, head, scratch.orphans(), scratch.uploads(), owner=names.identity.account_id,
+        folder=scratch.folder,
     )  # fmt: skip

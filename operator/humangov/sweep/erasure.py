@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
-from humangov.cleanup.calls import Calls, Line, error_code
+from humangov.aws.error_words import without_names
+from humangov.cleanup.calls import Calls, error_code
 from humangov.cleanup.erase import erase_versions
 from humangov.cleanup.outcomes import ABSENT, ERASED, KEPT_NEWER, FileOutcome, FileResult, OutcomeKind, failed
 from humangov.cleanup.receipt_log import ReceiptLog
@@ -249,11 +250,7 @@ def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
             s3.delete_object(**where)
             return False
         if error_code(error) not in _CHANGED:
-            raise FailedError(f"a conditional delete of {key} failed: {error}") from error
+            raise FailedError(f"a conditional delete of {key} failed: {without_names(error)}") from error
         s3.delete_object(**where, IfMatch=etag)
         return True
     return False
-
-
-def lines_ignored(_lines: Iterable[Line]) -> None:
-    """Discards the log of failed calls: the outcome's line has the code."""

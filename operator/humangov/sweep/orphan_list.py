@@ -8,25 +8,37 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import heapq
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
+from humangov.aws.error_words import without_names
+from humangov.cleanup.calls import error_code
 from humangov.reading.progress import FailedError
-from humangov.sweep.listing import Stored, StoredVersion
+from humangov.sweep import list_lines
+from humangov.sweep.incomplete_uploads import Upload
+from humangov.sweep.list_lines import STORED_BYTES, ForgedError
+from humangov.sweep.listing import Stored
 
 FOLDER = ".humangov/sweeps/"
+SUFFIX = ".jsonl.gz"
 KEPT_DAYS = 14
 """Maximum age of a valid sighting."""
 
+MOST_LISTS = 1000
+"""As many as one sweep reads, the youngest first."""
+
 _FORMAT = 1
-_STORED_AS = {"failed_checks": "safetyChecks"}
+_CHECKED_LINES = 10_000
+_NOT_FOUND = ("NoSuchKey", "NoSuchVersion", "404")
+_STORED_AS = {"failed_checks": "safetyChecks", "incomplete_uploads": "incompleteUploads"}
 """Field names that differ in the stored format."""
 
 
@@ -42,11 +54,17 @@ class Sighting(NamedTuple):
     alike: str | None = None
 
 
+def counts_for_seconds(_names: Names) -> float:
+    """How long a list of this tenant's is a valid sighting, and so keeps its names at least."""
+    return KEPT_DAYS * 86400.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class OrphanListHead:
     """The list's first line. Times: S3's, in seconds since the epoch; the sighting ended at `at`.
 
     sighting: whether it is a valid sighting. It is not if a safety check found the scan unreliable.
+    incomplete_uploads: how many there are; None: not known.
     """
 
     tenant: str
@@ -68,6 +86,7 @@ class OrphanListHead:
     shared: tuple[str, ...]
     failed_checks: tuple[str, ...]
     sighting: bool
+    incomplete_uploads: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +100,28 @@ class OrphanList:
 
 def key_of(head: OrphanListHead) -> str:
     moment = datetime.fromtimestamp(head.at, UTC)
-    return f"{head.key_prefix}{FOLDER}{moment:%Y-%m-%dT%H-%M-%SZ}-{head.run}.jsonl.gz"
+    return f"{head.key_prefix}{FOLDER}{moment:%Y-%m-%dT%H-%M-%SZ}-{head.run}{SUFFIX}"
 
 
-def write(s3: Any, head: OrphanListHead, orphans: Iterable[Sighting], *, owner: str, folder: Path) -> OrphanList:
-    """Writes it to the bucket, never over another. owner: the bucket's account. Raises what the SDK raises."""
+def write(
+    s3: Any, head: OrphanListHead, orphans: Iterable[Sighting], uploads: Iterable[Upload], *, owner: str, folder: Path
+) -> OrphanList:
+    """Writes it to the bucket, never over another.
+
+    orphans: sorted by key. uploads: incomplete ones, old enough to be aborted, to keys that no record names. owner: the
+    bucket's account. Raises what the SDK raises.
+    """
     path = folder / "orphans.jsonl.gz"
     with path.open("wb") as raw, gzip.GzipFile("", "wb", 6, raw, mtime=0) as packed:
         packed.write(_line({"orphanList": _FORMAT, **_stored(head)}))
         number = 0
         for one in orphans:
-            packed.write(_line(_entry(one)))
+            packed.write(_entry(one))
+            number += 1
+        for upload in uploads:
+            packed.write(
+                _line({"uploadOf": upload.key, "uploadID": upload.upload_id, "initiated": upload.initiated})
+            )  # fmt: skip
             number += 1
         packed.write(_line({"end": number}))
     with path.open("rb") as file:
@@ -104,87 +134,125 @@ def write(s3: Any, head: OrphanListHead, orphans: Iterable[Sighting], *, owner: 
     return OrphanList(key=key_of(head), sha256=digest, head=head)
 
 
-def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tuple[OrphanList, Path]]:
+def earlier(
+    s3: Any, names: Names, *, now: float, folder: Path, check: Callable[[], None] = lambda: None
+) -> Iterator[tuple[OrphanList, Path]]:
     """This tenant's valid orphan lists, the youngest first, each with the local file that contains it.
 
-    Other objects and incomplete lists are skipped. Raises what the SDK raises, and FailedError.
+    Whatever else is there, or is no list that a sweep has written, is passed over. check: called often; raises to stop.
+    Raises what the SDK raises, and FailedError.
     """
     bucket, owner = names.tenant.bucket.name, names.identity.account_id
-    since = datetime.fromtimestamp(now - KEPT_DAYS * 86400, UTC)
+    since = datetime.fromtimestamp(now - counts_for_seconds(names), UTC)
     prefix = f"{names.tenant.bucket.key_prefix}{FOLDER}"
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix, StartAfter=f"{prefix}{since:%Y-%m-%dT%H-%M-%SZ}", ExpectedBucketOwner=owner
     )
-    keys = sorted((one["Key"] for page in pages for one in page.get("Contents") or ()), reverse=True)
-    for number, key in enumerate(key for key in keys if key.endswith(".jsonl.gz")):
-        path = folder / f"earlier-{number}.jsonl.gz"
-        digest = _fetch(s3, path, bucket=bucket, key=key, owner=owner)
-        head = _head(path)
-        if head and head.tenant == names.owner and head.bucket == bucket and since.timestamp() <= head.at <= now:
-            yield OrphanList(key=key, sha256=digest, head=head), path
-        else:
-            path.unlink()
+    until = f"{prefix}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H-%M-%SZ}.."
+    keys = (one["Key"] for page in pages for one in page.get("Contents") or ())
+    lists = heapq.nlargest(MOST_LISTS, (key for key in keys if key.endswith(SUFFIX) and key < until))
+    for number, key in enumerate(lists):
+        path = folder / f"earlier-{number}{SUFFIX}"
+        found = fetch(s3, names, key=key, path=path, check=check)
+        if found is not None and since.timestamp() <= found.head.at <= now:
+            yield found, path
+        path.unlink(missing_ok=True)
+
+
+def fetch(
+    s3: Any,
+    names: Names,
+    *,
+    key: str,
+    path: Path,
+    version_id: str | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> OrphanList | None:
+    """The tenant's orphan list under this key, copied to `path`; None if it is none, another's, too large, or gone.
+
+    Raises what the SDK raises, FailedError if the connection was cut off, and what `check` raises.
+    """
+    bucket, owner = names.tenant.bucket.name, names.identity.account_id
+    version = {} if version_id is None else {"VersionId": version_id}
+    digest, size = hashlib.sha256(), 0
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner, **version)
+        with path.open("wb") as file:
+            for chunk in answer["Body"].iter_chunks(1 << 20):
+                check()
+                size += len(chunk)
+                if size > STORED_BYTES:
+                    return None
+                digest.update(chunk)
+                file.write(chunk)
+    except ClientError as error:
+        if error_code(error) in _NOT_FOUND:
+            return None
+        raise
+    except BotoCoreError as error:  # cut off within the body
+        raise FailedError(f"reading {key} in bucket {bucket} was interrupted: {without_names(error)}") from error
+    head = _head(path, check)
+    if head is None or (head.tenant, head.bucket) != (names.owner, bucket) or key_of(head) != key:
+        return None
+    return OrphanList(key=key, sha256=digest.hexdigest(), head=head)
 
 
 def read(path: Path, head: OrphanListHead) -> Iterator[Sighting]:
     """The orphans in a list that `earlier` fetched, each with its first sighting: in this list, if not before."""
-    for line in _lines(path):
+    for line in map(list_lines.parsed, list_lines.lines(path)):
         if "key" in line:
-            stored = Stored(
-                line["key"], line["etag"], line["size"], line["modified"],
-                tuple(StoredVersion(*one) for one in line.get("versions") or ()),
-            )  # fmt: skip
-            yield Sighting(stored, line.get("since", head.at))
-
-
-def _fetch(s3: Any, path: Path, *, bucket: str, key: str, owner: str) -> str:
-    digest = hashlib.sha256()
-    try:
-        answer = s3.get_object(Bucket=bucket, Key=key, ExpectedBucketOwner=owner)
-        with path.open("wb") as file:
-            for chunk in answer["Body"].iter_chunks(1 << 20):
-                digest.update(chunk)
-                file.write(chunk)
-    except BotoCoreError as error:  # cut off within the body
-        raise FailedError(f"reading {key} in bucket {bucket} was interrupted: {error}") from error
-    return digest.hexdigest()
+            yield Sighting(list_lines.stored_of(line), line.get("since", head.at))
 
 
 def _stored(head: OrphanListHead) -> dict[str, Any]:
     return {_STORED_AS.get(name, name): value for name, value in asdict(head).items()}
 
 
-def _head(path: Path) -> OrphanListHead | None:
-    """The head of a complete list; None for anything else."""
+def _head(path: Path, check: Callable[[], None]) -> OrphanListHead | None:
+    """The head of a complete list; None for anything else. Every line is looked at."""
     first: Mapping[str, Any] | None = None
-    number, last = -1, {}
+    last: Mapping[str, Any] = {}
+    number = -1
     try:
-        for last in _lines(path):
+        for last in map(list_lines.parsed, list_lines.lines(path)):
             first = first or last
             number += 1
+            if "key" in last:
+                list_lines.stored_of(last)
+            if number % _CHECKED_LINES == 0:
+                check()
         if first is None or first.get("orphanList") != _FORMAT or last.get("end") != number - 1:
             return None
-        values = {name: first[_STORED_AS.get(name, name)] for name in OrphanListHead.__dataclass_fields__}
-        lists = {name: tuple(values[name]) for name in ("include", "shared", "failed_checks")}
-        return OrphanListHead(**{**values, **lists})
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+        return OrphanListHead(**_head_values(first))
+    except ForgedError:
         return None
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path, "rb") as packed:
-        for line in packed:
-            yield json.loads(line)
+def _head_values(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises ForgedError. What an earlier version did not write has its default."""
+    values = {}
+    for field in fields(OrphanListHead):
+        value = line.get(_STORED_AS.get(field.name, field.name), MISSING)
+        if value is MISSING and field.default is not MISSING:
+            continue
+        if not list_lines.VALID[str(field.type)](value):
+            raise ForgedError(f"{field.name} is missing, or not of its type")
+        values[field.name] = tuple(value) if isinstance(value, list) else value
+    return values
 
 
-def _entry(sighting: Sighting) -> dict[str, Any]:
+def _entry(sighting: Sighting) -> bytes:
+    """One that has too many versions for a line is listed without them: it is a sighting of nothing."""
     one = sighting.stored
-    versions = {"versions": [list(version) for version in one.versions]} if one.versions else {}
     since = {} if sighting.since is None else {"since": sighting.since}
     spelled = {} if sighting.alike is None else {"alike": sighting.alike}
-    return {
-        "key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **spelled, **versions, **since,
+    plain = {
+        "key": one.key, "etag": one.etag, "size": one.size, "modified": one.modified, **spelled, **since,
     }  # fmt: skip
+    if not one.versions:
+        return _line(plain)
+    line = _line({**plain, "versions": [list(version) for version in one.versions]})
+    return line if list_lines.fits(line[:-1]) else _line(plain)
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -18,8 +18,13 @@ _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SHOWN_SHARED = 10
 
 
-def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) -> list[str]:
-    """The table for people, the ten largest orphans, and the location of the orphan list."""
+def lines(
+    result: SweepResult, names: Names, *, word: str, problem: str | None, files_named: bool
+) -> list[str]:  # fmt: skip
+    """The table for people, the ten largest orphans, and the location of the orphan list.
+
+    files_named: whether a person reads it; where it becomes a log it names no file.
+    """
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
     head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
@@ -27,14 +32,24 @@ def lines(result: SweepResult, names: Names, *, word: str, problem: str | None) 
     if problem is not None and not done:
         return [head, problem]
     problems = [] if problem is None else [problem]
-    shown = [*_table(result, names), *_details(result), *_remarks(result, names), *_places(result, names)]
-    return [head, *problems, *shown]
+    return [
+        head,
+        *problems,
+        *_table(result, names),
+        *_details(result, files_named=files_named),
+        *_remarks(result, names),
+        *_places(result, names),
+    ]
 
 
 def as_json(
-    result: SweepResult, names: Names, *, word: str, problem: str | None, now: datetime
-) -> dict[str, Any]:  # fmt: skip
-    """The fields of status.sweep, and more. now: in UTC."""
+    result: SweepResult, names: Names, *, word: str, problem: str | None, now: datetime, files_named: bool
+) -> dict[str, Any]:
+    """The fields of status.sweep, and more. now: in UTC. files_named: as for `lines`."""
+    shown = {
+        "shared": list(result.shared),
+        "largest": [{"key": one.key, "bytes": one.size, "modified": one.modified} for one in result.largest],
+    }
     return {
         "tenant": names.owner,
         "bucket": names.tenant.bucket.name,
@@ -44,8 +59,7 @@ def as_json(
         "approved": result.approved,
         "outcomes": {spell(outcome): number for outcome, number in result.erased.outcomes.items()},
         "unfinished": result.erased.unfinished,
-        "shared": list(result.shared),
-        "largest": [{"key": one.key, "bytes": one.size, "modified": one.modified} for one in result.largest],
+        **(shown if files_named else {}),
         "logStream": result.log_stream,
         "scanAlone": result.scan_alone,
     }
@@ -80,24 +94,34 @@ def _table(result: SweepResult, names: Names) -> list[str]:
             ("kept", erased.count("kept") + result.spared, "named or changed during the sweep"),
             ("failed", erased.count("failed"), _reasons(erased.outcomes)),
         ]
+    uploads = result.uploads
+    if uploads.number is not None:
+        since = "" if uploads.oldest is None else f"the oldest since {_day(uploads.oldest)}"
+        rows.append(("incomplete uploads", uploads.number, since))
+    if uploads.outcomes:
+        rows.append(("uploads aborted", uploads.count("erased"), _reasons(uploads.outcomes)))
     width = max(len(name) for name, _, _ in rows)
     return [f"  {name.ljust(width)}  {number:>11,}  {note}".rstrip() for name, number, note in rows]
+
+
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
 
 
 def _reasons(outcomes: Mapping[FileOutcome, int]) -> str:
     return ", ".join(f"{one.detail}: {number:,}" for one, number in outcomes.items() if one.is_failure)
 
 
-def _details(result: SweepResult) -> list[str]:
+def _details(result: SweepResult, *, files_named: bool) -> list[str]:
     shown = []
     if result.redriven is not None and (result.redriven.found or result.redriven.problem):
-        shown += [f"redriven before the sweep: {redriven.summary(result.redriven)}", *redriven.named(result.redriven)]
+        shown.append(f"redriven before the sweep: {redriven.summary(result.redriven)}")
+        shown += redriven.named(result.redriven) if files_named else []
+    if not files_named:
+        return shown
     if result.largest:
         shown.append("largest orphans:")
-    shown += [
-        f"  {size(one.size):>10}  {datetime.fromtimestamp(one.modified, UTC):%Y-%m-%d}  {one.key}"
-        for one in result.largest
-    ]
+    shown += [f"  {size(one.size):>10}  {_day(one.modified)}  {one.key}" for one in result.largest]
     return shown + [f"named by more than one record: {key}" for key in result.shared[:_SHOWN_SHARED]]
 
 
@@ -113,6 +137,13 @@ def _remarks(result: SweepResult, names: Names) -> list[str]:
     shown += [*why_failed(result.erased), *settled(result)]
     if result.scan_alone:
         shown.append(scan_alone_sentence(result.scan_alone))
+    shown += [f"unfinished: {result.uploads.unfinished}"] if result.uploads.unfinished else []
+    shown += [problem for problem in (result.uploads.problem, result.expired.problem) if problem]
+    if result.expired.names or result.expired.numbers:
+        shown.append(
+            f"orphan lists whose names were removed: {result.expired.names:,}; whose numbers were removed: "
+            f"{result.expired.numbers:,}"
+        )
     if not result.erased.conditional:
         shown.append("this S3 ignores conditional deletes: each file was only checked just before it was erased")
     if result.mode == DELETE and result.orphans and not result.confirmed:

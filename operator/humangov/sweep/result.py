@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.redrive.result import RedriveResult
 from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.incomplete_uploads import IncompleteUploads
+from humangov.sweep.list_expiry import ExpiredLists
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList
 from humangov.sweep.safety_checks import SafetyCheck
@@ -39,6 +41,8 @@ class SweepResult:
     approved       a safety check failed, but a person approved the orphan list
     settled        files that an interrupted sweep had begun to erase, by what this one found of them
     orphan_list    as stored in the bucket
+    uploads        incomplete multipart uploads
+    expired        orphan lists whose names, or numbers, were removed
     """
 
     run: str
@@ -64,6 +68,8 @@ class SweepResult:
     orphan_list: OrphanList | None = None
     log_stream: str | None = None
     scan_alone: str | None = None
+    uploads: IncompleteUploads = field(default_factory=IncompleteUploads)
+    expired: ExpiredLists = field(default_factory=ExpiredLists)
 
     @property
     def left(self) -> int:
@@ -86,9 +92,9 @@ def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
         return DETECTED
     if result.failed_checks:
         return SAFETY_CHECK_FAILED
-    if result.erased.count("failed"):
+    if result.erased.count("failed") or result.uploads.count("failed"):
         return ERASURE_FAILED
-    return ERASED if result.erased.count("erased") else DETECTED
+    return ERASED if result.erased.count("erased") or result.uploads.count("erased") else DETECTED
 
 
 def exit_code(result: SweepResult, *, word: str) -> int:

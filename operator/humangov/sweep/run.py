@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION, Tenant
 from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
+from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cleanup.calls import NoReceiptError
 from humangov.reading.progress import FailedError, Progress, Steps, StoppedError
 from humangov.sweep import engine
 from humangov.sweep.bucket_claim import ClaimedError
-from humangov.sweep.engine import Surroundings
 from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code, word_for
+from humangov.sweep.surroundings import Surroundings
 
 
 class NotNowError(Exception):
@@ -158,8 +157,8 @@ def _to_its_end(names: Names, begun: SweepResult, around: Surroundings) -> _End:
         return _End(result, f"stopped: {error}", stopped=True)
     except (ClaimedError, FailedError, NoReceiptError) as error:
         return _End(result, str(error))
-    except (ClientError, BotoCoreError) as error:
-        return _End(result, f"this error ended the sweep early: {error}. The next sweep retries")
+    except SDK_ERRORS as error:
+        return _End(result, f"this error ended the sweep early: {without_names(error)}. The next sweep retries")
     except (OSError, sqlite3.Error) as error:
         more = "give it more space: the chart's value sweep.scratchSize, or TMPDIR"
         return _End(result, f"the sweep could not store its temporary data ({error}); {more}")

@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from humangov.sweep.dangling import find_alike
+from humangov.sweep.incomplete_uploads import Upload
 from humangov.sweep.listing import Stored, StoredVersion
 from humangov.sweep.orphan_list import Sighting
 
@@ -37,6 +38,8 @@ CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INT
     modified INTEGER NOT NULL, versions TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE alike (key BLOB NOT NULL PRIMARY KEY, named BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE confirmed (modified INTEGER NOT NULL, key BLOB NOT NULL UNIQUE, PRIMARY KEY (modified, key)) WITHOUT ROWID;
+CREATE TABLE upload (key BLOB NOT NULL, id TEXT NOT NULL, initiated INTEGER NOT NULL, PRIMARY KEY (key, id))
+    WITHOUT ROWID;
 """
 _COLUMNS = "key, etag, size, modified, versions"
 
@@ -64,6 +67,7 @@ class Scratch:
         self._db.executescript(_SCHEMA)
         self._db.execute("BEGIN")
         self._records = 0
+        self._has_uploads = False
 
     def __enter__(self) -> Self:
         return self
@@ -83,6 +87,14 @@ class Scratch:
         """Keys that are stored and are no orphans yet, or never."""
         self._db.executemany("INSERT INTO other VALUES (?)", ((key.encode(),) for key in keys))
 
+    def store_uploads(self, several: Sequence[Upload]) -> None:
+        """Incomplete uploads that may be aborted, unless a record names their key."""
+        self._has_uploads = self._has_uploads or bool(several)
+        self._db.executemany(
+            "INSERT OR IGNORE INTO upload VALUES (?, ?, ?)",
+            ((one.key.encode(), one.upload_id, one.initiated) for one in several),
+        )
+
     def name(self, records: Iterable[Sequence[bytes]]) -> None:
         """For each record the keys that it may mean, each once."""
         self._db.executemany("INSERT INTO named VALUES (?, ?)", self._named(records))
@@ -100,8 +112,9 @@ class Scratch:
         self._db.executemany("INSERT OR IGNORE INTO named_since VALUES (?)", ((key,) for key in keys))
 
     def join(self) -> Counts:
-        """Every stored key that no record names becomes an orphan."""
+        """Every stored key that no record names becomes an orphan; an upload to a key that one names is spared."""
         self._db.execute("CREATE INDEX named_key ON named (key)")
+        self._db.execute("DELETE FROM upload WHERE EXISTS (SELECT 1 FROM named WHERE named.key = upload.key)")
         self._db.execute(
             "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
             "(SELECT 1 FROM named WHERE named.key = stored.key) AND NOT EXISTS "
@@ -171,12 +184,15 @@ class Scratch:
         return self.confirmed_number()
 
     def spare(self, records: Iterable[Sequence[bytes]]) -> None:
-        """Removes from the confirmed ones the keys that each of these records may mean now."""
+        """Removes from the confirmed ones the keys that each of these records may mean now, and uploads to them."""
         self.spare_keys(key for keys in records for key in keys)
 
     def spare_keys(self, keys: Iterable[bytes]) -> None:
-        """Removes from the confirmed ones keys that a record names now."""
-        self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((key,) for key in keys))
+        """Removes from the confirmed ones keys that a record names now, and uploads to them."""
+        rows = [(key,) for key in keys]
+        self._db.executemany("DELETE FROM confirmed WHERE key = ?", rows)
+        if self._has_uploads:
+            self._db.executemany("DELETE FROM upload WHERE key = ?", rows)
 
     def orphans(self) -> Iterator[Sighting]:
         """Sorted by key. One that was uploaded in parts, and that an earlier list has, with its first sighting.
@@ -189,6 +205,22 @@ class Scratch:
         )
         for *row, since, named in rows:
             yield Sighting(_stored(row), since, None if named is None else named.decode())
+
+    def uploads(self) -> Iterator[Upload]:
+        """Incomplete uploads that no record names, sorted by key."""
+        for key, upload_id, initiated in self._db.execute("SELECT key, id, initiated FROM upload ORDER BY key, id"):
+            yield Upload(key.decode(), upload_id, initiated)
+
+    def uploads_number(self) -> int:
+        return int(self._db.execute("SELECT count(*) FROM upload").fetchone()[0])
+
+    def take_uploads(self, limit: int) -> list[Upload]:
+        """The oldest of them, each once."""
+        rows = self._db.execute(
+            "SELECT key, id, initiated FROM upload ORDER BY initiated, key, id LIMIT ?", (limit,)
+        ).fetchall()
+        self._db.executemany("DELETE FROM upload WHERE key = ? AND id = ?", [row[:2] for row in rows])
+        return [Upload(key.decode(), upload_id, initiated) for key, upload_id, initiated in rows]
 
     def largest(self, number: int) -> list[Stored]:
         rows = self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))

@@ -16,6 +16,7 @@ from humangov.cleanup.outcomes import ABSENT
 from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive import output as redriven
 from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.incomplete_uploads import IncompleteUploads
 from humangov.sweep.result import (
     DELETE,
     DETECTED,
@@ -80,6 +81,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     elif result.scan_alone:
         parts.append(scan_alone_sentence(result.scan_alone))
     parts += settled(result)
+    parts += [*_of_uploads(result.uploads), *([result.expired.problem] if result.expired.problem else [])]
     if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
     return "; ".join(parts)
@@ -137,8 +139,21 @@ def _of_check(check: SafetyCheck, result: SweepResult) -> str:
     return f"safety check failed, {prevented}: {check.message}"
 
 
-def _numbers(result: SweepResult) -> dict[str, int]:
-    erased = result.erased
+def _of_uploads(uploads: IncompleteUploads) -> list[str]:
+    """Nothing where there are none."""
+    parts = [uploads.problem] if uploads.problem else []
+    if uploads.number:
+        since = f"{datetime.fromtimestamp(uploads.oldest, UTC):%Y-%m-%d}" if uploads.oldest is not None else "?"
+        parts.append(f"incomplete uploads: {uploads.number:,}, the oldest since {since}")
+    if uploads.outcomes:
+        failed = f", failed: {uploads.count('failed'):,}" if uploads.count("failed") else ""
+        parts.append(f"incomplete uploads aborted: {uploads.count('erased'):,}{failed}")
+    return [*parts, *([f"unfinished: {uploads.unfinished}"] if uploads.unfinished else [])]
+
+
+def _numbers(result: SweepResult) -> dict[str, Any]:
+    erased, uploads = result.erased, result.uploads
+    oldest = None if uploads.oldest is None else timestamp(datetime.fromtimestamp(uploads.oldest, UTC))
     return {
         "records": result.records,
         "listed": result.listed,
@@ -152,4 +167,7 @@ def _numbers(result: SweepResult) -> dict[str, int]:
         "kept": erased.count("kept") + result.spared,
         "failed": erased.count("failed"),
         "filesShared": len(result.shared),
+        "incompleteUploads": uploads.number,
+        "oldestIncompleteUpload": oldest,
+        "uploadsAborted": uploads.count("erased"),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import translate
 from itertools import islice
@@ -31,6 +31,13 @@ class StoredFiles:
     other_claims: Sequence[str]
 
 
+def included(names: Names) -> Callable[[str], bool]:
+    """Whether spec.sweep.include matches a key."""
+    options, length = names.tenant.sweep, len(names.tenant.bucket.key_prefix)
+    pattern = re.compile("|".join(translate(one) for one in options.include))
+    return lambda key: pattern.match(key, length) is not None
+
+
 def list_stored(
     clients: AwsClients, names: Names, scratch: Scratch, *, began: float, versioned: bool, steps: Steps
 ) -> StoredFiles:
@@ -40,8 +47,8 @@ def list_stored(
     """
     bucket, options = names.tenant.bucket, names.tenant.sweep
     oldest_young = began - options.minimum_age_seconds
-    included = re.compile("|".join(translate(pattern) for pattern in options.include))
-    length, reserved = len(bucket.key_prefix), reserved_prefixes(bucket.key_prefix)
+    is_included = included(names)
+    reserved = reserved_prefixes(bucket.key_prefix)
     listed = too_young = 0
     possible_claims: list[str] = []
 
@@ -54,7 +61,7 @@ def list_stored(
             if bucket_claim.may_be_claim(one.key):
                 possible_claims.append(one.key)
                 others.append(one.key)
-            elif not included.match(one.key, length):
+            elif not is_included(one.key):
                 others.append(one.key)
             else:
                 listed += 1
