@@ -421,7 +421,10 @@ def with_orphans(number: int, **more: Any) -> SweepWorld:
 def said(world: SweepWorld, found: SweepResult) -> str:
     word = word_for(found, failed=False, stopped=False)
     return " ".join(
-        [*lines(found, world.names, word=word, problem=None, files_named=True), message(found, world.names, problem=None)]
+        [
+            *lines(found, world.names, word=word, problem=None, files_named=True),
+            message(found, world.names, problem=None),
+        ]
     )  # fmt: skip
 
 
