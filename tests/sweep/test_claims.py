@@ -12,7 +12,7 @@ import pytest
 from humangov.api.names import Names
 from humangov.api.spec import parse
 from humangov.reading.progress import FailedError
-from humangov.sweep import bucket_claim
+from humangov.sweep import bucket_claim, erasure
 from humangov.sweep.bucket_claim import ClaimedError, key_of
 from humangov.sweep.run import NotNowError
 
@@ -93,13 +93,17 @@ def test_claimed_sweep_says_whose_the_claim_is_and_what_to_do() -> None:
         assert "If that tenant no longer exists, delete that object" in str(raised.value)
 
 
-def test_claim_that_comes_at_any_call_of_a_sweep_ends_its_erasures_within_a_batch() -> None:
+def test_claim_that_comes_at_any_call_of_a_sweep_ends_its_erasures_within_a_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(erasure, "BATCH", 10)
+
     def second_sweep(at: int | None) -> tuple[int, int, bool]:
-        """The sweep that would erase 250 files; the claim comes just before its call number `at`.
+        """The sweep that would erase 25 files; the claim comes just before its call number `at`.
 
         Its calls, its erasures after that, and whether it ended with the claim.
         """
-        world = staffed(tenant("blue"), orphans=250)
+        world = staffed(tenant("blue"), orphans=25)
         world.sweep()
         calls = {"all": 0}
 
@@ -119,11 +123,11 @@ def test_claim_that_comes_at_any_call_of_a_sweep_ends_its_erasures_within_a_batc
         return calls["all"], world.calls["DeleteObject"], False
 
     number, erased, claimed = second_sweep(None)
-    assert (erased, claimed) == (252, False)  # two of a probe
-    for at in (*range(1, 22), *range(22, number - 70, 40)):
+    assert (erased, claimed) == (27, False)  # two of a probe
+    for at in (*range(1, 20), *range(20, number - 10, 7)):
         _, erased, claimed = second_sweep(at)
         assert claimed, at
-        assert erased <= 102, at
+        assert erased <= 12, at
 
 
 def test_of_two_claims_that_are_written_at_once_neither_is_missed() -> None:

@@ -78,7 +78,7 @@ def claim(s3: Any, names: Names, *, write: bool) -> None:
 
 
 def still_alone(s3: Any, names: Names, *, now: Callable[[], float]) -> Callable[[], None]:
-    """A function that lists the claims again, at most every ten seconds.
+    """A function that lists the claims again, unless it has done so within the last ten seconds.
 
     It raises ClaimedError if another tenant has come, and what the SDK raises.
     """
@@ -86,10 +86,9 @@ def still_alone(s3: Any, names: Names, *, now: Callable[[], float]) -> Callable[
 
     def check() -> None:
         nonlocal read_at
-        moment = now()
-        if read_at is None or not 0 <= moment - read_at < _READ_AGAIN_SECONDS:
+        if read_at is None or not 0 <= now() - read_at < _READ_AGAIN_SECONDS:
             _require_alone(s3, names, listed=None)
-            read_at = moment
+            read_at = now()
 
     return check
 
