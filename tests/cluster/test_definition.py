@@ -124,6 +124,7 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     "an age of 366 days": (put(sweep={"minimumAge": "366d"}), "spec.sweep.minimumAge must be a number with m, h or d"),
     "confirmed too late": (put(sweep={"confirmAfter": "14d"}), "spec.sweep.confirmAfter must be a number with"),
     "confirmed at once": (put(sweep={"confirmAfter": "0m"}), "spec.sweep.confirmAfter must be a number with m, h or d"),
+    "names that a sweep still needs": (put(sweep={"namesRetentionDays": 14}), "spec.sweep.namesRetentionDays"),
     "no orphan at all": (put(sweep={"maximumOrphanPercent": 0}), "spec.sweep.maximumOrphanPercent"),
     "no pattern": (put(sweep={"include": []}), "spec.sweep.include"),
 }  # fmt: skip
@@ -213,6 +214,7 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
         "sweep": {
             "schedule": "17 3 * * *", "timeZone": "Etc/UTC", "suspend": False, "mode": "Detect", "include": ["*.pdf"],
             "minimumAge": "24h", "confirmAfter": "20h", "maximumOrphanPercent": 20, "maximumErasures": 10000,
+                "namesRetentionDays": 30,
         },
         "adoption": "Never",
         "deletionPolicy": "Delete",
