@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from humangov.reconcile import sweep_job_manifests
 from humangov.sweep.erasure import BATCH
-from humangov.sweep.status import message
+from humangov.sweep.result import exit_code, word_for
+from humangov.sweep.status import message, status_fields
 
 from testing import samples
 from testing.sweep import s3
@@ -76,6 +79,20 @@ def test_a_sweep_that_is_refused_every_file_ends_at_its_maximum() -> None:
     result = world.sweep(after=DAY)
     assert result.erased.count("failed") == BATCH
     assert result.erased.unfinished is not None
+
+
+def test_a_sweep_that_was_refused_every_file_has_not_succeeded_and_says_what_to_do() -> None:
+    world = world_with(10, retained=5, why=DENIED)
+    for _ in range(3):
+        result = world.sweep(after=DAY)
+    word = word_for(result, failed=False, stopped=False)
+    reported = status_fields(
+        result, world.names, word=word, problem=None, now=datetime.fromtimestamp(world.now, UTC), before={}
+    )  # fmt: skip
+    finding = sweep_job_manifests.finding(world.names.tenant, reported, jobs=None, warned=False)
+    assert (word, exit_code(result, word=word), reported["failed"]) == ("ErasureFailed", 4, 5)
+    assert (finding.status, finding.reason) == ("False", "ErasureFailed")
+    assert "could not be erased: 5 (AccessDenied: 5); check that its role has" in finding.message
 
 
 def test_files_of_which_nobody_knows_whether_they_went_count_for_the_maximum() -> None:
