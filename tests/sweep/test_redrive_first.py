@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from humangov.reading.unnamed import READ_ON_EVERY_SECONDS
 from humangov.redrive.output import lines as redriven_lines
 from humangov.sweep.output import lines
 from humangov.sweep.status import message
@@ -116,6 +117,7 @@ def test_redrive_keeps_a_file_that_a_record_names_before_its_invocation_and_says
 
     def meanwhile(operation: str) -> None:
         if operation == "PutLogEvents":
+            world.now += READ_ON_EVERY_SECONDS
             world.hire("again", "orphan.pdf")
 
     world.meanwhile = meanwhile

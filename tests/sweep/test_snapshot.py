@@ -384,7 +384,7 @@ def asked_for(world: SweepWorld, *keys: str, act: Callable[[], None]) -> list[Fi
         )  # fmt: skip
         assert [found.why_kept(key, now=world.now) for key in keys] == [None] * len(keys)
         act()
-        found.read_on()
+        found.read_on(now=world.now)
     return [found.why_kept(key, now=world.now) for key in keys]
 
 

@@ -196,7 +196,7 @@ def _handled(run: _Run, records: Sequence[Mapping[str, Any]]) -> Iterator[FinalR
             return
         batch = records[start : start + _BATCH]
         try:
-            table.read_on()
+            table.read_on(now=run.now())
         except StoppedError as error:
             yield FinalRead(problem=str(error))
             return

@@ -6,6 +6,7 @@ since. So redrive and final stream read erase only what a reading of the whole t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,9 @@ from humangov.reading.table_reading import TableReading, read_completely
 _UPDATING_PAUSE_SECONDS, _UPDATING_PAUSES = 2.0, 60
 """A table is UPDATING for up to a minute after its stream was disabled, as it is before a final stream read."""
 
+READ_ON_EVERY_SECONDS = 2.0
+"""A legal hold leaves thousands of failed invocations, each of which is handled in a fraction of this."""
+
 NOT_IN_THE_READING = failed("NotInTheReading")
 READING_TOO_OLD = failed("ReadingTooOld")
 NAMED_MEANWHILE = failed("NamedMeanwhile")
@@ -41,16 +45,18 @@ class AskedKeys:
     named: set[str] = field(default_factory=set)
     named_since: set[str] = field(default_factory=set)
     reading: TableReading | None = None
+    _read_on_at: float = field(default=-math.inf, init=False)
 
     @property
     def scan_alone(self) -> str | None:
         """See TableReading."""
         return self.reading.scan_alone if self.reading else None
 
-    def read_on(self) -> None:
-        """To be called before each batch. Raises StoppedError."""
-        if self.reading:
+    def read_on(self, *, now: float) -> None:
+        """To be called before each batch. Small ones share what was read seconds before. Raises StoppedError."""
+        if self.reading and not 0 <= now - self._read_on_at < READ_ON_EVERY_SECONDS:
             self.reading.read_on()
+            self._read_on_at = now
 
     def why_kept(self, key: str, *, now: float) -> FileOutcome | None:
         """None if the reading shows that no record names the key."""

@@ -247,7 +247,7 @@ def _handled(run: _Run, group: _Group) -> Iterator[RedriveResult]:
             yield RedriveResult(problem=reason)
             return
         try:
-            reading.read_on()
+            reading.read_on(now=around.now())
         except StoppedError:
             return
         yield RedriveResult(scan_alone=reading.scan_alone)
