@@ -263,7 +263,7 @@ def test_operator_starts_without_the_models_of_the_whole_api() -> None:
     assert done.stdout.strip() == ""
 
 
-MISSHAPEN = {
+MISSHAPEN: dict[str, dict[str, Any]] = {
     "metadata": {"metadata": "california"},
     "metadata.annotations": {"metadata": {"name": "california", "annotations": ["a"]}},
     "metadata.generation": {"metadata": {"name": "california", "generation": "x"}},
