@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +86,16 @@ def test_kube_request_has_a_time_out() -> None:
 def test_kube_client_reloads_credentials_after_a_401(status: int, times: int, loaded: list[int]) -> None:
     ask(Api(status), times=3)
     assert len(loaded) == times
+
+
+@pytest.mark.parametrize("text", ["", "a: [", "[]", "clusters: x", "current-context: x\ncontexts: [1]\n", "\x00"])
+def test_kubeconfig_that_is_none_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(path))
+
+    with pytest.raises(KubeError, match="no configuration for a cluster was found: "):
+        asyncio.run(client.load_configuration())
+    client.context_namespace()

@@ -56,8 +56,9 @@ async def load_configuration() -> client.Configuration:
             await config.load_kube_config(config_file=os.environ.get("KUBECONFIG"), client_configuration=configuration)
         else:
             config.load_incluster_config(client_configuration=configuration)
-    except config.ConfigException as error:
-        raise KubeError("no configuration for a cluster was found", status=None, reason=str(error)) from error
+    except Exception as error:  # an empty or invalid file makes the library raise whatever it comes upon
+        reason = str(error) if isinstance(error, config.ConfigException) else f"{type(error).__name__}: {error}"
+        raise KubeError("no configuration for a cluster was found", status=None, reason=reason) from error
     return configuration
 
 
@@ -76,7 +77,7 @@ def context_namespace() -> str | None:
     try:
         _, present = config.list_kube_config_contexts(os.environ.get("KUBECONFIG"))
         return str(present["context"]["namespace"])
-    except (config.ConfigException, KeyError, TypeError, OSError):
+    except Exception:  # load_configuration says what is wrong with it
         return own_namespace()
 
 
