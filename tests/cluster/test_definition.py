@@ -123,7 +123,14 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
     "an age of 30 s": (put(sweep={"minimumAge": "30s"}), "spec.sweep.minimumAge must be a number with m, h or d"),
     "an age of 366 days": (put(sweep={"minimumAge": "366d"}), "spec.sweep.minimumAge must be a number with m, h or d"),
     "confirmed too late": (put(sweep={"confirmAfter": "14d"}), "spec.sweep.confirmAfter must be a number with"),
-    "confirmed at once": (put(sweep={"confirmAfter": "0m"}), "spec.sweep.confirmAfter must be a number with m, h or d"),
+    "confirmed at once": (put(sweep={"confirmAfter": "0m"}), "a number with m, h or d, such as 20h: at least 1m"),
+    "an age of 0 min": (put(sweep={"minimumAge": "0m"}), "a number with m, h or d, such as 24h: at least 1m"),
+    "Sunday as 7": (
+        put(sweep={"schedule": "0 0 * * 7"}),
+        "spec.sweep.schedule is not valid: the day of the week must be 0 (Sunday) to 6 or SUN to SAT",
+    ),
+    "31 February": (put(sweep={"schedule": "0 0 31 2 *"}), "spec.sweep.schedule must come at least once a year"),
+    "a zone's abbreviation": (put(sweep={"timeZone": "CST"}), "an abbreviation such as CST is none"),
     "no orphan at all": (put(sweep={"maximumOrphanPercent": 0}), "spec.sweep.maximumOrphanPercent"),
     "no pattern": (put(sweep={"include": []}), "spec.sweep.include"),
 }  # fmt: skip
@@ -211,7 +218,7 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
         "logs": {"retentionDays": 400, "onDelete": "Delete"},
         "failures": {},
         "sweep": {
-            "schedule": "17 3 * * *", "timeZone": "Etc/UTC", "suspend": False, "mode": "Detect", "include": ["*.pdf"],
+            "timeZone": "Etc/UTC", "suspend": False, "mode": "Detect", "include": ["*.pdf"],
             "minimumAge": "24h", "confirmAfter": "20h", "maximumOrphanPercent": 20, "maximumErasures": 10000,
         },
         "adoption": "Never",

@@ -18,12 +18,11 @@ from typing import Any
 from botocore.exceptions import BotoCoreError
 
 from humangov.api.names import Names
+from humangov.api.sweep_schedule import sightings_last
 from humangov.reading.progress import FailedError
 from humangov.sweep.listing import Stored, StoredVersion
 
 FOLDER = ".humangov/sweeps/"
-KEPT_DAYS = 14
-"""Maximum age of a valid sighting."""
 
 _FORMAT = 1
 _STORED_AS = {"failed_checks": "safetyChecks"}
@@ -93,12 +92,12 @@ def write(s3: Any, head: OrphanListHead, orphans: Iterable[Stored], *, owner: st
 
 
 def earlier(s3: Any, names: Names, *, now: float, folder: Path) -> Iterator[tuple[OrphanList, Path]]:
-    """This tenant's valid orphan lists, the youngest first, each with the local file that contains it.
+    """This tenant's orphan lists that count as sightings, the youngest first, each with the local file that has it.
 
     Other objects and incomplete lists are skipped. Raises what the SDK raises, and FailedError.
     """
     bucket, owner = names.tenant.bucket.name, names.identity.account_id
-    since = datetime.fromtimestamp(now - KEPT_DAYS * 86400, UTC)
+    since = datetime.fromtimestamp(now, UTC) - sightings_last(names.tenant.sweep)
     prefix = f"{names.tenant.bucket.key_prefix}{FOLDER}"
     pages = s3.get_paginator("list_objects_v2").paginate(
         Bucket=bucket, Prefix=prefix, StartAfter=f"{prefix}{since:%Y-%m-%dT%H-%M-%SZ}", ExpectedBucketOwner=owner
