@@ -129,21 +129,23 @@ def next_start(text: str, time_zone: str, *, after: datetime) -> datetime | None
     first = after.astimezone(zone).date()
     for number in range(_GIVES_UP_AFTER_DAYS):
         day = first + timedelta(days=number)
-        if schedule.has(day):
-            later = [moment for moment in _moments(schedule, day, zone) if moment > after]
-            if later:
-                return min(later)
+        for hour in sorted(schedule.hours) if schedule.has(day) else ():
+            begins = datetime(day.year, day.month, day.day, hour, tzinfo=zone)
+            if begins.replace(minute=59, fold=1).astimezone(UTC) > after:
+                later = [moment for moment in _moments(schedule, begins) if moment > after]
+                if later:
+                    return min(later)
     return None
 
 
-def _moments(schedule: CronSchedule, day: date, zone: ZoneInfo) -> Iterator[datetime]:
-    for hour in schedule.hours:
-        for minute in schedule.minutes:
-            for fold in (0, 1):
-                local = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone, fold=fold)
-                moment = local.astimezone(UTC)
-                if moment.astimezone(zone).replace(tzinfo=None) == local.replace(tzinfo=None):
-                    yield moment
+def _moments(schedule: CronSchedule, begins: datetime) -> Iterator[datetime]:
+    """Of an hour that begins then; none that the clock skips, twice those that it repeats."""
+    for minute in schedule.minutes:
+        for fold in (0, 1):
+            local = begins.replace(minute=minute, fold=fold)
+            moment = local.astimezone(UTC)
+            if moment.astimezone(begins.tzinfo).replace(tzinfo=None) == local.replace(tzinfo=None):
+                yield moment
 
 
 @lru_cache(maxsize=1024)

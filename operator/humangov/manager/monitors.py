@@ -60,7 +60,7 @@ def start(
     async def check_sweep_queue() -> None:
         if operator.settings.sweep_template is not None:
             state.sweep_queue = await sweep_queue.check(
-                operator, kube, state.sweep_queue, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
+                operator, kube, state.sweep_queue, ask_for_reconcile=partial(queues.workers.add, lane=Lane.SLOW)
             )
 
     monitors = (

@@ -95,7 +95,7 @@ async def redrive_after_hold(operator: Operator, this: Reconciliation) -> Findin
     try:
         template, jobs = await _template(operator), await _jobs(operator, this.tenant)
         if await _start(operator, this.names, asked, template, jobs):
-            message = f"{legal_hold.ENDED.message}; a sweep was started, which redrives what it kept"
+            message = f"{legal_hold.ENDED.message}; a sweep redrives what it kept, in its turn"
             return replace(legal_hold.ENDED, message=message)
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": this.tenant.key})
