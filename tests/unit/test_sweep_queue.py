@@ -203,6 +203,8 @@ def test_never_more_than_the_limit_run_and_every_sweep_runs_in_the_end(
     jobs: list[Any] = []
     started: list[str] = []
     for _ in range(1000):
+        if not coming and not jobs:
+            break
         number = randomly.randint(0, 3)
         jobs, coming = jobs + coming[:number], coming[number:]
         found = turn(jobs, limit=limit)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -148,18 +148,25 @@ def _moments(schedule: CronSchedule, begins: datetime) -> Iterator[datetime]:
                 yield moment
 
 
-@lru_cache(maxsize=1024)
 def _longest_gap(text: str) -> timedelta:
     """The longest time between the dates of two sweeps. Raises ScheduleError."""
-    schedule, (first, end) = parse_schedule(text), _CALENDAR_REPEATS
-    dates = [day for number in range((end - first).days) if schedule.has(day := first + timedelta(days=number))]
-    if not dates:
+    longest = _longest_gap_of_dates(replace(parse_schedule(text), minutes=frozenset(), hours=frozenset()))
+    if longest is None:
         raise ScheduleError(f"spec.sweep.schedule {text!r} never comes: there is no such date. {_REMEDY}")
-    again = dates[0] + (end - first)
-    longest = max(later - earlier for earlier, later in zip(dates, [*dates[1:], again], strict=True))
     if longest > LONGEST_GAP:
         raise ScheduleError(f"spec.sweep.schedule {text!r} comes less often than once a year. {_REMEDY}")
     return longest
+
+
+@lru_cache(maxsize=128)
+def _longest_gap_of_dates(schedule: CronSchedule) -> timedelta | None:
+    """None: there is no date. It takes 10,000 steps, once for all schedules of the same dates."""
+    first, end = _CALENDAR_REPEATS
+    dates = [day for number in range((end - first).days) if schedule.has(day := first + timedelta(days=number))]
+    if not dates:
+        return None
+    again = dates[0] + (end - first)
+    return max(later - earlier for earlier, later in zip(dates, [*dates[1:], again], strict=True))
 
 
 def _numbers(part: str, one: _Field, text: str) -> frozenset[int]:
