@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from humangov.kube.client import KubeError, Resource
 from humangov.kube.jobs import Jobs
@@ -17,18 +18,22 @@ from humangov.reconcile.context import Operator
 from humangov.reconcile.sweep_job_manifests import QUEUE_LABEL, is_active, is_waiting
 
 logger = logging.getLogger(__name__)
-_CHANGED_MEANWHILE = (404, 409, 422)  # gone, or no longer as it was listed: the next check sees what it is
+_SERVER_ERRORS = 500
+_GONE, _CONFLICT, _INVALID = 404, 409, 422  # the last: the API server's validation, or a patch's test that failed
 
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """start: Jobs whose turn it is, the oldest first. wait: the others that have not run. ended: they leave the queue.
+    """The Jobs of the queue.
 
-    running: how many run, without those that are to start.
+    order    they may start, the oldest first, one of a tenant
+    behind   they wait for another one of their tenant
+    ended    they leave the queue
+    running  how many run
     """
 
-    start: Sequence[Resource]
-    wait: Sequence[Resource]
+    order: Sequence[Resource]
+    behind: Sequence[Resource]
     ended: Sequence[Resource]
     running: int
 
@@ -37,29 +42,27 @@ class Turn:
 class QueueCheck:
     """What a check found. waits: by a tenant's key, since when a sweep of it waits, and why. None: not known.
 
-    problem: why Jobs could not be read or started; it is logged once.
+    problem: why Jobs could not be read or started; it is logged once. refused: Jobs that could not be started lately.
     """
 
     running: int | None = None
     waiting: int | None = None
     waits: Mapping[str, str] = field(default_factory=dict)
     problem: str | None = None
+    refused: frozenset[str] = frozenset()
 
 
-def turn(jobs: Sequence[Resource], *, limit: int) -> Turn:
-    """Who runs next: the oldest that wait, as many as fit beside those that run; one at a time of a tenant. Pure."""
+def turn(jobs: Sequence[Resource]) -> Turn:
+    """Who may run next. Pure."""
     ended = [job for job in jobs if not is_active(job)]
     running = [job for job in jobs if is_active(job) and not is_waiting(job)]
     busy = {tenant_of(job) for job in running}
-    start: list[Resource] = []
-    wait: list[Resource] = []
+    order: list[Resource] = []
+    behind: list[Resource] = []
     for job in sorted((job for job in jobs if is_waiting(job)), key=_age):
-        if len(running) + len(start) < limit and tenant_of(job) not in busy:
-            busy.add(tenant_of(job))
-            start.append(job)
-        else:
-            wait.append(job)
-    return Turn(start=start, wait=wait, ended=ended, running=len(running))
+        (behind if tenant_of(job) in busy else order).append(job)
+        busy.add(tenant_of(job))
+    return Turn(order=order, behind=behind, ended=ended, running=len(running))
 
 
 def tenant_of(job: Resource) -> str:
@@ -75,34 +78,71 @@ async def check(
 
     What could not be done is done by the next check.
     """
-    limit = operator.settings.maximum_concurrent_sweeps
     try:
-        found = turn(await kube.list_jobs(operator.settings.own_namespace, f"{QUEUE_LABEL}=true"), limit=limit)
+        found = turn(await kube.list_jobs(operator.settings.own_namespace, f"{QUEUE_LABEL}=true"))
     except KubeError as error:
-        return _with_problem(QueueCheck(waits=before.waits), str(error), before)
-    started, problem = 0, None
-    waits = {
-        tenant_of(job): _since(job, f"at most {limit} run at once, and one of a HumanGovState; the oldest goes first")
-        for job in reversed(found.wait)  # of two that wait, the older one
-    }
-    for job in found.start:
-        refused = await _done(kube.start_job(job))
-        started += refused is None
-        if refused:
-            problem, waits[tenant_of(job)] = refused, _since(job, f"it could not be started: {refused}")
+        return _with_problem(replace(before, running=None, waiting=None), str(error), before)
+    started = await _start(kube, found, before, limit=operator.settings.maximum_concurrent_sweeps)
+    problem = started.problem
     for job in found.ended:
-        problem = await _done(kube.remove_job_label(job, QUEUE_LABEL)) or problem
-    await _leave_news(operator, before, waits, ask_for_reconcile=ask_for_reconcile)
-    now = QueueCheck(running=found.running + started, waiting=len(found.wait) + len(found.start) - started, waits=waits)
+        refused = await _error(kube.remove_job_label(job, QUEUE_LABEL))
+        problem = str(refused) if refused and refused.status not in (_GONE, _CONFLICT, _INVALID) else problem
+    await _leave_news(operator, before, started.waits, ask_for_reconcile=ask_for_reconcile)
+    now = QueueCheck(
+        running=found.running + started.number,
+        waiting=len(found.order) + len(found.behind) - started.number,
+        waits=started.waits,
+        refused=started.refused,
+    )
     return _with_problem(now, problem, before)
 
 
-async def _done(write: Awaitable[None]) -> str | None:
-    """Why it could not be done, unless the Job has changed meanwhile."""
+class _Started(NamedTuple):
+    """number: of Jobs that were started. waits, problem, refused: as in QueueCheck."""
+
+    number: int
+    waits: Mapping[str, str]
+    problem: str | None
+    refused: frozenset[str]
+
+
+async def _start(kube: Jobs, found: Turn, before: QueueCheck, *, limit: int) -> _Started:
+    """Starts as many as fit. One that is refused takes no place; one of which that is not known takes one.
+
+    Those that were refused before go last, and a check tries no more of them than may run: where the permission is
+    missing, the API server is not asked for each. A tenant whose sweep is not tried says what it said before.
+    """
+    free, number, problem = limit - found.running, 0, None
+    waits: dict[str, str] = {}
+    refused: set[str] = set()
+    for job in sorted(found.order, key=lambda job: _name(job) in before.refused):
+        if free <= 0:
+            waits[tenant_of(job)] = _since(job, f"at most {limit} run at once, and the oldest goes first")
+            continue
+        if len(refused) >= limit:
+            said = before.waits.get(tenant_of(job))
+            waits[tenant_of(job)] = said or _since(job, f"others could not be started: {problem}")
+            continue
+        error = await _error(kube.start_job(job))
+        if error is None or error.status is None or error.status >= _SERVER_ERRORS:
+            free -= 1
+        if error is None:
+            number += 1
+        elif error.status not in (_GONE, _CONFLICT):
+            problem = str(error)
+            refused.add(_name(job))
+            waits[tenant_of(job)] = _since(job, f"it could not be started: {problem}")
+    for job in found.behind:
+        waits.setdefault(tenant_of(job), _since(job, "another sweep of this HumanGovState runs"))
+    left = {_name(job) for job in found.order} & refused.union(before.refused)
+    return _Started(number, waits, problem, frozenset() if len(left) == len(found.order) else frozenset(left))
+
+
+async def _error(write: Awaitable[None]) -> KubeError | None:
     try:
         await write
     except KubeError as error:
-        return None if error.status in _CHANGED_MEANWHILE else str(error)
+        return error
     return None
 
 
@@ -132,4 +172,8 @@ def _since(job: Resource, why: str) -> str:
 
 
 def _age(job: Resource) -> tuple[str, str]:
-    return str(job["metadata"].get("creationTimestamp") or ""), str(job["metadata"]["name"])
+    return str(job["metadata"].get("creationTimestamp") or ""), _name(job)
+
+
+def _name(job: Resource) -> str:
+    return str(job["metadata"]["name"])
