@@ -19,7 +19,7 @@ from humangov.reconcile.sweep_job_manifests import QUEUE_LABEL, is_active, is_wa
 
 logger = logging.getLogger(__name__)
 _SERVER_ERRORS = 500
-_GONE, _CONFLICT, _INVALID = 404, 409, 422  # the last: the API server's validation, or a patch's test that failed
+_NOT_FOUND, _CONFLICT, _INVALID = 404, 409, 422  # the last: the API server's validation, or a patch's test that failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +86,7 @@ async def check(
     problem = started.problem
     for job in found.ended:
         refused = await _error(kube.remove_job_label(job, QUEUE_LABEL))
-        problem = str(refused) if refused and refused.status not in (_GONE, _CONFLICT, _INVALID) else problem
+        problem = str(refused) if refused and refused.status not in (_NOT_FOUND, _CONFLICT, _INVALID) else problem
     await _leave_news(operator, before, started.waits, ask_for_reconcile=ask_for_reconcile)
     now = QueueCheck(
         running=found.running + started.number,
@@ -120,15 +120,15 @@ async def _start(kube: Jobs, found: Turn, before: QueueCheck, *, limit: int) -> 
             waits[tenant_of(job)] = _since(job, f"at most {limit} run at once, and the oldest goes first")
             continue
         if len(refused) >= limit:
-            said = before.waits.get(tenant_of(job))
-            waits[tenant_of(job)] = said or _since(job, f"others could not be started: {problem}")
+            earlier = before.waits.get(tenant_of(job))
+            waits[tenant_of(job)] = earlier or _since(job, f"others could not be started: {problem}")
             continue
         error = await _error(kube.start_job(job))
         if error is None or error.status is None or error.status >= _SERVER_ERRORS:
             free -= 1
         if error is None:
             number += 1
-        elif error.status not in (_GONE, _CONFLICT):
+        elif error.status not in (_NOT_FOUND, _CONFLICT):
             problem = str(error)
             refused.add(_name(job))
             waits[tenant_of(job)] = _since(job, f"it could not be started: {problem}")
