@@ -15,6 +15,7 @@ live/            on real parts: a namespace of the sandbox's API server, an acco
 samples.py       a sample tenant, for tests of decisions that need no world
 iam.py           what IAM policies allow
 kstatus.py       kstatus's rules
+schedules.py     schedules that the CronJob API accepts and refuses
 receipt_chain.py  what a reader of receipts checks
 zips.py          a function's code as one uploads it
 

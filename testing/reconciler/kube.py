@@ -111,7 +111,10 @@ class FakeKube:
         self._asked(f"delete {plural}", lambda: self.batch.pop((plural, name), None))
 
     def _keep(self, plural: str, document: Resource) -> None:
-        self.batch[plural, document["metadata"]["name"]] = copy.deepcopy(dict(document))
+        kept, name = copy.deepcopy(dict(document)), document["metadata"]["name"]
+        before = self.batch.get((plural, name), {"metadata": {}})
+        kept["metadata"]["uid"] = before["metadata"].get("uid") or f"uid-{next(self._versions)}"
+        self.batch[plural, name] = kept
 
     def _asked(self, name: str, do: Callable[[], Any], *, writes: bool = True) -> Any:
         assert self.line is not None

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from humangov.api import sweep_schedule
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.times import timestamp
 from humangov.kube.client import KubeError
@@ -13,7 +14,7 @@ from humangov.reconcile import sweep_job_manifests
 from humangov.reconcile.context import PATIENCE_SECONDS
 
 from testing.killed import Killed
-from testing.reconciler.line import Fault, on
+from testing.reconciler.line import Call, Fault, on
 from testing.reconciler.sdk import denied
 from testing.reconciler.world import CLUSTER, World
 
@@ -81,7 +82,7 @@ def test_ready_tenant_gets_a_cron_job_and_an_in_sync_one_no_write(world: World) 
 
 @pytest.mark.parametrize("change", ["schedule", "gone", "image", "suspend"])
 def test_changed_cron_job_is_corrected(world: World, change: str) -> None:
-    key = with_sweeps(world).provisioned()
+    key = with_sweeps(world).provisioned(sweep={"schedule": "17 3 * * *"})
     wanted = cron_job(world, key)
     spec = wanted["spec"]
     if change == "gone":
@@ -94,6 +95,83 @@ def test_changed_cron_job_is_corrected(world: World, change: str) -> None:
     pod = cron_job(world, key)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     assert pod["containers"][0]["image"] == "humangov:1"
     assert (cron_job(world, key)["spec"]["schedule"], cron_job(world, key)["spec"]["suspend"]) == ("17 3 * * *", False)
+
+
+def test_status_shows_the_schedule_in_effect(world: World) -> None:
+    key = with_sweeps(world).provisioned()
+    schedule = cron_job(world, key)["spec"]["schedule"]
+    assert schedule == sweep_schedule.schedule_of(tenant_of(world, key).sweep, owner=f"{CLUSTER}/{key}")
+    assert world.status(key)["sweepSchedule"] == {"schedule": schedule, "timeZone": "Etc/UTC"}
+    world.kube.edit(key, lambda one: one["spec"].update(sweep={"suspend": True}))
+    world.reconcile_once(key)
+    assert "sweepSchedule" not in world.status(key)
+    world.kube.edit(key, lambda one: one["spec"].update(sweep={"schedule": "5 4 * * *", "timeZone": "US/Pacific"}))
+    world.settle(key)
+    assert world.status(key)["sweepSchedule"] == {"schedule": "5 4 * * *", "timeZone": "US/Pacific"}
+
+
+@pytest.mark.parametrize("schedule", ["0 3 31 2 *", "0 3 29 2 *", "0 0 * * Monday"])
+def test_schedule_on_which_no_sweep_can_run_stalls_and_leaves_the_cron_job(world: World, schedule: str) -> None:
+    key = with_sweeps(world).provisioned()
+    before = cron_job(world, key)
+    world.kube.edit(key, lambda one: one["spec"].update(sweep={"schedule": schedule}, function={"memoryMiB": 1024}))
+    for _ in range(5):
+        world.reconcile_once(key)
+        world.clock.forward(30)
+    assert world.ready(key).startswith("False ScheduleRefused: spec.sweep.schedule")
+    assert "Give another one, or remove the field" in world.ready(key)
+    assert world.condition(key, "Stalled")["status"] == "True"
+    assert world.condition(key, "SweepSucceeded")["reason"] == "ScheduleRefused"
+    assert world.condition(key, "FunctionReady")["status"] == "True"  # everything else goes on
+    assert cron_job(world, key) == before
+    annotate(world, key, "1")
+    world.reconcile_once(key)
+    assert len(jobs(world)) == 1  # who asks for a sweep needs no schedule
+    world.kube.edit(key, lambda one: one["spec"].update(sweep={}))
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+
+
+@pytest.mark.parametrize("call", ["create cronjobs", "replace cronjobs"])
+def test_cron_job_that_the_api_server_refuses_stalls_with_its_words(world: World, call: str) -> None:
+    with_sweeps(world).line.faults.append(
+        Fault(hits=on(f"kube:{call}"), error=KubeError("writing", status=422, reason="unknown time zone Mars/Olympus"))
+    )
+    if call.startswith("replace"):
+        key = world.provisioned()
+    else:
+        world.make_table()
+        world.make_bucket()
+        key = world.apply()
+    world.kube.edit(key, lambda one: one["spec"].update(sweep={"timeZone": "Mars/Olympus"}))
+    for _ in range(6):
+        world.reconcile_once(key)
+        world.clock.forward(30)
+    assert world.ready(key).startswith("False ScheduleRefused: the API server refuses the sweep's CronJob")
+    assert "unknown time zone Mars/Olympus. Correct spec.sweep.schedule or spec.sweep.timeZone" in world.ready(key)
+    world.line.faults.clear()
+    world.settle(key)
+    assert world.ready(key).startswith("True")
+    assert cron_job(world, key)["spec"]["timeZone"] == "Mars/Olympus"
+
+
+def test_cron_job_that_was_recreated_meanwhile_is_not_a_refused_schedule(world: World) -> None:
+    """The patch names the one that was found, and another UID is a 422 as well."""
+    key = with_sweeps(world).provisioned()
+    world.kube.edit(key, lambda one: one["spec"].update(sweep={"schedule": "5 4 * * *"}))
+    found = cron_job(world, key)
+    found["metadata"]["uid"] = "first"
+
+    def replaced(_: Call) -> None:
+        found["metadata"]["uid"] = "second"
+        raise KubeError("writing", status=422, reason="the server rejected our request")
+
+    world.line.faults.append(Fault(hits=on("kube:replace cronjobs"), instead=replaced, times=1))
+    world.reconcile_once(key)
+    assert world.condition(key, "SweepSucceeded")["reason"] == "SchedulingFailed"
+    assert world.ready(key).startswith("True")
+    world.reconcile_once(key)
+    assert cron_job(world, key)["spec"]["schedule"] == "5 4 * * *"
 
 
 def test_suspended_tenant_suspends_its_cron_job(world: World) -> None:
@@ -192,6 +270,7 @@ def test_sweep_job_that_ended_without_a_result_has_failed(world: World) -> None:
     key = with_sweeps(world).provisioned()
     annotate(world, key, "1")
     world.reconcile_once(key)
+    world.kube.batch["jobs", jobs(world)[0]]["spec"]["suspend"] = False  # it was its turn
     tell(world, key, result="Running", startedAt="2026-03-01T00:00:00Z")
     world.reconcile_once(key)
     assert world.condition(key, "SweepSucceeded")["reason"] == "Running"

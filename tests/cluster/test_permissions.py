@@ -252,6 +252,7 @@ BREAKS: dict[str, tuple[Breaks, str]] = {
     "delete cronjobs": (sweeps_are_missing, "deleting cronjobs "),
     "list jobs": (sweeps_are_missing, "listing jobs in "),
     "create jobs": (sweeps_are_missing, "creating jobs "),
+    "patch jobs": (sweeps_are_missing, "sweeps could not be started: writing jobs "),
     "delete jobs": (sweeps_are_missing, "deleting jobs "),
     "create leases": (is_idle, "writing the lease "),
     "get leases": (is_idle, "reading the lease "),

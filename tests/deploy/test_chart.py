@@ -282,6 +282,11 @@ CASES: Mapping[str, Case] = {
     "serviceAccount.name": ({"serviceAccount": {"name": "x"}}, names("ServiceAccount"), ["x"]),
     "serviceAccount.annotations": ({"serviceAccount": {"annotations": ROLE}}, annotated("ServiceAccount"), ROLE),
     "sweep.enabled": ({"sweep": {"enabled": False}}, variable("HUMANGOV_SWEEP_TEMPLATE"), None),
+    "sweep.maximumConcurrent": (
+        {"sweep": {"maximumConcurrent": 3}},
+        variable("HUMANGOV_MAXIMUM_CONCURRENT_SWEEPS"),
+        "3",
+    ),
     "sweep.serviceAccount.create": (
         {"sweep": {"serviceAccount": {"create": False}}},
         of_sweep("ServiceAccount", "name"),
@@ -602,7 +607,7 @@ OF_LEASE = {
 
 OF_SWEEPS = {
     *(("batch/cronjobs", "", verb) for verb in ("get", "create", "patch", "delete")),
-    *(("batch/jobs", "", verb) for verb in ("list", "create", "delete")),
+    *(("batch/jobs", "", verb) for verb in ("list", "create", "patch", "delete")),
 }
 OF_STOP = {("/configmaps", "humangov-stop", "get")}
 OWN = OF_STOP | OF_LEASE | OF_SWEEPS
@@ -732,11 +737,13 @@ def test_every_variable_of_the_chart_is_read_by_the_command(values: Set) -> None
 @pytest.mark.parametrize(
     ("value", "name"),
     [("resync", "HUMANGOV_RESYNC"), ("workers", "HUMANGOV_WORKERS"), ("logFormat", "HUMANGOV_LOG_FORMAT"),
-     ("logLevel", "HUMANGOV_LOG_LEVEL")],
+     ("logLevel", "HUMANGOV_LOG_LEVEL"), ("sweep.maximumConcurrent", "HUMANGOV_MAXIMUM_CONCURRENT_SWEEPS")],
 )  # fmt: skip
 def test_chart_value_has_the_default_and_range_of_its_option(value: str, name: str) -> None:
-    option, schema = options()[name], parsed("values.schema.json")["properties"][value]
-    assert DEFAULTS[value] == option.default
+    option, schema, default = options()[name], parsed("values.schema.json"), DEFAULTS
+    for part in value.split("."):
+        schema, default = schema["properties"][part], default[part]
+    assert default == option.default
     if isinstance(option.type, click.Choice):
         assert schema["enum"] == list(option.type.choices)
     else:
@@ -766,7 +773,7 @@ def test_alerts_use_only_existing_metrics_conditions_and_reasons() -> None:
         "StoppedForLong",
         "ErasureLimit",
     }
-    assert re.findall(r'reason!~"([^"]+)"', expressions) == ["Suspended|Stopped"]
+    assert re.findall(r'reason!~"([^"]+)"', expressions) == ["Suspended|Stopped", "Running|Stopped|ScheduleRefused"]
     for alert in alerts:
         assert alert["labels"]["severity"] in ("critical", "warning")
         assert set(alert["annotations"]) == {"summary", "description"}

@@ -20,6 +20,7 @@ from humangov.aws.clients import Called
 from humangov.aws.stream_lag import StreamLag
 from humangov.cli.main import COMMANDS, load
 from humangov.manager.metrics import Gauges, Metrics
+from humangov.manager.sweep_gauges import SweepGauges
 
 from deploy.render import variables
 from sandbox.paths import REPOSITORY
@@ -149,6 +150,12 @@ def exported_metrics() -> dict[str, tuple[str, set[str]]]:
             tenants={("Ready", "True", "InSync"): 1}, leaked_tenants=0,
             stream_lags={("a", "b"): StreamLag(iterator_age_seconds=1, failed_records=0)},
             limited_records={("a", "b"): 0},
+            sweeps={
+                ("a", "b"): SweepGauges(
+                    result=("True", "Erased"), ended=1.0, due=2.0, orphans=0, files={"erased": 1}
+                )
+            },
+            running_sweeps=0, waiting_sweeps=0,
         ),
     )  # fmt: skip
     reported.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))

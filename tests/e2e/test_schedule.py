@@ -10,13 +10,72 @@ from typing import Any
 
 from testing.live.account import Account
 from testing.live.audit_log import Audit
-from testing.live.states import States
+from testing.live.states import States, condition
 from testing.live.sweep_pods import ACCOUNT, template
 from testing.live.waiting import wait_for
 from tests.conftest import StartOperator
 
 SELECTOR = "/spec/jobTemplate/spec/template/spec/nodeSelector"
 LATER = {"op": "add", "path": "/spec/jobTemplate/spec/template/spec/containers/0/env/-"}
+
+
+def test_sweeps_take_turns_also_those_of_the_schedule_and_the_operator_forgets_none_at_a_restart(
+    states: States, account: Account, operator: StartOperator
+) -> None:
+    """The real controllers, and one sweep at once. There is no node, so a pod runs as long as we like."""
+    names = ("alpha", "beta", "gamma")
+    account.make(*names)
+    pattern = template(states.cluster, states.namespace)
+    kubectl, namespace = states.cluster.output, states.namespace
+
+    def jobs() -> dict[str, dict[str, Any]]:
+        found = json.loads(kubectl("get", "jobs", "-n", namespace, "-o", "json"))["items"]
+        return {one["metadata"]["labels"]["humangov.io/name"]: one for one in found}
+
+    def running() -> set[str]:
+        pods = json.loads(kubectl("get", "pods", "-n", namespace, "-o", "json"))["items"]
+        return {
+            pod["metadata"]["labels"]["humangov.io/name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]
+        }
+
+    def end(name: str) -> None:
+        kubectl("delete", "job", jobs()[name]["metadata"]["name"], "-n", namespace)
+
+    limit = ("--sweep-template", pattern, "--maximum-concurrent-sweeps", "1")
+    first = operator(*limit)
+    states.apply(*(states.manifest(name, **account.spec(name)) for name in names))
+    states.wait_ready(*names)
+    states.annotate("alpha", sweep="1")
+    wait_for(lambda: running() == {"alpha"}, what="the first runs")
+    states.annotate("beta", sweep="1")
+    wait_for(lambda: "beta" in jobs(), what="the second waits")
+    [of_gamma] = [
+        one["metadata"]["name"]
+        for one in json.loads(kubectl("get", "cronjobs", "-n", namespace, "-o", "json"))["items"]
+        if one["metadata"].get("labels", {}).get("humangov.io/name") == "gamma"
+    ]
+    kubectl("create", "job", "-n", namespace, "by-hand", f"--from=cronjob/{of_gamma}")
+    wait_for(
+        lambda: "a sweep has been waiting since" in condition(states.get("beta"), "SweepSucceeded")["message"],
+        what="its condition says so",
+    )
+    assert jobs()["beta"]["spec"]["suspend"] is True
+    assert "startTime" not in jobs()["beta"]["status"]  # from which its time limit counts
+    first.stop()
+    operator(*limit)
+    wait_for(
+        lambda: "a sweep has been waiting since" in condition(states.get("gamma"), "SweepSucceeded")["message"],
+        what="the next operator says so too",
+    )
+    assert running() == {"alpha"}
+    end("alpha")
+    wait_for(lambda: running() == {"beta"}, what="the second runs")
+    wait_for(
+        lambda: "has been waiting" not in condition(states.get("beta"), "SweepSucceeded")["message"],
+        what="and no longer says that it waits",
+    )
+    end("beta")
+    wait_for(lambda: running() == {"gamma"}, what="the third runs")
 
 
 def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_difference(
@@ -83,6 +142,7 @@ def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_differ
     assert spec["serviceAccountName"] == ACCOUNT
     assert spec["containers"][0]["args"] == ["sweep", f"{namespace}/california", "--uid", uid, "--report-status"]
     assert spec["containers"][0]["env"] == pod()["containers"][0]["env"]
+    assert (states.get("california") or {})["status"]["sweepSchedule"]["schedule"] == "5 4 1 1 *"
 
     # Let go, the state leaves nothing that would sweep.
     states.respec("california", deletionPolicy="Retain")

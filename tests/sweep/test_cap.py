@@ -89,7 +89,7 @@ def test_a_sweep_that_was_refused_every_file_has_not_succeeded_and_says_what_to_
     reported = status_fields(
         result, world.names, word=word, problem=None, now=datetime.fromtimestamp(world.now, UTC), before={}
     )  # fmt: skip
-    finding = sweep_job_manifests.finding(world.names.tenant, reported, jobs=None, warned=False)
+    finding = sweep_job_manifests.finding(world.names.tenant, reported, owner=world.names.owner, jobs=None)
     assert (word, exit_code(result, word=word), reported["failed"]) == ("ErasureFailed", 4, 5)
     assert (finding.status, finding.reason) == ("False", "ErasureFailed")
     assert "could not be erased: 5 (AccessDenied: 5); check that its role has" in finding.message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from humangov.aws.clients import Called
 from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.stream_lag import StreamLag
 from humangov.manager.metrics import Gauges, Metrics
+from humangov.manager.sweep_gauges import SweepGauges, sweep_gauges
 from prometheus_client.parser import text_string_to_metric_families
 
 LABELS = {"service": "lambda", "operation": "GetFunction"}
@@ -64,6 +66,57 @@ def test_gauges_are_read_at_each_scrape() -> None:
     assert value(metrics, "humangov_iterator_age_seconds", namespace="humangov", name="ohio") == 12
     assert value(metrics, "humangov_failed_records", namespace="humangov", name="ohio") is None
     assert value(metrics, "humangov_build_info", version="1.2.3") == 1
+
+
+OF_OHIO = {"namespace": "humangov", "name": "ohio"}
+SWEPT: dict[str, Any] = {
+    "metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"},
+    "status": {
+        "conditions": [{"type": "SweepSucceeded", "status": "True", "reason": "Erased"}],
+        "sweepSchedule": {"schedule": "17 3 * * *", "timeZone": "Etc/UTC"},
+        "sweep": {
+            "finishedAt": "2026-03-02T03:20:00Z", "orphans": 7, "erased": 3, "retained": 1, "kept": 2, "failed": 4,
+        },
+    },
+}  # fmt: skip
+
+
+def test_metrics_tell_of_the_last_sweep_of_each_state() -> None:
+    metrics = Metrics(version="1")
+    swept = sweep_gauges(SWEPT, stopped=False)
+    assert swept is not None
+    metrics.gauges = lambda: Gauges(sweeps={("humangov", "ohio"): swept}, running_sweeps=10, waiting_sweeps=2)
+    assert value(metrics, "humangov_sweep_result", **OF_OHIO, status="True", reason="Erased") == 1
+    ended = datetime(2026, 3, 2, 3, 20, tzinfo=UTC)
+    assert value(metrics, "humangov_sweep_ended_timestamp_seconds", **OF_OHIO) == ended.timestamp()
+    due = datetime(2026, 3, 3, 3, 17, tzinfo=UTC)
+    assert value(metrics, "humangov_sweep_due_timestamp_seconds", **OF_OHIO) == due.timestamp()
+    assert value(metrics, "humangov_sweep_orphans", **OF_OHIO) == 7
+    files = {
+        outcome: value(metrics, "humangov_sweep_files", **OF_OHIO, outcome=outcome)
+        for outcome in ("erased", "retained", "kept", "failed")
+    }
+    assert files == {"erased": 3, "retained": 1, "kept": 2, "failed": 4}
+    assert value(metrics, "humangov_running_sweeps") == 10
+    assert value(metrics, "humangov_waiting_sweeps") == 2
+    metrics.gauges = Gauges
+    assert value(metrics, "humangov_waiting_sweeps") is None  # not known is not none
+
+
+@pytest.mark.parametrize("without", ["stopped", "deleted", "sweepSchedule"])
+def test_no_sweep_is_due_of_a_state_that_is_stopped_deleted_or_has_no_schedule(without: str) -> None:
+    metadata = {**SWEPT["metadata"], **({"deletionTimestamp": "2026-03-03T00:00:00Z"} if without == "deleted" else {})}
+    status = {name: value for name, value in SWEPT["status"].items() if name != without}
+    found = sweep_gauges({"metadata": metadata, "status": status}, stopped=without == "stopped")
+    assert found is not None
+    assert (found.due, found.orphans) == (None, 7)
+
+
+def test_first_sweep_is_due_from_the_creation_on_and_a_state_without_sweeps_has_no_metrics() -> None:
+    status = {name: value for name, value in SWEPT["status"].items() if name != "sweep"}
+    found = sweep_gauges({**SWEPT, "status": status}, stopped=False)
+    assert found == SweepGauges(result=("True", "Erased"), due=datetime(2026, 3, 2, 3, 17, tzinfo=UTC).timestamp())
+    assert sweep_gauges({**SWEPT, "status": {}}, stopped=False) is None
 
 
 def test_metrics_count_reconciliations_and_times_to_ready() -> None:

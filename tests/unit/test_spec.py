@@ -158,6 +158,8 @@ def test_order_of_file_attributes_does_not_matter() -> None:
         ({"sweep": {"mode": "Maybe"}}, "spec.sweep.mode must be Detect or Delete, not 'Maybe'"),
         ({"sweep": {"include": []}}, "spec.sweep.include must be a list of patterns"),
         ({"sweep": {"minimumAge": "1y"}}, "spec.sweep.minimumAge must be a number with m, h or d, such as 24h"),
+        ({"sweep": {"minimumAge": "0m"}}, "spec.sweep.minimumAge must be at least 1m, not '0m'"),
+        ({"sweep": {"confirmAfter": "0h"}}, "spec.sweep.confirmAfter must be at least 1m, not '0h'"),
         ({"sweep": {"minimumAge": 5}}, "spec.sweep.minimumAge must be of type string, not integer: 5"),
         ({"extra": 1}, "spec.extra is not a field of HumanGovState; spec has region, table, bucket, function, trigger"),
     ],

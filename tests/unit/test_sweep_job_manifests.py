@@ -70,6 +70,37 @@ def test_sweep_job_retries_a_failure_twice_and_never_a_failed_safety_check_or_fa
     assert (spec["backoffLimit"], spec["activeDeadlineSeconds"]) == (2, 6 * 3600)
 
 
+def test_sweep_jobs_wait_in_the_queue_and_the_final_read_does_not() -> None:
+    label = sweep_job_manifests.QUEUE_LABEL
+    on_demand = sweep_job_manifests.job_on_demand(
+        tenant(), "now", template=TEMPLATE, namespace="operators", owner=OWNER
+    )
+    for job in (cron_job()["spec"]["jobTemplate"], on_demand):
+        assert (job["spec"]["suspend"], job["metadata"]["labels"][label]) == (True, "true")
+        assert label not in job["spec"]["template"]["metadata"]["labels"]
+    assert "suspend" not in final_job()["spec"]
+    assert label not in final_job()["metadata"]["labels"]
+
+
+def test_cron_job_without_a_declared_schedule_has_one_of_the_night_that_its_owner_determines() -> None:
+    schedules = {
+        sweep_job_manifests.cron_job(tenant(), template=TEMPLATE, namespace="operators", owner=f"{name}/humangov/x")[
+            "spec"
+        ]["schedule"]
+        for name in ("one", "two", "three")
+    }
+    assert len(schedules) == 3
+    first = sweep_job_manifests.finding(tenant(), {}, owner=OWNER, jobs=None)
+    assert f"the first sweep starts on schedule {cron_job()['spec']['schedule']} (Etc/UTC)" in first.message
+
+
+def test_condition_says_that_a_sweep_waits_beside_the_last_result() -> None:
+    found = sweep_job_manifests.finding(
+        tenant(), {"result": "Detected", "message": "none"}, owner=OWNER, jobs=None, waits="a sweep has been waiting"
+    )
+    assert found.message == "none; a sweep has been waiting"
+
+
 def test_final_read_job_has_25_minutes_and_is_retried_after_a_kill_but_not_because_it_is_incomplete() -> None:
     job = final_job()
     assert (job["spec"]["backoffLimit"], job["spec"]["activeDeadlineSeconds"]) == (2, 1500)
@@ -159,7 +190,8 @@ REPORTED: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
     ({"result": "Running"}, None, False, ("True", "Running")),
     ({"result": "Running"}, None, True, ("False", "Running")),
     ({"result": "Running"}, [], False, ("False", "SweepFailed")),
-    ({"result": "Running"}, [{"status": {}}], False, ("True", "Running")),
+    ({"result": "Running"}, [{"spec": {"suspend": False}, "status": {}}], False, ("True", "Running")),
+    ({"result": "Running"}, [{"spec": {"suspend": True}, "status": {}}], False, ("False", "SweepFailed")),
     ({"result": "Detected"}, None, True, ("True", "Detected")),
     ({"result": "Erased"}, None, False, ("True", "Erased")),
     ({"result": "ErasureFailed"}, None, False, ("False", "ErasureFailed")),
@@ -173,7 +205,7 @@ REPORTED: list[tuple[dict[str, Any], Any, bool, tuple[str, str]]] = [
 def test_sweep_succeeded_condition_repeats_the_sweep_result_and_never_stalls(
     reported: dict[str, Any], jobs: Any, warned: bool, expected: tuple[str, str]
 ) -> None:
-    finding = sweep_job_manifests.finding(tenant(), reported, jobs=jobs, warned=warned)
+    finding = sweep_job_manifests.finding(tenant(), reported, owner=OWNER, jobs=jobs, warned=warned)
     assert (finding.status, finding.reason) == expected
     assert not finding.stalled
     assert not finding.failed

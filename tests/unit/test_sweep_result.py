@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from humangov.api.spec import Sweep
 from humangov.cleanup.receipt_lines import parse
 from humangov.sweep import output, status
 from humangov.sweep.erasure import ErasureResult
@@ -91,20 +90,31 @@ def test_sweep_status_counts_remaining_orphans() -> None:
     assert {name: fields[name] for name in ("orphans", "erased", "kept", "failed", "listed", "live")} == {
         "orphans": 9, "erased": 20, "kept": 2, "failed": 7, "listed": 100, "live": 70,
     }  # fmt: skip
-    assert fields["nextRun"] == "2026-03-02T03:17:00Z"
+    assert fields["nextRun"] == "2026-03-02T01:58:00Z"
 
 
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (Sweep(schedule="0 2 * * *", time_zone="America/Los_Angeles"), "2026-03-02T10:00:00Z"),
-        (Sweep(suspend=True), None),
-        (Sweep(schedule="99 2 * * *"), None),
-        (Sweep(time_zone="Mars/Olympus"), None),
+        ({"schedule": "0 2 * * *", "timeZone": "America/Los_Angeles"}, "2026-03-02T10:00:00Z"),
+        ({"suspend": True}, None),
+        ({"schedule": "99 2 * * *"}, None),
+        ({"timeZone": "Mars/Olympus"}, None),
     ],
 )
-def test_next_sweep_run_is_in_utc_or_omitted(options: Sweep, expected: str | None) -> None:
-    assert status.next_run(options, now=NOW) == expected
+def test_next_sweep_run_is_in_utc_or_omitted(options: dict[str, Any], expected: str | None) -> None:
+    assert status.next_run(samples.names(sweep=options), now=NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("age", "text"), [("24h", "24h"), ("1d", "24h"), ("90m", "1h30m"), ("3d", "3d"), ("1m", "1m"), ("25h", "25h")]
+)
+def test_sweep_table_prints_the_minimum_age_as_it_is_written(age: str, text: str) -> None:
+    lines = output.lines(
+        result(), samples.names(sweep={"minimumAge": age}), word="Detected", problem=None, files_named=True
+    )
+    [line] = [line for line in lines if "too young" in line]
+    assert line.endswith(f"younger than {text}")
 
 
 def test_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from humangov.api.times import micro_time, parse_time, timestamp, timestamp_milliseconds
+from humangov.api.times import duration, micro_time, parse_time, timestamp, timestamp_milliseconds
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,3 +42,15 @@ def test_empty_timestamp_is_none_and_an_invalid_one_is_refused() -> None:
     assert parse_time("") is None
     with pytest.raises(ValueError, match="yesterday"):
         parse_time("yesterday")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"), (0.9, "0s"), (59, "59s"), (60, "1m"), (133, "2m13s"), (5400, "1h30m"), (3600, "1h"),
+        (84600, "23h30m"),
+        (86400, "24h"), (90000, "25h"), (2 * 86400, "2d"), (2 * 86400 + 60, "48h1m"), (365 * 86400, "365d"),
+    ],
+)  # fmt: skip
+def test_duration_is_printed_as_people_write_it(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -31,11 +31,14 @@ class InvalidSpecError(Exception):
 
 
 def seconds(duration: str, path: str) -> int:
-    """`90m`, `24h` or `2d` in seconds. Raises FieldError."""
-    found = re.fullmatch(r"([1-9][0-9]{0,5})([mhd])", duration)
+    """`90m`, `24h` or `2d` in seconds; at least a minute. Raises FieldError."""
+    found = re.fullmatch(r"([0-9]{1,6})([mhd])", duration)
     if not found:
         raise FieldError(f"{path} must be a number with m, h or d, such as 24h, not {duration!r}")
-    return int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+    number = int(found[1]) * {"m": 60, "h": 3600, "d": 86400}[found[2]]
+    if number == 0:
+        raise FieldError(f"{path} must be at least 1m, not {duration!r}")
+    return number
 
 
 def _strings(given: Mapping[Any, Any], _path: str) -> Mapping[str, str]:
@@ -112,9 +115,12 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """When and how orphans are found. `include`: glob patterns of file names, without the key prefix."""
+    """When and how orphans are found. `include`: glob patterns of file names, without the key prefix.
 
-    schedule: str = "17 3 * * *"
+    `schedule` None: once a night (sweep_schedule.schedule_of).
+    """
+
+    schedule: str | None = None
     time_zone: str = "Etc/UTC"
     suspend: bool = False
     mode: Annotated[str, one_of("Detect", "Delete")] = "Detect"

@@ -29,6 +29,7 @@ class RunOptions(OperatorOptions):
     workers: int
     probe_address: str
     sweep_template: str | None
+    maximum_concurrent_sweeps: int
     leader_elect: bool
 
 
@@ -63,6 +64,10 @@ class RunOptions(OperatorOptions):
     help="Suspended CronJob in the operator's namespace. Its pod template is used for all sweeps.",
 )  # fmt: skip
 @click.option(
+    "--maximum-concurrent-sweeps", envvar="HUMANGOV_MAXIMUM_CONCURRENT_SWEEPS", type=click.IntRange(1, 1000),
+    default=10, help="Number of sweeps that run at once in the cluster. Others wait, the oldest first.",
+)  # fmt: skip
+@click.option(
     "--leader-elect/--no-leader-elect", envvar="HUMANGOV_LEADER_ELECT", default=True,
     help="Use leader election with the Lease humangov-operator in the operator's namespace. Without it, never run "
     "two operators.",
@@ -95,6 +100,7 @@ def _settings(arguments: RunOptions) -> Settings:
         default_tags=options.parse_tags(arguments.tags),
         permissions_boundary_arn=arguments.permissions_boundary,
         sweep_template=arguments.sweep_template or None,
+        maximum_concurrent_sweeps=arguments.maximum_concurrent_sweeps,
         own_namespace=own,
     )
 

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import click
 from humangov import logs
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.spec import InvalidSpecError
+from humangov.api.times import duration
 from humangov.aws.data_plane import sweep_session
 from humangov.aws.identity import UnknownTenantError
 from humangov.cli import lookup, options, terminal
@@ -154,5 +154,5 @@ def _show_progress(progress: Progress) -> None:
         terminal.show(json.dumps(fields), err=True)
         return
     total = "" if progress.total is None else f" of about {progress.total:,}"
-    ahead = "" if left is None else f", about {timedelta(seconds=round(left))} left"
+    ahead = "" if left is None else f", about {duration(round(left))} left"
     terminal.overwrite(f"{progress.stage}: {progress.done:,}{total}, {progress.per_second:,.0f}/s{ahead}")

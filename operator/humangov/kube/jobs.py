@@ -45,6 +45,28 @@ class Jobs(Client):
             writes=True, field_manager=FIELD_MANAGER, _content_type="application/json-patch+json",
         )  # fmt: skip
 
+    async def start_job(self, job: Resource) -> None:
+        """End the suspension of a Job, unless it has ended already. Raises KubeError."""
+        await self._patch_job(
+            job, {"op": "test", "path": "/spec/suspend", "value": True},
+            {"op": "replace", "path": "/spec/suspend", "value": False},
+        )  # fmt: skip
+
+    async def remove_job_label(self, job: Resource, label: str) -> None:
+        """Raises KubeError."""
+        await self._patch_job(job, {"op": "remove", "path": f"/metadata/labels/{label.replace('/', '~1')}"})
+
+    async def _patch_job(self, job: Resource, *changes: Resource) -> None:
+        """Changes of this very Job. Raises KubeError."""
+        metadata = job["metadata"]
+        namespace, name = metadata["namespace"], metadata["name"]
+        same = {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]}
+        await self._call(
+            f"writing jobs {namespace}/{name}", CustomObjectsApi.patch_namespaced_custom_object,
+            *_BATCH, namespace, "jobs", name, [same, *changes],
+            writes=True, field_manager=FIELD_MANAGER, _content_type="application/json-patch+json",
+        )  # fmt: skip
+
     async def create_object(self, plural: str, document: Resource) -> None:
         """Make a CronJob or Job; success if it already exists. Raises KubeError."""
         namespace, name = document["metadata"]["namespace"], document["metadata"]["name"]

@@ -15,6 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from humangov.aws.clients import Called
 from humangov.aws.stream_lag import StreamLag
+from humangov.manager.sweep_gauges import SweepGauges
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _CALL_BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
@@ -24,7 +25,10 @@ _READY_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 900.
 
 @dataclass(frozen=True, kw_only=True)
 class Gauges:
-    """How things are now. `tenants`: by type, status and reason of a condition. `leaked_tenants`: None if not known."""
+    """How things are now. `tenants`: by type, status and reason of a condition. None: not known.
+
+    By (namespace, name): `stream_lags`, `limited_records`, `sweeps`.
+    """
 
     leading: bool = False
     waiting: int = 0
@@ -35,6 +39,9 @@ class Gauges:
     stopped_tenants: int = 0
     stream_lags: Mapping[tuple[str, str], StreamLag] = field(default_factory=dict)
     limited_records: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    sweeps: Mapping[tuple[str, str], SweepGauges] = field(default_factory=dict)
+    running_sweeps: int | None = None
+    waiting_sweeps: int | None = None
 
 
 class Metrics:
@@ -129,6 +136,8 @@ class Metrics:
         for key, number in sorted(now.limited_records.items()):
             limited.add_metric(key, number)
         yield limited
+        yield from _queued(now)
+        yield from _sweeps(now.sweeps)
 
 
 class _GaugeCollector:
@@ -154,3 +163,42 @@ def _stream_lags(lags: Mapping[tuple[str, str], StreamLag]) -> Iterator[Metric]:
         if lag.failed_records is not None:
             failed.add_metric(key, lag.failed_records)
     yield from (age, failed)
+
+
+def _queued(now: Gauges) -> Iterator[Metric]:
+    for name, description, number in (
+        ("running_sweeps", "Sweeps that run.", now.running_sweeps),
+        ("waiting_sweeps", "Sweeps that wait for their turn.", now.waiting_sweeps),
+    ):
+        family = GaugeMetricFamily(f"humangov_{name}", description)
+        if number is not None:
+            family.add_metric((), number)
+        yield family
+
+
+def _sweeps(sweeps: Mapping[tuple[str, str], SweepGauges]) -> Iterator[Metric]:
+    of_tenant = ("namespace", "name")
+    result = GaugeMetricFamily(
+        "humangov_sweep_result", "1; status and reason of the condition SweepSucceeded are labels.",
+        labels=(*of_tenant, "status", "reason"),
+    )  # fmt: skip
+    files = GaugeMetricFamily(
+        "humangov_sweep_files", "Files that the last sweep was to erase, by outcome.", labels=(*of_tenant, "outcome")
+    )
+    ended, due, orphans = (
+        GaugeMetricFamily(f"humangov_sweep_{name}", description, labels=of_tenant)
+        for name, description in (
+            ("ended_timestamp_seconds", "When the last sweep ended."),
+            ("due_timestamp_seconds", "When the schedule starts, or should have started, the sweep after the last."),
+            ("orphans", "Orphans that the last sweep has left."),
+        )
+    )
+    for key, one in sorted(sweeps.items()):
+        if one.result is not None:
+            result.add_metric((*key, *one.result), 1)
+        for outcome, number in sorted(one.files.items()):
+            files.add_metric((*key, outcome), number)
+        for family, value in ((ended, one.ended), (due, one.due), (orphans, one.orphans)):
+            if value is not None:
+                family.add_metric(key, value)
+    yield from (result, ended, due, orphans, files)

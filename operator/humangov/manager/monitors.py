@@ -14,7 +14,7 @@ from humangov.kube.client import KubeError
 from humangov.kube.config_maps import ConfigMaps
 from humangov.kube.kube import Kube
 from humangov.kube.tenants import Tenants
-from humangov.manager import enqueue, erasure_limit_monitor, leak_monitor, stream_lag_monitor
+from humangov.manager import enqueue, erasure_limit_monitor, leak_monitor, stream_lag_monitor, sweep_queue
 from humangov.manager.enqueue import Queues
 from humangov.manager.process_state import ProcessState
 from humangov.manager.workqueue import Lane
@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 LEAKS_SECONDS = 3600.0
 STREAM_LAG_SECONDS = 300.0
 ERASURE_LIMIT_SECONDS = 300.0
+SWEEP_QUEUE_SECONDS = 3.0
 STOP_SECONDS = 1.5
 """A stop of all has to be obeyed within five."""
 
@@ -56,6 +57,12 @@ def start(
             operator, state.erasure_limits, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
         )
 
+    async def check_sweep_queue() -> None:
+        if operator.settings.sweep_template is not None:
+            state.sweep_queue = await sweep_queue.check(
+                operator, kube, state.sweep_queue, ask_for_reconcile=partial(queues.workers.add, lane=Lane.SLOW)
+            )
+
     monitors = (
         every(
             STOP_SECONDS, partial(read_stop_of_all, operator, kube, queues), trouble="reading the stop of all failed",
@@ -74,6 +81,10 @@ def start(
         ),
         every(
             ERASURE_LIMIT_SECONDS, check_erasure_limit, trouble="the check of the erasure limits failed",
+            after=state.watching, at_once=True,
+        ),
+        every(
+            SWEEP_QUEUE_SECONDS, check_sweep_queue, trouble="the check of the sweeps that wait failed",
             after=state.watching, at_once=True,
         ),
     )  # fmt: skip

@@ -15,6 +15,8 @@ from humangov.manager.leader_election import Election
 from humangov.manager.leak_monitor import LeakCheck
 from humangov.manager.metrics import Gauges
 from humangov.manager.stream_lag_monitor import LagCheck
+from humangov.manager.sweep_gauges import SweepGauges, sweep_gauges
+from humangov.manager.sweep_queue import QueueCheck
 from humangov.reconcile.cache import Store
 
 
@@ -29,6 +31,7 @@ class ProcessState:
     leaks: LeakCheck = field(default_factory=LeakCheck)
     stream_lags: LagCheck = field(default_factory=LagCheck)
     erasure_limits: LimitCheck = field(default_factory=LimitCheck)
+    sweep_queue: QueueCheck = field(default_factory=QueueCheck)
 
     def gauges(self) -> Gauges:
         if self.queues is None:
@@ -44,6 +47,9 @@ class ProcessState:
             leaked_tenants=self.leaks.leaked_tenants,
             stream_lags=self.stream_lags.lags,
             limited_records=self.erasure_limits.numbers,
+            sweeps=_sweeps(self.store),
+            running_sweeps=self.sweep_queue.running,
+            waiting_sweeps=self.sweep_queue.waiting,
         )
 
     def health(self) -> Health:
@@ -59,6 +65,15 @@ class ProcessState:
             ready=self.watching.is_set(),
             died=self.queues.workers.died() or self.queues.stops.died(),
         )
+
+
+def _sweeps(store: Store) -> dict[tuple[str, str], SweepGauges]:
+    found = {}
+    for key in store:
+        resource = store.get(key)
+        if resource is not None and (one := sweep_gauges(resource, stopped=store.stop_of(key) is not None)):
+            found[resource["metadata"]["namespace"], resource["metadata"]["name"]] = one
+    return found
 
 
 def _by_condition(store: Store) -> Counter[tuple[str, str, str]]:

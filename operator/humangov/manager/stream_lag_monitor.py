@@ -14,6 +14,7 @@ from typing import Any
 
 from humangov.api.conditions import RECORDS_DELIVERED, Finding, find_condition
 from humangov.api.spec import Tenant
+from humangov.api.times import duration
 from humangov.aws import stream_lag
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
@@ -138,7 +139,7 @@ def judge(
     if record_age_limit_seconds >= 0:
         limit = min(limit, record_age_limit_seconds * _MOST)
         discarded = (
-            f"Lambda sends records older than {_time(record_age_limit_seconds)} to the failures bucket, where "
+            f"Lambda sends records older than {duration(record_age_limit_seconds)} to the failures bucket, where "
             "`humangov redrive` finds them. "
         )
     reason = "StreamLagging"
@@ -146,18 +147,14 @@ def judge(
         reason = "RecordsExpiring"
     return Finding.warning(
         reason,
-        f"records reach the function late: the last one was over {_time(step)} old. The files of deleted records stay "
-        f"meanwhile. {discarded}The stream loses that record in less than {_time(lost)}. Check the function's log "
-        "group for errors, its throttles and reserved concurrency, and condition TriggerReady",
+        f"records reach the function late: the last one was over {duration(step)} old. The files of deleted records "
+        f"stay meanwhile. {discarded}The stream loses that record in less than {duration(lost)}. Check the function's "
+        "log group for errors, its throttles and reserved concurrency, and condition TriggerReady",
     )
 
 
 def _over() -> Finding:
     return Finding.in_sync("StreamCaughtUp", "records reach the function in time")
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / _HOUR:g} h" if seconds >= _HOUR else f"{seconds / _MINUTE:g} min"
 
 
 def _status(operator: Operator, tenant: Tenant) -> Mapping[str, Any]:

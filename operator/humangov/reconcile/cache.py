@@ -96,6 +96,7 @@ class Memory:
     stop: StopMemory = StopMemory()
     stream_lag: Finding | None = None  # written by the stream lag monitor: the last finding from CloudWatch
     limited: tuple[LimitedRecords, ...] = ()  # written by the erasure limit monitor
+    waiting_sweep: str | None = None  # written by the sweep queue: that a sweep waits for its turn, and why
 
 
 class MemoryParts(TypedDict, total=False):
@@ -107,6 +108,7 @@ class MemoryParts(TypedDict, total=False):
     stop: StopMemory
     stream_lag: Finding | None
     limited: tuple[LimitedRecords, ...]
+    waiting_sweep: str | None
 
 
 @dataclass

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from humangov.api import sweep_schedule
 from humangov.api.conditions import Finding
 from humangov.api.names import Names
 from humangov.api.spec import Tenant, parse
@@ -54,6 +55,8 @@ async def plan_manifest(
     plans = resources.plan(observed, resources.desired(context, observed, bundle=bundle())).values()
     changes = [change for plan in plans if not isinstance(plan, Finding) for change in plan]
     obstacles = [*_obstacles(observed, names), *(plan.message for plan in plans if isinstance(plan, Finding))]
+    refused = sweep_schedule.refusal(tenant.sweep)
+    obstacles += [refused] if refused else []
     header = f"{tenant.key} ({names.identity.account_id}, {names.identity.region}{', stopped' if stopped else ''})"
     if not changes and not obstacles:
         return [f"{header}: in sync"], False

@@ -12,7 +12,8 @@ from humangov.api.allowed_names import AllowedNames
 class Settings:
     """`namespaces` empty = all.
 
-    sweep_template  name of the CronJob in own_namespace with the pod template of sweeps; None: no sweeps
+    sweep_template             name of the CronJob in own_namespace with the pod template of sweeps; None: no sweeps
+    maximum_concurrent_sweeps  how many run at once in the cluster; the others wait
     """
 
     region: str
@@ -21,4 +22,5 @@ class Settings:
     default_tags: Mapping[str, str] = field(default_factory=dict)
     permissions_boundary_arn: str | None = None
     sweep_template: str | None = None
+    maximum_concurrent_sweeps: int = 10
     own_namespace: str = "humangov"

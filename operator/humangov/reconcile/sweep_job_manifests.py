@@ -1,8 +1,10 @@
 """A tenant's sweep as Kubernetes objects: its CronJob, a Job on demand, and that of the final stream read. Pure.
 
 They are in the operator's namespace, as no tenant's namespace holds permissions in AWS; labels say whose they are, and
-the finalizer removes them. The pods are those of the operator's --sweep-template.
+the finalizer removes them. The pods are those of the operator's --sweep-template. A sweep's Job is created suspended;
+the operator starts it when it is its turn (manager/sweep_queue.py).
 https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
+https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 """
 
 from __future__ import annotations
@@ -16,10 +18,14 @@ from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.api.spec import SWEEP_ANNOTATION, Tenant
+from humangov.api.sweep_schedule import schedule_of
 from humangov.api.times import parse_time
 
 OWNER_ANNOTATION = "humangov.io/owner"
 UID_ANNOTATION = "humangov.io/uid"
+QUEUE_LABEL = "humangov.io/sweep-queue"
+"""On a sweep's Job, until it has finished."""
+
 FINAL_READ_DEADLINE_SECONDS = 1500
 """It reads streams and handles records for 15 minutes, and redrives for five; a pod takes time to start."""
 
@@ -58,7 +64,7 @@ def cron_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) 
         "kind": "CronJob",
         "metadata": _metadata(tenant, name_of(tenant), namespace=namespace, owner=owner),
         "spec": {
-            "schedule": tenant.sweep.schedule,
+            "schedule": schedule_of(tenant.sweep, owner=owner),
             "timeZone": tenant.sweep.time_zone,
             "suspend": tenant.suspend or tenant.sweep.suspend,
             "concurrencyPolicy": "Forbid",
@@ -66,7 +72,7 @@ def cron_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) 
             "successfulJobsHistoryLimit": 3,
             "failedJobsHistoryLimit": 3,
             "jobTemplate": {
-                "metadata": {"labels": labels(tenant)},
+                "metadata": {"labels": {**labels(tenant), QUEUE_LABEL: "true"}},
                 "spec": _sweep_job(tenant, template),
             },
         },
@@ -76,7 +82,9 @@ def cron_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) 
 def job_on_demand(tenant: Tenant, asked: str, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
     """The Job for one value of the annotation; its name is the same however often it is created."""
     name = f"{name_of(tenant)}-{_digest(tenant.uid, asked)}"
-    return _job(_metadata(tenant, name, namespace=namespace, owner=owner), _sweep_job(tenant, template))
+    metadata = _metadata(tenant, name, namespace=namespace, owner=owner)
+    metadata["labels"] = {**metadata["labels"], QUEUE_LABEL: "true"}
+    return _job(metadata, _sweep_job(tenant, template))
 
 
 def final_read_job(tenant: Tenant, *, template: Document, namespace: str, owner: str) -> dict[str, Any]:
@@ -132,6 +140,11 @@ def is_finished(job: Document) -> bool:
     return any(one["type"] in ("Complete", "Failed") and one["status"] == "True" for one in conditions)
 
 
+def is_waiting(job: Document) -> bool:
+    """Whether it has not been started, or not again since somebody suspended it."""
+    return is_active(job) and bool(job["spec"].get("suspend"))
+
+
 def is_overdue(job: Document, *, now: datetime) -> bool:
     """Whether the Job of the final stream read has had its time, whatever its controller says.
 
@@ -146,19 +159,30 @@ def is_overdue(job: Document, *, now: datetime) -> bool:
     return (now - created).total_seconds() > limit
 
 
-def finding(tenant: Tenant, swept: Document, *, jobs: Sequence[Document] | None, warned: bool = False) -> Finding:
+def finding(
+    tenant: Tenant,
+    swept: Document,
+    *,
+    owner: str,
+    jobs: Sequence[Document] | None,
+    warned: bool = False,
+    waits: str | None = None,
+) -> Finding:
     """Condition SweepSucceeded.
 
     swept   status.sweep, as the last sweep wrote it
+    owner   as in the tag humangov.io/tenant
     jobs    the tenant's, where it was worth asking
     warned  the condition was False
+    waits   that a sweep waits for its turn, and why
     """
-    paused = _pause_note(tenant)
+    paused = _pause_note(tenant) + (f"; {waits}" if waits else "")
     match swept.get("result"):
         case None:
-            first = f"the first sweep starts on schedule {tenant.sweep.schedule} ({tenant.sweep.time_zone})"
+            schedule = schedule_of(tenant.sweep, owner=owner)
+            first = f"the first sweep starts on schedule {schedule} ({tenant.sweep.time_zone})"
             return Finding.waiting("NotStarted", f"{first}; to start it now: {_at_once(tenant)}{paused}")
-        case "Running" if jobs is not None and not any(is_active(job) for job in jobs):
+        case "Running" if jobs is not None and not any(is_active(job) and not is_waiting(job) for job in jobs):
             return Finding.warning(
                 "SweepFailed",
                 "the last sweep ended without a result: its pod was killed, or ran out of time or memory. The next "
@@ -216,8 +240,9 @@ def _metadata(tenant: Tenant, name: str, *, namespace: str, owner: str) -> dict[
 
 def _sweep_job(tenant: Tenant, template: Document) -> dict[str, Any]:
     return {
+        "suspend": True,
         "backoffLimit": 2,
-        "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,
+        "activeDeadlineSeconds": _SWEEP_DEADLINE_SECONDS,  # counts from its start, however long it waits
         "ttlSecondsAfterFinished": _KEPT_SECONDS,
         # Both would fail again; the next scheduled sweep retries.
         "podFailurePolicy": _no_retry_after(_SAFETY_CHECK_EXIT_CODE, _ERASURE_FAILED_EXIT_CODE),

@@ -13,6 +13,7 @@ from typing import Any
 from humangov.api.conditions import HELD, SWEEP_SUCCEEDED, Finding, find_condition
 from humangov.api.names import Names
 from humangov.api.spec import FINALIZER, SWEEP_ANNOTATION, Tenant
+from humangov.api.sweep_schedule import refusal, schedule_of
 from humangov.api.times import parse_time
 from humangov.kube.client import KubeError, Resource
 from humangov.reconcile import legal_hold, sweep_job_manifests
@@ -23,18 +24,34 @@ logger = logging.getLogger(__name__)
 _CRON_JOBS, _JOBS = "cronjobs", "jobs"
 _WHILE_ANOTHER_RUNS_SECONDS, _RETRY_SECONDS = 15.0, 30.0
 _JOB_SHOWS_AFTER_SECONDS = 60
+_INVALID = 422  # what the API server's validation refuses; also a patch of an object that is another by now
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sweeps:
-    """finding: of condition SweepSucceeded, or None. handled: the annotation's value that was handled."""
+    """What came of a tenant's sweeps.
+
+    finding   of condition SweepSucceeded, or None
+    handled   the annotation's value that was handled
+    schedule  status.sweepSchedule: the schedule in effect; None: there is none
+    """
 
     finding: Finding | None = None
     handled: str | None = None
+    schedule: Mapping[str, str] | None = None
 
     def added_to(self, conclusion: Conclusion) -> Conclusion:
-        findings = {**conclusion.findings, **({SWEEP_SUCCEEDED: self.finding} if self.finding else {})}
-        return replace(conclusion, findings=findings, handled_sweep=self.handled)
+        """A schedule that can't be needs a person, who looks at Ready: everything else of the tenant works."""
+        ready = conclusion.ready
+        if self.finding is not None and self.finding.stalled and ready.status == "True":
+            ready = self.finding
+        return replace(
+            conclusion,
+            ready=ready,
+            findings={**conclusion.findings, **({SWEEP_SUCCEEDED: self.finding} if self.finding else {})},
+            handled_sweep=self.handled,
+            status_fields={**(conclusion.status_fields or {}), "sweepSchedule": self.schedule},
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,21 +64,23 @@ class FinalReadJob:
 
 async def keep(operator: Operator, this: Reconciliation, *, ready: Finding) -> Sweeps:
     """The CronJob as declared, and the Job that is asked for; suspending pauses sweeps whatever is left undone."""
+    before = Sweeps(
+        handled=this.stored_status.get("lastHandledSweep"), schedule=this.stored_status.get("sweepSchedule")
+    )
     if ready.status == "Unknown" and not this.tenant.suspend:
-        return Sweeps()
-    swept, handled = this.stored_status.get("sweep") or {}, this.stored_status.get("lastHandledSweep")
+        return before
     # Without the finalizer nothing would remove them in the end: a tenant that was suspended from the first has none.
     if operator.settings.sweep_template is None or FINALIZER not in (this.resource["metadata"].get("finalizers") or ()):
-        return Sweeps(finding=_finding(this, jobs=None) if swept else None, handled=handled)
+        swept = this.stored_status.get("sweep")
+        return Sweeps(finding=_finding(operator, this, jobs=None) if swept else None, handled=before.handled)
     try:
         template = await _template(operator)
         refused = await _keep_cron_job(operator, this.names, template)
-        if refused:
-            return Sweeps(finding=refused, handled=handled)
-        return await _keep_jobs(operator, this, template)
+        sweeps = await _keep_jobs(operator, this, template)  # who asks for a sweep needs no schedule
+        return replace(sweeps, finding=refused) if refused else replace(sweeps, schedule=_schedule(this.names))
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": this.tenant.key})
-        return Sweeps(finding=_not_scheduled(error), handled=handled)
+        return replace(before, finding=_not_scheduled(error))
 
 
 async def redrive_after_hold(operator: Operator, this: Reconciliation) -> Finding:
@@ -76,7 +95,7 @@ async def redrive_after_hold(operator: Operator, this: Reconciliation) -> Findin
     try:
         template, jobs = await _template(operator), await _jobs(operator, this.tenant)
         if await _start(operator, this.names, asked, template, jobs):
-            message = f"{legal_hold.ENDED.message}; a sweep was started, which redrives what it kept"
+            message = f"{legal_hold.ENDED.message}; a sweep redrives what it kept, in its turn"
             return replace(legal_hold.ENDED, message=message)
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": this.tenant.key})
@@ -174,6 +193,8 @@ async def _template(operator: Operator) -> Resource:
 async def _keep_cron_job(operator: Operator, names: Names, template: Resource) -> Finding | None:
     """Why it can't be kept, or None. Raises KubeError."""
     namespace = operator.settings.own_namespace
+    if never := refusal(names.tenant.sweep):
+        return Finding.action_required("ScheduleRefused", never)
     desired = sweep_job_manifests.cron_job(names.tenant, template=template, namespace=namespace, owner=names.owner)
     name = desired["metadata"]["name"]
     found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
@@ -182,11 +203,35 @@ async def _keep_cron_job(operator: Operator, names: Names, template: Resource) -
             "NotOwned",
             f"CronJob {namespace}/{name} does not belong to this HumanGovState, so it is not changed. Delete it",
         )
-    if found is None:
-        await operator.kube.create_object(_CRON_JOBS, desired)
-    elif sweep_job_manifests.differs(found, desired):
-        await operator.kube.replace_object(_CRON_JOBS, found, desired)
+    try:
+        if found is None:
+            await operator.kube.create_object(_CRON_JOBS, desired)
+        elif sweep_job_manifests.differs(found, desired):
+            await operator.kube.replace_object(_CRON_JOBS, found, desired)
+    except KubeError as error:
+        if error.status != _INVALID or await _is_another(operator, found, name=name):
+            raise
+        return Finding.action_required(
+            "ScheduleRefused",
+            f"the API server refuses the sweep's CronJob, which stays as it was: {error}. Correct spec.sweep.schedule "
+            "or spec.sweep.timeZone; or the pods' template, if the message names that",
+        )
     return None
+
+
+async def _is_another(operator: Operator, found: Resource | None, *, name: str) -> bool:
+    """Whether a CronJob that was found has been removed or re-created since. Raises KubeError."""
+    if found is None:
+        return False
+    now = await operator.kube.get_object(_CRON_JOBS, operator.settings.own_namespace, name)
+    return now is None or now["metadata"]["uid"] != found["metadata"]["uid"]
+
+
+def _schedule(names: Names) -> Mapping[str, str] | None:
+    options = names.tenant.sweep
+    if names.tenant.suspend or options.suspend:
+        return None
+    return {"schedule": schedule_of(options, owner=names.owner), "timeZone": options.time_zone}
 
 
 async def _keep_jobs(operator: Operator, this: Reconciliation, template: Resource) -> Sweeps:
@@ -197,8 +242,8 @@ async def _keep_jobs(operator: Operator, this: Reconciliation, template: Resourc
     swept = this.stored_status.get("sweep") or {}
     jobs = await _jobs(operator, tenant) if wanted or swept.get("result") == "Running" else None
     if wanted and jobs is not None and await _start(operator, this.names, str(asked), template, jobs):
-        return Sweeps(finding=_finding(this, jobs=None), handled=asked)
-    finding = _finding(this, jobs=None if _is_young(swept, operator) else jobs)
+        return Sweeps(finding=_finding(operator, this, jobs=None), handled=asked)
+    finding = _finding(operator, this, jobs=None if _is_young(swept, operator) else jobs)
     if wanted:  # one at a time
         finding = replace(finding, requeue_after_seconds=_WHILE_ANOTHER_RUNS_SECONDS)
     return Sweeps(finding=finding, handled=handled)
@@ -221,10 +266,13 @@ async def _start(operator: Operator, names: Names, asked: str, template: Resourc
     return True
 
 
-def _finding(this: Reconciliation, *, jobs: list[Resource] | None) -> Finding:
+def _finding(operator: Operator, this: Reconciliation, *, jobs: list[Resource] | None) -> Finding:
     before = find_condition(this.stored_status, SWEEP_SUCCEEDED)
     warned = before is not None and before["status"] == "False"
-    return sweep_job_manifests.finding(this.tenant, this.stored_status.get("sweep") or {}, jobs=jobs, warned=warned)
+    return sweep_job_manifests.finding(
+        this.tenant, this.stored_status.get("sweep") or {}, owner=this.names.owner, jobs=jobs, warned=warned,
+        waits=operator.store.memory(this.tenant.key).waiting_sweep,
+    )  # fmt: skip
 
 
 def _not_scheduled(error: KubeError) -> Finding:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
+from humangov.api.sweep_schedule import sightings_last
 from humangov.aws.error_words import without_names
 from humangov.cleanup.calls import error_code
 from humangov.reading.progress import FailedError
@@ -29,8 +30,6 @@ from humangov.sweep.listing import Stored
 
 FOLDER = ".humangov/sweeps/"
 SUFFIX = ".jsonl.gz"
-KEPT_DAYS = 14
-"""Maximum age of a valid sighting."""
 
 MOST_LISTS = 1000
 """As many as one sweep reads, the youngest first."""
@@ -54,9 +53,9 @@ class Sighting(NamedTuple):
     alike: str | None = None
 
 
-def counts_for_seconds(_names: Names) -> float:
+def counts_for_seconds(names: Names) -> float:
     """How long a list of this tenant's is a valid sighting, and so keeps its names at least."""
-    return KEPT_DAYS * 86400.0
+    return sightings_last(names.tenant.sweep).total_seconds()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +136,7 @@ def write(
 def earlier(
     s3: Any, names: Names, *, now: float, folder: Path, check: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[OrphanList, Path]]:
-    """This tenant's valid orphan lists, the youngest first, each with the local file that contains it.
+    """This tenant's orphan lists that count as sightings, the youngest first, each with the local file that has it.
 
     Whatever else is there, or is no list that a sweep has written, is passed over. check: called often; raises to stop.
     Raises what the SDK raises, and FailedError.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from humangov.api.names import Names
+from humangov.api.times import duration
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.reading.table_reading import scan_alone_sentence
@@ -82,7 +83,7 @@ def _table(result: SweepResult, names: Names) -> list[str]:
     options, erased = names.tenant.sweep, result.erased
     rows = [
         ("listed", result.listed, f"files that match {', '.join(options.include)}"),
-        ("too young", result.too_young, f"younger than {timedelta(seconds=options.minimum_age_seconds)}"),
+        ("too young", result.too_young, f"younger than {duration(options.minimum_age_seconds)}"),
         ("live", result.live, f"named by one of {result.records:,} records"),
         ("orphans", result.orphans, f"named by no record, {size(result.orphan_bytes)}"),
         ("confirmed", result.confirmed, "also found by an earlier sweep, at least spec.sweep.confirmAfter ago"),

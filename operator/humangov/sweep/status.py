@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from cronsim import CronSim, CronSimError
 
 from humangov.api.names import Names
-from humangov.api.spec import APPROVE_ANNOTATION, Sweep
+from humangov.api.spec import APPROVE_ANNOTATION
+from humangov.api.sweep_schedule import next_start, schedule_of
 from humangov.api.times import timestamp
 from humangov.cleanup.outcomes import ABSENT
 from humangov.reading.table_reading import scan_alone_sentence
@@ -45,7 +43,7 @@ def status_fields(
         "mode": result.mode,
         "result": word,
         "message": "in progress" if word == RUNNING else message(result, names, problem=problem),
-        "nextRun": next_run(names.tenant.sweep, now=now),
+        "nextRun": next_run(names, now=now),
     }
     if word != RUNNING:
         fields["finishedAt"] = timestamp(now)
@@ -111,15 +109,13 @@ def place_of_list(result: SweepResult, names: Names) -> str | None:
     return f"s3://{names.tenant.bucket.name}/{result.orphan_list.key}" if result.orphan_list else None
 
 
-def next_run(options: Sweep, *, now: datetime) -> str | None:
+def next_run(names: Names, *, now: datetime) -> str | None:
     """When the CronJob starts the next sweep; None if it does not, or if that is unknown."""
+    options = names.tenant.sweep
     if options.suspend:
         return None
-    try:
-        following = next(CronSim(options.schedule, now.astimezone(ZoneInfo(options.time_zone))))
-    except (CronSimError, StopIteration, ZoneInfoNotFoundError, ValueError):
-        return None
-    return timestamp(following.astimezone(UTC))
+    following = next_start(schedule_of(options, owner=names.owner), options.time_zone, after=now)
+    return timestamp(following) if following else None
 
 
 def how_to_approve(result: SweepResult, names: Names) -> str | None:

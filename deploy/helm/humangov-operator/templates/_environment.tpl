@@ -32,6 +32,8 @@
 {{- if .Values.sweep.enabled }}
 - name: HUMANGOV_SWEEP_TEMPLATE
   value: {{ include "humangov-operator.fullname" . }}-sweep-template
+- name: HUMANGOV_MAXIMUM_CONCURRENT_SWEEPS
+  value: {{ .Values.sweep.maximumConcurrent | quote }}
 {{- end }}
 - name: HUMANGOV_RESYNC
   value: {{ .Values.resync | quote }}
