@@ -174,6 +174,28 @@ def test_of_a_sweep_that_was_killed_within_a_batch_each_file_has_the_outcome_tha
         assert one.outcome == (kept if key in there else receipts.ABSENT_AFTER_INTENT)
 
 
+@pytest.mark.parametrize("went", [True, False])
+def test_a_file_of_which_a_sweep_does_not_know_whether_it_went_is_settled_by_the_next(went: bool) -> None:
+    world = staffed(3, versioning="Enabled")
+    operation = "ListObjectVersions" if went else "DeleteObjects"
+
+    def fault(asked: str) -> str | None:
+        begun = world.calls["DeleteObjects"] > 0
+        return "InternalError" if asked == operation and begun else None
+
+    world.faults = fault
+    result = world.sweep(after=DAY)
+    assert ({one.outcome for one in told(world).values()}, orphans_of(world) == set()) == (
+        {"failed: InternalError"}, went,
+    )  # fmt: skip
+    assert result.erased.count("failed") == 3
+    world.faults = lambda _operation: None
+    assert world.sweep("Detect", after=HOUR).settled.total() == 3
+    expected = receipts.ABSENT_AFTER_INTENT if went else "kept: interrupted, after a failed attempt"
+    assert {one.outcome for one in told(world).values()} == {expected}
+    assert world.sweep("Detect", after=HOUR).settled == {}
+
+
 def test_the_batch_of_a_sweep_that_may_still_run_is_left_to_it() -> None:
     world = staffed(3)
     world.faults = killed_at("PutLogEvents", 1, "killed after")

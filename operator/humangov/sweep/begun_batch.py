@@ -1,9 +1,10 @@
 """What a sweep has begun: the files of a batch, stored in the bucket until their outcomes are in the log.
 
-If the run ends between, the next sweep looks what is there, and stores the outcomes. It erases nothing for them, so an
+If the run ends between, or does not know what became of a file, the next sweep looks what is there, and stores the
+outcomes: no delivery comes once more for a sweep. It erases nothing for them, so an
 object that somebody else has written there can't do more than add lines that are true.
 
-{prefix}.humangov/begun/{run}-{number}.json, and never a key of a file: `.humangov/` is reserved.
+{prefix}.humangov/begun/{run}-{part}.json, and never a key of a file: `.humangov/` is reserved.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ SETTLED_AFTER_SECONDS = 15 * 60
 """A batch takes seconds. What is younger may be that of a sweep that runs at the same time."""
 
 KEPT_INTERRUPTED = FileOutcome("kept", "interrupted")
-"""The file is there, as old as it was when a sweep that then ended was about to erase it."""
+"""The file is there, as old as it was when a sweep was about to erase it, and then ended or failed."""
 
 _FORMAT = 1
 _LIMIT_BYTES = 1024 * 1024
@@ -63,9 +64,9 @@ class BegunBatch:
     files: Sequence[BegunFile]
 
 
-def write(s3: Any, names: Names, *, run: str, number: int, orphan_list: str, batch: Sequence[Stored]) -> BegunObject:
-    """number: of the batch within the run. Raises what the SDK raises."""
-    key = f"{names.tenant.bucket.key_prefix}{FOLDER}{run}-{number}.json"
+def write(s3: Any, names: Names, *, run: str, part: str, orphan_list: str, batch: Sequence[Stored]) -> BegunObject:
+    """part: of the run, once. Raises what the SDK raises."""
+    key = f"{names.tenant.bucket.key_prefix}{FOLDER}{run}-{part}.json"
     document = {
         "begun": _FORMAT, "tenant": names.owner, "run": run, "orphanList": orphan_list,
         "files": [[one.key, one.modified] for one in batch],

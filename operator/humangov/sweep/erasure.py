@@ -117,13 +117,16 @@ def erase(
             if not batch:
                 break
             lines = replace(of_run, reading="snapshot" if reading.is_snapshot else "scan")
-            stored = begun_batch.write(patient_s3, names, run=run, number=number, orphan_list=listed_in, batch=batch)
+            write_begun = partial(begun_batch.write, patient_s3, names, run=run, orphan_list=listed_in)
+            stored = write_begun(part=str(number), batch=batch)
             receipts.write(lines.intent(one.key) for one in batch)
             results = erase_batch(batch, pool=pool)
             at = calls.now()
             result = _with_batch(result, batch, results)
             yield result
             receipts.write(lines.outcome(one.key, of_one, at=at) for one, of_one in zip(batch, results, strict=True))
+            if unknown := [one for one, of_one in zip(batch, results, strict=True) if _is_unknown(of_one)]:
+                write_begun(part=f"{number}-unknown", batch=unknown)
             begun_batch.remove(patient_s3, names, stored, versioned=versioned)
             steps.add(len(batch))
             if any(of_one.outcome == _VERSIONS_NOW for of_one in results):
@@ -172,8 +175,12 @@ def _with_batch(result: ErasureResult, batch: Sequence[Stored], results: Sequenc
 
 def _is_charged(result: FileResult) -> bool:
     """Whether anything of the file was erased, or may have been."""
-    unknown = result.outcome.kind == "failed" and result.outcome != _DENIED
-    return result.outcome == ERASED or bool(result.versions) or unknown
+    return result.outcome == ERASED or bool(result.versions) or _is_unknown(result)
+
+
+def _is_unknown(result: FileResult) -> bool:
+    """Whether the file may have been erased, although nobody has said so."""
+    return result.outcome.kind == "failed" and result.outcome != _DENIED
 
 
 def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileResult:
