@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from bench.measure import Report, Table
 from bench.rig import Say
-from testing.world.audit import KINDS, Violation
+from testing.world.promises import KINDS, Violation
 from testing.world.history import run as run_history
 
 HISTORIES = 20_000

@@ -68,8 +68,10 @@ class Account:
         self.between(actor)
         self.clock.advance(_SECONDS_A_CALL)
         self.require_alive(actor)
+        actor.calls += 1
         kind = self.weather.of_call(service, patient=patient)
         if kind:
+            actor.told.refused |= service == "Streams"
             self.trace(lambda: f"{actor.kind}: {operation} {kind}")
             self._before(actor, operation, kind)
         try:

@@ -17,7 +17,7 @@ from humangov.final_read.final_read import FinalRead
 from humangov.sweep import scratch_db, status
 from humangov.sweep.listing import Stored
 
-from testing.world.audit import LOST, RECEIPT, SILENT, STATUS
+from testing.world.promises import LOST, RECEIPT, SILENT, STATUS
 from testing.world.history import STEPS, History, run
 
 SEEDS = range(1000, 1040)
