@@ -42,7 +42,7 @@ _CHECKED_ONE_IN = 50
 _MOST_AT_ONCE = 3
 _WAITS = (0.3, 0.3, 1.0, 1.0, 5.0, 60.0, 1000.0, 20_000.0)
 _A_NIGHT = (20.1 * HOUR, 22 * HOUR, 24 * HOUR, 26 * HOUR)
-_MORE_NIGHTS = 0.6
+_MORE_NIGHTS, _MORE_RESTLESS_NIGHTS = 0.6, 0.8
 _QUIET_NIGHTS = {DELETE: 4}
 """In mode Delete: a file that was uploaded in parts is erased two nights after the night that saw it first."""
 
@@ -145,8 +145,11 @@ class World:
 
     def nights(self) -> str:
         """A night, or several: mostly events are handled before it, and at its end the sweep starts."""
-        nights = 0
-        while not nights or self.chance.random() < _MORE_NIGHTS:
+        nights, restless = 0, self.setting.restless
+        if restless:
+            for _ in range(6):
+                self._happens(self.application.hire)
+        while not nights or self.chance.random() < (_MORE_RESTLESS_NIGHTS if restless else _MORE_NIGHTS):
             nights += 1
             for source in list(self.sources.values()):
                 while self.chance.random() < 0.95 and source.step():

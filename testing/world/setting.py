@@ -92,7 +92,7 @@ def kinds_of_file_names() -> tuple[str, ...]:
 
 def draw(chance: random.Random, *, delete_share: float | None = None) -> Setting:
     """delete_share: of settings whose sweeps run in mode Delete; None: DELETE_SHARE."""
-    known = kinds_of_file_names()
+    known, restless = kinds_of_file_names(), chance.random() < 0.15
     weights = {UNIQUE: 5, REUSED: 4, SHARED: 1}
     return Setting(
         file_names=chance.choices(known, [weights[one] for one in known])[0],
@@ -103,7 +103,7 @@ def draw(chance: random.Random, *, delete_share: float | None = None) -> Setting
         faults=chance.choice((0.0, 0.02, 0.06, 0.06, 0.15)),
         between=chance.choice((0.0, 0.1, 0.3)),
         shards=chance.choice((1, 1, 2, 3)),
-        page=chance.choice((2, 5, 1000)),
+        page=2 if restless else chance.choice((2, 5, 1000)),
         reading=chance.choice(tuple(Reading)),
         timeout_seconds=chance.choice((15.0, 60.0, 300.0)),
         trigger={
@@ -117,5 +117,5 @@ def draw(chance: random.Random, *, delete_share: float | None = None) -> Setting
         conditions=chance.choices((HONOURED, IGNORED, REFUSED), (6, 1, 1))[0],
         slow_table=chance.random() < 0.1,
         table_age=chance.choice((400, 400, 400, 3)),
-        restless=chance.random() < 0.3,
+        restless=restless,
     )
