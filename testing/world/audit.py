@@ -52,7 +52,7 @@ class StoredOutcome(NamedTuple):
 @dataclass
 class Audit:
     """excused: live files that went within the declared limits: reason → number. mentioned: sequence numbers that a
-    line other than a receipt names: malformed or unresolved."""
+    line other than a receipt names: malformed or unresolved. invocations_removed: records of them, and when."""
 
     setting: Setting
     bucket: Bucket
@@ -63,6 +63,7 @@ class Audit:
     intents: dict[tuple[str, str], int] = field(default_factory=dict)
     outcomes: list[StoredOutcome] = field(default_factory=list)
     mentioned: set[str] = field(default_factory=set)
+    invocations_removed: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.file_names, self.key_prefix = self.setting.file_names, self.setting.key_prefix
@@ -107,6 +108,7 @@ class Audit:
             self.sweeps.list_removed(key, version)
         if key.startswith(FAILURES_PREFIX) and self.function_arn.encode() in version.body and actor.kind != FUNCTION:
             actor.removed.add(key)
+            self.invocations_removed[key] = self.bucket.clock.moment
         elif not key.startswith(f"{self.key_prefix}{OWN_PREFIX}") or actor.kind == FUNCTION:
             self.broken(LOST, "a reserved key was erased", f"{key} by {actor.kind}")
 
