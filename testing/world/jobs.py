@@ -97,8 +97,9 @@ class Jobs:
         result = self.last.result if self.last else None
         if result is None or result.orphan_list is None or not any(one.approval for one in result.failed_checks):
             return None
-        _, keys = read_list(self.account.bucket.data(result.orphan_list.key)[-1].body)
-        if any(map(self.account.table.is_missed, keys)):
+        stored = self.account.bucket.data(result.orphan_list.key)
+        keys = read_list(stored[-1].body)[1] if stored else None
+        if keys is None or any(map(self.account.table.is_missed, keys)):
             return None
         self.approved = Approved(result.orphan_list.sha256, keys)
         self.account.weather.note("sweep: list approved")
