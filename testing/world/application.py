@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from testing.world.account import Account
@@ -187,6 +188,21 @@ class Application:
         self.free_names.remove(key)
         return self._begin(self.chance.choice(_IDS), (key,))
 
+    def upload_listed(self, keys: frozenset[str]) -> str | None:
+        """A name in an orphan list is uploaded again, perhaps with the same content, as `Reused` allows."""
+        bucket = self.account.bucket
+        free = [one for one in sorted(keys) if bucket.is_there(one) and not self.account.table.named(one)]
+        begun = frozenset[str]().union(*(one.keys for one in self.waiting))
+        free = [one for one in free if one not in begun and one not in bucket.awaited]
+        if self.account.setting.file_names != REUSED or not free:
+            return None
+        key = self.chance.choice(free)
+        same = bucket.data(key)[-1].body if self.chance.random() < 0.7 else None
+        self.free_names = [one for one in self.free_names if one != key]
+        self._put(key, body=same)
+        self._later((key,), partial(self._write, self.chance.choice(_IDS), (key,)), _RECORD_FOLLOWS)
+        return f"{key} is uploaded again, {'the same' if same else 'another'}"
+
     def abandon(self) -> str:
         """An upload whose record is never written: no event will ever tell of it."""
         key = self._name()
@@ -345,9 +361,10 @@ class Application:
             self._put(key, began=began)
         return f"the parts of {sorted(keys)} are put together; " + self._then_write(record, keys)
 
-    def _put(self, key: str, *, began: float | None = None) -> None:
+    def _put(self, key: str, *, began: float | None = None, body: bytes | None = None) -> None:
         bucket = self.account.bucket
-        body = b"%PDF" if self.chance.random() < 0.3 else f"%PDF {bucket.clock.moment}".encode()
+        drawn = b"%PDF" if self.chance.random() < 0.3 else f"%PDF {bucket.clock.moment}".encode()
+        body = drawn if body is None else body
         now = self.account.clock.now
         bucket.finish(key, body, began=now if began is None else began, parts=0 if began is None else 2)
         bucket.awaited[key] = bucket.clock.moment

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -42,6 +42,7 @@ _CHECKED_ONE_IN = 50
 _MOST_AT_ONCE = 3
 _WAITS = (0.3, 0.3, 1.0, 1.0, 5.0, 60.0, 1000.0, 20_000.0)
 _A_NIGHT = (20.1 * HOUR, 22 * HOUR, 24 * HOUR, 26 * HOUR)
+_AS_DRAWN: Mapping[str, Any] = {}
 _MORE_NIGHTS, _MORE_RESTLESS_NIGHTS = 0.6, 0.8
 _QUIET_NIGHTS = {DELETE: 4}
 """In mode Delete: a file that was uploaded in parts is erased two nights after the night that saw it first."""
@@ -66,13 +67,15 @@ class History:
 
 
 class World:
-    """keep: whether to keep the steps as text. delete_share: as for `setting.draw`."""
+    """keep: whether to keep the steps as text. delete_share: as for `setting.draw`. having: in its place."""
 
-    def __init__(self, seed: int, *, keep: bool = False, delete_share: float | None = None) -> None:
+    def __init__(
+        self, seed: int, *, keep: bool = False, delete_share: float | None = None, having: Mapping[str, Any] = _AS_DRAWN
+    ) -> None:
         def chance(of: str) -> random.Random:
             return random.Random(f"{seed}/{of}")  # noqa: S311
 
-        self.setting: Setting = draw(chance("setting"), delete_share=delete_share)
+        self.setting: Setting = replace(draw(chance("setting"), delete_share=delete_share), **having)
         self.chance, self.clock = chance("steps"), WorldClock()
         self.checked = seed % _CHECKED_ONE_IN == 0
         self.hosts, self.processes = Hosts(self.clock), Processes(chance("pools"))
@@ -255,6 +258,8 @@ class World:
         elif 0.05 <= dice < 0.15 and sweeping.intended:
             self.weather.note("sweep: killed while it erases")
             self.account.kill(actor)
+        elif dice >= 0.5 and sweeping.listed is not None:
+            self._happens(lambda: self.application.upload_listed(self.audit.sweeps.sightings[-1].keys))
         else:
             return False
         return True
@@ -345,9 +350,16 @@ _HAPPENS: Mapping[Callable[[World], str | None], float] = {
 }  # fmt: skip
 
 
-def run(seed: int, *, steps: int = STEPS, keep: bool = False, delete_share: float | None = None) -> History:
-    """One history to its end. keep: with its steps as text. delete_share: as for `setting.draw`."""
-    world = World(seed, keep=keep, delete_share=delete_share)
+def run(
+    seed: int,
+    *,
+    steps: int = STEPS,
+    keep: bool = False,
+    delete_share: float | None = None,
+    having: Mapping[str, Any] = _AS_DRAWN,
+) -> History:
+    """One history to its end. The other arguments: as for a World."""
+    world = World(seed, keep=keep, delete_share=delete_share, having=having)
     with in_this_world(world.processes):
         while world.steps < steps:
             world.step()
