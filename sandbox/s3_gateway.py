@@ -50,7 +50,7 @@ def running(folder: Path, *, say: Callable[[str], None], environ: Mapping[str, s
         process = subprocess.Popen(
             # Not every file system has attributes for metadata.
             [binary, "posix", "--versioning-dir", versions, "--sidecar", metadata, data],
-            env=_environment(port, environ), stdout=output, stderr=subprocess.STDOUT, cwd=folder,
+            env=environment(port, environ), stdout=output, stderr=subprocess.STDOUT, cwd=folder,
         )  # fmt: skip
         try:
             url = f"http://{ports.HOST}:{port}"
@@ -61,7 +61,7 @@ def running(folder: Path, *, say: Callable[[str], None], environ: Mapping[str, s
             process.wait()
 
 
-def _environment(port: int, environ: Mapping[str, str]) -> dict[str, str]:
+def environment(port: int, environ: Mapping[str, str]) -> dict[str, str]:
     """It takes its options from the environment too, so that its secret is on no command line."""
     return {
         "PATH": environ.get("PATH", ""),
