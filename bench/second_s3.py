@@ -83,7 +83,7 @@ class Swept:
 
     left: frozenset[str]
     receipts: frozenset[str]
-    told: Mapping[str, Any]
+    result: Mapping[str, Any]
     seconds: float
 
 
@@ -143,8 +143,8 @@ class _Bench:
         found = []
         for one in tenants:
             started = time.monotonic()
-            told = self._sweep(one, approve=first[one.name])
-            found.append(Swept(self._left(one), self._receipts(one), told, time.monotonic() - started))
+            result = self._sweep(one, approve=first[one.name])
+            found.append(Swept(self._left(one), self._receipts(one), result, time.monotonic() - started))
         return found
 
     def _create(self, tenant: Tenant) -> None:
@@ -206,9 +206,9 @@ class _Bench:
         )  # fmt: skip
         if done.returncode not in _EXIT_CODES:
             raise NotMeasuredError(f"a sweep of {tenant.name} ended with {done.returncode}: {done.stdout}{done.stderr}")
-        told: dict[str, Any] = json.loads(done.stdout)
-        self._say(f"{tenant.name}: {told['result']}, {told['message']}")
-        return told
+        result: dict[str, Any] = json.loads(done.stdout)
+        self._say(f"{tenant.name}: {result['result']}, {result['message']}")
+        return result
 
     def _left(self, tenant: Tenant) -> frozenset[str]:
         """Every key with a version or a marker, asked for one by one: this store's long listings are not whole."""
@@ -240,19 +240,19 @@ def _manifest(tenant: Tenant) -> Mapping[str, Any]:
 
 
 def _report(tenants: Sequence[Tenant], found: Mapping[str, Swept]) -> Report:
-    """The first four figures must be 0: exactly the orphans of both sightings are gone, and have receipts."""
+    """The first four figures must be 0: exactly the orphans of both sightings are deleted, and have receipts."""
     rows, figures = [], {}
     for one in tenants:
         swept, kept = found[one.name], {*one.live, *one.spared, *one.new}
-        gone = set(one.orphans) - set(one.spared)
+        expected = set(one.orphans) - set(one.spared)
         figures[one.name] = {
             "files": len(one.live) + len(one.orphans),
-            "erased": len(gone - swept.left),
-            "orphans_left": len(gone & swept.left),
+            "erased": len(expected - swept.left),
+            "orphans_left": len(expected & swept.left),
             "live_files_lost": len(kept - swept.left),
-            "receipts_missing": len((gone - swept.left) - swept.receipts),
-            "receipts_too_many": len(swept.receipts - (gone - swept.left)),
-            "result": swept.told["result"],
+            "receipts_missing": len((expected - swept.left) - swept.receipts),
+            "receipts_too_many": len(swept.receipts - (expected - swept.left)),
+            "result": swept.result["result"],
             "seconds": swept.seconds,
         }
         rows.append((one.name, *figures[one.name].values()))

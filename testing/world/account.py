@@ -71,7 +71,7 @@ class Account:
         actor.calls += 1
         kind = self.weather.of_call(service, patient=patient)
         if kind:
-            actor.told.refused |= service == "Streams"
+            actor.stream.refused |= service == "Streams"
             self.trace(lambda: f"{actor.kind}: {operation} {kind}")
             self._before(actor, operation, kind)
         try:

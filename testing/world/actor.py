@@ -15,7 +15,7 @@ FUNCTION, REDRIVE, SWEEP, FINAL_READ = "function", "redrive", "sweep", "final re
 
 
 @dataclass
-class StreamTold:
+class StreamReading:
     """What a process has read of the table's streams.
 
     polled: shard → moment of the last page that it asked for. described: moment of the last list of the shards.
@@ -76,7 +76,7 @@ class Actor:
     scanned_at: float = 0.0
     segments: set[int] = field(default_factory=set)
     place: tuple[int, str] | None = None
-    told: StreamTold = field(default_factory=StreamTold)
+    stream: StreamReading = field(default_factory=StreamReading)
     sweeping: Sweeping = field(default_factory=Sweeping)
 
     def begins_segment(self, number: int, *, moment: int) -> None:

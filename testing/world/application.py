@@ -355,8 +355,8 @@ class Application:
 
     def _finish(self, record: str, keys: Sequence[str], *, began: float, uploads: Sequence[str]) -> str:
         bucket = self.account.bucket
-        if gone := [one for one in uploads if bucket.uploads.pop(one, None) is None]:
-            return f"the uploads {gone} are not there any more"
+        if missing := [one for one in uploads if bucket.uploads.pop(one, None) is None]:
+            return f"the uploads {missing} are not there any more"
         for key in keys:
             self._put(key, began=began)
         return f"the parts of {sorted(keys)} are put together; " + self._then_write(record, keys)

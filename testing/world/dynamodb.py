@@ -116,7 +116,7 @@ def update_table(account: Account, actor: Actor, params: Params) -> Answer:
 
 def describe_stream(account: Account, actor: Actor, params: Params) -> Answer:
     stream, now = _stream(account, params["StreamArn"]), account.clock.now
-    actor.told.described = account.clock.tick()
+    actor.stream.described = account.clock.tick()
     shards = stream.listed(now=now)
     after = params.get("ExclusiveStartShardId")
     names = [shard.name for shard in shards]
@@ -161,12 +161,12 @@ def get_records(account: Account, actor: Actor, params: Params) -> Answer:
         raise RefusedError("ExpiredIteratorException")
     if place < _untrimmed(account, shard):
         raise RefusedError("TrimmedDataAccessException")
-    actor.told.polled[name] = account.clock.tick()
+    actor.stream.polled[name] = account.clock.tick()
     if account.weather.strikes("Streams: empty page", share=_EMPTY_PAGES_SHARE):
         if place < len(shard.records):
-            actor.told.behind.setdefault(name, now)
+            actor.stream.behind.setdefault(name, now)
         return {"Records": [], "NextShardIterator": _iterator(account, stream, shard, place)}
-    actor.told.behind.pop(name, None)
+    actor.stream.behind.pop(name, None)
     records = shard.records[place : place + min(account.setting.page, params.get("Limit", 1000))]
     if actor.kind == FINAL_READ:
         actor.give(records)

@@ -75,12 +75,12 @@ def _judge_sweeps_erasures(account: Account) -> None:
     for one in receipts.joined(_as_read(account)):
         receipts_of.setdefault(one.key, []).append(one)
     for erasure in account.audit.erasures:
-        said = {one.outcome for one in receipts_of.get(erasure.key, ()) if one.event == SWEPT}
-        if erasure.of_sweep and not any(one != receipts.CUT_OFF and _admits(one) for one in said):
+        outcomes = {one.outcome for one in receipts_of.get(erasure.key, ()) if one.event == SWEPT}
+        if erasure.of_sweep and not any(one != receipts.CUT_OFF and _admits(one) for one in outcomes):
             why = "a sweep erased a file, and no receipt says so"
-            if said == {receipts.CUT_OFF}:
+            if outcomes == {receipts.CUT_OFF}:
                 why = "a sweep that was cut off had erased a file, and no later one has settled it"
-            account.audit.broken(RECEIPT, why, f"{erasure.key}: {sorted(said)}, {erasure.events}")
+            account.audit.broken(RECEIPT, why, f"{erasure.key}: {sorted(outcomes)}, {erasure.events}")
 
 
 def judge_deleted(account: Account) -> None:

@@ -135,10 +135,10 @@ class World:
         return "a turn of Lambda's" if due and due[min(due)].step() else None
 
     def wait(self) -> str:
-        self._pass(seconds := self.chance.choice(_WAITS))
+        self._advance(seconds := self.chance.choice(_WAITS))
         return f"{seconds} s pass"
 
-    def _pass(self, seconds: float) -> None:
+    def _advance(self, seconds: float) -> None:
         """The application finishes in time what it has begun."""
         until = self.clock.now + seconds
         while (due := self.application.first_due) is not None and due <= until:
@@ -157,7 +157,7 @@ class World:
             for source in list(self.sources.values()):
                 while self.chance.random() < 0.95 and source.step():
                     pass
-            self._pass(self.chance.choice(_A_NIGHT))
+            self._advance(self.chance.choice(_A_NIGHT))
             self._happens(self.sweep)
             if self.chance.random() < 0.8:
                 self._happens(self.jobs.approve)
@@ -167,7 +167,7 @@ class World:
         return f"{nights} nights have passed"
 
     def weeks(self) -> str:
-        self._pass(15 * DAY)
+        self._advance(15 * DAY)
         self.weather.note("weeks pass")
         return "15 days pass"
 

@@ -207,9 +207,9 @@ class Jobs:
             return
         head, listed = read_list(self.account.bucket.data(result.orphan_list.key)[-1].body)
         self.orphans = listed if ended.word != FAILED else self.orphans
-        gone = result.orphans - result.left
+        no_longer = result.orphans - result.left
         numbers = {
-            "orphans": len(listed) - gone, "records": head["records"], "live": head["live"], "listed": head["listed"]
+            "orphans": len(listed) - no_longer, "records": head["records"], "live": head["live"], "listed": head["listed"]
         }  # fmt: skip
         if wrong := {name: status.get(name) for name, number in numbers.items() if status.get(name) != number}:
             self._wrong("the status of a sweep differs from its orphan list", f"{wrong}, not {numbers}")

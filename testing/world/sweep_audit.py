@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from testing.world.actor import Actor, StreamTold
+from testing.world.actor import Actor, StreamReading
 from testing.world.bucket import Bucket, Upload, UploadInParts
 from testing.world.clock import DAY
 from testing.world.promises import LOST, RECEIPT, STATUS
@@ -134,24 +134,24 @@ class SweepAudit:
             return "a record named the file before the orphan list was stored, and a sweep erased it"
         if actor.scanned is None or since.moment < actor.scanned:
             return "a record named the file before a sweep's last reading began"
-        if since.number is not None and self._was_to_be_read(actor.told, since):
+        if since.number is not None and self._was_to_be_read(actor.stream, since):
             return "the stream held the record when a sweep read it, and its file went"
-        late = not actor.told.anything and self.bucket.clock.now - actor.scanned_at > READ_WITHIN_SECONDS
+        late = not actor.stream.anything and self.bucket.clock.now - actor.scanned_at > READ_WITHIN_SECONDS
         return "a sweep erased by a reading that began more than 15 minutes before" if late else None
 
-    def _was_to_be_read(self, told: StreamTold, since: Naming) -> bool:
-        if not told.anything or since.number is None:
+    def _was_to_be_read(self, stream: StreamReading, since: Naming) -> bool:
+        if not stream.anything or since.number is None:
             return False
         shard = self.table.changes[since.number].shard
-        if self.bucket.clock.now - told.behind.get(shard, self.bucket.clock.now) >= _EMPTY_FOR_SECONDS:
+        if self.bucket.clock.now - stream.behind.get(shard, self.bucket.clock.now) >= _EMPTY_FOR_SECONDS:
             return False
-        return since.moment < told.polled.get(shard, told.described)
+        return since.moment < stream.polled.get(shard, stream.described)
 
     def _through(self, actor: Actor, key: str) -> str | None:
         """Whether some record has named the file all the time since the reading began."""
         if self.table.named_since.get(key, self.bucket.clock.moment) >= (actor.scanned or 0):
             return None
-        if actor.told.refused:
+        if actor.stream.refused:
             self.excused("a record moved while a sweep read, and the stream could not be read")
             return None
         return "a record moved while a sweep read the table, and its file went"

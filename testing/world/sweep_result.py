@@ -33,11 +33,11 @@ def what_is_false(ended: EndedSweep, status: Mapping[str, Any], actor: Actor, au
     if (counted := sum(did.outcomes.values())) < len(actor.sweeping.erased):
         yield "a sweep erased files that its result does not count", f"{counted} of {sorted(actor.sweeping.erased)}"
     own = [one for one in audit.outcomes if one.by is actor and _is_own(one, actor)]
-    said = {one.key for one in own if one.outcome and one.outcome.kind == "erased"}
-    if did.count("erased") < len(said):
-        yield "a sweep counts fewer erasures than its receipts", f"{did.count('erased')}, not {sorted(said)}"
-    if ended.problem is None and did.count("erased") > len(said):
-        yield "a sweep counts more erasures than its receipts", f"{did.count('erased')}, not {sorted(said)}"
+    erased_keys = {one.key for one in own if one.outcome and one.outcome.kind == "erased"}
+    if did.count("erased") < len(erased_keys):
+        yield "a sweep counts fewer erasures than its receipts", f"{did.count('erased')}, not {sorted(erased_keys)}"
+    if ended.problem is None and did.count("erased") > len(erased_keys):
+        yield "a sweep counts more erasures than its receipts", f"{did.count('erased')}, not {sorted(erased_keys)}"
     if result.orphan_list is not None and status.get("erased", 0) != did.count("erased"):
         yield "the status of a sweep counts other erasures than its result", f"{status.get('erased')}"
 
