@@ -209,7 +209,8 @@ class Jobs:
         self.orphans = listed if ended.word != FAILED else self.orphans
         no_longer = result.orphans - result.left
         numbers = {
-            "orphans": len(listed) - no_longer, "records": head["records"], "live": head["live"], "listed": head["listed"]
+            "orphans": len(listed) - no_longer, "records": head["records"], "live": head["live"],
+            "listed": head["listed"],
         }  # fmt: skip
         if wrong := {name: status.get(name) for name, number in numbers.items() if status.get(name) != number}:
             self._wrong("the status of a sweep differs from its orphan list", f"{wrong}, not {numbers}")
