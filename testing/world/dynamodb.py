@@ -168,10 +168,9 @@ def get_records(account: Account, actor: Actor, params: Params) -> Answer:
         return {"Records": [], "NextShardIterator": _iterator(account, stream, shard, place)}
     actor.stream.behind.pop(name, None)
     records = shard.records[place : place + min(account.setting.page, params.get("Limit", 1000))]
-    if actor.kind == FINAL_READ:
-        actor.give(records)
-    else:
-        actor.show(records)  # a reading of the table: these changes are not its to handle
+    # Others than a final stream read handle none of them: the stream completes their reading of the table.
+    (actor.give if actor.kind == FINAL_READ else actor.show)(records)
+    account.clock.tick()
     after = place + len(records)
     ended = shard.closed_at is not None and after == len(shard.records)
     following = {} if ended else {"NextShardIterator": _iterator(account, stream, shard, after)}
