@@ -13,6 +13,7 @@ failing.py         one healthy tenant beside 49 that fail
 matrix.py          every flow of a tenant cut off, or failed, at every call
 events.py          a poison record's shard, and 100,000 stream events with faults, behind Lambda's event source
 world.py           thousands of histories in the adversarial world: what was lost, left unsaid, or said falsely
+second_s3.py       a plain and a versioned bucket of another S3, swept in mode Delete: what went, what has receipts
 cleanup.py         the function beside the walkthrough's: calls, seconds, memory, size, cold start
 sweep.py           a sweep beside the bare listing and scan, and beside the usual script
 sweep_programs.py  these three, each in a process of its own

@@ -11,13 +11,14 @@ from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, failing, latency, matrix, moto, storm, sweep, world
+from bench import calls, cleanup, events, failing, latency, matrix, moto, second_s3, storm, sweep, world
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
 from sandbox.local_operator import OperatorError
 from sandbox.weather import FORECASTS
 from testing.world.history import STEPS
+from testing.world.setting import DELETE_SHARE
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110}
 
@@ -88,6 +89,14 @@ def sweep_command(*, sizes: tuple[int, ...], repeats: int, json_only: bool) -> N
     _print(lambda: sweep.run(say=say, sizes=sizes, repeats=repeats), json_only=json_only)
 
 
+@main.command("second-s3", context_settings=_CONTEXT)
+@click.option("--files", type=click.IntRange(min=100), default=second_s3.FILES, help="Files in each bucket.")
+@_json_only
+def second_s3_command(*, files: int, json_only: bool) -> None:
+    """A plain and a versioned bucket of another S3, swept twice in mode Delete: what went, and what has receipts."""
+    _print(lambda: second_s3.run(say=say, files=files), json_only=json_only)
+
+
 def _matrix(command: Callable[..., None]) -> Callable[..., None]:
     flows = click.option(
         "--flow", "flows", multiple=True, help="Only flows whose name starts with this, such as create or drift."
@@ -137,12 +146,16 @@ def failing_command(*, states: int, json_only: bool) -> None:
 @click.option("--steps", type=click.IntRange(min=1), default=STEPS, help="Steps of each, before its quiet nights.")
 @click.option("--seed", type=int, default=1, help="Seed of the first history; the others follow.")
 @click.option("--jobs", type=click.IntRange(min=1, max=64), default=os.cpu_count() or 2, help="Processes at once.")
+@click.option(
+    "--delete", type=click.FloatRange(0, 1), default=DELETE_SHARE, help="Share of histories whose sweeps erase."
+)
 @_json_only
-def world_command(*, histories: int, steps: int, seed: int, jobs: int, json_only: bool) -> None:
+def world_command(*, histories: int, steps: int, seed: int, jobs: int, delete: float, json_only: bool) -> None:
     """Function, redrive, sweep and final read in one adversarial world: files lost, orphans, false receipts."""
     _print(
-        lambda: world.run(say=say, histories=histories, steps=steps, seed=seed, jobs=jobs), json_only=json_only
-    )  # fmt: skip
+        lambda: world.run(say=say, histories=histories, steps=steps, seed=seed, jobs=jobs, delete=delete),
+        json_only=json_only,
+    )
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

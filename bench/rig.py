@@ -271,7 +271,7 @@ def opened(*, say: Say, moto: bool = False, layers: Sequence[Layer] = ()) -> Ite
                 "A bench counts by the sandbox's own API server and emulated AWS: unset KUBECONFIG, AWS_ENDPOINT_URL "
                 "and SANDBOX_AWS."
             )
-        endpoint_url = stack.enter_context(_moto_server()) if moto else running.aws_endpoint_url
+        endpoint_url = stack.enter_context(moto_server()) if moto else running.aws_endpoint_url
         run = secrets.token_hex(3)
         namespace, folder = f"bench-{run}", running.root / f"bench-{run}"
         account, by_hand_account = (emulator.new_account() for _ in range(2))
@@ -296,7 +296,7 @@ def opened(*, say: Say, moto: bool = False, layers: Sequence[Layer] = ()) -> Ite
 
 
 @contextlib.contextmanager
-def _moto_server() -> Iterator[str]:
+def moto_server() -> Iterator[str]:
     """The URL of a moto server, a process of its own. Raises NotMeasuredError."""
     [port] = ports.choose(["moto"]).values()
     command = [sys.executable, "-m", "moto.server", "-H", ports.HOST, "-p", str(port)]

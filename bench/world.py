@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
 
 from bench.measure import Report, Table
 from bench.rig import Say
-from testing.world.audit import KINDS, Violation
 from testing.world.history import run as run_history
+from testing.world.promises import KINDS, Violation
 
 HISTORIES = 20_000
 _A_TASK = 50
@@ -35,6 +36,8 @@ class _Sum:
     histories: int = 0
     steps: int = 0
     erased: int = 0
+    deleting: int = 0
+    swept: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
     violations: list[tuple[int, Violation]] = field(default_factory=list)
@@ -44,20 +47,22 @@ class _Sum:
         self.histories += other.histories
         self.steps += other.steps
         self.erased += other.erased
+        self.deleting += other.deleting
+        self.swept += other.swept
         self.faults += other.faults
         self.excused += other.excused
         self.violations += other.violations
         self.short += other.short
 
 
-def run(*, say: Say, histories: int, steps: int, seed: int, jobs: int) -> Report:
-    """Takes about ten minutes on two processors."""
+def run(*, say: Say, histories: int, steps: int, seed: int, jobs: int, delete: float) -> Report:
+    """Takes about fifteen minutes on two processors. delete: share of histories whose sweeps run in mode Delete."""
     started, reported, total = time.monotonic(), 0, _Sum()
     # The order of a set of texts differs from process to process, unless this is set before it starts.
     os.environ["PYTHONHASHSEED"] = "0"
     tasks = [range(first, min(first + _A_TASK, seed + histories)) for first in range(seed, seed + histories, _A_TASK)]
     with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for done in pool.map(_of, tasks, [steps] * len(tasks)):
+        for done in pool.map(_of, tasks, repeat(steps), repeat(delete)):
             for at, one in done.violations:
                 say(f"seed {at}: {one.kind}: {one.why}: {one.what}") if len(total.violations) < _SAY_EVERY else None
             total.add(done)
@@ -67,14 +72,14 @@ def run(*, say: Say, histories: int, steps: int, seed: int, jobs: int) -> Report
     return _report(total, seed=seed, seconds=time.monotonic() - started)
 
 
-def _of(seeds: Sequence[int], steps: int) -> _Sum:
+def _of(seeds: Sequence[int], steps: int, delete: float) -> _Sum:
     total = _Sum()
     for seed in seeds:
-        one = run_history(seed, steps=steps)
+        one = run_history(seed, steps=steps, delete_share=delete)
         total.add(
             _Sum(
-                1, one.steps, one.erased, one.faults, one.excused, [(seed, found) for found in one.violations],
-                int(one.steps < steps),
+                1, one.steps, one.erased, one.deleting, one.swept, one.faults, one.excused,
+                [(seed, found) for found in one.violations], int(one.steps < steps),
             )
         )  # fmt: skip
     return total
@@ -100,6 +105,8 @@ def _report(total: _Sum, *, seed: int, seconds: float) -> Report:
             "steps": total.steps,
             "histories_below_steps": total.short,
             "files_erased": total.erased,
+            "sweeps_in_delete": total.deleting,
+            "files_swept": total.swept,
             "faults": dict(sorted(total.faults.items())),
             "excused": dict(sorted(total.excused.items())),
             **{kind: kinds[kind] for kind in KINDS},

@@ -18,6 +18,7 @@ release.py, images.py      the operator as its users run it: the chart, and the 
 delivery.py                that image brought to where pods run
 serviceaccount.py          being a service account
 helm.py, build.py          helm and the control plane, built from Go modules by gobuild.py and golang.py
+s3_gateway.py              a second S3, Versity's gateway on a folder; built likewise
 gitops.py                  what Argo CD and Flux do to an object, by their own code; built likewise
 requirements.py            Python environments from locked requirements
 paths.py, ports.py         where everything lies; free ports

@@ -7,6 +7,7 @@ import os
 import sys
 
 from testing.world.history import STEPS, run
+from testing.world.setting import DELETE_SHARE
 
 
 def main() -> int:
@@ -15,10 +16,11 @@ def main() -> int:
     parser.add_argument("seed", type=int)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--delete", type=float, default=DELETE_SHARE, help="share of histories with sweeps in Delete")
     options = parser.parse_args()
     found: dict[tuple[str, str], list[int]] = {}
     for seed in range(options.seed, options.seed + options.count):
-        history = run(seed, steps=options.steps, keep=options.count == 1)
+        history = run(seed, steps=options.steps, keep=options.count == 1, delete_share=options.delete)
         print("\n".join(history.trace)) if history.trace else None
         for one in history.violations:
             found.setdefault((one.kind, one.why), []).append(seed)

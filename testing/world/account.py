@@ -25,6 +25,8 @@ from testing.world.weather import Weather
 
 Answer = dict[str, Any]
 _SECONDS_A_CALL = 0.02
+_OF_STREAMS = ("Streams", "Lambda")
+"""Services that say what a stream holds, and who else reads it."""
 _SLOW_SECONDS, _VERY_SLOW_SECONDS = 7.5, 25.0
 """A call that fails at its read time-out; and one that overruns it, as with a host of several dead addresses."""
 
@@ -68,13 +70,16 @@ class Account:
         self.between(actor)
         self.clock.advance(_SECONDS_A_CALL)
         self.require_alive(actor)
+        actor.calls += 1
         kind = self.weather.of_call(service, patient=patient)
         if kind:
+            actor.stream.refused |= service in _OF_STREAMS
             self.trace(lambda: f"{actor.kind}: {operation} {kind}")
             self._before(actor, operation, kind)
         try:
             answer = do(self, actor, params)
         except RefusedError as error:
+            actor.stream.refused |= service in _OF_STREAMS
             raise client_error(error.code, operation, status=error.status) from None
         if kind:
             self._after(actor, kind)

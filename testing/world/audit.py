@@ -17,30 +17,25 @@ from humangov.cleanup.references import FAILURES_PREFIX, is_reserved
 
 from testing.world.actor import FUNCTION, REDRIVE, SWEEP, Actor
 from testing.world.bucket import Bucket, Upload
-from testing.world.setting import SHARED
+from testing.world.promises import LOST, RECEIPT, Violation
+from testing.world.setting import SHARED, Setting
 from testing.world.stream import StreamRecord
+from testing.world.sweep_audit import LISTS, SweepAudit
 from testing.world.table import Naming, Table
 
 OWN_PREFIX = ".humangov/"
-LOST, SILENT, RECEIPT, STATUS = "live_files_lost", "silent_orphans", "receipt_violations", "status_violations"
-KINDS = (LOST, SILENT, RECEIPT, STATUS)
-
-
-class Violation(NamedTuple):
-    """why: a short reason, the same for all of its kind. what: this one."""
-
-    kind: str
-    why: str
-    what: str
+SWEPT = "SWEEP"
+"""The event of a sweep's receipts."""
 
 
 class Erasure(NamedTuple):
-    """A file that our code erased, and the changes that it was handling."""
+    """A file that our code erased, and the changes that it was handling; of_sweep: the sweep's event."""
 
     key: str
     moment: int
     by: str
     events: tuple[str, ...]
+    of_sweep: bool = False
 
 
 class StoredOutcome(NamedTuple):
@@ -51,16 +46,15 @@ class StoredOutcome(NamedTuple):
     moment: int
     outcome: FileOutcome | None
     by: Actor
+    of_sweep: bool
 
 
 @dataclass
 class Audit:
     """excused: live files that went within the declared limits: reason → number. mentioned: sequence numbers that a
-    line other than a receipt names: malformed or unresolved."""
+    line other than a receipt names: malformed or unresolved. invocations_removed: records of them, and when."""
 
-    file_names: str
-    key_prefix: str
-    function_arn: str
+    setting: Setting
     bucket: Bucket
     table: Table
     violations: list[Violation] = field(default_factory=list)
@@ -69,9 +63,21 @@ class Audit:
     intents: dict[tuple[str, str], int] = field(default_factory=dict)
     outcomes: list[StoredOutcome] = field(default_factory=list)
     mentioned: set[str] = field(default_factory=set)
+    invocations_removed: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.file_names, self.key_prefix = self.setting.file_names, self.setting.key_prefix
+        self.function_arn = self.setting.names.function_arn
+        self.sweeps = SweepAudit(
+            self.setting, self.bucket, self.table, self.broken, lambda why: self.excused.update((why,))
+        )
 
     def broken(self, kind: str, why: str, what: str) -> None:
         self.violations.append(Violation(kind, why, what))
+
+    @property
+    def swept(self) -> int:
+        return sum(one.of_sweep for one in self.erasures)
 
     # What our code erased.
 
@@ -79,6 +85,11 @@ class Audit:
         """A version with data is gone. newest: no other version of the key is younger."""
         if is_reserved(key, key_prefix=self.key_prefix):
             self._reserved(actor, key, version)
+            return
+        if actor.sweeping.listed is not None:
+            events = self.sweeps.swept(actor, key, version, newest=newest)
+            self.erasures.append(Erasure(key, self.bucket.clock.moment, actor.kind, events, of_sweep=True))
+            actor.destroyed[key] += 1
             return
         freeing = actor.freeing(key)
         events = tuple(one.event_id for one in freeing)
@@ -93,8 +104,11 @@ class Audit:
 
     def _reserved(self, actor: Actor, key: str, version: Upload) -> None:
         """Jobs remove this tenant's invocation records once they are handled, and what they keep for themselves."""
+        if key.startswith(f"{self.key_prefix}{LISTS}") and actor.kind == SWEEP:
+            self.sweeps.list_removed(key, version)
         if key.startswith(FAILURES_PREFIX) and self.function_arn.encode() in version.body and actor.kind != FUNCTION:
             actor.removed.add(key)
+            self.invocations_removed[key] = self.bucket.clock.moment
         elif not key.startswith(f"{self.key_prefix}{OWN_PREFIX}") or actor.kind == FUNCTION:
             self.broken(LOST, "a reserved key was erased", f"{key} by {actor.kind}")
 
@@ -122,6 +136,8 @@ class Audit:
             match line.get("receipt"):
                 case "intent":
                     self.intents.setdefault(_pair(line), self.bucket.clock.tick())
+                    if line.get("event") == SWEPT:
+                        self.sweeps.intends(actor, str(line.get("key")), str(line.get("event_id")))
                 case "outcome":
                     self._outcome(actor, line)
                 case _ if line.get("sequence_number"):
@@ -130,7 +146,12 @@ class Audit:
     def _outcome(self, actor: Actor, line: Mapping[str, Any]) -> None:
         (event_id, key), text = _pair(line), str(line.get("outcome"))
         outcome = parse(text)
-        self.outcomes.append(StoredOutcome(event_id, key, self.bucket.clock.tick(), outcome, actor))
+        of_sweep = line.get("event") == SWEPT
+        self.outcomes.append(StoredOutcome(event_id, key, self.bucket.clock.tick(), outcome, actor, of_sweep))
+        if of_sweep and outcome is not None:
+            if false := self._false_of_sweep(actor, key, event_id, outcome):
+                self.broken(RECEIPT, false, f"{key}, {event_id}, by {actor.kind}")
+            return
         change = self.table.changes.get(str(line.get("sequence_number")))
         if outcome is None or change is None:
             self.broken(RECEIPT, "an outcome that nobody can read", f"{key}: {text}")
@@ -155,6 +176,23 @@ class Audit:
                 return "kept, and this very process has erased it"
             if outcome.detail == "live" and not self._named_since(key, actor.began):
                 return "kept: live, and no record names it"
+        return None
+
+    def _false_of_sweep(self, actor: Actor, key: str, event_id: str, outcome: FileOutcome) -> str | None:
+        """The same of a sweep's: it speaks of what there was when the run began whose event this is."""
+        began = self.sweeps.began.get(event_id)
+        older = [one for one in self.bucket.data(key) if began is not None and one.moment < began]
+        if outcome.kind == "erased":
+            if older:
+                return "a sweep says erased, and what it had listed is still there"
+            return None if (event_id, key) in self.intents else "a sweep says erased, and there is no intent"
+        if outcome.kind == "absent":
+            return "a sweep says absent, and the file is there" if older else None
+        if outcome.kind == "kept":
+            if key in actor.sweeping.erased and not self._admitted(key, actor):
+                return "a sweep says kept, and has erased it"
+            if outcome.detail == "live" and not self._named_since(key, actor.began):
+                return "a sweep says kept: live, and no record names it"
         return None
 
     def _admitted(self, key: str, actor: Actor) -> bool:

@@ -16,15 +16,27 @@ class Upload(ObjectVersion):
     moment: int = 0
 
 
+@dataclass(frozen=True)
+class UploadInParts:
+    """An incomplete multipart upload. initiated: true time. awaited: the application is about to complete it."""
+
+    key: str
+    upload_id: str
+    initiated: float
+    awaited: bool
+
+
 @dataclass
 class Bucket(TenantData):
     """One bucket, on S3's clock.
 
     awaited: keys whose upload is finished and whose record the application is about to write, and since when.
+    in_parts: incomplete uploads, by their ID. conditions: as `testing.world.setting` says.
     """
 
     clock: WorldClock = field(default_factory=WorldClock)
     awaited: dict[str, int] = field(default_factory=dict)
+    in_parts: dict[str, UploadInParts] = field(default_factory=dict)
 
     def put(self, key: str, body: bytes, *, at: float) -> Upload:
         """A plain upload, finished at once."""
@@ -36,6 +48,11 @@ class Bucket(TenantData):
         )  # fmt: skip
         self._add(key, one)
         return one
+
+    def begin_in_parts(self, key: str, *, awaited: bool) -> str:
+        upload = UploadInParts(key, f"upload-{self.clock.tick()}", self.clock.now, awaited)
+        self.in_parts[upload.upload_id] = upload
+        return upload.upload_id
 
     def put_marker(self, key: str) -> str:
         one = Upload(

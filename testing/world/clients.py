@@ -35,7 +35,13 @@ _SERVICES: Mapping[str, tuple[str, _Operations]] = {
     "lambda": ("Lambda", dynamodb.READER_OPERATIONS),
 }
 _OF_FIELD = {"streams": "dynamodbstreams", "functions": "lambda"}
-_TOKENS = {"list_objects_v2": ("NextContinuationToken", "ContinuationToken"), "filter_log_events": ("nextToken",) * 2}
+_TOKENS: Mapping[str, Mapping[str, str]] = {
+    "list_objects_v2": {"NextContinuationToken": "ContinuationToken"},
+    "list_multipart_uploads": {"NextKeyMarker": "KeyMarker", "NextUploadIdMarker": "UploadIdMarker"},
+    "list_object_versions": {"NextKeyMarker": "KeyMarker", "NextVersionIdMarker": "VersionIdMarker"},
+    "filter_log_events": {"nextToken": "nextToken"},
+}
+"""Of the operations in pages: where an answer names what the next call is to give."""
 
 
 @dataclass
@@ -62,22 +68,24 @@ class Client:
         return call
 
     def get_paginator(self, name: str) -> Paginator:
-        return Paginator(getattr(self, name), *_TOKENS[name])
+        return Paginator(getattr(self, name), _TOKENS[name])
 
 
 @dataclass(frozen=True)
 class Paginator:
+    """tokens: of an answer → parameter of the next call."""
+
     page: Callable[..., Answer]
-    answered: str
-    asked: str
+    tokens: Mapping[str, str]
 
     def paginate(self, **params: Any) -> Iterator[Answer]:
         while True:
             answer = self.page(**params)
             yield answer
-            if self.answered not in answer:
+            following = {asked: answer[answered] for answered, asked in self.tokens.items() if answered in answer}
+            if not following:
                 return
-            params[self.asked] = answer[self.answered]
+            params |= following
 
 
 def aws_clients(account: Account, actor: Actor, *, checked: bool) -> AwsClients:

@@ -18,6 +18,8 @@ from testing.world.stream import KEPT_SECONDS, Shard, Stream
 Params = Mapping[str, Any]
 _ITERATOR_SECONDS = 15 * 60
 _EMPTY_PAGES_SHARE = 3.0
+_UNITS_OF_A_SLOW_PAGE, _BYTES_OF_A_LARGE_RECORD = 200.0, 400_000
+"""In a table with few units, of which others take most: the next page, of one record, is read minutes later."""
 
 
 def describe_table(account: Account, actor: Actor, params: Params) -> Answer:
@@ -31,7 +33,7 @@ def describe_table(account: Account, actor: Actor, params: Params) -> Answer:
         "TableSizeBytes": 100 * len(table.rows),
         "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
         "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
-        "BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"},
+        **_billing(account),
         "CreationDateTime": datetime.fromtimestamp(table.created, UTC),
         "LatestStreamArn": table.stream.arn,
         "LatestStreamLabel": table.stream.arn.rsplit("/", 1)[-1],
@@ -45,22 +47,39 @@ def describe_table(account: Account, actor: Actor, params: Params) -> Answer:
 
 
 def scan(account: Account, actor: Actor, params: Params) -> Answer:
-    _require_table(account, params["TableName"])
-    # A partition's place in a scan has nothing to do with its key's order.
-    places = sorted((zlib.crc32(record.encode()), record) for record in account.table.rows)
+    table_name = params["TableName"]
+    _require_table(account, table_name)
+    places = sorted(map(place_of, account.table.rows))
     if "Segment" in params:
         places = [one for one in places if one[0] % params["TotalSegments"] == params["Segment"]]
     after = params.get("ExclusiveStartKey", {}).get("id", {}).get("S")
     if after is None:
-        if params.get("Segment", 0) == 0:
-            actor.scanned = account.clock.tick()
+        actor.begins_segment(params.get("Segment", 0), moment=account.clock.tick())
     else:
-        places = [one for one in places if one > (zlib.crc32(after.encode()), after)]
+        places = [one for one in places if one > place_of(after)]
     page = [record for _, record in places[: min(account.setting.page, params.get("Limit", 1000))]]
     answer: Answer = {"Items": [_projected(account, one, params) for one in page], "Count": len(page)}
+    if account.setting.slow_table:
+        answer["ConsumedCapacity"] = {"TableName": table_name, "CapacityUnits": _UNITS_OF_A_SLOW_PAGE}
+    actor.place = None
     if len(places) > len(page):
         answer["LastEvaluatedKey"] = {"id": {"S": page[-1]}}
+        actor.place = place_of(page[-1])
     return answer
+
+
+def place_of(record: str) -> tuple[int, str]:
+    """Where a scan finds this record: it has nothing to do with the order of keys."""
+    return zlib.crc32(record.encode()), record
+
+
+def _billing(account: Account) -> Answer:
+    if not account.setting.slow_table:
+        return {"BillingModeSummary": {"BillingMode": "PAY_PER_REQUEST"}}
+    return {
+        "ProvisionedThroughput": {"ReadCapacityUnits": 4, "WriteCapacityUnits": 4},
+        "TableSizeBytes": _BYTES_OF_A_LARGE_RECORD * len(account.table.rows),
+    }
 
 
 def batch_get_item(account: Account, actor: Actor, params: Params) -> Answer:
@@ -97,6 +116,7 @@ def update_table(account: Account, actor: Actor, params: Params) -> Answer:
 
 def describe_stream(account: Account, actor: Actor, params: Params) -> Answer:
     stream, now = _stream(account, params["StreamArn"]), account.clock.now
+    actor.stream.described = account.clock.tick()
     shards = stream.listed(now=now)
     after = params.get("ExclusiveStartShardId")
     names = [shard.name for shard in shards]
@@ -141,8 +161,12 @@ def get_records(account: Account, actor: Actor, params: Params) -> Answer:
         raise RefusedError("ExpiredIteratorException")
     if place < _untrimmed(account, shard):
         raise RefusedError("TrimmedDataAccessException")
+    actor.stream.polled[name] = account.clock.tick()
     if account.weather.strikes("Streams: empty page", share=_EMPTY_PAGES_SHARE):
+        if place < len(shard.records):
+            actor.stream.behind.setdefault(name, now)
         return {"Records": [], "NextShardIterator": _iterator(account, stream, shard, place)}
+    actor.stream.behind.pop(name, None)
     records = shard.records[place : place + min(account.setting.page, params.get("Limit", 1000))]
     # Others than a final stream read handle none of them: the stream completes their reading of the table.
     (actor.give if actor.kind == FINAL_READ else actor.show)(records)

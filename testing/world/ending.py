@@ -8,11 +8,14 @@ from typing import Any
 
 from humangov.cleanup.receipt_lines import parse, spell
 from humangov.proof import receipts
+from humangov.sweep.result import DELETE
+from humangov.sweep.run import EndedSweep
 
 from testing.event_source.source import EventSource
 from testing.world.account import Account
-from testing.world.audit import LOST, RECEIPT, SILENT
+from testing.world.audit import SWEPT
 from testing.world.jobs import files_of, own_invocations
+from testing.world.promises import LOST, RECEIPT, SILENT
 from testing.world.stream import StreamRecord
 
 _OTHER = "aws/lambda/99999999-2222-3333-4444-555555555555/shardId-1/2026/03/01/"
@@ -46,12 +49,38 @@ def judge_events(account: Account, *, sources: Sequence[EventSource], unstored: 
     _judge_erasures(account, open_events=unstored | waiting)
 
 
-def judge_rest(account: Account, *, orphans: frozenset[str] | None, unstored: Set[str]) -> None:
-    """After quiet nights: what no record names is in the last orphan list; what a record names is not hidden."""
-    for key in files_of(account):
-        if not account.table.named(key) and key not in (orphans or ()):
+def judge_rest(account: Account, *, orphans: frozenset[str] | None, last: EndedSweep | None) -> None:
+    """After quiet nights: what no record names is in the last orphan list; what a record names is not hidden.
+
+    In mode Delete nothing is left that no record names, unless the last sweep says why.
+    """
+    left = [key for key in files_of(account) if not account.table.named(key)]
+    for key in left:
+        if key not in (orphans or ()):
             account.audit.broken(SILENT, "a file that no record names is in no orphan list", key)
+    if last is not None and last.result.mode == DELETE and left and not _says_why(last):
+        account.audit.broken(SILENT, "quiet nights have passed, and a sweep in mode Delete left orphans", str(left))
+    _judge_sweeps_erasures(account)
     _judge_hidden(account)
+
+
+def _says_why(last: EndedSweep) -> bool:
+    result = last.result
+    return bool(last.problem or result.failed_checks or result.approved or result.erased.unfinished)
+
+
+def _judge_sweeps_erasures(account: Account) -> None:
+    """What a sweep erased, be it one that was killed, some sweep's receipt says in the end."""
+    receipts_of: dict[str, list[receipts.Receipt]] = {}
+    for one in receipts.joined(_as_read(account)):
+        receipts_of.setdefault(one.key, []).append(one)
+    for erasure in account.audit.erasures:
+        outcomes = {one.outcome for one in receipts_of.get(erasure.key, ()) if one.event == SWEPT}
+        if erasure.of_sweep and not any(one != receipts.CUT_OFF and _admits(one) for one in outcomes):
+            why = "a sweep erased a file, and no receipt says so"
+            if outcomes == {receipts.CUT_OFF}:
+                why = "a sweep that was cut off had erased a file, and no later one has settled it"
+            account.audit.broken(RECEIPT, why, f"{erasure.key}: {sorted(outcomes)}, {erasure.events}")
 
 
 def judge_deleted(account: Account) -> None:
@@ -69,8 +98,10 @@ def _judge_erasures(account: Account, *, open_events: Set[str]) -> None:
     admitted = {(one.event_id, one.key) for one in receipts.joined(_as_read(account)) if _admits(one.outcome)}
     open_ids = {account.table.changes[one].event_id for one in open_events}
     for erasure in account.audit.erasures:
-        if not open_ids.issuperset(erasure.events) and not any(
-            (event_id, erasure.key) in admitted for event_id in erasure.events
+        if (
+            not erasure.of_sweep
+            and not open_ids.issuperset(erasure.events)
+            and not any((event_id, erasure.key) in admitted for event_id in erasure.events)
         ):
             what = f"{erasure.key}, {erasure.events}"
             account.audit.broken(RECEIPT, "a file was erased, and no receipt says so", what)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from humangov.aws import trigger as trigger_of
+from humangov.sweep.result import DELETE
 
 from testing import samples
 from testing.event_source import destination
@@ -21,16 +22,17 @@ from testing.event_source.mapping import trigger
 from testing.event_source.source import EventSource, ThrottledError
 from testing.world import ending
 from testing.world.account import Account
-from testing.world.actor import Actor
+from testing.world.actor import SWEEP, Actor
 from testing.world.application import Application
-from testing.world.audit import Audit, Violation
+from testing.world.audit import Audit
 from testing.world.bucket import Bucket
 from testing.world.clients import Processes, in_this_world
-from testing.world.clock import DAY, Hosts, WorldClock
+from testing.world.clock import DAY, HOUR, Hosts, WorldClock
 from testing.world.function import Environment
 from testing.world.jobs import Jobs
 from testing.world.log_group import LogGroup
-from testing.world.setting import MAPPINGS, Setting, draw
+from testing.world.promises import Violation
+from testing.world.setting import HONOURED, MAPPINGS, Setting, draw
 from testing.world.stream import StreamRecord
 from testing.world.table import Table
 from testing.world.weather import Weather
@@ -39,11 +41,19 @@ STEPS = 100
 _CHECKED_ONE_IN = 50
 _MOST_AT_ONCE = 3
 _WAITS = (0.3, 0.3, 1.0, 1.0, 5.0, 60.0, 1000.0, 20_000.0)
+_A_NIGHT = (20.1 * HOUR, 22 * HOUR, 24 * HOUR, 26 * HOUR)
+_AS_DRAWN: Mapping[str, Any] = {}
+_MORE_NIGHTS, _MORE_RESTLESS_NIGHTS = 0.6, 0.8
+_QUIET_NIGHTS = {DELETE: 4}
+"""In mode Delete: a file that was uploaded in parts is erased two nights after the night that saw it first."""
 
 
 @dataclass(frozen=True)
 class History:
-    """What became of one seed. excused: live files that went within the declared limits. trace: its steps, if kept."""
+    """What became of one seed. excused: live files that went within the declared limits. trace: its steps, if kept.
+
+    deleting: number of sweeps in mode Delete. swept: files that they erased.
+    """
 
     seed: int
     steps: int
@@ -51,24 +61,31 @@ class History:
     faults: Counter[str]
     excused: Counter[str]
     erased: int
+    deleting: int = 0
+    swept: int = 0
     trace: tuple[str, ...] = ()
 
 
 class World:
-    """keep: whether to keep the steps as text."""
+    """keep: whether to keep the steps as text. delete_share: as for `setting.draw`. having: in its place."""
 
-    def __init__(self, seed: int, *, keep: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, keep: bool = False, delete_share: float | None = None, having: Mapping[str, Any] = _AS_DRAWN
+    ) -> None:
         def chance(of: str) -> random.Random:
             return random.Random(f"{seed}/{of}")  # noqa: S311
 
-        self.setting: Setting = draw(chance("setting"))
+        self.setting: Setting = replace(draw(chance("setting"), delete_share=delete_share), **having)
         self.chance, self.clock = chance("steps"), WorldClock()
         self.checked = seed % _CHECKED_ONE_IN == 0
         self.hosts, self.processes = Hosts(self.clock), Processes(chance("pools"))
         names, setting = self.setting.names, self.setting
         bucket = Bucket(names=names, clock=self.clock, versioning=setting.versioning)
-        table = Table(names.tenant.table.name, self.clock, setting.view, setting.shards, self._publish)
-        self.audit = Audit(setting.file_names, setting.key_prefix, names.function_arn, bucket, table)
+        table = Table(
+            names.tenant.table.name, self.clock, setting.view, setting.shards, self._publish,
+            age=setting.table_age * DAY,
+        )  # fmt: skip
+        self.audit = Audit(setting, bucket, table)
         self.weather = Weather(chance("weather"), setting.faults)
         self.account = Account(
             setting, self.clock, self.weather, bucket, table, LogGroup(names.tenant.log_group_name), self.audit,
@@ -84,6 +101,9 @@ class World:
         self.steps, self.created, self.calm, self.mapped = 0, 0, False, True
         self.account.trace(lambda: f"{self.setting}")
         ending.foreign_objects(self.account) if setting.foreign_objects else None
+        self.weather.note("table: young") if setting.table_age < 14 else None
+        self.weather.note("table: slow") if setting.slow_table else None
+        self.weather.note(f"S3: conditions {setting.conditions}") if setting.conditions != HONOURED else None
 
     # What happens.
 
@@ -115,8 +135,41 @@ class World:
         return "a turn of Lambda's" if due and due[min(due)].step() else None
 
     def wait(self) -> str:
-        self.clock.advance(seconds := self.chance.choice(_WAITS))
+        self._advance(seconds := self.chance.choice(_WAITS))
         return f"{seconds} s pass"
+
+    def _advance(self, seconds: float) -> None:
+        """The application finishes in time what it has begun."""
+        until = self.clock.now + seconds
+        while (due := self.application.first_due) is not None and due <= until:
+            self.clock.advance(max(0.0, due - self.clock.now))
+            self.application.finish_due()
+        self.clock.advance(max(0.0, until - self.clock.now))
+
+    def nights(self) -> str:
+        """A night, or several: mostly events are handled before it, and at its end the sweep starts."""
+        nights, restless = 0, self.setting.restless
+        if restless:
+            for _ in range(6):
+                self._happens(self.application.hire)
+        while not nights or self.chance.random() < (_MORE_RESTLESS_NIGHTS if restless else _MORE_NIGHTS):
+            nights += 1
+            for source in list(self.sources.values()):
+                while self.chance.random() < 0.95 and source.step():
+                    pass
+            self._advance(self.chance.choice(_A_NIGHT))
+            self._happens(self.sweep)
+            if self.chance.random() < 0.8:
+                self._happens(self.jobs.approve)
+            for _ in range(self.chance.randint(0, 3)):
+                self._happens(self.acts)
+        self.weather.note("nights pass")
+        return f"{nights} nights have passed"
+
+    def weeks(self) -> str:
+        self._advance(15 * DAY)
+        self.weather.note("weeks pass")
+        return "15 days pass"
 
     def redeliver(self) -> str:
         count = self.chance.randint(1, 4)
@@ -166,9 +219,19 @@ class World:
     def sweep(self) -> str:
         return self.jobs.sweep(quiet=False)
 
+    def approve(self) -> str | None:
+        return self.jobs.approve()
+
     def _between(self, actor: Actor) -> None:
         """What else happens while a process waits for an answer."""
-        if self.calm or self.account.chance.random() >= self.setting.between:
+        if self.calm:
+            return
+        if actor.kind == SWEEP and self.setting.restless and self.account.chance.random() < 0.9:
+            self._happens(lambda: self.application.dodge(actor.place))
+            return
+        if self.account.chance.random() >= self.setting.between:
+            return
+        if actor.kind == SWEEP and self._done_to_sweep(actor):
             return
         dice = self.account.chance.random()
         if actor.pool is not None and dice < 0.25:
@@ -180,6 +243,26 @@ class World:
                 self._happens(self.turn)
         elif actor.kind == "function":
             self._happens(self.redrive)
+
+    def _done_to_sweep(self, actor: Actor) -> bool:
+        """Whether something is done to this sweep."""
+        dice, sweeping = self.account.chance.random(), actor.sweeping
+        if dice < 0.02 and len(self.processes.running) < _MOST_AT_ONCE:
+            self.weather.note("sweep: another one beside it")
+            self._happens(self.sweep)
+        elif 0.02 <= dice < 0.04 and sweeping.stop is None:
+            self.weather.note("sweep: stopped")
+            sweeping.stop, sweeping.stopped_at = "annotation humangov.io/stop was set", actor.calls
+        elif 0.04 <= dice < 0.05:
+            self._happens(self.versioning)
+        elif 0.05 <= dice < 0.15 and sweeping.intended:
+            self.weather.note("sweep: killed while it erases")
+            self.account.kill(actor)
+        elif dice >= 0.5 and sweeping.listed is not None:
+            self._happens(lambda: self.application.upload_listed(self.audit.sweeps.sightings[-1].keys))
+        else:
+            return False
+        return True
 
     # Lambda.
 
@@ -262,13 +345,21 @@ class World:
 
 _HAPPENS: Mapping[Callable[[World], str | None], float] = {
     World.acts: 60, World.turn: 26, World.wait: 5, World.redeliver: 2, World.split: 1, World.log_group: 0.7,
-    World.versioning: 0.4, World.set_clock: 1, World.redrive: 1, World.sweep: 0.7,
+    World.versioning: 0.4, World.set_clock: 1, World.redrive: 1, World.sweep: 0.7, World.nights: 1.0, World.weeks: 0.1,
+    World.approve: 0.3,
 }  # fmt: skip
 
 
-def run(seed: int, *, steps: int = STEPS, keep: bool = False) -> History:
-    """One history to its end. keep: with its steps as text."""
-    world = World(seed, keep=keep)
+def run(
+    seed: int,
+    *,
+    steps: int = STEPS,
+    keep: bool = False,
+    delete_share: float | None = None,
+    having: Mapping[str, Any] = _AS_DRAWN,
+) -> History:
+    """One history to its end. The other arguments: as for a World."""
+    world = World(seed, keep=keep, delete_share=delete_share, having=having)
     with in_this_world(world.processes):
         while world.steps < steps:
             world.step()
@@ -279,11 +370,12 @@ def run(seed: int, *, steps: int = STEPS, keep: bool = False) -> History:
             world.rest()
             world._happens(world.redrive)
             ending.judge_events(world.account, sources=list(world.sources.values()), unstored=world.unstored)
-            for _ in range(2):
+            for _ in range(_QUIET_NIGHTS.get(world.setting.mode, 2)):
                 world.clock.advance(1.1 * DAY)
                 world._happens(lambda: world.jobs.sweep(quiet=True))
-            ending.judge_rest(world.account, orphans=world.jobs.orphans, unstored=world.unstored)
+                world._happens(world.jobs.approve)
+            ending.judge_rest(world.account, orphans=world.jobs.orphans, last=world.jobs.last)
     return History(
         seed, world.steps, tuple(world.audit.violations), world.weather.struck, world.audit.excused,
-        len(world.audit.erasures), tuple(world.traced),
+        len(world.audit.erasures), world.jobs.deleting, world.audit.swept, tuple(world.traced),
     )  # fmt: skip

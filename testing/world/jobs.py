@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from humangov.cleanup.references import FAILURES_PREFIX
@@ -19,6 +17,7 @@ from humangov.redrive.redrive import Surroundings as RedriveSurroundings
 from humangov.redrive.redrive import redrive
 from humangov.redrive.result import RedriveResult
 from humangov.sweep import run as sweep_run
+from humangov.sweep.result import DELETE, FAILED
 from humangov.sweep.run import EndedSweep, SweepRequest, begin_sweep, run_sweep
 from humangov.sweep.status import status_fields
 from humangov.sweep.surroundings import Surroundings
@@ -26,25 +25,47 @@ from humangov.sweep.surroundings import Surroundings
 from testing.killed import Killed
 from testing.world.account import Account
 from testing.world.actor import FINAL_READ, REDRIVE, SWEEP, Actor
-from testing.world.audit import STATUS, Audit
+from testing.world.audit import Audit
 from testing.world.clients import Processes, aws_clients
 from testing.world.clock import HostClock
+from testing.world.promises import STATUS
 from testing.world.stream import KEPT_SECONDS, StreamRecord
+from testing.world.sweep_audit import read_list
+from testing.world.sweep_result import what_is_false
 
 _MISTAKES = (TypeError, AttributeError, LookupError, NameError, AssertionError, ArithmeticError)
 """What no fault of AWS's excuses. Any other error is a job that says that it has failed, and so claims nothing."""
 
 
+class Approved(NamedTuple):
+    sha256: str
+    keys: frozenset[str]
+
+
+class Truth(NamedTuple):
+    """What a sweep should find. unsure: keys whose age depends on when a sweep first saw them: uploaded in parts."""
+
+    records: int
+    too_young: frozenset[str]
+    live: frozenset[str]
+    orphans: frozenset[str]
+    unsure: frozenset[str]
+
+
 @dataclass
 class Jobs:
-    """status: status.sweep, as the last sweep left it. orphans: keys of the last complete orphan list."""
+    """status: status.sweep, as the last sweep left it. last: the same. orphans: keys of the last complete orphan list.
+    approved: the list that a person approved. deleting: number of sweeps in mode Delete."""
 
     account: Account
     processes: Processes
     host: HostClock
     checked: bool
     status: dict[str, Any] = field(default_factory=dict)
+    last: EndedSweep | None = None
     orphans: frozenset[str] | None = None
+    approved: Approved | None = None
+    deleting: int = 0
 
     @property
     def _audit(self) -> Audit:
@@ -71,26 +92,46 @@ class Jobs:
         self._check_redrive(result, actor, before=before)
         return f"redrive: {result.removed} of {result.own} failed invocations handled"
 
-    def sweep(self, *, quiet: bool, mode: str = "Detect") -> str:
-        """quiet: nothing else happens meanwhile, so every number can be checked. Mode Delete is not driven yet."""
-        names, options = self.account.setting.names, SweepRequest(mode=mode)
+    def approve(self) -> str | None:
+        """A person approves the last orphan list, if a safety check failed and no file in it is needed."""
+        result = self.last.result if self.last else None
+        if result is None or result.orphan_list is None or not any(one.approval for one in result.failed_checks):
+            return None
+        stored = self.account.bucket.data(result.orphan_list.key)
+        keys = read_list(stored[-1].body)[1] if stored else None
+        if keys is None or any(map(self.account.table.is_missed, keys)):
+            return None
+        self.approved = Approved(result.orphan_list.sha256, keys)
+        self.account.weather.note("sweep: list approved")
+        return f"a person approves {result.orphan_list.key}"
+
+    def sweep(self, *, quiet: bool) -> str:
+        """quiet: nothing else happens meanwhile, so every number can be checked."""
+        names = self.account.setting.names
+        options = SweepRequest(approved=self.approved.sha256 if self.approved else None)
         before = own_invocations(self.account)
-        began = self.account.clock.now
+        began, truth = self.account.clock.now, list[Truth]()
         with self._process(SWEEP) as (actor, _), self._as_sweep():
+            actor.sweeping.on_list = lambda: truth.append(what_is_there(self.account, began=began))
             begun = begin_sweep(names.tenant, options)
+            self.deleting += begun.result.mode == DELETE
             self.status |= {"result": "Running"}
             try:
-                ended = run_sweep(names, begun, options, why_stop=lambda: None, may_erase=lambda: None)
+                ended = run_sweep(
+                    names, begun, options, why_stop=lambda: actor.sweeping.stop, may_erase=lambda: actor.sweeping.stop
+                )
             except Killed:
+                self.account.weather.note(f"sweep: killed in mode {begun.result.mode}")
                 return "sweep: killed"
         assert not ended.bug, ended.problem
+        self.last = ended
         self.status = status_fields(
             ended.result, names, word=ended.word, problem=ended.problem,
             now=datetime.fromtimestamp(self.account.clock.now, UTC), before=self.status,
         )  # fmt: skip
         if ended.result.redriven is not None:
             self._check_redrive(ended.result.redriven, actor, before=before)
-        self._check_sweep(ended, actor, quiet=quiet, began=began)
+        self._check_sweep(ended, actor, truth=truth[-1] if quiet and truth else None)
         return f"sweep: {ended.word}, {self.status['message']}"
 
     @contextmanager
@@ -116,9 +157,9 @@ class Jobs:
             except Exception as error:
                 return f"final read: failed, {error!r}"
         self._check_final_read(found, status, owed)
-        if not _ended_early(redriven):
+        if not _redrive_ended_early(redriven):
             erased = found.erased + _erased(redriven)
-            self._check_erased("a final read", erased, actor, found)
+            self._check_erased("a final read", erased, actor, ended_early=found.problem is not None)
         return f"final read: {status['message']}, complete: {found.complete}"
 
     def _readable(self, change: StreamRecord) -> bool:
@@ -131,60 +172,71 @@ class Jobs:
         self._audit.broken(STATUS, why, what)
 
     def _check_redrive(self, result: RedriveResult, actor: Actor, *, before: frozenset[str]) -> None:
-        disappeared = actor.removed | (before - own_invocations(self.account))  # another redrive may have been faster
+        # Another redrive may have been faster: S3 says the same to both.
+        removed = self._audit.invocations_removed
+        disappeared = {key for key, moment in removed.items() if moment >= actor.began}
         if result.removed > len(disappeared):
             self._wrong(
                 "a redrive counts records as removed that are there", f"{result.removed}, not {len(disappeared)}"
             )
         left = len(before & own_invocations(self.account))
-        if result.left < left and not result.stopped and not _ended_early(result):
+        ended_early = _redrive_ended_early(result)
+        if result.left < left and not result.stopped and not ended_early:
             self._wrong("a redrive counts fewer failed invocations than are left", f"{result.left}, not {left}")
-        self._check_erased("a redrive", _erased(result), actor, result)
+        self._check_erased("a redrive", _erased(result), actor, ended_early=ended_early)
 
-    def _check_erased(self, who: str, erased: int, actor: Actor, result: object) -> None:
+    def _check_erased(self, who: str, erased: int, actor: Actor, *, ended_early: bool) -> None:
         """Files of which lines say that they were erased: between the number of files and of lines.
 
         A job that could not store its outcomes says so, and counts what it erased all the same.
         """
-        if _ended_early(result):
+        if ended_early:
             return
         outcomes = [
-            one for one in self._audit.outcomes if one.by is actor and one.outcome and one.outcome.kind == "erased"
-        ]
+            one for one in self._audit.outcomes
+            if one.by is actor and one.outcome and one.outcome.kind == "erased" and not one.of_sweep
+        ]  # fmt: skip
         if not len({one.key for one in outcomes}) <= erased <= len(outcomes):
             self._wrong(f"{who} counts other erasures than its receipts", f"{erased}, and {len(outcomes)} lines")
 
-    def _check_sweep(self, ended: EndedSweep, actor: Actor, *, quiet: bool, began: float) -> None:
+    def _check_sweep(self, ended: EndedSweep, actor: Actor, *, truth: Truth | None) -> None:
+        """truth: what was there when the orphan list was stored, if nothing else happened meanwhile."""
         result, status = ended.result, self.status
+        for why, what in what_is_false(ended, status, actor, self._audit):
+            self._wrong(why, what)
         if result.orphan_list is None:
-            if ended.word == "Detected":
-                self._wrong("a sweep is Detected and has stored no orphan list", status["message"])
             return
-        head, listed = read_list(self.account, result.orphan_list.key)
-        self.orphans = frozenset(listed) if ended.word == "Detected" else self.orphans
-        numbers = {"orphans": len(listed), "records": head["records"], "live": head["live"], "listed": head["listed"]}
+        head, listed = read_list(self.account.bucket.data(result.orphan_list.key)[-1].body)
+        self.orphans = listed if ended.word != FAILED else self.orphans
+        no_longer = result.orphans - result.left
+        numbers = {
+            "orphans": len(listed) - no_longer, "records": head["records"], "live": head["live"],
+            "listed": head["listed"],
+        }  # fmt: skip
         if wrong := {name: status.get(name) for name, number in numbers.items() if status.get(name) != number}:
             self._wrong("the status of a sweep differs from its orphan list", f"{wrong}, not {numbers}")
-        if status.get("erased"):
-            self._wrong("a sweep in mode Detect counts erasures", str(status["erased"]))
         named = [key for key in listed if self._named_all_the_time(key, actor)]
         if named:
             self._wrong("an orphan list holds files that a record names", str(named))
-        if quiet:
-            self._check_numbers(head, listed, began=began)
+        if truth is not None:
+            self._check_numbers(head, listed, truth)
 
     def _named_all_the_time(self, key: str, actor: Actor) -> bool:
         return any(since.moment < actor.began for since in self.account.table.named(key).values())
 
-    def _check_numbers(self, head: Mapping[str, Any], listed: list[str], *, began: float) -> None:
+    def _check_numbers(self, head: Mapping[str, Any], listed: frozenset[str], truth: Truth) -> None:
         """What a sweep saw while nothing else happened."""
-        truth = what_is_there(self.account, began=began)
-        found = {name: head[name] for name in truth if name != "keys"}
-        expected = {name: number for name, number in truth.items() if name != "keys"}
-        if found != expected:
-            self._wrong("a sweep's numbers are not what was there", f"{found}, not {expected}")
-        if set(listed) != truth["keys"]:
-            self._wrong("an orphan list is not what was there", f"{sorted(truth['keys'] ^ set(listed))}")
+        unsure, files = truth.unsure, truth.too_young | truth.live | truth.orphans
+        at_least = {
+            "too_young": len(truth.too_young - unsure), "live": len(truth.live - unsure),
+            "orphans": len(truth.orphans - unsure), "listed": len(files), "records": truth.records,
+        }  # fmt: skip
+        found = {name: int(head[name]) for name in at_least}
+        kinds = sum(found[name] for name in ("too_young", "live", "orphans"))
+        if any(found[name] < number for name, number in at_least.items()) or kinds != found["listed"] != len(files):
+            self._wrong("a sweep's numbers are not what was there", f"{found}, not {at_least}")
+        if wrong := (truth.orphans ^ listed) - unsure:
+            self._wrong("an orphan list is not what was there", f"{sorted(wrong)}")
 
     def _check_final_read(self, found: FinalRead, status: Mapping[str, Any], owed: list[StreamRecord]) -> None:
         if bool(status["complete"]) != found.complete:
@@ -221,9 +273,9 @@ def _erased(result: RedriveResult) -> int:
     return sum(number for outcome, number in result.outcomes.items() if outcome.kind == "erased")
 
 
-def _ended_early(result: object) -> bool:
-    """Whether a job says that it ended early: then its numbers tell only how far it came."""
-    return any(getattr(result, name, None) for name in ("unstored", "problem"))
+def _redrive_ended_early(result: RedriveResult) -> bool:
+    """Whether it says so: then its numbers tell only how far it came."""
+    return bool(result.unstored or result.problem)
 
 
 def own_invocations(account: Account) -> frozenset[str]:
@@ -235,23 +287,14 @@ def own_invocations(account: Account) -> frozenset[str]:
     )  # fmt: skip
 
 
-def read_list(account: Account, key: str) -> tuple[Mapping[str, Any], list[str]]:
-    """An orphan list as it is stored: its head, and the keys in it."""
-    lines = [json.loads(line) for line in gzip.decompress(account.bucket.data(key)[-1].body).splitlines()]
-    return lines[0], [line["key"] for line in lines if "key" in line]
-
-
-def what_is_there(account: Account, *, began: float) -> dict[str, Any]:
-    """The numbers of an orphan list, by what the bucket and the table hold; `keys`: its orphans."""
-    prefix, minimum = account.setting.key_prefix, account.setting.names.tenant.sweep.minimum_age_seconds
-    files = files_of(account)
-    young = [key for key in files if int(_youngest(account, key)) > int(began) - minimum]
-    old = [key for key in files if key not in young]
-    orphans = {key for key in old if not account.table.named(key)}
-    return {
-        "records": len(account.table.rows), "listed": len(files), "too_young": len(young),
-        "live": len(old) - len(orphans), "orphans": len(orphans), "keys": orphans, "key_prefix": prefix,
-    }  # fmt: skip
+def what_is_there(account: Account, *, began: float) -> Truth:
+    """What bucket and table hold for a sweep that began then, true time."""
+    minimum = account.setting.names.tenant.sweep.minimum_age_seconds
+    files = frozenset(files_of(account))
+    young = frozenset(key for key in files if int(_youngest(account, key)) > int(began) - minimum)
+    orphans = frozenset(key for key in files - young if not account.table.named(key))
+    unsure = frozenset(key for key in files if any(one.parts for one in account.bucket.data(key)))
+    return Truth(len(account.table.rows), young, files - young - orphans, orphans, unsure)
 
 
 def files_of(account: Account) -> list[str]:

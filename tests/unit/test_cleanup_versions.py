@@ -20,7 +20,7 @@ from humangov.cleanup.environment import FunctionSettings
 from humangov.cleanup.erase import erase_versions
 from humangov.cleanup.outcomes import FileResult, failed
 from humangov.cleanup.receipt_lines import parse, spell
-from humangov.cleanup.versions import Version, hold, list_versions
+from humangov.cleanup.versions import Version, hold, list_versions, version_pages
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,7 +61,8 @@ class Bucket:
         ]
         names = [(key, one.version_id) for key, one in every]
         after = (request.get("KeyMarker"), request.get("VersionIdMarker"))
-        start = names.index(after) + 1 if after in names else 0
+        past = [place for place, (key, _) in enumerate(every) if key.encode() > request.get("KeyMarker", "").encode()]
+        start = names.index(after) + 1 if after in names else next(iter(past), len(every))
         shown = every[start : start + min(self.page, request["MaxKeys"])]
         answer: dict[str, Any] = {"IsTruncated": start + len(shown) < len(every)}
         if answer["IsTruncated"]:
@@ -184,6 +185,38 @@ def test_version_listing_with_an_unchanged_marker_is_an_error(monkeypatch: pytes
 
     with pytest.raises(ValueError, match="NextKeyMarker is unchanged"):
         list_versions(bucket.calls(), bucket="b", key="a")
+
+
+def _of_a_gateway(names: list[tuple[str, str]], *, size: int) -> Callable[..., Mapping[str, Any]]:
+    """ListObjectVersions of a gateway that starts at a key marker, not after it, and loses its place in folders where
+    a version marker is given: it passes over the next two keys."""
+
+    def list_page(**request: Any) -> Mapping[str, Any]:
+        marker, version = request.get("KeyMarker", ""), request.get("VersionIdMarker")
+        left = [one for one in names if one[0] >= marker]
+        if version:
+            left = [one for one in left if one == (marker, version)] + [one for one in left if one[0] > marker][2:]
+        page = left[:size]
+        versions = [{"Key": key, "VersionId": name, "LastModified": NOW, "Size": 1} for key, name in page]
+        more = {"NextKeyMarker": page[-1][0], "NextVersionIdMarker": page[-1][1]} if len(left) > size else {}
+        return {"Versions": versions, "IsTruncated": bool(more), **more}
+
+    return list_page
+
+
+@pytest.mark.parametrize("size", range(7, 13))
+def test_version_listing_is_whole_and_repeats_nothing_where_a_store_loses_its_place_after_a_version_marker(
+    size: int,
+) -> None:
+    names = [(f"{number:02}.pdf", f"v{one}") for number in range(30) for one in range(1 + number % 3)]
+    pages = version_pages(_of_a_gateway(names, size=size), {"Bucket": "b", "Prefix": ""})
+    assert [(one.key, one.version.version_id) for page, _ in pages for one in page] == names
+
+
+def test_version_listing_that_repeats_a_page_is_an_error() -> None:
+    names = [("a.pdf", "v1"), ("a.pdf", "v2"), ("b.pdf", "v1"), ("c.pdf", "v1")]
+    with pytest.raises(ValueError, match=r"nothing new|unchanged"):
+        list(version_pages(_of_a_gateway(names, size=3), {"Bucket": "b", "Prefix": ""}))
 
 
 def test_versions_of_many_keys_are_erased_1000_a_call() -> None:

@@ -5,20 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from humangov.api.names import Names
+from humangov.aws.data_plane import AwsClients
 from humangov.cleanup import guard, receipt_lines, settle
-from humangov.cleanup.calls import Calls
+from humangov.cleanup.calls import Calls, Line
 from humangov.cleanup.erase import Erased
-from humangov.cleanup.outcomes import ERASED, BatchResult, FileResult
+from humangov.cleanup.outcomes import ERASED as FILE_ERASED
+from humangov.cleanup.outcomes import BatchResult, FileResult
+from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.final_read.final_read import FinalRead
-from humangov.sweep import scratch_db, status
+from humangov.sweep import earlier_lists, erasure, safety_checks, scratch_db, status
+from humangov.sweep import run as sweep_run
 from humangov.sweep.orphan_list import Sighting
+from humangov.sweep.result import DELETE, ERASED, SweepResult
+from humangov.sweep.result import word_for as word_for_result
 
-from testing.world.audit import LOST, RECEIPT, SILENT, STATUS
 from testing.world.history import STEPS, History, run
+from testing.world.promises import LOST, RECEIPT, SILENT, STATUS
+from testing.world.setting import REUSED
 
 SEEDS = range(1000, 1040)
 Break = Callable[[pytest.MonkeyPatch], None]
@@ -52,10 +61,10 @@ def _verdicts_are_ignored(patch: pytest.MonkeyPatch) -> None:
 
 def _nothing_is_erased_and_called_erased(patch: pytest.MonkeyPatch) -> None:
     def erase(_calls: Calls, *, keys: Sequence[str], **_more: Any) -> Erased:
-        return Erased({key: FileResult(ERASED) for key in keys}, {})
+        return Erased({key: FileResult(FILE_ERASED) for key in keys}, {})
 
     def erase_versions(_calls: Calls, *, seen: Iterable[str], **_more: Any) -> dict[str, FileResult]:
-        return {key: FileResult(ERASED, 1) for key in seen}
+        return {key: FileResult(FILE_ERASED, 1) for key in seen}
 
     patch.setattr(settle, "erase", erase)
     patch.setattr(settle, "erase_versions", erase_versions)
@@ -124,5 +133,114 @@ def test_code_that_breaks_one_promise_is_found_out_for_that_promise(broken: Brea
             broken(patch)
             found = {one.kind for one in run(seed).violations}
         if found == kinds:
+            return
+    pytest.fail("no history shows it")
+
+
+# Sweeps in mode Delete.
+
+
+def _nothing_is_spared(patch: pytest.MonkeyPatch) -> None:
+    """As if the table were read only once."""
+    patch.setattr(scratch_db.Scratch, "spare", lambda _scratch, _keys: None)
+
+
+def _one_sighting_is_enough(patch: pytest.MonkeyPatch) -> None:
+    real = earlier_lists.compare
+
+    def at_once(clients: AwsClients, names: Names, scratch: scratch_db.Scratch, **more: Any) -> Any:
+        sweep = replace(names.tenant.sweep, confirm_after_seconds=0)
+        return real(clients, replace(names, tenant=replace(names.tenant, sweep=sweep)), scratch, **more)
+
+    patch.setattr(earlier_lists, "compare", at_once)
+
+
+def _whatever_is_there_is_erased(patch: pytest.MonkeyPatch) -> None:
+    """Neither its content nor its date is compared with what was listed."""
+    real = Calls.attempt
+
+    def unconditional(calls: Calls, method: Callable[..., Any], **request: Any) -> Any:
+        request.pop("IfMatch", None)
+        return real(calls, method, **request)
+
+    patch.setattr(Calls, "attempt", unconditional)
+    patch.setattr(erasure, "_is_as_listed", lambda *_given: True, raising=False)
+    patch.setattr(erasure, "_has_changed", lambda *_given, **_more: None)
+
+
+def _lines_of_sweeps(patch: pytest.MonkeyPatch, instead: Callable[[Line], Sequence[Line]]) -> None:
+    real = ReceiptLog.write
+
+    def write(log: ReceiptLog, lines: Iterable[Line], **more: Any) -> None:
+        several = [(line, instead(line) if line.get("event") == "SWEEP" else [line]) for line in lines]
+        real(log, [line for _, lines_instead in several for line in lines_instead], **more)
+
+    patch.setattr(ReceiptLog, "write", write)
+
+
+def _outcomes_come_first(patch: pytest.MonkeyPatch) -> None:
+    def both(line: Line) -> Sequence[Line]:
+        if line["receipt"] == "outcome":
+            return []
+        return [line, {**line, "receipt": "outcome", "outcome": "erased", "announced": True}]
+
+    _lines_of_sweeps(patch, both)
+
+
+def _a_sweep_stores_no_intents(patch: pytest.MonkeyPatch) -> None:
+    _lines_of_sweeps(patch, lambda line: [] if line["receipt"] == "intent" else [line])
+
+
+def _young_tables_are_not_checked(patch: pytest.MonkeyPatch) -> None:
+    left = [
+        check for check in safety_checks.CHECKS if check.__name__ not in ("table_changed", "restored", "young_table")
+    ]
+    patch.setattr(safety_checks, "CHECKS", tuple(left))
+
+
+def _every_sweep_has_erased(patch: pytest.MonkeyPatch) -> None:
+    real = word_for_result
+
+    def word_for(result: SweepResult, **more: Any) -> str:
+        return ERASED if result.mode == DELETE and not result.failed_checks else real(result, **more)
+
+    patch.setattr(sweep_run, "word_for", word_for)
+
+
+_DODGED = {"mode": DELETE, "restless": True, "page": 2}
+_UPLOADED_AGAIN = {"mode": DELETE, "file_names": REUSED, "versioning": None, "between": 0.3}
+_ANY = {"mode": DELETE}
+
+
+@pytest.mark.parametrize(
+    ("broken", "having", "first", "kind"),
+    [
+        (_nothing_is_spared, _DODGED, 5006, LOST),
+        (_one_sighting_is_enough, _ANY, 5000, LOST),
+        (_whatever_is_there_is_erased, _UPLOADED_AGAIN, 5007, LOST),
+        (_outcomes_come_first, _ANY, 5000, RECEIPT),
+        (_a_sweep_stores_no_intents, _ANY, 5000, RECEIPT),
+        (_young_tables_are_not_checked, _ANY, 5063, LOST),
+        (_every_sweep_has_erased, _ANY, 5000, STATUS),
+    ],
+    ids=[
+        "no second reading",
+        "no confirmAfter",
+        "identity ignored",
+        "outcome first",
+        "no intent",
+        "check skipped",
+        "always Erased",
+    ],
+)
+def test_a_sweep_that_breaks_one_rule_is_found_out(
+    broken: Break, having: Mapping[str, Any], first: int, kind: str
+) -> None:
+    """In a history of sweeps in mode Delete that holds with the code as it is. first: the seed to begin with."""
+    for seed in range(first, first + 200):
+        with pytest.MonkeyPatch.context() as patch:
+            broken(patch)
+            found = {one.kind for one in run(seed, having=having).violations}
+        if kind in found and not run(seed, having=having).violations:
             return
     pytest.fail("no history shows it")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -56,20 +56,30 @@ def version_pages(
     """Every page of ListObjectVersions, and whether more follow. where: Bucket, Prefix and similar parameters.
 
     A page is sorted by the keys' bytes; within a key, versions come before markers, each the newest first. after: the
-    key after which it starts; sizes: of the first page and of further ones. Raises what `list_page` raises, and
-    ValueError if another page is needed and the response has no valid marker for it.
+    key after which it starts; sizes: of the first page and of further ones. No entry is yielded twice. Raises what
+    `list_page` raises, and ValueError if another page is needed and the response has no valid marker for it, or
+    nothing new.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
+
+    The next page starts after the last key but one: some S3 pass over keys, or repeat entries, after a version marker.
+    It is only needed where all of a page is of one key.
     """
     markers: Mapping[str, str] = {"KeyMarker": after} if after else {}
+    known: set[tuple[str, str]] = set()
     for size in itertools.chain(sizes[:1], itertools.repeat(sizes[-1])):
         answer = list_page(**where, **({"MaxKeys": size} if size else {}), **markers)
-        more = bool(answer.get("IsTruncated"))
-        yield _entries(answer), more
+        more, entries = bool(answer.get("IsTruncated")), _entries(answer)
+        new = [one for one in entries if (one.key, one.version.version_id) not in known]
+        yield new, more
         if not more:
             return
-        markers, before = _following(answer), markers
-        if markers == before:
+        if entries and not new:
+            raise ValueError("the page has nothing new")
+        markers, before = _following(answer, entries), markers
+        if markers == before or markers["KeyMarker"].encode() < before.get("KeyMarker", "").encode():
             raise ValueError("NextKeyMarker is unchanged")
+        known |= {(one.key, one.version.version_id) for one in entries}
+        known = {one for one in known if one[0].encode() >= markers["KeyMarker"].encode()}
 
 
 def list_versions(calls: Calls, *, bucket: str, key: str) -> Versions:
@@ -129,9 +139,13 @@ def _entries(answer: Mapping[str, Any]) -> list[ListedVersion]:
     return sorted(found, key=lambda one: one.key.encode())
 
 
-def _following(answer: Mapping[str, Any]) -> dict[str, str]:
+def _following(answer: Mapping[str, Any], entries: Sequence[ListedVersion]) -> dict[str, str]:
+    """The markers of the next page. entries: of this one, sorted."""
     if not answer.get("NextKeyMarker"):
         raise ValueError("NextKeyMarker is missing")
+    keys = list(dict.fromkeys(one.key for one in entries))
+    if len(keys) > 1:
+        return {"KeyMarker": keys[-2]}
     version = answer.get("NextVersionIdMarker")
     return {"KeyMarker": answer["NextKeyMarker"], **({"VersionIdMarker": version} if version else {})}
 
