@@ -17,6 +17,7 @@ iam.py           what IAM policies allow
 kstatus.py       kstatus's rules
 receipt_chain.py  what a reader of receipts checks
 zips.py          a function's code as one uploads it
+cpu_seconds.py   what tests cost in processor seconds (pytest --cpu)
 
 Dependencies go one way, and the import linter holds it: tests and benches import this; this imports the operator and
 `sandbox` (never `sandbox.demo`), and neither `tests` nor `bench`. Which world a new test belongs in: tests/README.md.

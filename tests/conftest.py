@@ -22,13 +22,15 @@ from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
 from sandbox.paths import Layout
 from sandbox.recorder import Recorder
+from sandbox.state import load
+from testing import cpu_seconds
 from testing.live import aws_evidence, kube_evidence
 from testing.live.account import Account
 from testing.live.audit_log import Audit
 from testing.live.cluster import Cluster
 from testing.live.states import States
 
-MEASURED = "measured"
+MEASURED, CPU = "measured", "cpu"
 Print = Callable[[str], None]
 
 
@@ -38,6 +40,57 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     if not hasattr(config, "workerinput") and not all("after" in Path(path).parts for path in config.args):
         kube_evidence.bookmark(Layout.of())
         aws_evidence.forget()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cpu", type=int, metavar="N", default=None,
+        help="tell the processor seconds of each file and of the N dearest tests; with -n 1 also the sandbox's",
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("cpu") is not None:
+        config.pluginmanager.register(_CpuSeconds(config), "cpu-seconds")
+
+
+class _CpuSeconds:
+    """Notes what each phase of a test cost with its report, and tells it at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._slowest: int = config.getoption("cpu")
+        of_worker = getattr(config, "workerinput", {})
+        self._alone = int(of_worker.get("workercount", config.getoption("numprocesses", 0) or 0)) <= 1
+        self._own, self._sandbox = cpu_seconds.own(), self._of_sandbox()
+        self._at_first = self._sandbox
+
+    def _of_sandbox(self) -> Mapping[str, float]:
+        return cpu_seconds.of_sandbox(load(Layout.of().state))
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self) -> Iterator[None]:
+        own, sandbox = cpu_seconds.own(), self._of_sandbox() if self._alone else self._sandbox
+        more = sum(sandbox.values()) - sum(self._sandbox.values())
+        outcome: Any = yield
+        outcome.get_result().user_properties.append((CPU, (own - self._own, more)))
+        self._own, self._sandbox = own, sandbox
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        costs = [
+            cpu_seconds.Cost(test=report.nodeid, own=own, sandbox=sandbox, wall=report.duration)
+            for reports in terminalreporter.stats.values()
+            for report in reports
+            for name, (own, sandbox) in (pair for pair in getattr(report, "user_properties", ()) if pair[0] == CPU)
+        ]
+        terminalreporter.section("processor seconds")
+        for line in cpu_seconds.table(costs, with_sandbox=self._alone, slowest=self._slowest):
+            terminalreporter.write_line(line)
+        parts = {part: seconds - self._at_first.get(part, 0.0) for part, seconds in self._of_sandbox().items()}
+        told = [
+            f"{part} {seconds:.1f}"
+            for part, seconds in {"pytest, and what it started": cpu_seconds.own(), **parts}.items()
+        ]
+        terminalreporter.write_line("; ".join(told))
 
 
 @pytest.fixture(scope="session", autouse=True)
