@@ -11,14 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from humangov.aws.actions import ACTIONS
 from humangov.aws.clients import Clients
 
 from testing.live.aws_evidence import Evidence
 from testing.reconciler.line import Call, Line
+from testing.reconciler.wire import Wire
 
 REGION = "us-east-1"
+_PLAIN = Config(user_agent="humangov-tests")  # the SDK composes its own anew for each call
 _ACTION_OF = {(method.service, method.name): action for action, method in ACTIONS.items()}
 
 
@@ -31,6 +34,7 @@ class Sdk:
         self._session = boto3.Session(
             aws_access_key_id="000000000000", aws_secret_access_key="test", region_name=REGION
         )
+        self._session.events.register("before-send", Wire(endpoint_url).before_send)
         self._clients: dict[tuple[str, str, int], Any] = {}
 
     def enter(self, account: str) -> None:
@@ -41,8 +45,9 @@ class Sdk:
         key = (service, region_name, attempts)
         if key not in self._clients:
             self._clients[key] = self._session.client(
-                service, region_name=region_name, config=config, endpoint_url=self.endpoint_url
-            )
+                service, region_name=region_name, config=config.merge(_PLAIN) if config else _PLAIN,
+                endpoint_url=self.endpoint_url,
+            )  # fmt: skip
         return self._clients[key]
 
     def get_partition_for_region(self, region: str) -> str:
