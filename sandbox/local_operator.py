@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from sandbox import api_server
 from sandbox.handle import Sandbox
 from sandbox.paths import BUILD, REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
@@ -30,7 +31,11 @@ def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> Non
     """The definition, and in `namespace` the service account with the permissions of deploy/install.yaml."""
     if definition:
         install_definition(sandbox)
-    _apply(sandbox, [_moved(document, namespace) for document in _account_and_permissions()])
+    documents = [_moved(document, namespace) for document in _account_and_permissions()]
+    if api_server.is_own(sandbox):
+        api_server.apply(sandbox, documents)
+    else:
+        _apply(sandbox, documents)
 
 
 def install_definition(sandbox: Sandbox) -> None:
@@ -41,8 +46,11 @@ def install_definition(sandbox: Sandbox) -> None:
 
 def uninstall(sandbox: Sandbox, *, namespace: str, wait: bool = True) -> None:
     """Take back what `install` created for `namespace`, but for the definition, which other operators use too."""
-    names = [f"{kind}/humangov-operator-{namespace}" for kind in ("clusterrole", "clusterrolebinding")]
-    kubectl(sandbox, "delete", "--ignore-not-found", *names)
+    cluster_wide = [(kind, f"{SERVICE_ACCOUNT}-{namespace}") for kind in ("ClusterRole", "ClusterRoleBinding")]
+    if api_server.is_own(sandbox) and not wait:
+        api_server.delete(sandbox, [*cluster_wide, ("Namespace", namespace)])
+        return
+    kubectl(sandbox, "delete", "--ignore-not-found", *(f"{kind.lower()}/{name}" for kind, name in cluster_wide))
     kubectl(sandbox, "delete", "namespace", "--ignore-not-found", f"--wait={str(wait).lower()}", namespace)
 
 
