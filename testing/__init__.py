@@ -13,6 +13,7 @@ live/            on real parts: a namespace of the sandbox's API server, an acco
                  processes and what they asked for. It shows what the others can't, a hundred times slower.
 
 samples.py       a sample tenant, for tests of decisions that need no world
+documents.py     YAML, read fast
 iam.py           what IAM policies allow
 kstatus.py       kstatus's rules
 receipt_chain.py  what a reader of receipts checks

@@ -24,7 +24,7 @@ from sandbox.paths import Layout
 from sandbox.recorder import Recorder
 from sandbox.state import load
 from testing import cpu_seconds
-from testing.live import aws_evidence, kube_evidence
+from testing.live import aws_evidence, forked, kube_evidence
 from testing.live.account import Account
 from testing.live.audit_log import Audit
 from testing.live.cluster import Cluster
@@ -98,6 +98,14 @@ def _aws_evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """In the end, what operators that ran as processes tell of their AWS calls."""
     yield
     aws_evidence.Evidence().note_logs(tmp_path_factory.getbasetemp().rglob("operator-*.log"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_operators() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_operator, "spawned", forked.spawn_operator)
+        yield
+    forked.end_server()
 
 
 @pytest.fixture(scope="session")
