@@ -16,6 +16,7 @@ samples.py       a sample tenant, for tests of decisions that need no world
 documents.py     YAML, read fast
 iam.py           what IAM policies allow
 kstatus.py       kstatus's rules
+order.py         in which order several workers take the tests
 receipt_chain.py  what a reader of receipts checks
 zips.py          a function's code as one uploads it
 cpu_seconds.py   what tests cost in processor seconds (pytest --cpu)

@@ -29,6 +29,7 @@ from testing.live.account import Account
 from testing.live.audit_log import Audit
 from testing.live.cluster import Cluster
 from testing.live.states import States
+from testing.order import spread
 
 MEASURED, CPU = "measured", "cpu"
 Print = Callable[[str], None]
@@ -91,6 +92,13 @@ class _CpuSeconds:
             for part, seconds in {"pytest, and what it started": cpu_seconds.own(), **parts}.items()
         ]
         terminalreporter.write_line("; ".join(told))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the tests. Those of tests/install have an order of their own."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1 and not any(item.nodeid.startswith("tests/install/") for item in items):
+        items[:] = [items[place] for place in spread([item.nodeid for item in items], workers=workers)]
 
 
 @pytest.fixture(scope="session", autouse=True)

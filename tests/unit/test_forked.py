@@ -17,7 +17,7 @@ from testing.live.forked import spawn
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "operator"), "COLUMNS": "90"}
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("plan", "--help"), ("sweep",), ("plan", "-f", "missing.yaml")])
+@pytest.mark.parametrize("arguments", [("--version",), ("plan", "-f", "missing.yaml")])
 def test_forked_command_prints_and_ends_as_one_that_is_started(arguments: tuple[str, ...], tmp_path: Path) -> None:
     command = [sys.executable, "-m", "humangov.cli", *arguments]
     started = subprocess.run(command, env=ENVIRONMENT, cwd=tmp_path, capture_output=True, text=True, check=False)
