@@ -34,8 +34,12 @@ class Sdk:
         self._session = boto3.Session(
             aws_access_key_id="000000000000", aws_secret_access_key="test", region_name=REGION
         )
-        self._session.events.register("before-send", Wire(endpoint_url).before_send)
+        self._wire = Wire(endpoint_url)
+        self._session.events.register("before-send", self._wire.before_send)
         self._clients: dict[tuple[str, str, int], Any] = {}
+
+    def close(self) -> None:
+        self._wire.close()
 
     def enter(self, account: str) -> None:
         self._session.get_credentials().access_key = account

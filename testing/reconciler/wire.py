@@ -7,11 +7,11 @@ know it leaves to the SDK.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import select
 import socket
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,18 +21,15 @@ _PATIENCE_SECONDS = 30.0
 _AT_ONCE_BYTES = 65536
 
 
-@dataclass(frozen=True)
-class _Body:
+class _Body(io.BytesIO):
     """As urllib3 would hand it over."""
 
-    content: bytes
-
     def stream(self) -> Iterator[bytes]:
-        yield self.content
+        yield self.read()
 
 
 class Wire:
-    """Connections to one HTTP server, one for each thread, kept until it closes them."""
+    """Connections to one HTTP server, each used by one thread at a time, and kept until the server closes it."""
 
     def __init__(self, endpoint_url: str) -> None:
         where = urlsplit(endpoint_url)
@@ -40,7 +37,11 @@ class Wire:
         assert where.hostname
         assert where.port
         self._address = (where.hostname, where.port)
-        self._of_thread = threading.local()
+        self._idle: list[socket.socket] = []
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
     def before_send(self, request: Any, **_: Any) -> AWSResponse | None:
         """botocore's event of this name: the response, or None for what the SDK is to send itself."""
@@ -49,27 +50,28 @@ class Wire:
         if not isinstance(sent, bytes | bytearray) or "Expect" in request.headers:
             return None
         connection = self._connection()
-        connection.sendall(_head(request, length=len(sent)) + sent)
-        status, headers, content = _answer(connection)
+        try:
+            connection.sendall(_head(request, length=len(sent)) + sent)
+            status, headers, content = _answer(connection, has_body=request.method != "HEAD")
+        except BaseException:
+            connection.close()
+            raise
         if headers.get("connection", "").lower() == "close":
-            self._forget()
+            connection.close()
+        else:
+            self._idle.append(connection)
         return AWSResponse(request.url, status, headers, _Body(content))
 
     def _connection(self) -> socket.socket:
-        known: socket.socket | None = getattr(self._of_thread, "connection", None)
-        if known is not None and not select.select([known], [], [], 0)[0]:
-            return known
-        self._forget()  # what can be read without a question is its end
+        with contextlib.suppress(IndexError):  # several threads take from it
+            while True:
+                known = self._idle.pop()
+                if not select.select([known], [], [], 0)[0]:
+                    return known
+                known.close()  # what can be read without a question is its end
         made = socket.create_connection(self._address, timeout=_PATIENCE_SECONDS)
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._of_thread.connection = made
         return made
-
-    def _forget(self) -> None:
-        known: socket.socket | None = getattr(self._of_thread, "connection", None)
-        if known is not None:
-            known.close()
-        self._of_thread.connection = None
 
 
 def _head(request: Any, *, length: int) -> bytes:
@@ -82,7 +84,7 @@ def _head(request: Any, *, length: int) -> bytes:
     ]).encode()  # fmt: skip
 
 
-def _answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+def _answer(connection: socket.socket, *, has_body: bool) -> tuple[int, dict[str, str], bytes]:
     """Status, headers by their names in lower case, body."""
     received = b""
     while b"\r\n\r\n" not in received:
@@ -90,7 +92,8 @@ def _answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
     head, _, content = received.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    while len(content) < int(headers["content-length"]):
+    length = int(headers["content-length"]) if has_body and status.split(" ")[1] not in ("204", "304") else 0
+    while len(content) < length:
         content += _more(connection)
     return int(status.split(" ")[1]), headers, content
 
