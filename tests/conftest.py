@@ -75,7 +75,7 @@ class _CpuSeconds:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self) -> Iterator[None]:
         own, sandbox = cpu_seconds.own(), self._of_sandbox() if self._alone else self._sandbox
-        more = sum(sandbox.values()) - sum(self._sandbox.values())
+        more = max(0.0, sum(sandbox.values()) - sum(self._sandbox.values()))  # less, if it was stopped meanwhile
         outcome: Any = yield
         outcome.get_result().user_properties.append((CPU, (own - self._own, more)))
         self._own, self._sandbox = own, sandbox
@@ -100,7 +100,7 @@ class _CpuSeconds:
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
-    """In a fresh checkout one worker compiles the tests; the others take what it wrote, which saves each seven seconds."""
+    """In a fresh checkout one worker compiles the tests, and the others take that: it saves each seven seconds."""
     worker: Mapping[str, str] = getattr(session.config, "workerinput", {})
     done = Layout.of().root.parent / "tests" / "compiled-by"
     if worker and worker["workerid"] != "gw0" and _nothing_is_compiled():
