@@ -19,10 +19,11 @@ PROC = Path("/proc")
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def own() -> float:
-    """Of this process and of every process that it started, alive or ended."""
+def own(state: SandboxState) -> float:
+    """Of this process and of every process that it started, alive or ended, but for the sandbox's parts."""
     used = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    living = sum(map(_of_tree, _children(os.getpid())))
+    parts = {part.process.pid for part in state.parts.values()}
+    living = sum(_of_tree(pid) for pid in _children(os.getpid()) if pid not in parts)
     return sum(one.ru_utime + one.ru_stime for one in used) + living
 
 

@@ -59,6 +59,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_CpuSeconds(config), "cpu-seconds")
 
 
+def _own_cpu() -> float:
+    return cpu_seconds.own(load(Layout.of().state))
+
+
 class _CpuSeconds:
     """Notes what each phase of a test cost with its report, and tells it at the end."""
 
@@ -66,7 +70,7 @@ class _CpuSeconds:
         self._slowest: int = config.getoption("cpu")
         of_worker = getattr(config, "workerinput", {})
         self._alone = int(of_worker.get("workercount", config.getoption("numprocesses", 0) or 0)) <= 1
-        self._own, self._sandbox = cpu_seconds.own(), self._of_sandbox()
+        self._own, self._sandbox = _own_cpu(), self._of_sandbox()
         self._at_first = self._sandbox
 
     def _of_sandbox(self) -> Mapping[str, float]:
@@ -74,7 +78,7 @@ class _CpuSeconds:
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_makereport(self) -> Iterator[None]:
-        own, sandbox = cpu_seconds.own(), self._of_sandbox() if self._alone else self._sandbox
+        own, sandbox = _own_cpu(), self._of_sandbox() if self._alone else self._sandbox
         more = max(0.0, sum(sandbox.values()) - sum(self._sandbox.values()))  # less, if it was stopped meanwhile
         outcome: Any = yield
         outcome.get_result().user_properties.append((CPU, (own - self._own, more)))
@@ -92,8 +96,7 @@ class _CpuSeconds:
             terminalreporter.write_line(line)
         parts = {part: seconds - self._at_first.get(part, 0.0) for part, seconds in self._of_sandbox().items()}
         told = [
-            f"{part} {seconds:.1f}"
-            for part, seconds in {"pytest, and what it started": cpu_seconds.own(), **parts}.items()
+            f"{part} {seconds:.1f}" for part, seconds in {"pytest, and what it started": _own_cpu(), **parts}.items()
         ]
         terminalreporter.write_line("; ".join(told))
 
