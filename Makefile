@@ -19,7 +19,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 UV := $(BUILD)/bin/uv
 VENV := $(BUILD)/venv
 PY := $(VENV)/bin/python
-JOBS ?= 4
+# More than cores: many tests wait for a clock or another process (testing/order.py).
+JOBS ?= 6
 NAME ?= calls
 WEATHER ?=
 SEED ?=

@@ -17,6 +17,7 @@ local_operator.py          the operator as a local process, under its own servic
 release.py, images.py      the operator as its users run it: the chart, and the image from the Dockerfile
 delivery.py                that image brought to where pods run
 serviceaccount.py          being a service account
+api_server.py              the sandbox's own API server, asked without kubectl
 helm.py, build.py          helm and the control plane, built from Go modules by gobuild.py and golang.py
 s3_gateway.py              a second S3, Versity's gateway on a folder; built likewise
 gitops.py                  what Argo CD and Flux do to an object, by their own code; built likewise

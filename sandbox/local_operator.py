@@ -10,10 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
+from sandbox import api_server
 from sandbox.handle import Sandbox
 from sandbox.paths import BUILD, REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
@@ -30,7 +31,11 @@ def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> Non
     """The definition, and in `namespace` the service account with the permissions of deploy/install.yaml."""
     if definition:
         install_definition(sandbox)
-    _apply(sandbox, [_moved(document, namespace) for document in _account_and_permissions()])
+    documents = [_moved(document, namespace) for document in _account_and_permissions()]
+    if api_server.is_own(sandbox):
+        api_server.apply(sandbox, documents)
+    else:
+        _apply(sandbox, documents)
 
 
 def install_definition(sandbox: Sandbox) -> None:
@@ -41,8 +46,11 @@ def install_definition(sandbox: Sandbox) -> None:
 
 def uninstall(sandbox: Sandbox, *, namespace: str, wait: bool = True) -> None:
     """Take back what `install` created for `namespace`, but for the definition, which other operators use too."""
-    names = [f"{kind}/humangov-operator-{namespace}" for kind in ("clusterrole", "clusterrolebinding")]
-    kubectl(sandbox, "delete", "--ignore-not-found", *names)
+    cluster_wide = [(kind, f"{SERVICE_ACCOUNT}-{namespace}") for kind in ("ClusterRole", "ClusterRoleBinding")]
+    if api_server.is_own(sandbox) and not wait:
+        api_server.delete(sandbox, [*cluster_wide, ("Namespace", namespace)])
+        return
+    kubectl(sandbox, "delete", "--ignore-not-found", *(f"{kind.lower()}/{name}" for kind, name in cluster_wide))
     kubectl(sandbox, "delete", "namespace", "--ignore-not-found", f"--wait={str(wait).lower()}", namespace)
 
 
@@ -88,11 +96,38 @@ def _apply(sandbox: Sandbox, documents: Sequence[Mapping[str, Any]]) -> None:
     kubectl(sandbox, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=yaml.safe_dump_all(documents))
 
 
+class Process(Protocol):
+    """What is used of subprocess.Popen."""
+
+    @property
+    def pid(self) -> int: ...
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+
+
+def _spawned(arguments: Sequence[str], *, environment: Mapping[str, str], folder: Path, output: int) -> Process:
+    """`humangov ARGUMENTS` in a session of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "humangov.cli", *arguments], stdin=subprocess.DEVNULL, stdout=output,
+        stderr=subprocess.STDOUT, start_new_session=True, cwd=folder, env=dict(environment),
+    )  # fmt: skip
+
+
+spawned = _spawned
+"""How operators are started. The tests have a faster way, testing/live/forked.py."""
+
+
 @dataclass
 class LocalOperator:
     """A running `humangov run`. As a context manager it is stopped at the end."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
+    arguments: Sequence[str]
+    """`run` and what follows it."""
     log: Path
     kubeconfig: Path
     """What it talks to the API server with; `sandbox.serviceaccount.kubeconfig_for` renews its token."""
@@ -113,7 +148,7 @@ class LocalOperator:
                 self.process.kill()
                 self.process.wait()
                 raise
-        return self.process.returncode
+        return self.process.wait()
 
     def kill(self) -> None:
         """SIGKILL: what a crash, an eviction or a lost node looks like."""
@@ -156,18 +191,14 @@ def start(
         flags += ["--no-leader-elect"]
     log = folder / f"operator-{time.time_ns()}.log"
     command = [
-        sys.executable, "-m", "humangov.cli", "run", "--operator-namespace", namespace, "--probe-address", "off",
-        "--log-level", "debug", *flags,
+        "run", "--operator-namespace", namespace, "--probe-address", "off", "--log-level", "debug", *flags
     ]  # fmt: skip
     with log.open("wb") as output:
-        process = subprocess.Popen(
+        process = spawned(
             command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            cwd=REPOSITORY,
-            env={
+            folder=REPOSITORY,
+            output=output.fileno(),
+            environment={
                 **{name: value for name, value in sandbox.environment().items() if not _is_set_here(name)},
                 # Without compiled files every start would spend seconds on compiling the SDKs.
                 "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
@@ -176,7 +207,7 @@ def start(
                 "PYTHONPATH": str(REPOSITORY / "operator"),
             },
         )
-    running = LocalOperator(process=process, log=log, kubeconfig=kubeconfig)
+    running = LocalOperator(process=process, arguments=command, log=log, kubeconfig=kubeconfig)
     deadline = time.monotonic() + _WATCHING_WITHIN_SECONDS
     while until not in log.read_bytes():
         if process.poll() is not None or time.monotonic() > deadline:

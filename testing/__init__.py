@@ -13,11 +13,14 @@ live/            on real parts: a namespace of the sandbox's API server, an acco
                  processes and what they asked for. It shows what the others can't, a hundred times slower.
 
 samples.py       a sample tenant, for tests of decisions that need no world
+documents.py     YAML, read fast
 iam.py           what IAM policies allow
 kstatus.py       kstatus's rules
+order.py         in which order several workers take the tests
 schedules.py     schedules that the CronJob API accepts and refuses
 receipt_chain.py  what a reader of receipts checks
 zips.py          a function's code as one uploads it
+cpu_seconds.py   what tests cost in processor seconds (pytest --cpu)
 
 Dependencies go one way, and the import linter holds it: tests and benches import this; this imports the operator and
 `sandbox` (never `sandbox.demo`), and neither `tests` nor `bench`. Which world a new test belongs in: tests/README.md.

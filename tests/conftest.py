@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import re
 import secrets
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +23,19 @@ import sandbox as sandboxes
 from sandbox import local_operator
 from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
-from sandbox.paths import Layout
+from sandbox.paths import REPOSITORY, Layout
 from sandbox.recorder import Recorder
-from testing.live import aws_evidence, kube_evidence
+from sandbox.state import load
+from testing import cpu_seconds
+from testing.live import aws_evidence, forked, kube_evidence
 from testing.live.account import Account
 from testing.live.audit_log import Audit
 from testing.live.cluster import Cluster
 from testing.live.states import States
+from testing.order import spread
 
-MEASURED = "measured"
+MEASURED, CPU = "measured", "cpu"
+COMPILED_WITHIN_SECONDS = 60.0
 Print = Callable[[str], None]
 
 
@@ -40,11 +47,100 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         aws_evidence.forget()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--cpu", type=int, metavar="N", default=None,
+        help="tell the processor seconds of each file and of the N dearest tests; with -n 1 also the sandbox's",
+    )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("cpu") is not None:
+        config.pluginmanager.register(_CpuSeconds(config), "cpu-seconds")
+
+
+def _own_cpu() -> float:
+    return cpu_seconds.own(load(Layout.of().state))
+
+
+class _CpuSeconds:
+    """Notes what each phase of a test cost with its report, and tells it at the end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._slowest: int = config.getoption("cpu")
+        of_worker = getattr(config, "workerinput", {})
+        self._alone = int(of_worker.get("workercount", config.getoption("numprocesses", 0) or 0)) <= 1
+        self._own, self._sandbox = _own_cpu(), self._of_sandbox()
+        self._at_first = self._sandbox
+
+    def _of_sandbox(self) -> Mapping[str, float]:
+        return cpu_seconds.of_sandbox(load(Layout.of().state))
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self) -> Iterator[None]:
+        own, sandbox = _own_cpu(), self._of_sandbox() if self._alone else self._sandbox
+        more = max(0.0, sum(sandbox.values()) - sum(self._sandbox.values()))  # less, if it was stopped meanwhile
+        outcome: Any = yield
+        outcome.get_result().user_properties.append((CPU, (own - self._own, more)))
+        self._own, self._sandbox = own, sandbox
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        costs = [
+            cpu_seconds.Cost(test=report.nodeid, own=own, sandbox=sandbox, wall=report.duration)
+            for reports in terminalreporter.stats.values()
+            for report in reports
+            for name, (own, sandbox) in (pair for pair in getattr(report, "user_properties", ()) if pair[0] == CPU)
+        ]
+        terminalreporter.section("processor seconds")
+        for line in cpu_seconds.table(costs, with_sandbox=self._alone, slowest=self._slowest):
+            terminalreporter.write_line(line)
+        parts = {part: seconds - self._at_first.get(part, 0.0) for part, seconds in self._of_sandbox().items()}
+        told = [
+            f"{part} {seconds:.1f}" for part, seconds in {"pytest, and what it started": _own_cpu(), **parts}.items()
+        ]
+        terminalreporter.write_line("; ".join(told))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """In a fresh checkout one worker compiles the tests, and the others take that: it saves each seven seconds."""
+    worker: Mapping[str, str] = getattr(session.config, "workerinput", {})
+    done = Layout.of().root.parent / "tests" / "compiled-by"
+    if worker and worker["workerid"] != "gw0" and _nothing_is_compiled():
+        deadline = time.monotonic() + COMPILED_WITHIN_SECONDS
+        while not (done.exists() and done.read_text() == worker["testrunuid"]) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    yield
+    if worker and worker["workerid"] == "gw0":
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.write_text(worker["testrunuid"])
+
+
+def _nothing_is_compiled() -> bool:
+    one = Path(importlib.util.cache_from_source(str(REPOSITORY / "tests" / "unit" / "test_shape.py")))
+    return not sys.dont_write_bytecode and not list(one.parent.glob("test_shape.*-pytest-*.pyc"))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several workers share the tests. Those of tests/install have an order of their own."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1 and not any(item.nodeid.startswith("tests/install/") for item in items):
+        items[:] = [items[place] for place in spread([item.nodeid for item in items], workers=workers)]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _aws_evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """In the end, what operators that ran as processes tell of their AWS calls."""
     yield
     aws_evidence.Evidence().note_logs(tmp_path_factory.getbasetemp().rglob("operator-*.log"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _forked_operators() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_operator, "spawned", forked.spawn_operator)
+        yield
+    forked.end_server()
 
 
 @pytest.fixture(scope="session")

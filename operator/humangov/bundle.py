@@ -22,7 +22,7 @@ _DATE = 1 << 5 | 1  # 1980-01-01, the earliest
 _REGULAR_FILE_0644 = 0o100644 << 16
 _UNIX = 3
 
-_SHORTEST, _LONGEST, _FARTHEST, _TRIED = 3, 258, 32768, 8
+_SHORTEST, _LONGEST, _FARTHEST, _TRIED, _MOST_BITS = 3, 258, 32768, 8, 13
 _LENGTHS = [
     *((length, 0) for length in range(3, 11)),
     *((3 + (4 + step << bits), bits) for bits in range(1, 6) for step in range(4)),
@@ -78,14 +78,17 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 def deflated(data: bytes) -> bytes:
     """Deflate, one block of fixed codes: the same bytes on every machine. https://www.rfc-editor.org/rfc/rfc1951"""
     packed, bits, used = bytearray(), 0b011, 3  # the last block; fixed codes
+    symbols = [_reversed(*_fixed_code(symbol)) for symbol in range(286)]
+    distances = [_reversed(code, 5) for code in range(30)]
     for symbol, extra, extra_bits, distance in _tokens(data):
-        code, size = _fixed_code(symbol)
-        bits |= _reversed(code, size) << used | extra << used + size
+        code, size = symbols[symbol]
+        bits |= code << used | extra << used + size
         used += size + extra_bits
         if distance:
-            code, extra, extra_bits = _interval(distance, _DISTANCES)
-            bits |= _reversed(code, 5) << used | extra << used + 5
-            used += 5 + extra_bits
+            number, extra, extra_bits = _interval(distance, _DISTANCES)
+            code, size = distances[number]
+            bits |= code << used | extra << used + size
+            used += size + extra_bits
         whole = used // 8
         packed += (bits & (1 << 8 * whole) - 1).to_bytes(whole, "little")
         bits, used = bits >> 8 * whole, used % 8
@@ -111,19 +114,21 @@ def _tokens(data: bytes) -> Iterator[tuple[int, int, int, int]]:
 
 def _longest(data: bytes, at: int, places: Sequence[int]) -> tuple[int, int]:
     """Length and distance of the longest match; (0, 0) if there is none."""
-    best = (0, 0)
+    longest, distance = 0, 0
+    most = min(_LONGEST, len(data) - at)
     for place in places[-_TRIED:]:
-        length = 0
-        while length < _LONGEST and at + length < len(data) and data[place + length] == data[at + length]:
+        length = max(longest, _SHORTEST)  # a shorter one is not wanted; of two that are equally long the nearer is
+        if length > most or at - place > _FARTHEST or data[place : place + length] != data[at : at + length]:
+            continue
+        while length < most and data[place + length] == data[at + length]:
             length += 1
-        if length >= max(best[0], _SHORTEST) and at - place <= _FARTHEST:
-            best = (length, at - place)
-    return best
+        longest, distance = length, at - place
+    return longest, distance
 
 
 def _interval(value: int, starts: Sequence[tuple[int, int]]) -> tuple[int, int, int]:
     """Code, extra bits and their number. starts: of each code's interval, and its number of extra bits."""
-    code = bisect.bisect_right(starts, value, key=lambda one: one[0]) - 1
+    code = bisect.bisect_right(starts, (value, _MOST_BITS)) - 1
     return code, value - starts[code][0], starts[code][1]
 
 
@@ -135,8 +140,9 @@ def _fixed_code(symbol: int) -> tuple[int, int]:
     return (symbol - 256, 7) if symbol < 280 else (0xC0 + symbol - 280, 8)
 
 
-def _reversed(code: int, size: int) -> int:
-    return int(f"{code:0{size}b}"[::-1], 2)
+def _reversed(code: int, size: int) -> tuple[int, int]:
+    """The code as it is written, its first bit lowest; and its size."""
+    return int(f"{code:0{size}b}"[::-1], 2), size
 
 
 def code_of(source: str) -> str:

@@ -67,9 +67,7 @@ class AsProcess:
 
     def _command(self) -> list[str]:
         """As one would type it."""
-        words = self._operator.process.args if self._operator else []
-        typed = [str(word) for word in words] if isinstance(words, list) else [str(words)]
-        return ["humangov", *typed[typed.index("run") :]]
+        return ["humangov", *(self._operator.arguments if self._operator else ())]
 
 
 class InPod:

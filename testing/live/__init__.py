@@ -4,6 +4,7 @@ cluster.py        the API server as its administrator sees it
 states.py         HumanGovStates in one namespace, as a user with kubectl sees and changes them
 account.py        one account of the emulated AWS: what people and the application do there, and what is left in the end
 command.py        `humangov` as one types it
+forked.py         both as processes that are forked from one that has loaded the modules
 waiting.py        waiting for a condition, with a deadline
 aws_faults.py     what goes wrong between the operator and AWS
 enforcing_aws.py  an emulated AWS that asks policies

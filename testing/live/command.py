@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.paths import BUILD, REPOSITORY
+from sandbox.paths import REPOSITORY
+from testing.live.forked import spawn
+
+_WITHIN_SECONDS = 120.0
 
 
 def run_humangov(
     *arguments: str, environment: Mapping[str, str], folder: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """What it prints, and its exit code. `environment` says in which cluster and account; `folder`: where it runs."""
-    return subprocess.run(
-        [sys.executable, "-m", "humangov.cli", *arguments],
-        env={
-            **environment,
-            "PYTHONPATH": str(REPOSITORY / "operator"),
-            # Without compiled files each start would spend seconds on compiling the SDKs.
-            "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-        },
-        cwd=folder, capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        running = spawn(
+            arguments, environment={**environment, "PYTHONPATH": str(REPOSITORY / "operator")}, folder=folder,
+            stdout=stdout.fileno(), stderr=stderr.fileno(),
+        )  # fmt: skip
+        try:
+            code = running.wait(_WITHIN_SECONDS)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            raise
+        for one in (stdout, stderr):
+            one.seek(0)
+        return subprocess.CompletedProcess(["humangov", *arguments], code, stdout.read(), stderr.read())

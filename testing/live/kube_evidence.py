@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.paths import REPOSITORY, Layout
+from testing.documents import load_all
 
 # Namespaces in which tests take permissions away, or ask for what the operator may not do.
 LACKING_PREFIX = "lacking"
@@ -65,7 +64,7 @@ def permissions(documents: Iterable[Document]) -> list[Permission]:
 
 def rendered() -> list[Permission]:
     """Those of deploy/install.yaml, which is what local operators are given, too."""
-    return permissions(filter(None, yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())))
+    return permissions(load_all((REPOSITORY / "deploy" / "install.yaml").read_text()))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,22 @@ class States:
         }
 
     def apply(self, *manifests: Resource) -> None:
+        """As `kubectl apply --server-side --force-conflicts` does; fails if it is refused.
+
+        Without kubectl, whose start takes longer than the request. What kubectl itself makes of a manifest:
+        `kubectl_apply`, and `apply_refused`.
+        """
+        for one in manifests:
+            metadata = one["metadata"]
+            try:
+                self.cluster.api.patch_namespaced_custom_object(
+                    GROUP, VERSION, metadata["namespace"], PLURAL, metadata["name"], one, field_manager="kubectl",
+                    force=True, field_validation="Strict", _content_type="application/apply-patch+yaml",
+                )  # fmt: skip
+            except ApiException as error:
+                raise AssertionError(f"{metadata['name']} is refused: {error.status} {error.body}") from error
+
+    def kubectl_apply(self, *manifests: Resource) -> None:
         """`kubectl apply -f -`; fails if it is refused."""
         self.cluster.output("apply", "-f", "-", stdin=yaml.safe_dump_all(manifests))
 

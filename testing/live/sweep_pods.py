@@ -14,6 +14,7 @@ from kubernetes import client
 
 from sandbox.paths import REPOSITORY
 from sandbox.serviceaccount import kubeconfig_for
+from testing.documents import load_all
 from testing.live.cluster import Cluster
 from testing.live.command import run_humangov
 from testing.live.waiting import wait_for
@@ -23,7 +24,7 @@ ACCOUNT = "humangov-operator-sweep"
 
 def template(cluster: Cluster, namespace: str) -> str:
     """Makes the CronJob of deploy/install.yaml from which the operator makes sweeps; its name."""
-    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
+    documents = load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
     [found] = [one for one in documents if one["kind"] == "CronJob"]
     found["metadata"]["namespace"] = namespace
     cluster.output("apply", "--server-side", "-f", "-", stdin=yaml.safe_dump(found))

@@ -11,14 +11,17 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from humangov.aws.actions import ACTIONS
 from humangov.aws.clients import Clients
 
 from testing.live.aws_evidence import Evidence
 from testing.reconciler.line import Call, Line
+from testing.reconciler.wire import Wire
 
 REGION = "us-east-1"
+_PLAIN = Config(user_agent="humangov-tests")  # the SDK composes its own anew for each call
 _ACTION_OF = {(method.service, method.name): action for action, method in ACTIONS.items()}
 
 
@@ -31,7 +34,32 @@ class Sdk:
         self._session = boto3.Session(
             aws_access_key_id="000000000000", aws_secret_access_key="test", region_name=REGION
         )
+        self._wire = Wire(endpoint_url)
+        self._session.events.register("before-send", self._wire.before_send)
+        self._session.events.register("before-send.iam", self._forget_roles)
+        self._roles: dict[tuple[str, str], Any] = {}
         self._clients: dict[tuple[str, str, int], Any] = {}
+
+    def get_role(self, **parameters: Any) -> Any:
+        """IAM's answer, or its error: the one before, if nobody has written to IAM since. For `evidence`, which asks
+        for the role of every call."""
+        key = (self._session.get_credentials().access_key, parameters["RoleName"])
+        if key not in self._roles:
+            try:
+                self._roles[key] = self.client("iam").get_role(**parameters)
+            except ClientError as refused:
+                self._roles[key] = refused
+        if isinstance(self._roles[key], ClientError):
+            raise self._roles[key]
+        return self._roles[key]
+
+    def _forget_roles(self, event_name: str, **_: Any) -> None:
+        """Whoever writes, operator or test, does it through this session."""
+        if not event_name.rpartition(".")[2].startswith(("Get", "List")):
+            self._roles.clear()
+
+    def close(self) -> None:
+        self._wire.close()
 
     def enter(self, account: str) -> None:
         self._session.get_credentials().access_key = account
@@ -41,8 +69,9 @@ class Sdk:
         key = (service, region_name, attempts)
         if key not in self._clients:
             self._clients[key] = self._session.client(
-                service, region_name=region_name, config=config, endpoint_url=self.endpoint_url
-            )
+                service, region_name=region_name, config=config.merge(_PLAIN) if config else _PLAIN,
+                endpoint_url=self.endpoint_url,
+            )  # fmt: skip
         return self._clients[key]
 
     def get_partition_for_region(self, region: str) -> str:
@@ -85,7 +114,7 @@ class FaultyClients(Clients):
     def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
         self._sdk.evidence.note(
             action, target=target, parameters=parameters, account=self._of, region=self.region,
-            client=lambda service: self._sdk.client(service, region_name=self.region),
+            client=lambda of: self._sdk if of == "iam" else self._sdk.client(of, region_name=self.region),
         )  # fmt: skip
         return super().call(action, target=target, **parameters)
 

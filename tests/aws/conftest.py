@@ -14,10 +14,12 @@ from testing.reconciler.world import World
 
 
 @pytest.fixture(scope="session")
-def sdk(sandbox: Sandbox) -> Sdk:
+def sdk(sandbox: Sandbox) -> Iterator[Sdk]:
     if sandbox.aws != "emulator" or sandbox.aws_endpoint_url is None:
         pytest.skip("these tests make accounts of the emulated AWS")
-    return Sdk(sandbox.aws_endpoint_url)
+    made = Sdk(sandbox.aws_endpoint_url)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -182,7 +182,7 @@ FIXED: Mapping[str, tuple[dict[str, Any], Change, str]] = {
 def test_immutable_spec_fields_cannot_be_changed(states: States, name: str, case: str) -> None:
     before, change, sentence = FIXED[case]
     manifest = minimal(states, name, **before)
-    states.apply(manifest)
+    states.kubectl_apply(manifest)
     created = states.get(name)
     change(manifest)
     assert sentence in states.apply_refused(manifest)
@@ -190,8 +190,8 @@ def test_immutable_spec_fields_cannot_be_changed(states: States, name: str, case
 
 
 def test_mutable_spec_fields_can_be_changed(states: States, name: str) -> None:
-    states.apply(minimal(states, name))
-    states.apply(
+    states.kubectl_apply(minimal(states, name))
+    states.kubectl_apply(
         minimal(
             states, name, trigger={"enabled": False, "batchSize": 7}, logs={"retentionDays": 30}, suspend=True,
             function={"memoryMiB": 1024, "reservedConcurrency": 2}, tags={"team": "records"}, deletionPolicy="Retain",
@@ -205,7 +205,7 @@ def test_mutable_spec_fields_can_be_changed(states: States, name: str) -> None:
 
 
 def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> None:
-    states.apply(minimal(states, name))
+    states.kubectl_apply(minimal(states, name))
     found = states.get(name)
     assert found is not None
     assert found["spec"] == {
@@ -231,7 +231,7 @@ def test_the_shortest_manifest_gets_every_default(states: States, name: str) -> 
 
 def test_a_name_of_43_characters_is_the_longest(states: States) -> None:
     longest = f"s-{secrets.token_hex(3)}".ljust(43, "x")
-    states.apply(minimal(states, longest))
+    states.kubectl_apply(minimal(states, longest))
     assert states.get(longest) is not None
 
 
@@ -250,7 +250,7 @@ STATUS: dict[str, Any] = {
 
 
 def with_status(states: States, name: str) -> None:
-    states.apply(minimal(states, name))
+    states.kubectl_apply(minimal(states, name))
     states.cluster.output(
         "patch", "hgs", name, "-n", states.namespace, "--subresource=status", "--type=merge",
         f"--patch={json.dumps({'status': STATUS})}",
@@ -274,7 +274,7 @@ def test_kubectl_get_prints_its_columns_and_o_wide_the_names(states: States, nam
 
 
 def test_resource_is_found_by_short_name_and_in_the_category_aws(states: States, name: str) -> None:
-    states.apply(minimal(states, name))
+    states.kubectl_apply(minimal(states, name))
     for word in ("hgs", "aws", "humangovstate", "humangovstates", "humangovstates.humangov.io"):
         assert f"humangovstate.humangov.io/{name}" in states.cluster.output(
             "get", word, "-n", states.namespace, "-o", "name"
@@ -296,7 +296,7 @@ def test_spec_writes_do_not_change_status_nor_status_writes_spec(states: States,
 
 
 def test_condition_requires_its_fields_and_a_valid_status(states: States, name: str) -> None:
-    states.apply(minimal(states, name))
+    states.kubectl_apply(minimal(states, name))
     whole: dict[str, Any] = {**STATUS["conditions"][0]}
     for broken in (
         {**whole, "status": "Perhaps"},
@@ -312,7 +312,7 @@ def test_condition_requires_its_fields_and_a_valid_status(states: States, name: 
 
 def test_two_field_managers_share_the_conditions_of_one_status(states: States, name: str) -> None:
     """The operator's conditions and, later, the sweep's: server-side apply merges the list by type."""
-    states.apply(minimal(states, name))
+    states.kubectl_apply(minimal(states, name))
     moment = "2026-01-01T00:00:00Z"
 
     def write(manager: str, kind: str, status: str) -> None:

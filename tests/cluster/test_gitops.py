@@ -54,7 +54,7 @@ def annotations_of(states: States) -> dict[str, str]:
 
 def settled(states: States, in_git: dict[str, Any], correct: Correct, controller: str) -> None:
     """The object as the controller has made it; it finds no difference any more."""
-    states.apply(in_git)
+    states.kubectl_apply(in_git)
     correct(controller)
     assert correct(controller).differs is False
 
@@ -116,7 +116,7 @@ def test_argo_cd_undoes_the_patch_of_the_spec_that_a_stop_was_before(
 def test_start_removes_a_stop_whoever_has_set_it(
     states: States, in_git: dict[str, Any], cluster: Cluster, humangov: Any, by: str
 ) -> None:
-    states.apply(in_git)
+    states.kubectl_apply(in_git)
     if by == "humangov":
         humangov("stop", "-n", states.namespace, "california", "--wait", "0")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -49,6 +50,14 @@ def environ(tmp_path: Path) -> Iterator[Mapping[str, str]]:
         yield own
 
 
+@pytest.fixture
+def others(sandbox: Sandbox) -> Sandbox:
+    """The one that the other tests use: what is started here is beside it, and so is all that both need."""
+    if sandbox.kubernetes != "sandbox" or sandbox.aws != "emulator":
+        pytest.skip("the other tests use a user's own cluster or AWS")
+    return sandbox
+
+
 def wait(condition: Callable[[], bool], *, what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -81,8 +90,12 @@ def audit(running: Sandbox) -> list[dict[str, Any]]:
     return [json.loads(line) for line in running.audit_log.read_text().splitlines()]
 
 
-def test_sandbox_goes_through_up_repair_and_down(environ: Mapping[str, str]) -> None:
-    running = sandbox.up(environ=environ)
+def test_sandbox_beside_another_shares_nothing_enforces_rbac_and_goes_through_repair_and_down(
+    environ: Mapping[str, str], others: Sandbox, tmp_path: Path
+) -> None:
+    # A shell that uses another one is no user with a cluster of his own.
+    running = sandbox.up(environ={**others.environment(environ), **environ})
+    assert (running.kubernetes, running.aws) == ("sandbox", "emulator")
     state = load(Layout.of(environ).state)
     assert set(state.parts) == {*cluster.PARTS, emulator.PART}
     assert report.report(environ=environ).healthy
@@ -100,8 +113,12 @@ def test_sandbox_goes_through_up_repair_and_down(environ: Mapping[str, str]) -> 
     assert len(listening) == 5
     assert set(listening) == {"127.0.0.1"}
 
+    its_audit_log_names_the_user_whom_rbac_refuses(running, tmp_path)
+
     # A part that died is reported with the end of its log, and the next `up` starts it and keeps the data.
-    assert kubectl(running, "create", "namespace", "kept").returncode == 0
+    kept = f"kept-{secrets.token_hex(3)}"
+    assert kubectl(running, "create", "namespace", kept).returncode == 0
+    assert kubectl(others, "get", "namespace", kept).returncode == 1
     api_server = state.parts[cluster.API_SERVER].process
     os.kill(api_server.pid, signal.SIGKILL)
     wait(lambda: not processes.alive(api_server), what="the API server is dead")
@@ -117,40 +134,27 @@ def test_sandbox_goes_through_up_repair_and_down(environ: Mapping[str, str]) -> 
     repaired = load(Layout.of(environ).state)
     assert repaired.parts[cluster.ETCD] == state.parts[cluster.ETCD]
     assert repaired.parts[emulator.PART] == state.parts[emulator.PART]
-    assert kubectl(running, "get", "namespace", "kept").returncode == 0
+    assert kubectl(running, "get", "namespace", kept).returncode == 0
     assert report.report(environ=environ).healthy
 
     sandbox.down(environ=environ)
     assert processes.of_sandbox(Layout.of(environ).root) == []
     assert sandbox.current(environ=environ) is None
+    assert report.report().healthy, "the one beside it"
     assert Layout.of(environ).log(cluster.API_SERVER).exists()
     sandbox.down(purge=True, environ=environ)
     assert not Layout.of(environ).root.exists()
     sandbox.down(environ=environ)
 
 
-def test_second_sandbox_shares_nothing_with_the_first(environ: Mapping[str, str], tmp_path: Path) -> None:
-    with ended(environ_of(tmp_path / "second")) as beside:
-        first = sandbox.up(environ=environ)
-        # A shell that uses the first is no user with a cluster of his own.
-        second = sandbox.up(environ={**first.environment(environ), **beside})
-        assert (second.kubernetes, second.aws) == ("sandbox", "emulator")
-        assert kubectl(first, "create", "namespace", "mine").returncode == 0
-        assert kubectl(second, "get", "namespace", "mine").returncode == 1
-        sandbox.down(environ=beside)
-        assert report.report(environ=environ).healthy
-
-
-def test_sandbox_enforces_rbac_and_its_audit_log_names_the_user(environ: Mapping[str, str], tmp_path: Path) -> None:
-    running = sandbox.up(aws=False, environ=environ)
-    assert running.aws_endpoint_url is None
+def its_audit_log_names_the_user_whom_rbac_refuses(running: Sandbox, folder: Path) -> None:
     for arguments in (
         ["create", "serviceaccount", "operator"],
         ["create", "role", "writer", "--verb=create", "--resource=configmaps"],
         ["create", "rolebinding", "writer", "--role=writer", "--serviceaccount=default:operator"],
     ):
         assert kubectl(running, *arguments).returncode == 0
-    config = kubeconfig_for(running, namespace="default", service_account="operator", path=tmp_path / "k" / "config")
+    config = kubeconfig_for(running, namespace="default", service_account="operator", path=folder / "k" / "config")
     assert config.stat().st_mode & 0o077 == 0
     assert kubectl(running, "create", "configmap", "made", kubeconfig=config).returncode == 0
     denied = kubectl(running, "get", "secrets", kubeconfig=config)
@@ -169,11 +173,9 @@ def test_sandbox_enforces_rbac_and_its_audit_log_names_the_user(environ: Mapping
     assert kubectl(running, "delete", "namespace", "short", "--timeout=60s").returncode == 0
 
 
+@pytest.mark.usefixtures("others")  # all is built and installed: it is to be killed while it starts the parts
 def test_sandbox_down_stops_what_a_killed_up_started(environ: Mapping[str, str]) -> None:
     root = Layout.of(environ).root
-    # Built and installed beforehand: it is to be killed while it starts the parts.
-    sandbox.up(environ=environ)
-    sandbox.down(environ=environ)
     with subprocess.Popen(
         [sys.executable, "-m", "sandbox", "up"], env={**environ}, cwd=REPOSITORY, stderr=subprocess.DEVNULL
     ) as interrupted:

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from sandbox import helm
 from sandbox.paths import REPOSITORY
+from testing.documents import load_all
 from testing.live.cluster import Cluster
 
 CHART = REPOSITORY / "deploy" / "helm" / "humangov-operator"
@@ -31,7 +34,16 @@ def run_helm(
     """helm's answer, whatever it is; with `values`, these are its --values."""
     more = () if values is None else ("--values", "-")
     stdin = None if values is None else yaml.safe_dump(dict(values))
-    return helm.run(*arguments, *more, say=_say, environ=environ, stdin=stdin)
+    return subprocess.run(
+        [_helm(), *arguments, *more], env=helm.environment(environ), input=stdin, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+@cache
+def _helm() -> Path:
+    """Which it is, is asked once: that asks Go."""
+    return helm.locate(say=_say)
 
 
 def render(
@@ -41,7 +53,7 @@ def render(
     flags = () if hooks else ("--no-hooks",)
     done = run_helm("template", release, str(CHART), "--namespace", namespace, *flags, values=values or {})
     assert done.returncode == 0, done.stderr
-    return [document for document in yaml.safe_load_all(done.stdout) if document is not None]
+    return load_all(done.stdout)
 
 
 def refused(values: Values) -> str:

@@ -22,6 +22,7 @@ from humangov.manager.metrics import Metrics
 
 from deploy.render import values_table, variables
 from sandbox.paths import REPOSITORY
+from testing.documents import load_one
 from testing.live.cluster import Cluster
 from tests.deploy.chart import (
     CHART,
@@ -450,7 +451,7 @@ def different(value: Any) -> Any:
 
 
 def test_chart_definition_equals_that_of_crds() -> None:
-    source = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
+    source = load_one((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     made = one("CustomResourceDefinition", defaults())
     assert {**made, "metadata": {"name": made["metadata"]["name"]}} == source
 

@@ -24,6 +24,7 @@ from humangov.manager.sweep_gauges import SweepGauges
 
 from deploy.render import variables
 from sandbox.paths import REPOSITORY
+from testing.documents import load_one
 
 PACKAGE = REPOSITORY / "operator" / "humangov"
 OPERATIONS = REPOSITORY / "docs" / "operations.md"
@@ -215,7 +216,7 @@ def test_every_setting_is_in_docs_settings() -> None:
 
 
 def fields() -> set[str]:
-    definition = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
+    definition = load_one((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 
     def walk(schema: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -310,7 +311,7 @@ def test_readme_commands_are_make_demo_and_make_test() -> None:
 
 
 def test_readme_columns_are_the_printer_columns_of_the_definition() -> None:
-    definition = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
+    definition = load_one((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     columns = definition["spec"]["versions"][0]["additionalPrinterColumns"]
     wanted = ["NAME", *(column["name"].upper() for column in columns if not column.get("priority"))]
     [shown] = re.findall(r"^NAME .*$", (REPOSITORY / "README.md").read_text(), re.MULTILINE)

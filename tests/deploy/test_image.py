@@ -26,13 +26,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from humangov import __version__
 from humangov.bundle import bundle
 
 from sandbox import ports
 from sandbox.local_operator import SERVICE_ACCOUNT
 from sandbox.paths import REPOSITORY
+from testing.documents import load_all
 from testing.live.account import REGION, Account
 from testing.live.states import States
 from testing.live.waiting import wait_for
@@ -75,7 +75,7 @@ def test_image_has_a_build_and_a_final_stage_of_the_same_base() -> None:
 def test_image_and_pod_run_as_the_same_numeric_non_root_user() -> None:
     [user] = texts("USER", stage=FINAL)
     assert re.fullmatch(r"[1-9][0-9]*:[1-9][0-9]*", user)
-    documents = yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
+    documents = load_all((REPOSITORY / "deploy" / "install.yaml").read_text())
     [deployment] = [document for document in documents if document["kind"] == "Deployment"]
     context = deployment["spec"]["template"]["spec"]["securityContext"]
     assert user == f"{context['runAsUser']}:{context['runAsGroup']}"

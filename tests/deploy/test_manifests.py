@@ -26,6 +26,7 @@ from deploy import render as deploy_render
 from deploy.render import INSTALL, rendered_without_helm, variables
 from sandbox import helm
 from sandbox.paths import REPOSITORY
+from testing.documents import load_all, load_one
 from testing.live.cluster import Cluster
 from tests.deploy.chart import Asked, environment, of_kind, one, render, sweep_template
 
@@ -35,7 +36,7 @@ NAMESPACE = "humangov"
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
-    return [dict(document) for document in yaml.safe_load_all(path.read_text())]
+    return [dict(document) for document in load_all(path.read_text())]
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +193,7 @@ def test_examples_are_the_three_states_of_the_walkthrough() -> None:
 
 
 def test_full_example_has_every_field_with_its_default() -> None:
-    definition = yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
+    definition = load_one((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     text = (EXAMPLES / "full" / "california.yaml").read_text()
     [document] = documents(EXAMPLES / "full" / "california.yaml")
@@ -264,7 +265,7 @@ def test_kustomize_allowed_names_survive_the_next_apply_of_install_yaml(
 
 
 def kustomized(cluster: Cluster, folder: Path, *flags: str) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(cluster.output("kustomize", *flags, str(folder))))
+    return load_all(cluster.output("kustomize", *flags, str(folder)))
 
 
 @pytest.fixture(scope="module")

@@ -97,6 +97,7 @@ def own(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     kept = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "AWS_ENDPOINT_URL")}
     environ = {**kept, ROOT_VARIABLE: str(tmp_path_factory.mktemp("control-plane"))}
     running = sandboxes.up(aws=False, environ=environ)
+    assert running.aws_endpoint_url is None
     try:
         yield running
     finally:

@@ -27,7 +27,7 @@ def test_fifty_states_applied_at_once_become_ready_and_are_deleted(
     account.make_bucket(MISSING)
     operator()
     started = time.monotonic()
-    states.apply(*(states.manifest(name, **account.spec(name)) for name in names))
+    states.kubectl_apply(*(states.manifest(name, **account.spec(name)) for name in names))
     applied = time.monotonic() - started
     wait_for(
         lambda: sum(map(is_ready, states.all())) == COUNT - 1, what="all but one are Ready", seconds=90,

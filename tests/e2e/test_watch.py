@@ -106,7 +106,6 @@ def test_spec_change_is_reconciled_despite_watch_disturbances(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:  # fmt: skip
     account.make("california")
-    local_operator.install(sandbox, namespace=states.namespace)
     folder = tmp_path_factory.mktemp("operator")
     with local_operator.start(
         sandbox, namespace=states.namespace, folder=folder, server=address, environment=account.environment

@@ -33,7 +33,7 @@ NAMES = [f"state-{number:02}" for number in range(COUNT)]
 
 def settle(states: States, account: Account, *names: str) -> None:
     account.make(*names)
-    states.apply(*(states.manifest(name, **account.spec(name)) for name in names))
+    states.kubectl_apply(*(states.manifest(name, **account.spec(name)) for name in names))
     states.wait_all_ready(len(names), seconds=90)
 
 
@@ -105,7 +105,7 @@ def test_pod_killed_during_creation_restarts_and_ends_in_sync(
     release = install()
     names = NAMES[:6]
     account.make(*names)
-    states.apply(*(states.manifest(name, **account.spec(name)) for name in names))
+    states.kubectl_apply(*(states.manifest(name, **account.spec(name)) for name in names))
     wait_for(lambda: len(account.functions()) > 0, what="it is at work")
     release.kubectl("delete", "pods", "-l", f"app.kubernetes.io/instance={release.name}", "--grace-period=0", "--force")
     states.wait_all_ready(len(names), seconds=90)

@@ -67,7 +67,7 @@ def test_upgrade_updates_the_definition_and_uninstall_keeps_it(
     release.install(chart=older_chart)
     assert not has_suspend(cluster)
     account.make("california")
-    states.apply(states.manifest("california", **account.spec("california")))
+    states.kubectl_apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
     before = states.get("california")
     assert before is not None
@@ -88,7 +88,7 @@ def test_upgrade_updates_the_definition_and_uninstall_keeps_it(
     assert cluster.output("get", "crd", DEFINITION, "-o", "name").strip().endswith(DEFINITION)
     assert account.leaked() == {}
     release.install()
-    states.apply(states.manifest("california", **account.spec("california")))
+    states.kubectl_apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
     states.delete("california")
     states.wait_none(seconds=60)
@@ -101,7 +101,7 @@ def test_uninstall_with_live_states_is_refused_with_instructions(
     release = install()
     account.make("california", "florida")
     for name in ("california", "florida"):
-        states.apply(states.manifest(name, **account.spec(name)))
+        states.kubectl_apply(states.manifest(name, **account.spec(name)))
     states.wait_ready("california", "florida")
     with pytest.raises(HelmError) as refused:
         release.uninstall()
@@ -127,7 +127,7 @@ def test_bad_image_is_rolled_back_without_writes_to_in_sync_states(
 ) -> None:
     release = install()
     account.make("california")
-    states.apply(states.manifest("california", **account.spec("california")))
+    states.kubectl_apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
     key = account.employ("california", "ada")
     position = audit.position()
@@ -157,7 +157,7 @@ def test_release_limited_to_one_namespace_has_no_permissions_in_others(
 ) -> None:
     release = install(watchNamespaces=[states.namespace], clusterName="install")
     account.make("california")
-    states.apply(states.manifest("california", **account.spec("california")))
+    states.kubectl_apply(states.manifest("california", **account.spec("california")))
     states.wait_ready("california")
     who = f"--as=system:serviceaccount:{states.namespace}:{NAME}"
     for question in ("list humangovstates -n default", "get namespaces/kube-system"):

@@ -19,7 +19,7 @@ def test_sweep_and_final_stream_read_run_in_their_own_pods(
     kept = account.employ("california", "employee-1")
     account.client("s3").put_object(Bucket=account.bucket_name("california"), Key="orphan.pdf", Body=b"%PDF")
     install(sweep={"enabled": True})
-    states.apply(states.manifest("california", **account.spec("california", sweep={"schedule": "0 0 1 1 *"})))
+    states.kubectl_apply(states.manifest("california", **account.spec("california", sweep={"schedule": "0 0 1 1 *"})))
     states.wait_ready("california")
     began = time.monotonic()
     states.annotate("california", sweep="1")

@@ -282,12 +282,13 @@ StartFunction = Callable[..., RunningFunction]
 @pytest.fixture(scope="session")
 def start(fault_layer: FaultLayer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartFunction]:
     """Starts the zip with more or other environment variables; it runs until the last test."""
+    packed = bundle()
     with ExitStack() as running:
 
         def start(**environment: str) -> RunningFunction:
             function = RunningFunction(
-                bundle().zip,
-                handler=bundle().handler,
+                packed.zip,
+                handler=packed.handler,
                 environment=CREDENTIALS
                 | {"AWS_ENDPOINT_URL": fault_layer.url, "HUMANGOV_TENANT": "uid/humangov/california"}
                 | environment,

@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from humangov.api.names import Identity, Names
 from humangov.api.spec import InvalidSpecError, Tenant, parse, seconds
 from hypothesis import given
 from hypothesis import strategies as st
 
+from testing.documents import load_one
 from testing.samples import names, resource, tenant
 
 CRD = Path(__file__).parents[2] / "crds" / "humangovstates.yaml"
 
 
 def spec_schema() -> Mapping[str, Any]:
-    document = yaml.safe_load(CRD.read_text())
+    document = load_one(CRD.read_text())
     schema: Mapping[str, Any] = document["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema
 

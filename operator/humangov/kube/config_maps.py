@@ -1,18 +1,13 @@
-"""ConfigMaps, as the stop of every HumanGovState is one.
-
-The operator reads one before it watches. The library's class for them loads the models of the whole API, which takes a
-second: only commands that write load it.
-"""
+"""ConfigMaps, as the stop of every HumanGovState is one. The operator reads one before it watches."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.aio import client
 
-from humangov.kube.client import Client, Resource, raise_for_status
+from humangov.kube.client import Client, Resource, json_of, plain, read_plain
 
 
 class ConfigMaps(Client):
@@ -21,8 +16,9 @@ class ConfigMaps(Client):
     async def read_config_map(self, namespace: str, name: str) -> Resource | None:
         """A ConfigMap; None if there is none. Raises KubeError."""
         found: Resource | None = await self._call(
-            f"reading ConfigMap {namespace}/{name}", _read, name, namespace, library=_plain, none_if=404
-        )
+            f"reading ConfigMap {namespace}/{name}", read_plain, "/api/v1/namespaces/{namespace}/configmaps/{name}",
+            {"namespace": namespace, "name": name}, library=plain, none_if=404,
+        )  # fmt: skip
         return found
 
     async def apply_config_map(
@@ -49,27 +45,6 @@ class ConfigMaps(Client):
         return answer is not None
 
 
-def _plain(api_client: Any) -> Any:
-    """The library's client itself, without a class of the API."""
-    return api_client
-
-
-async def _read(api_client: Any, name: str, namespace: str, *, _request_timeout: float) -> Resource:
-    """As the API server wrote it: the library's own form has other names."""
-    request = await api_client.param_serialize(
-        method="GET", resource_path="/api/v1/namespaces/{namespace}/configmaps/{name}",
-        path_params={"namespace": namespace, "name": name}, header_params={"Accept": "application/json"},
-        auth_settings=["BearerToken"],
-    )  # fmt: skip
-    answer = await api_client.call_api(*request, _preload_content=False, _request_timeout=_request_timeout)
-    return await _answer(answer.response)
-
-
 async def _apply(api: Any, name: str, namespace: str, body: Resource, **named: Any) -> Resource:
     # Read as it is: for 201, an object that is not there yet, the library returns no body.
-    return await _answer(await api.patch_namespaced_config_map_without_preload_content(name, namespace, body, **named))
-
-
-async def _answer(answer: Any) -> Resource:
-    await raise_for_status(answer)
-    return dict(json.loads(await answer.text()))
+    return await json_of(await api.patch_namespaced_config_map_without_preload_content(name, namespace, body, **named))
