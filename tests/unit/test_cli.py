@@ -162,6 +162,8 @@ def test_region_defaults_to_that_of_the_sdk(started: Started) -> None:
         (["--region", "r", "--workers", "1"], "--workers"),
         (["--region", "r", "--resync", "0"], "--resync"),
         (["--region", "r", "--resync", "often"], "--resync"),
+        (["--region", "r", "--resync", "nan"], "nan is not a number of seconds"),
+        (["--region", "r", "--resync", "inf"], "inf is not a number of seconds"),
         (["--region", "r", "--log-format", "xml"], "--log-format"),
         (["--region", "r", "--allowed-names", "/does/not/exist"], "--allowed-names"),
         (["--nonsense"], "--nonsense"),

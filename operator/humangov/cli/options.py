@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,16 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "sho
 _REGION_OF_THE_SDK = "the AWS SDK's: AWS_REGION or profile"
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 Option = Callable[[Decorated], Decorated]
+
+
+class Seconds(click.FloatRange):
+    """A finite number of seconds. FloatRange takes `nan`, which is neither too small nor too large, and `inf`."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a number of seconds.", param, ctx)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import click
 from humangov import logs
 from humangov.api.allowed_names import AllowedNames
 from humangov.cli import options
-from humangov.cli.options import OperatorOptions
+from humangov.cli.options import OperatorOptions, Seconds
 from humangov.kube import client
 from humangov.manager import manager
 from humangov.reconcile.settings import Settings
@@ -47,7 +47,7 @@ class RunOptions(OperatorOptions):
     "{florida: {tables: [humangov-florida-*], buckets: [humangov-florida-*]}}.",
 )  # fmt: skip
 @click.option(
-    "--resync", "resync_seconds", envvar="HUMANGOV_RESYNC", type=click.FloatRange(min=1), default=600.0,
+    "--resync", "resync_seconds", envvar="HUMANGOV_RESYNC", type=Seconds(min=1), default=600.0,
     metavar="SECONDS",
     help="Interval between reconciliations of a settled tenant, plus or minus 10 %. They correct drift.",
 )  # fmt: skip

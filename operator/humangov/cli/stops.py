@@ -19,7 +19,7 @@ from humangov.api.spec import KIND, PLURAL
 from humangov.api.stop import REASON_KEY, STOP_ANNOTATION, STOP_CONFIG_MAP, STOP_FIELD_MANAGER
 from humangov.aws.identity import UnknownTenantError
 from humangov.cli import lookup, terminal
-from humangov.cli.options import Option, all_of
+from humangov.cli.options import Option, Seconds, all_of
 from humangov.kube import client
 from humangov.kube.client import KubeError, Resource
 from humangov.kube.kube import Kube
@@ -40,7 +40,7 @@ target_options: Option[Any] = all_of(
         help="The operator's namespace, for --all.",
     ),
     click.option(
-        "--wait", "wait_seconds", type=click.FloatRange(min=0), default=30.0, metavar="SECONDS",
+        "--wait", "wait_seconds", type=Seconds(min=0), default=30.0, metavar="SECONDS",
         help="How long to wait for the operator's confirmation; 0: not at all.",
     ),
 )  # fmt: skip

@@ -75,7 +75,7 @@ def s3_time(answer: Mapping[str, Any]) -> float:
     """S3's time from a response, in seconds since the epoch. It determines the age of files. Raises FailedError."""
     if (at := aws_time(answer)) is None:
         raise FailedError(
-            "S3's response has no valid Date header, so the age of files is unknown and nothing was erased"
+            "S3's response has no valid Date header, so the age of files is unknown and no orphan was erased"
         )
     return at
 

@@ -89,8 +89,8 @@ def _read_again(run: Run, scratch: Scratch, result: SweepResult) -> TableReading
     require_same_table(run.clients, run.names, table=run.table)
     if reading.records < result.records * SHRUNKEN_PERCENT / 100:
         raise FailedError(
-            f"the first scan read {result.records:,} records, the second only {reading.records:,}, so nothing was "
-            "erased"
+            f"the first scan read {result.records:,} records, the second only {reading.records:,}, so no orphan "
+            "was erased"
         )
     return reading
 
