@@ -80,10 +80,17 @@ class SweepAudit:
     def swept(self, actor: Actor, key: str, version: Upload, *, newest: bool) -> tuple[str, ...]:
         """A version with data went, after the sweep had stored its list. Returns the events that its receipt is of."""
         actor.sweeping.erased.add(key)
-        if why := self._unsighted(key, version):
-            self.broken(LOST, why, key)
-        if newest:
-            self._live(actor, key, version)
+        moment, at = actor.sweeping.looked.get(key, (0, 0.0))
+        is_late = version.moment > max(actor.began, moment)
+        if is_late and moment and self.bucket.clock.now - at < _LOOK_COUNTS_SECONDS:
+            self.excused("uploaded between a sweep's look and its erasure")
+        elif is_late:
+            self.broken(LOST, "the file was uploaded while a sweep ran, which did not look at its date", key)
+        else:
+            if why := self._unsighted(key, version):
+                self.broken(LOST, why, key)
+            if newest:
+                self._live(actor, key, version)
         event_id = actor.sweeping.intended.get(key)
         if event_id is None:
             self.broken(RECEIPT, "a file was erased before its intent was stored", f"{key} by {actor.kind}")
@@ -105,14 +112,7 @@ class SweepAudit:
             self.broken(LOST, "a file went whose record an older table lacks, and people are to write it again", key)
         if not namers and not awaited:
             return
-        moment, at = actor.sweeping.looked.get(key, (0, 0.0))
-        if moment < version.moment:
-            just_looked = moment and self.bucket.clock.now - at < _LOOK_COUNTS_SECONDS
-            if just_looked:
-                self.excused("uploaded between a sweep's look and its erasure")
-            else:
-                self.broken(LOST, "the file was uploaded after the listing, and a sweep did not look at its date", key)
-        elif awaited:
+        if awaited:
             self.broken(LOST, "a sweep erased a file whose record is still to come", key)
         else:
             self._named(actor, key, list(namers.values()))
