@@ -105,3 +105,19 @@ def test_a_file_that_cannot_be_looked_at_stays() -> None:
     world.sweep(after=DAY)
     assert "orphan.pdf" in world.files
     assert outcomes(world) == ["failed: AccessDenied"]
+
+
+def test_versioning_that_is_enabled_during_a_sweep_leaves_no_delete_marker_over_a_file() -> None:
+    world = world_with()
+    world.upload("orphan.pdf", age=9 * DAY)
+    world.sweep()
+
+    def enable() -> None:
+        world.versioning = "Enabled"
+
+    world.meanwhile = once("DeleteObject", enable)
+    found = world.sweep(after=DAY)
+    assert found.erased.unfinished is not None
+    assert [version.is_marker for version in world.objects["orphan.pdf"]] == [False]
+    assert "orphan.pdf" in world.files
+    assert outcomes(world) == ["failed: VersioningChanged"]

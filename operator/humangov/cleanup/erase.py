@@ -77,11 +77,19 @@ def erase(calls: Calls, *, bucket: str, keys: Sequence[str]) -> Erased:
         if answer.error or answer.marker is None
     }
     markers = {target.key: answer.marker for target, answer in answers.items() if target.key not in results}
-    # A marker could hide an object written since the guard's read. The null marker replaced it, and can't be undone.
+    return Erased(results, undo_markers(calls, bucket=bucket, markers=markers))
+
+
+def undo_markers(calls: Calls, *, bucket: str, markers: Mapping[str, str | None]) -> dict[str, str]:
+    """Removes the delete markers that S3 has just written: they could hide an object that was written meanwhile.
+
+    markers: key → version ID. Returns for each key why its marker remains, as in Erased: the null marker has replaced
+    the object, and can't be undone.
+    """
     new = [Target(key, marker) for key, marker in markers.items() if marker and marker != NULL]
     undone = {target.key: answer.error for target, answer in _delete(calls, bucket=bucket, targets=new).items()}
     replaced = {key: REPLACED for key, marker in markers.items() if marker == NULL}
-    return Erased(results, dict.fromkeys(markers, "") | replaced | undone)
+    return dict.fromkeys(markers, "") | replaced | undone
 
 
 def erase_versions(calls: Calls, *, bucket: str, seen: Mapping[str, Versions]) -> dict[str, FileResult]:

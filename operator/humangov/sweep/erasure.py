@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from humangov.api.names import Names
 from humangov.aws.error_words import without_names
 from humangov.cleanup.calls import Calls, error_code
-from humangov.cleanup.erase import erase_versions
+from humangov.cleanup.erase import erase_versions, undo_markers
 from humangov.cleanup.outcomes import ABSENT, ERASED, KEPT_NEWER, FileOutcome, FileResult, OutcomeKind, failed
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.cleanup.versions import NULL, Version, list_entries
@@ -203,8 +203,11 @@ def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileR
         return FileResult(ABSENT if code in _NOT_FOUND else failed(_REFUSED.get(calls.failed(action, error), code)))
     except Exception as error:
         return FileResult(failed(calls.failed(action, error)))
-    # A marker hides the file and erases nothing.
-    return FileResult(_VERSIONS_NOW if answer.get("DeleteMarker") else ERASED)
+    if not answer.get("DeleteMarker"):
+        return FileResult(ERASED)
+    # A marker erases nothing, and hides the file, or one that was uploaded meanwhile.
+    undo_markers(calls, bucket=where["Bucket"], markers={one.key: str(answer.get("VersionId") or NULL)})
+    return FileResult(_VERSIONS_NOW)
 
 
 def _is_as_listed(one: Stored, head: Mapping[str, Any]) -> bool:
