@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from humangov.sweep.incomplete_uploads import ABORTED
 from humangov.sweep.result import DELETE, DETECTED, ERASED, STOPPED
 from humangov.sweep.run import EndedSweep
 
@@ -33,7 +34,9 @@ def what_is_false(ended: EndedSweep, status: Mapping[str, Any], actor: Actor, au
     if (counted := sum(did.outcomes.values())) < len(actor.sweeping.erased):
         yield "a sweep erased files that its result does not count", f"{counted} of {sorted(actor.sweeping.erased)}"
     own = [one for one in audit.outcomes if one.by is actor and _is_own(one, actor)]
-    erased_keys = {one.key for one in own if one.outcome and one.outcome.kind == "erased"}
+    erased_keys = {
+        one.key for one in own if one.outcome and one.outcome.kind == "erased" and one.outcome != ABORTED
+    }  # fmt: skip
     if did.count("erased") < len(erased_keys):
         yield "a sweep counts fewer erasures than its receipts", f"{did.count('erased')}, not {sorted(erased_keys)}"
     if ended.problem is None and did.count("erased") > len(erased_keys):

@@ -871,7 +871,7 @@ def test_redrive_keeps_its_result_if_a_later_call_fails(account: Account, operat
     account.before = before
     result = account.run()
     assert spelled(result.outcomes) == {"erased": 1}
-    assert "Could not connect" in str(result.problem)
+    assert "EndpointConnectionError" in str(result.problem)
     assert result.log_stream is not None
 
 
@@ -914,7 +914,7 @@ def test_redrive_command_that_an_error_ended_exits_with_an_error(
     monkeypatch.setattr("humangov.cli.redrive.connect", lambda *, region: account.clients if region else None)
     done = redrive_command(manifest)
     assert "handled and removed" in done.stdout
-    assert "Could not connect" in done.stdout
+    assert "EndpointConnectionError" in done.stdout
     assert done.exit_code == 1
 
 

@@ -49,7 +49,11 @@ def test_upload_that_nobody_completes_is_counted_and_after_a_week_aborted_with_a
     assert list(world.uploads) == [young]
     assert lines_of(world, old) == [("intent", ""), ("outcome", "erased: incomplete upload")]
     [line] = [one for one in world.receipts() if one.get("outcome")]
-    assert (line["key"], line["manifest"], line["erased_at"] is not None) == ("cv.pdf", world.orphan_lists()[-1], True)
+    assert (line["key"], line["orphan_list"], line["erased_at"] is not None) == (
+        "cv.pdf",
+        world.orphan_lists()[-1],
+        True,
+    )
     assert found.erased.count("erased") == 0, "no file was erased"
 
 
