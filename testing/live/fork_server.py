@@ -34,19 +34,19 @@ def main(asking: socket.socket) -> None:
                 return
             if woken in ready:
                 woken.recv(4096)
-            _tell_ends(children)
+            _report_exits(children)
 
 
-def _tell_ends(children: dict[int, int]) -> None:
+def _report_exits(children: dict[int, int]) -> None:
     """Pid → where its exit code is awaited."""
     while children:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if pid == 0:
             return
-        tells = children.pop(pid)
+        exit_code_pipe = children.pop(pid)
         with contextlib.suppress(BrokenPipeError):  # whoever asked no longer wants to know
-            os.write(tells, str(os.waitstatus_to_exitcode(status)).encode())
-        os.close(tells)
+            os.write(exit_code_pipe, str(os.waitstatus_to_exitcode(status)).encode())
+        os.close(exit_code_pipe)
 
 
 def _forked(asking: socket.socket, children: dict[int, int]) -> bool:
@@ -57,17 +57,17 @@ def _forked(asking: socket.socket, children: dict[int, int]) -> bool:
     length, body = int.from_bytes(size, "big"), b""
     while len(body) < length:
         body += asking.recv(length - len(body))
-    stdout, stderr, tells = descriptors
+    stdout, stderr, exit_code_pipe = descriptors
     pid = os.fork()
     if pid == 0:
-        for other in (*children.values(), tells):
+        for other in (*children.values(), exit_code_pipe):
             os.close(other)
         asking.close()
         _become(body, stdout=stdout, stderr=stderr)
     os.close(stdout)
     os.close(stderr)
-    children[pid] = tells
-    os.write(tells, pid.to_bytes(4, "big"))
+    children[pid] = exit_code_pipe
+    os.write(exit_code_pipe, pid.to_bytes(4, "big"))
     return True
 
 

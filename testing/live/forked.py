@@ -29,15 +29,15 @@ _SERVER = Path(__file__).with_name("fork_server.py")
 class ForkedProcess:
     """As much of subprocess.Popen as the tests use."""
 
-    def __init__(self, *, pid: int, told: int) -> None:
-        """`told`: where the fork server writes the exit code."""
+    def __init__(self, *, pid: int, exit_code_pipe: int) -> None:
+        """`exit_code_pipe`: where the fork server writes the exit code."""
         self.pid = pid
         self.returncode: int | None = None
-        self._told = told
+        self._exit_code_pipe = exit_code_pipe
         self._reading = threading.Lock()
 
     def __del__(self) -> None:
-        os.close(self._told)
+        os.close(self._exit_code_pipe)
 
     def poll(self) -> int | None:
         """The exit code, negative for a signal; None while it runs."""
@@ -49,9 +49,9 @@ class ForkedProcess:
         """Raises subprocess.TimeoutExpired."""
         with self._reading:
             if self.returncode is None:
-                if not select.select([self._told], [], [], timeout)[0]:
+                if not select.select([self._exit_code_pipe], [], [], timeout)[0]:
                     raise subprocess.TimeoutExpired("humangov", timeout or 0.0)
-                self.returncode = int(_told_through(self._told, 64))
+                self.returncode = int(_read_from(self._exit_code_pipe, 64))
             return self.returncode
 
     def send_signal(self, number: int) -> None:
@@ -69,18 +69,18 @@ def spawn(
     """`humangov ARGUMENTS` in a session of its own, with an empty standard input. `stdout`, `stderr`: descriptors."""
     request = {"arguments": list(arguments), "environment": dict(environment), "folder": str(folder or Path.cwd())}
     body = json.dumps(request).encode()
-    told, tells = os.pipe()
+    exit_code_pipe, write_end = os.pipe()
     try:
         with _ASKING:
             asking = _server().asking
-            socket.send_fds(asking, [len(body).to_bytes(4, "big")], [stdout, stderr, tells])
+            socket.send_fds(asking, [len(body).to_bytes(4, "big")], [stdout, stderr, write_end])
             asking.sendall(body)
     finally:
-        os.close(tells)
-    return ForkedProcess(pid=int.from_bytes(_told_through(told, 4), "big"), told=told)
+        os.close(write_end)
+    return ForkedProcess(pid=int.from_bytes(_read_from(exit_code_pipe, 4), "big"), exit_code_pipe=exit_code_pipe)
 
 
-def _told_through(descriptor: int, most: int) -> bytes:
+def _read_from(descriptor: int, most: int) -> bytes:
     said = os.read(descriptor, most)
     if not said:
         raise RuntimeError("the fork server ended before the process that it was to watch")

@@ -69,9 +69,9 @@ class Wire:
                 if not select.select([known], [], [], 0)[0]:
                     return known
                 known.close()  # what can be read without a question is its end
-        made = socket.create_connection(self._address, timeout=_PATIENCE_SECONDS)
-        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return made
+        opened = socket.create_connection(self._address, timeout=_PATIENCE_SECONDS)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
 
 
 def _head(request: Any, *, length: int) -> bytes:

@@ -142,7 +142,8 @@ def test_code_that_breaks_one_promise_is_found_out_for_that_promise(broken: Brea
 
 def _nothing_is_spared(patch: pytest.MonkeyPatch) -> None:
     """As if the table were read only once."""
-    patch.setattr(scratch_db.Scratch, "spare", lambda _scratch, _keys: None)
+    for name in ("spare", "spare_keys"):
+        patch.setattr(scratch_db.Scratch, name, lambda _scratch, _keys: None)
 
 
 def _one_sighting_is_enough(patch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from .environment import read_settings
 from .erasure_limit import ErasureLimit
 from .log_lines import batch_line
 from .receipt_log import ReceiptLog
+from .versioning import Versioning
 
 
 def _config(**more: Any) -> Config:
@@ -61,20 +62,16 @@ def _receipts(log_group: str) -> ReceiptLog:
     return ReceiptLog(LOGS, log_group=log_group, now=time.time, pause=time.sleep, prefix="receipts")
 
 
-@cache
-def _keeps_versions() -> bool:
-    """Whether the bucket ever kept versions; read once per cold start, before the first erasure.
-
-    Versioning can be suspended, but never removed. If it was enabled after this read, or if the read failed, S3's
-    response to the erasure shows it.
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
-    """
+def _read_versioning() -> bool:
     try:
         return bool(S3.get_bucket_versioning(Bucket=SETTINGS.bucket).get("Status"))
     except Exception as error:
         code, text = error_code(error), error_text(error)
         _write([{"level": "WARN", "message": "GetBucketVersioning failed", "code": code, "text": text}])
         return False
+
+
+VERSIONING = Versioning(_read_versioning, now=lambda: time.time())  # as late as all others ask for the time
 
 
 class HeldError(Exception):
@@ -97,7 +94,7 @@ def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
         write=_write,
         store=partial(_receipts(context.log_group_name).write, stop=out_of_time),
         limit=LIMIT,
-        keeps_versions=_keeps_versions,
+        keeps_versions=VERSIONING.is_kept,
     )
     result = run(event, settings=SETTINGS, calls=calls)
     _write([batch_line(result, settings=SETTINGS)])

@@ -8,10 +8,21 @@ from functools import partial
 from . import receipt_lines
 from .calls import OUT_OF_TIME, RETRY_WITHIN_SECONDS, Calls, NoReceiptError
 from .environment import SHARED, FunctionSettings
-from .erase import KEYS_PER_CALL, Erased, erase, erase_versions, weight
+from .erase import KEYS_PER_CALL, REPLACED, Erased, erase, erase_versions, weight
 from .log_lines import bug_line, no_receipt_line
 from .look import Look, Namers, Results, look, namers_of, without
-from .outcomes import KEPT_RESERVED, LEFT_TO_SWEEP, LIMITED, NO_RECEIPT, FileOutcome, FileResult, failed, held
+from .outcomes import (
+    ABSENT,
+    ERASED,
+    KEPT_RESERVED,
+    LEFT_TO_SWEEP,
+    LIMITED,
+    NO_RECEIPT,
+    FileOutcome,
+    FileResult,
+    failed,
+    held,
+)
 from .records import FreedFile, RecordChange
 from .references import is_reserved
 from .versions import Versions
@@ -59,7 +70,12 @@ def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
 
 
 def _unless_hidden(result: FileResult, error: str) -> FileResult:
-    """error: why the delete marker of the first attempt remains. It hides, or it replaced, a file that is kept."""
+    """error: why the delete marker of the first attempt remains. It hides, or it replaced, a file that is kept.
+
+    A file that the marker replaced is erased, even if another invocation has removed the marker since.
+    """
+    if error == REPLACED and result.outcome == ABSENT:
+        return FileResult(ERASED)
     hidden = error and result.outcome.kind == "kept"
     return FileResult(failed(error)) if hidden else result
 

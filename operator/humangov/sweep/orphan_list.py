@@ -241,7 +241,7 @@ def _head_values(line: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _entry(sighting: Sighting) -> bytes:
-    """One that has too many versions for a line is listed without them: it is a sighting of nothing."""
+    """One that has too many versions for a line is listed without them and their ETags: a sighting of nothing."""
     one = sighting.stored
     since = {} if sighting.since is None else {"since": sighting.since}
     spelled = {} if sighting.alike is None else {"alike": sighting.alike}
@@ -251,7 +251,7 @@ def _entry(sighting: Sighting) -> bytes:
     if not one.versions:
         return _line(plain)
     line = _line({**plain, "versions": [list(version) for version in one.versions]})
-    return line if list_lines.fits(line[:-1]) else _line(plain)
+    return line if list_lines.fits(line[:-1]) else _line({**plain, "etag": ""})
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

@@ -1,0 +1,37 @@
+"""What an environment of the function knows of the bucket's versioning, and when it asks S3 again."""
+
+from __future__ import annotations
+
+from humangov.cleanup.versioning import LASTS_SECONDS, Versioning
+
+
+class Bucket:
+    def __init__(self) -> None:
+        self.now, self.keeps_versions, self.reads = 1_800_000_000.0, False, 0
+
+    def read(self) -> bool:
+        self.reads += 1
+        return self.keeps_versions
+
+
+def test_versioning_is_read_again_after_five_minutes_until_the_bucket_keeps_versions() -> None:
+    bucket = Bucket()
+    versioning = Versioning(bucket.read, now=lambda: bucket.now)
+    assert [versioning.is_kept() for _ in range(3)] == [False] * 3
+    assert bucket.reads == 1
+    bucket.keeps_versions = True
+    bucket.now += LASTS_SECONDS - 1
+    assert (versioning.is_kept(), bucket.reads) == (False, 1)
+    bucket.now += 1
+    assert (versioning.is_kept(), bucket.reads) == (True, 2)
+    bucket.now += 86_400
+    assert (versioning.is_kept(), bucket.reads) == (True, 2), "it can't be removed"
+
+
+def test_versioning_is_read_again_after_the_clock_was_set_back() -> None:
+    bucket = Bucket()
+    versioning = Versioning(bucket.read, now=lambda: bucket.now)
+    versioning.is_kept()
+    bucket.now -= 3600
+    versioning.is_kept()
+    assert bucket.reads == 2
