@@ -60,7 +60,7 @@ def _first(stage: Stage, state: State, *, url: str) -> str:
     printed = _sweep(stage, state, url=url, expected=SAFETY_CHECK_FAILED)
     stage.narrator.output(printed)
     stage.observer.require(
-        "safety check failed, nothing was erased: the table was created at" in printed,
+        "safety check failed, no orphan was erased: the table was created at" in printed,
         expected="a safety check for a young table", seen=printed,
     )  # fmt: skip
     found = re.search(rf"{APPROVE}=([0-9a-f]{{64}})", printed)

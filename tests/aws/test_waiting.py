@@ -431,7 +431,7 @@ def test_mapping_missing_from_the_list_is_not_created_twice(world: World) -> Non
         status=409,
     )
     world.line.faults = [
-        Fault(on("lambda:ListEventSourceMappings"), alter=lambda _: {"EventSourceMappings": []}, times=2),
+        Fault(on("lambda:ListEventSourceMappings"), alter=lambda _: {"EventSourceMappings": []}, times=4),
         Fault(on("lambda:CreateEventSourceMapping"), error=exists),
     ]
     outcome = world.reconcile_once(key)

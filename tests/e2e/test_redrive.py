@@ -73,7 +73,8 @@ def test_failed_invocations_are_reported_redriven_and_proven_by_receipts(world: 
     assert (warned["status"], warned["reason"]) == ("False", "RedriveNeeded")
     reported = humangov("redrive", "-n", states.namespace, state)
 
-    assert (reported.returncode, reported.stderr) == (0, ""), reported
+    assert reported.returncode == 0, reported
+    assert set(reported.stderr.splitlines()) <= {"1 invocation records read, 1 removed"}, "its progress alone"
     assert "file erased" in reported.stdout
     assert account.files(state) == {live}
     states.reconcile(state, "2")

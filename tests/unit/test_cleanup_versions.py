@@ -373,6 +373,23 @@ def test_file_whose_null_version_a_marker_replaced_is_not_said_to_be_kept() -> N
     assert bucket.outcomes == {"a": "failed: NullVersionReplaced"}
 
 
+def test_file_that_a_null_marker_replaced_is_erased_even_if_another_invocation_removed_the_marker() -> None:
+    bucket = Bucket()
+    bucket.status = "Suspended"
+    bucket.put("a")
+    listed = bucket.list_object_versions
+
+    def removed(**asked: Any) -> Any:
+        bucket.keys.pop("a", None)
+        return listed(**asked)
+
+    bucket.list_object_versions = removed  # type: ignore[method-assign]
+
+    assert bucket.remove("a", known=False) == failures()
+
+    assert bucket.outcomes == {"a": "erased"}
+
+
 def test_version_written_after_the_listing_is_never_erased() -> None:
     bucket = Bucket()
     bucket.put("a")
