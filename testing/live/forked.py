@@ -81,10 +81,10 @@ def spawn(
 
 
 def _read_from(descriptor: int, most: int) -> bytes:
-    said = os.read(descriptor, most)
-    if not said:
+    content = os.read(descriptor, most)
+    if not content:
         raise RuntimeError("the fork server ended before the process that it was to watch")
-    return said
+    return content
 
 
 def spawn_operator(
@@ -106,10 +106,10 @@ class _Server:
 @cache
 def _server() -> _Server:
     """This process's fork server."""
-    asking, theirs = socket.socketpair()
-    with theirs:
+    asking, server_end = socket.socketpair()
+    with server_end:
         process = subprocess.Popen(
-            [sys.executable, "-u", str(_SERVER), str(theirs.fileno())], pass_fds=[theirs.fileno()], cwd=REPOSITORY,
+            [sys.executable, "-u", str(_SERVER), str(server_end.fileno())], pass_fds=[server_end.fileno()], cwd=REPOSITORY,
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={
                 **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},

@@ -98,5 +98,5 @@ def test_sweep_fails_on_a_truncated_listing_without_next_marker() -> None:
         return reply
 
     world.operations["ListObjectVersions"] = cut
-    with pytest.raises(FailedError, match="truncated its listing without a valid next marker"):
+    with pytest.raises(FailedError, match="truncated its listing"):
         world.sweep()

@@ -20,7 +20,7 @@ from humangov.cleanup.environment import FunctionSettings
 from humangov.cleanup.erase import erase_versions
 from humangov.cleanup.outcomes import FileResult, failed
 from humangov.cleanup.receipt_lines import parse, spell
-from humangov.cleanup.versions import Version, hold, list_versions, version_pages
+from humangov.cleanup.versions import ListingError, Version, hold, list_versions, version_pages
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -175,7 +175,7 @@ def test_truncated_version_listing_without_next_marker_is_an_error(monkeypatch: 
     bucket = Bucket()
     monkeypatch.setattr(bucket, "list_object_versions", lambda **_: {"IsTruncated": True})
 
-    with pytest.raises(ValueError, match="NextKeyMarker is missing"):
+    with pytest.raises(ListingError, match="NextKeyMarker is missing"):
         list_versions(bucket.calls(), bucket="b", key="a")
 
 
@@ -183,7 +183,7 @@ def test_version_listing_with_an_unchanged_marker_is_an_error(monkeypatch: pytes
     bucket = Bucket()
     monkeypatch.setattr(bucket, "list_object_versions", lambda **_: {"IsTruncated": True, "NextKeyMarker": "a"})
 
-    with pytest.raises(ValueError, match="NextKeyMarker is unchanged"):
+    with pytest.raises(ListingError, match="NextKeyMarker is unchanged"):
         list_versions(bucket.calls(), bucket="b", key="a")
 
 
@@ -215,7 +215,7 @@ def test_version_listing_is_whole_and_repeats_nothing_where_a_store_loses_its_pl
 
 def test_version_listing_that_repeats_a_page_is_an_error() -> None:
     names = [("a.pdf", "v1"), ("a.pdf", "v2"), ("b.pdf", "v1"), ("c.pdf", "v1")]
-    with pytest.raises(ValueError, match=r"nothing new|unchanged"):
+    with pytest.raises(ListingError, match=r"nothing new|unchanged"):
         list(version_pages(_of_a_gateway(names, size=3), {"Bucket": "b", "Prefix": ""}))
 
 

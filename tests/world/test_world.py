@@ -19,6 +19,7 @@ from humangov.cleanup.outcomes import ERASED as FILE_ERASED
 from humangov.cleanup.outcomes import BatchResult, FileResult
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.final_read.final_read import FinalRead
+from humangov.reading.followed_stream import FollowedStream
 from humangov.sweep import earlier_lists, erasure, safety_checks, scratch_db, status
 from humangov.sweep import run as sweep_run
 from humangov.sweep.orphan_list import Sighting
@@ -140,8 +141,13 @@ def test_code_that_breaks_one_promise_is_found_out_for_that_promise(broken: Brea
 # Sweeps in mode Delete.
 
 
-def _nothing_is_spared(patch: pytest.MonkeyPatch) -> None:
-    """As if the table were read only once."""
+def _the_table_is_scanned_once(patch: pytest.MonkeyPatch) -> None:
+    """Without the stream, and without the second reading."""
+
+    def switched_off(stream: FollowedStream) -> None:
+        stream.why_not = "it is switched off"
+
+    patch.setattr(FollowedStream, "begin", switched_off)
     for name in ("spare", "spare_keys"):
         patch.setattr(scratch_db.Scratch, name, lambda _scratch, _keys: None)
 
@@ -216,7 +222,7 @@ _ANY = {"mode": DELETE}
 @pytest.mark.parametrize(
     ("broken", "having", "first", "kind"),
     [
-        (_nothing_is_spared, _DODGED, 5006, LOST),
+        (_the_table_is_scanned_once, _DODGED, 5000, LOST),
         (_one_sighting_is_enough, _ANY, 5000, LOST),
         (_whatever_is_there_is_erased, _UPLOADED_AGAIN, 5007, LOST),
         (_outcomes_come_first, _ANY, 5000, RECEIPT),
@@ -225,7 +231,7 @@ _ANY = {"mode": DELETE}
         (_every_sweep_has_erased, _ANY, 5000, STATUS),
     ],
     ids=[
-        "no second reading",
+        "scanned once",
         "no confirmAfter",
         "identity ignored",
         "outcome first",

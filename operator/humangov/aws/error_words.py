@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
-"""What a call of the SDK raises. A response that it can't parse is none of its own exceptions."""
+from humangov.cleanup.versions import ListingError
+
+SDK_ERRORS = (ClientError, BotoCoreError, ResponseParserError, ListingError)
+"""What a call of the SDK raises. A response that it can't parse, or go on from, is none of its own exceptions."""
 
 # A path may hold whatever ends a word or a quote. So all up to the last quote of the text is left out where AWS quotes
 # it, else all up to the text's end.

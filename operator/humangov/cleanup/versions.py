@@ -46,6 +46,10 @@ class ListedVersion(NamedTuple):
     etag: str
 
 
+class ListingError(Exception):
+    """S3's answer can't be continued, or the versions changed so that it seemed so. A later listing may succeed."""
+
+
 def version_pages(
     list_page: Callable[..., Mapping[str, Any]],
     where: Mapping[str, str],
@@ -57,7 +61,7 @@ def version_pages(
 
     A page is sorted by the keys' bytes; within a key, versions come before markers, each the newest first. after: the
     key after which it starts; sizes: of the first page and of further ones. No entry is yielded twice. Raises what
-    `list_page` raises, and ValueError if another page is needed and the response has no valid marker for it, or
+    `list_page` raises, and ListingError if another page is needed and the response has no valid marker for it, or
     nothing new.
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 
@@ -74,10 +78,10 @@ def version_pages(
         if not more:
             return
         if entries and not new:
-            raise ValueError("the page has nothing new")
+            raise ListingError("S3's listing of versions does not advance: the page has nothing new")
         markers, before = _following(answer, entries), markers
         if markers == before or markers["KeyMarker"].encode() < before.get("KeyMarker", "").encode():
-            raise ValueError("NextKeyMarker is unchanged")
+            raise ListingError("S3's listing of versions does not advance: NextKeyMarker is unchanged")
         known |= {(one.key, one.version.version_id) for one in entries}
         known = {one for one in known if one[0].encode() >= markers["KeyMarker"].encode()}
 
@@ -142,7 +146,7 @@ def _entries(answer: Mapping[str, Any]) -> list[ListedVersion]:
 def _following(answer: Mapping[str, Any], entries: Sequence[ListedVersion]) -> dict[str, str]:
     """The markers of the next page. entries: of this one, sorted."""
     if not answer.get("NextKeyMarker"):
-        raise ValueError("NextKeyMarker is missing")
+        raise ListingError("S3 truncated its listing of versions: NextKeyMarker is missing")
     keys = list(dict.fromkeys(one.key for one in entries))
     if len(keys) > 1:
         return {"KeyMarker": keys[-2]}

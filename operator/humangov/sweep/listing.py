@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from typing import Any, NamedTuple
 
-from humangov.cleanup.versions import ListedVersion, version_pages
+from humangov.cleanup.versions import ListedVersion, ListingError, version_pages
 from humangov.reading.progress import FailedError, Steps
 
 WORKERS = 8
@@ -221,8 +221,8 @@ class _Listing:
                     held.setdefault(entry.key, []).append(entry)
                 ready = list(held)[: -1 if more else None]
                 yield [of_versions(key, held.pop(key)) for key in ready], more
-        except ValueError as error:
-            raise FailedError(f"S3 truncated its listing without a valid next marker ({error})") from error
+        except ListingError as error:
+            raise FailedError(str(error)) from error
 
 
 def _require_order(page: Sequence[Stored], *, after: str) -> None:
