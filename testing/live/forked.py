@@ -109,7 +109,8 @@ def _server() -> _Server:
     asking, server_end = socket.socketpair()
     with server_end:
         process = subprocess.Popen(
-            [sys.executable, "-u", str(_SERVER), str(server_end.fileno())], pass_fds=[server_end.fileno()], cwd=REPOSITORY,
+            [sys.executable, "-u", str(_SERVER), str(server_end.fileno())],
+            pass_fds=[server_end.fileno()], cwd=REPOSITORY,
             stdin=subprocess.DEVNULL, start_new_session=True,
             env={
                 **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
