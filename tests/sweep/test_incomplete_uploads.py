@@ -9,7 +9,7 @@ import pytest
 from humangov.cleanup.calls import NoReceiptError
 from humangov.proof import receipts
 from humangov.sweep import output, status
-from humangov.sweep.result import DETECT, SweepResult
+from humangov.sweep.result import DETECT, SweepResult, word_for
 
 from testing import samples
 from testing.killed import Killed
@@ -170,6 +170,7 @@ def test_stop_ends_the_aborts_within_a_batch_and_says_so() -> None:
     found = world.sweep(after=WEEK, may_erase=lambda: "stopped by a person" if world.calls["ListParts"] else None)
     assert len(world.uploads) == 150
     assert (found.uploads.stopped, found.uploads.unfinished) == (True, "stopped by a person")
+    assert word_for(found, failed=False, stopped=False) == "Stopped"
 
 
 def test_files_and_uploads_share_the_limit_of_a_sweep() -> None:
@@ -203,7 +204,7 @@ def test_upload_that_is_completed_just_before_is_absent_and_its_file_stays() -> 
 
     world.meanwhile = complete
     world.sweep(after=WEEK)
-    assert lines_of(world, upload)[-1] == ("outcome", "absent")
+    assert lines_of(world, upload)[-1] == ("outcome", "absent: incomplete upload")
     assert "cv.pdf" in world.files
 
 

@@ -214,7 +214,7 @@ def test_the_outcomes_that_could_not_be_stored_follow_with_the_next_sweep() -> N
     world.faults = lambda _operation: None
     result = world.sweep(after=DAY)
     said = status.message(result, world.names, problem=None)
-    assert f"an interrupted sweep had begun to erase {BATCH} files, and 0 of them are still there" in said
+    assert f"earlier sweeps had left the outcome of {BATCH} files open, and 0 of these files are still there" in said
     assert Counter(one.outcome for one in told(world).values()) == {
         "erased": MANY - BATCH, "absent after intent": BATCH,
     }  # fmt: skip
@@ -244,13 +244,28 @@ def test_what_is_no_batch_of_this_tenant_settles_nothing(forged: bytes) -> None:
 
 def test_a_forged_batch_erases_nothing_and_its_lines_are_true() -> None:
     world = staffed(1)
-    forged = OWN | {"files": [["0.pdf", world.now], ["nothing.pdf", world.now]]}
+    forged = OWN | {"files": [["0.pdf", int(world.now)], ["nothing.pdf", int(world.now)]]}
     world.put(".humangov/begun/x-0.json", json.dumps(forged).encode(), at=world.now - DAY)
     assert world.sweep("Detect", after=HOUR).settled.total() == 2
     assert {key: one.outcome for key, one in told(world).items()} == {
         "0.pdf": "kept: interrupted", "nothing.pdf": "absent",
     }  # fmt: skip
     assert (world.lost, world.missing) == ([], set())
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        '[["0.pdf", 1e400]]', '[["0.pdf", -1]]', '[["0.pdf", true]]', '[["\\ud800", 1]]', '[["", 1]]', '[["0.pdf"]]',
+        f'[["{"a" * 1025}", 1]]', json.dumps([["0.pdf", 1]] * 101), '{"0.pdf": 1}',
+    ],
+)  # fmt: skip
+def test_a_forged_batch_that_no_sweep_can_have_written_is_passed_over(files: str) -> None:
+    world = staffed(1)
+    body = json.dumps(OWN | {"files": []}).replace('"files": []', f'"files": {files}')
+    world.put(".humangov/begun/x-0.json", body.encode(), at=world.now - DAY)
+    assert world.sweep("Detect", after=HOUR).settled.total() == 0
+    assert told(world) == {}
 
 
 def test_an_unexpected_error_within_a_batch_fails_its_files_and_hides_no_earlier_erasure(

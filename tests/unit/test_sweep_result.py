@@ -11,6 +11,7 @@ import pytest
 from humangov.cleanup.receipt_lines import parse
 from humangov.sweep import output, status
 from humangov.sweep.erasure import ErasureResult
+from humangov.sweep.incomplete_uploads import ABORTED, IncompleteUploads
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import OrphanList
 from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code, word_for
@@ -49,7 +50,9 @@ def erased(**outcomes: int) -> ErasureResult:
         (result(failed_checks=[CHECK]), "SafetyCheckFailed", 3),
         (result(DETECT, failed_checks=[CHECK]), "Detected", 2),
         (result(dry_run=True, failed_checks=[CHECK]), "Detected", 2),
-        (result(erased=ErasureResult(unfinished="stopped")), "Stopped", 2),
+        (result(erased=ErasureResult(unfinished="a person did", stopped=True)), "Stopped", 2),
+        (result(erased=ErasureResult(unfinished="its reading was too old")), "ErasureFailed", 4),
+        (result(uploads=IncompleteUploads(outcomes=Counter({ABORTED: 1}), unfinished="x", stopped=True)), "Stopped", 2),
     ],
 )
 def test_sweep_result_has_a_word_and_an_exit_code(of: SweepResult, word: str, code: int) -> None:

@@ -559,7 +559,7 @@ def test_each_process_has_its_own_election_identity() -> None:
     assert manager._election(leases, replace(RUN_SETTINGS, lease_namespace=None)) is None
 
 
-@pytest.mark.parametrize("status", [404, 429, 500, 503])
+@pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
 def test_unavailable_api_server_at_start_is_retried(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
     failures = [client.KubeError("opening a watch", status=status, reason="x")] * 2

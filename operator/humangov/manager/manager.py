@@ -243,7 +243,8 @@ async def _first(leader: Leader, call: Callable[[], Awaitable[T]]) -> T:
         try:
             return await call()
         except KubeError as error:
-            unavailable = error.status is not None and (error.status == 429 or error.status >= 500)
+            # 410: what the watch was to begin with is forgotten already; the next one begins with what is there then.
+            unavailable = error.status is not None and (error.status in (410, 429) or error.status >= 500)
             transient = error.status == 404 or (unavailable and time.monotonic() < deadline)
             if not transient or leader.stop.is_set():
                 raise

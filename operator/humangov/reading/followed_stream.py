@@ -174,9 +174,10 @@ class FollowedStream:
         return self._read(read, up_to=now - BEHIND_SECONDS, shown_at=now)
 
     def _read(self, place: _Place, *, up_to: float, shown_at: float = -math.inf) -> _Place:
-        began = place.at
+        began, began_here = place.at, self.now()
         while not place.is_read(up_to=up_to, shown_at=shown_at):
-            if place.at - began > _READ_WITHIN_SECONDS:
+            # By our clock too: responses without a date would never end it.
+            if max(place.at - began, abs(self.now() - began_here)) > _READ_WITHIN_SECONDS:
                 raise _UnusableError("its stream could not be read up to the present within 15 minutes")
             step = self._next(place)
             place = step.place

@@ -248,7 +248,8 @@ def _handled(run: _Run, group: _Group) -> Iterator[RedriveResult]:
             return
         try:
             reading.read_on(now=around.now())
-        except StoppedError:
+        except StoppedError as error:
+            yield RedriveResult(problem=None if around.stop() else str(error))
             return
         yield RedriveResult(scan_alone=reading.scan_alone)
         for result in _handled_one(run, one, reading):

@@ -23,8 +23,9 @@ from humangov.api.names import Names
 from humangov.cleanup.calls import Calls, error_code
 from humangov.cleanup.outcomes import ABSENT, KEPT_NEWER, FileOutcome, FileResult
 from humangov.cleanup.receipt_log import ReceiptLog
-from humangov.cleanup.references import is_reserved
+from humangov.cleanup.references import MAXIMUM_KEY_BYTES, is_reserved
 from humangov.cleanup.versions import NULL, list_versions
+from humangov.sweep.list_lines import is_count, is_text
 from humangov.sweep.listing import Stored
 from humangov.sweep.receipts import SweepReceipts
 
@@ -34,6 +35,12 @@ SETTLED_AFTER_SECONDS = 15 * 60
 
 KEPT_INTERRUPTED = FileOutcome("kept", "interrupted")
 """The file is there, as old as it was when a sweep was about to erase it, and then ended or failed."""
+
+MARKERS_LEFT = FileOutcome("absent", "delete markers are left")
+"""No data is under the key."""
+
+MOST_FILES = 100
+"""Of a batch. Whatever has more, no sweep has written."""
 
 _FORMAT = 1
 _LIMIT_BYTES = 1024 * 1024
@@ -122,9 +129,10 @@ def settle(batch: BegunBatch, names: Names, *, run: str, calls: Calls, receipts:
 
 def _present(one: BegunFile, *, names: Names, calls: Calls) -> FileResult:
     left = list_versions(calls, bucket=names.tenant.bucket.name, key=one.key)
-    if not left:
-        return FileResult(ABSENT)
-    as_old = any(int(version.modified.timestamp()) <= one.modified for version in left)
+    data = [version for version in left if not version.is_marker]
+    if not data:
+        return FileResult(MARKERS_LEFT, left=len(left)) if left else FileResult(ABSENT)
+    as_old = any(int(version.modified.timestamp()) <= one.modified for version in data)
     return FileResult(KEPT_INTERRUPTED if as_old else KEPT_NEWER, left=len(left))
 
 
@@ -145,13 +153,22 @@ def _parsed(body: bytes, names: Names) -> BegunBatch | None:
         found = json.loads(body)
         if found["begun"] != _FORMAT or found["tenant"] != names.owner:
             return None
-        files = tuple(BegunFile(str(key), int(modified)) for key, modified in found["files"])
-        batch = BegunBatch(run=str(found["run"]), orphan_list=str(found["orphanList"]), files=files)
+        entries, run, orphan_list = found["files"], found["run"], found["orphanList"]
+        if not (is_text(run) and is_text(orphan_list) and len(entries) <= MOST_FILES and all(map(_is_file, entries))):
+            return None
+        files = tuple(BegunFile(key, modified) for key, modified in entries)
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    prefix = names.tenant.bucket.key_prefix
+    batch, prefix = BegunBatch(run=run, orphan_list=orphan_list, files=files), names.tenant.bucket.key_prefix
     is_own = all(one.key.startswith(prefix) and not is_reserved(one.key, key_prefix=prefix) for one in files)
     return batch if is_own else None
+
+
+def _is_file(entry: Any) -> bool:
+    if not isinstance(entry, list) or len(entry) != 2:
+        return False
+    key, modified = entry
+    return is_text(key) and 0 < len(key.encode()) <= MAXIMUM_KEY_BYTES and is_count(modified)
 
 
 def _object(key: str, answer: Mapping[str, Any]) -> BegunObject:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -32,6 +32,7 @@ from humangov.sweep.listing import Stored, of_versions
 from humangov.sweep.orphan_list import FOLDER
 from humangov.sweep.receipts import SweepReceipts
 from humangov.sweep.scratch_db import Scratch
+from humangov.sweep.surroundings import ReadOn
 
 BATCH = 100
 AT_ONCE = 16
@@ -63,16 +64,6 @@ class ErasureResult:
 
     def count(self, kind: OutcomeKind) -> int:
         return sum(number for outcome, number in self.outcomes.items() if outcome.kind == kind)
-
-
-class ReadOn(NamedTuple):
-    """The table just before a batch.
-
-    is_snapshot: whether the stream completes the scan. too_old: why nothing more may be erased by this reading, if so.
-    """
-
-    is_snapshot: bool
-    too_old: str | None = None
 
 
 def erase(
@@ -116,7 +107,7 @@ def erase(
             batch = confirmed.take_confirmed(min(BATCH, names.tenant.sweep.maximum_erasures - result.charged))
             if not batch:
                 break
-            lines = replace(of_run, reading="snapshot" if reading.is_snapshot else "scan")
+            lines = replace(of_run, reading=reading.kind)
             write_begun = partial(begun_batch.write, patient_s3, names, run=run, orphan_list=listed_in)
             stored = write_begun(part=str(number), batch=batch)
             receipts.write(lines.intent(one.key) for one in batch)

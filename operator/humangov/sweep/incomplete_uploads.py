@@ -21,16 +21,20 @@ from humangov.api.names import Names
 from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cleanup import receipt_lines
 from humangov.cleanup.calls import Calls, Line, error_code
-from humangov.cleanup.outcomes import ABSENT, STILL_THERE, FileOutcome, FileResult, OutcomeKind, failed
+from humangov.cleanup.outcomes import STILL_THERE, FileOutcome, FileResult, OutcomeKind, failed
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.cleanup.references import reserved_prefixes
 from humangov.reading.progress import Steps
+from humangov.sweep.surroundings import ReadOn
 
 MINIMUM_AGE_SECONDS = 7 * 86400
 """S3 knows no longest time of an upload; AWS's own lifecycle rules for them begin with a week."""
 
 ABORTED = FileOutcome("erased", "incomplete upload")
 """In receipts: the parts of one upload, never the object under the key."""
+
+ABSENT_UPLOAD = FileOutcome("absent", "incomplete upload")
+"""S3 no longer knows the upload: it was completed, or somebody else aborted it."""
 
 BATCH, AT_ONCE = 100, 16
 _ABSENT = ("NoSuchUpload", "404")
@@ -118,30 +122,31 @@ def abort(
     s3: Any,
     calls: Calls,
     receipts: ReceiptLog,
-    read_on: Callable[[], str | None],
+    read_on: Callable[[], ReadOn],
     may_go_on: Callable[[], str | None],
+    waiting: Callable[[], int],
 ) -> Iterator[IncompleteUploads]:
     """Aborts `most` of them at most, with a receipt before and after each batch; yields the result so far.
 
-    Before every batch it calls read_on, which reads what was written to the table since, and returns why nothing more
-    may be erased by that reading, or None; then may_go_on, which returns the reason to stop, or None; then unnamed,
-    which hands out at most so many that no record names, each once. Raises NoReceiptError, and what read_on raises.
+    Before every batch it calls read_on, which reads what was written to the table since; then may_go_on, which returns
+    the reason to stop, or None; then unnamed, which hands out at most so many that no record names, each once. waiting:
+    how many of these are left. Raises NoReceiptError, and what read_on raises.
     """
     result, left = found, most
-    line = partial(_line, names=names, run=run, listed_in=listed_in)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="abort") as pool:
         while left > 0:
-            too_old = read_on()
+            reading = read_on()
             if (reason := may_go_on()) is not None:
                 yield replace(result, unfinished=reason, stopped=True)
                 return
-            if too_old:
-                yield replace(result, unfinished=too_old)
+            if reading.too_old:
+                yield replace(result, unfinished=reading.too_old)
                 return
             batch = unnamed(min(BATCH, left))
             if not batch:
                 break
             left -= len(batch)
+            line = partial(_line, names=names, run=run, listed_in=listed_in, reading=reading.kind)
             receipts.write(line(one, "intent") for one in batch)
             results = list(pool.map(partial(_one, names=names, s3=s3, calls=calls), batch))
             at = calls.now()
@@ -151,6 +156,12 @@ def abort(
                 {**line(one, "outcome"), **_result_fields(of_one, at=at)}
                 for one, of_one in zip(batch, results, strict=True)
             )
+    if number := waiting():
+        limit = names.tenant.sweep.maximum_erasures
+        capped = (
+            f"the next sweep aborts the other {number:,} incomplete uploads (spec.sweep.maximumErasures is {limit:,})"
+        )
+        result = replace(result, unfinished=capped)
     yield result
 
 
@@ -163,7 +174,7 @@ def _one(one: Upload, *, names: Names, s3: Any, calls: Calls) -> FileResult:
         calls.attempt(s3.abort_multipart_upload, **where)
     except Exception as error:
         is_absent = isinstance(error, ClientError) and error_code(error) in _ABSENT
-        return FileResult(ABSENT if is_absent else failed(calls.failed("AbortMultipartUpload", error)))
+        return FileResult(ABSENT_UPLOAD if is_absent else failed(calls.failed("AbortMultipartUpload", error)))
     # A part whose upload went on meanwhile may be stored after the abort.
     # https://docs.aws.amazon.com/AmazonS3/latest/API/API_AbortMultipartUpload.html
     try:
@@ -198,7 +209,7 @@ def _pages(s3: Any, where: Mapping[str, str]) -> Iterator[list[Upload]]:
             raise _NoMarkerError("S3 truncated its listing without a valid next marker")
 
 
-def _line(one: Upload, kind: str, *, names: Names, run: str, listed_in: str) -> Line:
+def _line(one: Upload, kind: str, *, names: Names, run: str, listed_in: str, reading: str) -> Line:
     return {
         "receipt": kind,
         "tenant": names.owner,
@@ -213,6 +224,7 @@ def _line(one: Upload, kind: str, *, names: Names, run: str, listed_in: str) -> 
         "expired": False,
         "deleted_at": None,
         "orphan_list": listed_in,
+        "reading": reading,
     }
 
 

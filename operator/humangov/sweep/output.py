@@ -29,7 +29,8 @@ def lines(
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
     head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
-    done = result.erased.outcomes or result.settled or (result.redriven and result.redriven.outcomes)
+    redriven = result.redriven and result.redriven.outcomes
+    done = result.erased.outcomes or result.uploads.outcomes or result.settled or redriven
     if problem is not None and not done:
         return [head, problem]
     problems = [] if problem is None else [problem]

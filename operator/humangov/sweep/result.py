@@ -86,13 +86,15 @@ def word_for(result: SweepResult, *, failed: bool, stopped: bool) -> str:
     """One word for the run's result."""
     if failed:
         return FAILED
-    if stopped or result.erased.stopped or (result.erased.unfinished and not result.erased.outcomes):
+    if stopped or result.erased.stopped or result.uploads.stopped:
         return STOPPED
     if result.mode != DELETE or result.dry_run:
         return DETECTED
     if result.failed_checks:
         return SAFETY_CHECK_FAILED
     if result.erased.count("failed") or result.uploads.count("failed"):
+        return ERASURE_FAILED
+    if result.erased.unfinished and not result.erased.outcomes:  # such as a reading that was too old from the beginning
         return ERASURE_FAILED
     return ERASED if result.erased.count("erased") or result.uploads.count("erased") else DETECTED
 

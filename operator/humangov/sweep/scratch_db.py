@@ -114,7 +114,10 @@ class Scratch:
     def join(self) -> Counts:
         """Every stored key that no record names becomes an orphan; an upload to a key that one names is spared."""
         self._db.execute("CREATE INDEX named_key ON named (key)")
-        self._db.execute("DELETE FROM upload WHERE EXISTS (SELECT 1 FROM named WHERE named.key = upload.key)")
+        self._db.execute(
+            "DELETE FROM upload WHERE EXISTS (SELECT 1 FROM named WHERE named.key = upload.key) "
+            "OR EXISTS (SELECT 1 FROM named_since WHERE named_since.key = upload.key)"
+        )
         self._db.execute(
             "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
             "(SELECT 1 FROM named WHERE named.key = stored.key) AND NOT EXISTS "

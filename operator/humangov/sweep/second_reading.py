@@ -11,12 +11,12 @@ from humangov.reading.named_files import require_same_table
 from humangov.reading.progress import FailedError
 from humangov.reading.table_reading import TableReading, scan_alone_sentence
 from humangov.sweep import bucket_claim, erasure, incomplete_uploads
-from humangov.sweep.erasure import ErasureResult, ReadOn
+from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.incomplete_uploads import IncompleteUploads
 from humangov.sweep.result import SweepResult
 from humangov.sweep.safety_checks import SHRUNKEN_PERCENT
 from humangov.sweep.scratch_db import Scratch
-from humangov.sweep.surroundings import Run, calls_of, read, receipts_of
+from humangov.sweep.surroundings import ReadOn, Run, calls_of, read, receipts_of
 
 
 def erase(
@@ -59,7 +59,7 @@ def erase(
             run, scratch, result, receipts, reading=reading, listed_in=listed_in, may_go_on=may_go_on
         )
         for uploads in several_uploads:
-            yield replace(result, uploads=uploads)
+            yield replace(result, uploads=uploads, scan_alone=reading.scan_alone or scan_alone)
 
 
 def _abort_uploads(
@@ -77,7 +77,7 @@ def _abort_uploads(
         scratch.take_uploads, result.uploads, names=run.names, run=result.run, listed_in=listed_in,
         most=run.names.tenant.sweep.maximum_erasures - result.erased.charged,
         s3=run.clients.s3, calls=calls_of(run), receipts=receipts,
-        read_on=lambda: _read_on(run, reading).too_old, may_go_on=may_go_on,
+        read_on=partial(_read_on, run, reading), may_go_on=may_go_on, waiting=scratch.uploads_number,
     )  # fmt: skip
 
 

@@ -10,7 +10,6 @@ from humangov.api.names import Names
 from humangov.api.spec import APPROVE_ANNOTATION
 from humangov.api.sweep_schedule import next_start, schedule_of
 from humangov.api.times import timestamp
-from humangov.cleanup.outcomes import ABSENT
 from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive import output as redriven
 from humangov.sweep.erasure import ErasureResult
@@ -61,7 +60,8 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts = [problem]
         parts += [f"{erased:,} files were erased before"] if erased else []
         parts += [f"the redrive before the sweep erased {redriven_before:,} files"] if redriven_before else []
-        return "; ".join([*parts, *why_failed(result.erased), *settled(result)])
+        parts += [*why_failed(result.erased), *settled(result)]
+        return "; ".join([*parts, *(_of_uploads(result.uploads) if result.uploads.outcomes else [])])
     parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
     if result.mode == DELETE:
         parts.append(f"also found by an earlier sweep: {result.confirmed:,}")
@@ -76,7 +76,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts.append(approval)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
-    elif result.scan_alone:
+    if result.scan_alone and result.scan_alone not in (result.erased.unfinished or ""):
         parts.append(scan_alone_sentence(result.scan_alone))
     parts += settled(result)
     parts += [*_of_uploads(result.uploads), *([result.expired.problem] if result.expired.problem else [])]
@@ -85,14 +85,14 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     return "; ".join(parts)
 
 
-def why_failed(erased: ErasureResult) -> list[str]:
-    """Why confirmed orphans could not be erased, and what to do."""
-    failures = {one: number for one, number in erased.outcomes.items() if one.kind == "failed"}
+def why_failed(of: ErasureResult | IncompleteUploads) -> list[str]:
+    """Why confirmed orphans could not be erased, or uploads not be aborted, and what to do."""
+    failures = {one: number for one, number in of.outcomes.items() if one.kind == "failed"}
     if not failures:
         return []
     codes = ", ".join(f"{one.detail}: {number:,}" for one, number in failures.items())
     remedy = _GRANT if any(one.detail == "AccessDenied" for one in failures) else "the next sweep tries them again"
-    return [f"could not be erased: {erased.count('failed'):,} ({codes}); {remedy}"]
+    return [f"could not be erased: {of.count('failed'):,} ({codes}); {remedy}"]
 
 
 def settled(result: SweepResult) -> list[str]:
@@ -100,8 +100,10 @@ def settled(result: SweepResult) -> list[str]:
     number = result.settled.total()
     if not number:
         return []
-    left = number - result.settled[ABSENT]
-    return [f"an interrupted sweep had begun to erase {number:,} files, and {left:,} of them are still there"]
+    left = sum(many for outcome, many in result.settled.items() if outcome.kind != "absent")
+    return [
+        f"earlier sweeps had left the outcome of {number:,} files open, and {left:,} of these files are still there"
+    ]  # fmt: skip
 
 
 def place_of_list(result: SweepResult, names: Names) -> str | None:
@@ -142,8 +144,7 @@ def _of_uploads(uploads: IncompleteUploads) -> list[str]:
         since = f"{datetime.fromtimestamp(uploads.oldest, UTC):%Y-%m-%d}" if uploads.oldest is not None else "?"
         parts.append(f"incomplete uploads: {uploads.number:,}, the oldest since {since}")
     if uploads.outcomes:
-        failed = f", failed: {uploads.count('failed'):,}" if uploads.count("failed") else ""
-        parts.append(f"incomplete uploads aborted: {uploads.count('erased'):,}{failed}")
+        parts += [f"incomplete uploads aborted: {uploads.count('erased'):,}", *why_failed(uploads)]
     return [*parts, *([f"unfinished: {uploads.unfinished}"] if uploads.unfinished else [])]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
@@ -52,6 +53,21 @@ def read(run: Run, keep: KeepByRecord, *, keep_since: Keep, stage: str, total: i
         run.clients, run.names, keep, keep_since=keep_since, table=run.table, steps=around.steps, now=around.now,
         pause=around.pause,
     )  # fmt: skip
+
+
+class ReadOn(NamedTuple):
+    """The table just before a batch.
+
+    is_snapshot: whether the stream completes the scan. too_old: why nothing more may be erased by this reading, if so.
+    """
+
+    is_snapshot: bool
+    too_old: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """As receipts say it."""
+        return "snapshot" if self.is_snapshot else "scan"
 
 
 def receipts_of(run: Run) -> ReceiptLog:
