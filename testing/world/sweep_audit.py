@@ -140,7 +140,8 @@ class SweepAudit:
         return "a sweep erased by a reading that began more than 15 minutes before" if late else None
 
     def _was_to_be_read(self, stream: StreamReading, since: Naming) -> bool:
-        if not stream.anything or since.number is None:
+        """Not if a call was refused: then the scan stands alone, whatever pages there were before."""
+        if not stream.anything or stream.refused or since.number is None:
             return False
         shard = self.table.changes[since.number].shard
         if self.bucket.clock.now - stream.behind.get(shard, self.bucket.clock.now) >= _EMPTY_FOR_SECONDS:
