@@ -132,6 +132,7 @@ def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_differ
     # One value of the annotation, one Job.
     states.annotate("california", sweep="1")
     wait_for(lambda: (states.get("california") or {})["status"].get("lastHandledSweep") == "1", what="it is echoed")
+    wait_for(lambda: [one["spec"].get("suspend") for one in objects("jobs")] == [False], what="its turn has come")
     position = audit.position()
     states.reconcile("california", "1")
     states.reconcile("california", "2")
