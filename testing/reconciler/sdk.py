@@ -41,16 +41,11 @@ class Sdk:
         self._clients: dict[tuple[str, str, int], Any] = {}
 
     def get_role(self, **parameters: Any) -> Any:
-        """IAM's answer, or its error: the one before, if nobody has written to IAM since. For `evidence`, which asks
-        for the role of every call."""
+        """IAM's answer: the one before, if nobody has written to IAM since. For `evidence`, which asks for the role of
+        every call. That there is none is asked anew: another thread may create it at this moment."""
         key = (self._session.get_credentials().access_key, parameters["RoleName"])
         if key not in self._roles:
-            try:
-                self._roles[key] = self.client("iam").get_role(**parameters)
-            except ClientError as refused:
-                self._roles[key] = refused
-        if isinstance(self._roles[key], ClientError):
-            raise self._roles[key]
+            self._roles[key] = self.client("iam").get_role(**parameters)
         return self._roles[key]
 
     def _forget_roles(self, event_name: str, **_: Any) -> None:
