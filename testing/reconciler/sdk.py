@@ -36,22 +36,7 @@ class Sdk:
         )
         self._wire = Wire(endpoint_url)
         self._session.events.register("before-send", self._wire.before_send)
-        self._session.events.register("before-send.iam", self._forget_roles)
-        self._roles: dict[tuple[str, str], Any] = {}
         self._clients: dict[tuple[str, str, int], Any] = {}
-
-    def get_role(self, **parameters: Any) -> Any:
-        """IAM's answer: the one before, if nobody has written to IAM since. For `evidence`, which asks for the role of
-        every call. That there is none is asked anew: another thread may create it at this moment."""
-        key = (self._session.get_credentials().access_key, parameters["RoleName"])
-        if key not in self._roles:
-            self._roles[key] = self.client("iam").get_role(**parameters)
-        return self._roles[key]
-
-    def _forget_roles(self, event_name: str, **_: Any) -> None:
-        """Whoever writes, operator or test, does it through this session."""
-        if not event_name.rpartition(".")[2].startswith(("Get", "List")):
-            self._roles.clear()
 
     def close(self) -> None:
         self._wire.close()
@@ -109,7 +94,7 @@ class FaultyClients(Clients):
     def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
         self._sdk.evidence.note(
             action, target=target, parameters=parameters, account=self._of, region=self.region,
-            client=lambda of: self._sdk if of == "iam" else self._sdk.client(of, region_name=self.region),
+            client=lambda service: self._sdk.client(service, region_name=self.region),
         )  # fmt: skip
         return super().call(action, target=target, **parameters)
 
