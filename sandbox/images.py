@@ -198,13 +198,12 @@ def load(layout: Layout, archive: Path, *, environ: Mapping[str, str] = os.envir
 
 
 def _pip_settings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The user's pip settings that name where packages come from."""
-    variables = {
-        "PIP_INDEX_URL": "index-url",
-        "PIP_EXTRA_INDEX_URL": "extra-index-url",
-        "PIP_DEFAULT_TIMEOUT": "timeout",
+    """The user's pip settings of addresses and time-outs: pip's variable for `--some-option` is PIP_SOME_OPTION."""
+    found = {
+        name.removeprefix("PIP_").lower().replace("_", "-"): value
+        for name, value in environment.items()
+        if name.startswith("PIP_") and name.endswith(("_URL", "_TIMEOUT")) and value
     }
-    found = {setting: environment[name] for name, setting in variables.items() if environment.get(name)}
     bundle = environment.get("PIP_CERT", "")
     return found | ({"cert": bundle} if bundle.startswith("/etc/ssl/certs/") else {})
 

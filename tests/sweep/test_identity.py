@@ -77,18 +77,11 @@ def test_the_same_bytes_uploaded_again_during_a_sweep_stay(honours: bool | None)
     assert (result.erased.count("kept"), outcomes(world)) == (1, ["kept: newer"])
 
 
-def test_other_bytes_that_s3_dates_alike_stay_although_s3_ignores_every_condition() -> None:
-    world = world_with(honours=False)
-    world.upload("orphan.pdf", age=20 * DAY)
-    world.sweep()
-    world.meanwhile = once("CreateLogStream", lambda: world.upload("orphan.pdf", body=b"another", age=21 * DAY))
-    world.sweep(after=DAY)
-    assert "orphan.pdf" in world.files
-    assert outcomes(world) == ["kept: newer"]
-
-
-def test_a_null_version_that_was_replaced_by_other_bytes_with_its_date_stays() -> None:
-    world = world_with(versioning="Suspended")
+@pytest.mark.parametrize(
+    "bucket", [{"honours": False}, {"versioning": "Suspended"}], ids=["conditions ignored", "a null version"]
+)
+def test_other_bytes_that_s3_dates_alike_stay(bucket: dict[str, Any]) -> None:
+    world = world_with(**bucket)
     world.upload("orphan.pdf", age=20 * DAY)
     world.sweep()
     world.meanwhile = once("CreateLogStream", lambda: world.upload("orphan.pdf", body=b"nine more", age=21 * DAY))

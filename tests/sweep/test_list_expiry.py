@@ -7,14 +7,14 @@ import json
 from typing import Any
 
 import pytest
-from humangov.sweep import output, status
+from humangov.sweep import list_expiry, output, status
 from humangov.sweep.list_expiry import NUMBERS_SUFFIX, lifetimes
 from humangov.sweep.orphan_list import SUFFIX, counts_for_seconds
 from humangov.sweep.result import DETECT
 
 from testing import samples
 from testing.killed import Killed
-from testing.sweep.tenant_data import DAY
+from testing.sweep.tenant_data import DAY, HOUR
 from testing.sweep.world import SweepWorld
 
 FOLDER = ".humangov/sweeps/"
@@ -76,6 +76,22 @@ def test_numbers_live_as_long_as_receipts(versioning: str | None) -> None:
     found = world.sweep(DETECT, after=30 * DAY)
     assert (found.expired.numbers, found.expired.names) == (1, 0)
     assert numbers(world) == []
+
+
+def test_lists_of_another_tenant_keep_no_own_list_from_losing_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They lie under the same prefix, and never go."""
+    monkeypatch.setattr(list_expiry, "MOST", 2)
+    world = staffed()
+    own = world.sweep(DETECT).orphan_list
+    assert own is not None
+    for number in range(4):
+        world.put(f"{FOLDER}2001-01-0{number + 1}T00-00-00Z-abc.jsonl.gz", b"another's", at=world.now)
+    world.sweep(DETECT, after=31 * DAY)
+    for _ in range(100):
+        if own.key not in world.objects:
+            return
+        world.sweep(DETECT, after=HOUR)
+    pytest.fail("its names were never removed")
 
 
 def test_where_receipts_end_before_names_a_list_goes_as_a_whole() -> None:

@@ -196,6 +196,18 @@ def test_a_file_of_which_a_sweep_does_not_know_whether_it_went_is_settled_by_the
     assert world.sweep("Detect", after=HOUR).settled == {}
 
 
+def test_a_sweep_that_fails_while_it_settles_counts_what_it_has_settled() -> None:
+    world = staffed(1)
+    for number in range(2):
+        forged = OWN | {"files": [["nothing.pdf", int(world.now)]]}
+        world.put(f".humangov/begun/x-{number}.json", json.dumps(forged).encode(), at=world.now - DAY)
+    world.faults = refuse_after(1, "AccessDeniedException")
+    with pytest.raises(Exception, match="AccessDeniedException"):
+        world.sweep("Detect", after=HOUR)
+    assert world.reached is not None
+    assert world.reached.settled.total() == 1
+
+
 def test_the_batch_of_a_sweep_that_may_still_run_is_left_to_it() -> None:
     world = staffed(3)
     world.faults = killed_at("PutLogEvents", 1, "killed after")

@@ -20,6 +20,7 @@ from humangov.reading.unnamed import NAMED_MEANWHILE, READING_TOO_OLD, read_name
 from humangov.sweep import erasure
 from humangov.sweep.output import lines
 from humangov.sweep.result import SweepResult, word_for
+from humangov.sweep.second_reading import _TOO_OLD
 from humangov.sweep.status import message
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as some
@@ -458,7 +459,11 @@ def test_sweep_of_a_scan_alone_that_began_too_long_ago_leaves_the_rest_to_the_ne
     world.meanwhile = slow
     found = world.sweep(after=DAY)
     assert (found.erased.count("erased"), found.confirmed) == (0, 3)
-    assert "it began more than 15 minutes ago, so the next sweep handles the rest" in str(found.erased.unfinished)
+    assert found.erased.unfinished == _TOO_OLD
+    text = message(found, world.names, problem=None)
+    assert "the table was read by a scan alone, which is no snapshot: its stream is not enabled" in text
+    assert _TOO_OLD in text
+    assert word_for(found, failed=False, stopped=False) == "ErasureFailed", "nobody stopped it"
 
 
 def test_file_that_a_record_names_before_its_batch_is_spared_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -493,7 +498,7 @@ def test_stream_that_fails_between_two_batches_leaves_a_scan_alone_whose_time_co
     world.meanwhile = meanwhile
     found = world.sweep(after=DAY)
     assert (found.erased.count("erased"), found.scan_alone) == (1, "its stream is DISABLED")
-    assert "it began more than 15 minutes ago" in str(found.erased.unfinished)
+    assert found.erased.unfinished == _TOO_OLD
 
 
 def test_record_that_the_stream_names_beside_the_scan_is_not_taken_for_a_second_one() -> None:

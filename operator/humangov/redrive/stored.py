@@ -10,13 +10,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from humangov.aws.s3_codes import NOT_FOUND
 from humangov.cleanup.calls import error_code
 from humangov.cleanup.retry import retry
 from humangov.cleanup.versions import version_pages
 
 _PER_CALL = 1000
 _PAUSES_SECONDS = (0.0, 0.0)
-_NOT_FOUND = ("NoSuchKey", "NoSuchVersion", "404")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ def body(s3: Any, one: StoredObject, *, bucket: str, owner: str) -> bytes | None
         # The SDK does not retry a response whose body was interrupted.
         return retry(read, retriable=lambda error: isinstance(error, BotoCoreError), pauses_seconds=_PAUSES_SECONDS)
     except ClientError as error:
-        if error_code(error) in _NOT_FOUND:
+        if error_code(error) in NOT_FOUND:
             return None
         raise
 

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Names
+from humangov.aws.s3_codes import NOT_FOUND
 from humangov.cleanup.calls import Calls, error_code
 from humangov.cleanup.outcomes import ABSENT, KEPT_NEWER, FileOutcome, FileResult
 from humangov.cleanup.receipt_log import ReceiptLog
@@ -44,7 +45,6 @@ MOST_FILES = 100
 
 _FORMAT = 1
 _LIMIT_BYTES = 1024 * 1024
-_NOT_FOUND = ("NoSuchKey", "404")
 
 
 class BegunObject(NamedTuple):
@@ -140,7 +140,7 @@ def _read(s3: Any, names: Names, key: str) -> tuple[BegunObject, BegunBatch] | N
     try:
         answer = s3.get_object(**_bucket(names), Key=key)
     except ClientError as error:
-        if error_code(error) in _NOT_FOUND:
+        if error_code(error) in NOT_FOUND:
             return None
         raise
     batch = _parsed(answer["Body"].read(_LIMIT_BYTES), names)

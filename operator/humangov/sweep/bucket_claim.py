@@ -23,13 +23,13 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
+from humangov.aws.s3_codes import NOT_FOUND
 from humangov.cleanup.calls import error_code
 from humangov.cleanup.retry import retry
 from humangov.reading.progress import FailedError
 
 _FOLDER = ".humangov/"
 _PLACE = re.compile(r"(?P<prefix>.*)\.humangov/owner(-[0-9a-f]{32})?\.json", re.DOTALL).fullmatch
-_NOT_FOUND = ("NoSuchKey", "404")
 _PAUSES_SECONDS = (0.0, 0.0)
 _READ_AGAIN_SECONDS = 10.0
 
@@ -156,7 +156,7 @@ def _read(s3: Any, names: Names, key: str) -> Claim | None:
     try:
         answer = s3.get_object(Bucket=names.tenant.bucket.name, Key=key, ExpectedBucketOwner=names.identity.account_id)
     except ClientError as error:
-        if error_code(error) in _NOT_FOUND:
+        if error_code(error) in NOT_FOUND:
             return None
         raise
     try:

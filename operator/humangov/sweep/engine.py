@@ -60,11 +60,13 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
     bucket_claim.claim(clients.patient_s3, names, write=not begun.dry_run)
     result = begun if begun.dry_run else replace(begun, redriven=_redrive(run))
     yield result
-    if not result.dry_run:
-        result = replace(result, settled=_settle(run, result))
+    for settled in () if result.dry_run else _settle(run, result):
+        result = replace(result, settled=settled)
         yield result
     with Scratch() as scratch:
-        result = result if result.dry_run else replace(result, expired=_expire_lists(run, scratch))
+        if not result.dry_run:
+            result = replace(result, expired=_expire_lists(run, scratch))
+            yield result
         stored = _list(run, scratch)
         result = replace(result, uploads=_list_uploads(run, scratch))
         reading = read(
@@ -141,15 +143,15 @@ def _redrive(run: Run) -> RedriveResult:
         return RedriveResult(problem=without_names(error))
 
 
-def _settle(run: Run, result: SweepResult) -> Counter[FileOutcome]:
-    """Stores the outcomes of what an interrupted sweep had begun; returns them. Raises NoReceiptError."""
+def _settle(run: Run, result: SweepResult) -> Iterator[Counter[FileOutcome]]:
+    """Stores the outcomes of what an interrupted sweep had begun; yields them so far. Raises NoReceiptError."""
     s3, calls, receipts = run.clients.patient_s3, calls_of(run), receipts_of(run)
     settled = Counter[FileOutcome]()
     for stored, batch in begun_batch.unsettled(s3, run.names, now=run.began):
         run.around.steps.check()
         settled += begun_batch.settle(batch, run.names, run=result.run, calls=calls, receipts=receipts)
+        yield settled
         begun_batch.remove(s3, run.names, stored, versioned=run.versioned)
-    return settled
 
 
 def _list(run: Run, scratch: Scratch) -> StoredFiles:

@@ -21,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
 from humangov.aws.error_words import without_names
+from humangov.aws.s3_codes import CONDITION_FAILED, NOT_FOUND, NOT_IMPLEMENTED
 from humangov.cleanup.calls import Calls, error_code
 from humangov.cleanup.erase import erase_versions, undo_markers
 from humangov.cleanup.outcomes import ABSENT, ERASED, KEPT_NEWER, FileOutcome, FileResult, OutcomeKind, failed
@@ -36,9 +37,6 @@ from humangov.sweep.surroundings import ReadOn
 
 BATCH = 100
 AT_ONCE = 16
-_CHANGED = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-_NOT_FOUND = ("NoSuchKey", "404", "NoSuchVersion")
-_UNKNOWN = ("NotImplemented", "501")
 _REFUSED = {"403": "AccessDenied"}
 """The answer to a HEAD has no body, so the SDK knows only its status."""
 
@@ -94,8 +92,10 @@ def erase(
     of_run = SweepReceipts(names=names, run=run, orphan_list=listed_in)
     erase_batch = partial(_batch_results, names=names, calls=calls, versioned=versioned, conditional=conditional)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
-        for number in itertools.takewhile(lambda _: confirmed.confirmed_number(), itertools.count()):
+        for number in itertools.count():
             before = confirmed.confirmed_number()
+            if not before:
+                break
             reading = read_on()
             result = replace(result, spared=result.spared + before - confirmed.confirmed_number())
             if (reason := may_go_on()) is not None:
@@ -189,9 +189,9 @@ def _one(one: Stored, *, names: Names, calls: Calls, conditional: bool) -> FileR
         answer = calls.attempt(calls.s3.delete_object, **where, **({"IfMatch": one.etag} if conditional else {}))
     except ClientError as error:
         code = error_code(error)
-        if code in _CHANGED:
+        if code in CONDITION_FAILED:
             return FileResult(KEPT_NEWER)
-        return FileResult(ABSENT if code in _NOT_FOUND else failed(_REFUSED.get(calls.failed(action, error), code)))
+        return FileResult(ABSENT if code in NOT_FOUND else failed(_REFUSED.get(calls.failed(action, error), code)))
     except Exception as error:
         return FileResult(failed(calls.failed(action, error)))
     if not answer.get("DeleteMarker"):
@@ -247,10 +247,10 @@ def _honours_conditions(s3: Any, names: Names, run: str) -> bool:
     try:
         s3.delete_object(**where, IfMatch='"00000000000000000000000000000000"')
     except ClientError as error:
-        if error_code(error) in _UNKNOWN:
+        if error_code(error) in NOT_IMPLEMENTED:
             s3.delete_object(**where)
             return False
-        if error_code(error) not in _CHANGED:
+        if error_code(error) not in CONDITION_FAILED:
             raise FailedError(f"a conditional delete of {key} failed: {without_names(error)}") from error
         s3.delete_object(**where, IfMatch=etag)
         return True

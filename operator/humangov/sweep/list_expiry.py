@@ -8,6 +8,7 @@ one goes on. Under a legal hold nothing is forgotten.
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
 from humangov.aws.error_words import SDK_ERRORS, without_names
+from humangov.aws.s3_codes import CONDITION_FAILED, NOT_FOUND, NOT_IMPLEMENTED
 from humangov.cleanup.calls import error_code
 from humangov.reading.progress import FailedError, Steps
 from humangov.sweep import orphan_list
@@ -27,16 +29,13 @@ from humangov.sweep.orphan_list import FOLDER, SUFFIX, OrphanList
 
 NUMBERS_SUFFIX = ".numbers.json"
 MOST = 1000
-"""As many objects as one sweep looks at; the next one goes on."""
+"""As many objects as one sweep looks at. The next one looks at others: those of another tenant never go."""
 
 _DAY_SECONDS = 86400
 _OWN_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-\w+(\.jsonl\.gz|\.numbers\.json)")
 _NUMBERS_BYTES = 1 << 16
 _VERSIONS_READ = 10
 _PER_CALL = 1000
-_EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")
-_NOT_FOUND = ("NoSuchKey", "NoSuchVersion", "404")
-_UNCONDITIONAL = ("NotImplemented", "501")
 _NAMES = ("shared",)
 """The fields of a head that name files."""
 
@@ -105,7 +104,7 @@ def _over(s3: Any, names: Names, *, now: float, versioned: bool, steps: Steps) -
             name = _OWN_NAME.fullmatch(one.key.removeprefix(prefix))
             written = _time(name[1]) if name else None
             lifetime = of_names if name and name[2] == SUFFIX else of_numbers
-            if written is not None and now - written > lifetime and len(found) < MOST:
+            if written is not None and now - written > lifetime:
                 found.append(one)
 
     steps.begin("expiring orphan lists")
@@ -113,7 +112,7 @@ def _over(s3: Any, names: Names, *, now: float, versioned: bool, steps: Steps) -
         s3, bucket=names.tenant.bucket.name, owner=names.identity.account_id, prefix=prefix, versioned=versioned,
         sink=sink, steps=steps,
     )  # fmt: skip
-    return sorted(found)
+    return sorted(random.sample(found, min(MOST, len(found))))
 
 
 def _time(text: str) -> float | None:
@@ -145,7 +144,7 @@ def _write_numbers(s3: Any, names: Names, found: OrphanList) -> None:
             ContentType="application/json", IfNoneMatch="*", ExpectedBucketOwner=names.identity.account_id,
         )  # fmt: skip
     except ClientError as error:
-        if error_code(error) not in _EXISTS:
+        if error_code(error) not in CONDITION_FAILED:
             raise
 
 
@@ -158,7 +157,7 @@ def _forget_numbers(s3: Any, names: Names, one: Stored) -> bool:
             body = s3.get_object(**where, **version)["Body"].read(_NUMBERS_BYTES)
             kept = json.loads(body)
         except ClientError as error:
-            if error_code(error) not in _NOT_FOUND:
+            if error_code(error) not in NOT_FOUND:
                 raise
             continue
         except (ValueError, RecursionError):
@@ -199,9 +198,9 @@ def _delete_as_listed(s3: Any, where: dict[str, str], *, etag: str) -> bool:
     try:
         answer = s3.delete_object(**where, IfMatch=etag)
     except ClientError as error:
-        if error_code(error) in (*_EXISTS, *_NOT_FOUND):
+        if error_code(error) in (*CONDITION_FAILED, *NOT_FOUND):
             return False
-        if error_code(error) not in _UNCONDITIONAL:
+        if error_code(error) not in NOT_IMPLEMENTED:
             raise
         answer = s3.delete_object(**where)
     return not answer.get("DeleteMarker")  # versioning was enabled meanwhile: the next sweep removes the version

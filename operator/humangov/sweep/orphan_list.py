@@ -21,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov.api.names import Names
 from humangov.api.sweep_schedule import sightings_last
 from humangov.aws.error_words import without_names
+from humangov.aws.s3_codes import NOT_FOUND
 from humangov.cleanup.calls import error_code
 from humangov.reading.progress import FailedError
 from humangov.sweep import list_lines
@@ -36,7 +37,6 @@ MOST_LISTS = 1000
 
 _FORMAT = 1
 _CHECKED_LINES = 10_000
-_NOT_FOUND = ("NoSuchKey", "NoSuchVersion", "404")
 _STORED_AS = {"failed_checks": "safetyChecks", "incomplete_uploads": "incompleteUploads"}
 """Field names that differ in the stored format."""
 
@@ -185,7 +185,7 @@ def fetch(
                 digest.update(chunk)
                 file.write(chunk)
     except ClientError as error:
-        if error_code(error) in _NOT_FOUND:
+        if error_code(error) in NOT_FOUND:
             return None
         raise
     except BotoCoreError as error:  # cut off within the body

@@ -9,7 +9,7 @@ from functools import partial
 from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.reading.named_files import require_same_table
 from humangov.reading.progress import FailedError
-from humangov.reading.table_reading import TableReading, scan_alone_sentence
+from humangov.reading.table_reading import TableReading
 from humangov.sweep import bucket_claim, erasure, incomplete_uploads
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.incomplete_uploads import IncompleteUploads
@@ -17,6 +17,8 @@ from humangov.sweep.result import SweepResult
 from humangov.sweep.safety_checks import SHRUNKEN_PERCENT
 from humangov.sweep.scratch_db import Scratch
 from humangov.sweep.surroundings import ReadOn, Run, calls_of, read, receipts_of
+
+_TOO_OLD = "the scan of the table began more than 15 minutes ago, so the next sweep handles the rest"
 
 
 def erase(
@@ -98,10 +100,5 @@ def _read_again(run: Run, scratch: Scratch, result: SweepResult) -> TableReading
 def _read_on(run: Run, reading: TableReading) -> ReadOn:
     """The second reading, as of now: what records name by now is spared."""
     reading.read_on()
-    too_old = None
-    if reading.is_too_old(now=run.around.now()):
-        too_old = (
-            f"{scan_alone_sentence(str(reading.scan_alone))}; it began more than 15 minutes ago, so the next sweep "
-            "handles the rest"
-        )
-    return ReadOn(is_snapshot=reading.scan_alone is None, too_old=too_old)
+    too_old = reading.is_too_old(now=run.around.now())
+    return ReadOn(is_snapshot=reading.scan_alone is None, too_old=_TOO_OLD if too_old else None)

@@ -76,7 +76,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts.append(approval)
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
-    if result.scan_alone and result.scan_alone not in (result.erased.unfinished or ""):
+    if result.scan_alone:
         parts.append(scan_alone_sentence(result.scan_alone))
     parts += settled(result)
     parts += [*_of_uploads(result.uploads), *([result.expired.problem] if result.expired.problem else [])]
