@@ -6,6 +6,7 @@ What its pods do is the business of test_sweep.py; there is no node here, so non
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from testing.live.account import Account
@@ -49,6 +50,8 @@ def test_sweeps_take_turns_also_those_of_the_schedule_and_the_operator_forgets_n
     wait_for(lambda: running() == {"alpha"}, what="the first runs")
     states.annotate("beta", sweep="1")
     wait_for(lambda: "beta" in jobs(), what="the second waits")
+    since = jobs()["beta"]["metadata"]["creationTimestamp"]
+    wait_for(lambda: f"{datetime.now(UTC):%FT%TZ}" > since, what="a second ends: the queue's order goes by seconds")
     [of_gamma] = [
         one["metadata"]["name"]
         for one in json.loads(kubectl("get", "cronjobs", "-n", namespace, "-o", "json"))["items"]
