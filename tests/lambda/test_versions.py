@@ -207,6 +207,8 @@ def test_bucket_with_unknown_versioning_is_detected(world: World, start: StartFu
     done = function.invoke(batch(remove(employee("1", "a.pdf"))))
 
     assert world.versions == {}
+    [erasure] = [call for call in world.layer.calls if call.operation == "DeleteObjects"]
+    assert erasure.body.count(b"<VersionId>") == 2, "by key alone S3 writes a delete marker, and a kill leaves it"
     assert [line["code"] for line in done.lines if line.get("level") == "WARN"] == ["AccessDenied"]
 
 

@@ -73,8 +73,8 @@ class Calls:
     write         appends operational lines to the log and flushes it
     store         stores lines of receipts; returns once CloudWatch Logs has them, else raises NoReceiptError
     limit         of erasures in an hour; None: there is none
-    keeps_versions  whether the bucket is known to keep versions. It only saves calls and delete markers: if it is
-                  wrong, S3's responses show it
+    keeps_versions  whether the bucket may keep versions: then exactly the listed versions are erased. If it is false
+                  and wrong, S3's responses show it
     why_kept      why a key stays, from what the caller knows beside the batch; None: it may go. The function itself
                   knows nothing more; redrive and final stream read have read the whole table
     """

@@ -62,13 +62,13 @@ def _receipts(log_group: str) -> ReceiptLog:
     return ReceiptLog(LOGS, log_group=log_group, now=time.time, pause=time.sleep, prefix="receipts")
 
 
-def _read_versioning() -> bool:
+def _read_versioning() -> bool | None:
     try:
         return bool(S3.get_bucket_versioning(Bucket=SETTINGS.bucket).get("Status"))
     except Exception as error:
         code, text = error_code(error), error_text(error)
         _write([{"level": "WARN", "message": "GetBucketVersioning failed", "code": code, "text": text}])
-        return False
+        return None
 
 
 VERSIONING = Versioning(_read_versioning, now=lambda: time.time())  # as late as all others ask for the time
@@ -94,7 +94,7 @@ def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
         write=_write,
         store=partial(_receipts(context.log_group_name).write, stop=out_of_time),
         limit=LIMIT,
-        keeps_versions=VERSIONING.is_kept,
+        keeps_versions=VERSIONING.may_be_kept,
     )
     result = run(event, settings=SETTINGS, calls=calls)
     _write([batch_line(result, settings=SETTINGS)])

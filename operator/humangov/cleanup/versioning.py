@@ -1,4 +1,4 @@
-"""Whether the bucket ever kept versions, as one environment of the function knows it."""
+"""Whether the bucket may keep versions, as one environment of the function knows it."""
 
 from __future__ import annotations
 
@@ -8,22 +8,28 @@ LASTS_SECONDS = 300.0
 
 
 class Versioning:
-    """Read before the first erasure, and every five minutes until it did; an environment lives for hours.
+    """Read before the first erasure, and every five minutes until it was enabled; an environment lives for hours.
 
-    Versioning can be suspended, but never removed. If it was enabled since the last read, or if the read failed, S3's
-    response to the erasure shows it. If it was also suspended since, the marker that S3 writes can't be undone.
+    Versioning can be suspended, but never removed. While it can't be read, the bucket counts as one that keeps
+    versions: exactly the listed versions are erased, which is right in any bucket. An erasure by key alone would write
+    a delete marker, and a kill before it is removed would leave it, over a file that a record may name again.
+    If versioning was enabled since the last read, S3's response to the erasure shows it. If it was also suspended
+    since, the marker that S3 writes can't be undone.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
 
-    read: asks S3; now: in seconds since the epoch.
+    read: asks S3, None if there is no answer; now: in seconds since the epoch.
     """
 
-    def __init__(self, read: Callable[[], bool], *, now: Callable[[], float]) -> None:
+    def __init__(self, read: Callable[[], bool | None], *, now: Callable[[], float]) -> None:
         self._read, self._now = read, now
         self._is_kept, self._read_at = False, float("-inf")
 
-    def is_kept(self) -> bool:
-        """False also where it could not be read."""
-        if not self._is_kept and not 0 <= self._now() - self._read_at < LASTS_SECONDS:
-            self._read_at = self._now()
-            self._is_kept = self._read()
-        return self._is_kept
+    def may_be_kept(self) -> bool:
+        """True also where it could not be read; then it is read again for the next batch."""
+        if self._is_kept or 0 <= self._now() - self._read_at < LASTS_SECONDS:
+            return self._is_kept
+        answer = self._read()
+        if answer is None:
+            return True
+        self._is_kept, self._read_at = answer, self._now()
+        return answer
