@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 YOUNG_TABLE = timedelta(days=14)
-"""As long as an earlier sighting is valid."""
+"""The mistake is noticed by then: what a backup or an import lacks, no reading shows."""
 
 SHRUNKEN_PERCENT = 50
 
