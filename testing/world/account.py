@@ -51,7 +51,7 @@ class Account:
     logs: LogGroup
     audit: Audit
     chance: random.Random
-    between: Callable[[Actor], None] = lambda _actor: None
+    between: Callable[[Actor, str], None] = lambda _actor, _service: None
     trace: Callable[[Callable[[], str]], None] = lambda _text: None
     foreign: set[str] = field(default_factory=set)
 
@@ -67,7 +67,7 @@ class Account:
     ) -> Answer:
         """The answer, with its metadata. Raises what the SDK raises, and Killed where the process ends."""
         self.require_alive(actor)
-        self.between(actor)
+        self.between(actor, service)
         self.clock.advance(_SECONDS_A_CALL)
         self.require_alive(actor)
         actor.calls += 1

@@ -222,8 +222,12 @@ class World:
     def approve(self) -> str | None:
         return self.jobs.approve()
 
-    def _between(self, actor: Actor) -> None:
-        """What else happens while a process waits for an answer."""
+    def _between(self, actor: Actor, service: str) -> None:
+        """What else happens while a process waits for an answer.
+
+        Whoever waits for CloudWatch Logs holds the lock of its receipts: its other threads, which are tasks of one
+        thread here, would wait for themselves.
+        """
         if self.calm:
             return
         if actor.kind == SWEEP and self.setting.restless and self.account.chance.random() < 0.9:
@@ -235,7 +239,8 @@ class World:
             return
         dice = self.account.chance.random()
         if actor.pool is not None and dice < 0.25:
-            actor.pool.one()
+            if service != "logs":
+                actor.pool.one()
         elif dice < 0.8 or len(self.processes.running) >= _MOST_AT_ONCE:
             self._happens(self.acts)
         elif dice < 0.97:
