@@ -221,10 +221,10 @@ class Pages:
 def test_more_than_500_metrics_take_another_cloudwatch_call() -> None:
     pages = Pages()
     asked = [cloudwatch.LagQuery(function=f"f{number}", owner=f"o{number}") for number in range(300)]
-    found = cloudwatch.read(pages, asked, now=datetime.now(UTC))  # type: ignore[arg-type]
+    found = cloudwatch.read(pages, asked, now=NOW)  # type: ignore[arg-type]
     assert pages.asked == [500, 100]
     assert len(found) == 300
-    assert found["f1"] == StreamLag(iterator_age_seconds=0.002, failed_records=3.0)
+    assert found["f1"] == StreamLag(iterator_age_seconds=0.002, failed_records=3.0, read_at=NOW)
 
 
 def test_stream_lag_warning_that_was_never_published_has_no_end_event(world: World) -> None:
@@ -264,13 +264,13 @@ class Unanswered:
 def test_metric_that_cloudwatch_could_not_read_does_not_clear_a_warning(
     statuses: tuple[str, ...], reported: bool
 ) -> None:
-    asked = [cloudwatch.LagQuery(function="f", owner="o", throttles=True)]
+    asked = [cloudwatch.LagQuery(function="f", owner="o", detailed=True)]
     found = cloudwatch.read(Unanswered(*statuses), asked, now=datetime.now(UTC))  # type: ignore[arg-type]
     assert ("f" in found) is reported
 
 
 def test_stream_lag_is_reported_even_if_other_metrics_could_not_be_read() -> None:
-    asked = [cloudwatch.LagQuery(function="f", owner="o", throttles=True)]
+    asked = [cloudwatch.LagQuery(function="f", owner="o", detailed=True)]
 
     class Partly(Unanswered):
         def pages(self, *_: str, **parameters: Any) -> list[Any]:

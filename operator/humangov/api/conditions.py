@@ -29,7 +29,7 @@ _WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
 OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, STOPPED, HELD, *_WARNINGS)
 _OWN_FIELDS = (
     "observedGeneration", "aws", "functionName", "mappings", "lastHandledReconcile", "lastHandledSweep", "hold",
-    "erasureLimit", "sweepSchedule",
+    "erasureLimit", "sweepSchedule", "failingSince",
 )  # fmt: skip
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000

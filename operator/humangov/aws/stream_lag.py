@@ -5,9 +5,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from humangov.aws import metric_data
@@ -18,27 +19,42 @@ from humangov.cleanup.embedded_metrics import DIMENSION, NAMESPACE
 WINDOW = timedelta(minutes=15)
 _PERIOD_SECONDS = 300
 _LAMBDA = "AWS/Lambda"
+_DETAILS = (("throttles", "Throttles"), ("invocations", "Invocations"), ("errors", "Errors"))
+_HANDLED = ("erased", "kept", "retained")
+_OF_LAG = ("iterator_age_seconds", "throttles")
+_OF_WORK = {"invocations", "errors", "failed_records", "handled_files"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LagQuery:
     """A function, and the ownership tag's value, the dimension of its failed records.
 
-    throttles: whether to read them as well; each metric costs.
+    detailed: whether to read as well what tells why records are late or fail; each metric costs.
     """
 
     function: str
     owner: str
-    throttles: bool = False
+    detailed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamLag:
-    """CloudWatch's values for one HumanGovState's function. None: no value."""
+    """CloudWatch's values for one HumanGovState's function, of the last 15 minutes. None: no value, or not asked for.
+
+    failed_records       that were handed back
+    failing_invocations  in how many of the latest periods of five minutes, without a gap, every invocation failed
+    failing_erasures     likewise, in how many records failed and no file was handled: erased, or kept for a reason
+    succeeded_at         when the latest period began in which an invocation did not fail
+    read_at              when they were read
+    """
 
     iterator_age_seconds: float | None = None
     throttles: float | None = None
     failed_records: float | None = None
+    failing_invocations: int = 0
+    failing_erasures: int = 0
+    succeeded_at: datetime | None = None
+    read_at: datetime | None = None
 
 
 def read(clients: Clients, queries: Sequence[LagQuery], *, now: datetime) -> dict[str, StreamLag]:
@@ -48,7 +64,7 @@ def read(clients: Clients, queries: Sequence[LagQuery], *, now: datetime) -> dic
     for answer in metric_data.read(clients, metrics, target=f"{len(queries)} functions", now=now, window=WINDOW):
         answers[answer.metric.owner].append(answer)
     lags = {function: _lag(of_function) for function, of_function in answers.items()}
-    return {function: lag for function, lag in lags.items() if lag is not None}
+    return {function: replace(lag, read_at=now) for function, lag in lags.items() if lag is not None}
 
 
 def _lag(answers: Sequence[Answer]) -> StreamLag | None:
@@ -56,21 +72,47 @@ def _lag(answers: Sequence[Answer]) -> StreamLag | None:
     values: dict[str, list[float]] = defaultdict(list)
     for answer in answers:
         values[answer.metric.field] += [value.number for value in answer.values]
-    ages, throttles, failed = (values[field] for field in ("iterator_age_seconds", "throttles", "failed_records"))
-    if not ages and any(not answer.complete and answer.metric.field != "failed_records" for answer in answers):
+    ages = values["iterator_age_seconds"]
+    if not ages and any(not answer.complete and answer.metric.field in _OF_LAG for answer in answers):
         return None
+    # Of an incomplete answer nothing is known: neither that all failed nor that some did not.
+    whole = _OF_WORK.isdisjoint(answer.metric.field for answer in answers if not answer.complete)
+    periods = _by_begin(answers) if whole else []
+    invoked = [one for _, one in periods if one["invocations"]]
+    handled = [one for _, one in periods if one["failed_records"] or one["handled_files"]]
+    detailed = any(answer.metric.field == "handled_files" for answer in answers)
     return StreamLag(
         iterator_age_seconds=ages[0] / 1000 if ages else None,
-        throttles=sum(throttles) if throttles else None,
-        failed_records=sum(failed) if failed else None,
+        throttles=sum(values["throttles"]) if values["throttles"] else None,
+        failed_records=sum(values["failed_records"]) if values["failed_records"] else None,
+        failing_invocations=_streak(one["errors"] >= one["invocations"] for one in invoked),
+        failing_erasures=_streak(not one["handled_files"] for one in handled) if detailed else 0,
+        succeeded_at=next((begun for begun, one in periods if one["invocations"] > one["errors"]), None),
     )
+
+
+def _by_begin(answers: Sequence[Answer]) -> list[tuple[datetime, Mapping[str, float]]]:
+    """Each field's sum in each period, the latest period first."""
+    periods: dict[datetime, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+    for answer in answers:
+        for value in answer.values:
+            periods[value.begun][answer.metric.field] += value.number
+    return sorted(periods.items(), reverse=True)
+
+
+def _streak(found: Iterable[bool]) -> int:
+    """How many are true before the first that is not."""
+    return sum(1 for _ in itertools.takewhile(bool, found))
 
 
 def _metrics(query: LagQuery) -> Iterator[Metric]:
     yield _metric(query, "iterator_age_seconds", _LAMBDA, "IteratorAge", ("FunctionName", query.function), "Maximum")
     yield _metric(query, "failed_records", NAMESPACE, "failed", (DIMENSION, query.owner), "Sum")
-    if query.throttles:
-        yield _metric(query, "throttles", _LAMBDA, "Throttles", ("FunctionName", query.function), "Sum")
+    if query.detailed:
+        for field, name in _DETAILS:
+            yield _metric(query, field, _LAMBDA, name, ("FunctionName", query.function), "Sum")
+        for name in _HANDLED:
+            yield _metric(query, "handled_files", NAMESPACE, name, (DIMENSION, query.owner), "Sum")
 
 
 def _metric(

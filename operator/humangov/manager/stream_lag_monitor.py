@@ -20,6 +20,7 @@ from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.stream_lag import LagQuery, StreamLag
+from humangov.reconcile import delivery
 from humangov.reconcile.context import Operator
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ async def _read(operator: Operator) -> tuple[dict[tuple[str, str], StreamLag], s
         queries = [
             LagQuery(
                 function=tenant.function.name, owner=f"{operator.cluster}/{tenant.key}",
-                throttles=_is_late(_status(operator, tenant)),
+                detailed=_is_ailing(operator, tenant),
             )
             for tenant in tenants
         ]  # fmt: skip
@@ -104,6 +105,9 @@ def by_clients(operator: Operator) -> list[tuple[Clients, list[Tenant]]]:
 def _remember_finding(operator: Operator, tenant: Tenant, lag: StreamLag) -> bool:
     """Store the finding in the tenant's memory, for its next reconciliation; whether that must be soon."""
     status, memory = _status(operator, tenant), operator.store.memory(tenant.key).reconciler
+    known = operator.store.memory(tenant.key).deliveries
+    operator.store.remember(tenant.key, uid=tenant.uid, deliveries=lag)
+    changed = delivery.cause_of(None, known) != delivery.cause_of(None, lag)
     finding = judge(
         lag, status,
         trigger_problem=memory.trigger_problem if memory.reconciliations else _NOT_READ_YET,
@@ -113,11 +117,11 @@ def _remember_finding(operator: Operator, tenant: Tenant, lag: StreamLag) -> boo
         if lag.iterator_age_seconds is not None:
             # A warning that no reconcile has reported yet is over.
             operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=None)
-        return False
+        return changed
     operator.store.remember(tenant.key, uid=tenant.uid, stream_lag=finding)
     before = find_condition(status, RECORDS_DELIVERED)
     shown = (before["status"], before["message"]) if before else ("True", "")
-    return (finding.status, finding.message) != shown
+    return changed or (finding.status, finding.message) != shown
 
 
 def judge(
@@ -163,6 +167,14 @@ def _status(operator: Operator, tenant: Tenant) -> Mapping[str, Any]:
 
 def _is_going(operator: Operator, tenant: Tenant) -> bool:
     return "deletionTimestamp" in (operator.store.get(tenant.key) or {}).get("metadata", {})
+
+
+def _is_ailing(operator: Operator, tenant: Tenant) -> bool:
+    """Whether more is to be read of it: it is late, or something of what it was given lately failed."""
+    status, memory = _status(operator, tenant), operator.store.memory(tenant.key)
+    failed = memory.deliveries is not None and bool(memory.deliveries.failed_records)
+    problem = memory.reconciler.trigger_problem is not None
+    return failed or problem or _is_late(status) or delivery.since_of(status) is not None
 
 
 def _is_late(status: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from humangov.api.erasure_limit import LimitedRecords
 from humangov.api.spec import InvalidSpecError, Tenant, parse
 from humangov.api.stop import Stop, stop_of
 from humangov.aws import bucket
+from humangov.aws.stream_lag import StreamLag
 from humangov.kube.client import Resource
 
 
@@ -95,6 +96,7 @@ class Memory:
     finalizer: FinalizerMemory = FinalizerMemory()
     stop: StopMemory = StopMemory()
     stream_lag: Finding | None = None  # written by the stream lag monitor: the last finding from CloudWatch
+    deliveries: StreamLag | None = None  # by the same: CloudWatch's last values
     limited: tuple[LimitedRecords, ...] = ()  # written by the erasure limit monitor
     waiting_sweep: str | None = None  # written by the sweep queue: that a sweep waits for its turn, and why
 
@@ -107,6 +109,7 @@ class MemoryParts(TypedDict, total=False):
     finalizer: FinalizerMemory
     stop: StopMemory
     stream_lag: Finding | None
+    deliveries: StreamLag | None
     limited: tuple[LimitedRecords, ...]
     waiting_sweep: str | None
 

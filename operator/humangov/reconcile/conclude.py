@@ -12,25 +12,27 @@ from humangov.aws.change import Change
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.resources import BUCKET, FAILURES, STAGES, STREAM, TRIGGER, Observations, Unread
 from humangov.cleanup.environment import SHARED
-from humangov.reconcile import legal_hold
+from humangov.reconcile import delivery, legal_hold
 from humangov.reconcile.apply import Applied
-from humangov.reconcile.cache import Carried, ReconcilerMemory
+from humangov.reconcile.cache import Carried, Memory, ReconcilerMemory
 from humangov.reconcile.context import Reconciliation, shares_files
 from humangov.reconcile.decide import Decision
 from humangov.reconcile.gather import Gathered
 from humangov.reconcile.status import Conclusion
 
 
-def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stream_lag: Finding | None) -> Conclusion:
-    """The conditions. stream_lag: what the monitor last found."""
+def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, known: Memory) -> Conclusion:
+    """The conditions. known: what the monitors last found is in it."""
     findings = _findings(this, decision, applied)
+    works = delivery.state(this, applied.observed, findings[TRIGGER], lag=known.deliveries)
+    findings |= {TRIGGER: works.finding} if works.finding else {}
     ready = summary(findings, **ready_text(this.tenant, sweeps=this.sweeps))
     if ready.status == "True" and shares_files(this.tenant):
         ready = _files_shared(this.tenant)
     hold = legal_hold.state(this, applied.observed)
     failures = _failed_invocations(this, applied.observed)
     findings |= {FAILURES: failures} if failures else {}
-    findings |= {RECORDS_DELIVERED: stream_lag} if stream_lag else {}
+    findings |= {RECORDS_DELIVERED: known.stream_lag} if known.stream_lag else {}
     findings |= {HELD: hold.finding} if hold.finding else {}
     failed = any(finding.failed for finding in findings.values())
     return Conclusion(
@@ -39,7 +41,11 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, stre
         names=this.names,
         applied=applied.changes,
         mappings=_mappings(this, applied.observed),
-        status_fields={"hold": hold.status, "erasureLimit": erasure_limit.status_field(this.context.erasure_limit)},
+        status_fields={
+            "hold": hold.status,
+            "erasureLimit": erasure_limit.status_field(this.context.erasure_limit),
+            delivery.STATUS_FIELD: works.status,
+        },
         redrives=hold.redrive,
         # "Provisioning" has just been written; what is only waited for is read again in a moment.
         quiet=this.announced and not failed and ready.status == "Unknown",

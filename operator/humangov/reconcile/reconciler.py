@@ -66,7 +66,7 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     this = await announce(operator, this) if decision.writes else this
     applied = await apply(operator, this, decision, gathered.observed)
     tenant, memory = this.tenant, operator.store.memory(this.tenant.key)
-    conclusion = conclude(this, decision, applied, stream_lag=memory.stream_lag)
+    conclusion = conclude(this, decision, applied, known=memory)
     left = remembered(this, gathered, applied, conclusion, now=operator.monotonic())
     operator.store.remember(tenant.key, uid=tenant.uid, reconciler=left)
     return await publish(operator, this.resource, await _with_jobs(operator, this, conclusion))

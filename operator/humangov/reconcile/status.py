@@ -43,7 +43,7 @@ class Conclusion:
     handled_sweep  the value of the sweep annotation that was handled
     mappings       UUIDs of event source mappings that are to be recorded beside those that are
     redrives       a legal hold is over, and what it kept is to be redriven
-    status_fields  status.hold, status.erasureLimit and status.sweepSchedule; None: as they were
+    status_fields  status.hold, erasureLimit, sweepSchedule and failingSince; None: as they were
     quiet          no status write and no event, except of an adoption
     """
 
@@ -149,7 +149,7 @@ def _composed(resource: Resource, conclusion: Conclusion, *, now: datetime) -> d
             "mappings": _mappings(before.get("mappings") or (), conclusion.mappings),
             "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
             "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
-            **{name: fields.get(name) for name in ("hold", "erasureLimit", "sweepSchedule")},
+            **{name: fields.get(name) for name in ("hold", "erasureLimit", "sweepSchedule", "failingSince")},
         },
     )
 
