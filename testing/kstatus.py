@@ -25,7 +25,9 @@ def problems(resource: Mapping[str, Any]) -> list[str]:
         found.append(f"observedGeneration {observed} is ahead of {generation}")
     for condition in conditions:
         found += _of_condition(condition, observed=observed)
-    return [*found, *_of_summary({one["type"]: one["status"] for one in conditions if one["type"] in SUMMARY})]
+    states = {one["type"]: one["status"] for one in conditions if one["type"] in SUMMARY}
+    suspended = any(one["type"] == "Ready" and one["reason"] == "Suspended" for one in conditions)
+    return [*found, *_of_summary(states, suspended=suspended)]
 
 
 def _of_condition(condition: Mapping[str, Any], *, observed: int) -> Iterator[str]:
@@ -39,10 +41,15 @@ def _of_condition(condition: Mapping[str, Any], *, observed: int) -> Iterator[st
     )
 
 
-def _of_summary(states: Mapping[str, str]) -> Iterator[str]:
-    """Of Ready, Reconciling and Stalled: one of them holds, and only what is stalled has failed."""
+def _of_summary(states: Mapping[str, str], *, suspended: bool) -> Iterator[str]:
+    """Of Ready, Reconciling and Stalled: one of them holds, and only what is stalled has failed.
+
+    What is suspended while it is out of sync is neither ready, nor in progress, nor failed.
+    """
     if len(states) < len(SUMMARY):
         yield f"not all of {', '.join(SUMMARY)} are there: {states}"
+        return
+    if suspended and set(states.values()) == {"False"}:
         return
     if sum(status == "True" for status in states.values()) != 1:
         yield f"not one holds: {states}"

@@ -20,6 +20,7 @@ from humangov.api.times import timestamp
 from humangov.kube.client import KubeError, Resource
 from humangov.reconcile.cache import key_of
 
+from testing import kstatus
 from testing.reconciler.line import Call, Line
 
 
@@ -143,6 +144,8 @@ class FakeKube:
         of_sweeps = {name: before[name] for name in ("sweep", "finalRead") if name in before}
         if before != {**status, **of_sweeps}:
             stored["status"] = json.loads(json.dumps({**status, **of_sweeps}))
+            broken = kstatus.problems(stored)
+            assert not broken, f"a status against kstatus's rules: {broken}: {status}"
             return self._store(stored)
         return stored
 

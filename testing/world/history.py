@@ -239,7 +239,7 @@ class World:
             return
         dice = self.account.chance.random()
         if actor.pool is not None and dice < 0.25:
-            if service != "logs":
+            if service != "Logs":
                 actor.pool.one()
         elif dice < 0.8 or len(self.processes.running) >= _MOST_AT_ONCE:
             self._happens(self.acts)

@@ -196,8 +196,8 @@ def test_missing_resource_stalls_after_15_minutes_across_restarts() -> None:
     for minutes in range(40):
         finding, status = looked_for(status, NOW + timedelta(minutes=minutes))
         assert finding.stalled == (minutes >= 15), minutes
-        assert finding.requeue_after_seconds == (30 if finding.stalled else 5)
-        assert not finding.failed, "looking for it is no failed try"
+        assert finding.requeue_after_seconds == (None if finding.stalled else 5)
+        assert finding.failed == finding.stalled, "then the queue backs off: it is looked for ever more seldom"
 
 
 def test_throttled_read_does_not_restart_the_15_minutes_of_a_missing_resource() -> None:

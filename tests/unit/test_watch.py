@@ -288,7 +288,7 @@ class Api(Kube):
         return self._now
 
 
-@pytest.mark.parametrize("status", [404, 409])
+@pytest.mark.parametrize("status", [404, 409, 422])
 @pytest.mark.parametrize("now", [None, form(9)])
 def test_conflict_or_not_found_refreshes_the_stored_resource(status: int, now: Resource | None) -> None:
     class Operator:
@@ -312,6 +312,22 @@ def test_other_kube_errors_do_not_refresh_the_stored_resource(status: int | None
         reconciliations.refresh(Operator, KEY, client.KubeError("x", status=status, reason="y"))  # type: ignore[arg-type]
     )
     assert Operator.store.get(KEY) == form(1)
+
+
+@pytest.mark.parametrize(
+    ("status", "deleting", "failing_seconds", "level"),
+    [
+        (409, False, 0, "INFO"), (409, False, 61, "WARNING"), (422, True, 0, "INFO"), (422, False, 0, "WARNING"),
+        (404, True, 0, "INFO"), (403, True, 0, "WARNING"), (None, False, 0, "WARNING"), (500, True, 0, "WARNING"),
+    ],
+)  # fmt: skip
+def test_ordinary_conflict_is_no_warning_until_it_lasts(
+    status: int | None, deleting: bool, failing_seconds: float, level: str
+) -> None:
+    resource = {**form(1), "metadata": {**form(1)["metadata"], **({"deletionTimestamp": "now"} if deleting else {})}}
+    error = client.KubeError("adding the finalizer", status=status, reason="y")
+    found = reconciliations.level_of(error, resource, failing_seconds=failing_seconds)
+    assert logging.getLevelName(found) == level
 
 
 def test_failed_refresh_of_the_stored_resource_is_logged(caplog: pytest.LogCaptureFixture) -> None:

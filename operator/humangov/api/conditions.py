@@ -29,7 +29,7 @@ _WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
 OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, STOPPED, HELD, *_WARNINGS)
 _OWN_FIELDS = (
     "observedGeneration", "aws", "functionName", "mappings", "lastHandledReconcile", "lastHandledSweep", "hold",
-    "erasureLimit", "sweepSchedule", "failingSince",
+    "erasureLimit", "sweepSchedule", "failingSince", "waitingSince",
 )  # fmt: skip
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 _MESSAGE_LIMIT = 4000
@@ -99,9 +99,11 @@ def missing(finding: Finding, *, kind: str, since: datetime, now: datetime) -> F
         finding,
         status="False",
         stalled=True,
+        failed=True,  # the queue backs off: it is looked for ever more seldom
+        soon=False,
+        requeue_after_seconds=None,
         message=f"{finding.message}; the {kind} has been missing for over 15 minutes. Create it, or delete the "
         "HumanGovState and apply one with the correct name. The operator keeps checking",
-        requeue_after_seconds=30,
     )
 
 
@@ -272,7 +274,9 @@ def _of_ready(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bool
     if after["status"] == "True":
         return [Event(kind="Normal", reason=after["reason"], message=after["message"])]
     if after["status"] == "False":
-        return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
+        stalled = find_condition(new, "Stalled")
+        kind = "Warning" if stalled is not None and stalled["status"] == "True" else "Normal"
+        return [Event(kind=kind, reason=after["reason"], message=after["message"])]
     if (
         not own_doing
         and was[0] in ("True", "False")

@@ -6,17 +6,20 @@ from dataclasses import replace
 from datetime import datetime
 
 from humangov.api.conditions import Finding
-from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.errors import SPEC_REMEDY, AwsError, Meaning
 
 IAM_PROPAGATION_SECONDS = 300  # a role younger than this may not be known to Lambda yet
 _RECOVERS = "the tenant then recovers automatically"
+_RELEASE = "End what AWS names, or set spec.deletionPolicy: Retain, which releases the AWS resources as they are"
 
 
-def finding_of_error(error: AwsError, *, role_created: datetime | None = None, now: datetime | None = None) -> Finding:
+def finding_of_error(
+    error: AwsError, *, role_created: datetime | None = None, now: datetime | None = None, removing: bool = False
+) -> Finding:
     """The finding of a failed call.
 
     `role_created` limits how long IAM's propagation is waited for: Lambda reports a role that is too new with the same
-    text as a role that is wrong.
+    text as a role that is wrong. removing: the call was part of a deletion, for which no value of the spec is needed.
     """
     failure = f"{error.action} on {error.target}: {error.code}: {error.text}"
     match error.meaning:
@@ -29,7 +32,7 @@ def finding_of_error(error: AwsError, *, role_created: datetime | None = None, n
         case Meaning.TERMINAL if error.denied:
             return _denied(error)
         case Meaning.TERMINAL | Meaning.CONFLICT:
-            return _refused(error, failure)
+            return _refused(error, failure, removing=removing)
         case Meaning.EXISTS | Meaning.NOT_FOUND | Meaning.ALREADY:
             return Finding.transient(
                 "TransientError",
@@ -63,9 +66,13 @@ def _denied(error: AwsError) -> Finding:
     )
 
 
-def _refused(error: AwsError, failure: str) -> Finding:
+def _refused(error: AwsError, failure: str, *, removing: bool) -> Finding:
     why = (
         "AWS refuses the call" if error.meaning is Meaning.TERMINAL else "AWS refuses the call: the resource is in use"
     )
     remedy = f"{error.remedy}; {_RECOVERS}" if error.remedy else "The operator keeps retrying at long intervals"
+    if removing and error.remedy == SPEC_REMEDY:
+        remedy = f"{_RELEASE}. The operator keeps retrying at long intervals"
+    elif removing:
+        remedy = f"{error.remedy or _RELEASE}; the deletion then goes on by itself"
     return Finding.action_required("TerminalError", f"{why}; {failure}. {remedy}")

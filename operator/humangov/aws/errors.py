@@ -53,7 +53,11 @@ _QUOTA = "Request a higher quota from AWS, or delete resources that are no longe
 _RENEW = "Renew the operator's credentials: they have expired, and they are not renewed automatically"
 _CREDENTIALS = "Check the operator's credentials (the secret, or the service account's role)"
 _KEY = "Check the KMS key: it may be disabled, or its key policy may deny the call"
-_SPEC = "Fix the value in the spec that AWS names"
+SPEC_REMEDY = _SPEC = "Fix the value in the spec that AWS names"
+_PROTECTED = (
+    "Turn off its deletion protection (aws logs put-log-group-deletion-protection), or keep the log group: set "
+    "spec.logs.onDelete: Retain"
+)
 _BOUNDARY = "Create the policy that --permissions-boundary names, or name another policy"
 
 _DENIAL = "AccessDenied|Unauthorized|NotAuthorized|Forbidden|403"  # how such a code begins
@@ -104,6 +108,8 @@ _RULES = (
     _Rule("MissingAuthenticationToken.*|IncompleteSignature", r"", Meaning.TERMINAL, _CREDENTIALS),
     _Rule("SignatureDoesNotMatch|InvalidSignatureException", r"", Meaning.TERMINAL, f"{_CREDENTIALS}, and the clock"),
     _Rule("OptInRequired", r"", Meaning.TERMINAL, "Enable the region for the account, or name another spec.region"),
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/protecting-log-groups-from-deletion.html
+    _Rule("ValidationException|OperationAborted.*|Invalid.*", r"[Dd]eletion protection", Meaning.TERMINAL, _PROTECTED),
     # refused values, most likely in the spec
     _Rule("InvalidRuntimeException", r"", Meaning.TERMINAL, "Choose another spec.function.runtime"),
     _Rule("KMS.*Exception", r"", Meaning.TERMINAL, _KEY),

@@ -13,6 +13,7 @@ from humangov.api.names import Names
 from humangov.aws.clients import Clients
 
 SETTLED = ("Enabled", "Disabled")
+PASSING = ("Creating", "Enabling", "Disabling", "Updating", "Deleting")
 _FIELDS = (
     "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor", "MaximumRetryAttempts",
     "MaximumRecordAgeInSeconds", "BisectBatchOnFunctionError",

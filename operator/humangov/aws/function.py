@@ -157,7 +157,8 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     if observed.state == "Pending":
         return Finding.waiting("Pending", f"Lambda is setting up function {name}", requeue_after_seconds=0.6)
     if observed.busy:
-        return Finding.waiting("Updating", f"Lambda is updating function {name}", requeue_after_seconds=0.6)
+        text = f"Lambda is updating function {name}: it is {observed.state}, its last update {observed.update_status}"
+        return Finding.waiting("Updating", text, requeue_after_seconds=0.6)
     if observed.unread_environment:
         return _environment_unknown(name, observed.unread_environment)
     former = observed.tags.get(FORMER_ROLE_TAG)

@@ -14,6 +14,9 @@ _CONFIGURATION_FIELDS = (
 )  # fmt: skip
 
 
+_SETTLED = ("Active", "Inactive", "Failed")  # a state that Lambda adds to these may be anything
+
+
 @dataclass(frozen=True, kw_only=True)
 class UnreadEnvironment:
     """Why Lambda did not return the environment variables. key_arn: of the KMS key that encrypts them, if known."""
@@ -42,7 +45,7 @@ class Observed:
     @property
     def busy(self) -> bool:
         """Lambda refuses changes now."""
-        return self.state == "Pending" or self.update_status == "InProgress"
+        return self.state not in _SETTLED or self.update_status not in ("Successful", "Failed")
 
 
 def read(

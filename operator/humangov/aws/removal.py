@@ -15,7 +15,7 @@ from humangov.api.conditions import Finding
 from humangov.api.names import Names
 from humangov.aws import function, function_observed, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
-from humangov.aws.errors import AwsError
+from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.event_source_mapping import MappingObserved, reads_table
 from humangov.aws.ownership import NotOwnedError
 
@@ -165,17 +165,26 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
         if decision is None:
             text = f"waiting until the tags of table {table} are consistent"
             return replace(done, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=2))
-        if decision:
-            stream.disable(clients, names)
+        refused = _refused_to_disable(removal) if decision else ""
+        if decision and not refused:
             done = done.with_deleted(f"stream of table {table}")
         else:
-            done = done.with_stays(
-                f"the stream of table {table} (someone else enabled it, it has other readers, or the table "
-                "is a global table)"
-            )
+            why = refused or "someone else enabled it, it has other readers, or the table is a global table"
+            done = done.with_stays(f"the stream of table {table} ({why})")
             if removal.keep_tags:
                 return done
     return replace(done, table=observed)
+
+
+def _refused_to_disable(removal: Removal) -> str:
+    """Why AWS does not let the stream be disabled; empty if it did. Nothing of ours depends on it. Raises AwsError."""
+    try:
+        stream.disable(removal.clients, removal.names)
+    except AwsError as error:
+        if error.meaning is not Meaning.TERMINAL or error.denied:
+            raise
+        return f"AWS refuses to disable it: {error.text}"
+    return ""
 
 
 def untag_table(removal: Removal, done: Removed) -> Removed:

@@ -140,9 +140,10 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     if observed is None:
         return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet; nothing is created until it does")
     if observed.table_status not in ("ACTIVE", "UPDATING"):
-        return Finding.waiting(
-            "TableNotActive", f"table {desired.table} is {observed.table_status}", requeue_after_seconds=5
-        )
+        text = f"table {desired.table} is {observed.table_status}"
+        if observed.table_status == "CREATING":  # a restore or an import takes hours
+            return Finding.waiting("TableNotActive", text, requeue_after_seconds=5)
+        return Finding.waiting("TableUnavailable", f"{text}{_how_to_end(observed)}", requeue_after_seconds=5)
     if not observed.enabled or not observed.arn:
         return Finding.waiting(
             "Enabling", f"the stream of table {desired.table} is being enabled", requeue_after_seconds=1
@@ -164,6 +165,19 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
             "because its other readers would lose records",
         )
     return Finding.in_sync("Enabled", f"stream {observed.label} is enabled with {VIEW_TYPE}")
+
+
+def _how_to_end(observed: Observed) -> str:
+    """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TableDescription.html"""
+    match observed.table_status:
+        case "INACCESSIBLE_ENCRYPTION_CREDENTIALS":
+            return ". Enable its KMS key again and let DynamoDB use it: after seven days DynamoDB archives the table"
+        case "ARCHIVING" | "ARCHIVED":
+            return (
+                ". DynamoDB archives a table whose KMS key it could not use. Restore it from its backup under its name"
+            )
+        case _:
+            return ""
 
 
 def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:

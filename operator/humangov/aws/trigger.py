@@ -18,7 +18,7 @@ from humangov.aws import event_source_mapping, stream
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.event_source_mapping import SETTLED, MappingObserved, invokes, reads_table
+from humangov.aws.event_source_mapping import PASSING, SETTLED, MappingObserved, invokes, reads_table
 from humangov.aws.ownership import is_owned, missing_tags, tagging_summary
 
 RESOURCE = "trigger"
@@ -145,7 +145,8 @@ def finding(observed: Observed, desired: Desired) -> Finding:
         return Finding.waiting("NotFound", "the trigger does not exist", requeue_after_seconds=1)
     mapping = current[0]
     if mapping.state not in SETTLED:
-        return Finding.waiting(mapping.state, f"trigger {mapping.uuid} is {mapping.state}", requeue_after_seconds=1)
+        reason = mapping.state if mapping.state in PASSING else "Updating"
+        return Finding.waiting(reason, f"trigger {mapping.uuid} is {mapping.state}", requeue_after_seconds=1)
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
         return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", requeue_after_seconds=1)
     notes = _notes(observed, desired, mapping)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from humangov import logs
-from humangov.kube.client import KubeError
+from humangov.kube.client import KubeError, Resource
 from humangov.manager.enqueue import decisive
 from humangov.manager.workqueue import Lane, Schedule
 from humangov.reconcile.context import Operator
@@ -17,6 +17,8 @@ from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.reconciler import reconcile
 
 logger = logging.getLogger(__name__)
+
+_ORDINARY_SECONDS = 60.0
 
 
 class CountReconcile(Protocol):
@@ -38,8 +40,9 @@ def runner(
             outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
             result = _result(outcome)
         except KubeError as error:
-            logger.warning("%s; retried automatically", error)
             await refresh(operator, key, error)
+            failing = schedule.failing_seconds(key, now=started)
+            logger.log(level_of(error, operator.store.get(key), failing_seconds=failing), "%s; retried", error)
             outcome = Outcome(failed=True, soon=True)
             result = "kubernetes_error"
         except asyncio.CancelledError:
@@ -58,10 +61,20 @@ def runner(
     return run
 
 
+def level_of(error: KubeError, resource: Resource | None, *, failing_seconds: float) -> int:
+    """INFO of an ordinary conflict, which the next reconciliation ends: somebody wrote meanwhile, or deleted it.
+
+    resource: as it is now. The API server answers 422 to a finalizer for what is being deleted.
+    """
+    gone = resource is None or bool(resource["metadata"].get("deletionTimestamp"))
+    ordinary = error.status == 409 or (error.status in (404, 422) and gone)
+    return logging.INFO if ordinary and failing_seconds < _ORDINARY_SECONDS else logging.WARNING
+
+
 async def refresh(operator: Operator, key: str, error: KubeError) -> None:
-    """After a conflict or a 404 our copy is old: read it again."""
+    """After a conflict, a 404 or a 422 our copy may be old: read it again."""
     resource = operator.store.get(key)
-    if error.status not in (404, 409) or resource is None:
+    if error.status not in (404, 409, 422) or resource is None:
         return
     try:
         fresh = await operator.kube.read(resource)

@@ -1,8 +1,8 @@
 """Whether the trigger works: records that are written reach the function, and it handles them. Pure.
 
 Lambda's state `Enabled` says how the trigger is configured. What Lambda reports of its last attempt stands beside it,
-and what came of the invocations is in CloudWatch. What lasts five minutes is shown: not Ready, action required. Since when
-is in status.failingSince, so that a restart of the operator does not begin anew.
+and what came of the invocations is in CloudWatch. What lasts five minutes is shown: not Ready, action required. Since
+when is in status.failingSince, so that a restart of the operator does not begin anew.
 """
 
 from __future__ import annotations

@@ -179,7 +179,7 @@ STEPS: tuple[Step, ...] = (
 def _progress(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple[Finding | None, FinalizerMemory]:
     """What the deletion waits for (None: nothing), and the memory for the next reconciliation."""
     memory = replace(memory, deleted=tuple(dict.fromkeys((*memory.deleted, *done.deleted))))
-    waiting = finding_of_error(done.error) if done.error is not None else done.waiting
+    waiting = finding_of_error(done.error, removing=True) if done.error is not None else done.waiting
     if waiting is None and deletion.confirms:
         now = deletion.operator.monotonic()
         memory = replace(memory, absent_since=now if memory.absent_since is None else memory.absent_since)

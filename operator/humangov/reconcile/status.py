@@ -21,7 +21,7 @@ from humangov.api.names import Names
 from humangov.api.spec import RECONCILE_ANNOTATION
 from humangov.aws.change import Change
 from humangov.kube.client import Resource
-from humangov.reconcile import stop
+from humangov.reconcile import overdue, stop
 from humangov.reconcile.cache import StatusMemory, key_of, uid_of
 from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
 from humangov.reconcile.outcome import Outcome
@@ -84,7 +84,9 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
     conclusion = _with_stop(operator, resource, conclusion, now=now)
     key, uid = key_of(resource), uid_of(resource)
     before, generation = resource.get("status") or {}, _generation(resource)
-    status = _composed(resource, conclusion, now=now)
+    wait = overdue.judged(conclusion.ready, before, generation=generation, now=now)
+    conclusion = replace(conclusion, ready=wait.ready, findings=wait.seldom(conclusion.findings))
+    status = _composed(resource, conclusion, waiting_since=wait.status, now=now)
     written = differs(before, status) and not conclusion.quiet
     if written:
         await store_answer(operator, resource, operator.kube.apply_status(resource, status))
@@ -134,7 +136,9 @@ def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion, *
     )
 
 
-def _composed(resource: Resource, conclusion: Conclusion, *, now: datetime) -> dict[str, Any]:
+def _composed(
+    resource: Resource, conclusion: Conclusion, *, waiting_since: str | None, now: datetime
+) -> dict[str, Any]:  # fmt: skip
     before, names = resource.get("status") or {}, conclusion.names
     fields = before if conclusion.status_fields is None else conclusion.status_fields
     return compose(
@@ -149,6 +153,7 @@ def _composed(resource: Resource, conclusion: Conclusion, *, now: datetime) -> d
             "mappings": _mappings(before.get("mappings") or (), conclusion.mappings),
             "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
             "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
+            overdue.STATUS_FIELD: waiting_since,
             **{name: fields.get(name) for name in ("hold", "erasureLimit", "sweepSchedule", "failingSince")},
         },
     )
