@@ -98,6 +98,28 @@ def test_other_drift_is_corrected_while_the_environment_cannot_be_read(world: Wo
     assert awslambda(world).get_function_configuration(FunctionName=NAME)["MemorySize"] == 512
 
 
+@pytest.mark.parametrize("field", ["Runtime", "Handler", "Role", "MemorySize", "Timeout", "CodeSha256"])
+def test_field_that_lambda_does_not_show_is_unknown_and_neither_written_over_nor_ready(
+    world: World, field: str
+) -> None:
+    key = world.provisioned()
+
+    def without(answer: dict[str, Any]) -> dict[str, Any]:
+        answer["Configuration"].pop(field)
+        return answer
+
+    world.line.faults = [Fault(on("lambda:GetFunction"), alter=without)]
+    world.line.forget()
+    for _ in range(3):
+        world.reconcile_once(key)
+    assert world.line.writes() == []
+    assert not world.ready(key).startswith("True")
+    assert field in world.ready(key)
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True InSync")
+
+
 def test_each_old_stream_loses_its_trigger_a_day_after_its_own_end(
     world: World, births: Mapping[str, datetime]
 ) -> None:

@@ -13,7 +13,7 @@ from humangov.aws import function_environment
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.function_observed import Observed, UnreadEnvironment, read
+from humangov.aws.function_observed import NOT_USED, Observed, UnreadEnvironment, read
 from humangov.aws.ownership import (
     NotOwnedError,
     adoption_summary,
@@ -158,6 +158,13 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         return Finding.waiting("Pending", f"Lambda is setting up function {name}", requeue_after_seconds=0.6)
     if observed.busy:
         return Finding.waiting("Updating", f"Lambda is updating function {name}", requeue_after_seconds=0.6)
+    if observed.unread:
+        return Finding.action_required(
+            "ConfigurationUnknown",
+            f"Lambda's answer about function {name} lacks {', '.join(observed.unread)}: it is unknown whether that is "
+            "as declared, and it is not changed. Check what stands between the operator and Lambda (a proxy, another "
+            "endpoint); the tenant then recovers automatically",
+        )
     if observed.unread_environment:
         return _environment_unknown(name, observed.unread_environment)
     former = observed.tags.get(FORMER_ROLE_TAG)
@@ -230,7 +237,7 @@ def _creation(desired: Desired) -> list[Change]:
 def _code_changes(observed: Observed, desired: Desired) -> list[Change]:
     what = difference(
         {
-            "code": (observed.code_sha256, desired.bundle.code_sha256),
+            **({"code": (observed.code_sha256, desired.bundle.code_sha256)} if observed.knows("CodeSha256") else {}),
             "architecture": (observed.architecture, desired.architecture),
         }
     )
@@ -244,8 +251,8 @@ def _configuration_changes(observed: Observed, desired: Desired) -> list[Change]
     """What differs alone, in one call."""
     drift = {
         field: (observed.configuration.get(field), value)
-        for field, value in desired.configuration.items()
-        if observed.configuration.get(field) != value and not (field == "Environment" and observed.unread_environment)
+        for field, value in {**NOT_USED, **desired.configuration}.items()
+        if observed.configuration.get(field) != value and observed.knows(field)
     }
     if not drift:
         return []
