@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from humangov.aws.function_access import Access
+
 _CONFIGURATION_FIELDS = (
     "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
 )  # fmt: skip
@@ -51,6 +53,7 @@ class Observed:
     tags: Mapping[str, str] | None
     package_type: str = "Zip"  # or Image
     unread_environment: UnreadEnvironment | None = None
+    access: Access | None = None  # None where it was not read
     unread: tuple[str, ...] = ()  # fields that Lambda always shows, and this answer does not
 
     def knows(self, field: str) -> bool:
