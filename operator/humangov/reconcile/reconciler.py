@@ -36,7 +36,8 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
         return await publish(operator, resource, Conclusion(ready=Finding.action_required("InvalidSpec", str(error))))
     patient = failing_seconds < PATIENCE_SECONDS
     if tenant.deleting and not legal_hold.keeps_from_deletion(tenant, resource):
-        waits_for = None if stop is not None and stop.source == "Hold" else stop  # Retain: it is released as it is
+        # Of a hold: with Retain it is released as it is. What is not allowed any more is removed all the same.
+        waits_for = None if stop is not None and stop.source in ("Hold", "NotAllowed") else stop
         return await finalize(operator, resource, tenant, stop=waits_for, patient=patient)
     refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:

@@ -1,8 +1,8 @@
 """Drift that comes back: the same correction, made again and again, is Stalled, and made ever more seldom. Pure.
 
 Somebody else declares the same field, or AWS holds two values as one. A correction a minute would help neither side,
-and each correction of a stream costs records. What closes a way in, or disables a trigger, is never put off. Known in this
-process only: after a restart it takes three corrections more.
+and each correction of a stream costs records. What closes a way in, or disables a trigger, is never put off. Known in
+this process only: after a restart it takes three corrections more.
 """
 
 from __future__ import annotations
