@@ -74,6 +74,13 @@ def attach(world: World) -> None:
     iam(world).attach_role_policy(RoleName=ROLE, PolicyArn=arn)
 
 
+def dead_letters(world: World) -> None:
+    queues = world.sdk.client("sqs")
+    url = queues.create_queue(QueueName="theirs")["QueueUrl"]
+    arn = queues.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    awslambda(world).update_function_configuration(FunctionName=NAME, DeadLetterConfig={"TargetArn": arn})
+
+
 def group_arn(world: World) -> str:
     return f"arn:aws:logs:us-east-1:{world.account}:log-group:{GROUP}"
 
@@ -115,6 +122,14 @@ DRIFTS = [
     Drift("layers", configure(Layers=["arn:aws:lambda:us-east-1:123456789012:layer:evil:1"])),
     Drift("description", configure(Description="mine")),
     Drift("where it logs", configure(LoggingConfig={"LogGroup": "/elsewhere", "LogFormat": "Text"})),
+    Drift("a VPC", configure(VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})),
+    Drift("a dead-letter queue", dead_letters),
+    Drift("a key of the function", configure(KMSKeyArn="arn:aws:kms:us-east-1:123456789012:key/theirs")),
+    Drift("a file system", configure(FileSystemConfigs=[{
+        "Arn": "arn:aws:elasticfilesystem:us-east-1:123456789012:access-point/fsap-1", "LocalMountPath": "/mnt/x"}])),
+    Drift("tracing", configure(TracingConfig={"Mode": "Active"})),
+    Drift("ephemeral storage", configure(EphemeralStorage={"Size": 1024})),
+    Drift("snap start", configure(SnapStart={"ApplyOn": "PublishedVersions"})),
     Drift("concurrency", lambda w: awslambda(w).put_function_concurrency(
         FunctionName=NAME, ReservedConcurrentExecutions=1)),
     Drift("the function's tag stripped", lambda w: awslambda(w).untag_resource(

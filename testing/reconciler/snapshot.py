@@ -8,7 +8,8 @@ from testing.reconciler.world import World
 
 _FUNCTION = (
     "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
-    "CodeSha256", "Architectures",
+    "CodeSha256", "Architectures", "VpcConfig", "DeadLetterConfig", "KMSKeyArn", "FileSystemConfigs", "TracingConfig",
+    "EphemeralStorage", "SnapStart",
 )  # fmt: skip
 _MAPPING = (
     "EventSourceArn", "FunctionArn", "State", "BatchSize", "MaximumBatchingWindowInSeconds", "ParallelizationFactor",
@@ -32,7 +33,7 @@ def functions(world: World) -> list[dict[str, Any]]:
     found = []
     for item in client.list_functions()["Functions"]:
         answer = client.get_function(FunctionName=item["FunctionName"])
-        configuration = {field: answer["Configuration"].get(field) or None for field in _FUNCTION}
+        configuration = {field: _filled(answer["Configuration"].get(field)) for field in _FUNCTION}
         found.append({
             "name": item["FunctionName"],
             "tags": answer.get("Tags"),
@@ -40,6 +41,13 @@ def functions(world: World) -> list[dict[str, Any]]:
             **configuration,
         })  # fmt: skip
     return found
+
+
+def _filled(value: Any) -> Any:
+    """Without what is empty: Lambda shows a VPC that was taken away as empty lists. None if nothing is left."""
+    if isinstance(value, dict):
+        value = {key: _filled(item) for key, item in value.items() if _filled(item) is not None}
+    return value or None
 
 
 def mappings(world: World) -> list[dict[str, Any]]:

@@ -74,6 +74,13 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
         "HumanGovState operator",
         "CodeSha256": world.bundle.code_sha256,
         "Architectures": ["arm64"],
+        "VpcConfig": None,
+        "DeadLetterConfig": None,
+        "KMSKeyArn": None,
+        "FileSystemConfigs": None,
+        "TracingConfig": {"Mode": "PassThrough"},
+        "EphemeralStorage": {"Size": 512},
+        "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
     }
 
     [mapping] = snapshot.mappings(world)

@@ -11,6 +11,7 @@ from humangov.aws import stream
 
 from testing.reconciler.drifts import NAME, OTHER_CODE, awslambda, mapping_uuid
 from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import denied
 from testing.reconciler.world import World
 
 TABLE = "humangov-california-dynamodb"
@@ -96,6 +97,88 @@ def test_other_drift_is_corrected_while_the_environment_cannot_be_read(world: Wo
     [written] = [call for call in world.line.calls if call.action == "lambda:UpdateFunctionConfiguration"]
     assert "Environment" not in written.parameters
     assert awslambda(world).get_function_configuration(FunctionName=NAME)["MemorySize"] == 512
+
+
+@pytest.mark.parametrize("field", ["Runtime", "Handler", "Role", "MemorySize", "Timeout", "CodeSha256"])
+def test_field_that_lambda_does_not_show_is_unknown_and_neither_written_over_nor_ready(
+    world: World, field: str
+) -> None:
+    key = world.provisioned()
+
+    def without(answer: dict[str, Any]) -> dict[str, Any]:
+        answer["Configuration"].pop(field)
+        return answer
+
+    world.line.faults = [Fault(on("lambda:GetFunction"), alter=without)]
+    world.line.forget()
+    for _ in range(3):
+        world.reconcile_once(key)
+    assert world.line.writes() == []
+    assert not world.ready(key).startswith("True")
+    assert field in world.ready(key)
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True InSync")
+
+
+def open_ways_in(world: World) -> None:
+    awslambda(world).add_permission(
+        FunctionName=NAME, StatementId="theirs", Action="lambda:InvokeFunction", Principal="999999999999"
+    )
+    awslambda(world).create_function_url_config(FunctionName=NAME, AuthType="NONE")
+
+
+def test_permission_and_url_with_which_others_invoke_the_function_are_removed_with_a_warning(world: World) -> None:
+    key = world.provisioned()
+    open_ways_in(world)
+    for _ in range(6):
+        world.reconcile_once(key)
+    with pytest.raises(awslambda(world).exceptions.ResourceNotFoundException):
+        awslambda(world).get_function_url_config(FunctionName=NAME)
+    assert "theirs" not in policy_of(world)
+    [event] = [event for event in world.kube.events if event.reason == "DriftCorrected"]
+    assert event.kind == "Warning"
+    assert "theirs" in event.message
+    assert "URL" in event.message
+    assert world.ready(key).startswith("True InSync")
+
+
+def policy_of(world: World) -> str:
+    try:
+        return str(awslambda(world).get_policy(FunctionName=NAME)["Policy"])
+    except awslambda(world).exceptions.ResourceNotFoundException:
+        return ""
+
+
+def test_permissions_of_a_function_that_somebody_else_owns_stay(world: World) -> None:
+    key = world.provisioned()
+    open_ways_in(world)
+    arn = awslambda(world).get_function(FunctionName=NAME)["Configuration"]["FunctionArn"]
+    awslambda(world).tag_resource(Resource=arn, Tags={"humangov.io/tenant": "another/name/space"})
+    world.line.forget()
+    for _ in range(7):
+        world.reconcile_once(key)
+    assert world.line.writes() == []
+    assert "theirs" in policy_of(world)
+
+
+@pytest.mark.parametrize("action", ["lambda:GetPolicy", "lambda:ListFunctionUrlConfigs"])
+def test_missing_permission_to_read_who_may_invoke_is_named_and_other_drift_is_corrected(
+    world: World, action: str
+) -> None:
+    key = world.provisioned()
+    world.line.faults = [Fault(on(action), error=denied(action))]
+    for _ in range(6):
+        world.reconcile_once(key)
+    assert world.ready(key).startswith("False AccessUnknown")
+    assert action in world.ready(key)
+    awslambda(world).update_function_configuration(FunctionName=NAME, MemorySize=128)
+    world.reconcile_once(key)
+    assert awslambda(world).get_function_configuration(FunctionName=NAME)["MemorySize"] == 512
+    assert world.ready(key).startswith("False AccessUnknown")
+    world.line.faults = []
+    world.settle(key)
+    assert world.ready(key).startswith("True InSync")
 
 
 def test_each_old_stream_loses_its_trigger_a_day_after_its_own_end(

@@ -415,6 +415,20 @@ def test_environment_is_read_again_once_the_key_is_removed_from_the_function(wor
     is_ready(world, key)
 
 
+def test_function_is_known_again_once_nothing_takes_fields_out_of_lambdas_answers(world: World) -> None:
+    key = world.provisioned()
+
+    def proxy(answer: dict[str, Any]) -> dict[str, Any]:
+        return {**answer, "Configuration": {k: v for k, v in answer["Configuration"].items() if k != "MemorySize"}}
+
+    world.line.faults = [Fault(on("lambda:GetFunction"), alter=proxy)]
+    world.reconcile_once(key)
+    assert world.ready(key).startswith("False ConfigurationUnknown"), world.ready(key)
+    assert "Check what stands between the operator and Lambda" in world.ready(key)
+    world.line.faults = []
+    is_ready(world, key)
+
+
 # What AWS refuses: one case for each remedy of the table in aws/errors.py
 
 

@@ -96,14 +96,13 @@ def test_a_sweep_that_was_refused_every_file_has_not_succeeded_and_says_what_to_
 
 
 def test_what_a_sweep_was_refused_is_erased_by_the_next_once_it_is_granted() -> None:
-    world = world_with(10, free=5)
-    for _ in range(3):
-        world.faults = lambda operation: "AccessDenied" if operation == "DeleteObjects" else None
+    world = world_with(10, retained=5, why=DENIED)
+    for _ in range(2):
         result = world.sweep(after=DAY)
     assert word_for(result, failed=False, stopped=False) == "ErasureFailed"
-    world.faults = lambda _: None
+    world.operations["DeleteObjects"] = s3.delete_objects
     result = world.sweep(after=DAY)
-    assert (word_for(result, failed=False, stopped=False), left(world, "free")) == ("Erased", 0)
+    assert (word_for(result, failed=False, stopped=False), left(world, "held")) == ("Erased", 0)
 
 
 def test_files_of_which_nobody_knows_whether_they_went_count_for_the_maximum() -> None:

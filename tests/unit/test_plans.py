@@ -391,7 +391,7 @@ def function_desired(**spec: Any) -> function.Desired:
 def function_in_sync(wanted: function.Desired) -> function_observed.Observed:
     return function_observed.Observed(
         state="Active", state_reason="", update_status="Successful", update_reason="", code_sha256="sha",
-        architecture=wanted.architecture, configuration=dict(wanted.configuration),
+        architecture=wanted.architecture, configuration={**function_observed.NOT_USED, **wanted.configuration},
         reserved_concurrency=wanted.reserved_concurrency, tags=dict(wanted.tags),
     )  # fmt: skip
 

@@ -26,6 +26,9 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         f"{REMEDIES}test_what_aws_refuses_works_once_the_remedy_of_its_message_is_carried_out",
         "aws/test_waiting.py::test_access_denied_is_reported_while_the_other_steps_continue_and_it_recovers_automatically",
     ),
+    "AccessUnknown": (
+        "aws/test_identifying_drift.py::test_missing_permission_to_read_who_may_invoke_is_named_and_other_drift_is_corrected",
+    ),
     "BucketNotFound": (
         "aws/test_waiting.py::test_missing_table_or_bucket_stalls_after_15_minutes_and_is_still_retried",
         f"{REMEDIES}test_missing_table_or_bucket_with_a_wrong_name_is_corrected_by_a_new_manifest",
@@ -33,6 +36,9 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "Conflict": (
         "aws/test_ownership.py::test_younger_of_two_tenants_with_one_table_waits_until_the_older_is_deleted",
         f"{REMEDIES}test_conflict_ends_when_the_younger_is_deleted_too",
+    ),
+    "ConfigurationUnknown": (
+        f"{REMEDIES}test_function_is_known_again_once_nothing_takes_fields_out_of_lambdas_answers",
     ),
     "DependencyNotReady": (
         "aws/test_waiting.py::test_missing_bucket_requeues_and_nothing_is_created_before_it_exists",

@@ -65,6 +65,10 @@ ACTIONS: Mapping[str, Method] = {
     "logs:DeleteLogGroup": _write("logs", "delete_log_group"),
     # function
     "lambda:GetFunction": _read("lambda", "get_function"),
+    "lambda:GetPolicy": _read("lambda", "get_policy"),
+    "lambda:ListFunctionUrlConfigs": _read("lambda", "list_function_url_configs"),
+    "lambda:RemovePermission": _write("lambda", "remove_permission"),
+    "lambda:DeleteFunctionUrlConfig": _write("lambda", "delete_function_url_config"),
     "lambda:CreateFunction": _write("lambda", "create_function"),
     "lambda:UpdateFunctionCode": _write("lambda", "update_function_code"),
     "lambda:UpdateFunctionConfiguration": _write("lambda", "update_function_configuration"),

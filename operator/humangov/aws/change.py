@@ -23,6 +23,7 @@ class Change:
     summary: str  # for people: "timeout 3 → 300 s"
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the SDK's method
     adopts: bool = False  # adopts a resource that has no ownership tag
+    opened: bool = False  # closes a way in that somebody else opened
 
 
 @dataclass(frozen=True, kw_only=True)

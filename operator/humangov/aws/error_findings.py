@@ -74,5 +74,5 @@ def _refused(error: AwsError, failure: str, *, removing: bool) -> Finding:
     if removing and error.remedy == SPEC_REMEDY:
         remedy = f"{_RELEASE}. The operator keeps retrying at long intervals"
     elif removing:
-        remedy = f"{error.remedy or _RELEASE}; the deletion then goes on by itself"
+        remedy = f"{error.remedy or _RELEASE}; the deletion then continues automatically"
     return Finding.action_required("TerminalError", f"{why}; {failure}. {remedy}")

@@ -55,7 +55,7 @@ _CREDENTIALS = "Check the operator's credentials (the secret, or the service acc
 _KEY = "Check the KMS key: it may be disabled, or its key policy may deny the call"
 SPEC_REMEDY = _SPEC = "Fix the value in the spec that AWS names"
 _PROTECTED = (
-    "Turn off its deletion protection (aws logs put-log-group-deletion-protection), or keep the log group: set "
+    "Disable its deletion protection (aws logs put-log-group-deletion-protection), or keep the log group: set "
     "spec.logs.onDelete: Retain"
 )
 _BOUNDARY = "Create the policy that --permissions-boundary names, or name another policy"

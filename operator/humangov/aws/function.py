@@ -9,15 +9,16 @@ from typing import Any
 from humangov.api import erasure_limit, legal_hold
 from humangov.api.conditions import Finding
 from humangov.api.names import OWNER_TAG, Names
-from humangov.aws import function_environment
+from humangov.aws import function_access, function_environment
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.function_observed import Observed, UnreadEnvironment, read
+from humangov.aws.function_observed import NOT_USED, Observed, UnreadEnvironment, read
 from humangov.aws.ownership import (
     NotOwnedError,
     adoption_summary,
     adopts,
+    is_owned,
     missing_tags,
     require_ownership,
     tagging_summary,
@@ -40,15 +41,18 @@ class Desired:
     tags: Mapping[str, str]
 
 
-def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:  # noqa: ARG001 - one call returns everything
-    """The function; None if absent. Raises AwsError."""
+def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
+    """The function, and with `deep` who else may invoke it, if it is owned; None if absent. Raises AwsError."""
     name = names.tenant.function.name
     answer = clients.find("lambda:GetFunction", target=name, FunctionName=name)
     if answer is None:
         return None
     tags = None if answer.get("TagsError") else dict(answer.get("Tags") or {})
     concurrency = (answer.get("Concurrency") or {}).get("ReservedConcurrentExecutions")
-    return read(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
+    observed = read(answer["Configuration"], reserved_concurrency=concurrency, tags=tags)
+    if not deep or tags is None or not is_owned(tags, names):
+        return observed
+    return replace(observed, access=function_access.observe(clients, function=name))
 
 
 def desired(
@@ -85,8 +89,10 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     if observed.tags is None:
         return []
     _require_manageable(observed, observed.tags, desired)
+    # Last: where the permission to remove them is missing, all else is corrected. They don't wait for Lambda's updates.
+    closing = function_access.plan(observed.access, resource=RESOURCE, function=desired.names.tenant.function.name)
     if observed.busy:
-        return []
+        return closing
     adopting = adopts(observed.tags, desired.names)
     # The ownership tag comes first: later changes are then to the tenant's function, and its former role is recorded.
     first = [_adoption(observed, observed.tags, desired)] if adopting else _limit_tag_changes(observed.tags, desired)
@@ -100,6 +106,7 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         *_configuration_changes(observed, desired),
         *([] if stops else concurrency),
         *([] if adopting else _tag_changes(observed.tags, desired)),
+        *closing,
     ]
 
 
@@ -127,6 +134,8 @@ def is_adopted(observed: Observed | None, desired: Desired) -> bool:
 
 def apply(clients: Clients, change: Change, observed: Observed | None, desired: Desired) -> Observed | None:
     """One of plan's changes; nothing while Lambda is busy with the one before. Raises AwsError."""
+    if observed is not None and observed.access is not None and change.action in function_access.REMOVALS:
+        return replace(observed, access=function_access.remove(clients, change, observed.access))
     if observed is not None and observed.busy and change.action != "lambda:TagResource":
         return observed
     answer = clients.call(change.action, target=change.target, **change.parameters)
@@ -137,11 +146,12 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
         case "lambda:TagResource":
             return replace(observed, tags={**(observed.tags or {}), **change.parameters["Tags"]}) if observed else None
         case _:
-            return read(
+            written = read(
                 answer,
                 reserved_concurrency=observed.reserved_concurrency if observed else None,
                 tags=observed.tags if observed else desired.tags,
             )
+            return replace(written, access=observed.access if observed else None)
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:
@@ -159,8 +169,17 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     if observed.busy:
         text = f"Lambda is updating function {name}: it is {observed.state}, its last update {observed.update_status}"
         return Finding.waiting("Updating", text, requeue_after_seconds=0.6)
+    if observed.unread:
+        return Finding.action_required(
+            "ConfigurationUnknown",
+            f"Lambda's answer about function {name} lacks {', '.join(observed.unread)}: it is unknown whether that is "
+            "as declared, and it is not changed. Check what stands between the operator and Lambda (a proxy, another "
+            "endpoint); the tenant then recovers automatically",
+        )
     if observed.unread_environment:
         return _environment_unknown(name, observed.unread_environment)
+    if unknown := function_access.finding(observed.access, function=name):
+        return unknown
     former = observed.tags.get(FORMER_ROLE_TAG)
     note = f"; {_of_the_former_role(former)}. Then remove the function's tag {FORMER_ROLE_TAG}" if former else ""
     return Finding.in_sync(
@@ -231,7 +250,7 @@ def _creation(desired: Desired) -> list[Change]:
 def _code_changes(observed: Observed, desired: Desired) -> list[Change]:
     what = difference(
         {
-            "code": (observed.code_sha256, desired.bundle.code_sha256),
+            **({"code": (observed.code_sha256, desired.bundle.code_sha256)} if observed.knows("CodeSha256") else {}),
             "architecture": (observed.architecture, desired.architecture),
         }
     )
@@ -245,8 +264,8 @@ def _configuration_changes(observed: Observed, desired: Desired) -> list[Change]
     """What differs alone, in one call."""
     drift = {
         field: (observed.configuration.get(field), value)
-        for field, value in desired.configuration.items()
-        if observed.configuration.get(field) != value and not (field == "Environment" and observed.unread_environment)
+        for field, value in {**NOT_USED, **desired.configuration}.items()
+        if observed.configuration.get(field) != value and observed.knows(field)
     }
     if not drift:
         return []

@@ -9,9 +9,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from humangov.aws.function_access import Access
+
 _CONFIGURATION_FIELDS = (
     "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
 )  # fmt: skip
+# Lambda shows these of every function whose code is a zip: an answer without one does not tell it. It leaves out what a
+# function does not have (layers, a VPC, a KMS key): there an absent key is an answer.
+_ALWAYS_SHOWN = ("Runtime", "Handler", "Role", "MemorySize", "Timeout")
+# What the cleanup function does not use, as UpdateFunctionConfiguration takes it away.
+NOT_USED: Mapping[str, Any] = {
+    "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []},
+    "DeadLetterConfig": {"TargetArn": ""},
+    "KMSKeyArn": "",
+    "FileSystemConfigs": [],
+    "TracingConfig": {"Mode": "PassThrough"},
+    "EphemeralStorage": {"Size": 512},
+    "SnapStart": {"ApplyOn": "None"},
+}
 
 
 _SETTLED = ("Active", "Inactive", "Failed")  # a state that Lambda adds to these may be anything
@@ -36,11 +51,19 @@ class Observed:
     update_reason: str
     code_sha256: str
     architecture: str
-    configuration: Mapping[str, Any]  # of _CONFIGURATION_FIELDS, in the shape of UpdateFunctionConfiguration
+    configuration: Mapping[str, Any]  # what is declared and NOT_USED, in the shape of UpdateFunctionConfiguration
     reserved_concurrency: int | None
     tags: Mapping[str, str] | None
     package_type: str = "Zip"  # or Image
     unread_environment: UnreadEnvironment | None = None
+    access: Access | None = None  # None where it was not read
+    unread: tuple[str, ...] = ()  # fields that Lambda always shows, and this answer does not
+
+    def knows(self, field: str) -> bool:
+        """Whether the field can differ from what is declared: what Lambda did not show is unknown, and no drift."""
+        # Whoever set a key may have set variables too: both stay while the variables can't be read.
+        hidden = field in ("Environment", "KMSKeyArn") and self.unread_environment is not None
+        return field not in self.unread and not hidden
 
     @property
     def busy(self) -> bool:
@@ -61,19 +84,33 @@ def read(
         "LogFormat": logging_config.get("LogFormat") or "Text",
         "LogGroup": logging_config.get("LogGroup") or f"/aws/lambda/{configuration.get('FunctionName')}",
     }
+    comparable |= {field: _unused(configuration.get(field), nothing) for field, nothing in NOT_USED.items()}
     return Observed(
         state=configuration.get("State") or "Active",
         state_reason=configuration.get("StateReason") or "no reason given",
         update_status=configuration.get("LastUpdateStatus") or "Successful",
         update_reason=configuration.get("LastUpdateStatusReason") or "no reason given",
-        code_sha256=configuration["CodeSha256"],
+        code_sha256=configuration.get("CodeSha256") or "",
         architecture=(configuration.get("Architectures") or ["x86_64"])[0],
         configuration=comparable,
         reserved_concurrency=reserved_concurrency,
         tags=tags,
         package_type=configuration.get("PackageType") or "Zip",
         unread_environment=_unread_environment(configuration),
+        unread=_unread(configuration),
     )
+
+
+def _unread(configuration: Mapping[str, Any]) -> tuple[str, ...]:
+    shown = ("CodeSha256", *(_ALWAYS_SHOWN if configuration.get("PackageType") != "Image" else ()))
+    return tuple(field for field in shown if not configuration.get(field))
+
+
+def _unused(value: Any, nothing: Any) -> Any:
+    """The value of a NOT_USED field, of which only what `nothing` names is compared."""
+    if isinstance(nothing, Mapping):
+        return {key: (value or {}).get(key) or default for key, default in nothing.items()}
+    return value or nothing
 
 
 def _environment(environment: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -75,19 +75,26 @@ def _lag(answers: Sequence[Answer]) -> StreamLag | None:
     ages = values["iterator_age_seconds"]
     if not ages and any(not answer.complete and answer.metric.field in _OF_LAG for answer in answers):
         return None
-    # Of an incomplete answer nothing is known: neither that all failed nor that some did not.
-    whole = _OF_WORK.isdisjoint(answer.metric.field for answer in answers if not answer.complete)
-    periods = _by_begin(answers) if whole else []
-    invoked = [one for _, one in periods if one["invocations"]]
-    handled = [one for _, one in periods if one["failed_records"] or one["handled_files"]]
-    detailed = any(answer.metric.field == "handled_files" for answer in answers)
-    return StreamLag(
+    lag = StreamLag(
         iterator_age_seconds=ages[0] / 1000 if ages else None,
         throttles=sum(values["throttles"]) if values["throttles"] else None,
         failed_records=sum(values["failed_records"]) if values["failed_records"] else None,
-        failing_invocations=_streak(one["errors"] >= one["invocations"] for one in invoked),
-        failing_erasures=_streak(not one["handled_files"] for one in handled) if detailed else 0,
-        succeeded_at=next((begun for begun, one in periods if one["invocations"] > one["errors"]), None),
+    )
+    # Of an incomplete answer nothing is known: neither that all failed nor that some did not.
+    detailed = any(answer.metric.field == "handled_files" for answer in answers)
+    whole = all(answer.complete for answer in answers if answer.metric.field in _OF_WORK)
+    return _with_work(lag, _by_begin(answers)) if detailed and whole else lag
+
+
+def _with_work(lag: StreamLag, periods: Sequence[tuple[datetime, Mapping[str, float]]]) -> StreamLag:
+    """With what came of the invocations. periods: each field's sum, the latest period first."""
+    invoked = [(begun, one["errors"] >= one["invocations"]) for begun, one in periods if one["invocations"]]
+    handled = [not one["handled_files"] for _, one in periods if one["failed_records"] or one["handled_files"]]
+    return replace(
+        lag,
+        failing_invocations=_streak(failed for _, failed in invoked),
+        failing_erasures=_streak(handled),
+        succeeded_at=next((begun for begun, failed in invoked if not failed), None),
     )
 
 

@@ -144,9 +144,11 @@ def finding(observed: Observed, desired: Desired) -> Finding:
     if not current:
         return Finding.waiting("NotFound", "the trigger does not exist", requeue_after_seconds=1)
     mapping = current[0]
+    text = f"trigger {mapping.uuid} is {mapping.state}"
+    if mapping.state in PASSING:
+        return Finding.waiting(mapping.state, text, requeue_after_seconds=1)
     if mapping.state not in SETTLED:
-        reason = mapping.state if mapping.state in PASSING else "Updating"
-        return Finding.waiting(reason, f"trigger {mapping.uuid} is {mapping.state}", requeue_after_seconds=1)
+        return Finding.waiting("Updating", text, requeue_after_seconds=1)
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
         return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", requeue_after_seconds=1)
     notes = _notes(observed, desired, mapping)

@@ -66,8 +66,8 @@ def level_of(error: KubeError, resource: Resource | None, *, failing_seconds: fl
 
     resource: as it is now. The API server answers 422 to a finalizer for what is being deleted.
     """
-    gone = resource is None or bool(resource["metadata"].get("deletionTimestamp"))
-    ordinary = error.status == 409 or (error.status in (404, 422) and gone)
+    ended = resource is None or bool(resource["metadata"].get("deletionTimestamp"))
+    ordinary = error.status == 409 or (error.status in (404, 422) and ended)
     return logging.INFO if ordinary and failing_seconds < _ORDINARY_SECONDS else logging.WARNING
 
 

@@ -23,7 +23,8 @@ STATUS_FIELD = "failingSince"
 SHOWN_AFTER = timedelta(minutes=5)
 _AGAIN_SECONDS = 60.0
 _LAG_IS_VALID = timedelta(minutes=15)
-TRIGGER_PROBLEM, FUNCTION_FAILING = "TriggerProblem", "FunctionFailing"
+TRIGGER_PROBLEM = "TriggerProblem"
+FUNCTION_FAILING = "FunctionFailing"
 _REASONS = (TRIGGER_PROBLEM, FUNCTION_FAILING)
 
 
@@ -71,7 +72,9 @@ def state(this: Reconciliation, observed: Observations, found: Finding, *, lag: 
         f"since {timestamp(since)} no record has been handled: {cause.message}. The files of deleted records stay "
         f"meanwhile, and the stream keeps records for 24 hours. {_remedy(this, cause)}"
     )
-    return Delivery(since=since, finding=Finding.action_required(cause.reason, message))
+    if cause.reason == FUNCTION_FAILING:
+        return Delivery(since=since, finding=Finding.action_required(FUNCTION_FAILING, message))
+    return Delivery(since=since, finding=Finding.action_required(TRIGGER_PROBLEM, message))
 
 
 def since_of(status: Mapping[str, Any]) -> datetime | None:
@@ -116,4 +119,4 @@ def _shown(status: Mapping[str, Any]) -> str | None:
 
 def _as_shown(this: Reconciliation, since: datetime | None) -> Delivery:
     condition = find_condition(this.stored_status, TRIGGER) or {}
-    return Delivery(since=since, finding=Finding.action_required(str(condition["reason"]), str(condition["message"])))
+    return Delivery(since=since, finding=Finding.action_required(condition["reason"], condition["message"]))

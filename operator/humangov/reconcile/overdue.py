@@ -80,6 +80,6 @@ def _since(ready: Finding, before: Mapping[str, Any], *, generation: int) -> dat
 def _overdue(message: str, since: datetime) -> str:
     return (
         f"{message}. It has been so since {timestamp(since)}, longer than it normally takes. Look at that resource in "
-        "AWS, and look up AWS's code if the message has one. The operator keeps looking, ever more seldom, and goes on "
-        "by itself when this has ended"
+        "AWS, and look up AWS's code if the message has one. The operator keeps looking, ever more seldom, and "
+        "continues automatically when this has ended"
     )

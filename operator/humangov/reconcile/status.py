@@ -214,11 +214,11 @@ def _event_of_changes(was_ready: int | None, generation: int, changes: Sequence[
     if not changes or was_ready is None:
         return []
     text = "; ".join(f"{change.resource}: {change.summary}" for change in changes)
+    kind = "Warning" if any(change.opened for change in changes) else "Normal"
     if was_ready == generation:
-        return [
-            Event(kind="Normal", reason="DriftCorrected", message=f"changed outside the operator and corrected: {text}")
-        ]
-    return [Event(kind="Normal", reason="Updated", message=text)]
+        text = f"changed outside the operator and corrected: {text}"
+        return [Event(kind=kind, reason="DriftCorrected", message=text)]
+    return [Event(kind=kind, reason="Updated", message=text)]
 
 
 def _generation(resource: Resource) -> int:
