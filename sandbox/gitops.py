@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,30 @@ def correct(
     environ: Mapping[str, str] = os.environ,
 ) -> Corrected:
     """Once what the controller does all the time. `environ` says in KUBECONFIG which cluster. Raises SandboxError."""
+    return Corrected(**_answer(controller, in_git, folder=folder, say=say, environ=environ))
+
+
+def kstatus(
+    objects: Sequence[Mapping[str, Any]],
+    *,
+    folder: Path,
+    say: Callable[[str], None],
+    environ: Mapping[str, str] = os.environ,
+) -> list[str]:
+    """What kstatus's own code computes of each object: Current, InProgress, Failed … Raises SandboxError."""
+    found: list[str] = _answer("kstatus", list(objects), folder=folder, say=say, environ=environ)
+    return found
+
+
+def _answer(
+    command: str, document: Any, *, folder: Path, say: Callable[[str], None], environ: Mapping[str, str]
+) -> Any:  # fmt: skip
     program = gobuild.ensure_built(PROGRAM, say=say, environ=environ)
-    file = folder / "in-git.json"
-    file.write_text(json.dumps(in_git))
+    file = folder / f"{command}.json"
+    file.write_text(json.dumps(document))
     done = subprocess.run(
-        [program, controller, file], env={**environ}, capture_output=True, text=True, check=False, timeout=120
+        [program, command, file], env={**environ}, capture_output=True, text=True, check=False, timeout=120
     )
     if done.returncode != 0:
-        raise SandboxError(f"{controller} ended with {done.returncode}: {done.stderr.strip()}")
-    return Corrected(**json.loads(done.stdout))
+        raise SandboxError(f"{command} ended with {done.returncode}: {done.stderr.strip()}")
+    return json.loads(done.stdout)

@@ -5,11 +5,47 @@ https://github.com/kubernetes-sigs/cli-utils/blob/master/pkg/kstatus/README.md
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 SUMMARY = ("Ready", "Reconciling", "Stalled")
 _STATUSES = ("True", "False", "Unknown")
+# https://pkg.go.dev/k8s.io/apimachinery/pkg/apis/meta/v1#Condition
+_TYPE = re.compile(
+    r"([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])"
+)
+_REASON = re.compile(r"[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?")
+_MESSAGE_LIMIT = 32768
+
+
+def computed(resource: Mapping[str, Any]) -> str:
+    """What kstatus computes of a custom resource: Current, InProgress, Failed or Terminating.
+
+    Its own code is asked too, by tests/cluster/test_gitops.py.
+    """
+    status, metadata = resource.get("status") or {}, resource["metadata"]
+    if metadata.get("deletionTimestamp"):
+        return "Terminating"
+    if status.get("observedGeneration", metadata["generation"]) != metadata["generation"]:
+        return "InProgress"
+    states = {one["type"]: one["status"] for one in status.get("conditions") or ()}
+    for kind, means in (("Reconciling", "InProgress"), ("Stalled", "Failed")):
+        if states.get(kind) == "True":
+            return means
+    return "Current" if states.get("Ready", "True") == "True" else "InProgress"
+
+
+def moves(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Which conditions of two statuses, one after the other, have a lastTransitionTime that is none, in words."""
+    former = {one["type"]: one for one in before.get("conditions") or ()}
+    return [
+        f"{one['type']} stays {one['status']} and its lastTransitionTime moves"
+        for one in after.get("conditions") or ()
+        if one["type"] in former
+        and former[one["type"]]["status"] == one["status"]
+        and former[one["type"]]["lastTransitionTime"] != one["lastTransitionTime"]
+    ]
 
 
 def problems(resource: Mapping[str, Any]) -> list[str]:
@@ -36,6 +72,10 @@ def _of_condition(condition: Mapping[str, Any], *, observed: int) -> Iterator[st
         yield f"{kind} is {condition['status']}"
     if about != observed:
         yield f"{kind} is about generation {about}, the status about {observed}"
+    if not _TYPE.fullmatch(kind) or not _REASON.fullmatch(condition["reason"]):
+        yield f"{kind} or its reason {condition['reason']} is no name"
+    if len(condition["message"]) > _MESSAGE_LIMIT:
+        yield f"{kind} has a message of {len(condition['message'])} characters"
     yield from (
         f"{kind} has no {field}" for field in ("reason", "message", "lastTransitionTime") if not condition[field]
     )

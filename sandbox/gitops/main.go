@@ -2,6 +2,8 @@
 // code: `gitops argo|argo-server-side|flux FILE`, FILE being the object as it is in Git (JSON).
 //
 // It prints one JSON line: whether the controller found a difference, and what it did. KUBECONFIG says which cluster.
+//
+// `gitops kstatus FILE` needs no cluster: FILE is a JSON list of objects; a list of their kstatus is printed.
 package main
 
 import (
@@ -15,6 +17,7 @@ import (
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/sync"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/utils/kube"
 	"github.com/argoproj/argo-cd/gitops-engine/pkg/utils/tracing"
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
@@ -47,7 +50,10 @@ func main() {
 
 func run(arguments []string) error {
 	if len(arguments) != 2 {
-		return fmt.Errorf("usage: gitops argo|argo-server-side|flux FILE")
+		return fmt.Errorf("usage: gitops argo|argo-server-side|flux|kstatus FILE")
+	}
+	if arguments[0] == "kstatus" {
+		return kstatus(arguments[1])
 	}
 	inGit, err := read(arguments[1])
 	if err != nil {
@@ -74,6 +80,46 @@ func run(arguments []string) error {
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(did)
+}
+
+// kstatus prints what whoever waits by kstatus (Flux, kubectl plugins) sees of each object.
+func kstatus(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	var objects []map[string]any
+	if err := json.Unmarshal(text, &objects); err != nil {
+		return err
+	}
+	found := make([]string, 0, len(objects))
+	for _, object := range objects {
+		result, err := status.Compute(&unstructured.Unstructured{Object: integers(object).(map[string]any)})
+		if err != nil {
+			return err
+		}
+		found = append(found, string(result.Status))
+	}
+	return json.NewEncoder(os.Stdout).Encode(found)
+}
+
+// integers are what an unstructured object has where JSON only knows numbers.
+func integers(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		for name := range value {
+			value[name] = integers(value[name])
+		}
+	case []any:
+		for at := range value {
+			value[at] = integers(value[at])
+		}
+	case float64:
+		if value == float64(int64(value)) {
+			return int64(value)
+		}
+	}
+	return value
 }
 
 func read(file string) (*unstructured.Unstructured, error) {

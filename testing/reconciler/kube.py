@@ -144,7 +144,7 @@ class FakeKube:
         of_sweeps = {name: before[name] for name in ("sweep", "finalRead") if name in before}
         if before != {**status, **of_sweeps}:
             stored["status"] = json.loads(json.dumps({**status, **of_sweeps}))
-            broken = kstatus.problems(stored)
+            broken = kstatus.problems(stored) + kstatus.moves(before, status)
             assert not broken, f"a status against kstatus's rules: {broken}: {status}"
             return self._store(stored)
         return stored

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +16,7 @@ import pytest
 from humangov.api.stop import STOP_ANNOTATION
 
 from sandbox import gitops
+from testing import kstatus
 from testing.live.cluster import Cluster
 from testing.live.command import run_humangov
 from testing.live.states import States
@@ -127,3 +129,41 @@ def test_start_removes_a_stop_whoever_has_set_it(
     assert annotations_of(states).keys() & {STOP_ANNOTATION, "team"} == {"team"}
     managers = [one["manager"] for one in live(states)["metadata"]["managedFields"]]
     assert "humangov-stop" not in managers
+
+
+def test_new_tenant_is_in_progress_for_kstatus_until_the_operator_has_looked(
+    states: States, in_git: dict[str, Any], cluster: Cluster, tmp_path: Path
+) -> None:
+    states.kubectl_apply(in_git)
+    found = live(states)
+    assert found["status"] == {"observedGeneration": -1}
+    environment = cluster.sandbox.environment()
+    assert gitops.kstatus([found], folder=tmp_path, say=print, environ=environment) == ["InProgress"]
+    columns = cluster.output("get", "hgs", "-n", states.namespace, "--no-headers", "-o", "wide").split()
+    assert columns[0] == "california"
+    assert "-1" not in columns
+
+
+def test_kstatus_computes_of_every_status_what_the_tests_take_it_to_compute(tmp_path: Path) -> None:
+    """testing/kstatus.py stands for it wherever a test looks at a status."""
+    answers = ("True", "False", "Unknown", None)
+    objects = [
+        {
+            "apiVersion": "humangov.io/v1",
+            "kind": "HumanGovState",
+            "metadata": {"name": "california", "generation": 2} | ({"deletionTimestamp": deleted} if deleted else {}),
+            "status": ({} if observed is None else {"observedGeneration": observed})
+            | {
+                "conditions": [
+                    {"type": kind, "status": answer, "reason": "Reason", "message": "message"}
+                    for kind, answer in zip(kstatus.SUMMARY, summary, strict=True)
+                    if answer is not None
+                ]
+            },
+        }
+        for observed in (None, -1, 1, 2)
+        for deleted in (None, "2026-03-01T00:00:00Z")
+        for summary in itertools.product(answers, repeat=3)
+        if summary[1:] != ("True", "True")  # that is refused wherever a status is written
+    ]
+    assert gitops.kstatus(objects, folder=tmp_path, say=print) == [kstatus.computed(one) for one in objects]

@@ -10,11 +10,12 @@ import secrets
 import time
 from pathlib import Path
 
+from sandbox import local_operator
 from testing.live.account import OWNER_TAG, Account
 from testing.live.cluster import Cluster
 from testing.live.states import States
 from testing.live.waiting import wait_for
-from tests.conftest import Print, StartOperator, World
+from tests.conftest import Print, StartOperator, World, installed
 
 
 def stream_of(account: Account, state: str) -> bool:
@@ -125,6 +126,42 @@ def test_deleting_a_namespace_with_tenants_leaks_no_aws_resource(
     tenants.wait_all_ready(3, seconds=30)
     cluster.output("delete", "namespace", tenants.namespace, "--timeout=60s")
     assert account.leaked() == {}
+
+
+def test_tenants_of_a_deleted_operator_namespace_are_freed_by_an_operator_elsewhere(
+    cluster: Cluster, account: Account, tmp_path: Path
+) -> None:
+    """As docs/operations.md, Uninstall, says it. The operator's pod ends with its namespace: here it is killed."""
+    with installed(cluster, prefix="operator") as namespace, installed(cluster, prefix="rescue") as rescue:
+        states = States(cluster, namespace)
+        first = local_operator.start(
+            cluster.sandbox, namespace=namespace, folder=tmp_path / "first", environment=account.environment
+        )
+        try:
+            account.make("california")
+            states.apply(states.manifest("california", **account.spec("california")))
+            states.wait_ready("california")
+        finally:
+            first.kill()
+        cluster.output("delete", "namespace", namespace, "--wait=false")
+        wait_for(lambda: deleting(states), what="the namespace's end has reached the tenant")
+        refused = cluster.kubectl("create", "serviceaccount", "-n", namespace, "humangov-operator-again")
+        assert "because it is being terminated" in refused.stderr
+        second = local_operator.start(
+            cluster.sandbox, namespace=rescue, folder=tmp_path / "second", environment=account.environment,
+            arguments=("--namespace", namespace),
+        )  # fmt: skip
+        try:
+            states.wait_deleted("california")
+            cluster.output("wait", "--for=delete", f"namespace/{namespace}", "--timeout=60s")
+        finally:
+            second.kill()
+    assert account.leaked() == {}
+
+
+def deleting(states: States) -> bool:
+    found = states.get("california")
+    return found is not None and "deletionTimestamp" in found["metadata"]
 
 
 def test_state_without_aws_resources_is_deleted_at_once(world: World) -> None:

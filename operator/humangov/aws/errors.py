@@ -66,6 +66,9 @@ _NAMED_PERMISSION = re.compile(r"not authorized to perform: ([a-z0-9-]+:[A-Za-z]
 # First match wins. Texts are AWS's own: the botocore models, the service guides, and the retry tables of Terraform's
 # AWS provider, ACK and Crossplane.
 _RULES = (
+    # before the codes that mean busy or a refused value:
+    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/protecting-log-groups-from-deletion.html
+    _Rule("ValidationException|OperationAborted.*|Invalid.*", r"[Dd]eletion protection", Meaning.TERMINAL, _PROTECTED),
     # stream
     _Rule("ValidationException|ResourceInUseException", r"[Tt]able already has an enabled stream", Meaning.ALREADY),
     _Rule("ValidationException", r"[Tt]able has no stream to disable", Meaning.ALREADY),
@@ -108,8 +111,6 @@ _RULES = (
     _Rule("MissingAuthenticationToken.*|IncompleteSignature", r"", Meaning.TERMINAL, _CREDENTIALS),
     _Rule("SignatureDoesNotMatch|InvalidSignatureException", r"", Meaning.TERMINAL, f"{_CREDENTIALS}, and the clock"),
     _Rule("OptInRequired", r"", Meaning.TERMINAL, "Enable the region for the account, or name another spec.region"),
-    # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/protecting-log-groups-from-deletion.html
-    _Rule("ValidationException|OperationAborted.*|Invalid.*", r"[Dd]eletion protection", Meaning.TERMINAL, _PROTECTED),
     # refused values, most likely in the spec
     _Rule("InvalidRuntimeException", r"", Meaning.TERMINAL, "Choose another spec.function.runtime"),
     _Rule("KMS.*Exception", r"", Meaning.TERMINAL, _KEY),

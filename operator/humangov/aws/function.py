@@ -163,7 +163,7 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
         return Finding.transient("TagsUnavailable", f"Lambda could not return the tags of function {name}", soon=True)
     if observed.state == "Failed" or observed.update_status == "Failed":
         reason = observed.update_reason if observed.update_status == "Failed" else observed.state_reason
-        return Finding.action_required("FunctionFailed", f"Lambda could not set up function {name}: {reason}")
+        return Finding.action_required("FunctionFailed", _failed(name, reason))
     if observed.state == "Pending":
         return Finding.waiting("Pending", f"Lambda is setting up function {name}", requeue_after_seconds=0.6)
     if observed.busy:
@@ -308,6 +308,13 @@ def _adoption(observed: Observed, actual: Mapping[str, str], desired: Desired) -
         tags |= {FORMER_ROLE_TAG: former}
         summary += f"; {_of_the_former_role(former)}"
     return replace(_tagging(desired, tags, summary=summary), adopts=True)
+
+
+def _failed(name: str, reason: str) -> str:
+    return (
+        f"Lambda could not set up function {name}: {reason.rstrip('.')}. Correct what Lambda names. If it stays so, "
+        f"delete the function (aws lambda delete-function --function-name {name}): the operator creates it again"
+    )
 
 
 def _environment_unknown(name: str, unread: UnreadEnvironment) -> Finding:
