@@ -10,7 +10,7 @@ import pytest
 from humangov.api.allowed_names import AllowedNames, Patterns
 from humangov.api.conditions import Finding
 from humangov.api.conflicts import conflict, refusal
-from humangov.api.spec import Tenant
+from humangov.api.spec import InvalidSpecError, Tenant
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -92,6 +92,85 @@ def test_same_table_name_in_two_accounts_is_no_conflict_and_same_bucket_is_one()
     assert conflict(here, of("333333333333", "d", "a-bucket")) is not None
     # Which account the operator's own is may not be known yet.
     assert conflict(here, at(1, "e", table=TABLE, bucket={"name": "e-bucket"})) == "table the-table"
+
+
+FLORIDA = Patterns(tables=("*",), buckets=("*",))
+
+
+def of_florida(patterns: Patterns, name: str = "florida", **spec: Any) -> str | None:
+    """Why a HumanGovState of namespace florida is refused."""
+    finding = refused(tenant(name, namespace="florida", **spec), allowed=AllowedNames({"florida": patterns}))
+    return finding.message if finding else None
+
+
+@pytest.mark.parametrize(
+    ("function", "allowed"),
+    [
+        (None, True), ("humangov-florida-other", True), ("humangov-florida-", True),
+        ("humangov-california-delete-file", False), ("humangov-api", False), ("humangov-florida2-x", False),
+        ("Humangov-florida-x", False),
+    ],
+)  # fmt: skip
+def test_function_is_named_after_its_state_unless_other_names_are_allowed(function: str | None, allowed: bool) -> None:
+    spec: dict[str, Any] = {"function": {"name": function}} if function else {}
+    refusal_text = of_florida(FLORIDA, **spec)
+    assert (refusal_text is None) == allowed
+    assert allowed or f"function {function} is not among the allowed names" in str(refusal_text)
+    assert of_florida(replace(FLORIDA, functions=("*",)), **spec) is None
+
+
+@pytest.mark.parametrize(
+    ("prefix", "allowed"),
+    [("florida/", True), ("florida/2026/", True), ("", False), ("california/", False), ("x/florida/", False)],
+)
+def test_key_prefix_of_a_shared_bucket_must_be_among_the_allowed_names(prefix: str, allowed: bool) -> None:
+    patterns = Patterns(tables=("*",), buckets=("shared/florida/*",))
+    refusal_text = of_florida(patterns, bucket={"name": "shared", "keyPrefix": prefix})
+    assert (refusal_text is None) == allowed
+    assert allowed or repr(prefix) in str(refusal_text)
+
+
+@given(bucket=st.sampled_from(["ax", "a", "bx"]), prefix=st.text(alphabet="ax/", max_size=5))
+def test_pattern_of_a_bucket_never_matches_into_the_key_prefix(bucket: str, prefix: str) -> None:
+    prefix = prefix.lstrip("/").replace("//", "/")
+    patterns = Patterns(tables=("*",), buckets=("a*/x/*",))
+    try:
+        text = of_florida(patterns, bucket={"name": f"{bucket}-files", "keyPrefix": prefix})
+    except InvalidSpecError:
+        return
+    assert (text is None) == (bucket.startswith("a") and prefix.startswith("x/"))
+
+
+def test_region_kms_key_and_adoption_are_refused_unless_they_are_allowed() -> None:
+    key = "arn:aws:kms:us-east-1:210987654321:key/1"
+    assert "KMS key" in str(of_florida(FLORIDA, logs={"kmsKeyARN": key}))
+    assert of_florida(replace(FLORIDA, kms_keys=("arn:aws:kms:*",)), logs={"kmsKeyARN": key}) is None
+    assert "region" in str(of_florida(replace(FLORIDA, regions=("eu-*",))))
+    assert of_florida(FLORIDA) is None
+    assert "may not adopt" in str(of_florida(FLORIDA, adoption="IfUntagged"))
+    assert of_florida(replace(FLORIDA, adoption=True), adoption="IfUntagged") is None
+    assert refused(tenant(adoption="IfUntagged")) is None, "the operator's own namespace may"
+
+
+def test_file_of_allowed_names_is_read_with_all_its_lists_and_refused_with_a_sentence() -> None:
+    document = {
+        "florida": {"tables": ["t"], "functions": [], "regions": ["eu-*"], "kmsKeyARNs": ["k"], "adoption": True}
+    }
+    [patterns] = AllowedNames.parse(document).namespaces.values()
+    assert patterns == Patterns(tables=("t",), functions=(), regions=("eu-*",), kms_keys=("k",), adoption=True)
+    for wrong in ({"adoption": "yes"}, {"function": ["x"]}, {"regions": "eu-west-1"}, {"tables": [""]}):
+        with pytest.raises(ValueError, match="florida"):
+            AllowedNames.parse({"florida": wrong})
+
+
+def test_conflict_names_nothing_of_another_namespace() -> None:
+    everything = {one: AllowedNames.only(one).namespaces[one] for one in ("florida", "california")}
+    mine = at(2, "mine", namespace="florida", bucket={"name": "shared", "keyPrefix": "f/"})
+    theirs = at(1, "secret", namespace="california", bucket={"name": "shared", "keyPrefix": ""})
+    finding = refused(mine, [theirs], allowed=AllowedNames(everything))
+    assert finding is not None
+    assert "secret" not in finding.message
+    assert "california" not in finding.message
 
 
 def test_namespace_without_patterns_may_name_nothing() -> None:

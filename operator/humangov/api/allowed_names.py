@@ -1,4 +1,4 @@
-"""Allowed names: which tables, buckets and roles the HumanGovStates of a namespace may name. Pure."""
+"""Allowed names: what the HumanGovStates of a namespace may name in AWS, and whether they may adopt. Pure."""
 
 from __future__ import annotations
 
@@ -13,15 +13,28 @@ from humangov.api.spec import Tenant
 
 @dataclass(frozen=True, kw_only=True)
 class Patterns:
-    """Shell patterns (`*`, `?`, `[a-z]`) of the names that a namespace may use; of roles it is the ARN."""
+    """Shell patterns (`*`, `?`, `[a-z]`) of the names that a namespace may use; of roles and KMS keys it is the ARN.
+
+    buckets    `name`, with any key prefix, or `name/prefix`
+    functions  None: only names that begin with `humangov-<name of the HumanGovState>-`
+    adoption   whether resources without an ownership tag may be adopted
+    """
 
     tables: tuple[str, ...] = ()
     buckets: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
+    functions: tuple[str, ...] | None = None
+    regions: tuple[str, ...] = ("*",)
+    kms_keys: tuple[str, ...] = ()
+    adoption: bool = False
 
 
 # Lists in the file → fields of Patterns.
-_LISTS = {"tables": "tables", "buckets": "buckets", "roleARNs": "roles"}
+_LISTS = {
+    "tables": "tables", "buckets": "buckets", "roleARNs": "roles", "functions": "functions", "regions": "regions",
+    "kmsKeyARNs": "kms_keys",
+}  # fmt: skip
+_ADOPTION = "adoption"
 
 
 @dataclass(frozen=True)
@@ -33,11 +46,19 @@ class AllowedNames:
     @classmethod
     def only(cls, namespace: str) -> AllowedNames:
         """The default: the operator's own namespace, any name."""
-        return cls({namespace: Patterns(tables=("*",), buckets=("*",), roles=("*",))})
+        anything = ("*",)
+        return cls(
+            {
+                namespace: Patterns(
+                    tables=anything, buckets=anything, roles=anything, functions=anything, kms_keys=anything,
+                    adoption=True,
+                )
+            }
+        )  # fmt: skip
 
     @classmethod
     def parse(cls, document: Any) -> AllowedNames:
-        """From `{namespace: {tables: [pattern…], buckets: […], roleARNs: […]}}`. Raises ValueError with a sentence."""
+        """From `{namespace: {tables: [pattern…], buckets: […], …, adoption: false}}`. Raises ValueError."""
         if not isinstance(document, Mapping):
             raise ValueError("expected a mapping of namespaces, such as {florida: {tables: [humangov-florida-*], …}}")
         return cls({str(namespace): _patterns(entry, namespace=namespace) for namespace, entry in document.items()})
@@ -54,29 +75,63 @@ def not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
         )
     for kind, name, permitted in _named(tenant, patterns):
         if name is not None and not any(fnmatchcase(name, pattern) for pattern in permitted):
-            return Finding.action_required(
-                "NotAllowed",
-                f"{kind} {name} is not among the allowed names of namespace {tenant.namespace}: "
-                f"{', '.join(permitted) or 'none'}. No AWS call was made. Correct the name, or ask the operator's "
-                "administrator to change --allowed-names",
-            )
+            return _refused(f"{kind} {name} is", tenant, permitted)
+    bucket, prefix = tenant.bucket.name, tenant.bucket.key_prefix
+    if not _may_use(bucket, prefix, patterns.buckets):
+        with_prefix = f" with key prefix {prefix!r}" if any("/" in one for one in patterns.buckets) else ""
+        return _refused(f"bucket {bucket}{with_prefix} is", tenant, patterns.buckets)
+    if tenant.adoption != "Never" and not patterns.adoption:
+        return Finding.action_required(
+            "NotAllowed",
+            f"namespace {tenant.namespace} may not adopt AWS resources (spec.adoption: {tenant.adoption}). Set "
+            "spec.adoption: Never, or ask the operator's administrator to change --allowed-names",
+        )
     return None
+
+
+def _refused(what: str, tenant: Tenant, permitted: Sequence[str]) -> Finding:
+    return Finding.action_required(
+        "NotAllowed",
+        f"{what} not among the allowed names of namespace {tenant.namespace}: {', '.join(permitted) or 'none'}. No "
+        "AWS call was made. Correct the name, or ask the operator's administrator to change --allowed-names",
+    )
 
 
 def _named(tenant: Tenant, patterns: Patterns) -> Iterator[tuple[str, str | None, Sequence[str]]]:
     """Every name that a tenant uses: its kind, the name (None: not given), and patterns, one of which must match."""
+    functions = patterns.functions
+    own_functions = (f"humangov-{tenant.name}-*",) if functions is None else functions
+    # Of a bucket of its own the key prefix decides. Elsewhere the invocation records lie beside those of others.
+    elsewhere = tenant.failures.bucket if tenant.failures.bucket != tenant.bucket.name else None
     yield "table", tenant.table.name, patterns.tables
-    yield "bucket", tenant.bucket.name, patterns.buckets
-    yield "bucket", tenant.failures.bucket, patterns.buckets
+    yield "bucket", elsewhere, patterns.buckets
+    yield "function", tenant.function.name, own_functions
+    yield "region", tenant.region, patterns.regions
     yield "role", tenant.account.role_arn, patterns.roles
     yield "role", tenant.account.sweep_role_arn, patterns.roles
+    yield "KMS key", tenant.logs.kms_key_arn, patterns.kms_keys
+
+
+def _may_use(bucket: str, prefix: str, permitted: Sequence[str]) -> bool:
+    """Name and key prefix are compared apart: a `*` of the one never matches into the other."""
+    for pattern in permitted:
+        name, separator, keys = pattern.partition("/")
+        if fnmatchcase(bucket, name) and (not separator or fnmatchcase(prefix, keys)):
+            return True
+    return False
 
 
 def _patterns(entry: Any, *, namespace: Any) -> Patterns:
     """One namespace's entry. Raises ValueError with a sentence."""
-    if not isinstance(entry, Mapping) or not set(entry) <= set(_LISTS):
-        raise ValueError(f"{namespace}: expected the lists tables, buckets and roleARNs, got {entry!r}")
-    return Patterns(**{field: _list(entry.get(name), path=f"{namespace}.{name}") for name, field in _LISTS.items()})
+    if not isinstance(entry, Mapping) or not set(entry) <= {*_LISTS, _ADOPTION}:
+        raise ValueError(f"{namespace}: expected the lists {', '.join(_LISTS)}, and {_ADOPTION}, got {entry!r}")
+    adoption = entry.get(_ADOPTION, False)
+    if not isinstance(adoption, bool):
+        raise ValueError(f"{namespace}.{_ADOPTION}: expected true or false, got {adoption!r}")
+    lists: dict[str, Any] = {
+        field: _list(entry[name], path=f"{namespace}.{name}") for name, field in _LISTS.items() if name in entry
+    }
+    return Patterns(adoption=adoption, **lists)
 
 
 def _list(given: Any, *, path: str) -> tuple[str, ...]:
