@@ -49,7 +49,9 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         f"{REMEDIES}test_environment_is_read_again_once_the_key_is_removed_from_the_function",
     ),
     "ErasureFailed": ("sweep/test_cap.py::test_what_a_sweep_was_refused_is_erased_by_the_next_once_it_is_granted",),
-    "ErasureLimit": ("aws/test_erasure_limit.py::test_approval_lets_the_tenant_go_on_with_new_environments_of_the_function",),
+    "ErasureLimit": (
+        "aws/test_erasure_limit.py::test_approval_lets_the_tenant_go_on_with_new_environments_of_the_function",
+    ),
     "FailuresBucketNotFound": (
         f"{REMEDIES}test_missing_failures_bucket_is_no_warning_after_each_remedy_of_its_message",
     ),
@@ -85,7 +87,9 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "RoleNotAssumable": (
         "aws/test_waiting.py::test_role_not_yet_assumable_by_lambda_is_retried_and_stalls_after_minutes",
     ),
-    "SafetyCheckFailed": ("sweep/test_advice.py::test_doing_what_a_failed_safety_check_says_lets_the_next_sweep_go_on",),
+    "SafetyCheckFailed": (
+        "sweep/test_advice.py::test_doing_what_a_failed_safety_check_says_lets_the_next_sweep_go_on",
+    ),
     "ScheduleRefused": (
         "aws/test_sweeps.py::test_schedule_on_which_no_sweep_can_run_stalls_and_leaves_the_cron_job",
         "aws/test_sweeps.py::test_cron_job_that_the_api_server_refuses_stalls_with_its_words",
@@ -124,7 +128,7 @@ NO_ACTION = re.compile(r"nothing|wait|see \[limits\]|look at")
 
 
 def reasons_in_code() -> Iterator[str]:
-    """First arguments of Finding.action_required and Finding.warning that are written out."""
+    """First arguments of Finding.action_required that are written out."""
     for path in sorted(MESSAGES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if (
