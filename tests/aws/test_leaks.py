@@ -256,7 +256,7 @@ def test_leak_detection_without_permission_reports_it_and_lists_no_leaks(
     checked = check(world, LeakCheck(leaked_tenants=1))
     assert checked.leaked_tenants is None
     assert world.kube.events == []
-    assert "the check for leaked AWS resources failed" in caplog.text
+    assert "the check for leaked AWS resources in us-east-1 failed" in caplog.text
 
 
 def test_operator_reports_no_leaks_of_namespaces_it_does_not_watch(world: World) -> None:

@@ -44,6 +44,10 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         "aws/test_waiting.py::test_missing_bucket_requeues_and_nothing_is_created_before_it_exists",
     ),
     "Disabled": (f"{REMEDIES}test_disabled_trigger_is_enabled_again",),
+    "DriftReturns": (
+        "aws/test_returning_drift.py::test_fight_that_is_over_leaves_nothing",
+        f"{REMEDIES}test_drift_that_returns_is_left_alone_once_the_tenant_is_suspended",
+    ),
     "EnvironmentUnreadable": (
         "aws/test_identifying_drift.py::test_environment_that_cannot_be_read_is_reported_and_not_written_over",
         f"{REMEDIES}test_environment_is_read_again_once_the_key_is_removed_from_the_function",

@@ -22,10 +22,16 @@ def _conflict_with_older(tenant: Tenant, allowed: AllowedNames, others: Iterable
         if what:
             return Finding.action_required(
                 "Conflict",
-                f"HumanGovState {other.key} is older and names the same {what}. The operator does nothing for this "
+                f"{_older(other, tenant)} is older and names the same {what}. The operator does nothing for this "
                 "HumanGovState while the older one exists. Delete one of the two",
             )
     return None
+
+
+def _older(other: Tenant, tenant: Tenant) -> str:
+    """Who reads the message may not list what is in other namespaces."""
+    known = other.namespace == tenant.namespace
+    return f"HumanGovState {other.key}" if known else "a HumanGovState of another namespace"
 
 
 def conflict(tenant: Tenant, other: Tenant) -> str | None:
@@ -33,7 +39,10 @@ def conflict(tenant: Tenant, other: Tenant) -> str | None:
     if tenant.bucket.name == other.bucket.name:
         prefix, others_prefix = tenant.bucket.key_prefix, other.bucket.key_prefix
         if prefix.startswith(others_prefix) or others_prefix.startswith(prefix):
-            return f"files in bucket {tenant.bucket.name} (key prefixes {others_prefix!r} and {prefix!r} overlap)"
+            overlap = f"key prefixes {others_prefix!r} and {prefix!r} overlap"
+            if other.namespace != tenant.namespace:
+                overlap = f"its key prefix overlaps {prefix!r}"
+            return f"files in bucket {tenant.bucket.name} ({overlap})"
     if tenant.region != other.region or _in_different_accounts(tenant, other):
         return None
     if tenant.table.name == other.table.name:

@@ -4,7 +4,7 @@ One value for every reason to stop, and one place that finds it: the operator, s
 ask `stop_of`. Two sources are people's: the annotation `humangov.io/stop` of a HumanGovState, and the ConfigMap
 `humangov-stop` in the operator's namespace, for every HumanGovState. It counts that they are there: their text is only
 the reason. Two are the operator's: an erasure limit that was reached and not approved since, and a legal hold that the
-function does not have yet.
+function does not have yet. The operator also stops a tenant whose names are not allowed any more.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REASON_KEY = "reason"
 WARN_AFTER = timedelta(hours=12)
 """DynamoDB's stream forgets after 24 hours: as long again is left to act."""
 
-Source = Literal["Annotation", "ConfigMap", "ErasureLimit", "Hold"]
+Source = Literal["Annotation", "ConfigMap", "ErasureLimit", "Hold", "NotAllowed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +103,18 @@ def _by_hold(resource: Mapping[str, Any]) -> Stop | None:
         by=manager,
         place="spec.hold, which the function does not have yet",
         remedy="nothing: the operator starts it once the function has the legal hold",
+    )
+
+
+def stop_of_withdrawn() -> Stop:
+    """Of a tenant that has AWS resources, and whose names are not allowed any more."""
+    return Stop(
+        source="NotAllowed",
+        reason="its namespace may no longer use names that it declares",
+        since=None,
+        by="",
+        place="--allowed-names",
+        remedy="ask the operator's administrator to allow its names again. A deletion does not wait for that",
     )
 
 

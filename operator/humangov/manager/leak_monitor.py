@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
+from humangov.api.allowed_names import not_allowed
 from humangov.api.conditions import Event
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
@@ -52,24 +53,33 @@ async def check(
     list_states: ListStates,
     pause: Callable[[], Awaitable[None]] = _pause,
 ) -> LeakCheck:
-    """Every region in use, once; a Warning about tenants that are new. A missing permission is logged."""
-    try:
-        regions = {operator.settings.region, *(tenant.region for tenant in operator.store.tenants())}
-        leaked: set[str] = set()
-        for region in sorted(regions):
+    """Every region of an allowed tenant, once; a Warning about tenants that are new. A missing permission is logged.
+
+    A region that can't be read hides nothing of the others.
+    """
+    leaked: set[str] = set()
+    unknown = False
+    for region in regions(operator):
+        try:
             leaked |= await _check_region(operator, of_region(region), list_states=list_states, pause=pause)
-    except AwsError as error:
-        logger.warning("the check for leaked AWS resources failed: %s", finding_of_error(error).message)
-        return replace(before, leaked_tenants=None)
-    except KubeError as error:
-        logger.warning("the check for leaked AWS resources failed: %s", error)
-        return replace(before, leaked_tenants=None)
+        except (AwsError, KubeError) as error:
+            text = finding_of_error(error).message if isinstance(error, AwsError) else str(error)
+            logger.warning("the check for leaked AWS resources in %s failed: %s", region, text)
+            unknown = True
     new = leaked - before.announced
     if new:
         event = found_event(new, cluster=operator.cluster)
         logger.warning("%s: %s", event.reason, event.message)
         await post_event(operator, _lease(operator.settings.own_namespace), event)
-    return LeakCheck(leaked_tenants=len(leaked), announced=frozenset(leaked))
+    announced = before.announced | leaked if unknown else leaked
+    return LeakCheck(leaked_tenants=None if unknown else len(leaked), announced=frozenset(announced))
+
+
+def regions(operator: Operator) -> list[str]:
+    """The operator's own, and those of the tenants that are allowed: who is refused can name any region."""
+    allowed = operator.settings.allowed
+    used = (tenant.region for tenant in operator.store.tenants() if not not_allowed(tenant, allowed))
+    return sorted({operator.settings.region, *used})
 
 
 def found_event(leaked: Collection[str], *, cluster: str) -> Event:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from humangov.api.allowed_names import not_allowed
 from humangov.api.conditions import RECORDS_DELIVERED, Finding, find_condition
 from humangov.api.spec import Tenant
 from humangov.api.times import duration
@@ -93,9 +94,11 @@ async def _read(operator: Operator) -> tuple[dict[tuple[str, str], StreamLag], s
 
 
 def by_clients(operator: Operator) -> list[tuple[Clients, list[Tenant]]]:
-    """The tenants that have something in AWS and are not being deleted, by the way to their account and region."""
+    """The allowed tenants that have something in AWS and are not being deleted, by their account and region."""
     groups: dict[int, tuple[Clients, list[Tenant]]] = {}
     for tenant in operator.store.tenants():
+        if not_allowed(tenant, operator.settings.allowed):
+            continue
         if _status(operator, tenant).get("aws") and not _is_going(operator, tenant):
             clients = operator.clients_for(tenant)
             groups.setdefault(id(clients), (clients, []))[1].append(tenant)

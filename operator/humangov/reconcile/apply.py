@@ -45,7 +45,9 @@ async def apply(operator: Operator, this: Reconciliation, decision: Decision, ob
         return done
     for stage in STAGES:
         desired = this.desired(done.observed)
-        if TRIGGER in stage and not held:  # the stream's ARN may have become known just now
+        if (
+            TRIGGER in stage and not held and TRIGGER not in decision.put_off
+        ):  # the stream's ARN may have become known just now
             changes = {**changes, TRIGGER: _trigger_changes(done.observed, desired)}
         parts = [
             _apply_part(operator, this, part, changes[part], done.observed[part], desired[part])

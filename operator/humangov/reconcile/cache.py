@@ -31,6 +31,15 @@ class Carried:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Correction:
+    """A change that was made. what: the call, its target and the fields that it set."""
+
+    what: tuple[str, ...]
+    generation: int
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class ReconcilerMemory:
     """Written by the reconciler, at the end of each reconciliation (conclude.py)."""
 
@@ -41,6 +50,7 @@ class ReconcilerMemory:
     failures_counted: bool = False  # in this process, and none was left
     carried: Carried | None = None
     trigger_problem: str | None = None  # what Lambda reports of its last invocation, if that was a problem
+    corrections: tuple[Correction, ...] = ()  # of this generation, lately
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from humangov.aws.change import Change
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.resources import BUCKET, FAILURES, STAGES, STREAM, TRIGGER, Observations, Unread
 from humangov.cleanup.environment import SHARED
-from humangov.reconcile import delivery, legal_hold
+from humangov.reconcile import delivery, legal_hold, returning_drift
 from humangov.reconcile.apply import Applied
-from humangov.reconcile.cache import Carried, Memory, ReconcilerMemory
+from humangov.reconcile.cache import Carried, Correction, Memory, ReconcilerMemory
 from humangov.reconcile.context import Reconciliation, shares_files
 from humangov.reconcile.decide import Decision
 from humangov.reconcile.gather import Gathered
@@ -53,9 +53,9 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, know
 
 
 def remembered(
-    this: Reconciliation, seen: Gathered, applied: Applied, conclusion: Conclusion, *, now: float
+    this: Reconciliation, seen: Gathered, applied: Applied, conclusion: Conclusion, *, known: Memory, now: float
 ) -> ReconcilerMemory:
-    """What the next reconciliation is to know. now: monotonic."""
+    """What the next reconciliation is to know. known: from before; now: monotonic."""
     memory, findings = this.memory, conclusion.findings
     bucket_was_read = seen.deep and not isinstance(seen.observed[BUCKET], Unread)
     return ReconcilerMemory(
@@ -67,6 +67,19 @@ def remembered(
         failures_counted=_failures_counted(memory, applied.observed, findings) and this.tenant.hold is None,
         carried=_carried(this, seen, applied, findings, now=now),
         trigger_problem=_trigger_problem(this, applied.observed),
+        corrections=_corrections(this, applied, conclusion, known),
+    )
+
+
+def _corrections(
+    this: Reconciliation, applied: Applied, conclusion: Conclusion, known: Memory
+) -> tuple[Correction, ...]:  # fmt: skip
+    """What a stop changes and its end restores is no drift; nor is what makes a generation Ready."""
+    becomes_ready = conclusion.ready.status == "True" and known.status.ready_generation != this.tenant.generation
+    if this.context.stopped or known.status.stopped or becomes_ready:
+        return ()
+    return returning_drift.recorded(
+        this.memory.corrections, applied.changes, generation=this.tenant.generation, now=this.context.now
     )
 
 
@@ -105,7 +118,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         return finding
     changes = "; ".join(change.summary for change in left)
     if tenant.suspend:
-        # Nothing is in progress, and nothing has failed. (kstatus takes any Ready=False for InProgress but a Stalled one.)
+        # Nothing is in progress, and nothing has failed.
         return Finding.warning("Suspended", f"spec.suspend is true, so the operator does not apply: {changes}")
     if held:  # what it waits for says when the next reconciliation is due
         what = f"not applied yet: {changes}" if finding.status == "True" else finding.message

@@ -26,12 +26,14 @@ class Decision:
     changes   what of the changes may be made now
     findings  of what people make, and of what is not the tenant's
     blocked   something that people create is missing, or something is not the tenant's: meanwhile nothing is created
+    put_off   parts of which nothing is changed now, because it was changed back again and again (returning_drift.py)
     """
 
     in_sync: bool
     changes: Changes
     findings: Mapping[str, Finding]
     blocked: bool
+    put_off: frozenset[str] = frozenset()
 
     @property
     def writes(self) -> bool:

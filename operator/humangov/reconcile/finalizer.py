@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from humangov.api.allowed_names import not_allowed
 from humangov.api.conditions import Event, Finding, find_condition
 from humangov.api.conflicts import refusal
 from humangov.api.names import Identity, Names
@@ -156,6 +157,10 @@ async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
     """The final stream read and redrive; where erasing is stopped, the Job only records what can be redriven later."""
     operator, tenant = deletion.operator, deletion.tenant
     if not tenant.mappings or tenant.table.file_names == "Shared":  # never invoked; or only the sweep erases
+        return done
+    if not_allowed(tenant, operator.settings.allowed):  # then nobody reads or erases anything for it any more
+        memory = operator.store.memory(tenant.key).finalizer
+        operator.store.remember(tenant.key, uid=tenant.uid, finalizer=replace(memory, final_read_failed=True))
         return done
     read = await sweep_jobs.final_read(operator, deletion.names, patient=deletion.patient)
     if read.failed:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from humangov.api.conditions import HELD, Finding
 from humangov.api.conflicts import refusal
 from humangov.api.spec import InvalidSpecError, parse
-from humangov.reconcile import erasure_limit, legal_hold, sweep_jobs
+from humangov.reconcile import erasure_limit, legal_hold, returning_drift, sweep_jobs
 from humangov.reconcile.apply import apply
 from humangov.reconcile.conclude import conclude, remembered
 from humangov.reconcile.context import PATIENCE_SECONDS, Operator, Reconciliation, begin, identify
@@ -36,7 +36,8 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
         return await publish(operator, resource, Conclusion(ready=Finding.action_required("InvalidSpec", str(error))))
     patient = failing_seconds < PATIENCE_SECONDS
     if tenant.deleting and not legal_hold.keeps_from_deletion(tenant, resource):
-        waits_for = None if stop is not None and stop.source == "Hold" else stop  # Retain: it is released as it is
+        # Of a hold: with Retain it is released as it is. What is not allowed any more is removed all the same.
+        waits_for = None if stop is not None and stop.source in ("Hold", "NotAllowed") else stop
         return await finalize(operator, resource, tenant, stop=waits_for, patient=patient)
     refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:
@@ -62,12 +63,15 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
         gathered = await gather_deep(operator, this, gathered)
         this = _informed(operator, this, gathered)
         decision = decide(this, gathered.observed)
+    decision = returning_drift.held_back(
+        decision, this.memory.corrections, generation=this.tenant.generation, now=this.context.now
+    )
     this = await add_finalizer(operator, this)
     this = await announce(operator, this) if decision.writes else this
     applied = await apply(operator, this, decision, gathered.observed)
     tenant, memory = this.tenant, operator.store.memory(this.tenant.key)
     conclusion = conclude(this, decision, applied, known=memory)
-    left = remembered(this, gathered, applied, conclusion, now=operator.monotonic())
+    left = remembered(this, gathered, applied, conclusion, known=memory, now=operator.monotonic())
     operator.store.remember(tenant.key, uid=tenant.uid, reconciler=left)
     return await publish(operator, this.resource, await _with_jobs(operator, this, conclusion))
 

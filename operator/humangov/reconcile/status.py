@@ -217,8 +217,20 @@ def _event_of_changes(was_ready: int | None, generation: int, changes: Sequence[
     kind = "Warning" if any(change.opened for change in changes) else "Normal"
     if was_ready == generation:
         text = f"changed outside the operator and corrected: {text}"
-        return [Event(kind=kind, reason="DriftCorrected", message=text)]
+        return [Event(kind=kind, reason="DriftCorrected", message=text), *_event_of_stream(changes)]
     return [Event(kind=kind, reason="Updated", message=text)]
+
+
+def _event_of_stream(changes: Sequence[Change]) -> list[Event]:
+    """The stream was disabled behind the function's back: what was deleted meanwhile is in no stream."""
+    if not any(change.action == "dynamodb:UpdateTable" for change in changes):
+        return []
+    message = (
+        "somebody disabled the table's stream, and the operator enabled it again: the function never sees the records "
+        "that were deleted in between. Their files stay until a sweep finds them: start one (annotation "
+        "humangov.io/sweep). CloudTrail's events UpdateTable name who disabled it"
+    )
+    return [Event(kind="Warning", reason="StreamWasDisabled", message=message)]
 
 
 def _generation(resource: Resource) -> int:

@@ -14,10 +14,11 @@ from functools import partial
 from typing import Any
 
 from humangov import logs
+from humangov.api.allowed_names import not_allowed
 from humangov.api.conditions import STOPPED, Event, Finding, find_condition
 from humangov.api.names import Identity, Names
 from humangov.api.spec import InvalidSpecError, Tenant, parse
-from humangov.api.stop import WARN_AFTER, Stop, stop_of
+from humangov.api.stop import WARN_AFTER, Stop, stop_of, stop_of_withdrawn
 from humangov.api.times import parse_time, timestamp
 from humangov.aws import stop as aws_stop
 from humangov.aws.clients import Clients
@@ -37,7 +38,7 @@ _RETRY_SLOWLY_SECONDS = 10.0
 
 async def obey(operator: Operator, resource: Resource) -> Stop | None:
     """Stop the tenant in AWS if it is to be stopped; what came of it is left in its memory, for its status."""
-    stop = stop_of(resource, of_all=operator.store.stop_of_all)
+    stop = stop_of(resource, of_all=operator.store.stop_of_all) or _withdrawn(operator, resource)
     key, uid = key_of(resource), uid_of(resource)
     before = operator.store.memory(key).stop
     if stop is None:
@@ -77,6 +78,17 @@ async def obey_at_once(operator: Operator, key: str, *, ask_for_reconcile: Calla
         return Outcome(forget=True)
     wait = _RETRY_SECONDS if problem.soon else _RETRY_SLOWLY_SECONDS
     return Outcome(failed=True, soon=problem.soon, requeue_after_seconds=wait)
+
+
+def _withdrawn(operator: Operator, resource: Resource) -> Stop | None:
+    """The stop of a tenant that was allowed when its AWS resources were created, and is not any more."""
+    if not (resource.get("status") or {}).get("aws"):
+        return None
+    try:
+        tenant = parse(resource, default_region=operator.settings.region)
+    except InvalidSpecError:
+        return None
+    return stop_of_withdrawn() if not_allowed(tenant, operator.settings.allowed) else None
 
 
 def _looked_for_again() -> Finding:
@@ -190,6 +202,8 @@ def _ready(ready: Finding, memory: StopMemory, message: str) -> Finding:
     reason = "Stopped"
     if source == "ErasureLimit":
         reason = "ErasureLimit"
+    elif source == "NotAllowed":
+        reason = "NotAllowed"
     elif source == "Hold":
         reason = "HoldStarting"
     reported = replace(ready, status="False", stalled=True, reason=reason, message=f"{message}{beside}")
