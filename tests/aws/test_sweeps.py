@@ -510,7 +510,7 @@ def test_suspended_tenant_suspends_its_cron_job_even_while_another_step_fails(wo
     key = with_sweeps(world).provisioned()
     world.kube.edit(key, lambda one: one["spec"].update(suspend=True, function={"memoryMiB": 1024}))
     world.reconcile_once(key)
-    assert world.ready(key).startswith("Unknown Suspended")
+    assert world.ready(key).startswith("False Suspended")
     assert cron_job(world, key)["spec"]["suspend"] is True
 
 
@@ -531,7 +531,7 @@ def test_start_of_the_next_sweep_does_not_clear_a_warning(world: World) -> None:
     key = with_sweeps(world).provisioned()
     began = timestamp(world.clock.now())
     for reported in ("SafetyCheckFailed", "Running", "SafetyCheckFailed", "Running", "Detected", "Running", "Detected"):
-        tell(world, key, result=reported, startedAt=began, message="")
+        tell(world, key, result=reported, startedAt=began, message="as told")
         world.reconcile_once(key)
     assert world.event_reasons() == ["SafetyCheckFailed", "Detected"]
 
