@@ -116,7 +116,6 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         f"{REMOVAL}test_log_group_with_deletion_protection_is_freed_by_each_remedy_of_the_message",
         f"{REMOVAL}test_value_that_aws_refuses_while_removing_is_freed_by_retain",
     ),
-    "DriftReturns": ("aws/test_returning_drift.py::test_fight_that_is_over_leaves_nothing",),
     "TriggerDisabled": (f"{REMEDIES}test_disabled_trigger_is_enabled_again",),
     "TriggerProblem": ("aws/test_ready_is_what_works.py::test_ready_returns_when_lambda_reports_no_problem_any_more",),
     "UnownedTrigger": (
