@@ -387,7 +387,8 @@ def test_function_that_lambda_failed_to_set_up_is_created_again_once_it_is_delet
 
     world.line.faults = [Fault(on("lambda:GetFunction"), alter=failed)]
     world.reconcile_once(key)
-    assert f"The key is gone. Correct what Lambda names. If it stays so, delete the function (aws lambda delete-function --function-name {NAME})" in world.ready(key)  # fmt: skip # noqa: E501
+    assert "The key is gone. Correct what Lambda names. If it stays so, delete the function" in world.ready(key)
+    assert f"aws lambda delete-function --function-name {NAME}" in world.ready(key)
     for _ in range(2):
         world.reconcile_once(key)
     assert world.ready(key).startswith("False FunctionFailed"), "time does not end it"
@@ -428,6 +429,26 @@ def test_function_is_known_again_once_nothing_takes_fields_out_of_lambdas_answer
     assert "Check what stands between the operator and Lambda" in world.ready(key)
     world.line.faults = []
     is_ready(world, key)
+
+
+def test_drift_that_returns_is_left_alone_once_the_tenant_is_suspended(world: World) -> None:
+    key = world.provisioned()
+    client = world.sdk.client("lambda")
+    for _ in range(4):
+        client.update_function_configuration(FunctionName=NAME, MemorySize=1024)
+        world.clock.forward(60)
+        world.reconcile_once(key)
+    assert world.ready(key).startswith("False DriftReturns"), world.ready(key)
+    assert "or set spec.suspend: true" in world.ready(key)
+    world.kube.edit(key, lambda one: one["spec"].update(suspend=True))
+    world.line.forget()
+    for _ in range(3):
+        world.reconcile_once(key)
+        world.clock.forward(3600)
+    assert world.line.writes() == []
+    assert client.get_function_configuration(FunctionName=NAME)["MemorySize"] == 1024
+    assert world.ready(key).startswith("False Suspended")
+    assert world.condition(key, "Stalled")["status"] == "False"
 
 
 # What AWS refuses: one case for each remedy of the table in aws/errors.py

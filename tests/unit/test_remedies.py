@@ -44,6 +44,10 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         "aws/test_waiting.py::test_missing_bucket_requeues_and_nothing_is_created_before_it_exists",
     ),
     "Disabled": (f"{REMEDIES}test_disabled_trigger_is_enabled_again",),
+    "DriftReturns": (
+        "aws/test_returning_drift.py::test_fight_that_is_over_leaves_nothing",
+        f"{REMEDIES}test_drift_that_returns_is_left_alone_once_the_tenant_is_suspended",
+    ),
     "EnvironmentUnreadable": (
         "aws/test_identifying_drift.py::test_environment_that_cannot_be_read_is_reported_and_not_written_over",
         f"{REMEDIES}test_environment_is_read_again_once_the_key_is_removed_from_the_function",
@@ -112,7 +116,6 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         f"{REMOVAL}test_log_group_with_deletion_protection_is_freed_by_each_remedy_of_the_message",
         f"{REMOVAL}test_value_that_aws_refuses_while_removing_is_freed_by_retain",
     ),
-    "DriftReturns": ("aws/test_returning_drift.py::test_fight_that_is_over_leaves_nothing",),
     "TriggerDisabled": (f"{REMEDIES}test_disabled_trigger_is_enabled_again",),
     "TriggerProblem": ("aws/test_ready_is_what_works.py::test_ready_returns_when_lambda_reports_no_problem_any_more",),
     "UnownedTrigger": (
@@ -129,7 +132,7 @@ NO_ACTION = re.compile(r"nothing|wait|see \[limits\]|look at")
 
 
 def reasons_in_code() -> Iterator[str]:
-    """First arguments of Finding.action_required and Finding.warning that are written out."""
+    """First arguments of Finding.action_required that are written out."""
     for path in sorted(MESSAGES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if (

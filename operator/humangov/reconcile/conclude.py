@@ -118,7 +118,7 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         return finding
     changes = "; ".join(change.summary for change in left)
     if tenant.suspend:
-        # Nothing is in progress: kstatus would wait for its end for ever.
+        # Nothing is in progress, and nothing has failed.
         return Finding.warning("Suspended", f"spec.suspend is true, so the operator does not apply: {changes}")
     if held:  # what it waits for says when the next reconciliation is due
         what = f"not applied yet: {changes}" if finding.status == "True" else finding.message
