@@ -19,7 +19,7 @@ from humangov.aws import policy as policy_of
 from humangov.aws.change import Change
 from humangov.aws.event_source_mapping import MappingObserved
 from humangov.aws.other_copies import Lifecycle, OtherCopies
-from humangov.aws.ownership import NotOwnedError
+from humangov.aws.ownership import NotOwnedError, shown
 from humangov.bundle import Bundle
 from hypothesis import given
 from hypothesis import strategies as st
@@ -624,3 +624,15 @@ def bucket_with(*, versioning: str | None, region: str = "us-east-1") -> bucket.
 def test_bucket_finding_has_status_and_reason(observed: bucket.Observed | None, status: str, reason: str) -> None:
     finding = bucket.finding(observed, names())
     assert (finding.status, finding.reason) == (status, reason)
+
+
+@pytest.mark.parametrize(
+    ("owner", "reported"),
+    [
+        ("here/florida/x", "here/florida/x"), ("there/florida/x", "there/florida/x"),
+        ("here/california/x", "a HumanGovState of another namespace"),
+        ("nonsense", "a HumanGovState of another namespace"), ("a/florida/b/c", "a HumanGovState of another namespace"),
+    ],
+)  # fmt: skip
+def test_owner_is_named_only_to_the_readers_of_its_namespace(owner: str, reported: str) -> None:
+    assert shown(owner, namespace="florida") == reported

@@ -26,12 +26,21 @@ def require_ownership(
     if is_owned(tags, names) or (adoptable and adopts(tags, names)):
         return
     owner = tags.get(OWNER_TAG)
-    ownership = f"is owned by {owner}" if owner else f"has no {OWNER_TAG} tag"
+    ownership = f"is owned by {shown(owner, namespace=names.tenant.namespace)}" if owner else f"has no {OWNER_TAG} tag"
     adoption = ", or set spec.adoption: IfUntagged to adopt it" if adoptable and not owner else ""
     raise NotOwnedError(
         f"{kind} {target} exists, but {ownership}, so it is not changed. Delete it, or choose another "
         f"spec.function.name in a new HumanGovState{adoption}; the tenant then recovers automatically"
     )
+
+
+def shown(owner: str, *, namespace: str) -> str:
+    """The owner for the readers of a namespace: who reads its statuses may not know what is in others.
+
+    owner: `<cluster>/<namespace>/<name>`, as in the ownership tag.
+    """
+    parts = owner.split("/")
+    return owner if len(parts) == 3 and parts[1] == namespace else "a HumanGovState of another namespace"
 
 
 def adopts(tags: Mapping[str, str], names: Names) -> bool:

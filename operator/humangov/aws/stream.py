@@ -17,7 +17,7 @@ from humangov.api.names import OWNER_TAG, Names
 from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.ownership import NotOwnedError, tag_list, tag_map
+from humangov.aws.ownership import NotOwnedError, shown, tag_list, tag_map
 
 RESOURCE = "stream"
 NOT_FOUND = "TableNotFound"
@@ -88,8 +88,9 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
         return []
     owner = (observed.tags or {}).get(OWNER_TAG)
     if owner not in (None, desired.owner):
+        whose = shown(owner, namespace=desired.owner.split("/")[1])
         raise NotOwnedError(
-            f"table {desired.table} is already owned by {owner} (tag {OWNER_TAG}), so nothing is changed. Delete that "
+            f"table {desired.table} is already owned by {whose} (tag {OWNER_TAG}), so nothing is changed. Delete that "
             "HumanGovState, or remove the tag if it no longer exists; the tenant then recovers automatically"
         )
     if observed.table_status != "ACTIVE":
