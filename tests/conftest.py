@@ -31,6 +31,7 @@ from testing.live import aws_evidence, forked, kube_evidence
 from testing.live.account import Account
 from testing.live.audit_log import Audit
 from testing.live.cluster import Cluster
+from testing.live.fork_server import share_models
 from testing.live.states import States
 from testing.order import spread
 
@@ -55,6 +56,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    share_models()
     if config.getoption("cpu") is not None:
         config.pluginmanager.register(_CpuSeconds(config), "cpu-seconds")
 
