@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-LASTS_SECONDS = 300.0
+LASTS_SECONDS = 1.0
+"""As long as a look at the files lasts (cleanup/look.py)."""
 
 
 class Versioning:
-    """Read before the first erasure, and every five minutes until it was enabled; an environment lives for hours.
+    """Read before each batch, until it was enabled: an environment lives for hours.
 
     Versioning can be suspended, but never removed. While it can't be read, the bucket counts as one that keeps
     versions: exactly the listed versions are erased, which is right in any bucket. An erasure by key alone would write
     a delete marker, and a kill before it is removed would leave it, over a file that a record may name again.
-    If versioning was enabled since the last read, S3's response to the erasure shows it. If it was also suspended
-    since, the marker that S3 writes can't be undone.
+    If versioning is enabled in the moment between the read and the erasure, S3's response shows it, and the marker is
+    removed again. If it was also suspended in that moment, the marker that S3 writes can't be undone.
     https://docs.aws.amazon.com/AmazonS3/latest/userguide/versioning-workflows.html
 
     read: asks S3, None if there is no answer; now: in seconds since the epoch.
