@@ -1,9 +1,8 @@
 """The way into AWS: the operator's own clients over the SDK's, whose methods pass the line before they reach MiniStack.
 
 The door is the operator's own (`Clients`); a fault takes the place of the SDK's method, so that the error is
-translated, counted and logged as AWS's own would be. It cannot show what the SDK itself does (retries, time-outs,
-signatures, which take a sixth of a call's processor time), nor what the emulator leaves out: it checks no permissions
-and no signatures, and functions are ready at once.
+translated, counted and logged as AWS's own would be. It cannot show what the SDK itself does (retries, time-outs), nor
+what the emulator leaves out: it checks no permissions, and functions are ready at once.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import boto3
-from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError, ReadTimeoutError
 from humangov.aws.actions import ACTIONS
@@ -23,21 +21,20 @@ from testing.reconciler.line import Call, Line
 from testing.reconciler.wire import Wire
 
 REGION = "us-east-1"
-# The SDK composes a user agent of its own anew for each call, and a signature that the emulator does not look at.
-_PLAIN = Config(user_agent="humangov-tests", signature_version=UNSIGNED)
+_PLAIN = Config(user_agent="humangov-tests")  # the SDK composes its own anew for each call
 _ACTION_OF = {(method.service, method.name): action for action, method in ACTIONS.items()}
 
 
 class Sdk:
-    """The SDK's clients, made once for all tests of a process; the account is set for each test."""
+    """The SDK's clients, made once for all tests of a process; the account is the access key, set for each test."""
 
     def __init__(self, endpoint_url: str) -> None:
         self.endpoint_url = endpoint_url
         self.evidence = Evidence()
-        self._account = "000000000000"
-        self._session = boto3.Session(aws_access_key_id=self._account, aws_secret_access_key="test", region_name=REGION)
+        self._session = boto3.Session(
+            aws_access_key_id="000000000000", aws_secret_access_key="test", region_name=REGION
+        )
         self._wire = Wire(endpoint_url)
-        self._session.events.register("before-sign", self._name_account)
         self._session.events.register("before-send", self._wire.before_send)
         self._clients: dict[tuple[str, str, int], Any] = {}
 
@@ -45,12 +42,7 @@ class Sdk:
         self._wire.close()
 
     def enter(self, account: str) -> None:
-        self._account = self._session.get_credentials().access_key = account
-
-    def _name_account(self, request: Any, *, signing_name: str, region_name: str, **_: Any) -> None:
-        """As whom, where and of which service is asked: the emulator takes it from a signature's scope."""
-        scope = f"{self._account}/20260101/{region_name}/{signing_name}/aws4_request"
-        request.headers["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+        self._session.get_credentials().access_key = account
 
     def client(self, service: str, *, region_name: str = REGION, config: Any = None) -> Any:
         attempts = config.retries["total_max_attempts"] if config else 0
