@@ -209,7 +209,8 @@ def nothing_is_created(stage: Stage, logged: str) -> None:
     stage.start()
     states = stage.california()
     stage.wait_logged(logged)
-    assert not (states.get("california") or {}).get("status"), brief(states.get("california"))
+    written = (states.get("california") or {}).get("status")
+    assert written == {"observedGeneration": -1}, brief(states.get("california"))
     assert stage.account.leaked() == {}
 
 

@@ -49,7 +49,8 @@ def test_resources_of_another_cluster_are_unchanged_even_by_a_deletion(
         neighbour.apply(neighbour.manifest("california", **account.spec("california")))
         said = neighbour.wait_reason("california", "NotOwned")
         assert said["status"] == "False"
-        assert f"is owned by one/{states.namespace}/california, so it is not changed" in said["message"]
+        assert "owned by a HumanGovState of another namespace" in said["message"]
+        assert states.namespace not in said["message"]
         assert account.picture() == before
         neighbour.delete("california")
         neighbour.wait_deleted("california", seconds=60)

@@ -50,9 +50,10 @@ def _write(lines: Iterable[Line]) -> None:
 
 
 SETTINGS = read_settings(os.environ)
-DYNAMODB = boto3.client("dynamodb", config=_config())
+# To check a thousand keys takes longer than to send them. S3 stays checked: an empty key would name the bucket.
+DYNAMODB = boto3.client("dynamodb", config=_config(parameter_validation=False))
 S3 = boto3.client("s3", config=_s3_config())
-LOGS = boto3.client("logs", config=_config())
+LOGS = boto3.client("logs", config=_config(parameter_validation=False))
 LIMIT = ErasureLimit(SETTINGS.maximum_erasures_per_hour)
 
 
