@@ -25,6 +25,17 @@ class Change:
     adopts: bool = False  # adopts a resource that has no ownership tag
     opened: bool = False  # closes a way in that somebody else opened
 
+    @property
+    def what(self) -> tuple[str, ...]:
+        """The call, its target and the fields that it sets, without their values."""
+        return (self.action, self.target, *sorted(self.parameters))
+
+    @property
+    def keeps_safe(self) -> bool:
+        """Whether it closes a way in, or ends invocations: nothing puts that off."""
+        stops = self.parameters.get("Enabled") is False or self.parameters.get("ReservedConcurrentExecutions") == 0
+        return self.opened or stops
+
 
 @dataclass(frozen=True, kw_only=True)
 class Context:

@@ -89,7 +89,7 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     if observed.tags is None:
         return []
     _require_manageable(observed, observed.tags, desired)
-    # Last: where the permission to remove them is missing, all else is corrected. They don't wait for Lambda's updates.
+    # They don't wait for Lambda's updates, nor for corrections that may fail.
     closing = function_access.plan(observed.access, resource=RESOURCE, function=desired.names.tenant.function.name)
     if observed.busy:
         return closing
@@ -101,12 +101,12 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     # A stop comes before what it waits for, and after the tag that says why; the end of a stop comes after the rest.
     return [
         *first,
+        *closing,
         *(concurrency if stops else []),
         *_code_changes(observed, desired),
         *_configuration_changes(observed, desired),
         *([] if stops else concurrency),
         *([] if adopting else _tag_changes(observed.tags, desired)),
-        *closing,
     ]
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.aws.change import Change
@@ -24,11 +23,13 @@ class Access:
 
     statements: IDs of the resource policy's statements that allow something.
     urls: qualifiers of the function URLs; None for the function's own.
+    unreadable: the resource policy is no document of the form that Lambda describes.
     """
 
     statements: tuple[str, ...] = ()
     urls: tuple[str | None, ...] = ()
     unknown: tuple[str, ...] = ()
+    unreadable: bool = False
 
 
 def observe(clients: Clients, *, function: str) -> Access:
@@ -36,7 +37,8 @@ def observe(clients: Clients, *, function: str) -> Access:
     access = Access()
     try:
         policy = clients.find("lambda:GetPolicy", target=function, FunctionName=function)
-        access = replace(access, statements=_statements(policy["Policy"]) if policy is not None else ())
+        found = _statements(policy["Policy"]) if policy is not None else ()
+        access = replace(access, unreadable=True) if found is None else replace(access, statements=found)
     except AwsError as error:
         access = _unknown(access, error)
     try:
@@ -84,6 +86,13 @@ def remove(clients: Clients, change: Change, access: Access) -> Access:
 
 def finding(access: Access | None, *, function: str) -> Finding | None:
     """What is unknown, with the missing permission."""
+    if access is not None and access.unreadable:
+        return Finding.action_required(
+            "AccessUnknown",
+            f"the resource policy of function {function} has a form that the operator does not know: it is unknown who "
+            "else may invoke it, and whoever may can have files erased. Remove the statements that were added to it "
+            "(aws lambda get-policy shows them); the tenant then recovers automatically",
+        )
     if access is None or not access.unknown:
         return None
     missing = ", ".join(access.unknown)
@@ -101,9 +110,14 @@ def _unknown(access: Access, error: AwsError) -> Access:
     return replace(access, unknown=(*access.unknown, error.missing_permission))
 
 
-def _statements(document: str) -> tuple[str, ...]:
-    statements: list[dict[str, Any]] = json.loads(document).get("Statement") or []
-    return tuple(str(one["Sid"]) for one in statements if one.get("Effect") == "Allow")
+def _statements(document: str) -> tuple[str, ...] | None:
+    """IDs of those that allow something; None for a document of another form."""
+    try:
+        statements = json.loads(document).get("Statement") or []
+        some = [statements] if isinstance(statements, dict) else statements
+        return tuple(str(one["Sid"]) for one in some if one.get("Effect") == "Allow")
+    except (ValueError, KeyError, AttributeError, TypeError):
+        return None
 
 
 def _qualifier(arn: str) -> str | None:

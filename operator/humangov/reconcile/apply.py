@@ -18,7 +18,7 @@ from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.resources import MODULES, ROLE, STAGES, TRIGGER, Observations, Unread
 from humangov.reconcile.context import Operator, Reconciliation, is_stopped_since
-from humangov.reconcile.decide import Decision, on_existing_triggers
+from humangov.reconcile.decide import Decision, despite_others, without
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +45,8 @@ async def apply(operator: Operator, this: Reconciliation, decision: Decision, ob
         return done
     for stage in STAGES:
         desired = this.desired(done.observed)
-        if (
-            TRIGGER in stage and not held and TRIGGER not in decision.put_off
-        ):  # the stream's ARN may have become known just now
-            changes = {**changes, TRIGGER: _trigger_changes(done.observed, desired)}
+        if TRIGGER in stage and not held:  # the stream's ARN may have become known just now
+            changes = {**changes, TRIGGER: without(_trigger_changes(done.observed, desired), decision.put_off)}
         parts = [
             _apply_part(operator, this, part, changes[part], done.observed[part], desired[part])
             for part in stage
@@ -56,16 +54,19 @@ async def apply(operator: Operator, this: Reconciliation, decision: Decision, ob
         ]
         done = _with(done, await asyncio.gather(*parts), this)
         if not held and not all(_is_ready(part, done, desired) for part in stage):
-            # What is not there yet waits for what it stands on; a trigger that is there can be corrected at once.
-            held, changes = True, on_existing_triggers(changes, done.observed, this.names)
+            held, changes = True, despite_others(changes, done.observed, this.names)
     return done
 
 
 async def _apply_part(
     operator: Operator, this: Reconciliation, part: str, changes: Sequence[Change], observed: Any, desired: Any
 ) -> _PartApplied:
-    """One write after the other, up to the first that fails, or until the tenant is stopped."""
+    """One write after the other, up to the first that fails, or until the tenant is stopped.
+
+    That a way in could not be closed keeps nothing else from being corrected.
+    """
     applied: tuple[Change, ...] = ()
+    failed: AwsError | None = None
     for change in changes:
         if is_stopped_since(operator, this):
             break
@@ -73,10 +74,13 @@ async def _apply_part(
         try:
             observed = await operator.in_thread(partial(MODULES[part].apply, this.clients, change, before, desired))
         except AwsError as error:
-            return _PartApplied(part=part, observed=before, changes=applied, error=error)
+            failed = failed or error
+            if change.opened:
+                continue
+            return _PartApplied(part=part, observed=before, changes=applied, error=failed)
         if observed is not before:  # else AWS was too busy, and it is left for the next reconciliation
             applied = (*applied, change)
-    return _PartApplied(part=part, observed=observed, changes=applied)
+    return _PartApplied(part=part, observed=observed, changes=applied, error=failed)
 
 
 def _with(done: Applied, parts: Sequence[_PartApplied], this: Reconciliation) -> Applied:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from humangov.api.conditions import Finding, missing, missing_since
@@ -26,14 +26,14 @@ class Decision:
     changes   what of the changes may be made now
     findings  of what people make, and of what is not the tenant's
     blocked   something that people create is missing, or something is not the tenant's: meanwhile nothing is created
-    put_off   parts of which nothing is changed now, because it was changed back again and again (returning_drift.py)
+    put_off   changes (Change.what) that are not made now: they were undone again and again (returning_drift.py)
     """
 
     in_sync: bool
     changes: Changes
     findings: Mapping[str, Finding]
     blocked: bool
-    put_off: frozenset[str] = frozenset()
+    put_off: frozenset[tuple[str, ...]] = frozenset()
 
     @property
     def writes(self) -> bool:
@@ -50,8 +50,19 @@ def decide(this: Reconciliation, observed: Observations) -> Decision:
     if this.tenant.suspend:
         changes = {}
     elif blocked:
-        changes = _disabling(changes, observed, this.names)
+        changes = _keeping_safe(changes, observed, this.names)
     return Decision(in_sync=not any(planned.values()), changes=changes, findings=findings, blocked=blocked)
+
+
+def without(changes: Sequence[Change], put_off: Collection[tuple[str, ...]]) -> list[Change]:
+    """The changes that are not put off."""
+    return [change for change in changes if change.what not in put_off]
+
+
+def despite_others(changes: Changes, observed: Observations, names: Names) -> Changes:
+    """What may be changed although what it stands on is not ready: existing triggers, and ways in, which are closed."""
+    closing = {part: [change for change in some if change.opened] for part, some in changes.items()}
+    return {**closing, **on_existing_triggers(changes, observed, names)}
 
 
 def on_existing_triggers(changes: Changes, observed: Observations, names: Names) -> Changes:
@@ -64,11 +75,11 @@ def on_existing_triggers(changes: Changes, observed: Observations, names: Names)
     return {TRIGGER: [change for change in changes.get(TRIGGER, ()) if change.parameters.get("UUID") in owned]}
 
 
-def _disabling(changes: Changes, observed: Observations, names: Names) -> Changes:
-    """Those that disable a trigger (spec.trigger.enabled: false): that works despite any other problem."""
+def _keeping_safe(changes: Changes, observed: Observations, names: Names) -> Changes:
+    """Those that disable a trigger (spec.trigger.enabled: false) or close a way in: despite any other problem."""
     return {
-        part: [change for change in some if change.parameters.get("Enabled") is False]
-        for part, some in on_existing_triggers(changes, observed, names).items()
+        part: [change for change in some if change.keeps_safe]
+        for part, some in despite_others(changes, observed, names).items()
     }
 
 

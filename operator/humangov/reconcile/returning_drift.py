@@ -15,7 +15,7 @@ from humangov.api.conditions import Finding
 from humangov.api.times import timestamp
 from humangov.aws.change import Change
 from humangov.reconcile.cache import Correction
-from humangov.reconcile.decide import Decision
+from humangov.reconcile.decide import Decision, without
 
 OFTEN, WITHIN = 3, timedelta(hours=1)
 _FIRST, _LONGEST = timedelta(minutes=10), timedelta(hours=1)
@@ -30,24 +30,25 @@ def recorded(
     """With the changes that were just made. Another generation, or two quiet hours, begin anew."""
     fresh = {one.what for one in before if now - one.at <= _FORGOTTEN_AFTER}
     kept = [one for one in before if one.generation == generation and one.what in fresh]
-    new = [Correction(what=_what(change), generation=generation, at=now) for change in changes if _counts(change)]
+    new = [Correction(what=change.what, generation=generation, at=now) for change in changes if _counts(change)]
     return (*kept, *new)[-_MOST:]
 
 
 def held_back(decision: Decision, corrections: Sequence[Correction], *, generation: int, now: datetime) -> Decision:
-    """The decision without what is put off, and with a finding of each part that it concerns."""
+    """The decision without the changes that are put off, and with a finding of each part that they concern."""
     findings: dict[str, Finding] = {}
+    put_off: set[tuple[str, ...]] = set()
     for part, changes in decision.changes.items():
         for change in changes:
-            times = [one.at for one in corrections if one.what == _what(change) and one.generation == generation]
+            times = [one.at for one in corrections if one.what == change.what and one.generation == generation]
             due = _due(times)
             if _counts(change) and due is not None and now < due:
-                findings[part] = _finding(change, times, due)
-                break
-    if not findings:
-        return decision
-    left = {part: some for part, some in decision.changes.items() if part not in findings}
-    return replace(decision, changes=left, findings={**decision.findings, **findings}, put_off=frozenset(findings))
+                put_off.add(change.what)
+                findings.setdefault(part, _finding(change, times, due))
+    left = {part: without(some, put_off) for part, some in decision.changes.items()}
+    return replace(
+        decision, changes=left, findings={**decision.findings, **findings}, put_off=frozenset(put_off)
+    )  # fmt: skip
 
 
 def _due(times: Sequence[datetime]) -> datetime | None:
@@ -59,17 +60,12 @@ def _due(times: Sequence[datetime]) -> datetime | None:
     return times[-1] + min(_LONGEST, doubled)
 
 
-def _what(change: Change) -> tuple[str, ...]:
-    return (change.action, change.target, *sorted(change.parameters))
-
-
 def _counts(change: Change) -> bool:
-    """A creation is followed by none; and what keeps files safe is not put off.
+    """A creation is followed by none; and what keeps files safe is never put off.
 
     The table's tags are written before and after its stream is enabled, which counts.
     """
-    disables = change.parameters.get("Enabled") is False
-    return not (change.opened or change.adopts or disables or ":Create" in change.action or change.action == _OF_STREAM)
+    return not (change.keeps_safe or change.adopts or ":Create" in change.action or change.action == _OF_STREAM)
 
 
 def _finding(change: Change, times: Sequence[datetime], due: datetime) -> Finding:
