@@ -11,7 +11,7 @@ from humangov.aws import stream
 
 from testing.reconciler.drifts import NAME, OTHER_CODE, awslambda, mapping_uuid
 from testing.reconciler.line import Fault, on
-from testing.reconciler.sdk import denied
+from testing.reconciler.sdk import denied, error
 from testing.reconciler.world import World
 
 TABLE = "humangov-california-dynamodb"
@@ -203,3 +203,51 @@ def births(world: World, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, dateti
     found: dict[str, datetime] = {}
     monkeypatch.setattr(stream, "born_at", lambda label: found.setdefault(label, world.clock.now()) if label else None)
     return found
+
+
+STATEMENT = "let-in"
+
+
+def let_in(world: World) -> None:
+    awslambda(world).add_permission(
+        FunctionName=NAME, StatementId=STATEMENT, Action="lambda:InvokeFunction", Principal="123456789012"
+    )
+
+
+def look_deep(world: World, key: str) -> None:
+    world.kube.edit(key, lambda one: one["metadata"].update(annotations={"humangov.io/reconcile": "1"}))
+    world.reconcile_once(key)
+
+
+@pytest.mark.parametrize("refused", ["lambda:UpdateFunctionConfiguration", "logs:PutRetentionPolicy"])
+def test_way_in_is_closed_although_another_correction_is_refused(world: World, refused: str) -> None:
+    """Of the function, and of what it stands on."""
+    key = world.provisioned()
+    awslambda(world).update_function_configuration(FunctionName=NAME, MemorySize=1024)
+    world.sdk.client("logs").put_retention_policy(logGroupName=f"/aws/lambda/{NAME}", retentionInDays=1)
+    let_in(world)
+    world.line.faults = [Fault(on(refused), error=error("InvalidParameterValueException", "no"))]
+    look_deep(world, key)
+    assert STATEMENT not in policy_of(world)
+    assert not world.ready(key).startswith("True")
+
+
+def test_way_in_that_cannot_be_closed_keeps_nothing_else_from_being_corrected(world: World) -> None:
+    key = world.provisioned()
+    awslambda(world).update_function_configuration(FunctionName=NAME, MemorySize=1024)
+    let_in(world)
+    world.line.faults = [Fault(on("lambda:RemovePermission"), error=denied("lambda:RemovePermission"))]
+    look_deep(world, key)
+    assert awslambda(world).get_function_configuration(FunctionName=NAME)["MemorySize"] == 512
+    assert "RemovePermission" in world.ready(key)
+    assert world.ready(key).startswith("False AccessDenied")
+
+
+@pytest.mark.parametrize("policy", ["[]", "no JSON", '{"Statement": ["x"]}', '{"Statement": [{"Effect": "Allow"}]}'])
+def test_resource_policy_of_another_form_is_unknown_and_no_absence(world: World, policy: str) -> None:
+    key = world.provisioned()
+    let_in(world)
+    world.line.faults = [Fault(on("lambda:GetPolicy"), alter=lambda answer: answer | {"Policy": policy})]
+    look_deep(world, key)
+    assert world.ready(key).startswith("False AccessUnknown")
+    assert "get-policy" in world.ready(key)

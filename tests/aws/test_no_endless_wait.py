@@ -13,7 +13,7 @@ from typing import Any
 import botocore.session
 import pytest
 from botocore.exceptions import ClientError
-from humangov.api.conditions import Finding, compose, find_condition
+from humangov.api.conditions import Finding, compose, differs, find_condition
 from humangov.aws.actions import ACTIONS
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import translated
@@ -219,3 +219,30 @@ def test_wait_is_another_when_what_is_waited_for_changes() -> None:
     assert overdue.judged(first, status, generation=1, now=later).ready.stalled
     assert not overdue.judged(second, status, generation=1, now=later).ready.stalled
     assert not overdue.judged(first, status, generation=2, now=later).ready.stalled
+
+
+@pytest.mark.parametrize("length", [10, 3_000, 3_700, 3_999, 4_000, 4_001, 9_000])
+def test_wait_with_a_long_message_is_stalled_once_and_written_no_more(length: int) -> None:
+    found, status, written = Finding.waiting("Updating", "x" * length), dict[str, Any](), []
+    for minute in range(40):
+        now = NOW + timedelta(minutes=minute)
+        wait = overdue.judged(found, status, generation=1, now=now)
+        after = compose(
+            status, generation=1, ready=wait.ready, findings={}, now=now, fields={overdue.STATUS_FIELD: wait.status}
+        )
+        written += [minute] if differs(status, after) else []
+        status = after
+    assert written == [0, 15]
+    assert "It has been so since" in str(find_condition(status, "Ready"))
+
+
+def test_stopped_tenant_whose_function_never_settles_is_read_seldom(world: World) -> None:
+    key = world.provisioned()
+    world.kube.edit(key, lambda one: one["metadata"].update(annotations={"humangov.io/stop": "a drill"}))
+    world.settle(key)
+    states(world, "lambda:GetFunction LastUpdateStatus", "InProgress")
+    world.reconcile_once(key)
+    world.clock.forward(16 * 60)
+    outcome = world.reconcile_once(key)
+    assert outcome.requeue_after_seconds is None
+    assert world.ready(key).startswith("False Stopped")

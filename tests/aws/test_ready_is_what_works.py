@@ -224,8 +224,8 @@ def test_unread_trigger_neither_begins_nor_ends_a_problem(world: World) -> None:
     ("problem", "lag", "reason"),
     [
         (None, None, None), (FAILED, None, "TriggerProblem"), (None, StreamLag(), None),
-        (FAILED, StreamLag(succeeded_at=NOW - timedelta(minutes=9)), "TriggerProblem"),
-        (FAILED, StreamLag(succeeded_at=NOW), None),
+        (FAILED, StreamLag(succeeded_at=NOW - timedelta(minutes=9), read_at=NOW), "TriggerProblem"),
+        (FAILED, StreamLag(succeeded_at=NOW, read_at=NOW), None),
         (None, StreamLag(failing_invocations=1), "FunctionFailing"),
         (None, StreamLag(failing_erasures=1, failed_records=1), None),
         (None, StreamLag(failing_erasures=2, failed_records=2), "FunctionFailing"),
@@ -236,3 +236,38 @@ def test_cause_is_told_from_lambdas_word_and_cloudwatchs_values(
 ) -> None:
     found = cause_of(problem, lag, since=NOW - timedelta(minutes=5))
     assert (found.reason if found else None) == reason
+
+
+def test_poison_record_in_one_shard_of_a_busy_tenant_never_makes_ready_flap(world: World) -> None:
+    """Lambda's word is of that shard; CloudWatch is read every five minutes, and shows what is two minutes old."""
+    key = world.provisioned()
+    reports(world, FAILED)
+    for _ in range(3):  # it is busy before as well
+        put(world, ago=2 * MINUTE, Invocations=40, Errors=1, erased=100)
+        world.reconcile_once(key)
+        check(world)
+        world.clock.forward(2 * MINUTE)
+    world.line.forget()
+    world.kube.events.clear()
+    for minute in range(40):
+        put(world, ago=2 * MINUTE, Invocations=40, Errors=1, erased=100)
+        if minute % 5 == 0:
+            check(world)
+        world.clock.forward(MINUTE)
+        world.reconcile_once(key)
+        assert world.ready(key).startswith("True"), minute
+    assert world.event_reasons() == []
+    assert world.line.kube_writes() == []
+
+
+def test_busy_tenant_whose_trigger_stops_working_is_not_ready_within_a_quarter_of_an_hour(world: World) -> None:
+    key = world.provisioned()
+    put(world, ago=2 * MINUTE, Invocations=40, Errors=0, erased=100)
+    check(world)
+    reports(world, UNREADABLE)
+    for minute in range(15):
+        if minute % 5 == 0:
+            check(world)
+        world.clock.forward(MINUTE)
+        world.reconcile_once(key)
+    assert world.ready(key).startswith("False TriggerProblem")

@@ -85,3 +85,15 @@ def test_value_that_aws_refuses_while_removing_is_freed_by_retain(world: World) 
     retain_everything(world, key)
     world.settle(key)
     assert key not in world.kube.objects
+
+
+def test_expired_credentials_are_no_refusal_to_disable_the_stream(world: World) -> None:
+    key = world.provisioned()
+    world.line.faults.append(Fault(turns_stream_off, error=error("ExpiredTokenException", "expired")))
+    world.delete(key)
+    for _ in range(3):
+        world.reconcile_once(key)
+    assert world.ready(key).startswith("False TerminalError")
+    world.line.faults.clear()
+    world.settle(key)
+    assert world.remains() == []

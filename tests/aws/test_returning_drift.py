@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
+import pytest
 from humangov.aws.change import Change
 from humangov.reconcile.cache import Correction
 from humangov.reconcile.decide import Decision
@@ -132,3 +134,26 @@ def test_a_correction_is_put_off_only_after_three_within_an_hour_and_for_an_hour
     assert not held_back(decision(change("Timeout")), made, generation=1, now=later).put_off, "another field"
     assert not held_back(decision(change("MemorySize", opened=True)), made, generation=1, now=later).put_off
     assert not held_back(decision(change("MemorySize")), made, generation=2, now=later).put_off
+
+
+def test_way_in_is_closed_although_other_corrections_are_put_off(world: World) -> None:
+    key = world.provisioned()
+    fight(world, key, minutes=10, every=2)
+    assert world.ready(key).startswith("False DriftReturns")
+    set_memory(world, 1024)
+    world.line.forget()
+    awslambda(world).add_permission(
+        FunctionName=NAME, StatementId="x", Action="lambda:InvokeFunction", Principal="123456789012"
+    )
+    world.clock.forward(MINUTE)
+    world.reconcile_once(key)
+    assert world.line.writes() == ["lambda:RemovePermission"]
+    assert memory_of(world) == 1024, "that is put off"
+    assert world.ready(key).startswith("False DriftReturns")
+
+
+@pytest.mark.parametrize("parameters", [{"Enabled": False}, {"ReservedConcurrentExecutions": 0}])
+def test_what_ends_invocations_is_never_put_off(parameters: dict[str, Any]) -> None:
+    stops = Change(resource="trigger", action=UPDATE, target="t", summary="", parameters=parameters)
+    made = tuple(Correction(what=stops.what, generation=1, at=NOW) for _ in range(9))
+    assert not held_back(decision(stops), made, generation=1, now=NOW).put_off

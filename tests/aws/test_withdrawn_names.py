@@ -9,12 +9,15 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from humangov.api.allowed_names import AllowedNames
 from humangov.kube.client import KubeError
 from humangov.manager import leak_monitor, stream_lag_monitor
 from humangov.manager.leak_monitor import LeakCheck
 
 from testing.reconciler.drifts import NAME, awslambda
+from testing.reconciler.line import Fault, on
+from testing.reconciler.sdk import throttled
 from testing.reconciler.world import World
 
 OTHERS = AllowedNames.parse({"other": {"tables": ["*"], "buckets": ["*"]}})
@@ -116,3 +119,40 @@ def test_monitors_ask_for_no_tenant_that_is_not_allowed_any_more(world: World) -
     world.settings = replace(world.settings, allowed=OTHERS)
     operator = replace(world.operator, settings=world.settings)
     assert stream_lag_monitor.by_clients(operator) == []
+
+
+def test_deletion_of_a_withdrawn_tenant_does_not_say_that_it_waits(world: World) -> None:
+    key = world.provisioned()
+    allow(world, OTHERS)
+    world.reconcile_once(key)
+    world.delete(key)
+    world.line.faults.append(Fault(on("lambda:DeleteFunction"), error=throttled()))
+    world.reconcile_once(key)
+    assert "deletion waits" not in world.condition(key, "Stopped")["message"]
+    assert world.condition(key, "Stalled")["status"] == "False"
+
+
+def test_withdrawn_tenant_stays_stopped_although_its_spec_becomes_invalid(world: World) -> None:
+    key = world.provisioned()
+    allow(world, OTHERS)
+    world.reconcile_once(key)
+    world.kube.edit(key, lambda one: one["spec"].update(trigger="nonsense"))
+    world.reconcile_once(key)
+    assert world.condition(key, "Stopped")["status"] == "True"
+    awslambda(world).delete_function_concurrency(FunctionName=NAME)
+    world.reconcile_once(key)
+    assert concurrency(world) == 0
+
+
+@pytest.mark.parametrize(
+    "spec", [{"adoption": "IfUntagged"}, {"failures": {"bucket": "not-ours"}}], ids=["adoption", "failures"]
+)
+def test_edit_that_is_not_allowed_is_refused_and_stops_nothing(world: World, spec: dict[str, Any]) -> None:
+    key = world.provisioned()
+    narrow = {"tables": ["humangov-*"], "buckets": ["humangov-*"]}
+    allow(world, AllowedNames.parse({"humangov": narrow}))
+    world.kube.edit(key, lambda one: one["spec"].update(spec))
+    world.reconcile_once(key)
+    assert world.ready(key).startswith("False NotAllowed")
+    assert mapping_states(world) == ["Enabled"]
+    assert concurrency(world) is None

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -272,8 +272,17 @@ def fault_layer(moto: int) -> Iterator[FaultLayer]:
 def clients(moto: int) -> tuple[Any, Any]:
     session = boto3.Session("testing", "testing", region_name="us-east-1")
     endpoint = f"http://127.0.0.1:{moto}"
-    session.client("logs", endpoint_url=endpoint).create_log_group(logGroupName=LOG_GROUP)
     return session.client("dynamodb", endpoint_url=endpoint), session.client("s3", endpoint_url=endpoint)
+
+
+@pytest.fixture
+def log_group(moto: int) -> None:
+    """The functions' log group. For each test: `mock_aws` in another test empties moto, and its server as well."""
+    logs = boto3.Session("testing", "testing", region_name="us-east-1").client(
+        "logs", endpoint_url=f"http://127.0.0.1:{moto}"
+    )
+    with suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName=LOG_GROUP)
 
 
 StartFunction = Callable[..., RunningFunction]
@@ -311,7 +320,9 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def make_world(fault_layer: FaultLayer, clients: tuple[Any, Any], start: StartFunction) -> Iterator[MakeWorld]:
+def make_world(
+    fault_layer: FaultLayer, clients: tuple[Any, Any], start: StartFunction, log_group: None
+) -> Iterator[MakeWorld]:
     """A table and a bucket for one test, and a function if none is given."""
     dynamodb, s3 = clients
     with ExitStack() as cleanup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -73,19 +73,37 @@ def not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
             f"--allowed-names does not include namespace {tenant.namespace}. No AWS call was made. Ask the operator's "
             "administrator to add it",
         )
-    for kind, name, permitted in _named(tenant, patterns):
-        if name is not None and not any(fnmatchcase(name, pattern) for pattern in permitted):
-            return _refused(f"{kind} {name} is", tenant, permitted)
-    bucket, prefix = tenant.bucket.name, tenant.bucket.key_prefix
-    if not _may_use(bucket, prefix, patterns.buckets):
+    found = _not_permitted(tenant, (*_identifying(tenant, patterns), *_others(tenant, patterns)))
+    if found is not None:
+        return found
+    if not _may_use_bucket(tenant, patterns):
+        prefix = tenant.bucket.key_prefix
         with_prefix = f" with key prefix {prefix!r}" if any("/" in one for one in patterns.buckets) else ""
-        return _refused(f"bucket {bucket}{with_prefix} is", tenant, patterns.buckets)
+        return _refused(f"bucket {tenant.bucket.name}{with_prefix} is", tenant, patterns.buckets)
     if tenant.adoption != "Never" and not patterns.adoption:
         return Finding.action_required(
             "NotAllowed",
             f"namespace {tenant.namespace} may not adopt AWS resources (spec.adoption: {tenant.adoption}). Set "
             "spec.adoption: Never, or ask the operator's administrator to change --allowed-names",
         )
+    return None
+
+
+def is_withdrawn(tenant: Tenant, allowed: AllowedNames) -> bool:
+    """Whether names that can't be changed, and so were allowed once, are not allowed now.
+
+    What a manifest can still change is only refused: undoing the change is the remedy.
+    """
+    patterns = allowed.namespaces.get(tenant.namespace)
+    if patterns is None or not _may_use_bucket(tenant, patterns):
+        return True
+    return _not_permitted(tenant, tuple(_identifying(tenant, patterns))) is not None
+
+
+def _not_permitted(tenant: Tenant, named: Iterable[_Named]) -> Finding | None:
+    for kind, name, permitted in named:
+        if name is not None and not any(fnmatchcase(name, pattern) for pattern in permitted):
+            return _refused(f"{kind} {name} is", tenant, permitted)
     return None
 
 
@@ -97,26 +115,34 @@ def _refused(what: str, tenant: Tenant, permitted: Sequence[str]) -> Finding:
     )
 
 
-def _named(tenant: Tenant, patterns: Patterns) -> Iterator[tuple[str, str | None, Sequence[str]]]:
-    """Every name that a tenant uses: its kind, the name (None: not given), and patterns, one of which must match."""
+_Named = tuple[str, str | None, Sequence[str]]
+"""A name that a tenant uses: its kind, the name (None: not given), and patterns, one of which must match."""
+
+
+def _identifying(tenant: Tenant, patterns: Patterns) -> Iterator[_Named]:
+    """The names that can't be changed, but for the bucket's."""
     functions = patterns.functions
     own_functions = (f"humangov-{tenant.name}-*",) if functions is None else functions
-    # Of a bucket of its own the key prefix decides. Elsewhere the invocation records lie beside those of others.
-    elsewhere = tenant.failures.bucket if tenant.failures.bucket != tenant.bucket.name else None
     yield "table", tenant.table.name, patterns.tables
-    yield "bucket", elsewhere, patterns.buckets
     yield "function", tenant.function.name, own_functions
     yield "region", tenant.region, patterns.regions
     yield "role", tenant.account.role_arn, patterns.roles
     yield "role", tenant.account.sweep_role_arn, patterns.roles
+
+
+def _others(tenant: Tenant, patterns: Patterns) -> Iterator[_Named]:
+    """The names that a manifest can change."""
+    # Of a bucket of its own the key prefix decides. Elsewhere the invocation records lie beside those of others.
+    elsewhere = tenant.failures.bucket if tenant.failures.bucket != tenant.bucket.name else None
+    yield "bucket", elsewhere, patterns.buckets
     yield "KMS key", tenant.logs.kms_key_arn, patterns.kms_keys
 
 
-def _may_use(bucket: str, prefix: str, permitted: Sequence[str]) -> bool:
+def _may_use_bucket(tenant: Tenant, patterns: Patterns) -> bool:
     """Name and key prefix are compared apart: a `*` of the one never matches into the other."""
-    for pattern in permitted:
+    for pattern in patterns.buckets:
         name, separator, keys = pattern.partition("/")
-        if fnmatchcase(bucket, name) and (not separator or fnmatchcase(prefix, keys)):
+        if fnmatchcase(tenant.bucket.name, name) and (not separator or fnmatchcase(tenant.bucket.key_prefix, keys)):
             return True
     return False
 

@@ -32,7 +32,7 @@ _OWN_FIELDS = (
     "erasureLimit", "sweepSchedule", "failingSince", "waitingSince",
 )  # fmt: skip
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
-_MESSAGE_LIMIT = 4000
+MESSAGE_LIMIT = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +305,7 @@ def _condition(
         "observedGeneration": generation,
         "lastTransitionTime": before["lastTransitionTime"] if before and unchanged else timestamp(now),
         "reason": finding.reason,
-        "message": finding.message[:_MESSAGE_LIMIT],
+        "message": finding.message[:MESSAGE_LIMIT],
     }
 
 

@@ -15,7 +15,7 @@ from humangov.api.conditions import Finding
 from humangov.api.names import Names
 from humangov.aws import function, function_observed, log_group, role, stream, trigger
 from humangov.aws.clients import Clients
-from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.errors import SPEC_REMEDY, AwsError
 from humangov.aws.event_source_mapping import MappingObserved, reads_table
 from humangov.aws.ownership import NotOwnedError
 
@@ -181,7 +181,7 @@ def _refused_to_disable(removal: Removal) -> str:
     try:
         stream.disable(removal.clients, removal.names)
     except AwsError as error:
-        if error.meaning is not Meaning.TERMINAL or error.denied:
+        if error.remedy != SPEC_REMEDY:  # it refuses the value: neither a permission, nor credentials, nor the time
             raise
         return f"AWS refuses to disable it: {error.text}"
     return ""

@@ -17,7 +17,9 @@ from humangov.aws.metric_data import Answer, Metric
 from humangov.cleanup.embedded_metrics import DIMENSION, NAMESPACE
 
 WINDOW = timedelta(minutes=15)
+_MINUTE = timedelta(minutes=1)
 _PERIOD_SECONDS = 300
+_MINUTE_SECONDS = 60
 _LAMBDA = "AWS/Lambda"
 _DETAILS = (("throttles", "Throttles"), ("invocations", "Invocations"), ("errors", "Errors"))
 _HANDLED = ("erased", "kept", "retained")
@@ -42,9 +44,10 @@ class StreamLag:
     """CloudWatch's values for one HumanGovState's function, of the last 15 minutes. None: no value, or not asked for.
 
     failed_records       that were handed back
-    failing_invocations  in how many of the latest periods of five minutes, without a gap, every invocation failed
-    failing_erasures     likewise, in how many records failed and no file was handled: erased, or kept for a reason
-    succeeded_at         when the latest period began in which an invocation did not fail
+    failing_invocations  in how many of the latest minutes with invocations every one of them failed
+    failing_erasures     in how many of the latest periods of five minutes with records some failed, and no file was
+                         handled: erased, or kept for a reason
+    succeeded_at         when the latest minute ended in which an invocation did not fail
     read_at              when they were read
     """
 
@@ -94,7 +97,7 @@ def _with_work(lag: StreamLag, periods: Sequence[tuple[datetime, Mapping[str, fl
         lag,
         failing_invocations=_streak(failed for _, failed in invoked),
         failing_erasures=_streak(handled),
-        succeeded_at=next((begun for begun, failed in invoked if not failed), None),
+        succeeded_at=next((begun + _MINUTE for begun, failed in invoked if not failed), None),
     )
 
 
@@ -117,7 +120,8 @@ def _metrics(query: LagQuery) -> Iterator[Metric]:
     yield _metric(query, "failed_records", NAMESPACE, "failed", (DIMENSION, query.owner), "Sum")
     if query.detailed:
         for field, name in _DETAILS:
-            yield _metric(query, field, _LAMBDA, name, ("FunctionName", query.function), "Sum")
+            found = _metric(query, field, _LAMBDA, name, ("FunctionName", query.function), "Sum")
+            yield replace(found, period_seconds=_MINUTE_SECONDS) if field != "throttles" else found
         for name in _HANDLED:
             yield _metric(query, "handled_files", NAMESPACE, name, (DIMENSION, query.owner), "Sum")
 

@@ -23,6 +23,7 @@ STATUS_FIELD = "failingSince"
 SHOWN_AFTER = timedelta(minutes=5)
 _AGAIN_SECONDS = 60.0
 _LAG_IS_VALID = timedelta(minutes=15)
+_BEFORE_FIRST_READ = 10  # reconciliations of a process: minutes, by their back-off
 TRIGGER_PROBLEM = "TriggerProblem"
 FUNCTION_FAILING = "FunctionFailing"
 _REASONS = (TRIGGER_PROBLEM, FUNCTION_FAILING)
@@ -61,8 +62,9 @@ def state(this: Reconciliation, observed: Observations, found: Finding, *, lag: 
     recent = lag if lag is not None and lag.read_at is not None and now - lag.read_at < _LAG_IS_VALID else None
     desired = trigger.desired(this.names, this.context, table=resources.observation(observed, STREAM))
     cause = cause_of(trigger.problem(triggers, desired), recent, since=since)
-    if cause is None and recent is None and _shown(this.stored_status) == FUNCTION_FAILING:
-        return _as_shown(this, since)  # CloudWatch has shown it, and has not been read since
+    unread = lag is None and this.memory.reconciliations < _BEFORE_FIRST_READ
+    if cause is None and unread and _shown(this.stored_status) == FUNCTION_FAILING:
+        return _as_shown(this, since)  # CloudWatch has shown it to the process before, and this one is just starting
     if cause is None:
         return Delivery()
     since = since or now
@@ -91,14 +93,20 @@ def cause_of(problem: str | None, lag: StreamLag | None, *, since: datetime | No
         text = "the function could not erase the file of any record of the last minutes"
         return Cause(reason=FUNCTION_FAILING, message=text)
     if problem is not None:
-        succeeded = lag.succeeded_at if lag is not None else None
-        if succeeded is not None and since is not None and succeeded > since:
+        if lag is not None and _some_succeed(lag, since):
             return None
         return Cause(reason=TRIGGER_PROBLEM, message=f"Lambda reports {problem.rstrip('.')}")
     if lag is not None and lag.failing_invocations:
         text = "every invocation of the function of the last minutes ended with an error"
         return Cause(reason=FUNCTION_FAILING, message=text)
     return None
+
+
+def _some_succeed(lag: StreamLag, since: datetime | None) -> bool:
+    """Whether some invocation succeeded since the problem was first seen; before it is, in the last minutes."""
+    if lag.succeeded_at is None or lag.read_at is None:
+        return False
+    return lag.succeeded_at >= (lag.read_at - SHOWN_AFTER if since is None else since)
 
 
 def _remedy(this: Reconciliation, cause: Cause) -> str:

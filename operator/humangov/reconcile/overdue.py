@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from humangov.api.conditions import Finding, find_condition
+from humangov.api.conditions import MESSAGE_LIMIT, Finding, find_condition
 from humangov.api.times import parse_time, timestamp
 
 STATUS_FIELD = "waitingSince"
+_LEAVES_ROOM = MESSAGE_LIMIT - 400
 LASTS = timedelta(minutes=15)
 _LASTS_LONGER = {
     # DynamoDB restores and imports large tables in hours.
@@ -39,14 +40,9 @@ class Wait:
         """status.waitingSince; None: absent."""
         return timestamp(self.since) if self.since else None
 
-    def seldom(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    def of_parts(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:
         """The findings of the parts. Of an overdue wait, none asks for a reconciliation sooner than the back-off."""
-        if not self.ready.stalled or self.since is None:
-            return dict(findings)
-        return {
-            name: replace(finding, requeue_after_seconds=None, soon=False) if finding.status == "Unknown" else finding
-            for name, finding in findings.items()
-        }
+        return seldom(findings) if self.ready.stalled and self.since is not None else dict(findings)
 
 
 def judged(ready: Finding, before: Mapping[str, Any], *, generation: int, now: datetime) -> Wait:
@@ -63,6 +59,14 @@ def judged(ready: Finding, before: Mapping[str, Any], *, generation: int, now: d
     return Wait(ready=stalled, since=since)
 
 
+def seldom(findings: Mapping[str, Finding]) -> dict[str, Finding]:
+    """The same findings, without the moment at which what is in progress is to be read again."""
+    return {
+        name: replace(finding, requeue_after_seconds=None, soon=False) if finding.status == "Unknown" else finding
+        for name, finding in findings.items()
+    }
+
+
 def lasts(ready: Finding) -> timedelta:
     """How long it may be in progress."""
     return _LASTS_LONGER.get(ready.reason, LASTS)
@@ -73,13 +77,13 @@ def _since(ready: Finding, before: Mapping[str, Any], *, generation: int) -> dat
     since, condition = parse_time(before.get(STATUS_FIELD)), find_condition(before, "Ready")
     if since is None or condition is None or condition.get("observedGeneration") != generation:
         return None
-    same = ready.failed or condition["message"] in (ready.message, _overdue(ready.message, since))
+    same = ready.failed or condition["message"] in (ready.message[:MESSAGE_LIMIT], _overdue(ready.message, since))
     return since if same and condition["reason"] == ready.reason else None
 
 
 def _overdue(message: str, since: datetime) -> str:
     return (
-        f"{message}. It has been so since {timestamp(since)}, longer than it normally takes. Look at that resource in "
-        "AWS, and look up AWS's code if the message has one. The operator keeps looking, ever more seldom, and "
-        "continues automatically when this has ended"
+        f"{message[:_LEAVES_ROOM]}. It has been so since {timestamp(since)}, longer than it normally takes. Look at "
+        "that resource in AWS, and look up AWS's code if the message has one. The operator keeps looking, ever more "
+        "seldom, and continues automatically when this has ended"
     )

@@ -19,7 +19,7 @@ from humangov.reconcile.finalizer import add_finalizer, finalize, finalize_unrea
 from humangov.reconcile.gather import Gathered, gather, gather_deep
 from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.status import Conclusion, announce, publish
-from humangov.reconcile.stop import obey
+from humangov.reconcile.stop import GOES_ON, obey
 
 
 async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> Outcome:
@@ -37,7 +37,7 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     patient = failing_seconds < PATIENCE_SECONDS
     if tenant.deleting and not legal_hold.keeps_from_deletion(tenant, resource):
         # Of a hold: with Retain it is released as it is. What is not allowed any more is removed all the same.
-        waits_for = None if stop is not None and stop.source in ("Hold", "NotAllowed") else stop
+        waits_for = None if stop is not None and stop.source in GOES_ON else stop
         return await finalize(operator, resource, tenant, stop=waits_for, patient=patient)
     refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
     if refused:

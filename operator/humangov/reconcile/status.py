@@ -85,7 +85,7 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
     key, uid = key_of(resource), uid_of(resource)
     before, generation = resource.get("status") or {}, _generation(resource)
     wait = overdue.judged(conclusion.ready, before, generation=generation, now=now)
-    conclusion = replace(conclusion, ready=wait.ready, findings=wait.seldom(conclusion.findings))
+    conclusion = replace(conclusion, ready=wait.ready, findings=wait.of_parts(conclusion.findings))
     status = _composed(resource, conclusion, waiting_since=wait.status, now=now)
     written = differs(before, status) and not conclusion.quiet
     if written:
@@ -128,10 +128,12 @@ def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion, *
     if found is None:
         return conclusion
     stopped = found.stopped.status != "False"
+    calm = stop.is_calm(resource.get("status") or {}, operator.store.memory(key_of(resource)).stop, now=now)
+    seldom = overdue.seldom if calm else dict[str, Finding]
     return replace(
         conclusion,
-        ready=found.ready,
-        findings={**conclusion.findings, STOPPED: found.stopped},
+        ready=replace(found.ready, requeue_after_seconds=None) if calm else found.ready,
+        findings={**seldom(conclusion.findings), STOPPED: found.stopped},
         quiet=conclusion.quiet and not stopped,
     )
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 
 from humangov import logs
-from humangov.api.allowed_names import not_allowed
+from humangov.api.allowed_names import is_withdrawn
 from humangov.api.conditions import STOPPED, Event, Finding, find_condition
 from humangov.api.names import Identity, Names
 from humangov.api.spec import InvalidSpecError, Tenant, parse
@@ -26,11 +26,14 @@ from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.stop import Halt
 from humangov.kube.client import Resource
+from humangov.reconcile import overdue
 from humangov.reconcile.cache import StopMemory, key_of, uid_of
 from humangov.reconcile.context import Operator, post_event
 from humangov.reconcile.outcome import Outcome
 
 STREAM_FORGETS_AFTER = timedelta(hours=24)
+GOES_ON = ("Hold", "NotAllowed")
+"""Sources of a stop for which a deletion does not wait: of a hold it is a release, and what is not allowed goes."""
 _LAMBDA_NEEDS = timedelta(seconds=5)  # until every one of its hosts knows of the reserved concurrency
 _RETRY_SECONDS = 2.0
 _RETRY_SLOWLY_SECONDS = 10.0
@@ -85,10 +88,11 @@ def _withdrawn(operator: Operator, resource: Resource) -> Stop | None:
     if not (resource.get("status") or {}).get("aws"):
         return None
     try:
-        tenant = parse(resource, default_region=operator.settings.region)
-    except InvalidSpecError:
-        return None
-    return stop_of_withdrawn() if not_allowed(tenant, operator.settings.allowed) else None
+        tenant = _as_recorded(resource, region=str(resource["status"]["aws"]["region"]))
+    except InvalidSpecError:  # its names can't be read: as it was found before
+        before = operator.store.memory(key_of(resource)).stop.stop
+        return before if before is not None and before.source == "NotAllowed" else None
+    return stop_of_withdrawn() if is_withdrawn(tenant, operator.settings.allowed) else None
 
 
 def _looked_for_again() -> Finding:
@@ -150,6 +154,8 @@ def _as_recorded(resource: Resource, *, region: str) -> Tenant:
         spec: Any = resource.get("spec") or {}
         named = {part: {"name": (spec.get(part) or {}).get("name")} for part in ("table", "bucket", "function")}
         named = {part: value for part, value in named.items() if value["name"] is not None}
+        if isinstance((spec.get("bucket") or {}).get("keyPrefix"), str):
+            named["bucket"] = {**named.get("bucket", {}), "keyPrefix": spec["bucket"]["keyPrefix"]}
         account = {"account": spec["account"]} if spec.get("account") else {}
         tenant = parse({**resource, "spec": {**named, **account}}, default_region=region)
     name = (resource.get("status") or {}).get("functionName") or tenant.function.name
@@ -182,10 +188,19 @@ def findings(
     long = since is not None and now - since > WARN_AFTER
     sentences = [stop.sentence, *_state(memory, before, now=now)]
     sentences += [_forgets(since)] if long and since is not None else []
-    if deleting:
+    if deleting and stop.source not in GOES_ON:
         sentences.append("its deletion waits, and nothing more is deleted, until it is started")
     message = f"{'. '.join(_capital(one) for one in sentences)}. To start it: {stop.remedy}"
-    return StopFindings(ready=_ready(ready, memory, message), stopped=_stopped(memory, message, long=long))
+    of_deletion = deleting and stop.source == "NotAllowed"
+    return StopFindings(
+        ready=ready if of_deletion else _ready(ready, memory, message), stopped=_stopped(memory, message, long=long)
+    )
+
+
+def is_calm(status: Mapping[str, Any], memory: StopMemory, *, now: datetime) -> bool:
+    """Whether the tenant has been stopped, with nothing left to stop, for so long that it is read at resyncs only."""
+    since = _time_of(find_condition(status, STOPPED))
+    return memory.stop is not None and memory.problem is None and since is not None and now - since > overdue.LASTS
 
 
 def _stopped(memory: StopMemory, message: str, *, long: bool) -> Finding:
