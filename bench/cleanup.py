@@ -43,7 +43,7 @@ WALKTHROUGH = f"{WALKTHROUGH_FUNCTION.stem}.lambda_handler"
 
 _NOTES = (
     "Calls are counted by a proxy before the emulated AWS; seconds and memory are measured without it.",
-    "The first batch of a process also asks once whether the bucket keeps versions: it is the one that is counted.",
+    "Each batch also reads whether the bucket keeps versions, while it keeps none.",
     "Walkthrough: HumanGov's own function, one DeleteObject a record, nothing is read before.",
     "Peak memory: the whole process after a batch of 10,000 removals (VmHWM), Python and boto3 included.",
     "Cold start: import and clients in a new Python, in turn with boto3 and the same three clients.",
