@@ -2,7 +2,10 @@
 #   docker build -t humangov-operator:0.1.0 .
 # Nothing in it depends on the processor, so `docker buildx build --platform linux/amd64,linux/arm64` makes both.
 
-FROM python:3.13-slim AS build
+# A release gives it by digest, which the workflow reads from the registry: BASE=python:3.13-slim@sha256:…
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_COMPILE=1
 WORKDIR /build
 COPY requirements/build.txt requirements/run.txt requirements/
@@ -12,6 +15,11 @@ RUN python -m venv tools \
     && tools/bin/python -m pip --python /opt/humangov/bin/python install \
         --require-hashes --only-binary :all: -r requirements/run.txt \
     && /opt/humangov/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/humangov/lib
+# Of the SDK's 400 services, those that are called, and those that give credentials.
+RUN cd /opt/humangov/lib/python3.13/site-packages/botocore/data \
+    && find . -mindepth 1 -maxdepth 1 -type d $(printf '! -name %s ' \
+        backup cloudwatch dynamodb dynamodbstreams iam kms lambda logs resourcegroupstaggingapi s3 signin sso sso-oidc sts) \
+        -exec rm -rf {} +
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN tools/bin/python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir wheels . \
@@ -19,14 +27,16 @@ RUN tools/bin/python -m pip wheel --no-index --no-deps --no-build-isolation --wh
     && /opt/humangov/bin/python -m compileall -q --invalidation-mode unchecked-hash \
         /opt/humangov/lib/python3.13/site-packages/humangov
 
-FROM python:3.13-slim
+FROM ${BASE}
 ARG VERSION=0.1.0
 ARG REVISION=unknown
+ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="humangov-operator" \
     org.opencontainers.image.description="Erases the files of deleted records: one HumanGovState manifest a tenant" \
     org.opencontainers.image.licenses="Apache-2.0" \
     org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.revision="${REVISION}"
+    org.opencontainers.image.revision="${REVISION}" \
+    org.opencontainers.image.source="${SOURCE}"
 # The base's installers are of no use to a file system that is never written.
 RUN python -c "import ensurepip, pathlib, pip; print(*(pathlib.Path(m.__file__).parent for m in (ensurepip, pip)))" \
     | xargs rm -rf

@@ -36,6 +36,10 @@ help: ## Show this list
 demo: setup ## Set everything up and run the demo; WEATHER=stormy adds AWS errors and delays
 	@$(PY) -m sandbox.demo $(if $(WEATHER),--weather $(WEATHER)) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
+.PHONY: picture
+picture: demo ## Run the demo, and draw its report into docs/images, for README; needs chromium
+	@$(PY) -m sandbox.picture
+
 .PHONY: test
 test: setup ## Run all tests, on a real control plane and an emulated AWS; a running sandbox keeps running
 	@if ! $(PY) -m sandbox status >/dev/null 2>&1; then trap '$(PY) -m sandbox down' EXIT; fi; \
@@ -43,14 +47,22 @@ test: setup ## Run all tests, on a real control plane and an emulated AWS; a run
 	$(PY) -m pytest -n $(JOBS) --dist worksteal tests --ignore=tests/install --ignore=tests/after $(ARGS); \
 	if [ -z "$(ARGS)" ]; then $(PY) -m pytest -q tests/after; fi
 
-# Two clusters share the work, so the longest begin; the last one looks at what the whole machine has left.
-LONGEST := tests/install/test_failing.py tests/install/test_release.py
-ALONE := tests/install/test_end.py
+# Two clusters share the work, the longest first; then, alone, what measures how soon a pod works, and what the machine has left.
+LONGEST := tests/install/test_failing.py tests/install/test_story.py tests/install/test_release.py
+ALONE := tests/install/test_image.py tests/install/test_end.py
 
 .PHONY: test-install
 test-install: setup ## Test what users install, in pods of a whole cluster; prints why if no cluster can run here
 	@$(PY) -m pytest -n 2 --dist loadfile $(LONGEST) $(filter-out $(LONGEST) $(ALONE),$(wildcard tests/install/test_*.py)) $(ARGS)
 	@if [ -z "$(ARGS)" ]; then $(PY) -m pytest -q $(ALONE); fi
+
+.PHONY: test-browser
+test-browser: setup ## Test the report's page in Debian's chromium, with axe-core from npm
+	@command -v chromium >/dev/null && command -v npm >/dev/null || \
+		{ echo "chromium and npm are needed: apt-get install chromium npm" >&2; exit 1; }
+	@mkdir -p $(BUILD)/browser && cp tests/browser/package.json tests/browser/package-lock.json $(BUILD)/browser/
+	@cd $(BUILD)/browser && npm ci --silent --ignore-scripts --no-audit --no-fund
+	@HUMANGOV_REQUIRE_BROWSER=1 $(PY) -m pytest -q tests/browser $(ARGS)
 
 .PHONY: cluster
 cluster: setup ## Start a cluster with a node, image and chart, and run the demo in pods; the cluster stays up
@@ -68,6 +80,10 @@ cluster-down: setup ## Stop the cluster, and check that nothing of it remains
 sandbox: setup ## Start the control plane and the emulated AWS, and keep them running
 	@$(PY) -m sandbox up
 
+.PHONY: sandbox-env
+sandbox-env: setup ## Print variables for humangov and kubectl: eval "$$(make -s sandbox-env)"
+	@$(PY) -m sandbox env
+
 .PHONY: sandbox-down
 sandbox-down: setup ## Stop what `make sandbox` started
 	@$(PY) -m sandbox down
@@ -83,6 +99,17 @@ lint: setup ## Check style, types, layers and stale files; needs no Go
 	@$(VENV)/bin/mypy --cache-dir $(HUMANGOV_CACHE)/mypy
 	@$(VENV)/bin/lint-imports --no-logo --cache-dir $(BUILD)/import-linter
 	@$(PY) -m deploy.render --check
+	@$(MAKE) --no-print-directory $(BUILD)/lint/.complete && $(PY) -m deploy.lint bandit parliament cfn-lint
+
+.PHONY: lint-security
+lint-security: setup $(BUILD)/lint/.complete $(BUILD)/checkov/.complete ## Look for weaknesses in code, policies and manifests
+	@$(PY) -m deploy.lint
+
+# Linters, each set in an environment of its own: they pin what the project uses in other versions.
+$(BUILD)/%/.complete: requirements/%.txt | $(UV)
+	@$(UV) venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(BUILD)/$*
+	@$(UV) pip sync -q --python $(BUILD)/$*/bin/python --require-hashes $<
+	@touch $@
 
 .PHONY: format
 format: setup ## Format the code
@@ -94,9 +121,47 @@ manifests: setup ## Render deploy/install.yaml and docs/api.md from their source
 
 .PHONY: lock
 lock: $(UV) ## Resolve requirements/*.in into the hash-locked requirements/*.txt
-	@for name in uv build run dev aws; do \
+	@for name in uv build run dev aws release docs lint checkov; do \
 		$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes \
 			--no-header --no-annotate requirements/$$name.in -o requirements/$$name.txt; done
+
+IMAGE ?= humangov-operator:$(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' operator/humangov/__init__.py)
+
+.PHONY: image
+image: ## Build the image with docker; IMAGE=name:tag
+	@docker buildx build --load --tag $(IMAGE) .
+
+.PHONY: sbom
+sbom: $(BUILD)/release-venv/.complete ## Write .build/release/sbom.cdx.json (CycloneDX): what the image holds of Python
+	@mkdir -p $(BUILD)/release
+	@$(BUILD)/release-venv/bin/cyclonedx-py requirements --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON -o $(BUILD)/release/sbom.cdx.json requirements/run.txt
+
+.PHONY: site
+site: $(BUILD)/docs-venv/.complete ## Write the documents as a site to .build/site; fails at a link that leads nowhere
+	@NO_MKDOCS_2_WARNING=1 $(BUILD)/docs-venv/bin/mkdocs build --strict --clean
+
+.PHONY: release-check
+release-check: setup ## Check that everything has the version of a tag: TAG=v1.2.3
+	@$(PY) -m deploy.release check --tag "$(TAG)"
+
+.PHONY: release-notes
+release-notes: setup ## Write .build/release/notes.md from the changelog: TAG=v1.2.3
+	@$(PY) -m deploy.release notes --tag "$(TAG)"
+
+.PHONY: chart
+chart: setup ## Package the chart for a release: IMAGE=name@sha256:… SOURCE=address
+	@$(PY) -m deploy.release chart --image "$(IMAGE)" --source "$(SOURCE)"
+
+$(BUILD)/release-venv/.complete: requirements/release.txt | $(UV)
+	@$(UV) venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(BUILD)/release-venv
+	@$(UV) pip install -q --python $(BUILD)/release-venv/bin/python --require-hashes -r requirements/release.txt
+	@touch $@
+
+$(BUILD)/docs-venv/.complete: requirements/docs.txt | $(UV)
+	@$(UV) venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(BUILD)/docs-venv
+	@$(UV) pip install -q --python $(BUILD)/docs-venv/bin/python --require-hashes -r requirements/docs.txt
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove everything that was built
@@ -119,4 +184,5 @@ $(VENV)/.complete: requirements/dev.txt pyproject.toml | $(UV)
 	@$(UV) venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
 	@$(UV) pip install -q --compile-bytecode --python $(PY) --require-hashes -r requirements/dev.txt
 	@$(UV) pip install -q --python $(PY) --no-deps --no-build-isolation --editable .
+	@for name in humangov kubectl-humangov kubectl_complete-humangov; do ln -sf $(VENV)/bin/$$name $(BUILD)/bin/$$name; done
 	@touch $@

@@ -11,7 +11,25 @@ from typing import Any
 
 import click
 
-from bench import calls, cleanup, events, failing, latency, matrix, moto, second_s3, storm, sweep, world
+from bench import (
+    bulk,
+    calls,
+    cleanup,
+    cost,
+    critical,
+    events,
+    failing,
+    latency,
+    matrix,
+    moto,
+    report,
+    scale,
+    second_s3,
+    storm,
+    sweep,
+    sweep_ranges,
+    world,
+)
 from bench.measure import Report, table_lines
 from bench.rig import NotMeasuredError
 from sandbox.errors import SandboxError
@@ -44,6 +62,24 @@ def _json_only(command: Callable[..., None]) -> Callable[..., None]:
 def calls_command(*, repeats: int, states: int, json_only: bool) -> None:
     """AWS calls, Kubernetes writes, seconds: apply, settled reconciliation, delete, erasure; one tenant, then 50."""
     _print(lambda: calls.run(say=say, repeats=repeats, states=states), json_only=json_only)
+
+
+@main.command("bulk", context_settings=_CONTEXT)
+@click.option("--states", type=click.IntRange(min=1), multiple=True, default=bulk.STATES, help="Settled tenants.")
+@_json_only
+def bulk_command(*, states: tuple[int, ...], json_only: bool) -> None:
+    """An hour of settled tenants, singly and in bulk: AWS calls by their limit, and processor time. In memory."""
+    _print(lambda: bulk.run(say=say, states=states), json_only=json_only)
+
+
+@main.command("critical", context_settings=_CONTEXT)
+@click.option("--repeats", type=click.IntRange(min=1), default=1, help="Tenants of each time that a role may need.")
+@click.option("--states", type=click.IntRange(min=0, max=500), default=50, help="Tenants at once; 0: one by one only.")
+@click.option("--run-option", "arguments", multiple=True, help="One more argument of `humangov run`. Repeatable.")
+@_json_only
+def critical_command(*, repeats: int, states: int, arguments: tuple[str, ...], json_only: bool) -> None:
+    """Apply to Ready and delete to gone where AWS lets roles, functions and mappings ripen: by AWS's own time."""
+    _print(lambda: critical.run(say=say, repeats=repeats, states=states, arguments=arguments), json_only=json_only)
 
 
 @main.command("moto", context_settings=_CONTEXT)
@@ -82,11 +118,23 @@ def latency_command(*, json_only: bool) -> None:
 
 @main.command("sweep", context_settings=_CONTEXT)
 @click.option("--size", "sizes", type=click.IntRange(min=1000), multiple=True, default=sweep.SIZES, help="Files.")
-@click.option("--repeats", type=click.IntRange(min=1), default=3, help="Runs of each up to 100,000; fewer above.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, help="Runs of each up to 100,000; one above.")
+@click.option("--bare-up-to", type=int, default=sweep.BARE_UP_TO, help="Files up to which the SDK is measured too.")
+@click.option("--versioned", type=int, default=sweep.VERSIONED, help="Files of a bucket that keeps versions; 0: none.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the growth here, an SVG.")
 @_json_only
-def sweep_command(*, sizes: tuple[int, ...], repeats: int, json_only: bool) -> None:
+def sweep_command(*, json_only: bool, **options: Any) -> None:
     """A sweep beside the bare listing and scan, and beside the usual script: seconds, peak memory, requests."""
-    _print(lambda: sweep.run(say=say, sizes=sizes, repeats=repeats), json_only=json_only)
+    _print(lambda: sweep.run(say=say, **options), json_only=json_only)
+
+
+@main.command("sweep-ranges", context_settings=_CONTEXT)
+@click.option("--files", type=click.IntRange(min=1000), default=sweep_ranges.FILES, help="Files and records.")
+@click.option("--ms", "milliseconds", type=int, multiple=True, default=sweep_ranges.MILLISECONDS, help="Of a page.")
+@_json_only
+def sweep_ranges_command(*, files: int, milliseconds: tuple[int, ...], json_only: bool) -> None:
+    """Ranges of keys and segments of the table at once, beside one by one, while each page takes its time."""
+    _print(lambda: sweep_ranges.run(say=say, files=files, milliseconds=milliseconds), json_only=json_only)
 
 
 @main.command("second-s3", context_settings=_CONTEXT)
@@ -95,6 +143,30 @@ def sweep_command(*, sizes: tuple[int, ...], repeats: int, json_only: bool) -> N
 def second_s3_command(*, files: int, json_only: bool) -> None:
     """A plain and a versioned bucket of another S3, swept twice in mode Delete: what went, and what has receipts."""
     _print(lambda: second_s3.run(say=say, files=files), json_only=json_only)
+
+
+@main.command("cost", context_settings=_CONTEXT)
+@click.option("--files", type=click.IntRange(min=0), default=100_000, help="Files in the bucket.")
+@click.option("--records", type=click.IntRange(min=0), default=100_000, help="Records in the table.")
+@click.option("--deletions", type=click.IntRange(min=0), default=500, help="Deleted records a day.")
+@click.option("--price", "prices", multiple=True, metavar="NAME=USD", help="Your own price. Repeatable.")
+@_json_only
+def cost_command(*, files: int, records: int, deletions: int, prices: tuple[str, ...], json_only: bool) -> None:
+    """What one tenant costs a month in AWS, by list prices. It starts no sandbox."""
+    tenant = cost.Tenant(files=files, records=records, deletions=deletions)
+    try:
+        chosen = cost.prices_with(prices)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    _print(lambda: cost.run(tenant, chosen), json_only=json_only)
+
+
+@main.command("report", context_settings=_CONTEXT)
+@click.option("--receipts", type=click.IntRange(min=1), default=report.RECEIPTS, help="Receipts of the month.")
+@_json_only
+def report_command(*, receipts: int, json_only: bool) -> None:
+    """A report of a million receipts, beside a CloudWatch Logs that answers at its quota."""
+    _print(lambda: report.run(say=say, receipts=receipts), json_only=json_only)
 
 
 def _matrix(command: Callable[..., None]) -> Callable[..., None]:
@@ -156,6 +228,15 @@ def world_command(*, histories: int, steps: int, seed: int, jobs: int, delete: f
         lambda: world.run(say=say, histories=histories, steps=steps, seed=seed, jobs=jobs, delete=delete),
         json_only=json_only,
     )
+
+
+@main.command("scale", context_settings=_CONTEXT)
+@click.option("--size", "sizes", type=click.IntRange(min=10), multiple=True, default=scale.SIZES, help="Tenants.")
+@click.option("--resync", "resync_seconds", type=click.FloatRange(min=10), default=600.0, help="The operator's.")
+@_json_only
+def scale_command(*, sizes: tuple[int, ...], resync_seconds: float, json_only: bool) -> None:
+    """Restart, edits and new tenants meanwhile, rest, of so many tenants, on a fake AWS that keeps AWS's limits."""
+    _print(lambda: scale.run(say=say, sizes=sizes, resync_seconds=resync_seconds), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

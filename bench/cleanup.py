@@ -25,6 +25,7 @@ import boto3
 from botocore.config import Config
 from humangov.bundle import bundle
 
+from bench import function_environment
 from bench.measure import Report, Spread, Table, spread, spread_row
 from bench.rig import NotMeasuredError, Say
 from sandbox import emulator, ports
@@ -204,22 +205,9 @@ def _function(endpoint: str, directory: Path, *, own: bool) -> RunningFunction:
     return RunningFunction(
         bundle().zip if own else zipped(WALKTHROUGH_FUNCTION.name, WALKTHROUGH_FUNCTION.read_text()),
         handler=bundle().handler if own else WALKTHROUGH,
-        environment=_environment(endpoint) | {"BUCKET": BUCKET},
+        environment=function_environment.environment(endpoint, table=TABLE, bucket=BUCKET) | {"BUCKET": BUCKET},
         directory=directory,
     )
-
-
-def _environment(endpoint: str) -> dict[str, str]:
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": emulator.ACCOUNT,
-        "AWS_SECRET_ACCESS_KEY": emulator.SECRET,
-        "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
-        "HUMANGOV_TENANT": "bench/humangov/california",
-        "HUMANGOV_TABLE": TABLE,
-        "HUMANGOV_BUCKET": BUCKET,
-        "HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": "0",
-    }
 
 
 def _removals(number: int) -> Any:
@@ -289,7 +277,8 @@ def _init_seconds(code: str, folder: str) -> float:
         [sys.executable, "-c", timed], cwd=folder, capture_output=True, text=True, check=True,
         env={
             "PATH": os.environ["PATH"], "HOME": folder, "AWS_DEFAULT_REGION": emulator.REGION,
-            "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled"), **_environment("http://127.0.0.1:9"),
+            "PYTHONPYCACHEPREFIX": str(Path(folder) / "compiled"),
+            **function_environment.environment("http://127.0.0.1:9", table=TABLE, bucket=BUCKET),
         },
     )  # fmt: skip
     return float(done.stdout)

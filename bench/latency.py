@@ -7,21 +7,19 @@ top. The erasure is when S3 has done it. `bench.slow_aws` stands for AWS, in a p
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from humangov.bundle import bundle
 
+from bench import function_environment
+from bench.listening import listening
 from bench.measure import Report, Spread, Table, percentile, spread, spread_row
 from bench.rig import NotMeasuredError, Say
-from sandbox import emulator
 from testing.lambda_runtime.runtime_api import RunningFunction
 from testing.lambda_runtime.stream_events import batch, employee, remove
 
@@ -44,7 +42,10 @@ def run(*, say: Say, call_seconds: float = CALL_SECONDS, batches: Mapping[int, i
     """Takes about three minutes. Raises NotMeasuredError."""
     first: dict[int, float] = {}
     found: dict[int, list[float]] = {}
-    with tempfile.TemporaryDirectory(prefix="humangov-bench-") as folder, _slow_aws(call_seconds, Path(folder)) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="humangov-bench-") as folder,
+        listening("bench.slow_aws", call_seconds) as url,
+    ):
         for size, number in batches.items():
             say(f"{number} batches of {size:,}")
             directory = Path(folder) / f"function-{size}"
@@ -107,35 +108,10 @@ def _erased(url: str, function: RunningFunction, size: int, *, repeat: int) -> l
     return [state["erased_at"][name] - removed_at for name in names]
 
 
-@contextmanager
-def _slow_aws(seconds: float, folder: Path) -> Iterator[str]:
-    port_file = folder / "port"
-    process = subprocess.Popen([sys.executable, "-m", "bench.slow_aws", str(seconds), str(port_file)])
-    try:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while not (port_file.exists() and port_file.read_text()):
-            if process.poll() is not None or time.monotonic() > until:
-                raise NotMeasuredError("the slow AWS did not start")
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port_file.read_text()}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def _function(url: str, directory: Path) -> RunningFunction:
     return RunningFunction(
         bundle().zip, handler=bundle().handler, directory=directory,
-        environment={
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": emulator.ACCOUNT,
-            "AWS_SECRET_ACCESS_KEY": emulator.SECRET,
-            "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
-            "HUMANGOV_TENANT": "bench/humangov/california",
-            "HUMANGOV_TABLE": TABLE,
-            "HUMANGOV_BUCKET": BUCKET,
-            "HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": "0",
-        },
+        environment=function_environment.environment(url, table=TABLE, bucket=BUCKET),
     )  # fmt: skip
 
 

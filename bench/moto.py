@@ -57,7 +57,7 @@ def report(*, applied: Spread, kubectl: Spread, deleted: Spread, crowd: Crowd) -
     rows = {
         "kubectl apply begun → Ready": applied,
         "  of which kubectl apply itself, at most": kubectl,
-        "kubectl delete started → deleted": deleted,
+        "kubectl delete begun → deleted": deleted,
     }
     return Report(
         tables=[

@@ -155,13 +155,15 @@ class Rig:
         return f"system:serviceaccount:{self.namespace}:{local_operator.SERVICE_ACCOUNT}"
 
     @contextlib.contextmanager
-    def operator(self, *, resync_seconds: float) -> Iterator[local_operator.LocalOperator]:
-        """An operator whose AWS calls are recorded."""
+    def operator(
+        self, *, resync_seconds: float, arguments: Sequence[str] = ()
+    ) -> Iterator[local_operator.LocalOperator]:
+        """An operator whose AWS calls are recorded. arguments: more of `humangov run`."""
         with local_operator.start(
             self.sandbox,
             namespace=self.namespace,
             folder=self.folder,
-            arguments=["--region", emulator.REGION, "--resync", str(resync_seconds)],
+            arguments=["--region", emulator.REGION, "--resync", str(resync_seconds), *arguments],
             environment={"AWS_ACCESS_KEY_ID": self.account, "AWS_ENDPOINT_URL": self.recorder.url},
         ) as running:
             self._operator = running

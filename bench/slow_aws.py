@@ -1,4 +1,4 @@
-"""The cleanup function's AWS, in which each call takes as long as asked: `python -m bench.slow_aws SECONDS PORT_FILE`.
+"""The cleanup function's AWS, in which each call takes as long as asked: `python -m bench.slow_aws PORT_FILE SECONDS`.
 
 It answers what the function calls for a bucket that keeps no versions and a table in which no record is left, and does
 it: files that are put with PUT /put are erased, lines are kept. GET /state tells when each file went. It checks no
@@ -109,10 +109,10 @@ _OPERATIONS = {
 
 
 def main() -> None:
-    Handler.seconds = float(sys.argv[1])
+    Handler.seconds = float(sys.argv[2])
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    Path(sys.argv[2]).write_text(str(server.server_address[1]))
+    Path(sys.argv[1]).write_text(str(server.server_address[1]))
     server.serve_forever()
 
 

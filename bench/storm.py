@@ -138,7 +138,7 @@ def report(storm: Storm) -> Report:
                     ("Ready", f"{storm.ready} of {storm.states}"),
                     ("kubectl apply begun → the last one Ready", f"{storm.apply_to_ready_seconds:.1f} s"),
                     ("deleted", f"{storm.deleted_states} of {storm.states}"),
-                    ("kubectl delete started → the last one deleted", f"{storm.delete_to_removed_seconds:.1f} s"),
+                    ("kubectl delete begun → the last one deleted", f"{storm.delete_to_removed_seconds:.1f} s"),
                     ("left in AWS", leaked_count),
                     ("AWS calls", storm.aws_calls),
                     ("  of which got no answer, or an error", storm.failed_calls),

@@ -1,135 +1,135 @@
-"""A sweep beside the bare listing and scan by the same client, and beside the usual script, which holds two sets.
+"""A sweep beside the bare listing and scan by the SDK, and beside the usual script, which holds two sets.
 
 Against an endpoint that makes its pages on the fly, in a process of its own. Each (bench/sweep_programs.py) is
-measured in a new process, in turn.
+measured in a new process, in turn. The endpoint shows that it is not the limit: by what it takes to give the same pages
+to who does not read them, and by its processor time during the sweep.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.endpoint import ORPHAN_EVERY
+import pygal
+
+from bench.listening import listening
 from bench.measure import Report, Table
-from bench.rig import NotMeasuredError, Say
-from sandbox.paths import BUILD, REPOSITORY
+from bench.measured_program import MeasuredProgram, measured, middle
+from bench.rig import Say
 
-SIZES = (10_000, 100_000, 1_000_000)
-TIME_RATIO, PEAK_MIB = 1.2, 200.0
-START_SECONDS = 20.0
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+VERSIONED = 1_000_000
+BARE_UP_TO = 1_000_000
+REPEATED_UP_TO = 100_000
+
+_HEADER = ("FILES", "WHAT", "SECONDS", "OF IT CPU", "RATIO", "CPU RATIO", "PEAK MIB", "REQUESTS", "ENDPOINT'S CPU")
+_BARS = (
+    "At most: at 10^6 ratio 0.25 and 200 MiB; at 10^7 12 times the seconds of 10^6 and 300 MiB; with versions ratio "
+    "0.35; at 10^3 1.5 s."
+)
+
+Runs = Mapping[str, MeasuredProgram]
 
 
-@dataclass(frozen=True)
-class MeasuredProgram:
-    seconds: float
-    peak_mib: float
-    requests: int
+def run(
+    *,
+    say: Say,
+    sizes: Sequence[int] = SIZES,
+    repeats: int = 3,
+    bare_up_to: int = BARE_UP_TO,
+    versioned: int = VERSIONED,
+    picture: Path | None = None,
+) -> Report:
+    """bare_up_to: the SDK's own listing is measured up to this size. versioned: files of a bucket that keeps versions.
 
-
-def run(*, say: Say, sizes: tuple[int, ...] = SIZES, repeats: int = 3) -> Report:
-    """Raises NotMeasuredError."""
-    found: dict[int, dict[str, MeasuredProgram]] = {}
-    for size in sizes:
-        say(f"{size:,} files and records")
-        with _endpoint(size) as url:
-            runs: dict[str, list[MeasuredProgram]] = {"bare": [], "sets": [], "ours": []}
-            for number in range(repeats if size <= 100_000 else max(1, repeats - 2)):
-                for name in ("bare", "ours", "sets"):
-                    runs[name].append(_measured(name, url, size))
-                    say(f"{name} {number + 1}: {runs[name][-1].seconds:.1f} s")
-            found[size] = {name: _middle(several) for name, several in runs.items()}
-    rows = [
-        (f"{size:,}", name, f"{one.seconds:.1f}", f"{one.seconds / all_of['bare'].seconds:.2f}",
-         f"{one.peak_mib:.0f}", f"{one.requests:,}")
-        for size, all_of in found.items()
-        for name, one in all_of.items()
-    ]  # fmt: skip
-    figures = {
-        str(size): {
-            "time_ratio": all_of["ours"].seconds / all_of["bare"].seconds,
-            "peak_mib": all_of["ours"].peak_mib,
-            "requests": all_of["ours"].requests,
-            "seconds": all_of["ours"].seconds,
-            "sets_time_ratio": all_of["sets"].seconds / all_of["bare"].seconds,
-            "sets_peak_mib": all_of["sets"].peak_mib,
-        }
-        for size, all_of in found.items()
-    }
-    largest = found[max(found)]["ours"]
+    picture: where the growth is drawn. Raises NotMeasuredError.
+    """
+    found = {size: _one_size(size, repeats=repeats, bare_up_to=bare_up_to, say=say) for size in sorted(sizes)}
+    with_versions = (
+        _in_turn(versioned, ("bare-versions", "ours"), "--versioned", repeats=1, say=say) if versioned else {}
+    )
+    rows = [row for size, all_of in found.items() for row in _rows(f"{size:,}", all_of, bare="bare")]
+    rows += _rows(f"{versioned:,}, versions", with_versions, bare="bare-versions")
+    by_size = {str(size): _figures(all_of, bare="bare") for size, all_of in found.items()}
+    for smaller, larger in zip(found, list(found)[1:], strict=False):
+        by_size[str(larger)]["times_the_smaller"] = found[larger]["ours"].seconds / found[smaller]["ours"].seconds
+    figures: dict[str, Any] = {"by_size": by_size}
+    if with_versions:
+        figures["versioned"] = {"files": versioned, **_figures(with_versions, bare="bare-versions")}
+    if picture:
+        draw({size: all_of["ours"] for size, all_of in found.items()}, picture)
     return Report(
-        tables=[Table("A sweep in mode Detect", ("FILES", "WHAT", "SECONDS", "RATIO", "PEAK MIB", "REQUESTS"), rows)],
+        tables=[Table("A sweep in mode Detect", _HEADER, rows)],
         notes=(
             "bare: the listing and the scan by the SDK's paginators, one after the other, nothing kept.",
             "sets: the usual script, which holds all keys and all names in two Python sets; it decides nothing else.",
             "ours: listed and scanned in parallel, joined on disk, with claim, redrive and orphan list.",
-            f"At most: ratio {TIME_RATIO}, peak {PEAK_MIB:.0f} MiB.",
+            "raw: the pages of the listing over a socket, unread: the endpoint is not the limit.",
+            _BARS,
         ),
-        figures={
-            "time_ratio": largest.seconds / found[max(found)]["bare"].seconds,
-            "peak_mib": largest.peak_mib,
-            "requests": largest.requests,
-            "by_size": figures,
-        },
+        figures=figures,
     )
 
 
-def _middle(several: list[MeasuredProgram]) -> MeasuredProgram:
-    return sorted(several, key=lambda one: one.seconds)[len(several) // 2]
+def _one_size(size: int, *, repeats: int, bare_up_to: int, say: Say) -> Runs:
+    compared = ("bare", "sets") if size <= bare_up_to else ()
+    return _in_turn(size, (*compared, "ours", "raw"), repeats=repeats if size <= REPEATED_UP_TO else 1, say=say)
 
 
-def _measured(program: str, url: str, size: int) -> MeasuredProgram:
-    _asked(url)
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.sweep_programs", program, str(size), str(ORPHAN_EVERY)],
-        env=_environment(url), capture_output=True, text=True, check=False, cwd=REPOSITORY,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise NotMeasuredError(f"a run failed: {done.stderr[-1000:]}")
-    printed = json.loads(done.stdout)
-    return MeasuredProgram(seconds=printed["seconds"], peak_mib=printed["peak_mib"], requests=sum(_asked(url).values()))
+def _in_turn(size: int, programs: Sequence[str], *options: str, repeats: int, say: Say) -> Runs:
+    say(f"{size:,} files and records {' '.join(options)}")
+    runs: dict[str, list[MeasuredProgram]] = {program: [] for program in programs}
+    with listening("bench.endpoint", size, *options) as url:
+        for number in range(repeats):
+            for program in programs:
+                runs[program].append(measured(program, url, size))
+                say(f"{program} {number + 1}: {runs[program][-1].seconds:.1f} s")
+    return {program: middle(several) for program, several in runs.items()}
 
 
-def _environment(url: str) -> dict[str, str]:
-    return {
-        "PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1",
-        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'operator'}", "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-        "AWS_REQUEST_CHECKSUM_CALCULATION": "when_required",
+def _rows(files: str, all_of: Runs, *, bare: str) -> list[Sequence[object]]:
+    of = all_of.get(bare)
+    return [
+        (
+            files, name, f"{one.seconds:.1f}", f"{one.cpu_seconds:.1f}",
+            f"{one.seconds / of.seconds:.2f}" if of else "", f"{one.cpu_seconds / of.cpu_seconds:.2f}" if of else "",
+            f"{one.peak_mib:.0f}", f"{one.requests:,}", f"{one.endpoint_cpu_seconds:.1f}",
+        )
+        for name, one in all_of.items()
+    ]  # fmt: skip
+
+
+def _figures(all_of: Runs, *, bare: str) -> dict[str, Any]:
+    swept, of = all_of["ours"], all_of.get(bare)
+    figures: dict[str, Any] = {
+        "seconds": swept.seconds, "cpu_seconds": swept.cpu_seconds,
+        "peak_mib": swept.peak_mib, "requests": swept.requests,
+        "endpoint_cpu_ratio": swept.endpoint_cpu_seconds / swept.cpu_seconds,
     }  # fmt: skip
+    if "raw" in all_of:
+        figures["endpoint_pages_per_second"] = all_of["raw"].requests / all_of["raw"].seconds
+    if of:
+        figures |= {
+            "time_ratio": swept.seconds / of.seconds,
+            "cpu_ratio": swept.cpu_seconds / of.cpu_seconds,
+        }
+    if "sets" in all_of and of:
+        figures |= {
+            "sets_time_ratio": all_of["sets"].seconds / of.seconds, "sets_peak_mib": all_of["sets"].peak_mib,
+        }  # fmt: skip
+    return figures
 
 
-def _asked(url: str) -> Mapping[str, int]:
-    """Requests since the last time this was asked."""
-    with urllib.request.urlopen(f"{url}/asked", timeout=10) as answer:  # noqa: S310 - our own endpoint
-        found: dict[str, Any] = json.loads(answer.read())
-    return found
-
-
-@contextmanager
-def _endpoint(size: int) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="humangov-bench-") as folder:
-        port = Path(folder) / "port"
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bench.endpoint", str(size), str(port)], cwd=REPOSITORY,
-            env={**os.environ, "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'operator'}"},
-        )  # fmt: skip
-        try:
-            deadline = time.monotonic() + START_SECONDS
-            while not port.exists() or not port.read_text():
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise NotMeasuredError("the endpoint did not start")
-                time.sleep(0.02)
-            yield f"http://127.0.0.1:{port.read_text()}"
-        finally:
-            process.kill()
-            process.wait()
+def draw(found: Mapping[int, MeasuredProgram], picture: Path) -> None:
+    """Seconds and peak memory of sweeps, over the number of files; both axes are logarithmic."""
+    chart = pygal.XY(
+        title="A sweep in mode Detect", x_title="files", logarithmic=True, stroke=True, width=720, height=420,
+        xrange=(min(found), max(found)), js=(), x_labels=sorted(found), pretty_print=True,
+        x_value_formatter=lambda value: f"{value:,.0f}", value_formatter=lambda value: f"{value:,.1f}",
+    )  # fmt: skip
+    chart.add("seconds", [(size, one.seconds) for size, one in sorted(found.items())])
+    chart.add("of processor time", [(size, one.cpu_seconds) for size, one in sorted(found.items())])
+    chart.add("peak memory, MiB", [(size, one.peak_mib) for size, one in sorted(found.items())])
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.write_bytes(chart.render())

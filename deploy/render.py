@@ -1,12 +1,15 @@
 """Writes the generated files: `python -m deploy.render`. With `--check` it only names stale files (exit code 1).
 
-deploy/helm/…/files   the definition, as the chart contains it
+deploy/helm/…/files   the definition, as the chart contains it, and the dashboard
 deploy/helm/…/README  its table of values (between two markers), from the comments in values.yaml
+deploy/helm/…/values.schema.json
+                      its definitions of Kubernetes' types, from the client
 docs/api.md           from the definition
 docs/settings.md      its table of settings (between two markers), from the options of `humangov run`
 deploy/install.yaml   from the chart and deploy/namespace.yaml, with helm
+deploy/reports.yaml   what the chart adds for reports, with helm
 
-`--check` needs no helm, which is built from Go: a test in tests/deploy checks whether install.yaml is fresh.
+`--check` needs no helm, which is built from Go: a test in tests/deploy checks whether these two are fresh.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ import click
 import yaml
 from humangov.cli.main import load
 
+from deploy.monitoring import dashboard
+from deploy.values_schema import with_kubernetes_types
 from sandbox import helm
 from sandbox.errors import SandboxError
 
@@ -31,9 +36,12 @@ DEFINITION = "crds/humangovstates.yaml"
 NAMESPACE = "deploy/namespace.yaml"
 CHART = "deploy/helm/humangov-operator"
 VALUES = f"{CHART}/values.yaml"
+VALUES_SCHEMA = f"{CHART}/values.schema.json"
 CHART_DEFINITION = f"{CHART}/files/humangovstates.yaml"
+DASHBOARD = f"{CHART}/files/dashboard.json"
 CHART_README = f"{CHART}/README.md"
 INSTALL = "deploy/install.yaml"
+REPORTS = "deploy/reports.yaml"
 API = "docs/api.md"
 SETTINGS = "docs/settings.md"
 SETTINGS_BEGIN = "<!-- settings: made by `make manifests` -->"
@@ -41,14 +49,27 @@ SETTINGS_END = "<!-- end of settings -->"
 VALUES_BEGIN = "<!-- values: made by `make manifests` -->"
 VALUES_END = "<!-- end of values -->"
 # Fixed, because the rendering may depend on it: the release, its namespace, the oldest supported Kubernetes.
-TEMPLATE = ("template", "humangov-operator", "--namespace", "humangov", "--kube-version", "1.30.0", "--no-hooks")
+TEMPLATE = (
+    "template", "humangov-operator", "--namespace", "humangov", "--kube-version", "1.30.0", "--no-hooks",
+    # The name that kustomize's `images` replaces, as in deploy/kustomize.
+    "--set", "image.repository=humangov-operator",
+)  # fmt: skip
+# The bucket is a placeholder, as deploy/iam has it: deploy/kustomize-reports puts a user's own into its place.
+WITH_REPORTS = (
+    "--show-only",
+    "templates/reports.yaml",
+    "--set",
+    "reports.enabled=true,reports.bucket=reports-of-humangov",
+)
 
 Schema = Mapping[str, Any]
 
 
 def rendered(repository: Path = REPOSITORY) -> dict[str, str]:
     """The path of every generated file → its desired content. Raises SandboxError without helm, ValueError."""
-    return {**rendered_without_helm(repository), INSTALL: install(repository)}
+    return {
+        **rendered_without_helm(repository), INSTALL: install(repository), REPORTS: reports(repository),
+    }  # fmt: skip
 
 
 def rendered_without_helm(repository: Path = REPOSITORY) -> dict[str, str]:
@@ -57,11 +78,13 @@ def rendered_without_helm(repository: Path = REPOSITORY) -> dict[str, str]:
     head = f"# A copy of {DEFINITION}, written by `make manifests`: do not edit.\n"
     return {
         CHART_DEFINITION: head + _without_comment(definition),
+        DASHBOARD: dashboard.rendered(),
         CHART_README: with_table(
             (repository / CHART_README).read_text(),
             values_table((repository / VALUES).read_text()),
             markers=(VALUES_BEGIN, VALUES_END),
         ),
+        VALUES_SCHEMA: with_kubernetes_types((repository / VALUES_SCHEMA).read_text()),
         API: api_reference(yaml.safe_load(definition)),
         SETTINGS: with_table(
             (repository / SETTINGS).read_text(), settings_table(), markers=(SETTINGS_BEGIN, SETTINGS_END)
@@ -79,14 +102,30 @@ def install(repository: Path = REPOSITORY) -> str:
         f"# Generated from {CHART} and {NAMESPACE} by `make manifests`: do not edit.\n"
         "# kubectl apply --server-side -f deploy/install.yaml\n"
     )
+    return f"{head}{_without_comment((repository / NAMESPACE).read_text())}{_chart(repository)}"
+
+
+def reports(repository: Path = REPOSITORY) -> str:
+    """What the chart's value `reports` adds, as plain YAML. Raises as `install`."""
+    head = (
+        f"# Generated from {CHART} by `make manifests`: do not edit.\n"
+        "# Reports and checkpoints, beside install.yaml: deploy/kustomize-reports puts your bucket into it.\n"
+    )
+    return f"{head}{_chart(repository, *WITH_REPORTS)}"
+
+
+def _chart(repository: Path, *more: str) -> str:
+    """What helm renders. Raises SandboxError without helm, ValueError if the chart can't be rendered."""
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "chart"
         shutil.copytree(repository / CHART, fresh)
         (fresh / "files" / "humangovstates.yaml").write_text((repository / DEFINITION).read_text())
-        done = helm.run(*TEMPLATE, str(fresh), say=_say)
+        schema = fresh / "values.schema.json"
+        schema.write_text(with_kubernetes_types(schema.read_text()))
+        done = helm.run(*TEMPLATE, *more, str(fresh), say=_say)
     if done.returncode != 0:
         raise ValueError(f"{CHART} can't be rendered: {done.stderr.strip()}")
-    return f"{head}{_without_comment((repository / NAMESPACE).read_text())}{done.stdout}"
+    return done.stdout
 
 
 def api_reference(definition: Mapping[str, Any]) -> str:
@@ -162,7 +201,7 @@ def main() -> int:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="write nothing; name stale files, except install.yaml, and exit with code 1",
+        help="write nothing; name stale files, except install.yaml and reports.yaml, and exit with code 1",
     )
     check = parser.parse_args().check
     try:

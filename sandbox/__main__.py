@@ -27,7 +27,8 @@ def cli() -> None:
     KUBECONFIG            set by you: use that cluster, start no control plane
     AWS_ENDPOINT_URL      set by you: use that endpoint, start no emulated AWS
     SANDBOX_AWS=account   use the real AWS account of your credentials
-    KUBEBUILDER_ASSETS    folder with etcd, kube-apiserver and kubectl to use instead of building them
+    KUBEBUILDER_ASSETS    folder with etcd, kube-apiserver and kubectl to use instead of building them; the demo
+                          also finds those of setup-envtest in its own folder
     HUMANGOV_SANDBOX_DIR  folder of the sandbox (default .build/sandbox); each folder is a separate sandbox
     HUMANGOV_CACHE        folder for downloads and builds that clones can share (default .build/cache)
     """
@@ -57,7 +58,7 @@ def status() -> None:
     """Show each part. Exit code 1 if a part is down, with the end of its log."""
     found = report.report()
     if not found.up:
-        click.echo("The sandbox is not running. Start it with: python -m sandbox up", err=True)
+        click.echo("The sandbox is not running. Start it with: make sandbox", err=True)
         sys.exit(1)
     if found.rows:
         click.echo(report.table(found.rows))
@@ -68,10 +69,10 @@ def status() -> None:
 
 @cli.command()
 def env() -> None:
-    """Print variables for a shell: eval "$(python -m sandbox env)"."""
+    """Print variables for a shell: eval "$(make -s sandbox-env)"."""
     running = sandbox.current()
     if running is None:
-        raise SandboxError("The sandbox, or a part of it, is not running. Start it with: python -m sandbox up")
+        raise SandboxError("The sandbox, or a part of it, is not running. Start it with: make sandbox")
     click.echo("\n".join(shell_lines(running, os.environ)))
 
 
@@ -88,9 +89,9 @@ def summary(running: Sandbox, *, seconds: float) -> list[str]:
     return [
         *lines,
         f"  Logs        {Layout.of().logs}",
-        'Use it:   eval "$(python -m sandbox env)"   and then kubectl, aws, boto3',
-        "Status:   python -m sandbox status",
-        "Stop it:  python -m sandbox down",
+        'Use it:   eval "$(make -s sandbox-env)"   and then humangov, kubectl',
+        "Try it:   docs/sandbox.md tells how to bring your own application",
+        "Stop it:  make sandbox-down",
     ]
 
 

@@ -10,7 +10,7 @@ from sandbox.paths import Layout
 from sandbox.state import AwsSource, KubernetesSource
 
 ACCOUNT_VARIABLE = "SANDBOX_AWS"
-# `python -m sandbox env` exports these beside the variables they repeat, so that a shell which uses one
+# `make sandbox-env` exports these beside the variables they repeat, so that a shell which uses one
 # sandbox is not taken for a user who names a cluster or an endpoint of their own.
 OWN_KUBECONFIG_VARIABLE = "HUMANGOV_SANDBOX_KUBECONFIG"
 OWN_ENDPOINT_VARIABLE = "HUMANGOV_SANDBOX_AWS_ENDPOINT_URL"
@@ -26,9 +26,19 @@ class Choice:
     aws_endpoint_url: str | None
     node: bool = False
     """Whether the control plane of ours gets a node, on which pods run."""
+    controllers: bool = True
+    """Whether it gets the controller manager: without it, a deleted namespace stays, and nothing makes pods."""
 
 
-def choose(environ: Mapping[str, str], layout: Layout, *, kubernetes: bool, aws: bool, node: bool = False) -> Choice:
+def choose(
+    environ: Mapping[str, str],
+    layout: Layout,
+    *,
+    kubernetes: bool,
+    aws: bool,
+    node: bool = False,
+    controllers: bool = True,
+) -> Choice:
     kubeconfig = _users_kubeconfig(environ, layout) if kubernetes else None
     account = _real_account(environ) if aws else False
     endpoint = _users_endpoint(environ) if aws and not account else None
@@ -45,6 +55,7 @@ def choose(environ: Mapping[str, str], layout: Layout, *, kubernetes: bool, aws:
         aws=aws_source,
         aws_endpoint_url=endpoint,
         node=node and kubernetes and not kubeconfig,
+        controllers=controllers or node,
     )
 
 

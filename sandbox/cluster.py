@@ -199,11 +199,12 @@ def commands(
             str(programs.kube_apiserver),
             *api_server_flags(layout, ports=ports, identities=identities),
         ],
-        CONTROLLER_MANAGER: [
+    }
+    if programs.kube_controller_manager is not None:
+        result[CONTROLLER_MANAGER] = [
             str(programs.kube_controller_manager),
             *controller_manager_flags(layout, ports=ports, identities=identities),
-        ],
-    }
+        ]
     if programs.kube_scheduler is not None and programs.kubelet is not None:
         flags = scheduler_flags(layout, ports=ports, identities=identities)
         result |= {

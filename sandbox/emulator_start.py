@@ -6,15 +6,23 @@ MiniStack itself.
 Its stores hold the resources of all accounts, and it looks through all of them for those of one: each of the thousands
 of accounts of a run made every call dearer. Here a store finds them by account (and region).
 
+It reads all streams of all accounts in one thread, and waits there for each function: one that is slow to start, or
+hangs until its timeout, kept every other table's records waiting. Here each trigger waits for its own function alone.
+
 It gives a function's log 50 ms to arrive once the function has answered, and 5 ms between two lines. On a busy machine
 that is too short: lines then come with the next invocation, and without one never.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any
 
 import uvicorn  # type: ignore[import-not-found]
@@ -26,10 +34,16 @@ from ministack.core.responses import (  # type: ignore[import-not-found]
     get_account_id,
     get_region,
 )
+from ministack.services import dynamodb, lambda_svc  # type: ignore[import-not-found]
+
+logger = logging.getLogger(__name__)
 
 FIRST_LINE_SECONDS, NEXT_LINE_SECONDS, AT_MOST_SECONDS = 1.0, 0.05, 2.0
 KEEP_ALIVE_SECONDS = 75  # as MiniStack's own start has it
+TRIGGERS_AT_ONCE = 16
 Key = tuple[Any, ...]
+Trigger = tuple[str, str, dict[str, Any]]
+"""Account, region, and MiniStack's record of the event source mapping."""
 
 
 class Store(dict[Key, Any]):
@@ -101,11 +115,67 @@ def find_by_account(stores: Any, *, scope: int) -> None:
         ]
 
 
+class Triggers:
+    """MiniStack's poller of table streams, for one trigger at a time in a thread of its own."""
+
+    def __init__(self, poll: Callable[[], bool], every: Callable[[], Iterator[Trigger]]) -> None:
+        """MiniStack's: `poll` goes through what `every` yields, and returns whether any batch was done with."""
+        self._poll, self._every = poll, every
+        self._only: ContextVar[Trigger | None] = ContextVar("only", default=None)
+        self._threads = ThreadPoolExecutor(TRIGGERS_AT_ONCE, thread_name_prefix="trigger")
+        self._busy: set[str] = set()
+        self._lock = threading.Lock()
+
+    def every(self) -> Iterator[Trigger]:
+        only = self._only.get()
+        return iter([only]) if only is not None else self._every()
+
+    def poll(self) -> bool:
+        """Have every trigger read on that has something to read and does not already. Never waits for one."""
+        for trigger in self._every():
+            name = trigger[2]["UUID"]
+            with self._lock:
+                if name in self._busy or not has_records(trigger):
+                    continue
+                self._busy.add(name)
+            self._threads.submit(self._poll_one, trigger)
+        return False  # whoever is done with a batch wakes the poller
+
+    def _poll_one(self, trigger: Trigger) -> None:
+        self._only.set(trigger)
+        processed = False
+        try:
+            processed = self._poll()
+        except Exception:
+            logger.exception("the records for trigger %s could not be read", trigger[2]["UUID"])
+        finally:
+            with self._lock:
+                self._busy.discard(trigger[2]["UUID"])
+            if processed:
+                lambda_svc.esm_wake.set()
+
+
+def has_records(trigger: Trigger) -> bool:
+    """Whether its table's stream holds records that it has not read, and it may read them now."""
+    account, region, mapping = trigger
+    source = str(mapping.get("EventSourceArn", "")).split("/")
+    if not mapping.get("Enabled", True) or len(source) < 4:
+        return False
+    key = (account, region, mapping["UUID"])
+    if lambda_svc._esm_backoff_until._data.get(key, 0.0) > time.time():
+        return False
+    read: int | None = lambda_svc._dynamodb_stream_positions._data.get(key)
+    end: int = dynamodb.stream_end_position(source[1], account_id=account, region=region)
+    return read is None or read < end
+
+
 def main() -> None:
     """Serve until SIGTERM. BIND_HOST and GATEWAY_PORT say where, as they do to MiniStack's own start."""
     Worker._drain_stderr_bounded.__defaults__ = (FIRST_LINE_SECONDS, NEXT_LINE_SECONDS, AT_MOST_SECONDS)
     find_by_account(AccountScopedDict, scope=1)
     find_by_account(AccountRegionScopedDict, scope=2)
+    triggers = Triggers(lambda_svc._poll_dynamodb_streams, lambda_svc._iter_all_esms)
+    lambda_svc._iter_all_esms, lambda_svc._poll_dynamodb_streams = triggers.every, triggers.poll
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     uvicorn.run(

@@ -77,9 +77,9 @@ def arguments(program: Program) -> list[str]:
 def ensure_built(program: Program, *, say: Callable[[str], None], environ: Mapping[str, str] = os.environ) -> Path:
     """Build the program unless this very one exists. Returns its file in `paths.BIN`."""
     go = golang.find(environ)
-    sources = [file for file in program.source.iterdir() if file.name in ("go.mod", "go.sum") or file.suffix == ".go"]
+    sources = [file for file in program.source.rglob("*") if file.name in ("go.mod", "go.sum") or file.suffix == ".go"]
     wanted = stamp(
-        files=[(file.name, file.read_bytes()) for file in sources],
+        files=[(str(file.relative_to(program.source)), file.read_bytes()) for file in sources],
         go_version=go.version,
         arguments=[*arguments(program), program.package],
     )

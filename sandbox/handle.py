@@ -54,6 +54,7 @@ def of(layout: Layout, state: SandboxState) -> Sandbox:
 
 def variables(sandbox: Sandbox, base: Mapping[str, str]) -> dict[str, str]:
     """What to set. A user's own endpoint keeps the user's own credentials and region, if there are any."""
+    # BIN has kubectl where it is built, and humangov (`make setup`).
     folders = [str(folder) for folder in (sandbox.kubectl.parent if sandbox.kubectl else None, BIN) if folder]
     result = {"PATH": _path(folders, base.get("PATH", os.defpath))}
     if sandbox.kubeconfig is not None:
@@ -92,7 +93,7 @@ def removed_variables(sandbox: Sandbox, base: Mapping[str, str]) -> list[str]:
 
 
 def shell_lines(sandbox: Sandbox, base: Mapping[str, str]) -> list[str]:
-    """For `eval "$(python -m sandbox env)"`."""
+    """For `eval "$(make -s sandbox-env)"`."""
     unset = [f"unset {name}" for name in removed_variables(sandbox, base)]
     export = [f"export {name}={shlex.quote(value)}" for name, value in variables(sandbox, base).items()]
     return unset + export

@@ -18,8 +18,9 @@ from sandbox.paths import Layout
 from sandbox.state import Part, SandboxState, load, locked, save
 
 Say = Callable[[str], None]
-# A cold machine under load took 9 s; more than this is a fault.
-READY_SECONDS = 90.0
+# Two cores shared by eighteen processes needed more than 90 s. A part that ends is reported at once.
+READY_SECONDS = 300.0
+REMARK_SECONDS = 30.0
 # How long a part that was up already may take to answer before it is restarted.
 ANSWER_SECONDS = 5.0
 # A port can be taken by someone between our look and our bind.
@@ -48,22 +49,26 @@ def up(
     kubernetes: bool = True,
     aws: bool = True,
     node: bool = False,
+    controllers: bool = True,
     environ: Mapping[str, str] = os.environ,
     say: Say = silent,
 ) -> Sandbox:
     """Start what is not running and wait until all answers. Harmless if it is up; mends it if half dead.
 
-    `node`: with a node, on which pods run; where the user's own cluster is used, it has its own.
+    `node`: with a node, on which pods run; where the user's own cluster is used, it has its own. Without `controllers`
+    nothing empties a deleted namespace or makes pods: for who needs neither, and so has less to build.
     Raises SandboxError, with a sentence for the user, for whatever cannot be done.
     """
     _require_linux()
     layout = Layout.of(environ)
-    choice = choices.choose(environ, layout, kubernetes=kubernetes, aws=aws, node=node)
+    choice = choices.choose(environ, layout, kubernetes=kubernetes, aws=aws, node=node, controllers=controllers)
     for line in choices.explain(choice):
         say(line)
     if choice.node:
         packages.ensure(say=say)
-    programs = build.locate(node=choice.node, say=say, environ=environ) if choice.kubernetes == "sandbox" else None
+    programs = None
+    if choice.kubernetes == "sandbox":
+        programs = build.locate(controllers=choice.controllers, node=choice.node, say=say, environ=environ)
     kubectl = _kubectl(choice, programs, say=say, environ=environ)
     if choice.aws == "emulator":
         emulator.install(say=say, environ=environ)
@@ -146,6 +151,7 @@ def programs_of(
                 ready=_cluster_probe(name, ports=known_ports, identities=identities),
             )
             for name in cluster.PARTS
+            if name in commands
         ]
         if choice.node:
             result += _node_programs(
@@ -231,6 +237,10 @@ def _bring_up(
             layout.node.mkdir(parents=True)
             cgroups.create(layout.root)
             remains.note_tunables(layout)
+        if cluster.API_SERVER not in living:
+            # They lose it, and may end for that at any moment while the new one starts.
+            _stop_parts(state, living & set(_ASKERS))
+            living -= set(_ASKERS)
         cluster.write_configuration(layout, ports=known, identities=identities)
     state = _described(replace(state, ports=known), layout, choice, kubectl=kubectl)
     save(layout.state, state)
@@ -246,9 +256,11 @@ def _bring_up(
         say("the sandbox is up already")
         return state
     if living & set(wanted):
-        say(f"{', '.join(program.name for program in missing)} is not running: starting it")
+        say(f"{', '.join(program.name for program in missing)}: not running, starting")
         if emulator.PART not in living and emulator.PART in state.parts:
             say("the emulated AWS keeps everything in memory: it begins empty")
+    # Whoever waits for the first new part would find the others ended.
+    state = state.without_parts(*(set(state.parts) - living))
     return _start(layout, state, missing, known=known, stop_on_failure=not living, say=say)
 
 
@@ -284,7 +296,7 @@ def _start(
                 started.append(program)
             # The API server is ready when etcd is: asked in this order, what fails is named first.
             for program in sorted(group, key=lambda one: one.name == emulator.PART):
-                _wait(layout, state, program.name, program.ready)
+                _wait(layout, state, program.name, program.ready, say=say)
         if cluster.CONTROLLER_MANAGER in {program.name for program in missing}:
             identities = cluster.existing_identities(layout.certificates)
             _wait(
@@ -292,6 +304,7 @@ def _start(
                 state,
                 cluster.CONTROLLER_MANAGER,
                 lambda: cluster.default_service_account_exists(ports=known, identities=identities),
+                say=say,
             )
     except BaseException:  # Ctrl-C as well: nothing half-started is left behind
         if stop_on_failure:
@@ -302,15 +315,20 @@ def _start(
     return state
 
 
-def _wait(layout: Layout, state: SandboxState, part: str, ready: Callable[[], bool]) -> None:
+def _wait(layout: Layout, state: SandboxState, part: str, ready: Callable[[], bool], *, say: Say) -> None:
     """Until `ready`; raises PartStoppedError as soon as any part has ended, or after READY_SECONDS."""
-    deadline = time.monotonic() + READY_SECONDS
+    begun = time.monotonic()
+    remarks = 1
     while not ready():
         for name, one in state.parts.items():
             if not processes.alive(one.process):
                 raise _stopped(layout, name)
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - begun
+        if waited > READY_SECONDS:
             raise _stopped(layout, part, what=f"did not become ready within {READY_SECONDS:.0f} s")
+        if waited > remarks * REMARK_SECONDS:
+            say(f"{part} is not ready after {waited:.0f} s; still waiting, because a busy machine needs longer")
+            remarks += 1
         time.sleep(0.05)
 
 
@@ -334,7 +352,7 @@ def _kubectl(choice: Choice, programs: build.Programs | None, *, say: Say, envir
     if programs is not None:
         return str(programs.kubectl)
     found = shutil.which("kubectl", path=environ.get("PATH"))
-    return found or str(build.locate(say=say, environ=environ).kubectl)
+    return found or str(build.locate(controllers=False, say=say, environ=environ).kubectl)
 
 
 def _described(state: SandboxState, layout: Layout, choice: Choice, *, kubectl: str | None) -> SandboxState:

@@ -21,6 +21,7 @@ from sandbox.serviceaccount import kubeconfig_for
 
 SERVICE_ACCOUNT = "humangov-operator"
 _WATCHING_WITHIN_SECONDS = 60.0
+_OF_SANDBOX = "-of-sandbox"
 
 
 class OperatorError(Exception):
@@ -31,6 +32,7 @@ def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> Non
     """The definition, and in `namespace` the service account with the permissions of deploy/install.yaml."""
     if definition:
         install_definition(sandbox)
+        install_policies(sandbox)
     documents = [_moved(document, namespace) for document in _account_and_permissions()]
     if api_server.is_own(sandbox):
         api_server.apply(sandbox, documents)
@@ -41,11 +43,43 @@ def install(sandbox: Sandbox, *, namespace: str, definition: bool = True) -> Non
 def install_definition(sandbox: Sandbox) -> None:
     """The definition alone; returns once it is served."""
     _apply(sandbox, [yaml.safe_load((REPOSITORY / "crds" / "humangovstates.yaml").read_text())])
-    kubectl(sandbox, "wait", "--for=condition=Established", "--timeout=30s", "crd/humangovstates.humangov.io")
+    wait_established(sandbox)
+
+
+def wait_established(sandbox: Sandbox, *, seconds: float = 30.0) -> None:
+    """`kubectl wait` fails at once where an API server seconds old does not list the definition yet, or shows none of
+    its conditions. Raises CalledProcessError."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            kubectl(sandbox, "wait", "--for=condition=Established", "--timeout=5s", "crd/humangovstates.humangov.io")
+        except subprocess.CalledProcessError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def install_policies(sandbox: Sandbox) -> None:
+    """The admission policies of deploy/install.yaml. They hold for every operator of the cluster, in any namespace."""
+    _apply(sandbox, policies())
+
+
+def policies() -> list[dict[str, Any]]:
+    """Under names of their own, beside those of a release."""
+    found = []
+    for document in yaml.safe_load_all((REPOSITORY / "deploy" / "install.yaml").read_text()):
+        if document["kind"].startswith("ValidatingAdmissionPolicy"):
+            document["metadata"]["name"] += _OF_SANDBOX
+            if "policyName" in document["spec"]:
+                document["spec"]["policyName"] += _OF_SANDBOX
+            found.append(document)
+    return found
 
 
 def uninstall(sandbox: Sandbox, *, namespace: str, wait: bool = True) -> None:
-    """Take back what `install` created for `namespace`, but for the definition, which other operators use too."""
+    """Take back what `install` created for `namespace`. Definition and policies stay: other operators use them."""
     cluster_wide = [(kind, f"{SERVICE_ACCOUNT}-{namespace}") for kind in ("ClusterRole", "ClusterRoleBinding")]
     if api_server.is_own(sandbox) and not wait:
         api_server.delete(sandbox, [*cluster_wide, ("Namespace", namespace)])
@@ -170,7 +204,8 @@ def start(
     """Start the operator of `namespace` (see install) and return once its log says `until`. Raises OperatorError.
 
     It watches `namespace` alone unless `arguments` name others or `--all-namespaces` is among them (taken out here). It
-    waits for no lease unless `--leader-elect` is: the successor of one that was killed would wait for 15 seconds.
+    waits for no lease unless `--leader-elect` is: the successor of one that was killed would wait for 15 seconds. Nor
+    does it keep to AWS's limits, which an emulated AWS does not have, unless `--aws-limits-share` is among them.
     `server`: the address of a proxy in front of the API server.
     `environment` is laid over the sandbox's variables (AWS_ACCESS_KEY_ID=<12 digits> picks an emulated account).
     """
@@ -187,6 +222,8 @@ def start(
     flags = [argument for argument in arguments if argument != "--all-namespaces"]
     if not wide and "--namespace" not in flags:
         flags += ["--namespace", namespace]
+    if "--aws-limits-share" not in flags:
+        flags += ["--aws-limits-share", "0"]
     if "--leader-elect" not in flags:
         flags += ["--no-leader-elect"]
     log = folder / f"operator-{time.time_ns()}.log"

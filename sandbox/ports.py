@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from sandbox.errors import SandboxError
@@ -11,6 +12,7 @@ from sandbox.errors import SandboxError
 HOST = "127.0.0.1"
 # Below the range from which the kernel takes outgoing ports, so that no connection sits on a port of ours.
 RANGE = range(20000, 30000)
+ENDING_SECONDS = 2.0
 
 
 def free(port: int) -> bool:
@@ -38,10 +40,20 @@ def choose(names: Iterable[str], *, taken: Iterable[int] = ()) -> dict[str, int]
     return chosen
 
 
+def soon_free(port: int, *, seconds: float = ENDING_SECONDS) -> bool:
+    """Whether the port is free, or becomes so: a killed server keeps it until the last of its threads has ended."""
+    deadline = time.monotonic() + seconds
+    while not free(port):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def keep_or_choose(names: Iterable[str], *, known: Mapping[str, int], in_use: Iterable[str]) -> dict[str, int]:
     """The known ports where they are ours already (`in_use`) or free, and new ones where they are not."""
     own = set(in_use)
     wanted = list(names)
-    kept = {name: known[name] for name in wanted if name in known and (name in own or free(known[name]))}
+    kept = {name: known[name] for name in wanted if name in known and (name in own or soon_free(known[name]))}
     missing = [name for name in wanted if name not in kept]
     return {**known, **kept, **choose(missing, taken=known.values())}

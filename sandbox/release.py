@@ -104,6 +104,9 @@ def values_on_node(sandbox: Sandbox, *, image: str, account: str, probe_port: in
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
         "hostNetwork": True,
+        # The node's kubelet does not account for disks, so it offers none.
+        "sweep": {"resources": {"requests": {"ephemeral-storage": None}}},
+        "reports": {"resources": {"requests": {"ephemeral-storage": None}}},
         "region": emulator.REGION,
         "probes": {"port": probe_port},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": role_arn(account)}},

@@ -10,11 +10,16 @@ from sandbox.handle import Sandbox
 
 
 @contextlib.contextmanager
-def sandbox_up(say: Callable[[str], None], *, node: bool = False) -> Iterator[tuple[Sandbox, bool]]:
-    """The sandbox, and whether it was started here: not up before, stopped again at the end. Raises SandboxError."""
+def sandbox_up(
+    say: Callable[[str], None], *, node: bool = False, controllers: bool = True
+) -> Iterator[tuple[Sandbox, bool]]:
+    """The sandbox, and whether it was started here: not up before, stopped again at the end. Raises SandboxError.
+
+    controllers: whether one that is started here has the controller manager (`lifecycle.up`).
+    """
     started_here = not any(row.condition != "stopped" for row in report.report().rows)
     try:
-        yield lifecycle.up(node=node, say=say), started_here
+        yield lifecycle.up(node=node, controllers=controllers or not started_here, say=say), started_here
     finally:
         if started_here:
             lifecycle.down()

@@ -115,9 +115,11 @@ def _meets(statement: Statement, context: Context) -> bool:
 def _met(operator: str, value: str | None, wanted: list[str]) -> bool:
     if operator == "Null":
         return wanted == ["true" if value is None else "false"]
+    if operator == "StringNotEquals":  # a negated operator also matches where there is no such key
+        return value not in wanted
     if value is None:
-        return False
-    match operator:
+        return operator.endswith("IfExists")
+    match operator.removesuffix("IfExists"):
         case "StringEquals":
             return value in wanted
         case "StringLike":

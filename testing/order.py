@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 
 # They start a control plane, or wait for leases, Helm or the operator's back-off. The longest first.
 LONGEST = (
+    "tests/cluster/test_sandbox_page.py",
     "tests/e2e/test_api_server.py",
     "tests/e2e/test_replicas.py",
     "tests/deploy/test_release.py",
+    "tests/e2e/test_dashboard.py",
     "tests/e2e/test_demo.py",
     "tests/e2e/test_weather.py",
     "tests/e2e/test_watch.py",

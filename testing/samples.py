@@ -14,7 +14,7 @@ from humangov.kube.client import Resource
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 LABEL = "2026-03-01T11:00:00.000"
 OWNER = "cluster/humangov/california"
-MINE = {"humangov.io/tenant": OWNER}
+MINE = {"humangov.io/tenant": OWNER, "humangov.io/origin": OWNER}
 NOT_OWNED = [
     {},
     {"team": "x"},

@@ -65,7 +65,8 @@ class TextFormatter(logging.Formatter):
         moment = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S.%f")[:-3]
         whose = getattr(record, "tenant", None)
         duration = getattr(record, "duration_ms", None)
-        text = f"{moment} {record.levelname.lower():7} {f'{whose}  ' if whose else ''}{printable(record.getMessage())}"
+        message = printable(f"{whose}  {record.getMessage()}" if whose else record.getMessage())
+        text = f"{moment} {record.levelname.lower():7} {message}"
         if duration is not None:
             text += f" ({duration} ms)"
         if record.exc_info:

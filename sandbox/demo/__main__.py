@@ -20,6 +20,7 @@ from sandbox.demo.kubectl import KubectlError
 from sandbox.demo.narration import Narrator, narrator
 from sandbox.demo.observing import NotObservedError
 from sandbox.demo.operators import AsProcess, InPod
+from sandbox.demo.reporting import FOLDER
 from sandbox.demo.stage import MakeOperator, Stage, opened
 from sandbox.demo.story import STORY, Step
 from sandbox.errors import SandboxError
@@ -35,6 +36,7 @@ INTERRUPTED = 130
 KNOWN = ", ".join(FORECASTS)
 FORESEEN = (NotObservedError, SandboxError, OperatorError, KubectlError, HelmError, ClientError, BotoCoreError)
 CLOSING = (
+    f"Read:     {FOLDER}   the reports, in a browser",
     "Try it:   make sandbox            a control plane and an emulated AWS that keep running",
     "Measure:  make bench NAME=calls   AWS calls, Kubernetes writes, seconds",
 )
@@ -111,7 +113,7 @@ class Opening:
         return self._stage
 
     def _cluster(self) -> str:
-        running, started_here = self.stack.enter_context(sandbox_up(self.narration.progress))
+        running, started_here = self.stack.enter_context(_sandbox(self.narration))
         stage = self.open(running, started_here=started_here, make_operator=lambda *_: AsProcess())
         stage.kubectl.show("version")
         return "both respond; " + ("started for this demo" if started_here else "they were running, and keep running")
@@ -125,7 +127,7 @@ class InWeather(Opening):
         self._weather = weather
 
     def _cluster(self) -> str:
-        running, started_here = self.stack.enter_context(sandbox_up(self.narration.progress))
+        running, started_here = self.stack.enter_context(_sandbox(self.narration))
         if running.aws_endpoint_url is None:
             raise SandboxError("--weather needs an AWS endpoint; it does not work with a real AWS account.")
         forecast, seed = self._weather.forecast.name, self._weather.seed
@@ -184,6 +186,11 @@ def release_of(running: Sandbox, *, namespace: str, image: str, account: str) ->
     else:
         values = values_elsewhere(image=image, aws_endpoint_url=running.aws_endpoint_url)
     return Release(sandbox=running, namespace=namespace, values=values)
+
+
+def _sandbox(narration: Narrator) -> contextlib.AbstractContextManager[tuple[Sandbox, bool]]:
+    """The story needs no controllers of Kubernetes: so there is less to build."""
+    return sandbox_up(narration.progress, controllers=False)
 
 
 MakeOpening = Callable[[Narrator, contextlib.ExitStack], Opening]

@@ -12,6 +12,7 @@ from sandbox.demo.aws_side import log_group
 from sandbox.demo.kubectl import shown
 from sandbox.demo.narration import table_lines
 from sandbox.demo.people import Employee, State
+from sandbox.demo.reporting import the_report
 from sandbox.demo.stage import RESOURCE, Stage
 from sandbox.demo.sweeping import a_sweep_erases_the_orphan
 from sandbox.local_operator import SERVICE_ACCOUNT
@@ -179,13 +180,13 @@ def drift(stage: Stage) -> str:
     leaver, aws = state.employees[2], stage.aws
     stage.narrator.say("Someone changes AWS resources by hand:")
     uuid = aws.mappings(state)[0]["UUID"]
-    stage.by_hand("logs", "delete_log_group", logGroupName=log_group(state))
+    stage.by_hand("logs", "put_retention_policy", logGroupName=log_group(state), retentionInDays=1)
     stage.by_hand("lambda", "update_function_configuration", FunctionName=state.function, Timeout=3)
     stage.by_hand("lambda", "update_event_source_mapping", UUID=uuid, Enabled=False)
     stage.observer.until(
         lambda: (aws.log_group_retention_days(state), aws.timeout_seconds(state), aws.trigger_states(state)),
-        lambda found: found == (None, 3, ["Disabled"]),
-        expected="no log group, a timeout of 3 s, and a disabled trigger",
+        lambda found: found == (1, 3, ["Disabled"]),
+        expected="receipts for a day, a timeout of 3 s, and a disabled trigger",
     )
     stage.observer.until(
         lambda: aws.function_is_settled(state), lambda settled: settled, expected="the function's update to end"
@@ -280,6 +281,7 @@ STORY: Sequence[Step] = (
     Step("A record that is written again keeps its file", re_created_record),
     Step("Drift is corrected", drift),
     Step("A disabled trigger erases nothing", a_disabled_trigger),
+    Step("A report of everything that happened", the_report),
     Step("kubectl delete, and nothing remains", nothing_is_left),
 )
 

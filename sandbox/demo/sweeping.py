@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
-import subprocess
-import sys
-from collections.abc import Sequence
 
+from sandbox.demo.commands import run
 from sandbox.demo.kubectl import shown
 from sandbox.demo.people import State
 from sandbox.demo.stage import RESOURCE, Stage
 from sandbox.later import LaterLayer
-from sandbox.paths import BUILD, REPOSITORY
 from sandbox.proxy import Proxy
 
 APPROVE = "humangov.io/approve-sweep"
 SAFETY_CHECK_FAILED, NO_ORPHANS_LEFT = 3, 0
 _HOUR = 3600
-_SECONDS = 120
 
 
 def a_sweep_erases_the_orphan(stage: Stage) -> str:
@@ -84,7 +79,13 @@ def _approved(stage: Stage, state: State, *, sha256: str) -> None:
     stage.observer.require(keys == [orphan.pdf], expected=f"the orphan {orphan.pdf} alone", seen=keys)
     stage.narrator.say(f"{orphan.name} has left indeed. The approval names this list by its checksum, and no other:")
     name = state.manifest["metadata"]["name"]
-    stage.kubectl.show("annotate", RESOURCE, name, "-n", stage.namespace, f"{APPROVE}={sha256}", "--overwrite")
+    approval = (f"{APPROVE}={sha256}", f"{APPROVE}-by={_username(stage)}")
+    stage.kubectl.show("annotate", RESOURCE, name, "-n", stage.namespace, *approval, "--overwrite")
+
+
+def _username(stage: Stage) -> str:
+    """An approval is signed."""
+    return str(stage.kubectl.read("auth", "whoami")["status"]["userInfo"]["username"])
 
 
 def _list(stage: Stage, state: State) -> str:
@@ -97,19 +98,8 @@ def _sweep(stage: Stage, state: State, *, url: str, expected: int) -> str:
     command = ["sweep", "--mode", "delete", f"{stage.namespace}/{state.manifest['metadata']['name']}"]
     stage.narrator.command(shown("humangov", *command))
     done = stage.observer.until(
-        lambda: _run(stage, command, url=url),  # in bad weather, more than once
+        lambda: run(stage, command, url=url),  # in bad weather, more than once
         lambda done: done.returncode == expected,
         expected=f"a sweep with exit code {expected}",
     )
     return done.stdout
-
-
-def _run(stage: Stage, command: Sequence[str], *, url: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "humangov.cli", *command],
-        env={
-            **stage.environment, "PATH": os.environ["PATH"], "AWS_ENDPOINT_URL": url,
-            "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
-        },
-        capture_output=True, text=True, check=False, timeout=_SECONDS,
-    )  # fmt: skip

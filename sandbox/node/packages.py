@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from sandbox import paths
 from sandbox.errors import SandboxError
 
 # A program of each package that is needed.
@@ -21,6 +24,7 @@ PACKAGES: Mapping[str, str] = {
 # Debian puts some of them where only root's PATH leads.
 PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
 _INSTALL_SECONDS = 600
+_OTHERS = "DPkg::Lock::Timeout=300"  # seconds for an apt-get that somebody else has started, as Debian does daily
 
 
 def program(name: str) -> str:
@@ -55,8 +59,23 @@ def ensure(*, say: Callable[[str], None]) -> None:
     found = obstacle()
     if found is not None:
         raise SandboxError(found)
-    absent = missing()
-    if not absent:
+    if missing():
+        with _alone():
+            _install(missing(), say=say)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Clusters that are started at the same time install once: apt-get does not wait for itself everywhere."""
+    folder = paths.cache()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "apt-get.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _install(absent: list[str], *, say: Callable[[str], None]) -> None:
+    if not absent:  # somebody else has done it meanwhile
         return
     say(f"installing {', '.join(absent)} by apt-get")
     install = ["install", "--yes", "--no-install-recommends", *absent]
@@ -79,7 +98,7 @@ def ensure(*, say: Callable[[str], None]) -> None:
 
 def _apt_get(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["apt-get", *arguments],
+        ["apt-get", "-o", _OTHERS, *arguments],
         env={**os.environ, "PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

@@ -33,6 +33,8 @@ class Forecast:
     mapping_deleting_seconds: float = 0.0
     strict: bool = False
     """Refuse what AWS refuses and the emulator lets through."""
+    steady: bool = False
+    """Every delay and every time is the longest: what a bench compares with a sum has no luck in it."""
 
     @property
     def troubles(self) -> dict[str, float]:

@@ -128,8 +128,8 @@ class Weather:
     def _decided(self, call: WeatherCall, objects: Objects, *, target: str, turn: int, at: float) -> Decision:
         forecast = self.forecast
         dice = self._dice(call, target=target, turn=turn)
-        delay_ms = round(dice.random() * forecast.delay_ms)
-        share = 0.5 + dice.random() / 2
+        delay_ms = forecast.delay_ms if forecast.steady else round(dice.random() * forecast.delay_ms)
+        share = 1.0 if forecast.steady else 0.5 + dice.random() / 2
         refusal = (refusals.never(call) or objects.refusal(call, at=at)) if forecast.strict else None
         if refusal is not None:
             return Decision(does=REFUSED, kind=refusal.code, delay_ms=delay_ms, refusal=refusal)

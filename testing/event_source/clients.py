@@ -17,11 +17,12 @@ import botocore.session
 from botocore.validate import validate_parameters
 
 from testing.event_source.tenant import Tenant, client_error
+from testing.lambda_runtime.runtime_api import FUNCTION_ARN
 
 
-def clients(tenant: Tenant) -> dict[str, Any]:
-    """What `boto3.client` gives, by the service's name."""
-    return {"dynamodb": DynamoDB(tenant), "s3": S3(tenant), "logs": Logs(tenant)}
+def clients(tenant: Tenant, *, owner_named: bool = True) -> dict[str, Any]:
+    """What `boto3.client` gives, by the service's name. owner_named: each call of S3 must say whose the bucket is."""
+    return {"dynamodb": DynamoDB(tenant), "s3": S3(tenant, owner_named=owner_named), "logs": Logs(tenant)}
 
 
 class DynamoDB:
@@ -58,8 +59,8 @@ class DynamoDB:
 class S3:
     """The calls that a role without s3:GetObject may make."""
 
-    def __init__(self, tenant: Tenant) -> None:
-        self._tenant = tenant
+    def __init__(self, tenant: Tenant, *, owner_named: bool) -> None:
+        self._tenant, self._owner_named = tenant, owner_named
 
     def get_bucket_versioning(self, **request: Any) -> dict[str, Any]:
         _validate("s3", "GetBucketVersioning", request)
@@ -112,6 +113,8 @@ class S3:
     def _call(self, operation: str, request: Mapping[str, Any], subject: str, do: Callable[[], Any]) -> dict[str, Any]:
         if request["Bucket"] != self._tenant.bucket:
             raise client_error("NoSuchBucket", operation, status=404)
+        if self._owner_named and request.get("ExpectedBucketOwner") != FUNCTION_ARN.split(":")[4]:
+            raise client_error("AccessDenied", operation, status=403)
         return self._tenant.call(operation, subject, do)  # type: ignore[no-any-return]
 
     def _delete(self, asked: list[dict[str, str]], *, quiet: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from testing.event_source.answers import Answer
 from testing.event_source.clock import StillClock
 from testing.event_source.mapping import PAYLOAD_BYTES
 from testing.event_source.source import Invoke
-from testing.lambda_runtime.runtime_api import LOG_GROUP, Invocation, RunningFunction
+from testing.lambda_runtime.runtime_api import FUNCTION_ARN, LOG_GROUP, Invocation, RunningFunction
 
 UNHANDLED = "Unhandled"
 """What Lambda calls an error of the function, and its death."""
@@ -94,6 +94,7 @@ class _Context:
         self.get_remaining_time_in_millis = remaining_ms
         self.aws_request_id = "11111111-2222-3333-4444-555555555555"
         self.function_name = "humangov-california-delete-file"
+        self.invoked_function_arn = FUNCTION_ARN
         self.log_group_name = LOG_GROUP
 
 

@@ -27,13 +27,15 @@ def check_stream(policy: Mapping[str, Any], *, stream_arn: str) -> None:
         )
 
 
-def check_destination(policy: Mapping[str, Any], *, bucket: str, uuid: str) -> None:
+def check_destination(policy: Mapping[str, Any], *, bucket: str, uuid: str, account: str = "123456789012") -> None:
     """Raises NoPermissionError where Lambda could not write failures: s3:PutObject and s3:ListBucket.
+
+    account: of the bucket.
 
     https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
     """
-    arn = f"arn:aws:s3:::{bucket}"
-    if not allowed(policy, "s3:PutObject", f"{arn}/aws/lambda/{uuid}/shard/record"):
+    arn, context = f"arn:aws:s3:::{bucket}", {"aws:ResourceAccount": account}
+    if not allowed(policy, "s3:PutObject", f"{arn}/aws/lambda/{uuid}/shard/record", context):
         raise NoPermissionError(f"s3:PutObject on {arn}/aws/lambda/*")
-    if not allowed(policy, "s3:ListBucket", arn):
+    if not allowed(policy, "s3:ListBucket", arn, context):
         raise NoPermissionError(f"s3:ListBucket on {arn}")

@@ -112,8 +112,9 @@ class Story:
             versioning=versioning,
         )
         self.function = InProcess(
-            code.directory, handler=code.handler, environment=code.environment, clients=clients(self.tenant),
-            clock=self.clock, keep_log=keep_log,
+            code.directory, handler=code.handler, environment=code.environment,
+            clients=clients(self.tenant, owner_named="HUMANGOV_BUCKET" in code.environment), clock=self.clock,
+            keep_log=keep_log,
         )  # fmt: skip
         self.source = EventSource(
             trigger(settings, stream_arn=STREAM),

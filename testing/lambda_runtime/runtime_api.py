@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 _API = "/2018-06-01/runtime/"
-_FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file"
+FUNCTION_ARN = "arn:aws:lambda:us-east-1:123456789012:function:humangov-california-delete-file"
 LOG_GROUP = "/aws/lambda/humangov-california-delete-file"
 _WAIT_SECONDS = 60
 TIMED_OUT = "Sandbox.Timedout"
@@ -95,7 +95,7 @@ class RunningFunction:
                 "LANG": "en_US.UTF-8",
                 "AWS_REGION": "us-east-1",
                 "AWS_DEFAULT_REGION": "us-east-1",
-                "AWS_LAMBDA_FUNCTION_NAME": _FUNCTION_ARN.rsplit(":", 1)[-1],
+                "AWS_LAMBDA_FUNCTION_NAME": FUNCTION_ARN.rsplit(":", 1)[-1],
                 "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
                 "AWS_LAMBDA_LOG_GROUP_NAME": LOG_GROUP,
                 "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
@@ -203,7 +203,7 @@ class _Log:
     def _read(self) -> None:
         # A function must never wait for a full pipe.
         while not self._ended:
-            select.select([self._pipe], [], [], 0.1)
+            select.select([self._pipe], [], [])  # its end wakes it too
             with self._lock:
                 self._drain()
 
@@ -257,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
             "Lambda-Runtime-Deadline-Ms": str(self.server.deadline_ms),
-            "Lambda-Runtime-Invoked-Function-Arn": _FUNCTION_ARN,
+            "Lambda-Runtime-Invoked-Function-Arn": FUNCTION_ARN,
             "Lambda-Runtime-Trace-Id": "Root=1-00000000-000000000000000000000000",
             "Content-Type": "application/json",
         }

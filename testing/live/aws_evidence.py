@@ -30,6 +30,7 @@ REGION = "us-east-1"
 KNOW_NO_RESOURCE = {
     "sts:GetCallerIdentity",
     "lambda:ListEventSourceMappings",
+    "lambda:ListFunctions",
     "lambda:CreateEventSourceMapping",
     "logs:DescribeLogGroups",
     "tag:GetResources",
@@ -140,12 +141,14 @@ class Place:
             return arn, here | ({"iam:PermissionsBoundary": boundary} if boundary else {})
         if action == "lambda:CreateEventSourceMapping":
             return "*", here | {"lambda:FunctionArn": self._function(parameters["FunctionName"])}
-        if name in ("UpdateEventSourceMapping", "DeleteEventSourceMapping"):
+        if name in ("GetEventSourceMapping", "UpdateEventSourceMapping", "DeleteEventSourceMapping"):
             function = _function_of(client, parameters["UUID"])
             resource = self._arn("lambda", f"event-source-mapping:{parameters['UUID']}")
             return resource, here | ({"lambda:FunctionArn": function} if function else {})
         if action in KNOW_NO_RESOURCE:
             return "*", here
+        if service == "s3":
+            here |= {"aws:ResourceAccount": self.account}
         if action == "s3:ListBucket":
             here |= {"s3:prefix": parameters.get("Prefix", "")}
         by_arn = ("Resource", "resourceArn", "ResourceArn", "StreamArn")
@@ -203,9 +206,10 @@ class Place:
 
 
 def _named(parameters: Mapping[str, Any]) -> str:
-    """What a call without an ARN is about."""
+    """What a call without an ARN is about: of a function, perhaps an alias or a version."""
     keys = ("FunctionName", "TableName", "logGroupName", "Bucket")
-    return next(str(parameters[key]) for key in keys if key in parameters)
+    named = next(str(parameters[key]) for key in keys if key in parameters)
+    return f"{named}:{parameters['Qualifier']}" if "Qualifier" in parameters else named
 
 
 def _role(client: Client, name: str) -> Mapping[str, Any]:

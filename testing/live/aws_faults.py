@@ -49,10 +49,11 @@ class AtWrite:
         act = self._due()
         if act is None:
             return await forward(request)
-        response = await forward(request) if self._after else Response(status=500)
-        act()
-        self.acted.set()
-        return response
+        try:
+            return await forward(request) if self._after else Response(status=500)
+        finally:  # also if whoever asked is gone meanwhile
+            act()
+            self.acted.set()
 
     def _due(self) -> Callable[[], None] | None:
         with self._lock:

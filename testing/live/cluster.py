@@ -29,6 +29,13 @@ class Cluster:
         loaded = untyped.new_client_from_config(str(sandbox.kubeconfig))
         return cls(sandbox=sandbox, api=client.CustomObjectsApi(loaded))
 
+    @property
+    def user(self) -> str:
+        """The administrator's username, as the API server has it."""
+        reviews: Any = client.AuthenticationV1Api(self.api.api_client)
+        review = reviews.create_self_subject_review({})
+        return str(review.status.user_info.username)
+
     def kubectl(
         self, *arguments: str, stdin: str | None = None, kubeconfig: Path | None = None
     ) -> subprocess.CompletedProcess[str]:

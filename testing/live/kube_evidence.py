@@ -93,9 +93,14 @@ class KubeRequest:
 
 
 def fits(permission: Permission, request: KubeRequest) -> bool:
-    """Whether this permission is what the request was let through by."""
+    """Whether this permission is what the request was let through by.
+
+    A server-side apply of what is not there yet needs both `patch` and `create`.
+    """
+    verbs = {request.verb, *(("create",) if (request.verb, request.code) == ("patch", 201) else ())}
     return (
-        (permission.verb, permission.resource, permission.group) == (request.verb, request.resource, request.group)
+        permission.verb in verbs
+        and (permission.resource, permission.group) == (request.resource, request.group)
         and permission.name in ("", request.name)
         and (permission.role == "ClusterRole" or request.namespace == request.own_namespace)
     )

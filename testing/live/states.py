@@ -66,6 +66,13 @@ class States:
         )
         return created
 
+    def replace(self, manifest: Resource) -> Resource:
+        """All of it, at the resourceVersion that it names. Raises ApiException."""
+        replaced: Resource = self.cluster.api.replace_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, PLURAL, manifest["metadata"]["name"], manifest
+        )
+        return replaced
+
     def get(self, name: str) -> Resource | None:
         try:
             found: Resource = self.cluster.api.get_namespaced_custom_object(
@@ -98,6 +105,10 @@ class States:
         return self.patch(
             name, {"metadata": {"annotations": {f"{GROUP}/{key}": value for key, value in annotations.items()}}}
         )
+
+    def approve(self, name: str, sha256: str) -> Resource:
+        """An orphan list, as the condition's command does: signed."""
+        return self.annotate(name, **{"approve-sweep": sha256, "approve-sweep-by": self.cluster.user})
 
     def delete(self, *names: str) -> None:
         """Ask for the deletion; does not wait for its end."""

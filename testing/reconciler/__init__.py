@@ -3,7 +3,7 @@
 world.py           it ties the parts together: an account, an API server, and the operator's processes
 clock.py           the operator's clock, which tests move on
 line.py            what all calls pass: recorded, failed, cut off by the process's end
-sdk.py             the way into AWS: the operator's own clients before MiniStack
+sdk.py             the way into AWS: the operator's own clients before MiniStack, and how tests look at it
 kube.py            an API server in memory
 process.py         one process of the operator, from its start to its end
 snapshot.py        all that the operator owns in AWS, so that equal worlds are equal

@@ -19,12 +19,16 @@ _TABLE = "humangov-california-dynamodb"
 
 @dataclass(frozen=True)
 class Flow:
-    """`begin` brings a world to where the flow's first pass begins and gives the tenant's key."""
+    """`begin` brings a world to where the flow's first pass begins and gives the tenant's key.
+
+    goes_on: in the process that began, which knows the tenant, and not in a new one
+    """
 
     name: str
     begin: Callable[[World], str]
     ends: Literal["ready", "gone"] = "ready"
     gives_up_at: frozenset[str] = frozenset()  # failures at which it is not to try again
+    goes_on: bool = False
 
 
 def _created(world: World) -> str:
@@ -81,6 +85,15 @@ def _drifted(world: World, *, drift: Drift) -> str:
     return key
 
 
+def _known_then_drifted(world: World, *, drift: Drift) -> str:
+    """Read in full before, so that a snapshot can say what differs."""
+    key = _settled(world)
+    for _ in range(2):
+        world.reconcile_once(key)
+    drift.by_hand(world)
+    return key
+
+
 def _stream_switched(world: World, *, on_again: bool) -> str:
     key = _settled(world)
     dynamodb = world.sdk.client("dynamodb")
@@ -105,4 +118,10 @@ REPAIRS = (
     Flow("drift: the stream off and on", partial(_stream_switched, on_again=True)),
     *(Flow(f"drift: {drift.what}", partial(_drifted, drift=drift)) for drift in DRIFTS),
 )
+IN_BULK = tuple(
+    Flow(f"bulk: {drift.what}", partial(_known_then_drifted, drift=drift), goes_on=True)
+    for drift in DRIFTS
+    if not drift.deep and not drift.unlisted
+)
+"""For worlds with bulk reads."""
 FLOWS = (*MAIN, *REPAIRS)

@@ -37,6 +37,11 @@ class FakeKube:
 
     # what people do
 
+    def restore(self, backup: FakeKube) -> None:
+        """Its objects. What is written from here on is newer than they are."""
+        self.objects.update(backup.objects)
+        self._versions = backup._versions
+
     def apply(self, manifest: Mapping[str, Any], *, created: datetime) -> str:
         resource = copy.deepcopy(dict(manifest))
         metadata = resource["metadata"]
@@ -99,6 +104,12 @@ class FakeKube:
         jobs = [job for (plural, _), job in self.batch.items() if plural == "jobs"]
         chosen = [job for job in jobs if wanted.items() <= job["metadata"]["labels"].items()]
         found: list[Resource] = self._asked("list_jobs", lambda: copy.deepcopy(chosen), writes=False)
+        return found
+
+    async def list_cron_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
+        [wanted] = [dict([part.split("=")]) for part in label_selector.split(",")]
+        chosen = [one for one in self.templates.values() if wanted.items() <= one["metadata"].get("labels", {}).items()]
+        found: list[Resource] = self._asked("list_cron_jobs", lambda: copy.deepcopy(chosen), writes=False)
         return found
 
     async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None:

@@ -102,6 +102,11 @@ class Line:
         cleared, self.calls = self.calls, []
         return cleared
 
+    def start_over(self) -> None:
+        """The next call is the first."""
+        self.forget()
+        self._writes = self._calls = 0
+
     @property
     def writes_so_far(self) -> int:
         """Of this process, the forgotten ones too."""

@@ -147,7 +147,9 @@ def _difference(wanted: str, found: str) -> str:
 
 def _begin(world: World, flow: Flow) -> str:
     key = flow.begin(world)
-    world.restart_operator()
+    if not flow.goes_on:
+        world.restart_operator()
+    world.line.start_over()
     world.kube.events.clear()
     return key
 

@@ -16,12 +16,12 @@ OWNER = "test-cluster/humangov/california"
 
 def not_owned(world: World) -> set[str]:
     """Names under which something is there that does not carry our ownership tag."""
-    awslambda, logs = world.sdk.client("lambda"), world.sdk.client("logs")
+    awslambda, logs = world.sdk.look("lambda"), world.sdk.look("logs")
     owner_tags: dict[str, Callable[[], Mapping[str, str]]] = {
         NAME: lambda: awslambda.list_tags(Resource=function_arn(world))["Tags"],
         GROUP: lambda: logs.list_tags_for_resource(resourceArn=group_arn(world))["tags"],
         ROLE: lambda: {
-            tag["Key"]: tag["Value"] for tag in world.sdk.client("iam").get_role(RoleName=ROLE)["Role"].get("Tags", ())
+            tag["Key"]: tag["Value"] for tag in world.sdk.look("iam").get_role(RoleName=ROLE)["Role"].get("Tags", ())
         },
     }
     found = set()
@@ -37,7 +37,7 @@ def not_owned(world: World) -> set[str]:
 
 def _mappings_of_others(world: World) -> set[str]:
     """UUIDs: a mapping is the tenant's by its function, or by a tag of its own."""
-    tags = world.sdk.client("lambda").list_tags
+    tags = world.sdk.look("lambda").list_tags
     uuids = {str(one["UUID"]) for one in snapshot.mappings_of(world, NAME)}
     return {
         uuid for uuid in uuids

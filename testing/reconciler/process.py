@@ -1,7 +1,8 @@
 """One process of the operator, from its start to its end; what it remembers goes with it.
 
 In place of the manager: it hands a reconcile what the watch would have told, and counts how long a tenant has failed.
-It can't show the queue, workers beside each other, monitors or leader election: tests/unit and tests/e2e do.
+With `bulk_reads`, a snapshot goes before each reconcile, whatever it is worth. It can't show the queue, workers beside
+each other, monitors or leader election: tests/unit and tests/e2e do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from humangov.api.spec import Tenant
 from humangov.aws.clients import Clients
 from humangov.bundle import Bundle
 from humangov.kube.client import KubeError
+from humangov.manager import bulk_read_monitor
+from humangov.manager.bulk_read_monitor import BulkCheck
 from humangov.reconcile.cache import Store
 from humangov.reconcile.context import Operator
 from humangov.reconcile.outcome import Outcome
@@ -26,6 +29,7 @@ from testing.reconciler.kube import FakeKube
 from testing.reconciler.line import Line
 from testing.reconciler.sdk import FaultyClients, Sdk
 
+RESYNC_SECONDS = 600.0
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 
 
@@ -42,23 +46,26 @@ class OperatorProcess:
         *,
         settings: Settings,
         cluster: str,
+        cluster_uid: str | None,
         bundle: Bundle,
         kube: FakeKube,
         sdk: Sdk,
         account: str,
         clock: Clock,
         in_thread: InThread,
+        bulk_reads: bool = False,
     ) -> None:
         self.line = Line()
         self._kube, self._sdk, self._account, self._clock = kube, sdk, account, clock
         self._clients: dict[str, FaultyClients] = {}
         self._failing_since: dict[str, float] = {}
+        self.bulk_reads, self.bulk_check = bulk_reads, BulkCheck()
         self.operator = Operator(
             settings=settings,
             cluster=cluster,
             bundle=bundle,
             kube=kube,
-            store=Store(default_region=settings.region),
+            store=Store(default_region=settings.region, cluster_uid=cluster_uid),
             clients_for=self.clients_for,
             in_thread=in_thread,
             monotonic=clock.monotonic,
@@ -75,14 +82,32 @@ class OperatorProcess:
             self.operator.store.put(copy.deepcopy(resource))
         failing = self._clock.monotonic() - self._failing_since.get(key, self._clock.monotonic())
         try:
-            outcome = asyncio.run(reconcile(self.operator, key, failing_seconds=failing))
+            outcome = asyncio.run(self._reconciled(key, failing_seconds=failing))
         except KubeError:
             outcome = Outcome(failed=True, soon=True)
         if outcome.failed:
-            self._failing_since.setdefault(key, self._clock.monotonic())
+            if not outcome.throttled:
+                self._failing_since.setdefault(key, self._clock.monotonic())
         else:
             self._failing_since.pop(key, None)
         return outcome
+
+    async def _reconciled(self, key: str, *, failing_seconds: float) -> Outcome:
+        if self.bulk_reads:
+            await self.read_in_bulk()
+        return await reconcile(self.operator, key, failing_seconds=failing_seconds)
+
+    async def read_in_bulk(self) -> list[str]:
+        """One check of the bulk read monitor; the keys for which it asks."""
+        asked: list[str] = []
+
+        async def ask(key: str) -> None:
+            asked.append(key)
+
+        self.bulk_check = await bulk_read_monitor.check(
+            self.operator, self.bulk_check, ask_for_reconcile=ask, resync_seconds=RESYNC_SECONDS, always=True
+        )
+        return asked
 
     def clients_for(self, tenant: Tenant) -> Clients:
         region = tenant.region

@@ -1,14 +1,20 @@
 """The way into AWS: the operator's own clients over the SDK's, whose methods pass the line before they reach MiniStack.
 
 The door is the operator's own (`Clients`); a fault takes the place of the SDK's method, so that the error is
-translated, counted and logged as AWS's own would be. It cannot show what the SDK itself does (retries, time-outs), nor
-what the emulator leaves out: it checks no permissions, and functions are ready at once.
+translated, counted and logged as AWS's own would be. The SDK checks and composes a request and reads the answer. It
+cannot show what the SDK does between (signatures, retries, time-outs: a third of a call's processor time), nor what the
+emulator leaves out: it checks no permissions and no signatures, and functions are ready at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
+from urllib.parse import urlencode
 
 import boto3
 from botocore.config import Config
@@ -22,7 +28,19 @@ from testing.reconciler.wire import Wire
 
 REGION = "us-east-1"
 _PLAIN = Config(user_agent="humangov-tests")  # the SDK composes its own anew for each call
+_READ = ("Get", "List", "Describe", "Head", "BatchGet", "Query", "Scan")
+_TAGGING = "resourcegroupstaggingapi"  # writes to what is other services'
 _ACTION_OF = {(method.service, method.name): action for action, method in ACTIONS.items()}
+
+
+@dataclass(frozen=True)
+class _Request:
+    """As much of botocore's AWSPreparedRequest as is asked of it on its way."""
+
+    method: str
+    url: str
+    headers: dict[str, Any]
+    body: Any
 
 
 class Sdk:
@@ -37,12 +55,21 @@ class Sdk:
         self._wire = Wire(endpoint_url)
         self._session.events.register("before-send", self._wire.before_send)
         self._clients: dict[tuple[str, str, int], Any] = {}
+        self._account = "000000000000"
+        self._last_write: dict[str, object] = {}  # service → what stands for it
+        self._seen: dict[tuple[str, ...], tuple[Sequence[object], Any]] = {}
+
+    @property
+    def is_direct(self) -> bool:
+        """Whether requests go out without the SDK's signature and retries: not where the emulator judges sessions."""
+        return True
 
     def close(self) -> None:
         self._wire.close()
 
     def enter(self, account: str) -> None:
-        self._session.get_credentials().access_key = account
+        self._account = self._session.get_credentials().access_key = account
+        self._seen.clear()
 
     def client(self, service: str, *, region_name: str = REGION, config: Any = None) -> Any:
         attempts = config.retries["total_max_attempts"] if config else 0
@@ -52,10 +79,93 @@ class Sdk:
                 service, region_name=region_name, config=config.merge(_PLAIN) if config else _PLAIN,
                 endpoint_url=self.endpoint_url,
             )  # fmt: skip
+            if self.is_direct:
+                self._clients[key].meta.events.register_last("before-call", partial(self._at_once, self._clients[key]))
         return self._clients[key]
+
+    def look(self, service: str, *, region_name: str = REGION) -> Any:
+        """A client for what a test wants to see: it asks again only after something was written by this session.
+
+        The account is the test's own, and nothing but the session's clients writes to it.
+        """
+        return _Looking(self, service, region_name)
+
+    def seen(self, service: str, *asked: str, ask: Callable[[], Any]) -> Any:
+        state = self._account, self._last_write.get(service), self._last_write.get(_TAGGING)
+        known = self._seen.get((service, *asked))
+        if known is None or known[0] != state:
+            known = state, ask()
+            if (self._account, self._last_write.get(service), self._last_write.get(_TAGGING)) == state:
+                self._seen[service, *asked] = known
+        return copy.deepcopy(known[1])
+
+    def _at_once(self, client: Any, *, model: Any, params: Any, context: Any, **_: Any) -> tuple[Any, Any] | None:
+        """botocore's event before a request is signed: the answer, or None for what the SDK is to send itself."""
+        if model.name.startswith(_READ):
+            return self._answered(client, model=model, params=params, context=context)
+        service = model.service_model.service_name
+        self._last_write[service] = object()
+        try:
+            return self._answered(client, model=model, params=params, context=context)
+        finally:
+            self._last_write[service] = object()
+
+    def _answered(self, client: Any, *, model: Any, params: Any, context: Any) -> tuple[Any, Any] | None:
+        # S3's answers lead the SDK to other regions, and its bodies get checksums.
+        if model.service_model.service_name == "s3" or model.has_streaming_output or model.has_streaming_input:
+            return None
+        signing = context.get("signing", {})
+        region = signing.get("region", client.meta.region_name)
+        service = signing.get("signing_name", model.service_model.signing_name)
+        scope = f"{self._account}/20260101/{region}/{service}/aws4_request"  # by which the emulator knows the account
+        named = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"}
+        body = params["body"]
+        request = _Request(
+            method=params["method"], url=params["url"], headers={**params["headers"], **named},
+            body=urlencode(body, doseq=True) if isinstance(body, dict) else body,
+        )  # fmt: skip
+        answered, failure = client._endpoint._do_get_response(request, model, context)
+        if failure is not None:
+            raise failure
+        http, parsed = answered
+        parsed.get("ResponseMetadata", {})["RetryAttempts"] = 0
+        return http, parsed
 
     def get_partition_for_region(self, region: str) -> str:
         return str(self._session.get_partition_for_region(region))
+
+
+class _Looking:
+    """An SDK client for reads: see Sdk.look."""
+
+    def __init__(self, sdk: Sdk, service: str, region: str) -> None:
+        self._sdk, self._service, self._region = sdk, service, region
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        assert name.startswith(("get_", "list_", "describe_")), name
+        method = getattr(self._sdk.client(self._service, region_name=self._region), name)
+
+        def look(**parameters: Any) -> Any:
+            asked = self._region, name, json.dumps(parameters, sort_keys=True)
+            return self._sdk.seen(self._service, *asked, ask=lambda: method(**parameters))
+
+        return look
+
+    def get_paginator(self, name: str) -> _LookingAtPages:
+        return _LookingAtPages(self, name)
+
+
+@dataclass(frozen=True)
+class _LookingAtPages:
+    """As much of a paginator as is asked of it: of listings that the emulator gives in one page."""
+
+    looking: _Looking
+    name: str
+
+    def paginate(self, **parameters: Any) -> list[Any]:
+        page = getattr(self.looking, self.name)(**parameters)
+        assert not any(page.get(token) for token in ("NextMarker", "nextToken", "NextToken", "Marker")), page
+        return [page]
 
 
 class _Door:
@@ -69,7 +179,9 @@ class _Door:
 
         def method(**parameters: Any) -> Any:
             call = Call(action=action, parameters=parameters, writes=ACTIONS[action].writes)
-            return self._line.pass_through(call, lambda: _prompt(getattr(self._client, name)(**parameters)))
+            return self._line.pass_through(
+                call, lambda: _with_defaults(_prompt(getattr(self._client, name)(**parameters)))
+            )
 
         return method
 
@@ -84,6 +196,20 @@ def _prompt(answer: Any) -> Any:
     return answer
 
 
+# https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-eventsourcemapping.html#services-ddb-params
+_OF_MAPPINGS = {
+    "ParallelizationFactor": 1, "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1,
+    "BisectBatchOnFunctionError": False,
+}  # fmt: skip
+
+
+def _with_defaults(answer: Any) -> Any:
+    """MiniStack shows of a stream's mapping only what it was given; AWS also what it takes by default."""
+    if "EventSourceMappings" not in answer:
+        return answer
+    return answer | {"EventSourceMappings": [_OF_MAPPINGS | one for one in answer["EventSourceMappings"]]}
+
+
 class FaultyClients(Clients):
     """The operator's door to AWS, with faults behind it."""
 
@@ -94,7 +220,7 @@ class FaultyClients(Clients):
     def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
         self._sdk.evidence.note(
             action, target=target, parameters=parameters, account=self._of, region=self.region,
-            client=lambda service: self._sdk.client(service, region_name=self.region),
+            client=lambda service: self._sdk.look(service, region_name=self.region),
         )  # fmt: skip
         return super().call(action, target=target, **parameters)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from humangov.api.times import timestamp
+from humangov.aws.function_role import ROLE_ID_TAG
+
 from testing.reconciler.world import World
 
 _FUNCTION = (
@@ -29,18 +32,27 @@ def snapshot(world: World) -> dict[str, Any]:
 
 
 def functions(world: World) -> list[dict[str, Any]]:
-    client = world.sdk.client("lambda")
+    """A function's tag with the ID of its role only says whether it is that of the role as it is."""
+    client = world.sdk.look("lambda")
     found = []
+    found_roles = world.sdk.look("iam").list_roles()["Roles"]
+    ids = {role["Arn"]: f"{role['RoleId']} {timestamp(role['CreateDate'])}" for role in found_roles}
     for item in client.list_functions()["Functions"]:
         answer = client.get_function(FunctionName=item["FunctionName"])
         configuration = {field: _filled(answer["Configuration"].get(field)) for field in _FUNCTION}
         found.append({
             "name": item["FunctionName"],
-            "tags": answer.get("Tags"),
+            "tags": _of_role(answer.get("Tags"), ids.get(answer["Configuration"].get("Role"))),
             "concurrency": answer.get("Concurrency"),
             **configuration,
         })  # fmt: skip
     return found
+
+
+def _of_role(tags: dict[str, str] | None, role_id: str | None) -> dict[str, str] | None:
+    if not tags or ROLE_ID_TAG not in tags:
+        return tags
+    return {**tags, ROLE_ID_TAG: "the present one's" if tags[ROLE_ID_TAG] == role_id else "another's"}
 
 
 def _filled(value: Any) -> Any:
@@ -51,7 +63,7 @@ def _filled(value: Any) -> Any:
 
 
 def mappings(world: World) -> list[dict[str, Any]]:
-    client = world.sdk.client("lambda")
+    client = world.sdk.look("lambda")
     return [
         {field: item.get(field) for field in _MAPPING}
         | {"tags": client.list_tags(Resource=mapping_arn(world, item["UUID"]))["Tags"]}
@@ -61,7 +73,7 @@ def mappings(world: World) -> list[dict[str, Any]]:
 
 def mappings_of(world: World, function: str) -> list[dict[str, Any]]:
     """As Lambda lists them."""
-    listed = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    listed = world.sdk.look("lambda").list_event_source_mappings()["EventSourceMappings"]
     return [mapping for mapping in listed if mapping["FunctionArn"].endswith(f":{function}")]
 
 
@@ -70,7 +82,7 @@ def mapping_arn(world: World, uuid: str) -> str:
 
 
 def roles(world: World) -> list[dict[str, Any]]:
-    client = world.sdk.client("iam")
+    client = world.sdk.look("iam")
     found = []
     for item in client.list_roles()["Roles"]:
         name = item["RoleName"]
@@ -92,7 +104,7 @@ def roles(world: World) -> list[dict[str, Any]]:
 
 
 def log_groups(world: World) -> list[dict[str, Any]]:
-    client = world.sdk.client("logs")
+    client = world.sdk.look("logs")
     found = []
     for item in client.describe_log_groups()["logGroups"]:
         arn = f"arn:aws:logs:us-east-1:{world.account}:log-group:{item['logGroupName']}"
@@ -106,7 +118,7 @@ def log_groups(world: World) -> list[dict[str, Any]]:
 
 
 def tables(world: World) -> list[dict[str, Any]]:
-    client = world.sdk.client("dynamodb")
+    client = world.sdk.look("dynamodb")
     found = []
     for name in client.list_tables()["TableNames"]:
         table = client.describe_table(TableName=name)["Table"]

@@ -27,13 +27,14 @@ from testing.reconciler.process import InThread, OperatorProcess, inline
 from testing.reconciler.sdk import REGION, Sdk
 
 CLUSTER = "test-cluster"
+CLUSTER_UID = "9d1f3c52-0e4b-4a0e-8c52-3f1f6a1f7a01"
 NAMESPACE = "humangov"
 
 
 class World:
     """One AWS account with a table and a bucket, an API server, and the operator's processes."""
 
-    def __init__(self, *, sdk: Sdk, account: str, bundle: Bundle) -> None:
+    def __init__(self, *, sdk: Sdk, account: str, bundle: Bundle, bulk_reads: bool = False) -> None:
         sdk.enter(account)
         self.sdk, self.account, self.bundle = sdk, account, bundle
         self.clock = Clock()
@@ -44,7 +45,8 @@ class World:
             # As deploy/iam demands. The emulator asks nobody whether there is such a policy.
             permissions_boundary_arn=f"arn:aws:iam::{account}:policy/humangov-cleanup-boundary",
         )
-        self.cluster = CLUSTER
+        self.cluster, self.bulk_reads = CLUSTER, bulk_reads
+        self.cluster_uid: str | None = CLUSTER_UID
         self.in_thread: InThread = inline
         self.processes: list[OperatorProcess] = []
         self.restart_operator()
@@ -56,12 +58,14 @@ class World:
         self.process = OperatorProcess(
             settings=self.settings,
             cluster=self.cluster,
+            cluster_uid=self.cluster_uid,
             bundle=self.bundle,
             kube=self.kube,
             sdk=self.sdk,
             account=self.account,
             clock=self.clock,
             in_thread=self.in_thread,
+            bulk_reads=self.bulk_reads,
         )
         self.processes.append(self.process)
         self.kube.line = self.process.line
@@ -161,7 +165,10 @@ class World:
 
     def names(self, key: str) -> Names:
         tenant = parse(self.kube.objects[key], default_region=REGION)
-        identity = Identity(account_id=self.account, region=REGION, cluster=self.cluster, partition="aws")
+        identity = Identity(
+            account_id=self.account, region=REGION, cluster=self.cluster, partition="aws",
+            cluster_uid=self.cluster_uid, moved_from=self.settings.moved_from,
+        )  # fmt: skip
         return Names(tenant=tenant, identity=identity)
 
     # what is in AWS
@@ -170,13 +177,13 @@ class World:
         """All that is left of a tenant in AWS, in words; nothing after a deletion."""
         left = []
         function = f"humangov-{name}-delete-file"
-        listed = self.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+        listed = self.sdk.look("lambda").list_event_source_mappings()["EventSourceMappings"]
         left += [f"mapping {mapping['UUID']}" for mapping in listed]
-        left += [f"function {item['FunctionName']}" for item in self.sdk.client("lambda").list_functions()["Functions"]]
-        left += [f"role {item['RoleName']}" for item in self.sdk.client("iam").list_roles()["Roles"]]
-        groups = self.sdk.client("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{function}")
+        left += [f"function {item['FunctionName']}" for item in self.sdk.look("lambda").list_functions()["Functions"]]
+        left += [f"role {item['RoleName']}" for item in self.sdk.look("iam").list_roles()["Roles"]]
+        groups = self.sdk.look("logs").describe_log_groups(logGroupNamePrefix=f"/aws/lambda/{function}")
         left += [f"log group {item['logGroupName']}" for item in groups["logGroups"]]
-        dynamodb = self.sdk.client("dynamodb")
+        dynamodb = self.sdk.look("dynamodb")
         if f"humangov-{name}-dynamodb" in dynamodb.list_tables()["TableNames"]:
             table = dynamodb.describe_table(TableName=f"humangov-{name}-dynamodb")["Table"]
             if (table.get("StreamSpecification") or {}).get("StreamEnabled"):

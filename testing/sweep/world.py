@@ -86,6 +86,7 @@ class SweepWorld(TenantData):
         *,
         after: float = 0.0,
         approved: str | None = None,
+        approver: str | None = None,
         may_erase: Callable[[], str | None] = lambda: None,
         why_stop: Callable[[], str | None] = lambda: None,
         dry_run: bool = False,
@@ -94,8 +95,8 @@ class SweepWorld(TenantData):
         self.now += after
         self.reached = result.begin(mode=mode, dry_run=dry_run, now=self.now)
         around = Surroundings(
-            steps=Steps(why_stop=why_stop), may_erase=may_erase, approved=approved, now=lambda: self.now,
-            pause=self.pause,
+            steps=Steps(why_stop=why_stop), may_erase=may_erase, approved=approved, approver=approver,
+            now=lambda: self.now, pause=self.pause,
         )  # fmt: skip
         with self.behind(clients()) as sdk, pytest.MonkeyPatch.context() as patch:
             # Nothing takes time here, so it would be listed and read by one thread alone.
@@ -141,7 +142,7 @@ class SweepWorld(TenantData):
             if fault and fault not in ("lost", "killed after"):
                 reply = refusal(503 if fault == "SlowDown" else 400, fault)
             else:
-                reply = self.operations[operation](self, params)
+                reply = self._of_owner(operation, params)
             if fault == "killed after":
                 raise Killed
             if fault == "lost":
@@ -150,6 +151,12 @@ class SweepWorld(TenantData):
             headers = {"date": date} if date is not None else {}
             metadata = {"ResponseMetadata": {"HTTPStatusCode": reply.status, "HTTPHeaders": headers}}
             return type("Http", (), {"status_code": reply.status}), reply.answer | metadata
+
+    def _of_owner(self, operation: str, params: dict[str, Any]) -> Reply:
+        """Every call of ours on a bucket says whose it must be: a bucket of that name may be anybody's."""
+        if "Bucket" in params and params.get("ExpectedBucketOwner") != self.names.identity.account_id:
+            return refusal(403, "AccessDenied")
+        return self.operations[operation](self, params)
 
 
 @cache

@@ -10,6 +10,7 @@
     s3, dynamodb, logs  AWS's operations, as Python calls
     clients, function, jobs   our code before it: the SDK's clients, the handler's environments, the operator's jobs
     application         people and the application, who keep to the declared contract
+    report_audit        whether the figures of a report are true
     ending, history     the quiet nights and the last judgement; one history from its seed
 
 Lambda's event source is `testing.event_source`. Replay: `python -m testing.world SEED`. Many: `make bench NAME=world`.
@@ -43,6 +44,10 @@ excuses nothing.
     invocations, the numbers of a sweep and of its orphan list, no live file in that list, `complete` only if every
     removal in the stream was handled. A sweep counts what it erased; its result is not Erased if every erasure failed
     or if it ended early; once stopped it begins no other batch.
+
+`report_violations`. What `humangov report` counts of the history is what the auditor saw: each file that was begun or
+    settled counts once, what counts as erased is not there, what went is not shown as kept, no whole chain is broken,
+    and where nobody has said what became of a file, the report says that.
 
 In mode Delete nights pass, sweeps overlap, are stopped and killed at any call, tables are restored, created anew and
 young, records move wherever a scan would miss them (`restless`), names in an orphan list are uploaded again (`Reused`),

@@ -121,13 +121,26 @@ class Audit:
             self.broken(LOST, "file names are shared, and an event erased a live file", f"{key} by {actor.kind}")
             return
         removed = max((one.moment for one in freeing), default=0)
-        reasons = [reason for record, since in namers.items() if (reason := _blame(actor, record, since))]
+        known = {record: since for record, since in namers.items() if not self._discarded_by_age(actor, since, freeing)}
+        reasons = [reason for record, since in known.items() if (reason := _blame(actor, record, since))]
         if version.moment > removed and actor.listed.get(key, version.moment + 1) > version.moment:
             reasons.append("the file was uploaded after the removal, and its age was not compared")
         for reason in reasons[:1]:
             self.broken(LOST, reason, f"{key}, named by {sorted(namers) or 'a record to come'}, by {actor.kind}")
         if not reasons:
             self.excused["named by another record than the batch tells of" if namers else "uploaded meanwhile"] += 1
+
+    def _discarded_by_age(self, actor: Actor, since: Naming, freeing: list[StreamRecord]) -> bool:
+        """Whether Lambda discarded the naming change by its age, well before the freeing ones: a declared limit.
+
+        Well before is more than a minute, or a sixth of a record's greatest age.
+        """
+        naming = actor.shown.get(since.number or "")
+        if actor.kind != FUNCTION or naming is None or naming.number in actor.given:
+            return False
+        limit = float(self.setting.trigger["MaximumRecordAgeInSeconds"])
+        apart = min((one.at for one in freeing), default=0.0) - naming.at
+        return self.bucket.clock.now - int(naming.at) >= limit and apart > min(60.0, limit / 6)
 
     # What our code said.
 

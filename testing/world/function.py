@@ -112,6 +112,7 @@ def _load(account: Account, processes: Processes, *, stream: str, checked: bool)
     module = importlib.util.module_from_spec(spec)
     environment = function_environment.environment(account.setting.names) | {
         "AWS_REGION": "us-east-1",
+        "HUMANGOV_RECORD_AGE_LIMIT_SECONDS": str(account.setting.trigger["MaximumRecordAgeInSeconds"]),
         "AWS_LAMBDA_LOG_GROUP_NAME": account.logs.name,
         "AWS_LAMBDA_LOG_STREAM_NAME": stream,
         "AWS_LAMBDA_FUNCTION_NAME": account.setting.names.tenant.function.name,

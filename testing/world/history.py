@@ -32,6 +32,7 @@ from testing.world.function import Environment
 from testing.world.jobs import Jobs
 from testing.world.log_group import LogGroup
 from testing.world.promises import Violation
+from testing.world.report_audit import judge_report
 from testing.world.setting import HONOURED, MAPPINGS, Setting, draw
 from testing.world.stream import StreamRecord
 from testing.world.table import Table
@@ -364,6 +365,22 @@ def run(
     having: Mapping[str, Any] = _AS_DRAWN,
 ) -> History:
     """One history to its end. The other arguments: as for a World."""
+    world = lived(seed, steps=steps, keep=keep, delete_share=delete_share, having=having)
+    return History(
+        seed, world.steps, tuple(world.audit.violations), world.weather.struck, world.audit.excused,
+        len(world.audit.erasures), world.jobs.deleting, world.audit.swept, tuple(world.traced),
+    )  # fmt: skip
+
+
+def lived(
+    seed: int,
+    *,
+    steps: int = STEPS,
+    keep: bool = False,
+    delete_share: float | None = None,
+    having: Mapping[str, Any] = _AS_DRAWN,
+) -> World:
+    """The world at the end of its history, judged."""
     world = World(seed, keep=keep, delete_share=delete_share, having=having)
     with in_this_world(world.processes):
         while world.steps < steps:
@@ -380,7 +397,5 @@ def run(
                 world._happens(lambda: world.jobs.sweep(quiet=True))
                 world._happens(world.jobs.approve)
             ending.judge_rest(world.account, orphans=world.jobs.orphans, last=world.jobs.last)
-    return History(
-        seed, world.steps, tuple(world.audit.violations), world.weather.struck, world.audit.excused,
-        len(world.audit.erasures), world.jobs.deleting, world.audit.swept, tuple(world.traced),
-    )  # fmt: skip
+    judge_report(world.account)
+    return world

@@ -1,11 +1,12 @@
-"""The four promises, by the names under which broken ones are counted; `testing.world`'s docstring defines them."""
+"""The five promises, by the names under which broken ones are counted; `testing.world`'s docstring defines them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 LOST, SILENT, RECEIPT, STATUS = "live_files_lost", "silent_orphans", "receipt_violations", "status_violations"
-KINDS = (LOST, SILENT, RECEIPT, STATUS)
+REPORT = "report_violations"
+KINDS = (LOST, SILENT, RECEIPT, STATUS, REPORT)
 
 
 class Violation(NamedTuple):

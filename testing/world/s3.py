@@ -233,6 +233,9 @@ def _destroy(account: Account, actor: Actor, key: str, version_id: str) -> Uploa
 def _require_bucket(account: Account, params: Params) -> None:
     if params["Bucket"] != account.setting.names.tenant.bucket.name:
         raise RefusedError("NoSuchBucket", 404)
+    # Every call of ours says whose the bucket must be: a bucket of that name may be anybody's.
+    if params.get("ExpectedBucketOwner") != account.setting.names.identity.account_id:
+        raise RefusedError("AccessDenied", 403)
 
 
 OPERATIONS: Mapping[str, Callable[[Account, Actor, Params], Answer]] = {

@@ -19,8 +19,9 @@ from humangov.api.spec import Tenant, parse
 from humangov.aws.clients import Called, Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
-from humangov.aws.sessions import Directory
+from humangov.aws.sessions import REGIONS_AT_ONCE, ROLES_AT_ONCE, Directory
 
+from testing import samples
 from testing.reconciler.sdk import REGION
 from testing.reconciler.world import World
 
@@ -140,6 +141,38 @@ def test_sessions_of_deleted_tenants_are_dropped(world: World, wire: Wire) -> No
     there[:] = [tenant(world, "utah")]
     directory.of_tenant(there[0])
     assert set(directory._of_tenant) == {"humangov/utah"}
+
+
+def test_sessions_are_bounded_and_those_that_were_used_last_stay() -> None:
+    """Of a region 8 to 19 MiB, and whoever may edit HumanGovStates can name regions that exist nowhere."""
+    made: list[str] = []
+
+    def make(*, region: str, **_: Any) -> Clients:
+        made.append(region)
+        return Clients(region=region)
+
+    directory = Directory(make, known=lambda: several)
+    several = [f"humangov/s{number}" for number in range(3 * ROLES_AT_ONCE)]
+    own = directory.of_region(REGION)
+    for number in range(3 * REGIONS_AT_ONCE):
+        directory.of_region(f"us-evil-{number}")
+        assert directory.of_region(REGION) is own
+    assert len(directory._of_region) == REGIONS_AT_ONCE
+
+    tenants = [
+        parse(
+            samples.resource(key.split("/")[1], account={"roleARN": ROLE.format("222222222222")}), default_region=REGION
+        )
+        for key in several
+    ]
+    for one in tenants:
+        directory.of_tenant(one)
+    assert len(directory._of_tenant) == ROLES_AT_ONCE
+    made.clear()
+    directory.of_tenant(tenants[-1])
+    assert made == []
+    directory.of_tenant(tenants[0])
+    assert made == [REGION]
 
 
 def test_credentials_are_renewed_before_they_expire(world: World, wire: Wire) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from humangov.api.names import OWNER_TAG
+from humangov.api.allowed_names import AllowedNames
+from humangov.api.names import ORIGIN_TAG, OWNER_TAG
 
 from testing.reconciler import snapshot
+from testing.reconciler.drifts import NAME, OTHER_CODE, group_arn
 from testing.reconciler.line import Fault, on
 from testing.reconciler.sdk import REGION, error
 from testing.reconciler.walkthrough import (
@@ -171,6 +174,88 @@ def test_re_created_state_adopts_its_released_resources(world: World) -> None:
     # Without the ownership tag the stream has no owner, and it may have other readers: it stays, and this is reported.
     assert world.remains() == ["stream"]
     assert "stream" in world.kube.events[-1].message
+
+
+ANYTHING: Any = {
+    "tables": ["*"], "buckets": ["*"], "functions": ["*"], "failuresBuckets": ["*"], "adoption": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("retained", [{"logs": {"onDelete": "Retain"}}, {"deletionPolicy": "Retain"}])
+@pytest.mark.parametrize("untagged_by_hand", [False, True])
+def test_another_namespace_adopts_nothing_that_a_tenant_has_retained(
+    world: World, retained: dict[str, Any], untagged_by_hand: bool
+) -> None:
+    """Neither receipts nor a function and its role: florida would cut their retention, and delete them with its own."""
+    world.settings = replace(
+        world.settings, allowed=AllowedNames.parse({"humangov": ANYTHING, "florida": ANYTHING})
+    )  # fmt: skip
+    world.restart_operator()
+    key = world.provisioned(**retained)
+    if untagged_by_hand:
+        world.sdk.client("logs").untag_resource(resourceArn=group_arn(world), tagKeys=[OWNER_TAG])
+    world.delete(key)
+    world.settle(key)
+    before = snapshot.snapshot(world)
+    assert before["log groups"]
+
+    world.make_table("humangov-florida-dynamodb")
+    files = f"{world.bucket}-fl"
+    taking = world.manifest(
+        "florida", function={"name": NAME}, adoption="IfUntagged", logs={"retentionDays": 1}, bucket={"name": files}
+    )
+    taking["metadata"]["namespace"] = "florida"
+    world.sdk.client("s3").create_bucket(Bucket=files)
+    florida = world.apply(taking)
+    for _ in range(4):
+        world.reconcile_once(florida)
+    assert world.ready(florida).startswith("False NotOwned"), world.ready(florida)
+    assert "was retained by a HumanGovState of another namespace" in world.ready(florida)
+    assert ORIGIN_TAG in world.ready(florida)
+    world.clock.forward(100)
+    world.delete(florida)
+    world.settle(florida, reconciliations=30)
+    after = snapshot.snapshot(world)
+    for kind in ("log groups", *(("functions", "roles") if "deletionPolicy" in retained else ())):
+        assert after[kind] == before[kind], kind
+
+
+@pytest.mark.parametrize("adoption", ["IfUntagged", "Never"])
+def test_namespace_adopts_and_deletes_no_function_of_others_in_the_account(world: World, adoption: str) -> None:
+    """An unrelated function, without a tag, that nobody's HumanGovState names: florida adopted and deleted it."""
+    awslambda = world.sdk.client("lambda")
+    role = world.sdk.client("iam").create_role(RoleName="api", AssumeRolePolicyDocument=TRUST)["Role"]["Arn"]
+    awslambda.create_function(
+        FunctionName="humangov-api", Runtime="python3.13", Role=role, Handler="api.handle",
+        Code={"ZipFile": OTHER_CODE}, Environment={"Variables": {"DB": "theirs"}},
+    )  # fmt: skip
+    before = snapshot.snapshot(world)["functions"]
+    own = {"tables": ["humangov-florida-*"], "buckets": ["humangov-california-s3-*"]}
+    world.settings = replace(world.settings, allowed=AllowedNames.parse({"florida": own}))
+    world.restart_operator()
+    world.make_table("humangov-florida-dynamodb")
+    world.make_bucket()
+    taking = world.manifest("florida", function={"name": "humangov-api"}, adoption=adoption)
+    taking["metadata"]["namespace"] = "florida"
+    florida = world.apply(taking)
+    for _ in range(4):
+        world.reconcile_once(florida)
+    assert world.ready(florida).startswith("False NotAllowed"), world.ready(florida)
+    world.delete(florida)
+    world.settle(florida, reconciliations=30)
+    assert florida not in world.kube.objects
+    assert before
+    assert snapshot.snapshot(world)["functions"] == before
+
+
+def test_resource_from_before_the_origin_tag_gets_it_once(world: World) -> None:
+    """Of an operator that did not set the tag yet."""
+    key = world.provisioned()
+    world.sdk.client("logs").untag_resource(resourceArn=group_arn(world), tagKeys=[ORIGIN_TAG])
+    world.restart_operator()
+    world.settle(key)
+    assert world.line.writes() == ["logs:TagResource"]
+    assert snapshot.log_groups(world)[0]["tags"][ORIGIN_TAG] == snapshot.log_groups(world)[0]["tags"][OWNER_TAG]
 
 
 def test_released_resources_without_adoption_have_no_owner(world: World) -> None:

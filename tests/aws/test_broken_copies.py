@@ -11,6 +11,7 @@ import pytest
 from humangov.api import conditions
 from humangov.api import spec as tenants
 from humangov.aws import function, log_group, removal, role, trigger
+from humangov.aws.deletion import Deletion
 from humangov.reconcile import finalizer, reconciler, status
 
 from testing.reconciler import matrix
@@ -81,7 +82,7 @@ def compares_no_configuration(patch: pytest.MonkeyPatch) -> None:
 
 
 def forgets_the_role(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(role, "remove", lambda *_: True)
+    patch.setattr(role, "remove", lambda *_: Deletion(existed=True, confirmed=True))
 
 
 def writes_a_status_for_ever(patch: pytest.MonkeyPatch) -> None:

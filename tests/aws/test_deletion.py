@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from humangov.api.allowed_names import AllowedNames
-from humangov.api.names import OWNER_TAG
+from humangov.api.names import ORIGIN_TAG, OWNER_TAG
 from humangov.api.spec import FINALIZER
 from humangov.aws.actions import ACTIONS
 from humangov.reconcile.reconciler import reconcile
@@ -38,6 +38,11 @@ def finalized(world: World, key: str) -> bool:
     return FINALIZER in world.kube.objects[key]["metadata"]["finalizers"]
 
 
+def farewell(world: World) -> str:
+    [message] = [event.message for event in world.kube.events if event.reason == "Deleted"]
+    return message
+
+
 def unique(actions: list[str]) -> list[str]:
     return list(dict.fromkeys(actions))
 
@@ -59,6 +64,10 @@ def test_deletion_removes_resources_in_order_and_never_the_table_or_bucket(world
     assert key not in world.kube.objects
     assert world.remains() == []
     assert world.event_reasons() == ["Deleted"]
+    assert farewell(world).startswith(
+        f"deleted: trigger, stream of table humangov-california-dynamodb, function {NAME}, role {ROLE}, log group "
+        f"/aws/lambda/{NAME}; table humangov-california-dynamodb and bucket "
+    )
     assert len(world.sdk.client("s3").list_objects_v2(Bucket=world.bucket)["Contents"]) == 1
     assert world.sdk.client("dynamodb").scan(TableName="humangov-california-dynamodb")["Count"] == 1
 
@@ -289,6 +298,7 @@ def test_tenant_with_only_a_finalizer_is_deleted_without_changes_in_aws(world: W
     world.settle(key)
     assert key not in world.kube.objects
     assert world.remains() == []
+    assert farewell(world).startswith("no AWS resources were left to delete; table humangov-california-dynamodb")
 
 
 def test_tenant_whose_names_were_never_allowed_is_deleted_without_an_aws_call(world: World) -> None:
@@ -345,10 +355,11 @@ def test_retain_removes_the_ownership_tags_and_changes_nothing_else(world: World
     assert world.reconcile_once(key).forget
     assert key not in world.kube.objects
     after = snapshot.snapshot(world)
-    assert after["functions"][0].pop("tags") == {"team": "records"}
-    assert after["mappings"][0].pop("tags") == {"team": "records"}
-    assert after["roles"][0].pop("tags") == [("team", "records")]
-    assert after["log groups"][0].pop("tags") == {"team": "records"}
+    left = {"team": "records", ORIGIN_TAG: f"{CLUSTER}/{key}"}
+    assert after["functions"][0].pop("tags") == left
+    assert after["mappings"][0].pop("tags") == left
+    assert dict(after["roles"][0].pop("tags")) == left
+    assert after["log groups"][0].pop("tags") == left
     assert after["tables"][0].pop("tags") == {}
     for kind in before.values():
         for thing in kind:
@@ -392,7 +403,7 @@ def test_retained_log_group_stays_without_the_ownership_tag(world: World) -> Non
     world.delete(key)
     world.settle(key)
     assert world.remains() == [f"log group /aws/lambda/{NAME}"]
-    assert snapshot.log_groups(world)[0]["tags"] == {"team": "records"}
+    assert snapshot.log_groups(world)[0]["tags"] == {"team": "records", ORIGIN_TAG: f"{CLUSTER}/{key}"}
     assert "retained: log group" in world.kube.events[-1].message
 
 
@@ -462,7 +473,7 @@ def test_orphaned_mapping_is_deleted_by_its_own_ownership_tag(world: World) -> N
     assert world.remains() == []
 
 
-def test_resources_removed_by_hand_count_as_deleted(world: World) -> None:
+def test_resources_removed_by_hand_hold_up_no_deletion_and_are_not_named_as_deleted(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("lambda").delete_function(FunctionName=NAME)
     world.sdk.client("iam").delete_role_policy(RoleName=ROLE, PolicyName="humangov-cleanup")
@@ -472,6 +483,7 @@ def test_resources_removed_by_hand_count_as_deleted(world: World) -> None:
     world.delete(key)
     world.settle(key)
     assert world.remains() == []
+    assert not any(what in farewell(world) for what in ("function", "role", "log group", "stream"))
 
 
 def test_state_re_created_at_once_under_the_same_name_is_provisioned(world: World) -> None:
@@ -501,7 +513,7 @@ def test_role_that_iam_did_not_show_at_first_keeps_its_policies_until_its_owner_
     assert iam.list_role_policies(RoleName=ROLE)["PolicyNames"] == ["humangov-cleanup"]
 
 
-def test_missing_function_is_not_proof_that_its_mappings_are_gone(world: World) -> None:
+def test_missing_function_is_not_proof_that_its_mappings_are_deleted(world: World) -> None:
     key = world.provisioned()
     world.sdk.client("lambda").delete_function(FunctionName="humangov-california-delete-file")
     gone = error("ResourceNotFoundException", "Function not found", status=404)

@@ -220,11 +220,13 @@ class Pages:
 
 def test_more_than_500_metrics_take_another_cloudwatch_call() -> None:
     pages = Pages()
-    asked = [cloudwatch.LagQuery(function=f"f{number}", owner=f"o{number}") for number in range(300)]
+    asked = [
+        cloudwatch.LagQuery(function=f"f{number}", owner=f"o{number}", table=f"t{number}") for number in range(300)
+    ]
     found = cloudwatch.read(pages, asked, now=NOW)  # type: ignore[arg-type]
-    assert pages.asked == [500, 100]
+    assert pages.asked == [500, 400]
     assert len(found) == 300
-    assert found["f1"] == StreamLag(iterator_age_seconds=0.002, failed_records=3.0, read_at=NOW)
+    assert found["f1"] == StreamLag(iterator_age_seconds=0.003, failed_records=4.0, read_at=NOW, undelivered_since=None)
 
 
 def test_stream_lag_warning_that_was_never_published_has_no_end_event(world: World) -> None:
@@ -264,13 +266,13 @@ class Unanswered:
 def test_metric_that_cloudwatch_could_not_read_does_not_clear_a_warning(
     statuses: tuple[str, ...], reported: bool
 ) -> None:
-    asked = [cloudwatch.LagQuery(function="f", owner="o", detailed=True)]
+    asked = [cloudwatch.LagQuery(function="f", owner="o", table="t", detailed=True)]
     found = cloudwatch.read(Unanswered(*statuses), asked, now=datetime.now(UTC))  # type: ignore[arg-type]
     assert ("f" in found) is reported
 
 
 def test_stream_lag_is_reported_even_if_other_metrics_could_not_be_read() -> None:
-    asked = [cloudwatch.LagQuery(function="f", owner="o", detailed=True)]
+    asked = [cloudwatch.LagQuery(function="f", owner="o", table="t", detailed=True)]
 
     class Partly(Unanswered):
         def pages(self, *_: str, **parameters: Any) -> list[Any]:
@@ -354,6 +356,7 @@ def test_missing_metrics_mean_no_lag_only_while_the_trigger_is_enabled_and_healt
     status = {"conditions": [*LATE["conditions"], *([trigger] if trigger else [])]}
     assert verdict(None, status, problem=problem) == wanted
     assert verdict(None, status, problem=problem, throttles=1.0) is None
+    assert verdict(None, status, problem=problem, undelivered_since=NOW) is None
 
 
 def test_stream_lag_message_changes_in_steps_and_not_every_minute() -> None:

@@ -97,7 +97,7 @@ def test_function_that_reached_its_erasure_limit_is_stopped_and_stalled(world: W
     assert world.status(key)["erasureLimit"]["limited"] == 7
     ready, stalled = world.condition(key, "Ready"), world.condition(key, "Stalled")
     assert (ready["status"], stalled["status"], stalled["reason"]) == ("False", "True", "ErasureLimit")
-    assert "handed back 7 records" in stalled["message"]
+    assert "returned 7 records" in stalled["message"]
     assert f"humangov approve {key}" in stalled["message"]
     assert "ErasureLimitReached" in world.event_reasons()
     assert [one.kind for one in world.kube.events if one.reason == "ErasureLimitReached"] == ["Warning"]

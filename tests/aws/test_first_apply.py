@@ -18,10 +18,13 @@ import pytest
 from testing.reconciler import snapshot
 from testing.reconciler.line import Fault, on
 from testing.reconciler.sdk import throttled
-from testing.reconciler.world import World
+from testing.reconciler.world import CLUSTER_UID, World
 
 NAME = "humangov-california-delete-file"
-OWNER = {"humangov.io/tenant": "test-cluster/humangov/california"}
+OWNER = {
+    "humangov.io/tenant": "test-cluster/humangov/california", "humangov.io/origin": "test-cluster/humangov/california",
+    "humangov.io/cluster-uid": CLUSTER_UID,
+}  # fmt: skip
 
 
 def test_first_apply_creates_exactly_five_resources(world: World) -> None:
@@ -52,7 +55,7 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
     [function] = snapshot.functions(world)
     assert function == {
         "name": NAME,
-        "tags": tags,
+        "tags": {**tags, "humangov.io/role-id": "the present one's"},
         "concurrency": None,
         "Runtime": "python3.13",
         "Handler": "cleanup.handler.handle",
@@ -62,10 +65,13 @@ def test_first_apply_creates_exactly_five_resources(world: World) -> None:
         "Environment": {
             "Variables": {
                 "HUMANGOV_TENANT": OWNER["humangov.io/tenant"],
+                "HUMANGOV_ACCOUNT": world.account,
                 "HUMANGOV_TABLE": "humangov-california-dynamodb",
+                "HUMANGOV_TABLE_ARN": world.names("humangov/california").table_arn,
                 "HUMANGOV_BUCKET": world.bucket,
                 "HUMANGOV_FILE_ATTRIBUTES": '["pdf"]',
                 "HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": "20000",
+                "HUMANGOV_RECORD_AGE_LIMIT_SECONDS": "43200",
             }
         },
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": f"/aws/lambda/{NAME}"},
@@ -149,7 +155,7 @@ def test_finalizer_and_identity_are_written_before_the_first_aws_write(world: Wo
     writes = [call for call in world.line.calls if call.writes]
     assert [call.action for call in writes[:2]] == ["kube:set_finalizer", "kube:apply_status"]
     assert writes[1].parameters["status"]["aws"] == {
-        "accountID": world.account, "region": "us-east-1", "cluster": "test-cluster",
+        "accountID": world.account, "region": "us-east-1", "cluster": "test-cluster", "clusterUID": CLUSTER_UID,
     }  # fmt: skip
     assert [call.action for call in writes[2:] if call.action.startswith("kube:")] in (
         [],

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 import pytest
-from humangov.aws import stream
+from humangov.aws import function_access, stream_observed
 
-from testing.reconciler.drifts import NAME, OTHER_CODE, awslambda, mapping_uuid
-from testing.reconciler.line import Fault, on
+from testing.reconciler.drifts import NAME, OTHER_CODE, awslambda, function_arn, mapping_uuid
+from testing.reconciler.line import Call, Fault, on
 from testing.reconciler.sdk import denied, error
 from testing.reconciler.world import World
 
@@ -162,7 +163,14 @@ def test_permissions_of_a_function_that_somebody_else_owns_stay(world: World) ->
     assert "theirs" in policy_of(world)
 
 
-@pytest.mark.parametrize("action", ["lambda:GetPolicy", "lambda:ListFunctionUrlConfigs"])
+DEEP_READS = (
+    "lambda:GetPolicy", "lambda:ListFunctionUrlConfigs", "lambda:ListAliases", "lambda:ListVersionsByFunction",
+    "lambda:ListFunctionEventInvokeConfigs", "lambda:GetFunctionCodeSigningConfig", "iam:ListRolePolicies",
+    "iam:ListAttachedRolePolicies", "logs:DescribeSubscriptionFilters",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("action", DEEP_READS)
 def test_missing_permission_to_read_who_may_invoke_is_named_and_other_drift_is_corrected(
     world: World, action: str
 ) -> None:
@@ -201,8 +209,150 @@ def test_each_old_stream_loses_its_trigger_a_day_after_its_own_end(
 def births(world: World, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, datetime]:
     """Labels go by the moved clock: the emulated DynamoDB's goes by the machine's."""
     found: dict[str, datetime] = {}
-    monkeypatch.setattr(stream, "born_at", lambda label: found.setdefault(label, world.clock.now()) if label else None)
+    monkeypatch.setattr(
+        stream_observed, "born_at", lambda label: found.setdefault(label, world.clock.now()) if label else None
+    )
     return found
+
+
+def open_ways_in_by_an_alias(world: World) -> None:
+    """An alias and a version, with a statement of a resource policy each, and a URL of the alias."""
+    publish_other_code(world)
+    for qualifier in ("live", "1"):
+        awslambda(world).add_permission(
+            FunctionName=NAME, Qualifier=qualifier, StatementId=f"theirs-{qualifier}",
+            Action="lambda:InvokeFunction", Principal="999999999999",
+        )  # fmt: skip
+    awslambda(world).create_function_url_config(FunctionName=NAME, Qualifier="live", AuthType="NONE")
+
+
+def as_aws_lists(world: World) -> list[Fault]:
+    """MiniStack shows the statements of aliases and versions in the function's own policy, and URLs without alias."""
+
+    def own(call: Call) -> dict[str, Any]:
+        answer: dict[str, Any] = awslambda(world).get_policy(**call.parameters)
+        arn = f"{function_arn(world)}:{call.parameters['Qualifier']}" if "Qualifier" in call.parameters else None
+        policy = json.loads(answer["Policy"])
+        of_it = [one for one in policy["Statement"] if one["Resource"] == (arn or function_arn(world))]
+        return answer | {"Policy": json.dumps(policy | {"Statement": of_it})}
+
+    def with_alias(answer: dict[str, Any]) -> dict[str, Any]:
+        return (
+            {"FunctionUrlConfigs": [{"FunctionArn": f"{function_arn(world)}:live"}]} if alias_has_url(world) else answer
+        )
+
+    return [Fault(on("lambda:GetPolicy"), instead=own), Fault(on("lambda:ListFunctionUrlConfigs"), alter=with_alias)]
+
+
+def alias_has_url(world: World) -> bool:
+    try:
+        awslambda(world).get_function_url_config(FunctionName=NAME, Qualifier="live")
+    except awslambda(world).exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def test_permissions_and_urls_of_aliases_and_versions_are_removed_with_a_warning(world: World) -> None:
+    """An alias may hold other code, and is invoked by permissions of its own."""
+    key = world.provisioned()
+    open_ways_in_by_an_alias(world)
+    world.line.faults = as_aws_lists(world)
+    look_deep(world, key)
+    assert "theirs" not in policy_of(world)
+    assert not alias_has_url(world)
+    [event] = [event for event in world.kube.events if event.reason == "DriftCorrected"]
+    assert event.kind == "Warning"
+    for what in (f"theirs-live of {NAME}:live", f"theirs-1 of {NAME}:1", f"URL of {NAME}:live"):
+        assert what in event.message
+    world.settle(key)
+    assert world.ready(key).startswith("True InSync")
+
+
+def test_function_without_aliases_and_versions_costs_no_call_for_them(world: World) -> None:
+    key = world.provisioned()
+    look_deep(world, key)
+    assert [call.parameters for call in world.line.calls if call.action == "lambda:GetPolicy"] == [
+        {"FunctionName": NAME}
+    ]
+    assert "lambda:ListProvisionedConcurrencyConfigs" not in world.line.reads()
+
+
+def test_more_aliases_and_versions_than_are_read_are_reported(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = world.provisioned()
+    monkeypatch.setattr(function_access, "MOST_QUALIFIERS", 1)
+    open_ways_in_by_an_alias(world)
+    world.line.faults = as_aws_lists(world)
+    look_deep(world, key)
+    assert "theirs-live" not in policy_of(world)
+    assert world.ready(key).startswith("False AccessUnknown")
+    assert "2 aliases and published versions" in world.ready(key)
+    awslambda(world).delete_alias(FunctionName=NAME, Name="live")
+    world.settle(key)
+    assert "theirs" not in policy_of(world)
+    assert world.ready(key).startswith("True InSync")
+
+
+QUEUE = "arn:aws:sqs:us-east-1:999999999999:theirs"
+ASYNCHRONOUS = {
+    "$LATEST": {"OnFailure": {"Destination": QUEUE}, "OnSuccess": {}},
+    "live": {"OnFailure": {}, "OnSuccess": {}},
+}
+
+
+def test_destinations_of_asynchronous_invocations_are_removed_with_a_warning(world: World) -> None:
+    """MiniStack takes no destination of another account: Lambda's answers are stubbed, and what is removed is kept."""
+    key = world.provisioned()
+    left = dict(ASYNCHRONOUS)
+
+    def listed(_: Call) -> dict[str, Any]:
+        configs = [{"FunctionArn": f"{function_arn(world)}:{q}", "DestinationConfig": d} for q, d in left.items()]
+        return {"FunctionEventInvokeConfigs": configs}
+
+    def removed(call: Call) -> dict[str, Any]:
+        left.pop(call.parameters.get("Qualifier", "$LATEST"))
+        return {}
+
+    world.line.faults = [
+        Fault(on("lambda:ListFunctionEventInvokeConfigs"), instead=listed),
+        Fault(on("lambda:DeleteFunctionEventInvokeConfig"), instead=removed),
+    ]
+    look_deep(world, key)
+    assert left == {}
+    [event] = [event for event in world.kube.events if event.reason == "DriftCorrected"]
+    assert event.kind == "Warning"
+    assert QUEUE in event.message
+    assert world.ready(key).startswith("True InSync")
+
+
+def test_provisioned_concurrency_and_code_signing_are_removed_before_the_code_is_corrected(world: World) -> None:
+    """MiniStack has no code signing, and does not list provisioned concurrency: both are stubbed."""
+    key = world.provisioned()
+    publish_other_code(world)
+    signing = {"CodeSigningConfigArn": "arn:aws:lambda:us-east-1:999999999999:code-signing-config:csc-1"}
+    provisioned = [{"FunctionArn": f"{function_arn(world)}:live", "RequestedProvisionedConcurrentExecutions": 1}]
+
+    def take(what: Any) -> Callable[[Call], dict[str, Any]]:
+        def taken(_: Call) -> dict[str, Any]:
+            what.clear()
+            return {}
+
+        return taken
+
+    world.line.faults = [
+        Fault(on("lambda:GetFunctionCodeSigningConfig"), instead=lambda _: {"FunctionName": NAME, **signing}),
+        Fault(on("lambda:DeleteFunctionCodeSigningConfig"), instead=take(signing)),
+        Fault(
+            on("lambda:ListProvisionedConcurrencyConfigs"),
+            instead=lambda _: {"ProvisionedConcurrencyConfigs": list(provisioned)},
+        ),
+        Fault(on("lambda:DeleteProvisionedConcurrencyConfig"), instead=take(provisioned)),
+    ]
+    look_deep(world, key)
+    writes = world.line.writes()
+    assert writes.index("lambda:DeleteFunctionCodeSigningConfig") < writes.index("lambda:UpdateFunctionCode")
+    assert "lambda:DeleteProvisionedConcurrencyConfig" in writes
+    world.settle(key)
+    assert world.ready(key).startswith("True InSync")
 
 
 STATEMENT = "let-in"

@@ -26,7 +26,7 @@ def asked(world: World) -> tuple[str | None, list[Any]]:
     return function["Environment"]["Variables"].get("HUMANGOV_FILE_INDEXES"), resources
 
 
-def test_an_index_by_file_name_is_asked_as_long_as_the_table_has_it(world: World) -> None:
+def test_index_by_file_name_is_queried_as_long_as_the_table_has_it(world: World) -> None:
     key = world.provisioned()
     assert asked(world) == (None, [])
 

@@ -13,11 +13,12 @@ from functools import partial
 from typing import Any
 
 import pytest
+from humangov.api.names import CLUSTER_UID_TAG
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.removal import Removed
 from humangov.kube.client import KubeError, Resource
-from humangov.leaks import remove
+from humangov.leaks import output, remove
 from humangov.manager import leak_monitor
 from humangov.manager.leak_monitor import LeakCheck
 
@@ -25,7 +26,7 @@ from testing.killed import Killed
 from testing.reconciler import snapshot
 from testing.reconciler.line import Call, Fault, on
 from testing.reconciler.sdk import REGION, denied, throttled
-from testing.reconciler.world import CLUSTER, World
+from testing.reconciler.world import CLUSTER, CLUSTER_UID, World
 
 NAME = "humangov-california-delete-file"
 READS = [
@@ -42,7 +43,7 @@ class FakeApiServer(remove.ApiServer):
 
     async def cluster_name(self) -> tuple[str, str | None]:
         name: str = self._asked("name", self.world.cluster)
-        return name, name
+        return name, self.world.cluster_uid
 
     async def states(self, namespaces: Sequence[str]) -> list[Resource]:
         every = self.world.kube.objects.values()
@@ -137,7 +138,7 @@ def test_resources_of_another_cluster_are_counted_and_not_changed(world: World) 
     assert (found.leaked, found.others) == ({}, {CLUSTER: 1})
     assert remove_all(world) == {}
     assert snapshot.snapshot(world) == before
-    assert f"1 tenant of cluster {CLUSTER}" in "\n".join(remove.heading(found))
+    assert f"1 tenant of cluster {CLUSTER}" in "\n".join(output.heading(found))
 
 
 def test_released_resources_are_not_leaked(world: World) -> None:
@@ -215,6 +216,54 @@ def check(world: World, before: LeakCheck) -> LeakCheck:
     return asyncio.run(
         leak_monitor.check(world.operator, before, of_region=lambda _: door(world), list_states=states, pause=no_pause)
     )
+
+
+OTHER_UID = "1a7c64fe-6a6b-47a5-9d0c-0c8d6d3f0b02"
+
+
+def test_living_tenant_of_another_cluster_of_the_name_is_not_leaked_here(world: World) -> None:
+    """It has no HumanGovState in this cluster, and this cluster's name in its ownership tags."""
+    lose(world, world.provisioned())
+    world.cluster_uid = OTHER_UID
+    world.restart_operator()
+    before = snapshot.snapshot(world)
+    found = find(world)
+    assert found.leaked == {}
+    assert found.others == {f"{CLUSTER} (UID {CLUSTER_UID})": 1}
+    assert remove_all(world) == {}
+    assert check(world, LeakCheck()).leaked_tenants == 0
+    assert world.event_reasons() == []
+    assert snapshot.snapshot(world) == before
+    # Of a cluster that runs no more, in whose place this one is:
+    [done] = remove_all(world, moved_from=frozenset({CLUSTER_UID})).values()
+    assert (done.stays, done.waiting) == ((), None)
+    assert world.remains() == []
+
+
+def test_resource_that_another_cluster_comes_to_own_during_the_search_is_not_deleted(world: World) -> None:
+    key = world.provisioned()
+    lose(world, key)
+    found = find(world)
+    arn = f"arn:aws:lambda:{REGION}:{world.account}:function:{NAME}"
+    world.sdk.client("lambda").tag_resource(Resource=arn, Tags={CLUSTER_UID_TAG: OTHER_UID})
+    done = remove.remove(
+        FakeApiServer(world), door(world), found, key, keep_logs=False, sleep=world.clock.forward, now=world.clock.now
+    )
+    assert any(f"UID of its namespace kube-system is {OTHER_UID}" in what for what in done.stays)
+    assert [one["name"] for one in snapshot.functions(world)] == [NAME]
+    assert [one["State"] for one in snapshot.mappings(world)] == ["Enabled"]
+
+
+def test_leaks_are_unknown_while_the_clusters_uid_is(world: World) -> None:
+    lose(world, world.provisioned())
+    world.cluster_uid = None
+    world.restart_operator()
+    before = snapshot.snapshot(world)
+    assert check(world, LeakCheck()).leaked_tenants is None
+    with pytest.raises(remove.UncertainLeakError, match=r"humangov/california .* get namespace kube-system"):
+        find(world)
+    assert find(world, key="humangov/florida").leaked == {}
+    assert snapshot.snapshot(world) == before
 
 
 def test_operator_reports_a_leaked_tenant_once_and_deletes_nothing(world: World) -> None:

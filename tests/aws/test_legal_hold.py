@@ -177,7 +177,7 @@ def test_operator_killed_after_any_write_never_lets_a_function_without_the_hold_
     assert (held_condition(world, key) or {})["status"] == "True"
 
 
-def test_hold_that_someone_took_off_the_function_begins_anew(world: World) -> None:
+def test_hold_that_someone_removed_from_the_function_begins_again(world: World) -> None:
     key = held(world)
     since = world.status(key)["hold"]["since"]
     left = {name: value for name, value in variables(world).items() if not name.startswith("HUMANGOV_HOLD")}

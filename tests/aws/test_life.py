@@ -1,13 +1,16 @@
 """Lives of a tenant that Hypothesis draws; testing/reconciler/random_lives.py says of what, and what always holds.
 
-The same lives in each run; HUMANGOV_LIVES=500 draws so many others, and prints how to have a failing one again.
+With bulk reads and without. The same lives in each run; HUMANGOV_LIVES=500 draws so many others, and prints how to have
+a failing one again.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -19,19 +22,21 @@ LIVES, STEPS = 12, 12
 PHASES = [Phase.generate]
 
 
+@pytest.mark.parametrize("bulk_reads", [False, True], ids=["single", "bulk"])
 def test_random_life_of_a_tenant_ends_in_sync_and_changes_no_foreign_resource(
-    worlds: Callable[[], World], measured: Callable[[str], None]
+    worlds: Callable[..., World], measured: Callable[[str], None], bulk_reads: bool
 ) -> None:
     asked, tally, undisturbed = os.environ.get("HUMANGOV_LIVES"), dict[str, int](), dict[str, str]()
 
     class OneLife(Life):
         def __init__(self) -> None:
-            super().__init__(worlds, tally, undisturbed)
+            super().__init__(partial(worlds, bulk_reads=bulk_reads), tally, undisturbed)
 
     run_state_machine_as_test(
         OneLife,
         settings=settings(
-            max_examples=int(asked or LIVES), stateful_step_count=STEPS, deadline=None, database=None, phases=PHASES,
+            max_examples=int(asked or (LIVES // 2 if bulk_reads else LIVES)),
+            stateful_step_count=STEPS, deadline=None, database=None, phases=PHASES,
             derandomize=asked is None, print_blob=True,
             suppress_health_check=list(HealthCheck),
         ),

@@ -6,8 +6,9 @@ from there, from AWS's pages of common errors, and from S3's. Time is the world'
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import botocore.session
@@ -69,7 +70,7 @@ def test_unknown_error_that_comes_back_unchanged_is_stalled_after_15_minutes(wor
     live(world, key, 11 * 60)
     assert is_stalled(world, key)
     assert failure in world.ready(key)
-    assert "It has been so since" in world.ready(key)
+    assert "This has lasted since" in world.ready(key)
     before = len(world.line.calls)
     live(world, key, 3 * HOUR)
     assert len(world.line.calls) - before < 40 * 20, "ever more seldom: every five minutes in the end"
@@ -81,7 +82,7 @@ def test_unknown_error_that_comes_back_unchanged_is_stalled_after_15_minutes(wor
     assert "waitingSince" not in world.status(key)
 
 
-def test_wait_that_lasts_survives_a_restart_and_begins_anew_with_another_spec(world: World) -> None:
+def test_long_wait_survives_a_restart_and_starts_over_with_another_spec(world: World) -> None:
     key = world.provisioned()
     states(world, "lambda:GetFunction", NEXT_YEAR)
     live(world, key, 10 * 60)
@@ -109,6 +110,8 @@ def states(world: World, action: str, state: str) -> None:
                     mapping["State"] = state
             case "dynamodb:DescribeTable":
                 answer["Table"]["TableStatus"] = state
+            case "dynamodb:DescribeStream":
+                answer["StreamDescription"]["StreamStatus"] = state
         return answer
 
     world.line.faults = [Fault(on(action.partition(" ")[0]), alter=shown)]
@@ -129,6 +132,7 @@ WALK = [
         for state in ("Creating", "Enabling", "Enabled", "Disabling", "Disabled", "Updating", "Deleting", NEXT_YEAR)
     ),
     *(("dynamodb:DescribeTable", state) for state in (*enum("dynamodb", "TableStatus"), NEXT_YEAR)),
+    *(("dynamodb:DescribeStream", state) for state in (*enum("dynamodbstreams", "StreamStatus"), NEXT_YEAR)),
 ]
 
 
@@ -142,6 +146,100 @@ def test_every_state_ends_in_ready_or_stalled(world: World, action: str, state: 
     last = len(world.line.calls)
     live(world, key, HOUR)
     assert len(world.line.calls) - last < 25 * 20, "it is looked at seldom"
+
+
+INDEX = {"IndexName": "by-file", "KeySchema": [{"AttributeName": "pdf", "KeyType": "HASH"}]}
+
+
+def with_index(answer: Any, **fields: Any) -> None:
+    answer["Table"]["GlobalSecondaryIndexes"] = [{**INDEX, **fields}]
+    answer["Table"]["AttributeDefinitions"].append({"AttributeName": "pdf", "AttributeType": "S"})
+
+
+# What a state of theirs changes is what is told, or what the function may use: nothing waits for it.
+BESIDE: Mapping[str, tuple[str, list[str], Callable[[Any, str], Any]]] = {
+    "an index": (
+        "dynamodb:DescribeTable", enum("dynamodb", "IndexStatus"),
+        lambda answer, state: with_index(answer, IndexStatus=state),
+    ),
+    "the table's encryption": (
+        "dynamodb:DescribeTable", enum("dynamodb", "SSEStatus"),
+        lambda answer, state: answer["Table"].update(
+            SSEDescription={"Status": state, "SSEType": "KMS", "InaccessibleEncryptionDateTime": NOW}
+        ),
+    ),
+    "a replica of the table": (
+        "dynamodb:DescribeTable", enum("dynamodb", "ReplicaStatus"),
+        lambda answer, state: answer["Table"].update(Replicas=[{"RegionName": "eu-west-1", "ReplicaStatus": state}]),
+    ),
+    "the log group's class": (
+        "logs:DescribeLogGroups", enum("logs", "LogGroupClass"),
+        lambda answer, state: [group.update(logGroupClass=state) for group in answer["logGroups"]],
+    ),
+    "the log group's data protection": (
+        "logs:DescribeLogGroups", enum("logs", "DataProtectionStatus"),
+        lambda answer, state: [group.update(dataProtectionStatus=state) for group in answer["logGroups"]],
+    ),
+    "the bucket's versioning": (
+        "s3:GetBucketVersioning", enum("s3", "BucketVersioningStatus"),
+        lambda answer, state: answer.update(Status=state),
+    ),
+    "the bucket's region": (
+        "s3:GetBucketLocation", ["EU", *enum("s3", "BucketLocationConstraint")[-3:]],
+        lambda answer, state: answer.update(LocationConstraint=state),
+    ),
+    "the role's boundary": (
+        "iam:GetRole", enum("iam", "PermissionsBoundaryAttachmentType"),
+        lambda answer, state: answer["Role"]["PermissionsBoundary"].update(PermissionsBoundaryType=state),
+    ),
+}  # fmt: skip
+
+
+def read_deeply(world: World, key: str, asked: str) -> None:
+    world.kube.edit(key, lambda one: one["metadata"].update(annotations={"humangov.io/reconcile": asked}))
+
+
+def ends(world: World, key: str) -> bool:
+    """Whether it is Ready, or Stalled and read seldom: after deep reconciliations now, and minutes later."""
+    for number, minutes in enumerate((0, 16, 31)):
+        world.clock.forward(minutes * 60.0)
+        read_deeply(world, key, f"{world.clock.now()} {number}")
+        outcome = world.reconcile_once(key)
+        if outcome.requeue_after_seconds is not None and outcome.requeue_after_seconds < 10:
+            world.clock.forward(outcome.requeue_after_seconds)
+            outcome = world.reconcile_once(key)
+        if world.ready(key).startswith("True") and not outcome.failed:
+            return True
+    return is_stalled(world, key) and not outcome.soon
+
+
+@pytest.mark.parametrize("what", BESIDE)
+def test_every_state_of_neighbouring_resources_ends_in_ready_or_stalled(world: World, what: str) -> None:
+    key = world.provisioned()
+    action, found, change = BESIDE[what]
+
+    def altered(answer: Any, state: str) -> Any:
+        change(answer, state)
+        return answer
+
+    for state in (*found, NEXT_YEAR):
+        world.line.faults = [Fault(on(action), alter=partial(altered, state=state))]
+        assert ends(world, key), (state, world.ready(key))
+
+
+@pytest.mark.parametrize("failure", ["ResourceNotFoundException", NEXT_YEAR])
+def test_every_read_that_fails_for_ever_ends_in_ready_or_stalled(world: World, failure: str) -> None:
+    """Of what is told beside, such as other copies, a failed read is no failure of the tenant."""
+    key = world.provisioned()
+    assert ends(world, key)
+    reads = {one for one in world.line.reads() if ACTIONS[one].service != "sts"}
+    assert {"iam:GetRole", "logs:DescribeLogGroups", "s3:GetBucketVersioning", "dynamodb:DescribeStream"} <= reads
+    for action in sorted(reads):
+        world.line.faults = [Fault(on(action), error=error(failure, "AWS's text"))]
+        assert ends(world, key), (action, world.ready(key))
+        world.line.faults = []
+        assert ends(world, key)
+        assert world.ready(key).startswith("True"), action
 
 
 @pytest.mark.parametrize("action", ["lambda:ListEventSourceMappings", "dynamodb:DescribeTable"])
@@ -233,10 +331,10 @@ def test_wait_with_a_long_message_is_stalled_once_and_written_no_more(length: in
         written += [minute] if differs(status, after) else []
         status = after
     assert written == [0, 15]
-    assert "It has been so since" in str(find_condition(status, "Ready"))
+    assert "This has lasted since" in str(find_condition(status, "Ready"))
 
 
-def test_stopped_tenant_whose_function_never_settles_is_read_seldom(world: World) -> None:
+def test_stopped_tenant_whose_function_never_settles_is_read_at_growing_intervals(world: World) -> None:
     key = world.provisioned()
     world.kube.edit(key, lambda one: one["metadata"].update(annotations={"humangov.io/stop": "a drill"}))
     world.settle(key)

@@ -193,7 +193,7 @@ def test_function_that_hands_back_every_removal_is_not_ready_although_no_invocat
     assert world.ready(key).startswith("True InSync")
 
 
-def test_failing_function_stays_shown_until_cloudwatch_tells_otherwise_also_after_a_restart(world: World) -> None:
+def test_failing_function_stays_reported_until_cloudwatch_shows_success_also_after_a_restart(world: World) -> None:
     key = world.provisioned()
     put(world, ago=6 * MINUTE, failed=3)
     check(world)
@@ -231,7 +231,7 @@ def test_unread_trigger_neither_begins_nor_ends_a_problem(world: World) -> None:
         (None, StreamLag(failing_erasures=2, failed_records=2), "FunctionFailing"),
     ],
 )  # fmt: skip
-def test_cause_is_told_from_lambdas_word_and_cloudwatchs_values(
+def test_cause_of_failing_deliveries_follows_from_lambdas_result_and_cloudwatchs_metrics(
     problem: str | None, lag: StreamLag | None, reason: str | None
 ) -> None:
     found = cause_of(problem, lag, since=NOW - timedelta(minutes=5))

@@ -23,6 +23,7 @@ from humangov.aws.data_plane import AwsClients, connect
 from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import ERASED, FileOutcome
 from humangov.cleanup.receipt_lines import spell
+from humangov.cli import lookup
 from humangov.cli.main import main
 from humangov.final_read.cluster import FinalHandling, handle_finally, status_fields
 from humangov.redrive import mappings, output
@@ -31,6 +32,7 @@ from humangov.redrive.result import RedriveResult
 from moto import mock_aws
 
 from testing import samples
+from testing.documents import differences, object_of
 from testing.event_source import destination
 from testing.event_source.decisions import RETRIES_EXHAUSTED, Discarded
 from testing.event_source.mapping import trigger
@@ -555,7 +557,7 @@ def test_redrive_of_an_invocation_that_changes_after_the_reading_erases_none_of_
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "KMS.DisabledException", "InvalidObjectState"])
-def test_redrive_counts_names_and_passes_over_an_object_that_cannot_be_read(account: Account, code: str) -> None:
+def test_redrive_counts_names_and_skips_an_object_that_cannot_be_read(account: Account, code: str) -> None:
     account.upload("0.pdf", "1.pdf")
     key = account.discard(("0", "0.pdf"))
     account.discard(("1", "1.pdf"))
@@ -775,7 +777,9 @@ def test_redrive_takes_no_mapping_from_the_bucket_that_was_recorded_for_another_
     assert account.waiting == {key}
 
 
-def test_redrive_command_works_after_the_deletion_when_the_log_group_is_gone(account: Account, manifest: Path) -> None:
+def test_redrive_command_works_after_the_deletion_when_the_log_group_is_deleted(
+    account: Account, manifest: Path
+) -> None:
     manifest.write_text(yaml.safe_dump(dict(samples.resource(metadata={}))))
     account.upload("1.pdf")
     account.discard(("1", "1.pdf"))
@@ -851,7 +855,7 @@ def test_final_redrive_keeps_its_result_if_the_mappings_cannot_be_forgotten(acco
     told = status_fields(found, now=datetime.now(UTC))
     assert (spelled(found.redriven.outcomes), found.redriven.removed, found.complete) == ({"erased": 1}, 1, False)
     assert "AccessDenied" in str(found.redriven.problem)
-    assert "1 of 1 failed invocations handled, 1 files erased" in told["message"]
+    assert "1 of 1 failed invocations handled, 1 file erased" in told["message"]
     assert told["failedInvocations"] == -1
 
 
@@ -896,7 +900,7 @@ def test_redrive_without_its_table_erases_nothing_and_says_why(account: Account)
     account.upload("1.pdf")
     account.discard(("1", "1.pdf"))
     sdk("dynamodb").delete_table(TableName=account.names.tenant.table.name)
-    assert "the table no longer exists, so which files its records name is not knowable" in str(account.run().problem)
+    assert "the table no longer exists, so it is unknown which files its records name" in str(account.run().problem)
     assert account.files == {"1.pdf"}
 
 
@@ -966,6 +970,7 @@ def test_redrive_command_prints_json_for_scripts(account: Account, manifest: Pat
 
     assert done.exit_code == 0
     reported = json.loads(done.stdout)
+    assert differences(reported, object_of("redrive")) == []
     assert reported["outcomes"] == {"erased": 1}
     assert (reported["tenant"], reported["removed"], reported["left"]) == ("cluster/humangov/california", 1, 0)
 
@@ -1040,10 +1045,110 @@ def test_redrive_receipts_are_found_by_record(account: Account, manifest: Path) 
 
     assert shown.exit_code == 0, shown.output
     [receipt] = [json.loads(line) for line in shown.stdout.splitlines()]
+    assert differences(receipt, object_of("receipts")) == []
     assert (receipt["key"], receipt["outcome"], receipt["record_key"]) == ("1.pdf", "erased", {"id": {"S": "1"}})
     assert receipt["log_stream"].startswith("redrive/")
     assert none.exit_code == 2
     assert "No receipt in log group /aws/lambda/humangov-california-delete-file" in none.stderr
+
+
+def test_report_command_writes_page_json_and_database_of_what_was_erased(
+    account: Account, manifest: Path, tmp_path: Path
+) -> None:
+    account.upload("1.pdf", "2.pdf")
+    account.discard(("1", "1.pdf"), ("2", "2.pdf"))
+    account.run()
+    folder = tmp_path / "reports"
+
+    done = command("report", "-f", manifest, "--cluster-name", "cluster", "--since", "1d", "-d", folder)
+
+    assert done.exit_code == 2, done.output
+    assert "humangov/california" in done.stdout
+    assert "2 files erased, 0 not settled" in done.stdout
+    [data] = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    assert {gap["kind"] for gap in data["gaps"]} == {"StatusUnknown", "NoSweep", "PeriodNotOver", "LogGroupYounger"}
+    assert (data["chain"]["broken"], data["chain"]["streams"]) == (0, 1)
+    assert data["chain"]["lines"] == data["read"]["lines"] >= 4
+    [page] = folder.glob("*.html")
+    assert "1.pdf" in page.read_text()
+    assert len(list(folder.iterdir())) == 3
+
+
+HERE = {"aws": {"accountID": "123456789012", "region": "us-east-1", "cluster": "cluster"}}
+
+
+def test_report_of_all_states_leads_to_each_report_and_names_those_without_one(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+    account.run()
+    elsewhere = {"aws": {"accountID": "999999999999", "region": "us-east-1", "cluster": "cluster"}}
+    states = [{**samples.resource(), "status": HERE}, {**samples.resource("florida"), "status": elsewhere}]
+    monkeypatch.setattr(lookup, "every", lambda _options: [(one, "cluster") for one in states])
+
+    done = command("report", "--all", "--since", "1d", "-d", tmp_path, "--region", "us-east-1")
+
+    assert done.exit_code == 2, done.output
+    [data] = [json.loads(path.read_text()) for path in tmp_path.glob("all-*.json")]
+    assert [one["tenant"] for one in data["states"]] == ["humangov/florida", "humangov/california"]
+    assert "is now 123456789012" in data["states"][0]["problem"]
+    assert data["states"][1]["numbers"]["erased"] == 1
+    programs = command("report", "--all", "--since", "1d", "-d", tmp_path, "--region", "us-east-1", "-o", "json")
+    printed = json.loads(programs.stdout)
+    assert (programs.exit_code, programs.stderr, differences(printed, object_of("report"))) == (2, "", [])
+    florida, california = sorted(printed["reports"], key=lambda one: one["problem"] is None)
+    assert ("is now 123456789012" in florida["problem"], florida["erased"], florida["files"]) == (True, None, [])
+    assert (california["erased"], california["problem"], california["stored"]) == (1, None, None)
+    assert all(Path(one).exists() for one in (*california["files"], *printed["table"]["files"]))
+    [page] = tmp_path.glob("all-*.html")
+    assert f'href="{data["states"][1]["page"]}"' in page.read_text()
+    assert (tmp_path / data["states"][1]["page"]).exists()
+
+
+def test_report_of_all_states_reads_nothing_for_a_state_that_was_refused(
+    account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Florida names California's function, table and bucket: its report would hold California's receipts."""
+    account.upload("1.pdf")
+    account.discard(("1", "1.pdf"))
+    account.run()
+    theirs = samples.resource()["spec"]
+    function = {"name": account.names.tenant.function.name}
+    taking = samples.resource(
+        "florida", namespace="florida", function=function, table=theirs["table"], bucket=theirs["bucket"]
+    )
+    blind = samples.resource("evil", namespace="florida", region="aa-evil-1")
+    states = [taking, blind, {**samples.resource(), "status": HERE}]
+    monkeypatch.setattr(lookup, "every", lambda _options: [(one, "cluster") for one in states])
+
+    done = command("report", "--all", "--since", "1d", "-d", tmp_path, "--region", "us-east-1", "--accept-gaps")
+
+    assert done.exit_code == 0, done.output  # nor does it fail the Job that writes everybody's
+    [data] = [json.loads(path.read_text()) for path in tmp_path.glob("all-*.json")]
+    california, *refused = data["states"]
+    assert (california["tenant"], california["numbers"]["erased"]) == ("humangov/california", 1)
+    assert {one["tenant"] for one in refused} == {"florida/florida", "florida/evil"}
+    assert {one["problem"] for one in refused} == {lookup.NOT_PROVISIONED}
+    assert not list(tmp_path.glob("*florida*"))
+    flags = ("--since", "1d", "-d", tmp_path, "--region", "us-east-1", "--accept-gaps", "-o", "json")
+    told = command("report", "--all", *flags)
+    problems = {one["tenant"]: (one["problem"], one["failed"]) for one in json.loads(told.stdout)["reports"]}
+    assert problems.pop("humangov/california") == (None, False)
+    assert problems == dict.fromkeys(("florida/florida", "florida/evil"), (lookup.NOT_PROVISIONED, False))
+    assert told.exit_code == 0
+
+
+def test_report_command_without_a_log_group_says_that_nothing_is_proven(
+    account: Account, manifest: Path, tmp_path: Path
+) -> None:
+    sdk("logs").delete_log_group(logGroupName=account.names.tenant.log_group_name)
+
+    done = command("report", "-f", manifest, "--cluster-name", "cluster", "--since", "1d", "-d", tmp_path)
+
+    assert done.exit_code == 2, done.output
+    assert "no receipt could be read" in done.stdout
+    assert "nothing of this period is proven" in done.stdout
 
 
 def test_receipts_command_without_a_log_group_is_an_error(account: Account, manifest: Path) -> None:

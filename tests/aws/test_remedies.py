@@ -154,7 +154,7 @@ def test_name_that_is_not_allowed_is_used_once_the_administrator_allows_it(
 def test_name_that_is_not_allowed_is_corrected(world: World) -> None:
     world.make_table()
     world.make_bucket()
-    allow(world, humangov=replace(ALL, buckets=("humangov-california-*",)))
+    allow(world, humangov=replace(ALL, buckets=("humangov-california-*",), failures_buckets=()))
     key = applied(world, failures={"bucket": "florida-failures"})
     assert world.ready(key).startswith("False NotAllowed")
     assert "Correct the name" in world.ready(key)
@@ -387,7 +387,7 @@ def test_function_that_lambda_failed_to_set_up_is_created_again_once_it_is_delet
 
     world.line.faults = [Fault(on("lambda:GetFunction"), alter=failed)]
     world.reconcile_once(key)
-    assert "The key is gone. Correct what Lambda names. If it stays so, delete the function" in world.ready(key)
+    assert "The key is gone. Correct what Lambda names. If that does not help, delete the function" in world.ready(key)
     assert f"aws lambda delete-function --function-name {NAME}" in world.ready(key)
     for _ in range(2):
         world.reconcile_once(key)
@@ -426,7 +426,7 @@ def test_function_is_known_again_once_nothing_takes_fields_out_of_lambdas_answer
     world.line.faults = [Fault(on("lambda:GetFunction"), alter=proxy)]
     world.reconcile_once(key)
     assert world.ready(key).startswith("False ConfigurationUnknown"), world.ready(key)
-    assert "Check what stands between the operator and Lambda" in world.ready(key)
+    assert "Check what is between the operator and AWS" in world.ready(key)
     world.line.faults = []
     is_ready(world, key)
 
@@ -505,7 +505,7 @@ REFUSALS = [
 @pytest.mark.parametrize(
     ("failure", "text", "hits", "remedy", "done"), REFUSALS, ids=[f"{row[0]}-{row[3][:20]}" for row in REFUSALS]
 )
-def test_what_aws_refuses_works_once_the_remedy_of_its_message_is_carried_out(
+def test_refused_aws_call_works_once_the_remedy_of_its_message_is_carried_out(
     world: World, failure: str, text: str, hits: Callable[[Call], bool], remedy: str, done: Callable[[World, str], None]
 ) -> None:
     world.make_table()

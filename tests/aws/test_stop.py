@@ -73,7 +73,7 @@ def test_a_stop_sets_reserved_concurrency_0_then_disables_the_trigger_in_one_rec
     assert world.condition(key, "Stopped")["status"] == "True"
     assert world.condition(key, "TriggerReady")["reason"] == "Stopped"
     assert kstatus.problems(world.kube.objects[key]) == []
-    assert world.event_reasons() == ["Stopped", "Stopped"]  # of Ready, and of condition Stopped
+    assert world.event_reasons() == ["Stopped"]  # not one of Ready, and another of condition Stopped
 
 
 def test_a_stop_names_until_when_invocations_that_had_begun_may_run(world: World) -> None:
@@ -132,7 +132,7 @@ def test_concurrency_0_that_a_person_sets_by_hand_is_drift_as_before(world: Worl
     assert "DriftCorrected" in world.event_reasons()
 
 
-def test_what_a_person_enables_in_aws_while_stopped_is_stopped_again_with_an_event(world: World) -> None:
+def test_trigger_that_a_person_enables_in_aws_while_stopped_is_stopped_again_with_an_event(world: World) -> None:
     key = world.provisioned()
     stop(world, key)
     world.settle(key)
@@ -190,7 +190,7 @@ OBSTACLES = [
     OBSTACLES,
     ids=["identity", "suspended", "not allowed", "invalid spec", "no table", "conflict", "denied"],
 )
-def test_a_stop_works_whatever_else_is_wrong_and_that_is_told_as_well(
+def test_stop_works_whatever_else_is_wrong_and_the_other_problem_is_reported_too(
     world: World, obstacle: Callable[[World, str], None]
 ) -> None:
     key = world.provisioned()
@@ -201,7 +201,7 @@ def test_a_stop_works_whatever_else_is_wrong_and_that_is_told_as_well(
     assert is_stopped(world)
     assert world.condition(key, "Stopped")["status"] == "True"
     assert world.ready(key).startswith("False Stopped: Stopped by annotation")
-    assert ("Beside that: " in world.ready(key)) is (obstacle is not _suspended)
+    assert ("In addition: " in world.ready(key)) is (obstacle is not _suspended)
     assert kstatus.problems(world.kube.objects[key]) == []
 
 
@@ -234,7 +234,7 @@ def test_a_stop_goes_on_after_an_error_says_what_is_not_stopped_and_is_retried_w
 
 
 @pytest.mark.parametrize("call", ["lambda:GetFunction", PUT, "sts:GetCallerIdentity"])
-def test_what_is_not_known_to_be_stopped_is_never_called_stopped(world: World, call: str) -> None:
+def test_condition_stopped_is_never_true_while_that_is_unknown(world: World, call: str) -> None:
     key = world.provisioned()
     stop(world, key)
     world.restart_operator()  # which does not know the account yet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -208,6 +209,15 @@ def test_cron_job_that_cannot_be_created_is_a_warning_and_ready_stays_true(world
     assert world.ready(key).startswith("True")
 
 
+def test_cron_job_that_is_refused_shortly_after_an_installation_is_created_within_seconds(world: World) -> None:
+    """Admission policies learn of the sweeps' template a moment after it is created."""
+    fault = Fault(hits=on("kube:create cronjobs"), error=KubeError("writing", status=403, reason="denied"), times=2)
+    with_sweeps(world).line.faults.append(fault)
+    key = world.provisioned()
+    assert cron_job(world, key)
+    assert world.condition(key, "SweepSucceeded")["reason"] != "SchedulingFailed"
+
+
 def test_missing_sweep_template_schedules_nothing_and_the_condition_names_it(world: World) -> None:
     with_sweeps(world).kube.templates.clear()
     key = world.provisioned()
@@ -215,6 +225,32 @@ def test_missing_sweep_template_schedules_nothing_and_the_condition_names_it(wor
     assert condition["reason"] == "SchedulingFailed"
     assert "operators/template: the CronJob that --sweep-template names does not exist" in condition["message"]
     assert world.ready(key).startswith("True")
+
+
+def labelled(name: str) -> dict[str, Any]:
+    """The template as kustomize renamed it."""
+    metadata = {"name": name, "labels": {"humangov.io/sweep-template": "true"}}
+    return {"metadata": metadata, "spec": {"jobTemplate": {"spec": {"template": TEMPLATE}}}}
+
+
+def test_sweep_template_that_kustomize_renamed_is_found_by_its_label(world: World) -> None:
+    templates = with_sweeps(world).kube.templates
+    templates.clear()
+    templates["cronjobs", "eu-template-v2"] = labelled("eu-template-v2")
+    templates["cronjobs", "other"] = labelled("other")  # not of this installation
+    key = world.provisioned()
+    assert cron_job(world, key)
+    assert world.condition(key, "SweepSucceeded")["reason"] != "SchedulingFailed"
+
+
+def test_two_renamed_sweep_templates_schedule_nothing_and_the_condition_names_both(world: World) -> None:
+    templates = with_sweeps(world).kube.templates
+    templates.clear()
+    for name in ("eu-template", "us-template"):
+        templates["cronjobs", name] = labelled(name)
+    condition = world.condition(world.provisioned(), "SweepSucceeded")
+    assert condition["reason"] == "SchedulingFailed"
+    assert "there are others: eu-template, us-template. Name one of them" in condition["message"]
 
 
 def test_each_value_of_the_sweep_annotation_starts_one_job(world: World) -> None:
@@ -346,6 +382,31 @@ def test_final_stream_read_that_never_ends_is_abandoned_and_reported(world: Worl
     assert "the final stream read failed" in world.kube.events[-1].message
 
 
+def test_job_of_the_final_stream_read_that_has_no_pod_is_re_created_when_the_template_changes(world: World) -> None:
+    """The admission policies admit no pod of the older template: the Job would wait, and then the deletion go on."""
+    key = with_sweeps(world).provisioned()
+    world.delete(key)
+    for _ in range(3):
+        world.reconcile_once(key)
+    [name] = jobs(world)
+    newer: Any = copy.deepcopy(TEMPLATE)
+    newer["spec"]["containers"][0]["image"] = "humangov:2"
+    world.kube.templates["cronjobs", "template"] = {"spec": {"jobTemplate": {"spec": {"template": newer}}}}
+
+    def images() -> list[str]:
+        found = [one for (plural, _), one in world.kube.batch.items() if plural == "jobs"]
+        return [one["spec"]["template"]["spec"]["containers"][0]["image"] for one in found]
+
+    world.kube.batch["jobs", name]["status"] = {"active": 1}
+    world.reconcile_once(key)
+    assert images() == ["humangov:1"]  # it runs
+    world.kube.batch["jobs", name]["status"] = {"failed": 1}
+    world.reconcile_once(key)
+    world.reconcile_once(key)
+    assert images() == ["humangov:2"]
+    assert "lambda:DeleteFunction" not in [call.action for call in world.line.calls]
+
+
 def test_final_read_runs_where_the_spec_stops_all_erasing_because_it_records_the_mappings(world: World) -> None:
     key = with_sweeps(world).provisioned(trigger={"enabled": False})
     world.delete(key)
@@ -426,7 +487,7 @@ def test_released_tenant_is_not_swept(world: World) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["at once", "after a restart"])
-def test_tenant_released_during_the_final_read_is_not_said_to_keep_working(world: World, restarted: bool) -> None:
+def test_tenant_released_during_the_final_read_is_not_reported_as_working(world: World, restarted: bool) -> None:
     key = with_sweeps(world).provisioned()
     world.delete(key)
     for _ in range(4):
@@ -550,15 +611,16 @@ def test_final_stream_read_that_could_not_start_is_reported(world: World) -> Non
         Fault(hits=on("kube:create jobs"), error=KubeError("making", status=403, reason="forbidden"))
     )
     world.delete(key)
+    for _ in range(2):
+        assert world.reconcile_once(key).failed
+    world.clock.forward(PATIENCE_SECONDS)
     world.settle(key)
     assert (world.remains(), world.kube.batch, world.kube.objects) == ([], {}, {})
     assert "the final stream read failed" in world.kube.events[-1].message
 
 
-@pytest.mark.parametrize("status", [None, 429, 503])
-def test_transient_error_of_the_api_server_does_not_skip_the_final_stream_read(
-    world: World, status: int | None
-) -> None:
+@pytest.mark.parametrize("status", [None, 429, 503, 403, 422])
+def test_one_error_of_the_api_server_does_not_skip_the_final_stream_read(world: World, status: int | None) -> None:
     key = with_sweeps(world).provisioned()
     world.line.faults.append(
         Fault(hits=on("kube:create jobs"), error=KubeError("making", status=status, reason="busy"), times=1)

@@ -115,10 +115,10 @@ def test_region_that_cannot_be_read_hides_no_leak_of_another(world: World) -> No
 
 def test_monitors_ask_for_no_tenant_that_is_not_allowed_any_more(world: World) -> None:
     world.provisioned()
-    assert len(stream_lag_monitor.by_clients(world.operator)) == 1
+    assert len(list(stream_lag_monitor.by_clients(world.operator))) == 1
     world.settings = replace(world.settings, allowed=OTHERS)
     operator = replace(world.operator, settings=world.settings)
-    assert stream_lag_monitor.by_clients(operator) == []
+    assert list(stream_lag_monitor.by_clients(operator)) == []
 
 
 def test_deletion_of_a_withdrawn_tenant_does_not_say_that_it_waits(world: World) -> None:

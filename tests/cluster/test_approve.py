@@ -48,8 +48,9 @@ def test_approve_names_the_occurrence_under_a_field_manager_of_its_own(
 ) -> None:
     done = humangov("approve", "-n", states.namespace, limited)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "handed back 12 records" in done.stdout
+    assert "returned 12 records" in done.stdout
     assert metadata(states)["annotations"][APPROVE_ERASURES_ANNOTATION] == REACHED_AT
+    assert metadata(states)["annotations"][f"{APPROVE_ERASURES_ANNOTATION}-by"] == states.cluster.user
     [owner] = [
         one for one in metadata(states)["managedFields"]
         if f"f:{APPROVE_ERASURES_ANNOTATION}" in one["fieldsV1"].get("f:metadata", {}).get("f:annotations", {})

@@ -129,21 +129,38 @@ SAFETY_CHECK_FAILED: Mapping[str, tuple[Change, str]] = {
         put(sweep={"schedule": "0 0 * * 7"}),
         "spec.sweep.schedule is not valid: the day of the week must be 0 (Sunday) to 6 or SUN to SAT",
     ),
-    "31 February": (put(sweep={"schedule": "0 0 31 2 *"}), "spec.sweep.schedule must come at least once a year"),
-    "a zone's abbreviation": (put(sweep={"timeZone": "CST"}), "an abbreviation such as CST is none"),
+    "31 February": (put(sweep={"schedule": "0 0 31 2 *"}), "spec.sweep.schedule must occur at least once a year"),
+    "a zone's abbreviation": (put(sweep={"timeZone": "CST"}), "not an abbreviation such as CST"),
     "names that a sweep still needs": (put(sweep={"namesRetentionDays": 14}), "spec.sweep.namesRetentionDays"),
     "no orphan at all": (put(sweep={"maximumOrphanPercent": 0}), "spec.sweep.maximumOrphanPercent"),
     "no pattern": (put(sweep={"include": []}), "spec.sweep.include"),
 }  # fmt: skip
 
 
+def refused(ask: Callable[[], Any]) -> str:
+    """What the API server says; kubectl prints it as it is. Fails if it does not refuse."""
+    with pytest.raises(ApiException) as error:
+        ask()
+    assert error.value.status == 422, error.value.body
+    return str(json.loads(error.value.body or "{}")["message"])
+
+
 @pytest.mark.parametrize("case", SAFETY_CHECK_FAILED)
-def test_kubectl_apply_refuses_a_bad_manifest_and_says_why(states: States, name: str, case: str) -> None:
+def test_api_server_refuses_a_bad_manifest_and_says_why(states: States, name: str, case: str) -> None:
     change, sentence = SAFETY_CHECK_FAILED[case]
     manifest = minimal(states, name)
     change(manifest)
-    said = states.apply_refused(manifest)
-    assert sentence in said
+    assert sentence in refused(lambda: states.create(manifest))
+    assert states.get(manifest["metadata"]["name"]) is None
+
+
+# Kubernetes' own words, and ours: kubectl prints both.
+@pytest.mark.parametrize("case", ["no table name", "a dotted name"])
+def test_kubectl_apply_prints_why_a_manifest_is_refused(states: States, name: str, case: str) -> None:
+    change, sentence = SAFETY_CHECK_FAILED[case]
+    manifest = minimal(states, name)
+    change(manifest)
+    assert sentence in states.apply_refused(manifest)
     assert states.get(manifest["metadata"]["name"]) is None
 
 
@@ -181,6 +198,16 @@ FIXED: Mapping[str, tuple[dict[str, Any], Change, str]] = {
 @pytest.mark.parametrize("case", FIXED)
 def test_immutable_spec_fields_cannot_be_changed(states: States, name: str, case: str) -> None:
     before, change, sentence = FIXED[case]
+    created = states.create(minimal(states, name, **before))
+    changed = minimal(states, name, **before)
+    change(changed)
+    changed["metadata"]["resourceVersion"] = created["metadata"]["resourceVersion"]
+    assert sentence in refused(lambda: states.replace(changed))
+    assert states.get(name) == created
+
+
+def test_kubectl_apply_prints_which_field_is_immutable(states: States, name: str) -> None:
+    before, change, sentence = FIXED["function removed"]
     manifest = minimal(states, name, **before)
     states.kubectl_apply(manifest)
     created = states.get(name)

@@ -16,6 +16,7 @@ import pytest
 from humangov.api.stop import STOP_ANNOTATION
 
 from sandbox import gitops
+from sandbox.errors import SandboxError
 from testing import kstatus
 from testing.live.cluster import Cluster
 from testing.live.command import run_humangov
@@ -92,14 +93,15 @@ def test_a_change_of_the_spec_in_git_is_applied_to_a_stopped_tenant_which_stays_
     assert STOP_ANNOTATION in annotations_of(states)
 
 
-def test_flux_removes_the_annotation_that_kubectl_has_set(
+def test_flux_may_not_end_the_stop_that_kubectl_has_set(
     states: States, in_git: dict[str, Any], correct: Correct, cluster: Cluster
 ) -> None:
     settled(states, in_git, correct, "flux")
     cluster.output("annotate", "humangovstate", "-n", states.namespace, "california", f"{STOP_ANNOTATION}=by kubectl")
     assert STOP_ANNOTATION in annotations_of(states)
-    assert correct("flux").differs
-    assert STOP_ANNOTATION not in annotations_of(states)
+    with pytest.raises(SandboxError, match="The end of a stop must be signed"):
+        correct("flux")
+    assert STOP_ANNOTATION in annotations_of(states)
 
 
 @pytest.mark.parametrize("controller", ["argo", "argo-server-side"])
@@ -127,8 +129,9 @@ def test_start_removes_a_stop_whoever_has_set_it(
     done = humangov("start", f"{states.namespace}/california", "--wait", "0")
     assert done.returncode == 0, done.stdout + done.stderr
     assert annotations_of(states).keys() & {STOP_ANNOTATION, "team"} == {"team"}
-    managers = [one["manager"] for one in live(states)["metadata"]["managedFields"]]
-    assert "humangov-stop" not in managers
+    assert annotations_of(states)["humangov.io/start-by"] == cluster.user
+    written = [one for one in live(states)["metadata"]["managedFields"] if one["manager"] == "humangov-stop"]
+    assert [one["operation"] for one in written] == ["Update"]  # what it applied is no more
 
 
 def test_new_tenant_is_in_progress_for_kstatus_until_the_operator_has_looked(

@@ -63,7 +63,9 @@ async def until(condition: Callable[[], bool], *, what: str) -> None:
     await asyncio.to_thread(wait_for, condition, what=what, seconds=10)
 
 
-def test_lease_is_acquired_released_and_taken_over_on_a_real_api_server(cluster: Cluster, namespace: str) -> None:
+def test_lease_is_acquired_released_and_acquired_by_another_on_a_real_api_server(
+    cluster: Cluster, namespace: str
+) -> None:
     async def story(leases: Leases) -> None:
         stop = asyncio.Event()
         first, second = candidate(leases, namespace, "first"), candidate(leases, namespace, "second")

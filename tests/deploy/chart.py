@@ -51,14 +51,21 @@ def render(
 ) -> list[Document]:
     """Everything that an installation with these values makes; fails if they are refused."""
     flags = () if hooks else ("--no-hooks",)
-    done = run_helm("template", release, str(CHART), "--namespace", namespace, *flags, values=values or {})
+    flags = (*flags, "--namespace", namespace)
+    done = run_helm("template", release, str(CHART), *flags, values=with_image(values or {}))
     assert done.returncode == 0, done.stderr
     return load_all(done.stdout)
 
 
+def with_image(values: Values) -> Values:
+    """These values with image.repository, which is required, unless they set it themselves."""
+    image = values.get("image") or {}
+    return {**values, "image": {"repository": RELEASE, **image}}
+
+
 def refused(values: Values) -> str:
     """What helm says of values that it does not take; fails if it takes them."""
-    done = run_helm("template", RELEASE, str(CHART), values=values)
+    done = run_helm("template", RELEASE, str(CHART), values=with_image(values))
     assert done.returncode != 0, f"not refused: {values}"
     return done.stderr
 

@@ -17,6 +17,10 @@ POD_IDENTITY = FOLDER / "trust-pod-identity.json"
 SWEEP = FOLDER / "sweep-policy.json"
 SWEEP_IRSA = FOLDER / "sweep-trust-irsa.json"
 SWEEP_POD_IDENTITY = FOLDER / "sweep-trust-pod-identity.json"
+REPORT = FOLDER / "report-policy.json"
+REPORT_IRSA = FOLDER / "report-trust-irsa.json"
+REPORT_POD_IDENTITY = FOLDER / "report-trust-pod-identity.json"
+ORGANIZATION = FOLDER / "organization-policy.json"
 
 # What the README, Terraform and CloudFormation put in unless they are told otherwise.
 DEFAULTS = {
@@ -29,6 +33,9 @@ DEFAULTS = {
     "ServiceAccount": "humangov-operator",
     "SweepServiceAccount": "humangov-operator-sweep",
     "SweepRoles": "humangov-sweep-*",
+    "ReportServiceAccount": "humangov-operator-reports",
+    "ReportBucket": "reports-of-humangov",
+    "SigningAlias": "alias/humangov-checkpoints",
 }
 
 

@@ -1,27 +1,33 @@
-"""What Argo CD is given: its view of a HumanGovState's health, run by a real Lua over real statuses, and the examples.
+"""What Argo CD is given: health check and actions, run by its own Lua over real statuses, and the examples.
 
 It can't show Argo CD itself; what the real one does with our kind is in the health check's and the examples' comments.
+What the actions do to a HumanGovState in a cluster is in tests/cluster/test_argocd_actions.py.
 """
 
 from __future__ import annotations
 
 import re
+import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
-import lupa
 import pytest
 import yaml
-from humangov.api.conditions import Finding, compose, summary
+from humangov.api.conditions import SWEEP_SUCCEEDED, Finding, compose, summary
 
+from sandbox import argolua
 from sandbox.paths import REPOSITORY
+from tests.deploy.chart import Asked, container, one, render
 
 ARGOCD = REPOSITORY / "deploy" / "argocd"
 STATES = REPOSITORY / "deploy" / "examples"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEY = "resource.customizations.health.humangov.io_HumanGovState"
+ACTIONS = "resource.customizations.actions.humangov.io_HumanGovState"
 
 IN_SYNC = {part: Finding.in_sync("InSync", "as declared") for part in ("StreamReady", "RoleReady", "FunctionReady")}
 UP_TO_DATE = Finding.in_sync("InSync", "every AWS object is as declared")
@@ -36,15 +42,16 @@ def loaded(name: str) -> dict[str, Any]:
     return dict(yaml.safe_load((ARGOCD / name).read_text()))
 
 
+def returned(script: str, resource: Mapping[str, Any]) -> Any:
+    """What a script returns for a resource, in Argo CD's Lua."""
+    with tempfile.TemporaryDirectory() as folder:
+        [answer] = argolua.run([(script, resource)], folder=Path(folder), say=lambda line: print(line, file=sys.stderr))
+    return answer
+
+
 def health_of(resource: Mapping[str, Any]) -> Health:
-    """As Argo CD runs it: the resource is the global `obj`, and of Lua's libraries there is hardly any."""
-    lua = lupa.LuaRuntime(register_eval=False, register_builtins=False)
-    names = lua.globals()
-    for library in ("io", "os", "require", "load", "loadstring", "dofile", "debug", "package"):
-        names[library] = None
-    names["obj"] = lua.table_from(resource, recursive=True)
-    answer = lua.execute(loaded("argocd-cm.yaml")["data"][KEY])
-    return Health(str(answer["status"]), str(answer["message"]))
+    answer = returned(loaded("argocd-cm.yaml")["data"][KEY], resource)
+    return Health(answer["status"], answer["message"])
 
 
 def state(
@@ -131,7 +138,70 @@ def test_argocd_health_of_a_stalled_deletion_is_degraded() -> None:
     assert health_of(state(stuck, generation=3, deleting=True)).status == "Degraded"
 
 
-@pytest.mark.parametrize("name", ["application.yaml", "applicationset.yaml", "argocd-cm.yaml"])
+# Actions
+
+
+def actions() -> dict[str, Any]:
+    """As argocd-cm has them: a discovery script, and a script for each action by its name."""
+    return dict(yaml.safe_load(loaded("argocd-cm.yaml")["data"][ACTIONS]))
+
+
+def enabled(resource: Mapping[str, Any]) -> set[str]:
+    found = returned(actions()["discovery.lua"], resource)
+    assert set(found) == {definition["name"] for definition in actions()["definitions"]}
+    return {name for name, action in found.items() if not action["disabled"]}
+
+
+def annotated(resource: dict[str, Any], **annotations: str) -> dict[str, Any]:
+    with_them = {f"humangov.io/{name.replace('_', '-')}": value for name, value in annotations.items()}
+    return {**resource, "metadata": {**resource["metadata"], "annotations": with_them}}
+
+
+ALWAYS = {"reconcile", "stop", "suspend"}
+FAILED_SWEEP = status(UP_TO_DATE, {SWEEP_SUCCEEDED: Finding.warning("SafetyCheckFailed", "x")}) | {
+    "sweep": {"orphanListSHA256": "abc"}
+}
+LIMITED = status(Finding.action_required("ErasureLimit", "x")) | {
+    "erasureLimit": {"reachedAt": "2026-01-01T00:00:00Z", "limited": 3}
+}
+
+
+@pytest.mark.parametrize(
+    ("resource", "found"),
+    [
+        (state(None), ALWAYS),
+        (state(status(UP_TO_DATE)), ALWAYS),
+        (state(status(UP_TO_DATE), suspend=True), {"reconcile", "stop", "resume"}),
+        (annotated(state(status(UP_TO_DATE)), stop="x"), {"reconcile", "start", "suspend"}),
+        (state(FAILED_SWEEP), ALWAYS | {"sweep-now", "approve-orphan-list"}),
+        (state(FAILED_SWEEP, deleting=True), ALWAYS | {"approve-orphan-list"}),
+        (annotated(state(FAILED_SWEEP), approve_sweep="abc"), ALWAYS | {"sweep-now"}),
+        (annotated(state(FAILED_SWEEP), approve_sweep="of another"), ALWAYS | {"sweep-now", "approve-orphan-list"}),
+        (state(LIMITED), ALWAYS | {"approve-erasures"}),
+        (annotated(state(LIMITED), approve_erasures="2026-01-01T00:00:00Z"), ALWAYS),
+    ],
+    ids=["new", "in sync", "suspended", "stopped", "a failed check", "deleting", "approved", "another approved",
+         "at its limit", "limit approved"],
+)  # fmt: skip
+def test_argocd_offers_the_actions_that_a_state_has_now(resource: dict[str, Any], found: set[str]) -> None:
+    assert enabled(resource) == found
+
+
+@pytest.mark.parametrize("name", ["approve-orphan-list", "approve-erasures"])
+def test_argocd_action_fails_where_there_is_nothing_to_approve(name: str) -> None:
+    [script] = [definition["action.lua"] for definition in actions()["definitions"] if definition["name"] == name]
+    assert "approve" in returned(script, state(status(UP_TO_DATE)))["error"]
+
+
+def test_argocds_lua_has_no_more_than_argo_cd_opens() -> None:
+    for name in ("io", "debug", "string", "math"):
+        assert "attempt to index" in returned(f"return {{{name}.x}}", {})["error"]
+    assert "attempt to call" in returned("return {os.execute('true')}", {})["error"]
+
+
+@pytest.mark.parametrize(
+    "name", ["application.yaml", "application-helm.yaml", "applicationset.yaml", "appproject.yaml", "argocd-cm.yaml"]
+)
 def test_argocd_manifests_hold_no_finalizers_nulls_or_empty_objects(name: str) -> None:
     assert list(stray(loaded(name))) == []
 
@@ -152,15 +222,15 @@ def test_example_states_hold_no_finalizers_nulls_or_empty_objects(path: Any) -> 
 def assert_application(spec: Mapping[str, Any]) -> None:
     """The fields that Argo CD's Application requires or knows, of those that we use."""
     assert set(spec) == {"project", "source", "destination", "syncPolicy"}
-    assert {"repoURL", "targetRevision", "path"} <= set(spec["source"]) <= {
-        "repoURL", "targetRevision", "path", "directory",
-    }  # fmt: skip
-    assert set(spec["source"]["directory"]) == {"include"}
+    assert {"repoURL", "targetRevision", "path"} <= set(spec["source"])
+    assert set(spec["source"]) <= {"repoURL", "targetRevision", "path", "directory", "helm"}
+    assert set(spec["source"].get("directory", ())) <= {"include"}
+    assert set(spec["source"].get("helm", ())) <= {"releaseName", "valuesObject"}
     assert spec["destination"]["server"] == "https://kubernetes.default.svc"
-    assert set(spec["syncPolicy"]) <= {"automated", "syncOptions", "retry"}
+    assert set(spec["syncPolicy"]) <= {"automated", "syncOptions", "retry", "managedNamespaceMetadata"}
     assert set(spec["syncPolicy"]["automated"]) == {"prune", "selfHeal"}
     for option in spec["syncPolicy"]["syncOptions"]:
-        assert option in ("ServerSideApply=true", "SkipDryRunOnMissingResource=true")
+        assert option in ("ServerSideApply=true", "SkipDryRunOnMissingResource=true", "CreateNamespace=true")
 
 
 def test_argocd_application_syncs_the_whole_installation_and_never_prunes() -> None:
@@ -171,6 +241,29 @@ def test_argocd_application_syncs_the_whole_installation_and_never_prunes() -> N
     source = application["spec"]["source"]
     assert (REPOSITORY / source["path"] / source["directory"]["include"]).is_file()
     assert application["spec"]["syncPolicy"]["automated"]["prune"] is False
+
+
+def test_argocd_application_with_a_helm_source_installs_the_chart_as_it_stands(restricted: Asked) -> None:
+    application = loaded("application-helm.yaml")
+    assert_application(application["spec"])
+    source, destination = application["spec"]["source"], application["spec"]["destination"]
+    assert (REPOSITORY / source["path"] / "Chart.yaml").is_file()
+    helm = source["helm"]
+    documents = render(helm["valuesObject"], release=helm["releaseName"], namespace=destination["namespace"])
+    assert container(documents)["image"].startswith("123456789012.dkr.ecr.us-east-1.amazonaws.com/humangov-operator:")
+    roles = {
+        component: one("ServiceAccount", documents, component=component)["metadata"]["annotations"]
+        for component in (None, "sweep")
+    }
+    role = "arn:aws:iam::123456789012:role/"
+    assert roles == {
+        None: {"eks.amazonaws.com/role-arn": f"{role}humangov-operator"},
+        "sweep": {"eks.amazonaws.com/role-arn": f"{role}humangov-sweep"},
+    }
+    states = loaded("appproject.yaml")["spec"]["destinations"][0]["namespace"]
+    assert set(helm["valuesObject"]["allowedNames"]) == {states}
+    moved = render(helm["valuesObject"], release=helm["releaseName"], namespace=restricted.namespace, hooks=False)
+    assert len(restricted.dry_run(*moved)) == len(moved)
 
 
 def filled(value: Any, parameters: Mapping[str, Any]) -> Any:
@@ -188,6 +281,64 @@ def looked_up(parameters: Any, path: str) -> Any:
     return parameters
 
 
+def in_their_namespace(file: Path) -> dict[str, Any]:
+    """An example as it is in the repository of Argo CD's states."""
+    manifest = yaml.safe_load(file.read_text())
+    return {**manifest, "metadata": {**manifest["metadata"], "namespace": "humangov-states"}}
+
+
+def admitted(application: Mapping[str, Any], manifest: Mapping[str, Any]) -> list[str]:
+    """Why Argo CD would refuse this manifest of an application by its AppProject; empty if it would not.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/projects/
+    """
+    project = loaded("appproject.yaml")
+    assert project["metadata"]["name"] == application["project"]
+    spec, why = project["spec"], []
+    group, _, _ = manifest["apiVersion"].rpartition("/")
+    namespaced = {(one["group"], one["kind"]) for one in spec["namespaceResourceWhitelist"]}
+    everywhere = {(one["group"], one["kind"]) for one in spec.get("clusterResourceWhitelist", ())}
+    namespace = manifest["metadata"].get("namespace", "")
+    if (group, manifest["kind"]) not in (namespaced if namespace else everywhere):
+        why.append(f"kind {manifest['kind']}")
+    server = application["destination"]["server"]
+    if {"server": server, "namespace": namespace} not in spec["destinations"]:
+        why.append(f"namespace {namespace}")
+    if application["source"]["repoURL"] not in spec["sourceRepos"]:
+        why.append(f"repository {application['source']['repoURL']}")
+    return why
+
+
+@pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        ({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"namespace": "humangov-states"}}, "kind Job"),
+        ({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": "humangov-states"}}, "kind Serv"),
+        (
+            {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "x"}},
+            "kind ClusterRole",
+        ),
+        ({"apiVersion": "humangov.io/v1", "kind": "HumanGovState", "metadata": {"namespace": "humangov"}}, "namespace"),
+        ({"apiVersion": "humangov.io/v2", "kind": "Other", "metadata": {"namespace": "humangov-states"}}, "kind Other"),
+    ],
+    ids=["a Job", "a service account", "a role", "in the operator's namespace", "another kind"],
+)
+def test_argocd_project_of_the_states_admits_humangovstates_in_their_namespace_alone(
+    manifest: Mapping[str, Any], why: str
+) -> None:
+    application = loaded("applicationset.yaml")["spec"]["template"]["spec"]
+    assert [one for one in admitted(application, manifest) if one.startswith(why)]
+    stranger = {**application, "source": {"repoURL": "https://git.example.com/other.git"}}
+    good = {"apiVersion": "humangov.io/v1", "kind": "HumanGovState", "metadata": {"namespace": "humangov-states"}}
+    assert (admitted(application, good), len(admitted(stranger, good))) == ([], 1)
+
+
+def test_argocd_project_has_a_namespace_that_is_not_the_operators() -> None:
+    [destination] = loaded("appproject.yaml")["spec"]["destinations"]
+    operator = yaml.safe_load((REPOSITORY / "deploy" / "namespace.yaml").read_text())["metadata"]["name"]
+    assert destination["namespace"] not in (operator, "*", "argocd")
+
+
 def test_argocd_applicationset_generates_one_application_per_state_file() -> None:
     applications = loaded("applicationset.yaml")
     assert (applications["apiVersion"], applications["kind"]) == ("argoproj.io/v1alpha1", "ApplicationSet")
@@ -201,11 +352,11 @@ def test_argocd_applicationset_generates_one_application_per_state_file() -> Non
     made = {}
     for file in sorted(STATES.glob("*.yaml")):
         # The git file generator's parameters: the file's content, and where it is.
-        parameters = {**yaml.safe_load(file.read_text()), "path": {"path": "states", "filename": file.name}}
+        parameters = {**in_their_namespace(file), "path": {"path": "states", "filename": file.name}}
         application = filled(spec["template"], parameters)
         assert_application(application["spec"])
         made[application["metadata"]["name"]] = application["spec"]["source"]["directory"]["include"]
-        assert application["spec"]["destination"]["namespace"] == parameters["metadata"]["namespace"]
+        assert admitted(application["spec"], parameters) == []
         assert generator["git"]["repoURL"] == application["spec"]["source"]["repoURL"]
     assert made == {
         "humangov-california": "california.yaml",

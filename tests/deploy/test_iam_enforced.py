@@ -2,7 +2,9 @@
 
 It judges each call of each session by trust, identity policy and permissions boundary, and makes the call's resource
 by itself out of the request. It does not judge PassRole, knows no role's path and no resource of five calls, and sends
-neither iam:PermissionsBoundary nor lambda:FunctionArn: `as_far_as_judged`. test_iam.py shows these.
+neither iam:PermissionsBoundary nor lambda:FunctionArn: `as_far_as_judged`. Nor does it send lambda:SourceFunctionArn:
+the code of a function is judged by `boundary_of_code`, and everybody else by the boundary as it is. test_iam.py shows
+these.
 """
 
 from __future__ import annotations
@@ -236,6 +238,10 @@ class Enforced(Sdk):
             region_name=REGION,
         )  # fmt: skip
 
+    @property
+    def is_direct(self) -> bool:
+        return False
+
     def enter(self, account: str) -> None:
         """The session's account is the only one."""
 
@@ -249,7 +255,7 @@ def as_far_as_judged(policy: iam.Policy) -> iam.Policy:
             for key in NEVER_SENT & operands.keys():
                 del operands[key]
             left |= operands.keys()
-    assert left == {"iam:PassedToService", "aws:RequestedRegion", "s3:prefix"}
+    assert left == {"iam:PassedToService", "aws:RequestedRegion", "aws:ResourceAccount", "s3:prefix"}
     judged["Statement"].append({"Effect": "Allow", "Action": RESOURCE_UNKNOWN, "Resource": "*"})
     return dict(judged)
 
@@ -306,17 +312,31 @@ def test_operator_creates_corrects_and_deletes_a_tenant_under_its_policy(root: P
     world.settle(key, reconciliations=30)
     assert key not in world.kube.objects, world.ready(key)
     left = [role["RoleName"] for role in root.client("iam").list_roles()["Roles"]]
-    assert sorted(left) == ["humangov-operator", "humangov-sweep", "operator"]
+    assert sorted(left) == ["humangov-operator", "humangov-report", "humangov-sweep", "operator"]
     assert root.client("lambda").list_functions()["Functions"] == []
 
 
 # What a role that it makes can do
 
 
+@pytest.fixture(scope="module")
+def boundary_of_code(root: Principal) -> str:
+    """The boundary as AWS applies it to a call from a function's code: the statements for Lambda itself are not met."""
+    boundary = policies.filled(policies.BOUNDARY, Partition="aws", Region=REGION, Account=ACCOUNT)
+    statements = [dict(one) for one in iam.statements(boundary) if "Null" not in one.get("Condition", {})]
+    for one in statements:
+        conditions = {**one["Condition"]}
+        assert conditions.pop("ArnLikeIfExists", None) or one["Action"] == ["kms:Decrypt", "kms:GenerateDataKey"]
+        one["Condition"] = conditions
+    document = json.dumps({**boundary, "Statement": statements})
+    made = root.client("iam").create_policy(PolicyName="boundary-of-code", PolicyDocument=document)
+    return str(made["Policy"]["Arn"])
+
+
 @pytest.fixture
-def bounded(root: Principal) -> Iterator[Principal]:
-    """A session of the worst role that the operator can make: granted everything, under the boundary."""
-    with role(root, "humangov-worst", policy=json.loads(EVERYTHING), boundary=BOUNDARY) as who:
+def bounded(root: Principal, boundary_of_code: str) -> Iterator[Principal]:
+    """The code of the worst function that the operator can make: granted everything, under the boundary."""
+    with role(root, "humangov-worst", policy=json.loads(EVERYTHING), boundary=boundary_of_code) as who:
         yield who
 
 
@@ -352,10 +372,17 @@ def test_administrator_role_is_denied_beyond_the_boundary(
     assert refused(getattr(bounded.client(service), call), **parameters)
 
 
-def test_administrator_role_within_the_boundary_can_erase_and_read(bounded: Principal) -> None:
+def test_code_of_a_function_lists_and_writes_no_invocation_record(bounded: Principal) -> None:
+    s3 = bounded.client("s3")
+    assert refused(s3.list_objects_v2, Bucket=BUCKET, Prefix="aws/lambda/")
+    assert refused(s3.put_object, Bucket=BUCKET, Key="aws/lambda/uuid/shard/planted", Body=b"{}")
+
+
+def test_code_of_a_function_within_the_boundary_can_erase_and_read(root: Principal, bounded: Principal) -> None:
     s3, dynamodb = bounded.client("s3"), bounded.client("dynamodb")
     s3.delete_object(Bucket=BUCKET, Key="other.pdf")
-    assert [found["Key"] for found in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["cv.pdf"]
+    left = root.client("s3").list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert [found["Key"] for found in left] == ["cv.pdf"]
     answer = dynamodb.batch_get_item(RequestItems={TABLE: {"Keys": [{"id": {"S": "1"}}]}})
     assert answer["Responses"][TABLE][0]["pdf"] == {"S": "cv.pdf"}
 

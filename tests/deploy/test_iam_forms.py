@@ -30,7 +30,8 @@ from tests.deploy.test_iam import KEY, NAMES, REGION, VALUES
 
 OF_THE_OPERATOR = [policies.OPERATOR, policies.BOUNDARY, policies.IRSA, policies.POD_IDENTITY]
 OF_THE_SWEEP = [policies.SWEEP, policies.SWEEP_IRSA, policies.SWEEP_POD_IDENTITY]
-DOCUMENTS = [*OF_THE_OPERATOR, *OF_THE_SWEEP]
+OF_REPORTS = [policies.REPORT, policies.REPORT_IRSA, policies.REPORT_POD_IDENTITY]
+DOCUMENTS = [*OF_THE_OPERATOR, *OF_THE_SWEEP, *OF_REPORTS, policies.ORGANIZATION]
 README = policies.FOLDER / "README.md"
 TERRAFORM = policies.FOLDER / "terraform"
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.stem))
@@ -41,7 +42,7 @@ every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str
 IN_THE_README = {
     "Partition": "aws", "Region": "us-east-1", "Account": "123456789012",
     "OIDCProvider": "oidc.eks.us-east-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
-    "ClusterARN": "arn:aws:eks:us-east-1:123456789012:cluster/humangov-cluster",
+    "ClusterARN": "arn:aws:eks:us-east-1:123456789012:cluster/humangov-cluster", "Organization": "o-a1b2c3d4e5",
 }  # fmt: skip
 
 
@@ -122,15 +123,47 @@ def test_terraform_uses_the_policy_documents_and_fills_every_placeholder() -> No
     given = {key for key in local["values"] if not key.startswith("__")}
     assert given == set().union(*(policies.placeholders(path) for path in DOCUMENTS))
     taken = re.findall(r'templatefile\("\$\{path\.module\}/\.\./([^"]+)", local\.values\)', text_of_the_module())
-    trusts = re.findall(r'"([\w-]*trust-[\w-]+\.json)"', f"{local['trust']} {local['sweep_trust']}")
-    without_choice = [policies.BOUNDARY.name, policies.OPERATOR.name, policies.SWEEP.name]
-    assert sorted(taken) == ["${local.sweep_trust}", "${local.trust}", *without_choice]
-    assert sorted(trusts) == [
-        policies.SWEEP_IRSA.name,
-        policies.SWEEP_POD_IDENTITY.name,
-        policies.IRSA.name,
-        policies.POD_IDENTITY.name,
-    ]
+    assert sorted(taken) == [
+        "${each.value.policy}", "${each.value.trust}", policies.BOUNDARY.name, policies.ORGANIZATION.name
+    ]  # fmt: skip
+
+
+def documents_of_the_roles(by: str) -> dict[str, tuple[str, str]]:
+    """Policy and trust policy of each role; by: irsa or pod-identity."""
+    [local] = module()["locals"]
+    irsa, pod_identity = re.findall(r'"(trust-[\w-]+\.json)"', local["trust"])
+    assert local["trust"].startswith("${var.oidc_provider != null ?")
+    trust = {"irsa": irsa, "pod-identity": pod_identity}[by]
+    return {
+        name: (one["policy"].strip('"'), one["trust"].strip('"').replace("${local.trust}", trust))
+        for name, one in local["roles"].items()
+        if not name.startswith("__")
+    }
+
+
+def test_terraform_gives_each_role_its_own_policy_and_trust_policy() -> None:
+    assert documents_of_the_roles("irsa") == {
+        "operator": (policies.OPERATOR.name, policies.IRSA.name),
+        "sweep": (policies.SWEEP.name, policies.SWEEP_IRSA.name),
+        "report": (policies.REPORT.name, policies.REPORT_IRSA.name),
+    }
+    assert documents_of_the_roles("pod-identity") == {
+        "operator": (policies.OPERATOR.name, policies.POD_IDENTITY.name),
+        "sweep": (policies.SWEEP.name, policies.SWEEP_POD_IDENTITY.name),
+        "report": (policies.REPORT.name, policies.REPORT_POD_IDENTITY.name),
+    }
+
+
+def test_terraform_binds_each_role_to_the_service_account_of_its_trust_policy() -> None:
+    [local] = module()["locals"]
+    roles = {name: one for name, one in local["roles"].items() if not name.startswith("__")}
+    placeholders = {"operator": "ServiceAccount", "sweep": "SweepServiceAccount", "report": "ReportServiceAccount"}
+    assert {name: one["service_account"] for name, one in roles.items()} == {
+        name: local["values"][placeholder] for name, placeholder in placeholders.items()
+    }
+    of = {"operator": policies.OPERATOR, "sweep": policies.SWEEP, "report": policies.REPORT}
+    assuming = {name for name, path in of.items() if "sts:AssumeRole" in path.read_text()}
+    assert {name for name, one in roles.items() if one["assumes_roles"]} == assuming
 
 
 def test_terraform_defaults_are_those_of_the_readme() -> None:
@@ -153,7 +186,7 @@ def test_terraform_reads_partition_and_account_from_the_provider() -> None:
 def test_terraform_declares_exactly_the_variables_that_it_uses() -> None:
     used = set(re.findall(r"\bvar\.(\w+)", text_of_the_module()))
     assert used == set(named("variable"))
-    assert set(named("output")) == {"role_arn", "boundary_arn", "sweep_role_arn"}
+    assert set(named("output")) == {"role_arn", "boundary_arn", "sweep_role_arn", "report_role_arn"}
 
 
 def test_iam_readme_terraform_module_sets_only_existing_variables() -> None:
@@ -202,9 +235,13 @@ def template() -> dict[str, Any]:
         ("OperatorPolicy", "PolicyDocument", policies.OPERATOR),
         ("RoleByToken", "AssumeRolePolicyDocument", policies.IRSA),
         ("RoleByPodIdentity", "AssumeRolePolicyDocument", policies.POD_IDENTITY),
+        ("OrganizationPolicy", "PolicyDocument", policies.ORGANIZATION),
         ("SweepPolicy", "PolicyDocument", policies.SWEEP),
         ("SweepRoleByToken", "AssumeRolePolicyDocument", policies.SWEEP_IRSA),
         ("SweepRoleByPodIdentity", "AssumeRolePolicyDocument", policies.SWEEP_POD_IDENTITY),
+        ("ReportPolicy", "PolicyDocument", policies.REPORT),
+        ("ReportRoleByToken", "AssumeRolePolicyDocument", policies.REPORT_IRSA),
+        ("ReportRoleByPodIdentity", "AssumeRolePolicyDocument", policies.REPORT_POD_IDENTITY),
     ],
 )
 def test_cloudformation_policies_equal_the_policy_documents(resource: str, document: str, path: Path) -> None:
@@ -232,7 +269,7 @@ def test_stale_cloudformation_template_is_rendered_again() -> None:
     assert render.rendered(stale) == render.TEMPLATE.read_text()
 
 
-def test_cloudformation_template_passes_the_linter() -> None:
+def test_cloudformation_template_has_no_linter_findings() -> None:
     assert [str(reported) for reported in lint(render.TEMPLATE.read_text())] == []
 
 
@@ -256,6 +293,7 @@ def reports_of(pairs: Mapping[str, tuple[Policy, Policy]]) -> dict[str, list[str
 
 OPERATOR, BOUNDARY, BY_TOKEN, BY_POD_IDENTITY = (policies.filled(path, **VALUES) for path in OF_THE_OPERATOR)
 SWEEP, SWEEP_BY_TOKEN, SWEEP_BY_POD_IDENTITY = (policies.filled(path, **VALUES) for path in OF_THE_SWEEP)
+REPORT, REPORT_BY_TOKEN, REPORT_BY_POD_IDENTITY = (policies.filled(path, **VALUES) for path in OF_REPORTS)
 
 
 RIGHT = {
@@ -263,6 +301,9 @@ RIGHT = {
     "boundary, Pod Identity": (BOUNDARY, BY_POD_IDENTITY),
     "sweep, IRSA": (SWEEP, SWEEP_BY_TOKEN),
     "sweep, Pod Identity": (BOUNDARY, SWEEP_BY_POD_IDENTITY),
+    "report, IRSA": (REPORT, REPORT_BY_TOKEN),
+    "report, Pod Identity": (BOUNDARY, REPORT_BY_POD_IDENTITY),
+    "organization": (policies.filled(policies.ORGANIZATION, **VALUES), BY_TOKEN),
     "function": (cleanup_policy(NAMES, table_key_arn=None), trust_policy()),
     "function, encrypted table": (cleanup_policy(NAMES, table_key_arn=KEY), trust_policy()),
 }

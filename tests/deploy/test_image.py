@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from humangov import __version__
+from humangov.aws.actions import ACTIONS
 from humangov.bundle import bundle
 
 from sandbox import ports
@@ -69,7 +70,8 @@ FINAL = max(one.stage for one in instructions())
 
 def test_image_has_a_build_and_a_final_stage_of_the_same_base() -> None:
     bases = [text.split()[0] for text in texts("FROM")]
-    assert bases == ["python:3.13-slim", "python:3.13-slim"]
+    assert bases == ["${BASE}", "${BASE}"]
+    assert texts("ARG", stage=-1) == ["BASE=python:3.13-slim"]
 
 
 def test_image_and_pod_run_as_the_same_numeric_non_root_user() -> None:
@@ -88,7 +90,7 @@ def test_image_entrypoint_runs_the_operator() -> None:
 
 def test_image_labels_are_complete_with_the_package_version() -> None:
     labels = " ".join(texts("LABEL", stage=FINAL))
-    for name in ("title", "description", "licenses", "version", "revision"):
+    for name in ("title", "description", "licenses", "version", "revision", "source"):
         assert f"org.opencontainers.image.{name}=" in labels
     assert f"VERSION={__version__}" in texts("ARG", stage=FINAL)
 
@@ -326,7 +328,15 @@ def test_operator_runs_as_the_image_user_with_the_pods_service_account(
         assert running.poll() is None, log.read_text()
         for path in ("healthz", "readyz"):
             wait_for(lambda url=f"http://{probes}/{path}": answer(url) == 200, what=path, seen=log.read_text)  # type: ignore[misc]
-        states.wait_ready("california")
+        states.wait_ready(
+            "california", seconds=90
+        )  # its modules are compiled anew: on busy cores that alone takes half a minute
         running.terminate()
         assert running.wait(30) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
+
+
+def test_image_keeps_the_sdks_model_of_each_service_that_is_called() -> None:
+    [kept] = re.findall(r"printf '! -name %s ' \\\n([a-z0-9 \-]+)\)", DOCKERFILE.read_text())
+    called = {method.service for method in ACTIONS.values()}
+    assert {*called, "kms", "sso", "sso-oidc", "sts"} <= set(kept.split())

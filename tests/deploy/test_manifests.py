@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,15 +22,15 @@ from humangov import __version__
 from humangov.api.allowed_names import AllowedNames
 from humangov.api.spec import parse
 from humangov.cli.main import load
-from humangov.manager.manager import STOP_GRACE_SECONDS
+from humangov.manager.leader import STOP_GRACE_SECONDS
 
 from deploy import render as deploy_render
-from deploy.render import INSTALL, rendered_without_helm, variables
+from deploy.render import INSTALL, REPORTS, rendered_without_helm, variables
 from sandbox import helm
 from sandbox.paths import REPOSITORY
 from testing.documents import load_all, load_one
 from testing.live.cluster import Cluster
-from tests.deploy.chart import Asked, environment, of_kind, one, render, sweep_template
+from tests.deploy.chart import Asked, component_of, environment, of_kind, one, render, sweep_template
 
 DEPLOY = REPOSITORY / "deploy"
 EXAMPLES = DEPLOY / "examples"
@@ -60,6 +62,13 @@ def test_install_yaml_is_fresh() -> None:
     assert (REPOSITORY / INSTALL).read_text() == deploy_render.install(), "run: make manifests"
 
 
+def test_reports_yaml_is_fresh_and_what_the_chart_adds_for_reports() -> None:
+    assert (REPOSITORY / REPORTS).read_text() == deploy_render.reports(), "run: make manifests"
+    values = {"reports": {"enabled": True, "bucket": "reports-of-humangov"}}
+    added = [document for document in render(values, hooks=False) if document not in render(hooks=False)]
+    assert sorted(map(json.dumps, documents(REPOSITORY / REPORTS))) == sorted(map(json.dumps, added))
+
+
 def test_stale_rendered_file_fails_the_check_by_name(tmp_path: Path) -> None:
     """Where there is neither Go nor a helm: `make lint` needs none."""
     for name in ("crds", "sandbox"):
@@ -67,6 +76,8 @@ def test_stale_rendered_file_fails_the_check_by_name(tmp_path: Path) -> None:
     for name in ("deploy", "docs"):
         (tmp_path / name).mkdir()
     (tmp_path / "deploy" / "helm").symlink_to(DEPLOY / "helm")
+    for name in ("monitoring", "values_schema.py"):
+        (tmp_path / "deploy" / name).symlink_to(DEPLOY / name)
     (tmp_path / "deploy" / "render.py").write_bytes((DEPLOY / "render.py").read_bytes())
     (tmp_path / "docs" / "settings.md").write_bytes((REPOSITORY / "docs" / "settings.md").read_bytes())
     (tmp_path / "docs" / "api.md").write_text("stale\n")
@@ -99,8 +110,9 @@ def test_changed_definition_is_rendered_into_install_yaml(tmp_path: Path) -> Non
 def test_api_server_accepts_every_document_of_install_yaml(restricted: Asked, install: list[dict[str, Any]]) -> None:
     kinds = [document["kind"] for document in install]
     assert kinds == [
-        "Namespace", "ServiceAccount", "ServiceAccount", "CustomResourceDefinition",
+        "Namespace", "NetworkPolicy", "ServiceAccount", "ServiceAccount", "CustomResourceDefinition",
         *["ClusterRole"] * 4, *["ClusterRoleBinding"] * 2, *["Role"] * 2, *["RoleBinding"] * 2, "Deployment", "CronJob",
+        *["ValidatingAdmissionPolicy"] * 6, *["ValidatingAdmissionPolicyBinding"] * 7,
     ]  # fmt: skip
     restricted.dry_run(*(moved(document, restricted.namespace) for document in install))
 
@@ -196,7 +208,9 @@ def test_full_example_has_every_field_with_its_default() -> None:
     definition = load_one((REPOSITORY / "crds" / "humangovstates.yaml").read_text())
     schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     text = (EXAMPLES / "full" / "california.yaml").read_text()
-    [document] = documents(EXAMPLES / "full" / "california.yaml")
+    left_out = re.compile(r"^( *)# (\w+: \w+) # not in git$", re.MULTILINE)
+    assert [line[2] for line in left_out.finditer(text)] == ["enabled: true", "suspend: false", "suspend: false"]
+    document = load_one(left_out.sub(r"\1\2", text))
 
     def compare(schema: Mapping[str, Any], value: Any, path: str, *, required: bool = False) -> None:
         if "properties" in schema:
@@ -211,6 +225,15 @@ def test_full_example_has_every_field_with_its_default() -> None:
             assert line
 
     compare(schema, document["spec"], "spec")
+
+
+def test_full_example_has_no_field_with_which_git_would_undo_what_a_person_stops() -> None:
+    [document] = documents(EXAMPLES / "full" / "california.yaml")
+    spec, annotations = document["spec"], document["metadata"].get("annotations", {})
+    assert "suspend" not in spec
+    assert "enabled" not in spec["trigger"]
+    assert "suspend" not in spec["sweep"]
+    assert [name for name in annotations if name.startswith("humangov.io/")] == []
 
 
 def test_kustomize_allowed_names_survive_the_next_apply_of_install_yaml(
@@ -310,6 +333,26 @@ def test_api_server_accepts_the_kustomize_overlay(restricted: Asked, overlaid: l
     restricted.dry_run(*(moved(document, restricted.namespace) for document in overlaid))
 
 
+def test_kustomize_prefix_and_suffix_leave_the_sweep_template_to_be_found_by_its_label(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """How the operator finds it: tests/aws/test_sweeps.py and tests/e2e/test_schedule.py."""
+    overlay = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "resources": ["install.yaml"],
+        "namespace": "platform", "namePrefix": "eu-", "nameSuffix": "-v2",
+    }  # fmt: skip
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    (tmp_path / "install.yaml").write_bytes((DEPLOY / "install.yaml").read_bytes())
+    renamed = kustomized(cluster, tmp_path)
+    asked = environment(renamed)["HUMANGOV_SWEEP_TEMPLATE"]
+    labelled = [one for one in renamed if one["metadata"].get("labels", {}).get("humangov.io/sweep-template") == "true"]
+    [template] = [one["metadata"] for one in labelled]
+    assert template["name"] == f"eu-{asked}-v2"
+    [role] = [one for one in of_kind("Role", renamed) if one["metadata"]["namespace"] == "platform"]
+    [verbs] = [rule["verbs"] for rule in role["rules"] if rule["resources"] == ["cronjobs"]]
+    assert {"get", "list"} <= set(verbs)
+
+
 def test_kustomize_overlay_beside_a_copy_of_install_yaml_needs_no_flag(
     cluster: Cluster, overlaid: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -317,3 +360,28 @@ def test_kustomize_overlay_beside_a_copy_of_install_yaml_needs_no_flag(
         (tmp_path / path.name).write_text(path.read_text().replace("../install.yaml", "install.yaml"))
     (tmp_path / "install.yaml").write_bytes((DEPLOY / "install.yaml").read_bytes())
     assert kustomized(cluster, tmp_path) == overlaid
+
+
+def test_kustomize_component_of_reports_adds_them_with_image_bucket_and_role(
+    restricted: Asked, cluster: Cluster, overlaid: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    shutil.copytree(DEPLOY, tmp_path / "deploy", ignore=shutil.ignore_patterns("helm", "iam"))
+    overlay = tmp_path / "deploy" / "kustomize" / "kustomization.yaml"
+    named = re.findall(r"^#   (components: .*)$", (DEPLOY / "kustomize-reports/kustomization.yaml").read_text(), re.M)
+    overlay.write_text("\n".join([overlay.read_text(), *named]))
+    both = kustomized(cluster, overlay.parent, "--load-restrictor", "LoadRestrictionsNone")
+    assert [document for document in both if document not in overlaid] == of_reports(both) != []
+    jobs = of_kind("CronJob", both, component="reports")
+    assert len(jobs) == 2
+    for job in jobs:
+        [container] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == f"registry.example.com/humangov-operator:{__version__}"
+        given = {variable["name"]: variable.get("value") for variable in container["env"]}
+        assert (given["HUMANGOV_REPORTS_BUCKET"], given["AWS_REGION"]) == ("my-reports", "us-gov-west-1")
+    [account] = of_kind("ServiceAccount", both, component="reports")
+    assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"].endswith(":role/humangov-report")
+    restricted.dry_run(*(moved(document, restricted.namespace) for document in of_reports(both)))
+
+
+def of_reports(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [one for one in documents if component_of(one) == "reports"]

@@ -34,7 +34,7 @@ from testing.live.cluster import Cluster
 from testing.live.command import run_humangov
 from testing.live.states import States
 from testing.live.waiting import wait_for
-from tests.deploy.chart import CHART, Document, Values, render, run_helm
+from tests.deploy.chart import CHART, Document, Values, render, run_helm, with_image
 
 DEFINITION = "customresourcedefinition/humangovstates.humangov.io"
 
@@ -50,6 +50,8 @@ class Release:
     def helm(self, command: str, *arguments: str, values: Values | None = None) -> subprocess.CompletedProcess[str]:
         """helm's answer, whatever it is."""
         environ = self.cluster.sandbox.environment()
+        if command in ("install", "upgrade") and "--reuse-values" not in arguments:
+            values = with_image(values or {})
         return run_helm(
             command, self.name, *arguments, "--namespace", self.namespace, values=values, environ=environ
         )  # fmt: skip

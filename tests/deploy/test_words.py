@@ -1,7 +1,8 @@
 """That people read one vocabulary: no retired word of docs/glossary.md reaches them.
 
 Held to it: documents, chart, definition, messages, help of commands, and the names in the code: modules, functions,
-classes, variables, fields. A retired word is a word-bounded pattern, with the contexts in which the same word is right.
+classes, variables, fields; and the names of all tests. A retired word is a word-bounded pattern, with the contexts in
+which the same word is right.
 It can't show that a sentence is good, and it finds no new private word.
 """
 
@@ -210,6 +211,15 @@ def names(path: Path) -> list[Text]:
     return [one for one in [Text(line=1, text=words(path.stem)), *found] if one.text not in ALLOWED_NAMES]
 
 
+def names_of_tests(path: Path) -> list[Text]:
+    """What a module calls its tests, which a search is to find: of its other names nothing is asked."""
+    return [
+        Text(line=node.lineno, text=words(node.name))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+    ]
+
+
 def words(name: str) -> str:
     """`_in_step`, `InStep` and `IN_STEP` are "in step"."""
     return " ".join(part.lower() for part in re.findall(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+(?![a-z])", name))
@@ -217,7 +227,8 @@ def words(name: str) -> str:
 
 def documents() -> list[Path]:
     names = ("README.md", "CONTRIBUTING.md", "tests/README.md")
-    return [*(REPOSITORY / name for name in names), *(REPOSITORY / "docs").glob("*.md")]
+    docs = REPOSITORY / "docs"
+    return [*(REPOSITORY / name for name in names), *docs.glob("*.md"), *(docs / "runbooks").rglob("*.md")]
 
 
 def deployed() -> Iterator[tuple[Path, Any]]:
@@ -247,6 +258,10 @@ def sources() -> Mapping[str, list[tuple[Path, Any]]]:
     }
 
 
+def relative(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
 CODE = ("operator", "testing", "bench", "sandbox")
 
 
@@ -254,16 +269,14 @@ def code() -> list[Path]:
     return sorted(path for folder in CODE for path in (REPOSITORY / folder).rglob("*.py"))
 
 
-CASES = [
-    pytest.param(path, read, id=str(path.relative_to(REPOSITORY)))
-    for files in sources().values()
-    for path, read in sorted(files, key=lambda one: one[0])
-]
+def modules_of_tests() -> list[Path]:
+    return sorted((REPOSITORY / "tests").rglob("test_*.py"))
 
 
-@pytest.mark.parametrize(("path", "read"), CASES)
-def test_no_retired_word_reaches_a_reader(path: Path, read: Any) -> None:
-    assert problems(read(path), name=str(path.relative_to(REPOSITORY))) == []
+def test_no_retired_word_reaches_a_reader() -> None:
+    every = [one for files in sources().values() for one in sorted(files, key=lambda one: one[0])]
+    found = [problem for path, read in every for problem in problems(read(path), name=relative(path))]
+    assert found == []
 
 
 @pytest.mark.parametrize("command", [None, *COMMANDS])
@@ -274,9 +287,20 @@ def test_no_retired_word_is_in_the_help_of_a_command(command: str | None) -> Non
     assert problems([Text(line=1, text=text)], name=f"humangov {command or ''} --help") == []
 
 
-@pytest.mark.parametrize("path", code(), ids=lambda path: str(path.relative_to(REPOSITORY)))
-def test_no_retired_word_is_in_a_name_of_the_code(path: Path) -> None:
-    assert problems(names(path), name=str(path.relative_to(REPOSITORY)), retired=RETIRED_NAMES) == []
+def test_no_retired_word_is_in_a_name_of_the_code() -> None:
+    found = [
+        problem for path in code() for problem in problems(names(path), name=relative(path), retired=RETIRED_NAMES)
+    ]
+    assert found == []
+
+
+def test_no_retired_word_is_in_the_name_of_a_test() -> None:
+    found = [
+        problem
+        for path in modules_of_tests()
+        for problem in problems(names_of_tests(path), name=relative(path), retired=RETIRED_NAMES)
+    ]
+    assert found == []
 
 
 # The test itself
@@ -284,6 +308,7 @@ def test_no_retired_word_is_in_a_name_of_the_code(path: Path) -> None:
 
 def test_every_source_of_texts_is_nonempty() -> None:
     assert all(sources().values())
+    assert all((code(), modules_of_tests()))
 
 
 def test_every_row_of_the_glossary_has_patterns() -> None:
@@ -344,6 +369,13 @@ def test_retired_word_within_another_or_in_an_allowed_name_is_accepted(tmp_path:
     module = tmp_path / "module.py"
     module.write_text(code)
     assert problems(names(module), name="module.py", retired=RETIRED_NAMES) == []
+
+
+def test_planted_retired_word_in_the_name_of_a_test_is_found_with_its_line(tmp_path: Path) -> None:
+    module = tmp_path / "test_module.py"
+    module.write_text("def told(): ...\n\ndef test_it_is_told(): ...\n")
+    found = problems(names_of_tests(module), name="test_module.py", retired=RETIRED_NAMES)
+    assert found == [f'test_module.py:3: "told": say {replacement("observed")}']
 
 
 def test_retired_module_name_is_found(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_removed_definition_deletes_its_states_and_its_return_is_detected(
             lambda: "The CustomResourceDefinition does not exist" in running.log.read_text(), what="its absence is told"
         )
         states.cluster.output("apply", "--server-side", "-f", definition)
-        states.cluster.output("wait", "--for=condition=Established", "crd/humangovstates.humangov.io", "--timeout=30s")
+        local_operator.wait_established(own[0])
         back = time.monotonic()
         states.apply(states.manifest("california", **account.spec("california")))
         states.wait_ready("california", seconds=40)

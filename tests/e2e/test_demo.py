@@ -32,7 +32,7 @@ def namespace_of(reported: str) -> str:
 def test_demo_observes_every_step_and_leaves_the_sandbox_unchanged(sandbox: Sandbox) -> None:
     done = subprocess.run(COMMAND, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All 13 steps were observed." in done.stdout
+    assert "All 14 steps were observed." in done.stdout
     assert done.stderr == ""
     assert "\033[" not in done.stdout  # no terminal, no colour
     assert namespace_of(done.stdout) not in namespaces(sandbox)
@@ -50,7 +50,7 @@ def test_interrupted_demo_removes_everything_it_created(sandbox: Sandbox) -> Non
         for line in running.stdout:
             reported += line
             # Tables, buckets, operator and HumanGovStates are there by now.
-            if line.startswith(" 6/13"):
+            if line.startswith(" 6/14"):
                 running.send_signal(signal.SIGINT)
             assert time.monotonic() < deadline, reported
     assert running.returncode == 130, reported

@@ -160,7 +160,7 @@ def test_manual_drift_is_corrected_with_an_event(ready: World, kind: str) -> Non
         lambda: [event for event in ready.states.events(ready.state) if event["reason"] == "DriftCorrected"],
         what="an event tells of the repair",
     )
-    assert events[0]["note"].startswith("changed outside the operator and corrected: ")
+    assert events[0]["note"].startswith("AWS resources were changed outside the operator. Corrections: ")
 
 
 def wait_function_settled(world: World) -> None:

@@ -47,7 +47,7 @@ def test_plan_shows_creations_of_a_new_tenant_nothing_in_sync_and_drift(
     header, *lines = fresh.stdout.splitlines()
     assert header == f"{states.namespace}/{state} ({account.id}, us-east-1):"
     assert {line.split()[0] for line in lines} >= {"stream", "role", "function", "trigger"}
-    assert "waits: spec.sweep.schedule '0 3 30-31 2 *' never comes: there is no such date" in fresh.stdout
+    assert "waits: spec.sweep.schedule '0 3 30-31 2 *' never occurs: there is no such date" in fresh.stdout
     assert "lambda:CreateFunction" in fresh.stdout
     assert states.get(state) is None, "a plan creates nothing"
     states.apply(manifest)

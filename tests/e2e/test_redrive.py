@@ -91,7 +91,7 @@ def test_failed_invocations_are_reported_redriven_and_proven_by_receipts(world: 
     one = humangov("receipts", f"{states.namespace}/{state}", "--record", "employee-7")
     assert one.returncode == 0
     *_, totals, not_covered = one.stdout.splitlines()
-    assert totals == "1 receipts: 1 erased"
+    assert totals == "1 receipt: 1 erased"
     assert not_covered.startswith("These outcomes are about this bucket only")
 
 

@@ -151,7 +151,7 @@ def test_stopped_leader_hands_over_at_once_during_work(
     assert "humangov_leader 0.0" in answer(port, "/metrics")[1].splitlines()
     at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGTERM))
     states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
-    assert at_write.acted.wait(30)
+    assert at_write.acted.wait(90)
     reported = time.monotonic()
     assert set(asked_by(audit, follower)) == {"get leases", "get namespaces"}, "and it watches nothing"
     assert follower.recorder.calls == [], "nor does it ask AWS"
@@ -174,7 +174,7 @@ def test_killed_leader_is_succeeded_by_one_of_two_standbys_during_work(
     followers = [replica(), replica()]
     at_write.arm(number=20, after=True, act=leader.running.process.kill)
     states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
-    assert at_write.acted.wait(30)
+    assert at_write.acted.wait(90)
     killed = time.monotonic()
     assert leader.running.process.wait(10) == -signal.SIGKILL
     longest = DURATION_SECONDS + LOOK_SECONDS + 2
@@ -223,7 +223,7 @@ def test_leader_suspended_past_its_lease_ends_without_a_write(
     follower = replica()
     made.act = partial(leader.running.process.send_signal, signal.SIGSTOP)
     states.apply(states.manifest("california", **account.spec("california")))
-    assert made.acted.wait(30)
+    assert made.acted.wait(90)
     follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
     states.wait_ready("california")
     picture, position = account.picture(), audit.position()
@@ -249,7 +249,7 @@ def test_aws_write_sent_after_the_lease_expired_does_no_harm(
     follower = replica()
     at_write.arm(number=20, after=True, act=partial(leader.running.process.send_signal, signal.SIGSTOP))
     states.apply(*(states.manifest(name, **account.spec(name)) for name in TEN))
-    assert at_write.acted.wait(30)
+    assert at_write.acted.wait(90)
     follower.takes_over(since=time.monotonic(), within_seconds=DURATION_SECONDS + LOOK_SECONDS + 2)
     states.wait_all_ready(len(TEN), seconds=40)
     leader.running.process.send_signal(signal.SIGCONT)

@@ -9,6 +9,8 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from testing.live.account import Account
 from testing.live.audit_log import Audit
 from testing.live.states import States, condition
@@ -123,14 +125,11 @@ def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_differ
     wait_for(lambda: "NO_PROXY" in variables(), what="what the template gained is there")
     wait_for(lambda: "HTTPS_PROXY" not in variables() and "nodeSelector" not in pod(), what="and what it lost is not")
 
-    # Somebody changes the CronJob, and adds to it.
-    patched(
-        name,
-        {"op": "replace", "path": "/spec/schedule", "value": "* * * * *"},
-        {**LATER, "value": {"name": "AWS_PROFILE", "value": "theirs"}},
-    )
-    wait_for(lambda: "AWS_PROFILE" not in variables(), what="what somebody added is gone")
-    assert objects("cronjobs")[0]["spec"]["schedule"] == "5 4 1 1 *"
+    # Somebody changes the CronJob; to its pod nobody adds (tests/cluster/test_policies.py).
+    with pytest.raises(AssertionError, match="Only a sweep runs under this service account"):
+        patched(name, {**LATER, "value": {"name": "AWS_PROFILE", "value": "theirs"}})
+    patched(name, {"op": "replace", "path": "/spec/schedule", "value": "* * * * *"})
+    wait_for(lambda: objects("cronjobs")[0]["spec"]["schedule"] == "5 4 1 1 *", what="its schedule is as declared")
 
     # One value of the annotation, one Job.
     states.annotate("california", sweep="1")
@@ -153,3 +152,23 @@ def test_cron_job_follows_its_state_and_template_and_is_written_only_on_a_differ
     states.delete("california")
     states.wait_deleted("california")
     wait_for(lambda: objects("cronjobs,jobs,pods") == [], what="CronJob, Job and pod are gone")
+
+
+def test_sweeps_are_scheduled_from_a_template_that_kustomize_renamed(
+    states: States, account: Account, operator: StartOperator
+) -> None:
+    account.make("california")
+    asked, namespace = template(states.cluster, states.namespace), states.namespace
+    found = json.loads(states.cluster.output("get", "cronjob", asked, "-n", namespace, "-o", "json"))
+    found["metadata"] = {"name": f"eu-{asked}-v2", "namespace": namespace, "labels": found["metadata"]["labels"]}
+    states.cluster.output("delete", "cronjob", asked, "-n", namespace)
+    states.cluster.output("create", "-f", "-", stdin=json.dumps(found))
+    operator("--sweep-template", asked)
+    states.apply(states.manifest("california", **account.spec("california", sweep={"schedule": "5 4 1 1 *"})))
+    states.wait_ready("california")
+    wait_for(
+        lambda: condition(states.get("california"), "SweepSucceeded")["reason"] == "NotStarted",
+        what="the sweep is scheduled", seen=lambda: condition(states.get("california"), "SweepSucceeded"),
+    )  # fmt: skip
+    left = states.cluster.output("get", "cronjobs", "-n", namespace, "-o", "name").split()
+    assert len(left) == 2

@@ -68,12 +68,13 @@ def test_reconciling_again_and_restarting_write_nothing_when_in_sync(
     assert [call for call in calls if call.error and (call.operation.name, call.error) not in ANSWER_NONE] == []
     assert audit.writes_since(position) == []
     measured(f"in sync, a reconciliation: {len(calls) / reconciled:.1f} AWS reads, 0 AWS writes, 0 Kubernetes writes")
-    assert len(calls) / reconciled <= 8, by_operation(calls)
+    assert len(calls) / reconciled <= 9, by_operation(calls)  # six or seven, and one of six has 25
     assert condition(states.get("florida"), "SweepSucceeded")["reason"] == "Idle"
     reported = scraped(address)
     assert reported['humangov_tenants{condition="Ready",reason="InSync",status="True"}'] == 3
     assert reported['humangov_reconcile_total{result="success"}'] >= sum((reconciliations(running) - before).values())
-    assert reported['humangov_aws_calls_total{operation="GetFunction",service="lambda"}'] >= reconciled
+    counted = (number for name, number in reported.items() if name.startswith("humangov_aws_calls_total{"))
+    assert sum(counted) >= len(calls)
     assert reported["humangov_ready_duration_seconds_count"] == 3
     assert reported["humangov_leader"] == 1
     assert not [name for name in reported if name.startswith("humangov_aws_throttles_total")]

@@ -110,7 +110,7 @@ def test_redrive_of_a_stopped_tenant_erases_nothing_and_says_why(ready: World, h
     assert f"humangov start {states.namespace}/{state}" in done.stderr
 
 
-def test_stop_names_what_is_not_there_and_stops_the_others(ready: World, humangov: Humangov) -> None:
+def test_stop_names_missing_tenants_and_stops_the_others(ready: World, humangov: Humangov) -> None:
     states, state = ready.states, ready.state
     done = humangov("stop", "-n", states.namespace, "nevada", state)
     assert done.returncode == 1

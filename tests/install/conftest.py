@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,15 @@ from typing import Any, Protocol
 import pytest
 
 import sandbox as sandboxes
-from sandbox import delivery, local_operator, ports
+from sandbox import cluster as control_plane
+from sandbox import delivery, local_operator, ports, processes
 from sandbox.errors import SandboxError
 from sandbox.handle import Sandbox
 from sandbox.images import Builder
 from sandbox.node import packages
 from sandbox.paths import BUILD, ROOT_VARIABLE, Layout
 from sandbox.release import NAME, Release, values_on_node
+from sandbox.state import load
 from testing.live.account import Account
 from testing.live.audit_log import Audit
 from testing.live.cluster import Cluster
@@ -59,6 +62,19 @@ def _forget_releases(running: Sandbox) -> None:
     """What is cluster-wide of releases of a run that was killed: it would refuse ours as somebody else's."""
     own = f"app.kubernetes.io/instance={NAME}"
     Cluster.of(running).output("delete", "clusterroles,clusterrolebindings", "-l", own)
+
+
+@pytest.fixture
+def new_api_server(node: Sandbox, environ: Mapping[str, str]) -> None:
+    """The API server, started anew: for who needs the sweeps' template.
+
+    Once a release was uninstalled the same process would not see the template of the next one
+    (kubernetes/kubernetes#130887; docs/security.md tells users the same).
+    """
+    running = load(Layout(node.root).state).parts[control_plane.API_SERVER].process
+    os.kill(running.pid, signal.SIGKILL)  # it would wait a minute for its watches
+    wait_for(lambda: not processes.alive(running), what="the API server has stopped")
+    sandboxes.up(node=True, environ=environ)
 
 
 @pytest.fixture(scope="session")

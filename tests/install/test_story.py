@@ -8,12 +8,15 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import pytest
+
 from sandbox.handle import Sandbox
 from sandbox.paths import REPOSITORY
 
 OPERATOR = "system:serviceaccount:humangov:humangov-operator"
 
 
+@pytest.mark.usefixtures("new_api_server")
 def test_demo_observes_every_step_with_the_operator_in_a_pod(
     node: Sandbox, image: str, environ: Mapping[str, str]
 ) -> None:
@@ -22,7 +25,7 @@ def test_demo_observes_every_step_with_the_operator_in_a_pod(
         cwd=REPOSITORY, env=dict(environ), capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "All 17 steps were observed." in done.stdout
+    assert "All 18 steps were observed." in done.stdout
     assert image in done.stdout
     assert node.audit_log is not None
     entries = [json.loads(line) for line in node.audit_log.read_text().splitlines()]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 from testing.live.account import Account
 from testing.live.states import States, condition
 from testing.live.waiting import wait_for
@@ -12,13 +14,14 @@ from tests.conftest import Print
 from tests.install.conftest import Install
 
 
+@pytest.mark.usefixtures("new_api_server")
 def test_sweep_and_final_stream_read_run_in_their_own_pods(
     install: Install, states: States, account: Account, measured: Print
 ) -> None:
     account.make("california")
     kept = account.employ("california", "employee-1")
     account.client("s3").put_object(Bucket=account.bucket_name("california"), Key="orphan.pdf", Body=b"%PDF")
-    install(sweep={"enabled": True})
+    install(sweep={"enabled": True, "resources": {"requests": {"ephemeral-storage": None}}})
     states.kubectl_apply(states.manifest("california", **account.spec("california", sweep={"schedule": "0 0 1 1 *"})))
     states.wait_ready("california")
     began = time.monotonic()

@@ -69,7 +69,7 @@ class FaultLayer:
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.answer = self._answer
         self._upstream_port = upstream_port
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.5,), daemon=True).start()
 
     @property
     def url(self) -> str:
@@ -289,11 +289,11 @@ StartFunction = Callable[..., RunningFunction]
 
 
 @pytest.fixture(scope="session")
-def start(fault_layer: FaultLayer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartFunction]:
-    """Starts the zip with more or other environment variables; it runs until the last test."""
+def starting(fault_layer: FaultLayer, tmp_path_factory: pytest.TempPathFactory) -> Callable[[ExitStack], StartFunction]:
+    """Starts the zip with more or other environment variables; it runs until the stack is closed."""
     packed = bundle()
-    with ExitStack() as running:
 
+    def until(running: ExitStack) -> StartFunction:
         def start(**environment: str) -> RunningFunction:
             function = RunningFunction(
                 packed.zip,
@@ -306,13 +306,23 @@ def start(fault_layer: FaultLayer, tmp_path_factory: pytest.TempPathFactory) -> 
             )
             return running.enter_context(function)
 
-        yield start
+        return start
+
+    return until
+
+
+@pytest.fixture
+def start(starting: Callable[[ExitStack], StartFunction]) -> Iterator[StartFunction]:
+    """What it starts ends with the test: each function that runs wakes this process sixty times a second."""
+    with ExitStack() as running:
+        yield starting(running)
 
 
 @pytest.fixture(scope="session")
-def california(start: StartFunction) -> RunningFunction:
+def california(starting: Callable[[ExitStack], StartFunction]) -> Iterator[RunningFunction]:
     """The function that most tests share: one cold start."""
-    return start(HUMANGOV_TABLE="california", HUMANGOV_BUCKET="california-files")
+    with ExitStack() as running:
+        yield starting(running)(HUMANGOV_TABLE="california", HUMANGOV_BUCKET="california-files")
 
 
 MakeWorld = Callable[..., World]

@@ -427,8 +427,8 @@ def test_generated_role_lets_lambda_read_the_stream() -> None:
 def test_mapping_is_refused_without_any_of_the_four_stream_permissions(action: str) -> None:
     policy = generated_policy()
     for statement in policy["Statement"]:
-        if isinstance(statement["Action"], list):
-            statement["Action"] = [one for one in statement["Action"] if one != f"dynamodb:{action}"]
+        named = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+        statement["Action"] = [one for one in named if one != f"dynamodb:{action}"]
 
     with pytest.raises(
         permissions.NoPermissionError, match=f"Please ensure the role can perform .* Missing: {action}$"
@@ -439,9 +439,7 @@ def test_mapping_is_refused_without_any_of_the_four_stream_permissions(action: s
 def test_generated_role_cannot_read_the_stream_of_another_table() -> None:
     another = the_stream().replace("table/", "table/another-")
 
-    with pytest.raises(
-        permissions.NoPermissionError, match="Missing: GetRecords, GetShardIterator, DescribeStream, ListStreams"
-    ):
+    with pytest.raises(permissions.NoPermissionError, match=r"Missing: GetRecords, GetShardIterator, DescribeStream$"):
         permissions.check_stream(generated_policy(), stream_arn=another)
 
 
@@ -472,6 +470,10 @@ def test_generated_role_lets_lambda_write_failed_invocations_only_to_the_tenants
 
     with pytest.raises(permissions.NoPermissionError):
         permissions.check_destination(generated_policy(), bucket="another", uuid="1")
+    with pytest.raises(permissions.NoPermissionError):
+        permissions.check_destination(
+            generated_policy(), bucket=samples.names().tenant.bucket.name, uuid="1", account="999999999999"
+        )
 
 
 @pytest.mark.parametrize("sid", ["KeepFailedInvocations", "FindTheBucketOfFailures"])

@@ -85,9 +85,7 @@ def test_malformed_record_is_skipped_and_delays_no_other(world: World, name: str
 
 
 @pytest.mark.parametrize("text", ["x" * 1025, "s3://elsewhere/1.pdf", "ftp://california-files/1.pdf"])
-def test_a_name_of_no_file_of_the_bucket_is_let_through_and_does_not_hold_up_the_others(
-    world: World, text: str
-) -> None:
+def test_file_name_outside_the_bucket_is_skipped_and_does_not_delay_the_others(world: World, text: str) -> None:
     world.upload("1.pdf", "2.pdf", "3.pdf")
     unresolved = remove(employee("1", text))
 

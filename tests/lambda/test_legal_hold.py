@@ -74,7 +74,7 @@ def test_held_batch_erases_nothing_and_is_stored_whole_after_one_invocation(code
     assert len(event["Records"]) == 4  # those that name files too: the redrive is to know what the function knew
 
 
-def test_what_a_hold_kept_is_erased_when_it_ends(code: Code) -> None:
+def test_files_that_a_legal_hold_kept_are_erased_when_it_ends(code: Code) -> None:
     story = held(code, FIRED)
     assert redriven(story, code) == [Answer(result={"batchItemFailures": []})]
     assert story.tenant.files == story.tenant.live_files

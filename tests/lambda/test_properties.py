@@ -189,9 +189,7 @@ def once(fault: str) -> Faults:
 
 @pytest.mark.parametrize("reading", Reading)
 @pytest.mark.parametrize("fault", ["throttled", "lost", "killed before", "killed after"])
-def test_a_record_that_moved_keeps_its_file_when_its_batch_is_tried_again(
-    code: Code, fault: str, reading: Reading
-) -> None:
+def test_record_that_moved_keeps_its_file_when_its_batch_is_retried(code: Code, fault: str, reading: Reading) -> None:
     again = {**SETTINGS, "MaximumRetryAttempts": 3}
     story = moved(code, again, faults=once(fault), reading=reading)
 

@@ -90,7 +90,7 @@ def test_while_the_log_group_takes_no_line_nothing_is_erased_and_the_records_are
     assert world.files == set()
 
 
-def test_an_outcome_that_is_not_stored_brings_its_record_again(world: World) -> None:
+def test_record_whose_outcome_was_not_stored_is_retried(world: World) -> None:
     records = removals(world, 1)
     world.layer.spoil("DeleteObjects", _then_refuse_the_log(world))
 
@@ -154,7 +154,7 @@ def killed(operation: str, *, attempt: int = 1, when: str = "after") -> Faults:
     [("Enabled", 1, "absent after intent"), ("", 1200, "absent after intent"), ("", 1, "erased")],
     ids=["versions", "a late event", "no versions"],
 )
-def test_a_file_that_was_erased_before_the_function_was_cut_off_is_not_told_as_merely_absent(
+def test_file_that_was_erased_before_the_function_was_cut_off_is_not_reported_as_merely_absent(
     code: Code, versioning: str, wait: int, outcome: str
 ) -> None:
     story = Story(code, operator_settings(), faults=killed("DeleteObjects"), versioning=versioning)
@@ -205,7 +205,9 @@ def test_wherever_the_function_is_cut_off_the_next_delivery_settles_every_intent
 
 # What is left, and what was written meanwhile.
 
-SETTINGS = FunctionSettings(tenant="uid/humangov/california", table="california", bucket="files")
+SETTINGS = FunctionSettings(
+    tenant="uid/humangov/california", table="california", bucket="files", account_id="123456789012"
+)
 
 
 @dataclass
@@ -256,8 +258,8 @@ class Moment:
 
     def run(self, *records: Any) -> BatchResult:
         calls = Calls(
-            dynamodb=self, s3=self, out_of_time=lambda: False, pause=lambda _: None, now=lambda: self.now,
-            write=self.log.extend, store=self.store, limit=self.limit,
+            dynamodb=self, s3=self, bucket_owner="123456789012", out_of_time=lambda: False, pause=lambda _: None,
+            now=lambda: self.now, write=self.log.extend, store=self.store, limit=self.limit,
         )  # fmt: skip
         return run(batch(*records), settings=self.settings, calls=calls)
 
@@ -328,7 +330,7 @@ def test_beyond_the_limit_of_an_hour_the_rest_is_handed_back_and_counted_as_limi
     assert moment.run(*records[3:]).hand_back == ()
 
 
-def test_what_is_kept_does_not_count_for_the_limit_and_neither_does_what_has_no_receipt() -> None:
+def test_kept_files_and_files_without_a_receipt_do_not_count_for_the_erasure_limit() -> None:
     moment = Moment(limit=ErasureLimit(1), records={"1": employee("1", "1.pdf")})
     records = moment.gone("1", "2")
     assert moment.run(*records).hand_back == ()
@@ -392,7 +394,7 @@ def test_the_zip_takes_its_limit_from_its_environment(world: World, start: Start
     assert [line["message"] for line in done.lines if line.get("level") == "WARN"] == ["erasure limit reached"]
 
 
-def test_what_the_limit_holds_back_for_longer_than_the_retries_goes_to_the_failures_bucket_and_is_not_lost(
+def test_limited_records_whose_retries_end_go_to_the_failures_bucket_and_are_not_lost(
     code: Code,
 ) -> None:
     limited = Code(code.directory, code.handler, {**code.environment, "HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": "1"})

@@ -284,15 +284,21 @@ def test_mfa_delete_has_a_receipt_and_no_redelivery(keeping: World) -> None:
     assert "GetObjectRetention" not in keeping.layer.counts
 
 
-def test_undeletable_delete_marker_on_a_live_file_fails_the_record(world: World) -> None:
+def test_undeletable_delete_marker_on_a_live_file_fails_the_record(world: World, start: StartFunction) -> None:
     """The record is written again while S3 erases; no permission for versions. Nothing else shows that it is hidden."""
-    versioned(world)
+    world.function = start(HUMANGOV_TABLE=world.table, HUMANGOV_BUCKET=world.bucket)  # it has not asked S3 yet
     upload(world, "a.pdf")
+
+    def enable_then(call: Call, forward: Forward) -> Answer:
+        answer = forward(call)
+        versioned(world)
+        return answer
 
     def write_meanwhile(call: Call, forward: Forward) -> Answer:
         world.write(employee("7", "a.pdf"))
         return xml_error("AccessDenied", status=403) if b"VersionId" in call.body else forward(call)
 
+    world.layer.spoil("GetBucketVersioning", enable_then)
     world.layer.spoil("DeleteObjects", write_meanwhile)
     removed = remove(employee("7", "a.pdf"))
 

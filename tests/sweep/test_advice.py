@@ -187,7 +187,7 @@ CREATE_AGAIN = "delete this HumanGovState and re-create it"
 CASES = [
     Case(claimed_below, "delete these objects", delete_the_claim, "Overlap"),
     Case(claimed_below, "and re-create it with a bucket", re_create_with_a_key_prefix, "Overlap"),
-    Case(claimed, "delete that object", delete_the_claim),
+    Case(claimed, "delete the object", delete_the_claim),
     Case(claimed_by_what_is_not_valid, "Delete that object", delete_the_claim),
     Case(empty, "wait for them", write_the_records, "EmptyScan"),
     Case(empty, "delete them by hand", delete_the_files, "EmptyScan"),

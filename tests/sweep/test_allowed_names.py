@@ -91,7 +91,7 @@ def sweep(world: SweepWorld, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("flags", "exit_code"), [(["--report-status"], 0), ([], 1)], ids=["a Job", "a person"])
 @pytest.mark.parametrize("what", NOT_ALLOWED)
-def test_a_sweep_of_what_its_namespace_may_not_name_makes_no_call_and_says_why(
+def test_sweep_of_names_that_are_not_allowed_makes_no_call_and_says_why(
     world: SweepWorld, sweep: Sweep, what: str, flags: list[str], exit_code: int
 ) -> None:
     """That it is not allowed is in the condition Ready: the Job has not failed."""
@@ -114,7 +114,7 @@ def test_a_sweep_outside_the_operators_namespace_is_refused_where_no_allowed_nam
     assert not world.calls
 
 
-def test_a_sweep_of_what_its_namespace_may_name_runs(world: SweepWorld, sweep: Sweep) -> None:
+def test_sweep_of_allowed_names_runs(world: SweepWorld, sweep: Sweep) -> None:
     done, there = sweep({"humangov": FITTING}, "--report-status")
 
     assert world.calls["Scan"], done.output

@@ -95,7 +95,7 @@ def test_a_sweep_that_was_refused_every_file_has_not_succeeded_and_says_what_to_
     assert "could not be erased: 5 (AccessDenied: 5); check that its role has" in finding.message
 
 
-def test_what_a_sweep_was_refused_is_erased_by_the_next_once_it_is_granted() -> None:
+def test_files_that_a_sweep_was_denied_are_erased_by_the_next_once_permission_is_granted() -> None:
     world = world_with(10, retained=5, why=DENIED)
     for _ in range(2):
         result = world.sweep(after=DAY)
@@ -105,7 +105,7 @@ def test_what_a_sweep_was_refused_is_erased_by_the_next_once_it_is_granted() -> 
     assert (word_for(result, failed=False, stopped=False), left(world, "held")) == ("Erased", 0)
 
 
-def test_files_of_which_nobody_knows_whether_they_went_count_for_the_maximum() -> None:
+def test_files_with_an_unknown_result_count_for_the_maximum_of_erasures() -> None:
     world = world_with(4, free=10)
     world.faults = lambda operation: "InternalError" if operation == "DeleteObjects" else None
     result = world.sweep(after=DAY)

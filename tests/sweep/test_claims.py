@@ -87,10 +87,22 @@ def test_claimed_sweep_says_whose_the_claim_is_and_what_to_do() -> None:
     for world, other in ((blue, green), (green, blue)):
         with pytest.raises(ClaimedError) as raised:
             world.sweep()
-        assert f"{key_of(other.names)} in bucket files claims these files for tenant {other.names.owner}" in str(
-            raised.value
-        )
-        assert "If that tenant no longer exists, delete that object" in str(raised.value)
+        assert f"{key_of(other.names)} in bucket files claims these files for {other.names.owner}" in str(raised.value)
+        assert "If that HumanGovState, which the object names, no longer exists, delete the object" in str(raised.value)
+
+
+def test_claim_of_another_namespace_names_nothing_of_it() -> None:
+    """The condition is read in the namespace; the object in the bucket says whose it is."""
+    world = staffed(tenant("blue"))
+    secret = samples.tenant("secret", namespace="florida", bucket={"name": "files"}, table={"name": "secret-table"})
+    other = samples.names(of=secret)
+    put_claim(world, replace(other, identity=world.names.identity))
+    with pytest.raises(ClaimedError) as raised:
+        world.sweep()
+    said = str(raised.value)
+    assert "claims these files for a HumanGovState of another namespace" in said
+    assert "secret" not in said
+    assert "florida" not in said
 
 
 def test_claim_that_comes_at_any_call_of_a_sweep_ends_its_erasures_within_a_batch(
@@ -163,7 +175,7 @@ def _unconditional(put: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("when", ["killed before", "killed after"])
-def test_sweep_that_is_killed_between_two_calls_of_its_claim_hides_nobody(when: str) -> None:
+def test_sweep_that_is_killed_while_it_writes_its_claim_hides_no_other_claim(when: str) -> None:
     for at in range(1, 7):
         blue = staffed(tenant("blue"))
         blue.sweep()

@@ -346,7 +346,7 @@ def test_final_read_whose_receipts_fail_ends_and_says_what_it_erased_and_that_it
     assert "receipts could not be stored: logs:PutLogEvents" in str(found.problem)
 
 
-def test_final_read_counts_and_tells_records_and_names_that_no_retry_can_fix() -> None:
+def test_final_read_counts_and_reports_malformed_records_and_unresolved_names() -> None:
     world = SweepWorld()
     world.upload("2.pdf", age=2 * DAY)
     malformed = removal("3", "3.pdf")
@@ -355,12 +355,12 @@ def test_final_read_counts_and_tells_records_and_names_that_no_retry_can_fix() -
     found = look(world, Streams({"a": [records]}))
     assert (found.malformed, found.unresolved, found.erased) == (1, 1, 1)
     message = status_fields(FinalHandling(names=world.names, read=found), now=NOW)["message"]
-    assert "1 malformed records were skipped; 1 records have an unresolved file name" in message
+    assert "1 malformed record was skipped; 1 record has an unresolved file name" in message
 
 
 def test_final_read_of_a_deleted_table_erases_nothing_and_says_why() -> None:
     world = with_file()
     world.faults = lambda asked: "ResourceNotFoundException" if asked == "DescribeTable" else None
     found = look(world, Streams({"a": [[removal("1", "1.pdf")]]}))
-    assert found.problem == "the table no longer exists, so which files its records name is not knowable"
+    assert found.problem == "the table no longer exists, so it is unknown which files its records name"
     assert (world.files, found.unhandled, found.complete) == ({"1.pdf"}, 1, False)

@@ -106,7 +106,7 @@ FORGED: dict[str, Callable[[Lines], bytes]] = {
 
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
-def test_forged_orphan_list_is_passed_over_and_the_sweep_goes_on(forge: Callable[[Lines], bytes]) -> None:
+def test_forged_orphan_list_is_ignored_and_the_sweep_continues(forge: Callable[[Lines], bytes]) -> None:
     world = staffed()
     key, lines = honest(world)
     world.put(key, forge(lines), at=world.now)
@@ -115,7 +115,7 @@ def test_forged_orphan_list_is_passed_over_and_the_sweep_goes_on(forge: Callable
     assert [check.name for check in found.failed_checks] == []
 
 
-def test_the_list_that_the_forged_ones_are_made_of_counts() -> None:
+def test_valid_orphan_list_from_which_the_forged_ones_are_derived_counts() -> None:
     """Else the test above could not fail."""
     world = staffed()
     key, lines = honest(world)
@@ -124,7 +124,7 @@ def test_the_list_that_the_forged_ones_are_made_of_counts() -> None:
 
 
 @pytest.mark.parametrize("more", [{"tenant": "x/y/z"}, {"bucket": "other"}, {"run": "00000000"}, {"at": 1.0}])
-def test_list_of_another_tenant_or_under_another_name_is_passed_over(more: dict[str, Any]) -> None:
+def test_orphan_list_of_another_tenant_or_under_another_name_is_ignored(more: dict[str, Any]) -> None:
     world = staffed()
     key, lines = honest(world)
     world.put(key, head_with(**more)(lines), at=world.now)
@@ -150,7 +150,7 @@ def bomb(line: bytes, *, times: int) -> bytes:
     ],
     ids=["one line", "many lines", "empty lines"],
 )
-def test_bomb_is_given_up_within_bounded_memory(
+def test_decompression_bomb_is_refused_within_bounded_memory(
     line: bytes, times: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(list_lines, "_SMALL", 2 << 20)

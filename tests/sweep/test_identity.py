@@ -90,7 +90,7 @@ def test_other_bytes_that_s3_dates_alike_stay(bucket: dict[str, Any]) -> None:
     assert outcomes(world) == ["kept: newer"]
 
 
-def test_a_file_that_cannot_be_looked_at_stays() -> None:
+def test_file_that_cannot_be_checked_stays() -> None:
     world = world_with()
     world.upload("orphan.pdf", age=20 * DAY)
     world.sweep()

@@ -41,7 +41,7 @@ def lines_of(world: SweepWorld, upload: str) -> list[tuple[str, str]]:
     return [(line["receipt"], line.get("outcome", "")) for line in world.receipts() if line.get("upload_id") == upload]
 
 
-def test_upload_that_nobody_completes_is_counted_and_after_a_week_aborted_with_a_receipt() -> None:
+def test_incomplete_upload_is_counted_and_after_a_week_aborted_with_a_receipt() -> None:
     world = staffed()
     old, young = world.begin_upload("cv.pdf", age=8 * DAY), world.begin_upload("new.pdf", age=-DAY)
     found = swept_twice(world)
@@ -57,7 +57,7 @@ def test_upload_that_nobody_completes_is_counted_and_after_a_week_aborted_with_a
     assert found.erased.count("erased") == 0, "no file was erased"
 
 
-def test_status_and_output_tell_how_many_incomplete_uploads_there_are_and_since_when() -> None:
+def test_status_and_output_report_number_and_age_of_incomplete_uploads() -> None:
     world = staffed()
     world.begin_upload("cv.pdf", age=8 * DAY)
     found = world.sweep(DETECT)
@@ -279,7 +279,7 @@ def test_without_a_receipt_no_upload_is_aborted() -> None:
     assert list(world.uploads) == [upload]
 
 
-def test_receipts_tell_an_aborted_upload_from_an_erased_file_of_the_same_name() -> None:
+def test_receipts_distinguish_an_aborted_upload_from_an_erased_file_of_the_same_name() -> None:
     world = staffed()
     world.upload("cv.pdf", age=30 * DAY)
     world.begin_upload("cv.pdf", age=30 * DAY)

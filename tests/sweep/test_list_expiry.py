@@ -78,7 +78,7 @@ def test_numbers_live_as_long_as_receipts(versioning: str | None) -> None:
     assert numbers(world) == []
 
 
-def test_lists_of_another_tenant_keep_no_own_list_from_losing_its_names(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_of_another_tenant_do_not_keep_own_lists_from_expiring(monkeypatch: pytest.MonkeyPatch) -> None:
     """They lie under the same prefix, and never go."""
     monkeypatch.setattr(list_expiry, "MOST", 2)
     world = staffed()
@@ -94,7 +94,7 @@ def test_lists_of_another_tenant_keep_no_own_list_from_losing_its_names(monkeypa
     pytest.fail("its names were never removed")
 
 
-def test_where_receipts_end_before_names_a_list_goes_as_a_whole() -> None:
+def test_orphan_list_is_deleted_whole_if_receipts_expire_before_its_names() -> None:
     world = staffed(logs=7)
     world.sweep(DETECT)
     world.sweep(DETECT, after=31 * DAY)
@@ -203,7 +203,9 @@ def test_under_a_legal_hold_and_in_a_dry_run_no_list_loses_its_names() -> None:
     ("operation", "versioning"),
     [("DeleteObject", None), ("DeleteObjects", "Enabled"), ("PutObject", None), ("GetObject", None)],
 )
-def test_names_that_can_not_be_removed_are_told_and_the_sweep_goes_on(operation: str, versioning: str | None) -> None:
+def test_names_that_can_not_be_removed_are_reported_and_the_sweep_continues(
+    operation: str, versioning: str | None
+) -> None:
     world = staffed(versioning=versioning)
     world.sweep(DETECT)
     first = True
@@ -224,7 +226,7 @@ def test_names_that_can_not_be_removed_are_told_and_the_sweep_goes_on(operation:
     assert "AccessDenied" in str(found.expired.problem)
 
 
-def test_versions_that_object_lock_retains_are_told() -> None:
+def test_versions_that_object_lock_retains_are_reported() -> None:
     world = staffed(versioning="Enabled")
     world.sweep(DETECT)
     whole = world.operations["DeleteObjects"]

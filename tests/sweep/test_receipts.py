@@ -136,7 +136,7 @@ KILLS = {
 
 @pytest.mark.parametrize("moment", KILLS)
 @pytest.mark.parametrize("versioning", [None, "Suspended"])
-def test_what_a_killed_sweep_had_begun_is_settled_by_the_next_with_what_is_so(
+def test_next_sweep_settles_the_files_that_a_killed_sweep_had_begun_to_erase(
     moment: str, versioning: str | None
 ) -> None:
     operation, number, how, expected = KILLS[moment]
@@ -159,7 +159,7 @@ def test_what_a_killed_sweep_had_begun_is_settled_by_the_next_with_what_is_so(
     assert Counter(map(len, told_all(world))) == Counter({1: len(found)}), "each file has one receipt"
 
 
-def test_of_a_sweep_that_was_killed_within_a_batch_each_file_has_the_outcome_that_is_so() -> None:
+def test_each_file_of_a_batch_of_a_killed_sweep_gets_its_true_outcome() -> None:
     world = staffed(BATCH)
     world.faults = killed_at("DeleteObject", 8, "killed after")  # two are of the probe
     with pytest.raises(Killed):
@@ -226,7 +226,7 @@ def test_the_outcomes_that_could_not_be_stored_follow_with_the_next_sweep() -> N
     world.faults = lambda _operation: None
     result = world.sweep(after=DAY)
     said = status.message(result, world.names, problem=None)
-    assert f"earlier sweeps had left the outcome of {BATCH} files open, and 0 of these files are still there" in said
+    assert f"earlier sweeps had left the outcome of {BATCH} files open, and 0 of these are still there" in said
     assert Counter(one.outcome for one in told(world).values()) == {
         "erased": MANY - BATCH, "absent after intent": BATCH,
     }  # fmt: skip
@@ -247,7 +247,7 @@ OWN = {
         )),
     ],
 )  # fmt: skip
-def test_what_is_no_batch_of_this_tenant_settles_nothing(forged: bytes) -> None:
+def test_object_that_is_no_begun_batch_of_this_tenant_settles_nothing(forged: bytes) -> None:
     world = staffed(1)
     world.put(".humangov/begun/x-0.json", forged, at=world.now - DAY)
     assert world.sweep("Detect", after=HOUR).settled == {}
@@ -272,7 +272,7 @@ def test_a_forged_batch_erases_nothing_and_its_lines_are_true() -> None:
         f'[["{"a" * 1025}", 1]]', json.dumps([["0.pdf", 1]] * 101), '{"0.pdf": 1}',
     ],
 )  # fmt: skip
-def test_a_forged_batch_that_no_sweep_can_have_written_is_passed_over(files: str) -> None:
+def test_forged_begun_batch_that_no_sweep_can_have_written_is_ignored(files: str) -> None:
     world = staffed(1)
     body = json.dumps(OWN | {"files": []}).replace('"files": []', f'"files": {files}')
     world.put(".humangov/begun/x-0.json", body.encode(), at=world.now - DAY)
@@ -299,7 +299,7 @@ def test_an_unexpected_error_within_a_batch_fails_its_files_and_hides_no_earlier
     assert word_for(result, failed=False, stopped=False) == ERASURE_FAILED
 
 
-def test_a_bug_in_a_sweep_is_told_without_the_name_of_a_file_and_so_is_what_was_erased(
+def test_bug_in_a_sweep_is_reported_with_the_number_of_erased_files_and_without_a_file_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     world = staffed(MANY)
@@ -323,7 +323,7 @@ def test_a_bug_in_a_sweep_is_told_without_the_name_of_a_file_and_so_is_what_was_
     assert "secret" not in ended.problem
 
 
-def test_what_was_uploaded_since_stays_and_the_receipt_says_that_it_is_left() -> None:
+def test_version_uploaded_since_the_listing_stays_and_the_receipt_counts_it_as_left() -> None:
     world = staffed(1, versioning="Enabled")
 
     def upload_again(operation: str) -> None:
@@ -338,7 +338,7 @@ def test_what_was_uploaded_since_stays_and_the_receipt_says_that_it_is_left() ->
     assert (receipt.outcome, receipt.versions_erased, receipt.versions_left) == ("erased", 1, 1)
 
 
-def test_a_delete_whose_answer_was_lost_is_not_told_as_merely_absent() -> None:
+def test_delete_whose_answer_was_lost_is_not_reported_as_merely_absent() -> None:
     world = staffed(1)
     done = Counter[str]()
 

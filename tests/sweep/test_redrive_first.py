@@ -33,10 +33,10 @@ def staffed() -> SweepWorld:
     return world
 
 
-def give_up(world: SweepWorld, one: str, name: str, *, uuid: str = UUID) -> None:
+def give_up(world: SweepWorld, one: str, name: str, *, uuid: str = UUID, ago: float = HOUR) -> None:
     arn = f"{world.names.table_arn}/stream/2026-01-01T00:00:00.000"
     record: dict[str, Any] = remove(
-        employee(one, name), table=world.names.tenant.table.name, at=world.now - HOUR
+        employee(one, name), table=world.names.tenant.table.name, at=world.now - ago
     )  # fmt: skip
     record["eventSourceARN"] = arn
     body = {
@@ -64,6 +64,19 @@ def test_sweep_redrives_no_planted_invocation_and_no_file_that_a_record_names() 
     assert (found.redriven.others, found.redriven.own) == (1, 1)
     assert {"freed.pdf", "3.pdf"} < world.files
     assert world.lost == []
+
+
+@pytest.mark.parametrize("ahead", [60.0, DAY, 900 * DAY])
+def test_planted_invocation_cannot_claim_the_removal_of_a_file_that_comes_after_it(ahead: float) -> None:
+    """Of an upload, whose record the application has yet to write: its name was known before."""
+    world = staffed()
+    give_up(world, "x", "announced.pdf", ago=-ahead)
+    world.now += 10.0
+    world.upload("announced.pdf", age=0.0)
+    found = world.sweep("Detect")
+    assert found.redriven is not None
+    assert found.redriven.own == 1
+    assert "announced.pdf" in world.files
 
 
 @pytest.mark.parametrize("operation", ["ListObjectVersions", "CreateLogStream", "GetObject"])
@@ -153,9 +166,9 @@ def test_sweep_lists_orphans_although_the_receipts_of_its_redrive_fail_and_says_
     found = world.sweep("Detect")
     assert (found.listed, found.orphans, "freed.pdf" in world.files) == (10, 1, False)
     said = message(found, world.names, problem=None)
-    assert "redrive: 0 of 1 failed invocations handled, 1 files erased, stopped, because receipts could not be" in said
+    assert "redrive: 0 of 1 failed invocations handled, 1 file erased, stopped, because receipts could not be" in said
     failed = message(found, world.names, problem="the table was deleted")
-    assert failed == "the table was deleted; the redrive before the sweep erased 1 files"
+    assert failed == "the table was deleted; the redrive before the sweep erased 1 file"
 
 
 def test_sweep_says_why_its_redrive_was_refused() -> None:

@@ -429,7 +429,7 @@ def _one_scan(patch: pytest.MonkeyPatch) -> None:
 
 def _no_condition(patch: pytest.MonkeyPatch) -> None:
     def delete(one: Stored, *, names: Names, calls: Any, conditional: bool) -> FileResult:
-        calls.s3.delete_object(Bucket=names.tenant.bucket.name, Key=one.key)
+        calls.on_bucket(calls.s3.delete_object, names.tenant.bucket.name, Key=one.key)
         return FileResult(ERASED)
 
     patch.setattr(erasure, "_one", delete)

@@ -207,7 +207,7 @@ def test_a_sweep_that_a_person_stops_after_its_first_batch_says_stopped() -> Non
     assert word_for(swept, failed=False, stopped=False) == STOPPED
 
 
-def test_a_sweep_whose_status_cannot_be_written_tells_what_it_erased(sweep: Swept) -> None:
+def test_sweep_whose_status_cannot_be_written_reports_what_it_erased(sweep: Swept) -> None:
     world, there = with_a_failed_invocation(orphans=3), cluster(sweep={"mode": "Delete"})
     world.sweep()
     world.now += DAY
@@ -301,7 +301,7 @@ def test_a_stop_while_the_final_stream_read_runs_keeps_the_files_of_what_is_unre
     assert not found.complete
 
 
-def test_a_switch_asks_the_api_server_at_most_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_switch_reads_the_api_server_at_most_every_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[float] = []
     now = [100.0]
 

@@ -67,6 +67,73 @@ def test_failures_bucket_must_be_among_the_allowed_names() -> None:
     assert "bucket california-b" in finding.message
 
 
+SHARED = {"name": "shared", "keyPrefix": "florida/"}
+PREFIXED = Patterns(tables=("*",), buckets=("shared/florida/*", "florida-*"))
+
+
+@pytest.mark.parametrize(
+    ("patterns", "failures", "allowed"),
+    [
+        (PREFIXED, "shared", False), (PREFIXED, "florida-failures", True),
+        (replace(PREFIXED, failures_buckets=("shared",)), "shared", True),
+        (replace(PREFIXED, buckets=("shared",)), "shared", True),
+        (replace(PREFIXED, buckets=("shared/*",)), "shared", True),
+    ],
+)  # fmt: skip
+def test_failed_invocations_lie_in_no_bucket_of_which_the_namespace_may_use_only_a_prefix(
+    patterns: Patterns, failures: str, allowed: bool
+) -> None:
+    """Lambda's own key for them begins with aws/lambda/, beside those of all others in the bucket."""
+    spec: dict[str, Any] = {"bucket": SHARED} if failures == "shared" else {
+        "bucket": SHARED, "failures": {"bucket": failures}
+    }  # fmt: skip
+    said = of_florida(patterns, **spec)
+    assert (said is None) == allowed, said
+    assert allowed or "spec.failures.bucket" in str(said)
+
+
+def two_namespaces(allow: str = "", **california: Any) -> Finding | None:
+    """What is said to florida, the younger; `allow`: the namespaces that may share the bucket."""
+    patterns = {
+        name: Patterns(tables=("*",), buckets=("*",), failures_buckets=("common",) if name in allow else ())
+        for name in ("florida", "california")
+    }
+    older = at(1, "california", namespace="california", table={"name": "c"}, **california)
+    younger = at(
+        2, "florida", namespace="florida", table={"name": "f"}, bucket={"name": "f"}, failures={"bucket": "common"}
+    )
+    return refused(younger, [older], allowed=AllowedNames(patterns))
+
+
+@pytest.mark.parametrize(
+    ("california", "needs"),
+    [
+        ({"bucket": {"name": "c"}, "failures": {"bucket": "common"}}, "florida, california"),
+        ({"bucket": {"name": "common"}}, "florida, california"),
+        ({"bucket": {"name": "common"}, "failures": {"bucket": "c"}}, "florida"),
+    ],
+)
+def test_two_namespaces_share_no_failures_bucket_unless_both_may(california: dict[str, Any], needs: str) -> None:
+    for allow in ("", "california", "florida", "florida, california"):
+        found = two_namespaces(allow, **california)
+        assert (found is None) == all(name in allow for name in needs.split(", ")), allow
+        if found:
+            assert (found.reason, found.stalled) == ("Conflict", True)
+            assert "california" not in found.message
+            assert "bucket common" in found.message
+    assert two_namespaces(bucket={"name": "c"}) is None
+
+
+def test_files_in_the_failures_bucket_of_an_older_tenant_of_another_namespace_are_a_conflict() -> None:
+    allowed = AllowedNames({name: Patterns(tables=("*",), buckets=("*",)) for name in ("florida", "california")})
+    older = at(1, "florida", namespace="florida", table={"name": "f"}, failures={"bucket": "common"})
+    younger = at(2, "california", namespace="california", table={"name": "c"}, bucket={"name": "common"})
+    assert refused(younger, [older], allowed=allowed) is not None
+    assert refused(older, [younger], allowed=allowed) is None
+    same = replace(younger, namespace="florida")
+    assert refused(same, [older], allowed=allowed) is None
+
+
 ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"
 
 
@@ -119,12 +186,22 @@ def test_function_is_named_after_its_state_unless_other_names_are_allowed(functi
     assert of_florida(replace(FLORIDA, functions=("*",)), **spec) is None
 
 
+def test_state_that_is_named_like_another_takes_no_function_of_its_where_functions_are_listed() -> None:
+    """Whoever makes a HumanGovState names it; docs/security.md says so of the default."""
+    theirs = {"function": {"name": "humangov-california-delete-file"}}
+    listed = replace(FLORIDA, functions=("humangov-florida-*",))
+    assert of_florida(FLORIDA, "california", **theirs) is None
+    assert "function humangov-california-delete-file" in str(of_florida(listed, "california", **theirs))
+    assert "function humangov-california-delete-file" in str(of_florida(listed, "california"))
+    assert of_florida(listed) is None
+
+
 @pytest.mark.parametrize(
     ("prefix", "allowed"),
     [("florida/", True), ("florida/2026/", True), ("", False), ("california/", False), ("x/florida/", False)],
 )
 def test_key_prefix_of_a_shared_bucket_must_be_among_the_allowed_names(prefix: str, allowed: bool) -> None:
-    patterns = Patterns(tables=("*",), buckets=("shared/florida/*",))
+    patterns = Patterns(tables=("*",), buckets=("shared/florida/*",), failures_buckets=("shared",))
     refusal_text = of_florida(patterns, bucket={"name": "shared", "keyPrefix": prefix})
     assert (refusal_text is None) == allowed
     assert allowed or repr(prefix) in str(refusal_text)
@@ -133,7 +210,7 @@ def test_key_prefix_of_a_shared_bucket_must_be_among_the_allowed_names(prefix: s
 @given(bucket=st.sampled_from(["ax", "a", "bx"]), prefix=st.text(alphabet="ax/", max_size=5))
 def test_pattern_of_a_bucket_never_matches_into_the_key_prefix(bucket: str, prefix: str) -> None:
     prefix = prefix.lstrip("/").replace("//", "/")
-    patterns = Patterns(tables=("*",), buckets=("a*/x/*",))
+    patterns = Patterns(tables=("*",), buckets=("a*/x/*",), failures_buckets=("*",))
     try:
         text = of_florida(patterns, bucket={"name": f"{bucket}-files", "keyPrefix": prefix})
     except InvalidSpecError:

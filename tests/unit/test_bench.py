@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from bench import calls, failing, latency, rig, storm
+from bench import calls, cost, critical, failing, latency, rig, storm
 from bench.measure import Phase, percentile, spread, spread_row, table_lines, typical, whole, writes_by
 from sandbox.operations import Operation
+from sandbox.paths import REPOSITORY
 from sandbox.recorder import RecordedCall
 
 OPERATOR = "system:serviceaccount:bench-1:humangov-operator"
@@ -125,7 +126,7 @@ def test_reconciliations_are_read_from_the_operators_log() -> None:
     assert rig.reconciliations_of(log) == [rig.Reconciliation(tenant="a/b", ended=1767225601.5)]
 
 
-def test_table_aligns_numbers_right_and_words_left() -> None:
+def test_table_aligns_numbers_and_words() -> None:
     assert table_lines(("WHAT", "N", "UNIT"), [("one", 5, "s"), ("fifteen", 12.5, "")]) == [
         "WHAT         N   UNIT",
         "one          5   s",
@@ -170,13 +171,13 @@ def test_calls_report_has_every_documented_figure() -> None:
     json.dumps(figures)
 
 
-def test_calls_report_without_a_deep_read_is_refused() -> None:
+def test_calls_report_without_a_settled_reconcile_is_refused() -> None:
     crowd = calls.Crowd(
         states=2, apply_to_ready=1, applied=phase(1), apply_cpu=1, restart=1, restarted=phase(1), delete_to_removed=1,
         deleted=phase(1),
     )  # fmt: skip
     with pytest.raises(rig.NotMeasuredError):
-        calls.report(calls.Measured(settled=[phase(6)]), crowd)
+        calls.report(calls.Measured(deep=[phase(25)]), crowd)
 
 
 def test_storm_report_lists_ready_states_and_leaked_resources() -> None:
@@ -203,9 +204,57 @@ def test_failing_report_gives_delays_as_a_ratio_to_all_healthy() -> None:
     assert figures["between_passes_longest_s"] == 20.0
 
 
-def test_the_latency_is_the_99th_percentile_of_the_files_and_a_new_process_is_told_apart() -> None:
+def test_latency_is_the_99th_percentile_and_cold_starts_are_counted_separately() -> None:
     found = latency.report({1: [0.1] * 99 + [5.0], 1000: [0.5] * 98 + [0.9, 0.9]}, first={1: 2.0, 1000: 3.0})
 
     assert found.figures["p99_s"] == {"1": 0.1, "1000": 0.9}
     assert found.figures["first_s"] == {"1": 2.0, "1000": 3.0}
     assert [row[0] for row in found.tables[0].rows] == ["1", "1, of a new process", "1,000", "1,000, of a new process"]
+
+
+def test_cost_of_a_tenant_is_the_sum_of_units_times_prices() -> None:
+    found = {one.item: one for one in cost.costs(cost.Tenant())}
+    assert found["sweep: LIST calls"].units == 100 * 30
+    assert found["sweep: LIST calls"].usd == pytest.approx(0.015)
+    assert found["function: requests"].units == 15_000
+    report = cost.run(cost.Tenant())
+    assert report.figures["usd_a_month"] == pytest.approx(sum(one.usd for one in found.values()), abs=0.005)
+
+
+def test_cost_of_the_metrics_is_that_of_the_operations_page() -> None:
+    """50 states cost $17.28 per month there."""
+    [metrics] = [one for one in cost.costs(cost.Tenant()) if one.item == "operator: metrics read"]
+    text = (REPOSITORY / "docs" / "operations.md").read_text()
+    assert f"{metrics.units:,.0f} in 30 days" in text
+    assert f"50 states cost\n${50 * metrics.usd:.2f} per month" in text
+
+
+def test_price_of_another_name_is_refused() -> None:
+    assert cost.prices_with(["s3-get=1"])["s3-get"] == 1
+    with pytest.raises(ValueError, match="no price is called s4-get; there are lambda-request"):
+        cost.prices_with(["s4-get=1"])
+
+
+def test_cost_page_has_the_figures_that_the_bench_prints() -> None:
+    text = (REPOSITORY / "docs" / "cost.md").read_text()
+    report = cost.run(cost.Tenant())
+    for line in table_lines(report.tables[0].header, report.tables[0].rows):
+        assert line in text
+
+
+def test_critical_report_compares_each_time_with_the_chain_that_no_operator_can_shorten() -> None:
+    calls_made = Counter({"lambda:GetFunction": 4, "lambda:CreateFunction": 2})
+    measured = critical.Measured(
+        one={5.0: [10.5, 21.0], 16.0: [21.5]}, one_calls={5.0: [30, 20], 16.0: [40]}, deleted=[3.5, 7.0],
+        deleted_calls=[25],
+        crowd=critical.Crowd(
+            states=2, first=13.5, last=27.0, deleted=7.0, applied=Phase(reads=calls_made), removed=phase(8),
+        ),
+    )  # fmt: skip
+    figures = critical.report(measured).figures
+    assert figures["ratio_one"] == {"5": 2.0, "16": 1.0}, "of several the slowest"
+    assert figures["calls_one"] == {"5": 30, "16": 40}
+    assert {name: figures[name] for name in figures if not isinstance(figures[name], dict)} == {
+        "ratio_delete_one": 2.0, "ratio_fifty": 2.0, "first_of_fifty": 1.0, "ratio_delete_fifty": 2.0, "states": 2,
+        "calls_per_tenant": 3.0, "delete_calls_per_tenant": 4.0,
+    }  # fmt: skip

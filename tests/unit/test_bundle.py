@@ -72,7 +72,7 @@ def prose(node: ast.Expr) -> bool:
 @given(st.binary(max_size=600) | st.text(st.sampled_from("ab \n"), max_size=2000).map(str.encode))
 @example(b"x" * 100_000)
 @example(bytes(range(256)) * 150 + b"begin" + bytes(40_000) + b"begin")
-def test_what_is_deflated_here_zlib_inflates(data: bytes) -> None:
+def test_zlib_inflates_the_deflated_bundle(data: bytes) -> None:
     assert zlib.decompress(deflated(data), -15) == data
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -24,7 +24,9 @@ from hypothesis import strategies as st
 
 from testing.lambda_runtime.stream_events import Event, batch, employee, failures, insert, modify, number_of, remove
 
-SETTINGS = FunctionSettings(tenant="uid/humangov/california", table="california", bucket="files")
+SETTINGS = FunctionSettings(
+    tenant="uid/humangov/california", table="california", bucket="files", account_id="123456789012"
+)
 
 
 def never() -> bool:
@@ -74,18 +76,25 @@ class Cloud:
 
     query = get_object_retention = get_object_legal_hold = list_object_versions
 
-    def run(self, *records: Any, out_of_time: Callable[[], bool] = never) -> Any:
+    def run(
+        self,
+        *records: Any,
+        out_of_time: Callable[[], bool] = never,
+        now: float = 1.0,
+        settings: FunctionSettings = SETTINGS,
+    ) -> Any:
         calls = Calls(
             dynamodb=self,
             s3=self,
+            bucket_owner="123456789012",
             out_of_time=out_of_time,
             pause=lambda _: None,
-            now=lambda: 1.0,
+            now=lambda: now,
             write=self.log.extend,
             store=self.log.extend,
         )
-        result = run(batch(*records), settings=SETTINGS, calls=calls)
-        self.log.append(batch_line(result, settings=SETTINGS))
+        result = run(batch(*records), settings=settings, calls=calls)
+        self.log.append(batch_line(result, settings=settings))
         return result.answer
 
     def _begin(self, operation: str) -> None:
@@ -99,6 +108,18 @@ def test_batch_item_failures_are_in_the_order_of_the_batch() -> None:
     records = [remove(employee(str(one), f"{one}.pdf")) for one in range(5)]
 
     assert cloud.run(*records) == failures(*records)
+
+
+def test_move_whose_first_half_lambda_discarded_by_its_age_erases_nothing() -> None:
+    """The record moved from id 6 to id 0. Lambda retried both until the first was too old, and hands on the second."""
+    cloud = Cloud(records={"0": employee("0", "4.pdf")}, files={"4.pdf"})
+    limited = replace(SETTINGS, record_age_limit_seconds=60)
+    moved_away = remove(employee("6", "4.pdf"), at=100)
+
+    assert cloud.run(moved_away, now=159.2, settings=limited) == failures(moved_away)
+    assert cloud.files == {"4.pdf"}
+    [outcome] = [line["outcome"] for line in cloud.log if line.get("receipt") == "outcome"]
+    assert outcome == "failed: NearlyTooOld"
 
 
 def test_record_fails_if_one_of_its_files_fails() -> None:
@@ -180,7 +201,7 @@ def test_out_of_time_reports_started_records_and_the_first_unstarted_one() -> No
     assert [line["unhandled"] for line in cloud.log if line.get("message") == "batch"] == [500]
 
 
-def test_what_protects_the_files_that_were_not_begun_is_handed_back_when_time_is_over() -> None:
+def test_records_that_protect_files_not_begun_are_returned_when_time_is_over() -> None:
     """The 1,200th record was moved: its new record stands at the beginning of the batch."""
     cloud = Cloud(files={f"{one}.pdf" for one in range(1500)})
     cloud.records["new"] = employee("new", "1200.pdf")

@@ -47,6 +47,7 @@ class Aws:
         return Calls(
             dynamodb=self,
             s3=self,
+            bucket_owner="123456789012",
             out_of_time=deadline(lambda: next(times, self.left_ms - round(self.clock * 1000))),
             pause=self.pause,
             now=lambda: self.clock,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from humangov.cleanup.environment import FunctionSettings, SettingsError, read_settings
+from humangov.cleanup.environment import FunctionSettings, SettingsError, in_account_of, read_settings
 
 REQUIRED = {
     "HUMANGOV_TENANT": "uid/humangov/california",
@@ -24,6 +24,26 @@ def test_optional_function_variables_have_defaults() -> None:
         region="us-east-1",
         maximum_erasures_per_hour=20_000,
     )
+
+
+@pytest.mark.parametrize("version", ["", ":7", ":live"])
+def test_function_derives_missing_table_and_account_settings_from_its_own_arn(version: str) -> None:
+    settings = in_account_of(read_settings(REQUIRED), f"arn:aws-cn:lambda:cn-north-1:210987654321:function:x{version}")
+
+    assert settings.table_arn == "arn:aws-cn:dynamodb:cn-north-1:210987654321:table/humangov-california-dynamodb"
+    assert settings.account_id == "210987654321"
+
+
+def test_function_takes_table_and_account_from_its_environment() -> None:
+    told = {"HUMANGOV_TABLE_ARN": "arn:aws:dynamodb:local:table/california", "HUMANGOV_ACCOUNT": "123456789012"}
+    settings = in_account_of(read_settings(REQUIRED | told), "nothing that it would understand")
+    assert (settings.table_arn, settings.account_id) == tuple(told.values())
+
+
+@pytest.mark.parametrize("arn", ["", "x", "arn:aws:lambda:us-east-1::function:x", "arn:aws:s3:us-east-1:1:function:x"])
+def test_function_that_lambda_names_without_an_account_handles_nothing(arn: str) -> None:
+    with pytest.raises(SettingsError, match="nothing is erased"):
+        in_account_of(read_settings(REQUIRED), arn)
 
 
 def test_key_prefix_and_file_attributes_are_read_verbatim() -> None:
@@ -55,7 +75,7 @@ def test_invalid_file_attributes_variable_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "file_names"), [("Unique", "Unique"), ("Reused", "Reused"), ("Shared", "Shared"), ("", "Unique")]
 )
-def test_how_file_names_are_used_is_told(text: str, file_names: str) -> None:
+def test_message_explains_shared_file_names(text: str, file_names: str) -> None:
     assert read_settings(REQUIRED | {"HUMANGOV_FILE_NAMES": text}).file_names == file_names
 
 
@@ -80,6 +100,12 @@ def test_indexes_that_are_no_map_to_attributes_are_refused(text: str) -> None:
         read_settings(REQUIRED | {"HUMANGOV_FILE_INDEXES": text})
 
 
+@pytest.mark.parametrize(("text", "limit"), [("0", None), ("60", 60), ("", None)])
+def test_the_greatest_age_of_a_record_is_a_number_of_seconds(text: str, limit: int | None) -> None:
+    found = read_settings(REQUIRED | {"HUMANGOV_RECORD_AGE_LIMIT_SECONDS": text})
+    assert found.record_age_limit_seconds == limit
+
+
 @pytest.mark.parametrize(("text", "maximum"), [("0", 0), ("7", 7), ("", 20_000)])
 def test_the_limit_of_erasures_in_an_hour_is_a_number_and_0_is_none(text: str, maximum: int) -> None:
     found = read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})
@@ -88,5 +114,6 @@ def test_the_limit_of_erasures_in_an_hour_is_a_number_and_0_is_none(text: str, m
 
 @pytest.mark.parametrize("text", ["-1", "none", "1.5", "1e3", "\u0661", " 1"])
 def test_a_limit_that_is_no_number_is_refused(text: str) -> None:
-    with pytest.raises(SettingsError, match="HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number"):
-        read_settings(REQUIRED | {"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR": text})
+    for name in ("HUMANGOV_MAXIMUM_ERASURES_PER_HOUR", "HUMANGOV_RECORD_AGE_LIMIT_SECONDS"):
+        with pytest.raises(SettingsError, match=f"{name} must be a whole number"):
+            read_settings(REQUIRED | {name: text})

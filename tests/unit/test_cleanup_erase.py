@@ -53,6 +53,7 @@ class Bucket:
         calls = Calls(
             dynamodb=self,
             s3=self,
+            bucket_owner="123456789012",
             out_of_time=lambda: len(self.together) + len(self.alone) >= self.calls_before_the_end,
             pause=lambda _: None,
             now=lambda: 0.0,

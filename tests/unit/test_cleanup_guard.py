@@ -11,7 +11,16 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from humangov.cleanup.calls import Calls, Line
 from humangov.cleanup.environment import FunctionSettings
-from humangov.cleanup.guard import LiveRecords, age_verdict, is_late, must_be_older, read_live, verdict, written_before
+from humangov.cleanup.guard import (
+    LiveRecords,
+    age_verdict,
+    is_late,
+    is_nearly_too_old,
+    must_be_older,
+    read_live,
+    verdict,
+    written_before,
+)
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.cleanup.receipt_lines import spell
 from humangov.cleanup.records import FreedFile, RecordKey, read_change, record_id
@@ -19,7 +28,7 @@ from humangov.cleanup.versions import Version
 
 from testing.lambda_runtime.stream_events import employee, remove
 
-SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
+SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b", account_id="123456789012")
 
 
 def file(key: str, *, age_seconds: float = 1) -> FreedFile:
@@ -53,6 +62,7 @@ class Answers:
         return Calls(
             dynamodb=self,
             s3=self,
+            bucket_owner="123456789012",
             out_of_time=lambda: len(self.requests) >= self.calls_before_the_end,
             pause=self.pauses.append,
             now=lambda: 0.0,
@@ -92,7 +102,9 @@ def test_live_read_reads_100_records_a_call_each_once() -> None:
 
 def test_live_read_projects_a_key_attribute_once() -> None:
     answers = Answers(table())
-    settings = FunctionSettings(tenant="t", table="california", bucket="b", file_attributes=("id", "a.b", "name"))
+    settings = FunctionSettings(
+        tenant="t", table="california", bucket="b", account_id="123456789012", file_attributes=("id", "a.b", "name")
+    )
 
     read_live(answers.calls, settings=settings, record_keys=[key("1")])
 
@@ -210,6 +222,21 @@ def test_event_is_late_after_15_minutes_or_without_a_date(age_seconds: float | N
     removed_at = None if age_seconds is None else 10_000 - age_seconds
 
     assert is_late(removed_at, now=10_000) is late
+
+
+@pytest.mark.parametrize(
+    ("limit_seconds", "age_seconds", "nearly"),
+    [
+        (43_200, 43_140, False), (43_200, 43_141, True), (60, 50, False), (60, 51, True),
+        (60, None, False), (None, 1_000_000, False),
+    ],
+)  # fmt: skip
+def test_event_is_nearly_too_old_a_minute_or_a_sixth_of_the_limit_before_it_is_discarded(
+    limit_seconds: int | None, age_seconds: int | None, nearly: bool
+) -> None:
+    removed_at = None if age_seconds is None else 1_000_000.0 - age_seconds
+
+    assert is_nearly_too_old(removed_at, limit_seconds=limit_seconds, now=1_000_000.0) is nearly
 
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from testing.lambda_runtime.stream_events import employee, insert, modify, remove
 
-SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
+SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b", account_id="123456789012")
 
 
 def changes(*records: Any) -> list[RecordChange]:

@@ -87,10 +87,13 @@ class SlowAws:
 
     def run(self, number: int, *, suffix: str = "") -> BatchResult:
         calls = Calls(
-            dynamodb=self, s3=self, out_of_time=self.stops, pause=lambda _: None, now=lambda: self.now,
-            write=lambda _: None, store=self.store, keeps_versions=lambda: self.keeps_versions,
+            dynamodb=self, s3=self, bucket_owner="123456789012", out_of_time=self.stops,
+            pause=lambda _: None, now=lambda: self.now, write=lambda _: None, store=self.store,
+            keeps_versions=lambda: self.keeps_versions,
         )  # fmt: skip
-        settings = FunctionSettings(tenant="t", table="california", bucket="b", file_names=self.file_names)
+        settings = FunctionSettings(
+            tenant="t", table="california", bucket="b", account_id="123456789012", file_names=self.file_names
+        )
         records = [remove(employee(str(one), f"{one}.pdf{suffix}"), at=self.now) for one in range(number)]
         return run(batch(*records), settings=settings, calls=calls)
 
@@ -120,7 +123,7 @@ class SlowAws:
     ],
     ids=["plain", "many versions", "keys that need calls of their own", "listings", "slow receipts", "both"],
 )
-def test_what_decides_an_erasure_is_at_most_a_second_old_when_s3_is_asked(aws: SlowAws, suffix: str) -> None:
+def test_reads_that_decide_an_erasure_are_at_most_a_second_old_when_s3_is_called(aws: SlowAws, suffix: str) -> None:
     result = aws.run(700, suffix=suffix)
 
     assert len(aws.erased) == 700
@@ -131,7 +134,7 @@ def test_what_decides_an_erasure_is_at_most_a_second_old_when_s3_is_asked(aws: S
         assert aws.oldest_listing <= RETRY_WITHIN_SECONDS + one_part
 
 
-def test_asking_whether_to_stop_makes_no_look_old() -> None:
+def test_check_for_a_stop_does_not_make_the_read_older() -> None:
     """A redrive asks the API server between its calls, and that may take long: at whichever call it does."""
     for thousandths in range(0, 200, 5):
         aws = SlowAws(keeps_versions=True, asking_seconds=20.0)
@@ -150,7 +153,7 @@ def test_a_record_that_names_its_file_again_while_the_files_before_it_are_erased
     assert (kept["outcome"], kept["announced"]) == ("kept: live", True)
 
 
-def test_a_batch_of_plain_files_is_looked_at_once_and_erased_in_one_call() -> None:
+def test_batch_of_plain_files_is_checked_once_and_erased_in_one_call() -> None:
     aws = SlowAws()
     aws.run(1000)
     assert aws.calls == {"BatchGetItem": 10, "DeleteObjects": 1}

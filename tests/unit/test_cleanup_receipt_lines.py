@@ -10,7 +10,7 @@ from humangov.cleanup.records import read_change
 
 from testing.lambda_runtime.stream_events import employee, modify, number_of, remove
 
-SETTINGS = FunctionSettings(tenant="uid/ns/california", table="california", bucket="files")
+SETTINGS = FunctionSettings(tenant="uid/ns/california", table="california", bucket="files", account_id="123456789012")
 
 
 def test_receipt_intent_and_outcome_share_an_event_id_and_hold_only_documented_fields() -> None:

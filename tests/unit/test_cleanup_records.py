@@ -18,11 +18,13 @@ from humangov.cleanup.records import (
 
 from testing.lambda_runtime.stream_events import Event, employee, insert, modify, number_of, remove
 
-SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
+SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b", account_id="123456789012")
 
 
 def read(record: Any, **more: Any) -> RecordChange:
-    return read_change(record, settings=FunctionSettings(tenant="t", table="california", bucket="b", **more))
+    return read_change(
+        record, settings=FunctionSettings(tenant="t", table="california", bucket="b", account_id="123456789012", **more)
+    )
 
 
 def without(record: Event, name: str) -> Event:
@@ -36,6 +38,17 @@ def keyed(key: Any) -> Event:
 
 
 REMOVAL = remove(employee("7", "a.pdf"))
+STREAM_ARN = REMOVAL["eventSourceARN"]
+ELSEWHERE = [
+    STREAM_ARN.replace("123456789012", "999999999999"),
+    STREAM_ARN.replace("123456789012", ""),
+    STREAM_ARN.replace("us-east-1", "eu-west-1"),
+    STREAM_ARN.replace("arn:aws:", "arn:aws-cn:"),
+    STREAM_ARN.replace(":dynamodb:", ":kinesis:"),
+    STREAM_ARN.split("/stream/")[0],
+    f"{STREAM_ARN}/shard",
+    STREAM_ARN.replace("table/california", "table/x/stream/y/table/california"),
+]
 
 
 A, B = {"S": "a.pdf"}, {"S": "b.pdf"}
@@ -105,7 +118,7 @@ def test_a_removed_name_of_no_file_of_the_bucket_frees_nothing_and_says_why(name
     assert (change.frees, change.problems, change.unresolved) == ((), (), (reason,))
 
 
-def test_a_change_from_a_key_to_its_url_frees_nothing() -> None:
+def test_change_of_a_reference_from_a_key_to_its_url_frees_nothing() -> None:
     change = read(modify(employee("7", "a b.pdf"), employee("7", "https://b.s3.amazonaws.com/a%20b.pdf")))
 
     assert change.frees == ()
@@ -179,7 +192,7 @@ def test_removal_by_time_to_live_is_recognized_by_its_principal(expired: bool, p
         pytest.param(1479499740000, None, id="milliseconds"),
     ],
 )
-def test_invalid_removal_date_is_none(value: Any, seconds: float | None) -> None:
+def test_invalid_removal_date_counts_as_unknown(value: Any, seconds: float | None) -> None:
     record = remove(employee("7", "a.pdf"))
     record["dynamodb"]["ApproximateCreationDateTime"] = value
 
@@ -195,9 +208,13 @@ def test_invalid_removal_date_is_none(value: Any, seconds: float | None) -> None
         (without(REMOVAL, "SequenceNumber"), "no sequence number"),
         (REMOVAL | {"eventName": "DROP"}, "event name"),
         (REMOVAL | {"eventName": ["REMOVE"]}, "event name"),
-        (REMOVAL | {"eventSourceARN": None}, "table .unknown., not of california"),
-        (REMOVAL | {"eventSourceARN": "arn:aws:sqs:us-east-1:1:california"}, "table .unknown."),
-        (remove(employee("7", "a.pdf"), table="california-2"), "table california-2, not of california"),
+        (
+            REMOVAL | {"eventSourceARN": None},
+            "not of a stream of arn:aws:dynamodb:us-east-1:123456789012:table/california",
+        ),
+        (REMOVAL | {"eventSourceARN": "arn:aws:sqs:us-east-1:1:california"}, "not of a stream of"),
+        (remove(employee("7", "a.pdf"), table="california-2"), "not of a stream of"),
+        *((REMOVAL | {"eventSourceARN": arn}, "not of a stream of") for arn in ELSEWHERE),
         (without(REMOVAL, "OldImage"), "view type must be NEW_AND_OLD_IMAGES"),
         (without(REMOVAL, "Keys"), "no primary key"),
         (keyed({}), "no primary key"),

@@ -239,7 +239,7 @@ PERHAPS = "has an escape, a query or a fragment, which may be a part of the key"
         ("https://files.s3.amazonaws.com/\ud800", "is not valid Unicode"),
     ],
 )
-def test_what_names_no_key_of_this_bucket_for_certain_is_unresolved(text: str, reason: str) -> None:
+def test_reference_that_names_no_key_of_this_bucket_for_certain_is_unresolved(text: str, reason: str) -> None:
     assert resolve(text, location=PLACE) == Unresolved(reason)
 
 

@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from testing.lambda_runtime.stream_events import batch, employee, failures, remove
 
-SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b")
+SETTINGS = FunctionSettings(tenant="t", table="california", bucket="b", account_id="123456789012")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -122,6 +122,7 @@ class Bucket:
         return Calls(
             dynamodb=self,
             s3=self,
+            bucket_owner="123456789012",
             out_of_time=lambda: False,
             pause=lambda _: None,
             now=NOW.timestamp,
@@ -231,7 +232,7 @@ def test_versions_of_many_keys_are_erased_1000_a_call() -> None:
     assert [len(one) for one in bucket.deletions] == [1000, 500]
 
 
-def test_what_was_written_since_the_listing_stays_and_the_result_says_that_it_is_left() -> None:
+def test_version_written_since_the_listing_stays_and_the_result_counts_it_as_left() -> None:
     bucket = Bucket()
     bucket.put("a", age_seconds=30)
     bucket.before_delete = lambda: bucket.keys["a"] and bucket.put("a", age_seconds=0)  # type: ignore[assignment]
@@ -355,7 +356,7 @@ def test_file_written_during_erasure_is_not_hidden_by_a_delete_marker() -> None:
     assert [one.is_marker for one in bucket.keys["a"]] == [False, False]
 
 
-def test_file_whose_null_version_a_marker_replaced_is_not_said_to_be_kept() -> None:
+def test_file_whose_null_version_a_marker_replaced_is_not_reported_as_kept() -> None:
     """Versioning is suspended, which could not be read. The record is written again while S3 replaces the data."""
     bucket = Bucket()
     bucket.put("a")

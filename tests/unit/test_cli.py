@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,10 +14,11 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from humangov.api.allowed_names import Patterns
+from humangov.aws.change import Change
 from humangov.cli.main import COMMANDS, load, main
 from humangov.kube import client
-from humangov.manager.manager import RunSettings
-from humangov.reconcile.plan import PlanError
+from humangov.manager.run_settings import RunSettings
+from humangov.reconcile.plan import PlanError, Planned
 from humangov.reconcile.settings import Settings
 
 from testing.samples import resource
@@ -91,13 +93,27 @@ print(*(name for name in ("boto3", "kopf", "kubernetes") if name in sys.modules)
 @pytest.mark.parametrize(
     ("arguments", "loaded"),
     [
-        (["--help"], ""), (["--version"], ""), (["receipts", "--help"], "boto3"), (["redrive", "--help"], "boto3"),
+        (["--help"], ""), (["--version"], ""), (["receipts", "--help"], "boto3"),
+        (["report", "--help"], "boto3"), (["redrive", "--help"], "boto3"),
         (["uninstall-check", "--help"], "kubernetes"), (["leaks", "--help"], "boto3 kubernetes"),
     ],
 )  # fmt: skip
 def test_command_imports_only_what_it_needs(arguments: list[str], loaded: str) -> None:
     command = [sys.executable, "-c", HEAVY, *arguments]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == loaded
+
+
+def test_command_whose_reader_has_read_enough_ends_without_a_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "humangov.cli", "completion", "bash"],
+            stdout=writing, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_every_flag_of_run_has_an_environment_variable() -> None:
@@ -198,14 +214,14 @@ def test_unreachable_cluster_is_reported_without_a_traceback(started: Started, m
     assert "listing: no route" in result.output
 
 
-Plan = Callable[..., tuple[list[str], bool]]
+Plan = Callable[..., Planned]
 MANIFEST = "apiVersion: humangov.io/v1\nkind: HumanGovState\nmetadata: {name: a}\nspec: {}\n"
 
 
 def planned(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> list[Any]:
     seen: list[Any] = []
 
-    async def stub(manifest: Any, **more: Any) -> tuple[list[str], bool]:
+    async def stub(manifest: Any, **more: Any) -> Planned:
         seen.append((manifest, more))
         return plan()
 
@@ -213,19 +229,28 @@ def planned(monkeypatch: pytest.MonkeyPatch, plan: Plan) -> list[Any]:
     return seen
 
 
-@pytest.mark.parametrize(("differs", "code"), [(False, 0), (True, 2)])
+def plan_of(*, changes: int, waits: int = 0) -> Planned:
+    change = Change(resource="trigger", action="lambda:UpdateEventSourceMapping", target="m", summary="a change")
+    return Planned(
+        tenant="ns/a", account="1", region="r", stopped=False, changes=(change,) * changes, waits=("a table",) * waits
+    )
+
+
+@pytest.mark.parametrize(("changes", "waits", "code"), [(0, 0, 0), (1, 0, 2), (0, 1, 2)])
 def test_plan_exit_code_shows_whether_there_are_changes(
-    started: Started, monkeypatch: pytest.MonkeyPatch, differs: bool, code: int
+    started: Started, monkeypatch: pytest.MonkeyPatch, changes: int, waits: int, code: int
 ) -> None:
-    seen = planned(monkeypatch, lambda: (["a line"], differs))
+    seen = planned(monkeypatch, lambda: plan_of(changes=changes, waits=waits))
     result = invoke("plan", "-f", "-", "--region", "r", "-n", "ns", stdin=f"---\n{MANIFEST}---\n{MANIFEST}")
     assert result.exit_code == code
-    assert result.output.count("a line") == 2
+    assert result.output.count("a change") == 2 * changes
+    assert result.output.count("  waits: a table") == 2 * waits
+    assert result.output.count("ns/a (1, r): in sync") == (0 if code else 2)
     assert [more["namespace"] for _, more in seen] == ["ns", "ns"]
 
 
 def test_plan_exits_1_on_an_error(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails() -> tuple[list[str], bool]:
+    def fails() -> Planned:
         raise PlanError("no permissions")
 
     planned(monkeypatch, fails)
@@ -277,7 +302,7 @@ MISSHAPEN: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("command", ["redrive", "receipts", "sweep"])
+@pytest.mark.parametrize("command", ["redrive", "receipts", "report", "sweep"])
 @pytest.mark.parametrize("what", MISSHAPEN)
 def test_manifest_of_another_shape_is_an_error_that_names_the_field(tmp_path: Path, command: str, what: str) -> None:
     manifest = tmp_path / "california.yaml"
@@ -287,3 +312,41 @@ def test_manifest_of_another_shape_is_an_error_that_names_the_field(tmp_path: Pa
 
     assert result.exit_code == 1
     assert f"{what} " in result.output
+
+
+ROLE = "arn:aws:iam::999999999999:role/humangov-tenant-collects"
+OF_A_STRANGER = f"""
+apiVersion: humangov.io/v1
+kind: HumanGovState
+metadata: {{name: a, namespace: n}}
+spec:
+  table: {{name: the-table}}
+  bucket: {{name: the-bucket}}
+  account: {{roleARN: {ROLE}, sweepRoleARN: {ROLE}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [(("plan", "--offline"), "humangov.aws.sessions"), (("sweep", "--dry-run"), "humangov.aws.data_plane")],
+)
+def test_role_of_a_manifest_is_assumed_only_if_it_is_asked_for(
+    started: Started, monkeypatch: pytest.MonkeyPatch, command: tuple[str, str], module: str
+) -> None:
+    """Whoever wrote the manifest chose the role: in an account of theirs it would collect sessions of its readers."""
+    assumed: list[str] = []
+
+    def assume(*, role_arn: str, **_: Any) -> Any:
+        assumed.append(role_arn)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(f"{module}.session_for", assume)
+    arguments = (*command, "-f", "-", "--region", "us-east-1", "--cluster-name", "c")
+
+    result = invoke(*arguments, stdin=OF_A_STRANGER)
+
+    assert (result.exit_code, assumed) == (1, [])
+    assert ROLE in result.output
+    assert "--assume-role" in result.output
+    invoke(*arguments, "--assume-role", stdin=OF_A_STRANGER)
+    assert assumed == [ROLE]

@@ -101,6 +101,19 @@ def test_equal_findings_give_an_equal_status_and_no_event(
     assert transitions(once, again, own_doing=False) == []
 
 
+def test_stop_of_two_conditions_is_one_event() -> None:
+    running = {"type": "Ready", "status": "True", "reason": "InSync", "message": "", "observedGeneration": 1}
+    said = {"reason": "Stopped", "message": "Stopped: a trial", "observedGeneration": 1}
+    new = [
+        {"type": "Ready", "status": "False", **said}, {"type": "Stalled", "status": "True", **said},
+        {"type": "Stopped", "status": "True", **said},
+    ]  # fmt: skip
+    events = transitions({"conditions": [running]}, {"conditions": new}, own_doing=True)
+    assert [(event.kind, event.reason, event.message) for event in events] == [
+        ("Warning", "Stopped", "Stopped: a trial")
+    ]
+
+
 @given(before=FINDINGS, after=FINDINGS, own_doing=st.booleans())
 def test_each_transition_gives_at_most_one_event(
     before: dict[str, Finding], after: dict[str, Finding], own_doing: bool

@@ -190,7 +190,7 @@ def test_demo_distinguishes_receipts_from_lambda_log_lines() -> None:
 
 def test_demo_story_has_twelve_steps() -> None:
     titles = [step.title for step in STORY]
-    assert len(titles) == len(set(titles)) == 12
+    assert len(titles) == len(set(titles)) == 13
 
 
 class _Stage:
@@ -214,7 +214,8 @@ def test_demo_ends_at_an_unobserved_step_with_what_was_expected(monkeypatch: pyt
     closed: list[str] = []
 
     @contextlib.contextmanager
-    def sandbox_up(_: object) -> Iterator[tuple[Any, bool]]:
+    def sandbox_up(_: object, *, controllers: bool) -> Iterator[tuple[Any, bool]]:
+        assert not controllers  # the demo builds less
         yield type("Running", (), {"aws_endpoint_url": "http://x"}), True
         closed.append("sandbox")
 

@@ -61,13 +61,13 @@ def test_limit_that_tag_or_status_remembers_stays_reached_until_it_is_approved(k
     assert found(approves=timestamp(REACHED.at), **kept) == Approved(at=NOW)  # type: ignore[arg-type]
 
 
-def test_what_was_limited_before_an_approval_is_over_and_what_is_limited_after_it_is_not() -> None:
+def test_approval_ends_the_erasure_limit_reached_before_it_and_not_one_reached_after_it() -> None:
     tag = tag_value(APPROVED)
     assert found(limited(11), tag=tag, status=REACHED) == APPROVED
     assert found(limited(11, 9), limited(9, 4), tag=tag) == Reached(at=NOW - 8 * MINUTE, limited=4)
 
 
-def test_a_later_occurrence_that_only_status_tells_of_outlives_the_tag_of_an_earlier_approval() -> None:
+def test_later_erasure_limit_that_only_the_status_has_outlives_the_tag_of_an_earlier_approval() -> None:
     """After a kill between the two writes, or while the tag can't be written; CloudWatch may show nothing any more."""
     later = Reached(at=NOW - MINUTE, limited=9)
     assert found(tag=tag_value(APPROVED), status=later) == later
@@ -78,12 +78,12 @@ def test_a_later_occurrence_that_only_status_tells_of_outlives_the_tag_of_an_ear
 @pytest.mark.parametrize(
     "tag", ["reached", "reached yesterday 5", "approved", "approved 2026-03-01", "yes", "reached x y"]
 )
-def test_tag_that_nobody_can_read_means_that_the_limit_was_reached(tag: str) -> None:
+def test_unreadable_erasure_limit_tag_means_that_the_limit_was_reached(tag: str) -> None:
     assert isinstance(found(tag=tag), Reached)
 
 
 @given(limit=LIMITS)
-def test_tag_and_status_give_back_what_they_were_given(limit: ErasureLimit | None) -> None:
+def test_erasure_limit_round_trips_through_tag_and_status(limit: ErasureLimit | None) -> None:
     if limit is not None:
         assert found(tag=tag_value(limit)) == limit
     if isinstance(limit, Reached):

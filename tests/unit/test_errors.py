@@ -18,6 +18,7 @@ from botocore.exceptions import (
 from humangov.aws import errors
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.unknown import unless_denied
 
 from testing.samples import NOW
 
@@ -156,7 +157,7 @@ def failed(code: str, text: str) -> AwsError:
 def test_role_not_assumable_is_propagating_for_5_minutes_and_then_stalls(text: str) -> None:
     error = failed("InvalidParameterValueException", text)
     young = finding_of_error(error, role_created=NOW - timedelta(seconds=299), now=NOW)
-    assert (young.reason, young.status, young.failed, young.soon) == ("RolePropagating", "Unknown", True, True)
+    assert (young.reason, young.status, young.failed, young.soon) == ("RolePropagating", "Unknown", False, True)
     old = finding_of_error(error, role_created=NOW - timedelta(seconds=301), now=NOW)
     assert (old.reason, old.stalled) == ("RoleNotAssumable", True)
     assert text[:30] in old.message
@@ -170,9 +171,11 @@ def test_access_denied_names_action_resource_and_remedy() -> None:
 
 
 @pytest.mark.parametrize(("code", "text", "meaning"), TABLE)
-def test_every_error_is_a_failure_and_only_terminal_errors_stall(code: str, text: str, meaning: Meaning) -> None:
+def test_every_error_but_a_young_role_is_a_failure_and_only_terminal_errors_stall(
+    code: str, text: str, meaning: Meaning
+) -> None:
     finding = finding_of_error(failed(code, text), role_created=NOW, now=NOW)
-    assert finding.failed
+    assert finding.failed == (text not in YOUNG_ROLE)  # that ripens
     assert finding.stalled == (meaning in (Meaning.TERMINAL, Meaning.CONFLICT))
     assert (finding.status == "False") == finding.stalled
     assert finding.soon == (meaning not in (Meaning.TERMINAL, Meaning.CONFLICT, Meaning.RETRY_SLOWLY))
@@ -204,3 +207,30 @@ def test_explicit_deny_does_not_suggest_a_grant() -> None:
     message = finding_of_error(translated(client_error("AccessDenied", text))).message
     assert "denies it explicitly" in message
     assert "Grant it" not in message
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [("404", ("nothing", ())), ("UnknownOperationException", ("nothing", ())),
+     ("AccessDeniedException", ("nothing", ("lambda:ListFunctionUrlConfigs",)))],
+)  # fmt: skip
+def test_call_that_the_endpoint_does_not_know_lists_nothing_and_a_denied_one_names_its_permission(
+    code: str, found: tuple[str, tuple[str, ...]]
+) -> None:
+    """moto answers ListFunctionUrlConfigs with a web server's page, of which the SDK makes the code 404."""
+
+    def read() -> str:
+        error = ClientError({"Error": {"Code": code, "Message": "Not Found"}}, "ListFunctionUrlConfigs")
+        raise errors.translated(error, action="lambda:ListFunctionUrlConfigs", target="california")
+
+    assert unless_denied(read, nothing="nothing") == found
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "ServiceException", "ValidationException"])
+def test_other_failures_of_a_read_are_no_absence(code: str) -> None:
+    def read() -> str:
+        error = ClientError({"Error": {"Code": code, "Message": "x"}}, "ListFunctionUrlConfigs")
+        raise errors.translated(error, action="lambda:ListFunctionUrlConfigs", target="california")
+
+    with pytest.raises(AwsError):
+        unless_denied(read, nothing="nothing")

@@ -13,6 +13,7 @@ import pytest
 from sandbox.paths import REPOSITORY
 from testing.live.command import run_humangov
 from testing.live.forked import spawn
+from testing.live.waiting import wait_for
 
 ENVIRONMENT = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY / "operator"), "COLUMNS": "90"}
 
@@ -35,7 +36,7 @@ def test_forked_process_has_a_session_of_its_own_and_ends_by_a_signal(tmp_path: 
     with pytest.raises(subprocess.TimeoutExpired):
         running.wait(0.05)
     assert running.poll() is None
-    assert os.getsid(running.pid) == running.pid
+    wait_for(lambda: os.getsid(running.pid) == running.pid, what="it has a session of its own", seconds=10)
     running.kill()
     assert running.wait(10) == running.poll() == running.returncode == -signal.SIGKILL
 

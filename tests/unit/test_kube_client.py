@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from humangov.kube import client
 from humangov.kube.client import Client, KubeError
+from humangov.kube.events import within_limit
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.client.exceptions import ApiException
 
@@ -89,9 +90,7 @@ def test_kube_client_reloads_credentials_after_a_401(status: int, times: int, lo
 
 
 @pytest.mark.parametrize("text", ["", "a: [", "[]", "clusters: x", "current-context: x\ncontexts: [1]\n", "\x00"])
-def test_kubeconfig_that_is_none_is_an_error_that_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str
-) -> None:
+def test_invalid_kubeconfig_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str) -> None:
     path = tmp_path / "config"
     path.write_text(text)
     monkeypatch.setenv("KUBECONFIG", str(path))
@@ -99,3 +98,22 @@ def test_kubeconfig_that_is_none_is_an_error_that_says_so(
     with pytest.raises(KubeError, match="no configuration for a cluster was found: "):
         asyncio.run(client.load_configuration())
     client.context_namespace()
+
+
+@pytest.mark.parametrize("letter", ["x", "ü", "…"])
+def test_long_event_loses_its_middle_and_keeps_the_command_at_its_end(letter: str) -> None:
+    command = (
+        f"kubectl annotate humangovstate --namespace {'n' * 63} {'s' * 63} humangov.io/approve-sweep={'0' * 64} "
+        "humangov.io/approve-sweep-by=\"$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')\" --overwrite"
+    )
+    where = f"orphan list: s3://{'b' * 63}/.humangov/sweeps/20261129T221855Z-{'a' * 12}.jsonl.gz"
+    message = f"a safety check failed: {f'{letter * 7} ' * 200}. To approve: {command}; {where}"
+    note = within_limit(message)
+    assert len(note.encode()) <= 1024
+    assert note.startswith("a safety check failed: ")
+    assert " … " in note
+    assert note.endswith(f" {command}; {where}")
+
+
+def test_event_that_fits_is_not_cut() -> None:
+    assert within_limit("x " * 512) == "x " * 512

@@ -24,7 +24,7 @@ from humangov.manager.leader_election import (
     Election,
     ObservedLease,
 )
-from humangov.manager.manager import RunSettings
+from humangov.manager.run_settings import RunSettings
 from humangov.reconcile.settings import Settings
 
 NAMESPACE = "humangov"

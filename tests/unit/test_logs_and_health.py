@@ -18,6 +18,8 @@ from humangov.aws.errors import AwsError
 from humangov.manager import health
 from humangov.manager.health import judge
 from humangov.manager.metrics import Metrics
+from prometheus_client.openmetrics import parser as openmetrics
+from prometheus_client.parser import text_string_to_metric_families
 
 
 def record(message: str, *arguments: object, level: int = logging.INFO, **extra: object) -> logging.LogRecord:
@@ -182,6 +184,44 @@ def test_metrics_are_served_while_probes_fail(unused_port: int) -> None:
     status, kind, text = asyncio.run(story())
     assert (status, kind.partition(";")[0]) == (200, "text/plain")
     assert "humangov_leader 0.0\n" in text
+
+
+OF_PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.1"
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (OF_PROMETHEUS, "application/openmetrics-text"),
+        ("application/openmetrics-text", "application/openmetrics-text"),
+        ("text/plain", "text/plain"),
+        ("*/*", "text/plain"),
+    ],
+)  # fmt: skip
+def test_metrics_are_in_the_format_that_is_asked_for_and_its_own_parser_reads_them(
+    unused_port: int, accept: str, kind: str
+) -> None:
+    metrics = Metrics(version="1")
+    metrics.called(Called(service="iam", operation="GetRole", seconds=1, code="Throttling", throttled=True))
+    metrics.became_ready(1)
+
+    async def story() -> tuple[str, str]:
+        well = health.Health(ready=True, problem=None)
+        runner = await health.serve(lambda: well, metrics, host="127.0.0.1", port=unused_port)
+        async with (
+            aiohttp.ClientSession(headers={"Accept": accept}) as session,
+            session.get(f"http://127.0.0.1:{unused_port}/metrics") as answer,
+        ):
+            found = answer.headers["Content-Type"], await answer.text()
+        await runner.cleanup()
+        return found
+
+    answered, text = asyncio.run(story())
+    assert answered.partition(";")[0] == kind
+    parse = openmetrics.text_string_to_metric_families if "openmetrics" in kind else text_string_to_metric_families
+    samples = {sample.name for family in parse(text) for sample in family.samples}
+    assert {"humangov_leader", "humangov_aws_calls_total", "humangov_ready_duration_seconds_bucket"} <= samples
+    assert [name for name in samples if name.endswith("_created")] == []
 
 
 @pytest.fixture

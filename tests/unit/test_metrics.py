@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,15 +11,18 @@ import pytest
 from humangov.aws.clients import Called
 from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.stream_lag import StreamLag
-from humangov.manager.metrics import Gauges, Metrics
+from humangov.manager import reconciliations
+from humangov.manager.metrics import RESULTS, Gauges, Metrics
+from humangov.manager.problem_gauges import Problem, problem_of
 from humangov.manager.sweep_gauges import SweepGauges, sweep_gauges
+from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 LABELS = {"service": "lambda", "operation": "GetFunction"}
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    families = text_string_to_metric_families(metrics.exposition().decode())
+    families = text_string_to_metric_families(generate_latest(metrics.registry).decode())
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
 
 
@@ -68,6 +73,55 @@ def test_gauges_are_read_at_each_scrape() -> None:
     assert value(metrics, "humangov_build_info", version="1.2.3") == 1
 
 
+def test_metrics_report_the_most_urgent_condition_that_requires_action() -> None:
+    metrics = Metrics(version="1")
+    metrics.gauges = lambda: Gauges(problems={("humangov", "ohio"): Problem("Stalled", "TableNotFound")})
+    found = value(metrics, "humangov_action_required", **OF_OHIO, condition="Stalled", reason="TableNotFound")
+    assert found == 1
+
+
+def conditions(**answers: str) -> dict[str, Any]:
+    """`Stalled="True:NotOwned"`."""
+    split = {name: answer.partition(":") for name, answer in answers.items()}
+    return {"conditions": [{"type": name, "status": status, "reason": why} for name, (status, _, why) in split.items()]}
+
+
+@pytest.mark.parametrize(
+    ("answers", "problem"),
+    [
+        ({"Ready": "True:InSync", "Stalled": "False:InSync"}, None),
+        ({"Stalled": "True:NotOwned", "RecordsDelivered": "False:StreamLagging"}, ("Stalled", "NotOwned")),
+        (
+            {"Stalled": "True:FunctionFailing", "RecordsDelivered": "False:RecordsExpiring"},
+            ("RecordsDelivered", "RecordsExpiring"),
+        ),
+        ({"Stalled": "True:ErasureLimit", "Stopped": "Unknown:Stopping"}, ("Stalled", "ErasureLimit")),
+        ({"Stalled": "True:Stopped", "Stopped": "Unknown:Stopping"}, ("Stopped", "Stopping")),
+        ({"Stalled": "True:Stopped", "Stopped": "True:Stopped", "FailuresHandled": "False:RedriveNeeded"}, None),
+        ({"Stalled": "True:Stopped", "Stopped": "True:StoppedForLong"}, ("Stopped", "StoppedForLong")),
+        ({"Stopped": "False:Started"}, None),
+        ({"RecordsHandled": "False:RecordsLost", "FailuresHandled": "True:Held"}, ("RecordsHandled", "RecordsLost")),
+        (
+            {"Stalled": "True:LegalHold", "FailuresHandled": "False:RedriveNeeded"},
+            ("FailuresHandled", "RedriveNeeded"),
+        ),
+        ({"Held": "Unknown:HoldStarting"}, None),
+        ({"Held": "Unknown:HoldEnding"}, ("Held", "HoldEnding")),
+        ({"LogGroupReady": "True:ReceiptsSentElsewhere"}, None),
+        ({"LogGroupReady": "True:ReceiptsMasked"}, ("LogGroupReady", "ReceiptsMasked")),
+    ],
+)  # fmt: skip
+def test_a_state_has_one_problem_the_most_urgent(answers: dict[str, str], problem: tuple[str, str] | None) -> None:
+    assert problem_of(conditions(**answers)) == problem
+
+
+def test_counters_of_reconciliations_begin_with_zero_for_each_result_in_the_code() -> None:
+    source = inspect.getsource(reconciliations)
+    results = set(re.findall(r'(?:result = |return |else )"(\w+)"', source)) | {"transient_error", "success"}
+    assert results == set(RESULTS)
+    assert {value(Metrics(version="1"), "humangov_reconcile_total", result=result) for result in RESULTS} == {0}
+
+
 OF_OHIO = {"namespace": "humangov", "name": "ohio"}
 SWEPT: dict[str, Any] = {
     "metadata": {"creationTimestamp": "2026-03-01T12:00:00Z"},
@@ -81,7 +135,7 @@ SWEPT: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_metrics_tell_of_the_last_sweep_of_each_state() -> None:
+def test_metrics_report_the_last_sweep_of_each_state() -> None:
     metrics = Metrics(version="1")
     swept = sweep_gauges(SWEPT, stopped=False)
     assert swept is not None

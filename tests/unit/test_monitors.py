@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from humangov.manager import monitors
+from humangov.api.allowed_names import AllowedNames
+from humangov.manager import bulk_read_monitor, monitors, stream_lag_monitor
+from humangov.manager.bulk_read_monitor import BulkCheck
+
+from testing.samples import tenant
 
 
 class Counted:
@@ -55,3 +61,42 @@ def test_monitor_waits_for_its_start_event_and_then_its_interval() -> None:
             task.cancel()
 
     asyncio.run(story())
+
+
+def with_roles(number: int, made: list[str]) -> Any:
+    """An operator of so many tenants, each with a role of its own. made: receives whose clients are made."""
+    several = [
+        tenant(f"state-{n}", account={"roleARN": f"arn:aws:iam::210987654321:role/humangov-{n}"}) for n in range(number)
+    ]
+
+    def clients_for(one: Any) -> Any:
+        made.append(one.key)
+        return SimpleNamespace(region=one.region)
+
+    store = SimpleNamespace(
+        tenants=lambda: several, get=lambda _key: {"metadata": {}, "status": {"aws": {"accountID": "210987654321"}}}
+    )  # fmt: skip
+    allowed = AllowedNames.only(several[0].namespace)
+    return SimpleNamespace(store=store, clients_for=clients_for, settings=SimpleNamespace(allowed=allowed))
+
+
+def test_monitors_make_the_clients_of_roles_one_after_the_other_when_their_turn_comes() -> None:
+    """A session takes a moment of the event loop, in which the lease is not renewed: hundreds in one go lose it."""
+    made: list[str] = []
+    turns = stream_lag_monitor.by_clients(with_roles(40, made))
+    for turn in range(3):
+        assert len(made) == turn
+        next(iter(turns))
+    assert len(made) == 3
+
+
+def test_bulk_reads_make_no_clients_of_a_role_for_one_tenant_alone() -> None:
+    made: list[str] = []
+
+    async def ask(_key: str) -> None:
+        raise AssertionError
+
+    asyncio.run(
+        bulk_read_monitor.check(with_roles(3, made), BulkCheck(), ask_for_reconcile=ask, resync_seconds=600.0)
+    )  # fmt: skip
+    assert made == []

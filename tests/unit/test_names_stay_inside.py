@@ -65,7 +65,7 @@ def reported(error: Exception) -> str:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=reported)
-def test_error_of_the_sdk_is_told_without_the_key_that_it_is_about(error: Exception) -> None:
+def test_error_of_the_sdk_is_reported_without_the_object_key(error: Exception) -> None:
     assert isinstance(error, SDK_ERRORS)
     assert "jane" in str(error), "the SDK itself quotes it"
     told = without_names(error)
@@ -74,7 +74,7 @@ def test_error_of_the_sdk_is_told_without_the_key_that_it_is_about(error: Except
     assert told
 
 
-def test_what_people_need_of_an_error_stays() -> None:
+def test_useful_parts_of_an_error_message_are_kept() -> None:
     assert without_names(ERRORS[0]) == "EndpointConnectionError (files.s3.us-east-1.amazonaws.com)"
     assert without_names(ERRORS[10]) == (
         "GetObject: AccessDenied: User: arn:aws:sts::123456789012:assumed-role/humangov-sweep/x is not authorized to "
@@ -138,7 +138,7 @@ def run_failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Any:
     return CliRunner().invoke(main.main, ["sweep"])
 
 
-def test_exception_that_nobody_expected_tells_a_pods_log_where_and_what_but_not_its_text(
+def test_unexpected_exception_is_logged_in_a_pod_with_type_and_place_but_not_its_text(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
@@ -149,7 +149,7 @@ def test_exception_that_nobody_expected_tells_a_pods_log_where_and_what_but_not_
     assert "KeyError: its text may hold a file's name" in result.output
 
 
-def test_exception_that_nobody_expected_is_shown_to_a_person_and_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_exception_is_shown_to_a_person_and_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     result = run_failing(monkeypatch, ValueError(NAME))
     assert result.exit_code == 1
@@ -166,7 +166,7 @@ def test_wrong_use_that_quotes_a_name_is_escaped(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
-def test_what_the_sdk_logs_by_itself_holds_no_url(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
+def test_log_of_the_sdk_itself_holds_no_url(monkeypatch: pytest.MonkeyPatch, log_format: str) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(sys, "stderr", log := io.StringIO())

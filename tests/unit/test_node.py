@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import threading
+import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +122,32 @@ def test_missing_packages_of_the_node_are_named(monkeypatch: pytest.MonkeyPatch)
     assert "the packages runc of Debian" in (packages.obstacle() or "")
     with pytest.raises(SandboxError, match="runc"):
         packages.ensure(say=lambda _: None)
+
+
+def test_clusters_that_start_at_once_install_the_packages_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two apt-gets refused each other on a machine that had no packages yet, and one cluster was not started."""
+    installed, runs, at_work, refused = threading.Event(), list[list[str]](), threading.Lock(), list[object]()
+
+    def apt_get(arguments: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        runs.append(arguments)
+        if not at_work.acquire(blocking=False):
+            refused.append(arguments)
+            return subprocess.CompletedProcess(arguments, 100, "", "E: Could not get lock")
+        time.sleep(0.2)
+        installed.set()
+        at_work.release()
+        return subprocess.CompletedProcess(arguments, 0, "", "")
+
+    monkeypatch.setenv("HUMANGOV_CACHE", str(tmp_path))
+    monkeypatch.setattr(packages, "obstacle", lambda: None)
+    monkeypatch.setattr("shutil.which", lambda name, **_: name if name != "runc" or installed.is_set() else None)
+    monkeypatch.setattr("subprocess.run", apt_get)
+    with ThreadPoolExecutor(4) as clusters:
+        for one in [clusters.submit(packages.ensure, say=lambda _: None) for _ in range(4)]:
+            one.result()
+    assert refused == []
+    [only] = runs
+    assert only[-1] == "runc"
 
 
 @pytest.mark.parametrize(

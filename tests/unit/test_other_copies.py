@@ -58,7 +58,7 @@ def expiring(*rules: dict[str, Any]) -> OtherCopies:
     return observed(LifecycleConfiguration={"Rules": [{"Status": "Enabled", **one} for one in rules]})
 
 
-def test_bucket_without_other_copies_takes_three_calls_and_is_told_in_no_word() -> None:
+def test_bucket_without_other_copies_takes_three_calls_and_its_message_mentions_none() -> None:
     clients = Clients()
     found = other_copies.observe(clients, samples.names())  # type: ignore[arg-type] # only `call` is used
     assert found == NONE
@@ -83,11 +83,11 @@ def test_bucket_without_other_copies_takes_three_calls_and_is_told_in_no_word() 
         ),
         (
             expiring({"Expiration": {"Days": 90}, "Prefix": ""}),
-            "lifecycle rules expire files after 90 days, also those that a record names",
+            "lifecycle rules expire files after 90 days, even those that a record names",
         ),
         (
             expiring({"Expiration": {"Date": datetime(2027, 1, 1, tzinfo=UTC)}, "Filter": {}}),
-            "lifecycle rules expire files on a fixed date, also those that a record names",
+            "lifecycle rules expire files on a fixed date, even those that a record names",
         ),
         (
             expiring(
@@ -114,7 +114,7 @@ def test_bucket_without_other_copies_takes_three_calls_and_is_told_in_no_word() 
         ),
     ],
 )
-def test_bucket_condition_tells_what_else_may_hold_a_copy_and_stays_true(found: OtherCopies, told: str) -> None:
+def test_bucket_condition_names_other_copies_of_the_files_and_stays_true(found: OtherCopies, told: str) -> None:
     assert other_copies.sentences(found) == [told]
     for versioning in (None, "Enabled"):
         one = bucket.Observed(region="us-east-1", versioning=versioning, copies=found)
@@ -127,7 +127,7 @@ def test_bucket_condition_tells_what_else_may_hold_a_copy_and_stays_true(found: 
     ("prefix", "concerned"),
     [("", True), ("california/", True), ("california/2026/", True), ("cal", True), ("florida/", False)],
 )
-def test_rules_for_other_keys_are_not_told(prefix: str, concerned: bool) -> None:
+def test_lifecycle_rules_for_other_keys_are_not_reported(prefix: str, concerned: bool) -> None:
     for given in ({"Prefix": prefix}, {"Filter": {"Prefix": prefix}}, {"Filter": {"And": {"Prefix": prefix}}}):
         assert bool(other_copies.sentences(replicated(rule(**given)))) is concerned
         assert bool(other_copies.sentences(expiring({"Expiration": {"Days": 1}, **given}))) is concerned
@@ -138,7 +138,7 @@ def test_disabled_lifecycle_rule_and_a_rule_about_markers_remove_no_file() -> No
     assert other_copies.sentences(expiring(*rules)) == []
 
 
-def test_read_that_failed_for_a_moment_does_not_change_what_is_told_and_a_missing_permission_does() -> None:
+def test_transient_read_error_does_not_change_the_condition_and_a_missing_permission_does() -> None:
     known = replace(NONE, replicas=(Replica(bucket="copies", account_id=None, enabled=True),), backup=date(2026, 1, 1))
     assert other_copies.with_known(replace(NONE, replicas=BUSY), known).replicas == known.replicas
     assert other_copies.with_known(replace(NONE, replicas=DENIED), known).replicas == DENIED

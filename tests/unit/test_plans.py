@@ -14,10 +14,22 @@ from typing import Any
 
 import pytest
 from humangov.api.names import Names
-from humangov.aws import bucket, function, function_observed, log_group, resources, role, stream, trigger
+from humangov.aws import (
+    bucket,
+    function,
+    function_changes,
+    function_observed,
+    log_group,
+    resources,
+    role,
+    stream,
+    stream_observed,
+    trigger,
+    trigger_mappings,
+)
 from humangov.aws import policy as policy_of
 from humangov.aws.change import Change
-from humangov.aws.event_source_mapping import MappingObserved
+from humangov.aws.event_source_mapping import NOT_USED, HiddenFilters, MappingObserved
 from humangov.aws.other_copies import Lifecycle, OtherCopies
 from humangov.aws.ownership import NotOwnedError, shown
 from humangov.bundle import Bundle
@@ -37,14 +49,14 @@ def actions(changes: list[Change]) -> list[str]:
 
 # stream
 
-TABLE = stream.Observed(
+TABLE = stream_observed.Observed(
     table_id="t", table_status="ACTIVE", enabled=True, view_type="NEW_AND_OLD_IMAGES", arn=STREAM_ARN, label=LABEL,
     kms_key_arn=None, tags={**MINE, "humangov.io/stream": LABEL}, stream_status="ENABLED",
 )  # fmt: skip
 OFF = replace(TABLE, enabled=False, view_type=None, arn=None, label=None, tags=None, stream_status=None)
 
 
-def stream_plan(observed: stream.Observed | None) -> list[Change]:
+def stream_plan(observed: stream_observed.Observed | None) -> list[Change]:
     return stream.plan(observed, stream.desired(names(), context()))
 
 
@@ -66,12 +78,12 @@ def test_disabled_stream_is_enabled_between_two_ownership_tags() -> None:
      replace(TABLE, view_type="KEYS_ONLY", tags={}), replace(TABLE, view_type="OLD_IMAGE", tags={}),
      replace(TABLE, tags=None), replace(TABLE, tags={})],
 )  # fmt: skip
-def test_enabled_or_unavailable_stream_needs_no_change(observed: stream.Observed | None) -> None:
+def test_enabled_or_unavailable_stream_needs_no_change(observed: stream_observed.Observed | None) -> None:
     assert stream_plan(observed) == []
 
 
 def enabling(seconds_before_birth: float) -> dict[str, str]:
-    born = stream.born_at(LABEL)
+    born = stream_observed.born_at(LABEL)
     assert born is not None
     began = born - timedelta(seconds=seconds_before_birth)
     return {**MINE, "humangov.io/stream-enabling": began.isoformat(timespec="seconds")}
@@ -88,7 +100,7 @@ def test_stream_enabled_just_after_the_enabling_tag_is_owned_and_tagged(before: 
 @pytest.mark.parametrize("table", [TABLE, OFF])
 @pytest.mark.parametrize("tags", [tags for tags in NOT_OWNED if "humangov.io/tenant" in tags])
 def test_table_owned_by_another_tenant_is_neither_tagged_nor_enabled(
-    tags: dict[str, str], table: stream.Observed
+    tags: dict[str, str], table: stream_observed.Observed
 ) -> None:
     with pytest.raises(NotOwnedError, match="already owned by"):
         stream_plan(replace(table, tags={**enabling(1), **tags}))
@@ -101,11 +113,11 @@ def test_stream_without_ownership_tag_is_used_and_never_tagged() -> None:
 
 def test_stream_of_a_global_table_is_never_disabled() -> None:
     owned = replace(TABLE, replicated=True)
-    assert stream.may_disable(owned, owner=OWNER, has_readers=lambda: False, now=NOW) is False
-    assert stream.may_disable(TABLE, owner=OWNER, has_readers=lambda: False, now=NOW) is True
+    assert stream.may_disable(owned, names=names(), has_readers=lambda: False, now=NOW) is False
+    assert stream.may_disable(TABLE, names=names(), has_readers=lambda: False, now=NOW) is True
 
 
-def test_stream_that_someone_else_enabled_after_ours_is_not_owned() -> None:
+def test_stream_that_someone_else_enabled_after_the_operators_is_not_owned() -> None:
     earlier = "2026-03-01T10:59:30.000"
     tags = {**enabling(40), "humangov.io/stream": earlier}
     assert stream_plan(replace(TABLE, tags=tags)) == []
@@ -120,10 +132,10 @@ def test_stream_re_enabled_before_a_crash_is_owned_despite_an_older_stream_label
 
 
 def may_disable(tags: Mapping[str, str] | None, *, readers: bool = False, seconds: float = 3600) -> bool | None:
-    born = stream.born_at(LABEL)
+    born = stream_observed.born_at(LABEL)
     assert born is not None
     return stream.may_disable(
-        replace(TABLE, tags=tags), owner=OWNER, has_readers=lambda: readers, now=born + timedelta(seconds=seconds)
+        replace(TABLE, tags=tags), names=names(), has_readers=lambda: readers, now=born + timedelta(seconds=seconds)
     )
 
 
@@ -164,14 +176,16 @@ def test_only_an_owned_stream_without_other_readers_may_be_disabled(
         (replace(TABLE, view_type="NEW_IMAGE"), "False", "UnsupportedViewType"),
     ],
 )
-def test_stream_finding_has_status_and_reason(observed: stream.Observed | None, status: str, reason: str) -> None:
+def test_stream_finding_has_status_and_reason(
+    observed: stream_observed.Observed | None, status: str, reason: str
+) -> None:
     finding = stream.finding(observed, stream.desired(names(), context()))
     assert (finding.status, finding.reason) == (status, reason)
 
 
 @pytest.mark.parametrize("label", [None, "", "x"])
 def test_stream_label_that_is_no_time_has_no_creation_time(label: str | None) -> None:
-    assert stream.born_at(label) is None
+    assert stream_observed.born_at(label) is None
 
 
 # role
@@ -245,12 +259,19 @@ def test_role_permissions_are_limited_to_the_tenant(prefix: str, key: str | None
         given_actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         assert statement["Effect"] == "Allow"
         assert isinstance(statement["Resource"], str)
-        assert statement["Resource"] != "*"
+        assert statement["Resource"] != "*" or given_actions == ["dynamodb:ListStreams"]
         assert "logs:CreateLogGroup" not in given_actions
         assert not any("*" in action for action in given_actions)
         assert "s3:GetObject" not in given_actions
         if statement["Sid"] == "SeeWhenFilesWereWritten":
             assert list(statement["Condition"]["StringLike"]) == ["s3:prefix"]
+        # Each is for the function's code or for Lambda itself; only the table's key serves both.
+        condition, code = statement.get("Condition", {}), {"lambda:SourceFunctionArn": of.function_arn}
+        by_lambda, by_code = (
+            condition.get("Null") == {"lambda:SourceFunctionArn": "true"},
+            condition.get("ArnEqualsIfExists") == code,
+        )
+        assert by_lambda + by_code == (statement["Sid"] != "ReadEncryptedTable")
     resources = {statement["Sid"]: statement["Resource"] for statement in policy["Statement"]}
     assert resources["ReadStream"] == f"{of.table_arn}/stream/*"
     assert resources["LookAgainBeforeErasing"] == of.table_arn
@@ -317,7 +338,7 @@ def test_role_and_function_are_given_the_complete_indexes_whose_key_is_a_file_at
     }  # fmt: skip
     of = names(table={"name": "humangov-california-dynamodb", "fileAttributes": ["pdf", "n"]})
 
-    wanted = resources.desired(context(of), {resources.STREAM: stream._observed(described)}, bundle=CODE)
+    wanted = resources.desired(context(of), {resources.STREAM: stream_observed.read(described, "a-table")}, bundle=CODE)
 
     variables = wanted[resources.FUNCTION].configuration["Environment"]["Variables"]
     assert json.loads(variables["HUMANGOV_FILE_INDEXES"]) == {"by-pdf": "pdf"}
@@ -383,12 +404,12 @@ def test_unowned_log_group_is_refused(tags: dict[str, str]) -> None:
 # function
 
 
-def function_desired(**spec: Any) -> function.Desired:
+def function_desired(**spec: Any) -> function_changes.Desired:
     of = names(tags={"team": "r"}, **spec)
     return function.desired(of, context(of), bundle=CODE)
 
 
-def function_in_sync(wanted: function.Desired) -> function_observed.Observed:
+def function_in_sync(wanted: function_changes.Desired) -> function_observed.Observed:
     return function_observed.Observed(
         state="Active", state_reason="", update_status="Successful", update_reason="", code_sha256="sha",
         architecture=wanted.architecture, configuration={**function_observed.NOT_USED, **wanted.configuration},
@@ -471,16 +492,18 @@ def test_function_finding_has_status_and_reason(drift: dict[str, Any], status: s
 # trigger
 
 
-def trigger_desired(*, stream_arn: str | None = STREAM_ARN, age_hours: float = 1, **spec: Any) -> trigger.Desired:
+def trigger_desired(
+    *, stream_arn: str | None = STREAM_ARN, age_hours: float = 1, **spec: Any
+) -> trigger_mappings.Desired:
     of = names(tags={"team": "r"}, **spec)
     table = replace(TABLE, arn=stream_arn, label=LABEL if stream_arn else None)
-    born = stream.born_at(LABEL)
+    born = stream_observed.born_at(LABEL)
     assert born is not None
     return trigger.desired(of, context(of, now=born + timedelta(hours=age_hours)), table=table)
 
 
 def mapping(uuid: str = "m", *, source: str = STREAM_ARN, state: str = "Enabled", **more: Any) -> MappingObserved:
-    configuration = {**trigger_desired().configuration, "Enabled": state in ("Enabled", "Creating")}
+    configuration = {**NOT_USED, **trigger_desired().configuration, "Enabled": state in ("Enabled", "Creating")}
     configuration |= more.pop("configuration", {})
     return MappingObserved(
         uuid=uuid, arn=f"arn:{uuid}", source_arn=source, state=state, configuration=configuration,
@@ -488,8 +511,8 @@ def mapping(uuid: str = "m", *, source: str = STREAM_ARN, state: str = "Enabled"
     )  # fmt: skip
 
 
-def trigger_plan(*mappings: MappingObserved, wanted: trigger.Desired | None = None) -> list[Change]:
-    return trigger.plan(trigger.Observed(mappings=mappings), wanted or trigger_desired())
+def trigger_plan(*mappings: MappingObserved, wanted: trigger_mappings.Desired | None = None) -> list[Change]:
+    return trigger.plan(trigger_mappings.Observed(mappings=mappings), wanted or trigger_desired())
 
 
 def test_trigger_in_sync_needs_no_change() -> None:
@@ -503,14 +526,15 @@ def test_missing_trigger_is_created_at_trim_horizon() -> None:
     assert change.parameters["EventSourceArn"] == STREAM_ARN
 
 
-@pytest.mark.parametrize("field", list(trigger_desired().configuration))
+@pytest.mark.parametrize("field", [*trigger_desired().configuration, *NOT_USED])
 def test_each_drifted_trigger_setting_is_corrected_alone(field: str) -> None:
     wanted = trigger_desired()
     other = {"Filters": []} if field == "FilterCriteria" else "other"
     [change] = trigger_plan(mapping(configuration={field: other}))
     assert change.action == "lambda:UpdateEventSourceMapping"
     name = wanted.names.tenant.function.name
-    assert change.parameters == {"UUID": "m", "FunctionName": name, field: wanted.configuration[field]}
+    declared = {**NOT_USED, **wanted.configuration}
+    assert change.parameters == {"UUID": "m", "FunctionName": name, field: declared[field]}
 
 
 @pytest.mark.parametrize("state", ["Creating", "Enabling", "Disabling", "Updating", "Deleting"])
@@ -519,7 +543,9 @@ def test_trigger_with_a_change_in_progress_is_left_alone(state: str) -> None:
 
 
 def test_encrypted_trigger_filters_are_no_drift() -> None:
-    assert trigger_plan(mapping(configuration={"FilterCriteria": None})) == []
+    hidden = HiddenFilters(key_arn="k", permission="kms:Decrypt", text="")
+    unlike = {"FilterCriteria": {"Filters": []}, "KMSKeyArn": "k"}
+    assert trigger_plan(mapping(configuration=unlike, hidden_filters=hidden)) == []
 
 
 def test_removed_trigger_tag_is_restored_and_unread_tags_are_no_drift() -> None:
@@ -548,6 +574,16 @@ def test_trigger_of_an_older_stream_is_kept_24_hours_and_then_deleted(age_hours:
     )
 
 
+def test_trigger_of_an_older_stream_invokes_no_alias_and_sends_what_fails_nowhere_else() -> None:
+    wanted = trigger_desired(age_hours=1)
+    elsewhere = {"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:999999999999:theirs"}}}
+    old = mapping("old", source=OLD_ARN, qualifier="live", configuration={**elsewhere, "BatchSize": 1})
+    [change] = trigger_plan(mapping("new"), old, wanted=wanted)
+    assert change.opened
+    name, declared = wanted.names.tenant.function.name, wanted.configuration["DestinationConfig"]
+    assert change.parameters == {"UUID": "old", "FunctionName": name, "DestinationConfig": declared}
+
+
 def test_triggers_of_older_streams_are_disabled_too() -> None:
     wanted = trigger_desired(trigger={"enabled": False})
     changes = trigger_plan(mapping("new"), mapping("old", source=OLD_ARN), wanted=wanted)
@@ -573,7 +609,7 @@ def test_event_source_mapping_of_another_source_is_reported_and_kept(source: str
     foreign = mapping("f", source=source, tags=MINE, configuration={"BatchSize": 1})
     wanted = trigger_desired(age_hours=48)
     assert trigger_plan(mapping(), foreign, wanted=wanted) == []
-    finding = trigger.finding(trigger.Observed(mappings=(mapping(), foreign)), wanted)
+    finding = trigger.finding(trigger_mappings.Observed(mappings=(mapping(), foreign)), wanted)
     assert finding.status == "True"
     assert "f invokes the function from another source" in finding.message
 
@@ -593,13 +629,15 @@ def test_event_source_mapping_of_another_source_is_reported_and_kept(source: str
 def test_trigger_finding_has_status_and_reason(
     mappings: tuple[MappingObserved, ...], enabled: bool, status: str, reason: str
 ) -> None:
-    finding = trigger.finding(trigger.Observed(mappings=mappings), trigger_desired(trigger={"enabled": enabled}))
+    finding = trigger.finding(
+        trigger_mappings.Observed(mappings=mappings), trigger_desired(trigger={"enabled": enabled})
+    )
     assert (finding.status, finding.reason) == (status, reason)
 
 
 def test_trigger_message_includes_lambdas_last_processing_result() -> None:
     ill = mapping(problem="PROBLEM: Function call failed")
-    finding = trigger.finding(trigger.Observed(mappings=(ill,)), trigger_desired())
+    finding = trigger.finding(trigger_mappings.Observed(mappings=(ill,)), trigger_desired())
     assert "PROBLEM: Function call failed" in finding.message
 
 

@@ -106,7 +106,7 @@ def test_a_line_that_was_altered_removed_or_swapped_breaks_the_chain(change: str
 
 
 @pytest.mark.parametrize("refused", [refusal("ThrottlingException"), refusal("OperationAbortedException")])
-def test_what_is_refused_for_now_is_put_into_the_same_stream(refused: Exception) -> None:
+def test_throttled_receipt_lines_are_retried_in_the_same_log_stream(refused: Exception) -> None:
     fake = FakeLogs([refused, refused])
     log(fake).write(lines("a"))
     assert (fake.keys, fake.sizes, fake.broken) == (["a"], [1], [])

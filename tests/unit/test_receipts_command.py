@@ -92,7 +92,7 @@ def lines_of(*told: tuple[str, bool] | str) -> list[dict[str, Any]]:
         "failed, but done", "failed", "failed, and named again", "settled",
     ],
 )  # fmt: skip
-def test_an_attempt_that_was_cut_off_is_told_with_the_outcome_that_settles_it(
+def test_attempt_that_was_cut_off_is_reported_with_the_outcome_that_settles_it(
     told: list[Any], outcomes: list[tuple[str, int]]
 ) -> None:
     found = list(receipts.joined(lines_of(*told)))
@@ -161,7 +161,7 @@ def test_receipt_table_ends_with_totals_and_escapes_control_characters() -> None
 @pytest.mark.parametrize(
     ("outcomes", "told"), [(["erased"], True), (["kept: live"], False), (["kept: live", "erased"], True)]
 )
-def test_where_files_were_erased_the_table_says_what_that_does_not_cover(outcomes: list[str], told: bool) -> None:
+def test_receipt_table_with_erased_files_says_what_they_do_not_cover(outcomes: list[str], told: bool) -> None:
     found = receipts.joined(outcome(text, event_id=text) for text in outcomes)
     last = list(receipt_table.table_lines(found))[-1]
     assert (("this bucket only" in last) and ("incomplete multipart uploads" in last)) is told

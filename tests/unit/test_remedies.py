@@ -23,10 +23,11 @@ REMOVAL = "aws/test_removal_remedies.py::"
 # Reason → the tests that carry its remedies out, under tests/.
 REASONS: Mapping[str, tuple[str, ...]] = {
     "AccessDenied": (
-        f"{REMEDIES}test_what_aws_refuses_works_once_the_remedy_of_its_message_is_carried_out",
+        f"{REMEDIES}test_refused_aws_call_works_once_the_remedy_of_its_message_is_carried_out",
         "aws/test_waiting.py::test_access_denied_is_reported_while_the_other_steps_continue_and_it_recovers_automatically",
     ),
     "AccessUnknown": (
+        "aws/test_identifying_drift.py::test_more_aliases_and_versions_than_are_read_are_reported",
         "aws/test_identifying_drift.py::test_missing_permission_to_read_who_may_invoke_is_named_and_other_drift_is_corrected",
     ),
     "BucketNotFound": (
@@ -45,14 +46,16 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     ),
     "Disabled": (f"{REMEDIES}test_disabled_trigger_is_enabled_again",),
     "DriftReturns": (
-        "aws/test_returning_drift.py::test_fight_that_is_over_leaves_nothing",
+        "aws/test_returning_drift.py::test_drift_that_no_longer_returns_leaves_no_trace",
         f"{REMEDIES}test_drift_that_returns_is_left_alone_once_the_tenant_is_suspended",
     ),
     "EnvironmentUnreadable": (
         "aws/test_identifying_drift.py::test_environment_that_cannot_be_read_is_reported_and_not_written_over",
         f"{REMEDIES}test_environment_is_read_again_once_the_key_is_removed_from_the_function",
     ),
-    "ErasureFailed": ("sweep/test_cap.py::test_what_a_sweep_was_refused_is_erased_by_the_next_once_it_is_granted",),
+    "ErasureFailed": (
+        "sweep/test_cap.py::test_files_that_a_sweep_was_denied_are_erased_by_the_next_once_permission_is_granted",
+    ),
     "ErasureLimit": (
         "aws/test_erasure_limit.py::test_approval_lets_the_tenant_go_on_with_new_environments_of_the_function",
     ),
@@ -63,15 +66,24 @@ REASONS: Mapping[str, tuple[str, ...]] = {
         "aws/test_sweeps.py::test_shared_file_names_disable_the_trigger_until_a_sweep_finds_none",
         f"{REMEDIES}test_tenant_with_shared_files_is_re_created_with_shared_file_names",
     ),
+    "FiltersUnreadable": (
+        "aws/test_ways_out.py::test_filters_that_cannot_be_read_are_reported_and_not_written_over",
+        "aws/test_ways_out.py::test_filters_that_only_a_listing_hides_are_compared_and_lose_their_key",
+    ),
     "FunctionFailed": (
         f"{REMEDIES}test_function_that_lambda_failed_to_set_up_is_created_again_once_it_is_deleted",
     ),
     "FunctionFailing": (
-        "aws/test_ready_is_what_works.py::test_failing_function_stays_shown_until_cloudwatch_tells_otherwise_also_after_a_restart",
+        "aws/test_ready_is_what_works.py::test_failing_function_stays_reported_until_cloudwatch_shows_success_also_after_a_restart",
     ),
     "IdentityChanged": (
         "aws/test_ownership.py::test_changed_identity_stalls_without_any_write",
         f"{REMEDIES}test_operator_with_its_former_identity_again_goes_on",
+    ),
+    "OtherCluster": (
+        "aws/test_clusters_of_one_name.py::test_documented_move_takes_everything_over_and_the_former_cluster_changes_nothing_more",
+        "aws/test_clusters_of_one_name.py::test_deletion_in_the_second_cluster_leaves_what_is_the_firsts",
+        "aws/test_clusters_of_one_name.py::test_uid_that_cannot_be_read_leaves_what_the_status_says_and_takes_nothing_else",
     ),
     "InvalidSpec": (f"{REMEDIES}test_manifest_that_an_older_definition_let_through_is_corrected",),
     "LegalHold": ("aws/test_legal_hold.py::test_deletion_of_a_held_tenant_waits_and_says_so",),
@@ -87,6 +99,12 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     ),
     "OldImagesOnly": (f"{REMEDIES}test_stream_of_old_images_only_is_enabled_with_both_once_it_is_disabled",),
     "RedriveNeeded": ("e2e/test_redrive.py::test_failed_invocations_are_reported_redriven_and_proven_by_receipts",),
+    "ReceiptsMasked": (
+        "aws/test_ways_out.py::test_masked_receipts_are_reported_until_the_data_protection_policy_is_removed",
+    ),
+    "ReceiptsSentElsewhere": (
+        "aws/test_ways_out.py::test_second_subscription_filter_is_reported_too_and_a_removed_one_no_longer",
+    ),
     "RegionMismatch": (f"{REMEDIES}test_bucket_in_another_region_is_corrected_by_a_new_manifest",),
     "RoleNotAssumable": (
         "aws/test_waiting.py::test_role_not_yet_assumable_by_lambda_is_retried_and_stalls_after_minutes",
@@ -102,6 +120,12 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     "Stopped": ("aws/test_stop.py::test_after_a_stop_the_declared_concurrency_and_trigger_come_back",),
     "StoppedForLong": ("aws/test_stop.py::test_after_a_stop_the_declared_concurrency_and_trigger_come_back",),
     "Stopping": ("aws/test_stop.py::test_a_stop_that_fails_is_retried_by_its_own_queue_until_it_is_done",),
+    "RecordsLost": (
+        "aws/test_lost_records.py::test_lost_records_stay_reported_after_a_restart_until_a_later_sweep_has_succeeded",
+    ),
+    "RecordsNotDelivered": (
+        "aws/test_records_not_delivered.py::test_trigger_that_is_deleted_as_the_remedy_says_is_created_again_and_given_time",
+    ),
     "StreamLagging": ("aws/test_delivery.py::test_stream_lag_is_warned_about_once_and_its_end_is_reported",),
     "RecordsExpiring": ("aws/test_delivery.py::test_stream_lag_is_warned_about_once_and_its_end_is_reported",),
     "Suspended": (f"{REMEDIES}test_suspended_tenant_goes_on_when_it_is_no_longer_suspended",),
@@ -112,7 +136,7 @@ REASONS: Mapping[str, tuple[str, ...]] = {
     ),
     "TableUnavailable": (f"{REMEDIES}test_table_that_is_unavailable_is_used_once_it_is_active_again",),
     "TerminalError": (
-        f"{REMEDIES}test_what_aws_refuses_works_once_the_remedy_of_its_message_is_carried_out",
+        f"{REMEDIES}test_refused_aws_call_works_once_the_remedy_of_its_message_is_carried_out",
         f"{REMOVAL}test_log_group_with_deletion_protection_is_freed_by_each_remedy_of_the_message",
         f"{REMOVAL}test_value_that_aws_refuses_while_removing_is_freed_by_retain",
     ),
@@ -166,7 +190,7 @@ def test_each_reason_in_the_inventory_is_documented() -> None:
 # Section of docs/operations.md with commands → the tests that carry them, or what they do, out.
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Approve an orphan list": (
-        "e2e/test_sweep.py::test_sweep_reports_300_orphans_of_3000_files_and_the_second_erases_exactly_them_once_approved",
+        "e2e/test_sweep.py::test_sweep_reports_121_orphans_of_1210_files_and_the_second_erases_exactly_them_once_approved",
     ),
     "At a glance": ("e2e/test_plan.py::test_plan_shows_creations_of_a_new_tenant_nothing_in_sync_and_drift",),
     "Claims": ("sweep/test_advice.py::test_doing_what_a_failed_safety_check_says_lets_the_next_sweep_go_on",),
@@ -191,6 +215,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Sweeps": ("aws/test_sweeps.py::test_each_value_of_the_sweep_annotation_starts_one_job",),
     "When sweeps run": (
         "e2e/test_schedule.py::test_sweeps_take_turns_also_those_of_the_schedule_and_the_operator_forgets_none_at_a_restart",
+    ),
+    "The function's code after an upgrade": (
+        "aws/test_code_rollout.py::test_person_gives_stopped_code_another_try",
+        "e2e/test_fifty.py::test_fifty_states_applied_at_once_become_ready_survive_broken_code_and_are_deleted",
     ),
     "Uninstall": (
         "e2e/test_end.py::test_tenants_of_a_deleted_operator_namespace_are_freed_by_an_operator_elsewhere",

@@ -19,7 +19,20 @@ import pytest
 from botocore.config import Config
 from multidict import CIMultiDict
 
-from sandbox import build, choices, cluster, gobuild, golang, operations, paths, ports, processes, report, requirements
+from sandbox import (
+    build,
+    choices,
+    cluster,
+    gobuild,
+    golang,
+    lifecycle,
+    operations,
+    paths,
+    ports,
+    processes,
+    report,
+    requirements,
+)
 from sandbox.choices import Choice
 from sandbox.errors import PartStoppedError, SandboxError
 from sandbox.handle import Sandbox, shell_lines
@@ -373,6 +386,50 @@ def test_stopped_part_shows_the_end_of_its_log(tmp_path: Path) -> None:
 # Ports
 
 
+def _clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Time that passes only while `lifecycle` sleeps: the seconds so far."""
+    seconds = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(time, "sleep", lambda pause: seconds.__setitem__(0, seconds[0] + pause))
+    return seconds
+
+
+def test_a_part_that_needs_two_minutes_on_a_busy_machine_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds, said = _clock(monkeypatch), list[str]()
+    lifecycle._wait(Layout(tmp_path), SandboxState(), "kube-apiserver", lambda: seconds[0] > 125, say=said.append)
+    assert 125 < seconds[0] < 126
+    assert [line.split(";")[0] for line in said] == [
+        f"kube-apiserver is not ready after {waited} s" for waited in (30, 60, 90, 120)
+    ]
+
+
+def test_a_part_that_never_answers_is_stopped_after_five_minutes_and_one_that_has_ended_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = _clock(monkeypatch)
+    with pytest.raises(PartStoppedError, match="kube-apiserver did not become ready within 300 s"):
+        lifecycle._wait(Layout(tmp_path), SandboxState(), "kube-apiserver", lambda: False, say=lambda _: None)
+    assert 300 < seconds[0] < 301
+    ended = SandboxState(parts={"etcd": Part(process=Process(pid=1, started=-1, boot="none"), address="")})
+    with pytest.raises(PartStoppedError, match="etcd stopped while it was being started"):
+        lifecycle._wait(Layout(tmp_path), ended, "kube-apiserver", lambda: False, say=lambda _: None)
+    assert seconds[0] < 301
+
+
+def test_port_of_a_server_whose_threads_are_still_ending_is_kept() -> None:
+    """Others were told it: a control plane whose API server was killed was started anew as a whole, with its node."""
+    with socket.socket() as server:
+        server.bind((ports.HOST, 0))
+        server.listen()
+        port = server.getsockname()[1]
+        ending = threading.Timer(0.3, server.close)
+        ending.start()
+        assert ports.keep_or_choose(["it"], known={"it": port}, in_use=[]) == {"it": port}
+        ending.join()
+
+
 def test_known_ports_are_kept_unless_in_use() -> None:
     known = ports.choose(["mine", "taken", "free"])
     assert len(set(known.values())) == 3
@@ -434,12 +491,81 @@ def test_go_keeps_the_users_proxy_and_writes_only_to_the_cache(tmp_path: Path) -
 def test_kubebuilder_assets_of_the_user_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("etcd", "kube-apiserver", "kubectl"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(build, "ensure_built", lambda **_: Path("/built"))
+    built: list[str] = []
+
+    def ensure_built(binary: str, _: object, **__: object) -> Path:
+        built.append(binary)
+        return Path("/built")
+
+    monkeypatch.setattr(build, "ensure_built", ensure_built)
     said: list[str] = []
     found = build.locate(say=said.append, environ={"KUBEBUILDER_ASSETS": str(tmp_path)})
     assert (found.etcd, found.kubectl) == (tmp_path / "etcd", tmp_path / "kubectl")
     assert found.kube_controller_manager == Path("/built/kube-controller-manager")
     assert "etcd, kube-apiserver, kubectl" in said[0]
+    assert built == ["controllers"]
+
+
+@pytest.mark.parametrize(
+    ("controllers", "node", "binaries"),
+    [(False, False, ["controlplane"]), (True, False, ["controlplane", "controllers"]),
+     (True, True, ["controlplane", "controllers", "node"])],
+)  # fmt: skip
+def test_only_what_is_asked_for_is_built(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, controllers: bool, node: bool, binaries: list[str]
+) -> None:
+    built: list[str] = []
+
+    def ensure_built(binary: str, _: object, **__: object) -> Path:
+        built.append(binary)
+        return Path("/built")
+
+    monkeypatch.setattr(build, "ensure_built", ensure_built)
+    found = build.locate(controllers=controllers, node=node, say=print, environ={"HOME": str(tmp_path)})
+    assert built == binaries
+    assert (found.kube_controller_manager is not None, found.kubelet is not None) == (controllers, node)
+
+
+def envtest(home: Path, version: str, *names: str) -> Path:
+    folder = home / ".local/share/kubebuilder-envtest/k8s" / f"{version}-linux-amd64"
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_newest_whole_version_of_setup_envtest_is_used_without_a_build(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(build, "ensure_built", lambda *_, **__: pytest.fail("nothing is to be built"))
+    envtest(tmp_path, "1.9.0", *build.CORE)
+    newest = envtest(tmp_path, "1.35.0", *build.CORE)
+    envtest(tmp_path, "1.36.1", "etcd", "kubectl")  # its download was cut off
+    said: list[str] = []
+    found = build.locate(controllers=False, say=said.append, environ={"HOME": str(tmp_path)})
+    assert (found.etcd, found.kube_apiserver, found.kubectl) == tuple(newest / name for name in build.CORE)
+    assert found.kube_controller_manager is None
+    assert str(newest) in said[0]
+
+
+@pytest.mark.parametrize("version", ["1.29.5", "latest"])
+def test_setup_envtest_of_a_version_that_is_too_old_is_not_used(tmp_path: Path, version: str) -> None:
+    envtest(tmp_path, version, *build.CORE)
+    assert build.envtest_folder({"HOME": str(tmp_path)}) is None
+
+
+def test_control_plane_with_controllers_is_of_one_version(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    envtest(tmp_path, "1.35.0", *build.CORE)
+    monkeypatch.setattr(build, "ensure_built", lambda *_, **__: Path("/built"))
+    assert build.locate(say=print, environ={"HOME": str(tmp_path)}).etcd == Path("/built/etcd")
+
+
+def test_variables_put_humangov_on_the_path(tmp_path: Path) -> None:
+    """`make setup` puts it into this folder."""
+    makefile = (paths.REPOSITORY / "Makefile").read_text()
+    assert "for name in humangov kubectl-humangov kubectl_complete-humangov; do ln -sf $(VENV)/bin/$$name" in makefile
+    assert (paths.BIN / "humangov").exists()
+    assert (paths.BIN / "kubectl-humangov").exists()
 
 
 @pytest.mark.parametrize(("text", "version"), [("go1.26.8\n", (1, 26, 8)), ("go1.27", (1, 27)), ("go1.26rc1", (1, 26))])

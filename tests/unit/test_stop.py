@@ -47,9 +47,10 @@ def test_a_stop_says_who_set_it_why_and_since_when() -> None:
         datetime(2026, 3, 1, 10, tzinfo=UTC),
     )
     assert stop.sentence == (
-        "stopped since 2026-03-01T10:00:00Z by annotation humangov.io/stop, set by kubectl-annotate: a wrong import"
+        "stopped since 2026-03-01T10:00:00Z by annotation humangov.io/stop, written by field manager kubectl-annotate: "
+        "a wrong import"
     )
-    assert stop.remedy == "humangov start humangov/california"
+    assert stop.remedy == "To start it: humangov start humangov/california"
 
 
 def test_the_last_of_several_managers_counts() -> None:

@@ -27,6 +27,9 @@ class ApiServer:
     async def apply_config_map(self, namespace: str, name: str, data: Mapping[str, str], **_: Any) -> None:
         self.written.append(f"{namespace}/{name}: {data['reason']}")
 
+    async def annotate_config_map(self, namespace: str, name: str, annotations: Mapping[str, str], **_: Any) -> None:
+        self.written.append(f"{namespace}/{name} signed: {annotations['humangov.io/start-by']}")
+
     async def delete_config_map(self, namespace: str, name: str) -> bool:
         self.written.append(f"{namespace}/{name} deleted")
         return True
@@ -44,7 +47,7 @@ class ApiServer:
 
 
 @pytest.mark.parametrize("command", ["stop", "start"])
-def test_whoever_may_not_read_the_confirmation_gets_no_exit_code_that_says_confirmed(
+def test_stop_does_not_exit_with_0_if_the_confirmation_cannot_be_read(
     monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     server = ApiServer(may_list=False)
@@ -52,7 +55,13 @@ def test_whoever_may_not_read_the_confirmation_gets_no_exit_code_that_says_confi
 
     done = CliRunner().invoke(main, [command, "--all"])
 
-    assert len(server.written) == 1
+    assert (
+        server.written
+        == {
+            "stop": ["humangov/humangov-stop: (erika)"],
+            "start": ["humangov/humangov-stop signed: erika", "humangov/humangov-stop deleted"],
+        }[command]
+    )
     assert "confirmation can't be read: listing humangovstates in all namespaces: forbidden" in done.output
     assert done.exit_code == 2
 

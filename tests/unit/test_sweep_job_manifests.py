@@ -82,7 +82,7 @@ def test_sweep_jobs_wait_in_the_queue_and_the_final_read_does_not() -> None:
     assert label not in final_job()["metadata"]["labels"]
 
 
-def test_cron_job_without_a_declared_schedule_has_one_of_the_night_that_its_owner_determines() -> None:
+def test_cron_job_without_a_declared_schedule_gets_a_nightly_one_derived_from_its_owner() -> None:
     schedules = {
         sweep_job_manifests.cron_job(tenant(), template=TEMPLATE, namespace="operators", owner=f"{name}/humangov/x")[
             "spec"
@@ -94,7 +94,7 @@ def test_cron_job_without_a_declared_schedule_has_one_of_the_night_that_its_owne
     assert f"the first sweep starts on schedule {cron_job()['spec']['schedule']} (Etc/UTC)" in first.message
 
 
-def test_condition_says_that_a_sweep_waits_beside_the_last_result() -> None:
+def test_condition_says_that_a_sweep_waits_together_with_the_last_result() -> None:
     found = sweep_job_manifests.finding(
         tenant(), {"result": "Detected", "message": "none"}, owner=OWNER, jobs=None, waits="a sweep has been waiting"
     )

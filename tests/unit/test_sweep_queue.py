@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import random
 from collections.abc import Mapping
 from typing import Any, cast
@@ -27,11 +28,22 @@ LIMIT = 10
 FINISHED = {"conditions": [{"type": "Complete", "status": "True"}]}
 
 
-def job(name: str, *, of: str, minute: int = 0, suspend: bool = True, status: Mapping[str, Any] | None = None) -> Any:
-    labels = {"humangov.io/namespace": "humangov", "humangov.io/name": of, QUEUE_LABEL: "true"}
+def job(
+    name: str, *, of: str, minute: int = 0, suspend: bool = True, status: Mapping[str, Any] | None = None,
+    namespace: str = "humangov",
+) -> Any:  # fmt: skip
+    labels = {"humangov.io/namespace": namespace, "humangov.io/name": of, QUEUE_LABEL: "true"}
     created = f"2026-03-01T03:{minute:02}:00Z"
     metadata = {"namespace": "operators", "name": name, "uid": name, "creationTimestamp": created, "labels": labels}
-    return {"metadata": metadata, "spec": {"suspend": suspend}, "status": dict(status or {})}
+    arguments = ["sweep", f"humangov/{of}", "--uid", f"uid-of-{of}", "--report-status"]
+    spec = {"suspend": suspend, "backoffLimit": 2, "template": pods("humangov-operator:1", args=arguments)}
+    return {"metadata": metadata, "spec": spec, "status": dict(status or {})}
+
+
+def pods(image: str, **container: Any) -> Any:
+    """A PodTemplateSpec."""
+    containers = [{"name": "sweep", "image": image, **container}]
+    return {"spec": {"serviceAccountName": "sweeper", "restartPolicy": "Never", "containers": containers}}
 
 
 def names(jobs: Any) -> list[str]:
@@ -46,6 +58,32 @@ class Kube:
         self.refuses: dict[str, KubeError] = {}
         self.tried: list[str] = []
         self.refuses_list: KubeError | None = None
+        self.template: Any = pods("humangov-operator:1")
+        self.seconds = itertools.count()
+
+    async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None:
+        assert (plural, namespace, name) == ("cronjobs", "operators", "template")
+        return {"spec": {"jobTemplate": {"spec": {"template": self.template}}}} if self.template else None
+
+    async def list_cron_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
+        assert (namespace, label_selector) == ("operators", "humangov.io/sweep-template=true")
+        return []
+
+    async def create_object(self, plural: str, document: Resource) -> None:
+        name = document["metadata"]["name"]
+        if error := self.refuses.get(f"create {plural}"):
+            raise error
+        assert plural == "jobs"
+        metadata = {
+            **document["metadata"],
+            "uid": name,
+            "creationTimestamp": f"2026-03-01T04:00:{next(self.seconds):02}Z",
+        }
+        self.jobs.setdefault(name, copy.deepcopy({**document, "metadata": metadata, "status": {}}))
+
+    async def delete_object(self, plural: str, namespace: str, name: str) -> None:
+        assert (plural, namespace) == ("jobs", "operators")
+        del self.jobs[name]
 
     async def list_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
         assert (namespace, label_selector) == ("operators", f"{QUEUE_LABEL}=true")
@@ -113,7 +151,23 @@ def test_ten_sweeps_start_and_the_eleventh_starts_when_one_has_ended() -> None:
     assert QUEUE_LABEL not in kube.jobs["j3"]["metadata"]["labels"]  # nor is it listed again, for a week
 
 
-def test_what_runs_still_counts_after_a_restart_of_the_operator() -> None:
+def test_namespace_with_many_sweeps_leaves_places_to_those_of_others() -> None:
+    """Whoever may edit HumanGovStates there starts as many as there are, and each may run for hours."""
+    theirs = [job(f"f{number}", of=f"f{number}", minute=number, namespace="florida") for number in range(30)]
+    kube = Kube(*theirs, job("c", of="california", minute=59, namespace="california"))
+    queue = Queue(kube)
+    for namespace, number in (("florida", 0), ("california", 1)):
+        queue.store.put(samples.resource(f"s{number}", namespace=namespace))
+    found = queue.check()
+    assert kube.running() == [*(f"f{number}" for number in range(8)), "c"]
+    assert (found.running, found.waiting) == (9, 22)
+    assert found.waits["florida/f8"].endswith("at most 8 per namespace run at once")
+    kube.finish("f0")
+    queue.check()
+    assert "f8" in kube.running()
+
+
+def test_running_sweeps_still_count_after_a_restart_of_the_operator() -> None:
     kube = Kube(*(job(f"j{number}", of=f"s{number}", minute=number) for number in range(15)))
     queue = Queue(kube)
     queue.check()
@@ -211,8 +265,21 @@ def test_without_the_permission_a_check_tries_no_more_sweeps_than_may_run_and_ev
     assert kube.running() == ["j6"]
 
 
+def test_tenant_whose_sweep_waits_behind_refused_ones_does_not_read_whose_they_are() -> None:
+    kube = Kube(*(job(f"j{number}", of=f"s{number}", minute=number) for number in range(4)))
+    kube.refuses = {
+        name: KubeError(f"writing jobs operators/{name}", status=403, reason=f"jobs.batch {name} is forbidden")
+        for name in kube.jobs
+    }
+    queue = Queue(kube, limit=3, tenants=4)
+    queue.check()
+    said = queue.store.memory("humangov/s3").waiting_sweep or ""
+    assert "others before it could not be started" in said
+    assert not [name for name in ("j0", "j1", "j2") if name in said]
+
+
 @pytest.mark.parametrize("status", [404, 409])
-def test_sweep_that_is_gone_or_started_meanwhile_is_no_problem(status: int) -> None:
+def test_sweep_job_that_was_deleted_or_started_meanwhile_is_no_error(status: int) -> None:
     kube = Kube(job("a", of="s0"))
     kube.refuses = {"a": KubeError("writing", status=status, reason="changed")}
     assert Queue(kube, tenants=1).check().problem is None
@@ -230,6 +297,59 @@ def test_while_jobs_cannot_be_listed_nothing_starts_and_numbers_are_unknown(capl
     kube.finish("a")
     queue.check()
     assert queue.store.memory("humangov/s1").waiting_sweep is None  # what was said before the failure is taken back
+
+
+def test_sweeps_of_an_older_template_that_have_no_pod_are_replaced_in_their_order_and_run() -> None:
+    """Their pods would be refused, and ten of them would hold up every other sweep for six hours."""
+    kube = Kube(
+        job("waits-b", of="s1", minute=2), job("waits-a", of="s0", minute=1),
+        job("started", of="s2", minute=3, suspend=False),
+        job("runs", of="s3", minute=4, suspend=False, status={"active": 1}),
+        job("ended", of="s4", suspend=False, status=FINISHED),
+    )  # fmt: skip
+    kube.template = pods("humangov-operator:2")
+    found = Queue(kube, limit=3, tenants=5).check()
+    assert "runs" in kube.jobs
+    assert "ended" in kube.jobs
+    fresh = {one["metadata"]["labels"]["humangov.io/name"]: one for name, one in kube.jobs.items() if len(name) > 8}
+    assert sorted(fresh) == ["s0", "s1", "s2"]
+    assert len(kube.jobs) == 5
+    for state, one in fresh.items():
+        pod = one["spec"]["template"]["spec"]["containers"][0]
+        assert pod["image"] == "humangov-operator:2"
+        assert pod["args"] == ["sweep", f"humangov/{state}", "--uid", f"uid-of-{state}", "--report-status"]
+        assert one["metadata"]["annotations"] == {
+            "humangov.io/owner": f"None/humangov/{state}", "humangov.io/uid": f"uid-of-{state}",
+        }  # fmt: skip
+        assert one["spec"]["backoffLimit"] == 2
+    assert (found.running, found.waiting) == (3, 1)
+    assert [fresh[state]["spec"]["suspend"] for state in ("s0", "s1", "s2")] == [False, False, True]
+
+
+def test_job_of_somebody_else_in_the_queue_is_not_replaced() -> None:
+    """It only has our label: its program, or its service account, is another."""
+    theirs = job("theirs-of-another-account", of="s0")
+    theirs["spec"]["template"]["spec"]["serviceAccountName"] = "default"
+    another = job("theirs-of-another-program", of="s1")
+    another["spec"]["template"]["spec"]["containers"][0]["args"] = ["run"]
+    kube = Kube(theirs, another)
+    kube.template = pods("humangov-operator:2")
+    Queue(kube).check()
+    assert sorted(kube.jobs) == ["theirs-of-another-account", "theirs-of-another-program"]
+
+
+@pytest.mark.parametrize("missing", ["the template", "the permission"])
+def test_while_older_sweeps_cannot_be_replaced_none_is_lost_and_the_others_start(missing: str) -> None:
+    kube = Kube(job("old", of="s0"), job("new", of="s1"))
+    kube.jobs["new"]["spec"]["template"]["spec"]["containers"][0]["image"] = "humangov-operator:2"
+    kube.template = pods("humangov-operator:2")
+    if missing == "the template":
+        kube.template = None
+    else:
+        kube.refuses = {"create jobs": KubeError("creating jobs", status=403, reason="no")}
+    Queue(kube).check()
+    assert sorted(kube.jobs) == ["new", "old"]
+    assert "new" in kube.running()
 
 
 @settings(max_examples=20, deadline=None)

@@ -125,7 +125,8 @@ def test_failed_safety_check_says_how_to_approve_the_orphan_list() -> None:
     found = result(failed_checks=[CHECK], orphan_list=kept)
     message = status.message(found, samples.names(), problem=None)
     assert "no orphan was erased: 30 of 100 files" in message
-    assert f"humangov.io/approve-sweep={'ab' * 32}" in message
+    signed = "humangov.io/approve-sweep-by=\"$(kubectl auth whoami -o jsonpath='{.status.userInfo.username}')\""
+    assert f"humangov.io/approve-sweep={'ab' * 32} {signed} --overwrite" in message
 
 
 def test_sweep_table_has_every_number_the_largest_orphans_and_the_orphan_list() -> None:

@@ -26,9 +26,11 @@ from humangov.kube.client import Resource
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import enqueue, fence, manager, monitors, reconciliations, watch
+from humangov.manager import leader as leader_module
 from humangov.manager.enqueue import Queues
-from humangov.manager.manager import RunSettings
+from humangov.manager.leader import Leader
 from humangov.manager.process_state import ProcessState
+from humangov.manager.run_settings import RunSettings
 from humangov.manager.workqueue import Lane, Schedule, Workers
 from humangov.reconcile.cache import Store
 from humangov.reconcile.outcome import Outcome
@@ -120,7 +122,7 @@ def due(schedule: Schedule) -> list[str]:
     return sorted(taken)
 
 
-def test_a_stop_asks_for_a_run_of_its_own_beside_the_pass_and_its_end_for_a_pass() -> None:
+def test_stop_queues_a_run_of_its_own_besides_the_reconciliation_and_its_end_queues_a_reconciliation() -> None:
     watched = Watched()
     stopped = {"annotations": {"humangov.io/stop": "a wrong import"}}
     watched.see("ADDED", form(1))
@@ -520,12 +522,12 @@ def test_leading_time_starts_when_the_lease_is_acquired(monkeypatch: pytest.Monk
             acquired_at.append(time.monotonic())
             return True
 
-    async def work(leader: manager.Leader, **_: Any) -> int:
+    async def work(leader: Leader, **_: Any) -> int:
         assert leader.operator.started_at >= acquired_at[0]
         return 7
 
     monkeypatch.setattr(manager, "_election", lambda *_: Waiting())
-    monkeypatch.setattr(manager, "_work", work)
+    monkeypatch.setattr(manager, "work", work)
     monkeypatch.setattr(Clients, "warm", lambda _: None)
     assert manager.run(SETTINGS, RUN_SETTINGS) == 7
 
@@ -553,13 +555,13 @@ def test_leader_that_cannot_start_releases_the_lease() -> None:
     async def story() -> None:
         operator: Any = SimpleNamespace(store=Store(default_region="us-east-1"), settings=SETTINGS)
         warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        leader = manager.Leader(
+        leader = Leader(
             operator=operator, kube=Refusing(), run_settings=RUN_SETTINGS, state=state_of(holding),
             of_region=lambda _: Clients(region="us-east-1"), count=lambda *_, **__: None, stop=asyncio.Event(),
             in_thread_of_stops=operator,
         )  # fmt: skip
         with pytest.raises(client.KubeError):
-            await manager._work(leader, warming=warming)
+            await leader_module.work(leader, warming=warming)
 
     holding = Holding()
     asyncio.run(story())
@@ -587,6 +589,6 @@ def test_unavailable_api_server_at_start_is_retried(status: int, monkeypatch: py
 
     async def story() -> str:
         leader: Any = SimpleNamespace(stop=asyncio.Event())
-        return await manager._first(leader, opened)
+        return await leader_module._first(leader, opened)
 
     assert asyncio.run(story()) == "opened"

@@ -156,6 +156,15 @@ def test_weather_refuses_a_function_with_a_young_role_like_lambda() -> None:
     made(under, create, {"Role": ROLE}, at=110.1)
 
 
+def test_steady_weather_takes_the_longest_time_of_everything() -> None:
+    under = weather(Forecast(name="steady", delay_ms=35, role_seconds=10, strict=True, steady=True))
+    create = call("lambda:CreateFunction", "f", Role=ROLE, Code={"ZipFile": packed()})
+    made(under, call("iam:CreateRole", "r"), at=100.0)
+    refused(under, create, at=109.99)
+    made(under, create, {"Role": ROLE}, at=110.0)
+    assert {under.decide(one, at=0.0).delay_ms for one in MIXED} == {35}
+
+
 def test_weather_refuses_a_mapping_before_the_role_policy_propagates() -> None:
     under = weather(Forecast(name="young", role_seconds=10, strict=True))
     made(under, call("lambda:GetFunction", "f"), {"Configuration": {"Role": ROLE}}, at=0.0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
-from humangov.manager.workqueue import SLOWLY_SECONDS, SOON_SECONDS, Lane, Schedule, Workers
+from humangov.manager.due import namespace_of
+from humangov.manager.workqueue import SLOWLY_SECONDS, SOON_SECONDS, Lane, Schedule, Workers, share
 from humangov.reconcile.outcome import Outcome
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -35,16 +37,132 @@ def run(of: Schedule, key: str, outcome: Outcome, *, now: float) -> None:
     of.done(key, outcome, now=now)
 
 
-def test_successful_key_is_requeued_at_the_resync_with_10_percent_jitter() -> None:
-    waits = set()
+def resyncs(*, runs: int) -> list[list[float]]:
+    """Of 200 keys: the waits after each of their runs, the first of which came with a change."""
+    found: list[list[float]] = [[] for _ in range(runs)]
     for seed in range(200):
-        of = schedule(seed)
-        of.add("a", now=0, lane=Lane.FAST)
-        run(of, "a", Outcome(), now=0)
-        waits.add(due_in(of, now=0))
-    assert min(waits) >= RESYNC * 0.9
-    assert max(waits) <= RESYNC * 1.1
-    assert len(waits) > 100, "jittered"
+        of, now = schedule(seed), 0.0
+        of.add("a", now=now, lane=Lane.FAST)
+        for waits in found:
+            run(of, "a", Outcome(), now=now)
+            waits.append(due_in(of, now=now))
+            now += waits[-1]
+    return found
+
+
+def test_resync_after_a_change_comes_at_any_moment_of_the_interval_but_not_at_once() -> None:
+    """What many have in common, as one apply, must not bring them side by side again and again."""
+    waits, *_ = resyncs(runs=1)
+    assert min(waits) >= RESYNC * 0.25
+    assert max(waits) <= RESYNC
+    quarters = [sum(RESYNC * low <= wait < RESYNC * (low + 0.25) for wait in waits) for low in (0.25, 0.5, 0.75)]
+    assert min(quarters) >= 45, f"of 200 keys, 67 are expected in each: {quarters}"
+
+
+def test_resync_after_a_resync_keeps_its_place_within_10_percent() -> None:
+    for waits in resyncs(runs=4)[1:]:
+        assert min(waits) >= RESYNC * 0.9
+        assert max(waits) <= RESYNC * 1.1
+        assert len(set(waits)) > 100, "jittered"
+
+
+def test_resync_after_failures_comes_at_any_moment_of_the_interval() -> None:
+    """An outage of AWS brings all tenants side by side."""
+    of, now = schedule(), 0.0
+    of.add("a", now=now, lane=Lane.SLOW, delay=5.0)
+    for outcome in (Outcome(), FAILED_SOON, FAILED_SOON):
+        now += due_in(of, now=now)
+        run(of, "a", outcome, now=now)
+    now += due_in(of, now=now)
+    run(of, "a", Outcome(), now=now)
+    assert RESYNC * 0.25 <= due_in(of, now=now) < RESYNC * 0.9, "the seed draws one that no resync of 10 % has"
+
+
+def test_key_that_is_added_with_a_delay_runs_then_and_keeps_its_place() -> None:
+    of = schedule()
+    of.add("a", now=0, lane=Lane.SLOW, delay=123.0)
+    assert of.take(now=122.9) is None
+    run(of, "a", Outcome(), now=123.0)
+    assert RESYNC * 0.9 <= due_in(of, now=123.0) <= RESYNC * 1.1
+
+
+def test_change_overtakes_the_resync_that_a_key_waits_for() -> None:
+    of = schedule()
+    for number in range(100):
+        of.add(str(number), now=0, lane=Lane.SLOW, delay=5.0)
+    of.add("7", now=1, lane=Lane.FAST)
+    assert of.take(now=1) == "7"
+    assert of.take(now=1) is None
+    of.done("7", Outcome(), now=2)
+    assert len({of.take(now=5.0) for _ in range(99)} - {"7", None}) == 99, "each once"
+
+
+class Counted(str):
+    """A key that counts how often one is compared or hashed: what a step costs, whatever the machine does beside it."""
+
+    touched = 0
+
+    def __hash__(self) -> int:
+        Counted.touched += 1
+        return super().__hash__()
+
+    def __lt__(self, other: str) -> bool:
+        Counted.touched += 1
+        return super().__lt__(other)
+
+    def __eq__(self, other: object) -> bool:
+        Counted.touched += 1
+        return super().__eq__(other)
+
+
+def cost_of_a_run(*, keys: int, namespaces: int) -> float:
+    """Touches of keys for each run, while all keys are due and one namespace has its share of the workers."""
+    of = schedule()
+    for number in range(keys):
+        of.add(Counted(f"{number % namespaces}/{number}"), now=0.0, lane=Lane.SLOW, delay=number % 7)
+    busy = [of.take(now=10.0, of_namespace_at_once=3, failing_at_once=2) for _ in range(3)]
+    assert None not in busy
+    Counted.touched = 0
+    runs = 100
+    for number in range(runs):
+        key = of.take(now=10.0 + number, of_namespace_at_once=3, failing_at_once=2)
+        assert key is not None
+        of.done(key, FAILED_SOON if number % 3 else Outcome(), now=10.0 + number)
+        of.next_due(after=10.0 + number)
+    return Counted.touched / runs
+
+
+@pytest.mark.parametrize("namespaces", [1, 2, 50])
+def test_run_costs_no_more_among_10000_keys_than_among_100(namespaces: int) -> None:
+    few, many = (cost_of_a_run(keys=keys, namespaces=namespaces) for keys in (200, 10_000))
+    assert many < 5 * few, "a heap grows with the logarithm: 200 keys have 8 levels, 10,000 have 13"
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_namespace_that_keeps_all_its_keys_due_leaves_a_quarter_of_the_workers_to_the_others(lane: Lane) -> None:
+    """Whoever may edit HumanGovStates there can: in the fast lane, before every resync and retry of the others."""
+    of, at_once = schedule(), share(8)
+    assert at_once == 6
+    for number in range(200):
+        of.add(f"florida/{number}", now=0.0, lane=Lane.FAST)
+    of.add("california/california", now=1.0, lane=lane)
+    taken = [of.take(now=2.0, of_namespace_at_once=at_once) for _ in range(8)]
+    assert taken.count("california/california") == 1
+    assert sum(key is not None and key.startswith("florida/") for key in taken) == 6
+    of.done("florida/0", Outcome(), now=3.0)
+    assert of.take(now=3.0, of_namespace_at_once=at_once) is not None
+
+
+def test_only_namespace_has_all_the_workers() -> None:
+    of = schedule()
+    for number in range(9):
+        of.add(f"humangov/{number}", now=0.0, lane=Lane.SLOW)
+    assert all(of.take(now=1.0, of_namespace_at_once=share(8)) for _ in range(8))
+
+
+@pytest.mark.parametrize("number", range(2, 65))
+def test_share_of_a_namespace_leaves_a_place_and_takes_one(number: int) -> None:
+    assert 1 <= share(number) < number
 
 
 def test_requeue_after_is_honored() -> None:
@@ -219,6 +337,25 @@ def test_queue_stands_still_only_if_a_key_is_due_and_no_run_ends() -> None:
     assert of.standstill_seconds(now=420) == 0
 
 
+def chosen_by_scan(
+    of: Schedule, now: float, lanes: tuple[Lane, ...], failing_at_once: int | None, of_namespace_at_once: int | None
+) -> str | None:
+    """What `take` is to return, by looking at every key."""
+    keys = of._keys
+    running = [key for key, entry in keys.items() if entry.running_since is not None]
+    only_sound = failing_at_once is not None and sum(keys[one].failures > 0 for one in running) >= failing_at_once
+    taken = Counter(namespace_of(key) for key in running)
+    full = {one for one, number in taken.items() if of_namespace_at_once is not None and number >= of_namespace_at_once}
+    full = full if any(namespace_of(key) not in full for key in keys) else set()
+    due = [
+        (entry.lane, entry.due, key)
+        for key, entry in keys.items()
+        if entry.due is not None and entry.due <= now and entry.lane in lanes
+        and not (only_sound and entry.failures > 0) and namespace_of(key) not in full
+    ]  # fmt: skip
+    return min(due)[2] if due else None
+
+
 class ScheduleMachine(RuleBasedStateMachine):
     """Any order of adds, runs and time: one run a key, nothing lost, nothing early, nothing later than the resync."""
 
@@ -230,7 +367,7 @@ class ScheduleMachine(RuleBasedStateMachine):
         self.known: set[str] = set()
         self.asked: dict[str, bool] = {}  # asked for and not yet taken since; True = by a person
 
-    @rule(key=st.sampled_from("abc"), fast=st.booleans())
+    @rule(key=st.sampled_from(["a", "b", "c", "x/d", "x/e", "y/f"]), fast=st.booleans())
     def add(self, key: str, fast: bool) -> None:
         self.of.add(key, now=self.now, lane=Lane.FAST if fast else Lane.SLOW)
         self.known.add(key)
@@ -250,6 +387,17 @@ class ScheduleMachine(RuleBasedStateMachine):
         assert not by_people or key in by_people, "the fast lane goes first"
         self.running.add(key)
         self.asked.pop(key, None)
+
+    @rule(only_fast=st.booleans(), failing=st.none() | st.integers(0, 3), of_namespace=st.none() | st.integers(1, 3))
+    def take_within_limits(self, only_fast: bool, failing: int | None, of_namespace: int | None) -> None:
+        """As a look at every key would choose."""
+        lanes = (Lane.FAST,) if only_fast else (Lane.FAST, Lane.SLOW)
+        expected = chosen_by_scan(self.of, self.now, lanes, failing, of_namespace)
+        key = self.of.take(now=self.now, lanes=lanes, failing_at_once=failing, of_namespace_at_once=of_namespace)
+        assert key == expected
+        if key is not None:
+            self.running.add(key)
+            self.asked.pop(key, None)
 
     @precondition(lambda self: self.running)
     @rule(data=st.data(), failed=st.booleans(), soon=st.booleans(), forget=st.booleans(),

@@ -1,5 +1,5 @@
-# The roles of the HumanGovState operator and of its sweeps, and the permissions boundary of the roles that it creates. The
-# documents are deploy/iam/*.json: their placeholders are the keys of local.values.
+# The roles of the HumanGovState operator, of its sweeps and of its reports, and the permissions boundary of the roles that
+# it creates. The documents are deploy/iam/*.json: their placeholders are the keys of local.values.
 
 data "aws_partition" "current" {}
 
@@ -22,10 +22,50 @@ locals {
 
     SweepServiceAccount = var.sweep_service_account
     SweepRoles          = var.sweep_roles
+
+    ReportServiceAccount = var.report_service_account
+    ReportBucket         = var.report_bucket
+    SigningAlias         = var.signing_alias
+
+    Organization = var.organization_id != null ? var.organization_id : ""
   }
 
-  trust       = var.oidc_provider != null ? "trust-irsa.json" : "trust-pod-identity.json"
-  sweep_trust = var.oidc_provider != null ? "sweep-trust-irsa.json" : "sweep-trust-pod-identity.json"
+  trust = var.oidc_provider != null ? "trust-irsa.json" : "trust-pod-identity.json"
+
+  # assumes_roles: those of HumanGovStates with an account of their own, so organization-policy.json limits it too.
+  roles = {
+    operator = {
+      name            = var.role_name
+      description     = "The HumanGovState operator."
+      calls           = "The calls that the HumanGovState operator makes."
+      policy          = "operator-policy.json"
+      trust           = local.trust
+      service_account = var.service_account
+      assumes_roles   = true
+    }
+
+    # It reads records and erases files, which the operator can't.
+    sweep = {
+      name            = var.sweep_role_name
+      description     = "The sweeps of the HumanGovState operator."
+      calls           = "The calls that a sweep makes."
+      policy          = "sweep-policy.json"
+      trust           = "sweep-${local.trust}"
+      service_account = var.sweep_service_account
+      assumes_roles   = true
+    }
+
+    # It reads logs and orphan lists, and writes into one bucket.
+    report = {
+      name            = var.report_role_name
+      description     = "The reports and checkpoints of the HumanGovState operator."
+      calls           = "The calls that reports and checkpoints make."
+      policy          = "report-policy.json"
+      trust           = "report-${local.trust}"
+      service_account = var.report_service_account
+      assumes_roles   = false
+    }
+  }
 }
 
 resource "aws_iam_policy" "boundary" {
@@ -35,17 +75,21 @@ resource "aws_iam_policy" "boundary" {
   tags        = var.tags
 }
 
-resource "aws_iam_policy" "operator" {
-  name        = var.role_name
-  description = "The calls that the HumanGovState operator makes."
-  policy      = jsonencode(jsondecode(templatefile("${path.module}/../operator-policy.json", local.values)))
+resource "aws_iam_policy" "all" {
+  for_each = local.roles
+
+  name        = each.value.name
+  description = each.value.calls
+  policy      = jsonencode(jsondecode(templatefile("${path.module}/../${each.value.policy}", local.values)))
   tags        = var.tags
 }
 
-resource "aws_iam_role" "operator" {
-  name               = var.role_name
-  description        = "The HumanGovState operator."
-  assume_role_policy = jsonencode(jsondecode(templatefile("${path.module}/../${local.trust}", local.values)))
+resource "aws_iam_role" "all" {
+  for_each = local.roles
+
+  name               = each.value.name
+  description        = each.value.description
+  assume_role_policy = jsonencode(jsondecode(templatefile("${path.module}/../${each.value.trust}", local.values)))
   tags               = var.tags
 
   lifecycle {
@@ -56,48 +100,27 @@ resource "aws_iam_role" "operator" {
   }
 }
 
-resource "aws_iam_role_policy_attachment" "operator" {
-  role       = aws_iam_role.operator.name
-  policy_arn = aws_iam_policy.operator.arn
+resource "aws_iam_role_policy_attachment" "all" {
+  for_each = local.roles
+
+  role       = aws_iam_role.all[each.key].name
+  policy_arn = aws_iam_policy.all[each.key].arn
 }
 
-resource "aws_eks_pod_identity_association" "operator" {
-  count = var.cluster_arn != null ? 1 : 0
+resource "aws_iam_role_policy" "organization" {
+  for_each = { for key, one in local.roles : key => one if one.assumes_roles && var.organization_id != null }
+
+  name   = "organization"
+  role   = aws_iam_role.all[each.key].name
+  policy = jsonencode(jsondecode(templatefile("${path.module}/../organization-policy.json", local.values)))
+}
+
+resource "aws_eks_pod_identity_association" "all" {
+  for_each = var.cluster_arn != null ? local.roles : {}
 
   cluster_name    = split("/", var.cluster_arn)[1]
   namespace       = var.namespace
-  service_account = var.service_account
-  role_arn        = aws_iam_role.operator.arn
-  tags            = var.tags
-}
-
-# The sweep's role: it reads records and erases files, which the operator can't.
-
-resource "aws_iam_policy" "sweep" {
-  name        = var.sweep_role_name
-  description = "The calls that a sweep makes."
-  policy      = jsonencode(jsondecode(templatefile("${path.module}/../sweep-policy.json", local.values)))
-  tags        = var.tags
-}
-
-resource "aws_iam_role" "sweep" {
-  name               = var.sweep_role_name
-  description        = "The sweeps of the HumanGovState operator."
-  assume_role_policy = jsonencode(jsondecode(templatefile("${path.module}/../${local.sweep_trust}", local.values)))
-  tags               = var.tags
-}
-
-resource "aws_iam_role_policy_attachment" "sweep" {
-  role       = aws_iam_role.sweep.name
-  policy_arn = aws_iam_policy.sweep.arn
-}
-
-resource "aws_eks_pod_identity_association" "sweep" {
-  count = var.cluster_arn != null ? 1 : 0
-
-  cluster_name    = split("/", var.cluster_arn)[1]
-  namespace       = var.namespace
-  service_account = var.sweep_service_account
-  role_arn        = aws_iam_role.sweep.arn
+  service_account = each.value.service_account
+  role_arn        = aws_iam_role.all[each.key].arn
   tags            = var.tags
 }

@@ -5,7 +5,7 @@ variable "region" {
   type        = string
 
   validation {
-    condition     = can(regex("^([a-z]{2}(-[a-z]+)+-[0-9]|\\*)$", var.region))
+    condition     = can(regex("^((eusc|[a-z]{2})(-[a-z]+)+-[0-9]|\\*)$", var.region))
     error_message = "region is an AWS region, like us-east-1, or * for several."
   }
 }
@@ -70,6 +70,29 @@ variable "sweep_service_account" {
   default     = "humangov-operator-sweep"
 }
 
+variable "report_service_account" {
+  description = "The service account of the pods that write reports and checkpoints."
+  type        = string
+  default     = "humangov-operator-reports"
+}
+
+variable "report_bucket" {
+  description = "The bucket of reports and checkpoints. Its name does not match buckets: a sweep may erase there."
+  type        = string
+  default     = "reports-of-humangov"
+}
+
+variable "signing_alias" {
+  description = "Alias of the KMS key that may sign checkpoints, if there is one."
+  type        = string
+  default     = "alias/humangov-checkpoints"
+
+  validation {
+    condition     = startswith(var.signing_alias, "alias/")
+    error_message = "signing_alias begins with alias/."
+  }
+}
+
 variable "tenant_roles" {
   description = "Pattern of the names of roles, in any account, that spec.account.roleARN may name."
   type        = string
@@ -82,12 +105,29 @@ variable "sweep_roles" {
   default     = "humangov-sweep-*"
 }
 
+variable "organization_id" {
+  description = "AWS Organizations: ID, like o-a1b2c3d4e5. The two roles then assume no role of an account outside of it."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.organization_id == null ? true : can(regex("^o-[a-z0-9]{10,32}$", var.organization_id))
+    error_message = "organization_id is the ID of an organization, like o-a1b2c3d4e5."
+  }
+}
+
 # Names.
 
 variable "sweep_role_name" {
   description = "Name of the sweeps' role, and of its policy."
   type        = string
   default     = "humangov-sweep"
+}
+
+variable "report_role_name" {
+  description = "Name of the role of reports and checkpoints, and of its policy."
+  type        = string
+  default     = "humangov-report"
 }
 
 variable "role_name" {

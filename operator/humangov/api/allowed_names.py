@@ -16,12 +16,15 @@ class Patterns:
     """Shell patterns (`*`, `?`, `[a-z]`) of the names that a namespace may use; of roles and KMS keys it is the ARN.
 
     buckets    `name`, with any key prefix, or `name/prefix`
+    failures_buckets  that hold failed invocations of this namespace beside other namespaces'; a bucket that it may use
+               with any key prefix needs no entry, as long as no other namespace names it
     functions  None: only names that begin with `humangov-<name of the HumanGovState>-`
     adoption   whether resources without an ownership tag may be adopted
     """
 
     tables: tuple[str, ...] = ()
     buckets: tuple[str, ...] = ()
+    failures_buckets: tuple[str, ...] = ()
     roles: tuple[str, ...] = ()
     functions: tuple[str, ...] | None = None
     regions: tuple[str, ...] = ("*",)
@@ -31,8 +34,8 @@ class Patterns:
 
 # Lists in the file → fields of Patterns.
 _LISTS = {
-    "tables": "tables", "buckets": "buckets", "roleARNs": "roles", "functions": "functions", "regions": "regions",
-    "kmsKeyARNs": "kms_keys",
+    "tables": "tables", "buckets": "buckets", "failuresBuckets": "failures_buckets", "roleARNs": "roles",
+    "functions": "functions", "regions": "regions", "kmsKeyARNs": "kms_keys",
 }  # fmt: skip
 _ADOPTION = "adoption"
 
@@ -50,8 +53,8 @@ class AllowedNames:
         return cls(
             {
                 namespace: Patterns(
-                    tables=anything, buckets=anything, roles=anything, functions=anything, kms_keys=anything,
-                    adoption=True,
+                    tables=anything, buckets=anything, failures_buckets=anything, roles=anything, functions=anything,
+                    kms_keys=anything, adoption=True,
                 )
             }
         )  # fmt: skip
@@ -80,6 +83,8 @@ def not_allowed(tenant: Tenant, allowed: AllowedNames) -> Finding | None:
         prefix = tenant.bucket.key_prefix
         with_prefix = f" with key prefix {prefix!r}" if any("/" in one for one in patterns.buckets) else ""
         return _refused(f"bucket {tenant.bucket.name}{with_prefix} is", tenant, patterns.buckets)
+    if not _may_keep_failures(tenant, patterns):
+        return _failures_refused(tenant, patterns)
     if tenant.adoption != "Never" and not patterns.adoption:
         return Finding.action_required(
             "NotAllowed",
@@ -102,7 +107,7 @@ def is_withdrawn(tenant: Tenant, allowed: AllowedNames) -> bool:
 
 def _not_permitted(tenant: Tenant, named: Iterable[_Named]) -> Finding | None:
     for kind, name, permitted in named:
-        if name is not None and not any(fnmatchcase(name, pattern) for pattern in permitted):
+        if name is not None and not _matches(name, permitted):
             return _refused(f"{kind} {name} is", tenant, permitted)
     return None
 
@@ -132,10 +137,39 @@ def _identifying(tenant: Tenant, patterns: Patterns) -> Iterator[_Named]:
 
 def _others(tenant: Tenant, patterns: Patterns) -> Iterator[_Named]:
     """The names that a manifest can change."""
-    # Of a bucket of its own the key prefix decides. Elsewhere the invocation records lie beside those of others.
-    elsewhere = tenant.failures.bucket if tenant.failures.bucket != tenant.bucket.name else None
-    yield "bucket", elsewhere, patterns.buckets
     yield "KMS key", tenant.logs.kms_key_arn, patterns.kms_keys
+
+
+def may_share_failures(tenant: Tenant, allowed: AllowedNames) -> bool:
+    """Whether other namespaces may keep failed invocations in the tenant's failures bucket, as far as it goes."""
+    patterns = allowed.namespaces.get(tenant.namespace, Patterns())
+    return _matches(tenant.failures.bucket, patterns.failures_buckets)
+
+
+def _may_keep_failures(tenant: Tenant, patterns: Patterns) -> bool:
+    """Lambda decides the keys of failed invocations: they lie under no key prefix of a namespace."""
+    whole = [pattern for pattern in patterns.buckets if pattern.partition("/")[2] in ("", "*")]
+    names = [pattern.partition("/")[0] for pattern in whole]
+    return _matches(tenant.failures.bucket, (*names, *patterns.failures_buckets))
+
+
+def _failures_refused(tenant: Tenant, patterns: Patterns) -> Finding:
+    bucket = tenant.failures.bucket
+    if bucket == tenant.bucket.name:
+        return Finding.action_required(
+            "NotAllowed",
+            f"failed invocations can't be stored in bucket {bucket}, because namespace {tenant.namespace} may use "
+            "only key prefixes of it. No AWS call was made. Name a bucket of the namespace's own in "
+            "spec.failures.bucket, or "
+            "ask the operator's administrator to list it as one of its failuresBuckets (--allowed-names)",
+        )
+    return _refused(
+        f"bucket {bucket} (spec.failures.bucket) is", tenant, (*patterns.buckets, *patterns.failures_buckets)
+    )
+
+
+def _matches(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _may_use_bucket(tenant: Tenant, patterns: Patterns) -> bool:

@@ -14,25 +14,31 @@ from typing import Any
 from humangov.api.times import parse_time, timestamp
 
 # Conditions of single resources, in the order in which they are reported.
-PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", "TriggerReady", "BucketReady")
+TRIGGER_READY = "TriggerReady"
+PARTS = ("StreamReady", "RoleReady", "LogGroupReady", "FunctionReady", TRIGGER_READY, "BucketReady")
 # A warning, present from the first failed invocation on. Ready does not depend on it.
 FAILURES_HANDLED = "FailuresHandled"
 # The result of the last sweep; present where sweeps are enabled.
 SWEEP_SUCCEEDED = "SweepSucceeded"
 # Whether records reach the function in time; present from the first stream lag on.
 RECORDS_DELIVERED = "RecordsDelivered"
+# Whether the function received all records; present from the first that may be lost on.
+RECORDS_HANDLED = "RecordsHandled"
 # Whether nothing may be erased; present from the first stop on.
 STOPPED = "Stopped"
 # The legal hold; present from the first one on. True: nothing is erased.
 HELD = "Held"
-_WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, SWEEP_SUCCEEDED)
+_WARNINGS = (FAILURES_HANDLED, RECORDS_DELIVERED, RECORDS_HANDLED, SWEEP_SUCCEEDED)
 OWN_CONDITIONS = ("Ready", "Reconciling", "Stalled", *PARTS, STOPPED, HELD, *_WARNINGS)
 _OWN_FIELDS = (
     "observedGeneration", "aws", "functionName", "mappings", "lastHandledReconcile", "lastHandledSweep", "hold",
-    "erasureLimit", "sweepSchedule", "failingSince", "waitingSince",
+    "erasureLimit", "sweepSchedule", "failingSince", "waitingSince", "records",
 )  # fmt: skip
+# What others did to a resource that is in sync, and that people should know of.
+_NOTABLE = {"LogGroupReady": ("ReceiptsSentElsewhere", "ReceiptsMasked")}
 MISSING_IS_STALLED_AFTER_SECONDS = 15 * 60
 MESSAGE_LIMIT = 4000
+RIPENS_SECONDS = 1.0  # where nothing says better when to ask again
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +46,8 @@ class Finding:
     """The state of one resource, or of the tenant as a whole.
 
     `status` is True (in sync), Unknown (in progress) or, with `stalled`, False (action required).
-    `soon` tells the queue which back-off a failure takes.
+    `soon` tells the queue which back-off a failure takes. `ripens`: what AWS needs time for, which decides when it is
+    asked again (reconcile/ripening.py); empty: requeue_after_seconds does.
     """
 
     status: str
@@ -51,6 +58,14 @@ class Finding:
     soon: bool = True
     requeue_after_seconds: float | None = None
     waits_for_others: bool = False  # a consequence: another resource is the cause
+    ripens: str = ""
+    usable: bool = False  # others may stand on it all the same: what is unknown of it is not what they need
+    throttled: bool = False  # AWS, or the operator itself, takes no more calls for now: says nothing of the resource
+
+    @property
+    def carries(self) -> bool:
+        """Whether other resources may stand on it."""
+        return self.status == "True" or self.usable
 
     @classmethod
     def in_sync(cls, reason: str, message: str) -> Finding:
@@ -65,6 +80,13 @@ class Finding:
             status="Unknown", reason=reason, message=message, requeue_after_seconds=requeue_after_seconds,
             waits_for_others=for_others,
         )  # fmt: skip
+
+    @classmethod
+    def ripening(cls, reason: str, message: str, *, of: str, for_others: bool = False) -> Finding:
+        """Nothing is wrong; AWS needs time for what it always needs time for. of: its kind."""
+        return replace(
+            cls.waiting(reason, message, requeue_after_seconds=RIPENS_SECONDS, for_others=for_others), ripens=of
+        )
 
     @classmethod
     def transient(cls, reason: str, message: str, *, soon: bool) -> Finding:
@@ -193,7 +215,7 @@ def compose(
     for part in PARTS:
         if part in findings:
             conditions[part] = findings[part]
-    for name in (FAILURES_HANDLED, RECORDS_DELIVERED):
+    for name in (FAILURES_HANDLED, RECORDS_DELIVERED, RECORDS_HANDLED):
         warned = _stored(previous, name)
         warning = findings.get(name, warned)
         if warning and (warned or warning.status != "True" or warning.reason == HELD):
@@ -233,7 +255,15 @@ def transitions(old: Mapping[str, Any], new: Mapping[str, Any], *, own_doing: bo
     `own_doing`: this reconciliation changed something, so Ready being Unknown for a moment is expected.
     """
     warnings = [event for name in _WARNINGS for event in _of_warning(name, old, new)]
-    return [*_of_ready(old, new, own_doing=own_doing), *_of_stop(old, new), *_of_hold(old, new), *warnings]
+    notable = [event for name, reasons in _NOTABLE.items() for event in _of_notable(name, reasons, old, new)]
+    ready = _of_ready(old, new, own_doing=own_doing)
+    # Of a stop, Ready says the same as Stopped, and what else is wrong: it is told once.
+    stop = [event for event in _of_stop(old, new) if not any(_says(one, event) for one in ready)]
+    return [*ready, *stop, *_of_hold(old, new), *warnings, *notable]
+
+
+def _says(one: Event, other: Event) -> bool:
+    return one.reason == other.reason and one.message.startswith(other.message)
 
 
 def _of_stop(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
@@ -252,6 +282,16 @@ def _of_hold(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
     if after is None or (before or {}).get("reason") == after["reason"]:
         return []
     return [Event(kind="Normal", reason=after["reason"], message=after["message"])]
+
+
+def _of_notable(name: str, reasons: Sequence[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:
+    """It came, or is another now."""
+    before, after = find_condition(old, name) or {}, find_condition(new, name)
+    if after is None or after["reason"] not in reasons:
+        return []
+    if (before.get("reason"), before.get("message")) == (after["reason"], after["message"]):
+        return []
+    return [Event(kind="Warning", reason=after["reason"], message=after["message"])]
 
 
 def _of_warning(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Event]:

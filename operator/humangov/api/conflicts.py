@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from humangov.api.allowed_names import AllowedNames, not_allowed
+from humangov.api.allowed_names import AllowedNames, may_share_failures, not_allowed
 from humangov.api.conditions import Finding
 from humangov.api.spec import Tenant
 
@@ -18,13 +18,39 @@ def _conflict_with_older(tenant: Tenant, allowed: AllowedNames, others: Iterable
     for other in sorted(others, key=_seniority):
         if other.uid == tenant.uid or _seniority(other) > _seniority(tenant) or not_allowed(other, allowed):
             continue
-        what = conflict(tenant, other)
-        if what:
+        if what := conflict(tenant, other):
             return Finding.action_required(
                 "Conflict",
                 f"{_older(other, tenant)} is older and names the same {what}. The operator does nothing for this "
                 "HumanGovState while the older one exists. Delete one of the two",
             )
+        if bucket := _shared_for_failures(tenant, other, allowed):
+            return Finding.action_required(
+                "Conflict",
+                f"an older HumanGovState of another namespace stores its failed invocations in bucket {bucket}, and "
+                "both would be mixed. Name another bucket in spec.failures.bucket, or ask the operator's "
+                "administrator to list the bucket among the failuresBuckets of both namespaces (--allowed-names)",
+            )
+    return None
+
+
+def shared_for_failures(tenant: Tenant, other: Tenant) -> set[str]:
+    """The failures buckets of either that the other, of another namespace, names too."""
+    if tenant.namespace == other.namespace:
+        return set()
+    return {
+        one.failures.bucket
+        for one, another in ((tenant, other), (other, tenant))
+        if one.failures.bucket in (another.failures.bucket, another.bucket.name)
+    }
+
+
+def _shared_for_failures(tenant: Tenant, other: Tenant, allowed: AllowedNames) -> str | None:
+    """One that they share although the namespace of a HumanGovState whose failed invocations lie in it may not."""
+    for bucket in sorted(shared_for_failures(tenant, other)):
+        whose = [one for one in (tenant, other) if one.failures.bucket == bucket]
+        if not all(may_share_failures(one, allowed) for one in whose):
+            return bucket
     return None
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from humangov.api.signatures import signer
 from humangov.api.times import parse_time, timestamp
 
 LIMIT_TAG = "humangov.io/erasure-limit"
@@ -96,6 +97,12 @@ def tag_value(limit: ErasureLimit) -> str:
     if isinstance(limit, Reached):
         return f"reached {timestamp(limit.at)} {limit.limited}"
     return f"approved {timestamp(limit.at)}"
+
+
+def summary(value: str, annotations: Mapping[str, str]) -> str:
+    """Of the change that sets the tag, for people: with who approved. value: as tag_value."""
+    who = signer(annotations, APPROVE_ERASURES_ANNOTATION) if value.startswith("approved") else None
+    return f"erasure limit {value}{f', by {who}' if who else ''}"
 
 
 def _of_tag(text: str, *, now: datetime) -> ErasureLimit:

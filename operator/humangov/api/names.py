@@ -8,22 +8,33 @@ from humangov.api.arns import Arn
 from humangov.api.spec import Tenant
 
 OWNER_TAG = "humangov.io/tenant"
+ORIGIN_TAG = "humangov.io/origin"
+"""Whose resource it was first; it stays where the ownership tag is removed, so that nobody else adopts it."""
+CLUSTER_UID_TAG = "humangov.io/cluster-uid"
+"""Which cluster's it is. A name can be given to two clusters; the UID of namespace kube-system is one cluster's."""
 ROLE_PATH = "/humangov/"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """Where a tenant's AWS resources are: written to status.aws before the first one is created."""
+    """Where a tenant's AWS resources are: written to status.aws before the first one is created.
+
+    cluster_uid  the UID of this cluster's namespace kube-system; None: not known
+    moved_from   UIDs of clusters from which HumanGovStates were moved here: what is theirs is this cluster's now
+    """
 
     account_id: str
     region: str
     cluster: str
     partition: str = field(compare=False)
+    cluster_uid: str | None = field(default=None, compare=False)
+    moved_from: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def recorded(self) -> dict[str, str]:
         """As status.aws."""
-        return {"accountID": self.account_id, "region": self.region, "cluster": self.cluster}
+        uid = {"clusterUID": self.cluster_uid} if self.cluster_uid else {}
+        return {"accountID": self.account_id, "region": self.region, "cluster": self.cluster, **uid}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,7 +37,7 @@ class Stop:
     since   as the API server dated it; None: not known
     by      the field manager that wrote it; "": not known
     place   where it is, for people: `annotation humangov.io/stop`
-    remedy  how it ends, for people
+    remedy  how it ends: a sentence, without a full stop
     """
 
     source: Source
@@ -51,8 +51,12 @@ class Stop:
     def sentence(self) -> str:
         """Who, why and since when."""
         since = f" since {timestamp(self.since)}" if self.since else ""
-        by = f", set by {self.by}" if self.by else ""
+        by = f", written by field manager {self.by}" if self.by else ""
         return f"stopped{since} by {self.place}{by}: {self.reason or 'no reason was given'}"
+
+
+_STOP_FIELD = ("f:metadata", "f:annotations", f"f:{STOP_ANNOTATION}")
+_HOLD_FIELD = ("f:spec", "f:hold", "f:reason")
 
 
 def stop_of(resource: Mapping[str, Any], *, of_all: Stop | None) -> Stop | None:
@@ -61,14 +65,14 @@ def stop_of(resource: Mapping[str, Any], *, of_all: Stop | None) -> Stop | None:
     annotations = metadata.get("annotations") or {}
     if STOP_ANNOTATION not in annotations:
         return of_all or _by_erasure_limit(resource) or _by_hold(resource)
-    manager, at = _written(metadata, "f:metadata", "f:annotations", f"f:{STOP_ANNOTATION}")
+    manager, at = written_by(metadata, *_STOP_FIELD)
     return Stop(
         source="Annotation",
         reason=str(annotations[STOP_ANNOTATION] or "").strip(),
         since=at,
         by=manager,
         place=f"annotation {STOP_ANNOTATION}",
-        remedy=f"humangov start {metadata.get('namespace', 'default')}/{metadata.get('name')}",
+        remedy=f"To start it: humangov start {metadata.get('namespace', 'default')}/{metadata.get('name')}",
     )
 
 
@@ -79,13 +83,13 @@ def _by_erasure_limit(resource: Mapping[str, Any]) -> Stop | None:
         return None
     return Stop(
         source="ErasureLimit",
-        reason=f"the function reached its limit of erasures in an hour and handed back {reached.limited:,} records. "
-        "If the records were removed on purpose, approve; else restore the table first: a file that a record names "
-        "again stays",
+        reason=f"the function reached its limit of erasures in an hour and returned {reached.limited:,} records to "
+        "Lambda. If the records were removed on purpose, approve; otherwise restore the table first: a file that a "
+        "record names again stays",
         since=reached.at,
         by="",
         place="spec.trigger.maximumErasuresPerHour",
-        remedy=f"humangov approve {metadata.get('namespace', 'default')}/{metadata.get('name')}",
+        remedy=f"To start it: humangov approve {metadata.get('namespace', 'default')}/{metadata.get('name')}",
     )
 
 
@@ -95,14 +99,14 @@ def _by_hold(resource: Mapping[str, Any]) -> Stop | None:
     hold = spec.get("hold") if isinstance(spec, Mapping) else None
     if not hold or status.get("hold"):
         return None
-    manager, at = _written(metadata, "f:spec", "f:hold", "f:reason")
+    manager, at = written_by(metadata, *_HOLD_FIELD)
     return Stop(
         source="Hold",
         reason=str((hold.get("reason") if isinstance(hold, Mapping) else hold) or "").strip(),
         since=at,
         by=manager,
         place="spec.hold, which the function does not have yet",
-        remedy="nothing: the operator starts it once the function has the legal hold",
+        remedy="No action is needed: the operator starts it once the function has the legal hold",
     )
 
 
@@ -114,7 +118,7 @@ def stop_of_withdrawn() -> Stop:
         since=None,
         by="",
         place="--allowed-names",
-        remedy="ask the operator's administrator to allow its names again. A deletion does not wait for that",
+        remedy="To start it, ask the operator's administrator to allow its names. A deletion does not wait for that",
     )
 
 
@@ -123,14 +127,14 @@ def stop_of_all(config_map: Mapping[str, Any] | None) -> Stop | None:
     if config_map is None:
         return None
     metadata = config_map.get("metadata") or {}
-    manager, at = _written(metadata, "f:data", f"f:{REASON_KEY}")
+    manager, at = written_by(metadata, "f:data", f"f:{REASON_KEY}")
     return Stop(
         source="ConfigMap",
         reason=str((config_map.get("data") or {}).get(REASON_KEY) or "").strip(),
         since=at or parse_time(metadata.get("creationTimestamp")),
         by=manager,
         place=f"ConfigMap {metadata.get('namespace', '')}/{metadata.get('name', STOP_CONFIG_MAP)}",
-        remedy="humangov start --all",
+        remedy="To start it: humangov start --all",
     )
 
 
@@ -141,7 +145,7 @@ def why_stopped(resource: Mapping[str, Any], *, of_all: Stop | None) -> str | No
     """
     stop = stop_of(resource, of_all=of_all)
     if stop is not None:
-        return f"the HumanGovState is {stop.sentence}. To start it: {stop.remedy}"
+        return f"the HumanGovState is {stop.sentence}. {stop.remedy}"
     condition = find_condition(resource.get("status") or {}, STOPPED)
     if condition is not None and condition["status"] != "False":
         return f"the HumanGovState's condition {STOPPED} is {condition['status']}: {condition['message']}"
@@ -167,7 +171,21 @@ def while_stopped(tenant: Tenant) -> Tenant:
     )
 
 
-def _written(metadata: Mapping[str, Any], *path: str) -> tuple[str, datetime | None]:
+def writers_of_stops(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of metadata.managedFields, what says who wrote a stop or a hold, and when; the rest may be long."""
+    found = []
+    for one in metadata.get("managedFields") or ():
+        fields: dict[str, Any] = {}
+        for path in (_STOP_FIELD, _HOLD_FIELD):
+            if _has(one.get("fieldsV1") or {}, path):
+                top, middle, last = path
+                fields[top] = {middle: {last: {}}}
+        if fields:
+            found.append({"manager": one.get("manager"), "time": one.get("time"), "fieldsV1": fields})
+    return found
+
+
+def written_by(metadata: Mapping[str, Any], *path: str) -> tuple[str, datetime | None]:
     """The field manager that wrote a field last, and when; `("", None)` if that is not known."""
     owners = [one for one in metadata.get("managedFields") or () if _has(one.get("fieldsV1") or {}, path)]
     if not owners:

@@ -152,9 +152,9 @@ def _longest_gap(text: str) -> timedelta:
     """The longest time between the dates of two sweeps. Raises ScheduleError."""
     longest = _longest_gap_of_dates(replace(parse_schedule(text), minutes=frozenset(), hours=frozenset()))
     if longest is None:
-        raise ScheduleError(f"spec.sweep.schedule {text!r} never comes: there is no such date. {_REMEDY}")
+        raise ScheduleError(f"spec.sweep.schedule {text!r} never occurs: there is no such date. {_REMEDY}")
     if longest > LONGEST_GAP:
-        raise ScheduleError(f"spec.sweep.schedule {text!r} comes less often than once a year. {_REMEDY}")
+        raise ScheduleError(f"spec.sweep.schedule {text!r} occurs less often than once a year. {_REMEDY}")
     return longest
 
 

@@ -56,6 +56,7 @@ ACTIONS: Mapping[str, Method] = {
     # log group
     "logs:DescribeLogGroups": _read("logs", "describe_log_groups"),
     "logs:ListTagsForResource": _read("logs", "list_tags_for_resource"),
+    "logs:DescribeSubscriptionFilters": _read("logs", "describe_subscription_filters"),
     "logs:CreateLogGroup": _write("logs", "create_log_group"),
     "logs:PutRetentionPolicy": _write("logs", "put_retention_policy"),
     "logs:AssociateKmsKey": _write("logs", "associate_kms_key"),
@@ -67,6 +68,14 @@ ACTIONS: Mapping[str, Method] = {
     "lambda:GetFunction": _read("lambda", "get_function"),
     "lambda:GetPolicy": _read("lambda", "get_policy"),
     "lambda:ListFunctionUrlConfigs": _read("lambda", "list_function_url_configs"),
+    "lambda:ListAliases": _read("lambda", "list_aliases"),
+    "lambda:ListVersionsByFunction": _read("lambda", "list_versions_by_function"),
+    "lambda:ListFunctionEventInvokeConfigs": _read("lambda", "list_function_event_invoke_configs"),
+    "lambda:ListProvisionedConcurrencyConfigs": _read("lambda", "list_provisioned_concurrency_configs"),
+    "lambda:GetFunctionCodeSigningConfig": _read("lambda", "get_function_code_signing_config"),
+    "lambda:DeleteFunctionEventInvokeConfig": _write("lambda", "delete_function_event_invoke_config"),
+    "lambda:DeleteProvisionedConcurrencyConfig": _write("lambda", "delete_provisioned_concurrency_config"),
+    "lambda:DeleteFunctionCodeSigningConfig": _write("lambda", "delete_function_code_signing_config"),
     "lambda:RemovePermission": _write("lambda", "remove_permission"),
     "lambda:DeleteFunctionUrlConfig": _write("lambda", "delete_function_url_config"),
     "lambda:CreateFunction": _write("lambda", "create_function"),
@@ -77,6 +86,7 @@ ACTIONS: Mapping[str, Method] = {
     "lambda:DeleteFunction": _write("lambda", "delete_function"),
     # trigger
     "lambda:ListEventSourceMappings": _read("lambda", "list_event_source_mappings"),
+    "lambda:GetEventSourceMapping": _read("lambda", "get_event_source_mapping"),
     "lambda:CreateEventSourceMapping": _write("lambda", "create_event_source_mapping"),
     "lambda:UpdateEventSourceMapping": _write("lambda", "update_event_source_mapping"),
     "lambda:DeleteEventSourceMapping": _write("lambda", "delete_event_source_mapping"),
@@ -86,7 +96,8 @@ ACTIONS: Mapping[str, Method] = {
     "lambda:UntagResource": _write("lambda", "untag_resource"),
     # stream lag
     "cloudwatch:GetMetricData": _read("cloudwatch", "get_metric_data"),
-    # leaked AWS resources
+    # leaked AWS resources, and bulk reads
+    "lambda:ListFunctions": _read("lambda", "list_functions"),
     "tag:GetResources": _read("resourcegroupstaggingapi", "get_resources"),
     "iam:ListRoles": _read("iam", "list_roles"),
 }

@@ -9,6 +9,7 @@ from humangov.api.conditions import Finding
 from humangov.api.names import Names
 from humangov.aws import other_copies
 from humangov.aws.clients import Clients
+from humangov.aws.errors import incomplete
 from humangov.aws.other_copies import OtherCopies
 
 NOT_FOUND = "BucketNotFound"
@@ -33,8 +34,10 @@ def observe(clients: Clients, names: Names, *, copies: bool) -> Observed | None:
     versioning = clients.find("s3:GetBucketVersioning", target=name, **bucket) if location is not None else None
     if location is None or versioning is None:
         return None
+    if "LocationConstraint" not in location:  # us-east-1's is shown as none
+        raise incomplete(action="s3:GetBucketLocation", target=name, field="LocationConstraint")
     return Observed(
-        region=_region(location.get("LocationConstraint")), versioning=versioning.get("Status"),
+        region=_region(location["LocationConstraint"]), versioning=versioning.get("Status"),
         copies=other_copies.observe(clients, names) if copies else None,
     )  # fmt: skip
 
@@ -50,7 +53,7 @@ def finding(observed: Observed | None, names: Names) -> Finding:
     """Condition BucketReady."""
     name = names.tenant.bucket.name
     if observed is None:
-        return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id} yet")
+        return Finding.waiting(NOT_FOUND, f"bucket {name} does not exist in account {names.identity.account_id}")
     if observed.region != names.identity.region:
         return Finding.action_required(
             "RegionMismatch",

@@ -10,7 +10,7 @@ from typing import Any
 
 from humangov.api.arns import parse_arn
 from humangov.api.erasure_limit import ErasureLimit
-from humangov.api.names import OWNER_TAG, Names
+from humangov.api.names import CLUSTER_UID_TAG, ORIGIN_TAG, OWNER_TAG, Names
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,9 @@ class Change:
     summary: str  # for people: "timeout 3 → 300 s"
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)  # of the SDK's method
     adopts: bool = False  # adopts a resource that has no ownership tag
-    opened: bool = False  # closes a way in that somebody else opened
+    opened: bool = False  # closes a way in, or out, that somebody else opened
+    of_rollout: bool = False  # replaces code that the operator itself had given to the function
+    of_cluster: bool = False  # says whose cluster's the resource is, and nothing else
 
     @property
     def what(self) -> tuple[str, ...]:
@@ -31,8 +33,13 @@ class Change:
         return (self.action, self.target, *sorted(self.parameters))
 
     @property
+    def redirects(self) -> bool:
+        """Whether it says where else records go."""
+        return "DestinationConfig" in self.parameters and ":Create" not in self.action
+
+    @property
     def keeps_safe(self) -> bool:
-        """Whether it closes a way in, or ends invocations: nothing puts that off."""
+        """Whether it closes a way in or out, or ends invocations: nothing puts that off."""
         stops = self.parameters.get("Enabled") is False or self.parameters.get("ReservedConcurrentExecutions") == 0
         return self.opened or stops
 
@@ -44,6 +51,7 @@ class Context:
     stopped        it is stopped (api/stop.py)
     hold_since     when the legal hold was put on the function; None: it is to be put on it, or there is no hold
     erasure_limit  whether the erasure limit was reached, and approved since
+    known_code     CodeSha256 of the code that the operator gives to functions, and gave before its upgrade
     """
 
     names: Names
@@ -53,11 +61,14 @@ class Context:
     stopped: bool = False
     hold_since: datetime | None = None
     erasure_limit: ErasureLimit | None = None
+    known_code: frozenset[str] = frozenset()
 
     @property
     def tags(self) -> dict[str, str]:
-        """Tags of every resource that the operator creates: its own, the tenant's, and the ownership tag."""
-        return {**self.default_tags, **self.names.tenant.tags, OWNER_TAG: self.names.owner}
+        """Tags of every resource that the operator creates: its own, the tenant's, and who owns it, now and first."""
+        owner, uid = self.names.owner, self.names.identity.cluster_uid
+        of_cluster = {CLUSTER_UID_TAG: uid} if uid else {}
+        return {**self.default_tags, **self.names.tenant.tags, OWNER_TAG: owner, ORIGIN_TAG: owner, **of_cluster}
 
 
 def boundary_of(arn: str | None, names: Names) -> str | None:

@@ -14,8 +14,11 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from humangov.api.names import Identity
+from humangov.aws import models
 from humangov.aws.actions import ACTIONS
-from humangov.aws.errors import AwsError, Meaning, translated
+from humangov.aws.budget import Budget
+from humangov.aws.errors import AwsError, Meaning, incomplete, is_throttling, translated
+from humangov.aws.limits import Limit, limit_of
 
 logger = logging.getLogger(__name__)
 
@@ -49,13 +52,19 @@ class Clients:
         role_arn: str | None = None,
         clock: Callable[[], float] = time.monotonic,
         called: Callable[[Called], None] = lambda _: None,
+        budget: Budget | None = None,
     ) -> None:
-        """`role_arn`: the role that `session` assumes, for messages. `called` receives each call that has ended."""
+        """`role_arn`: the role that `session` assumes, for messages. `called` receives each call that has ended.
+
+        `budget`: what every request waits for before it is sent; None: nothing.
+        """
         self.region = region
         self._role_arn = role_arn
         self._called = called
-        self._session = session or boto3.Session(region_name=region)
+        self._session = session or models.session(region=region)
         self._clock = clock
+        self._budget = budget
+        self._waited = threading.local()  # seconds of this thread's present call that were spent on the budget
         self._of_service: dict[tuple[str, bool], Any] = {}
         self._creating = threading.Lock()  # a session must not make two clients at once
         self._identifying = threading.Lock()
@@ -65,13 +74,14 @@ class Clients:
     def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
         """Call one of ACTIONS; `target` names the resource for logs and errors. Raises AwsError."""
         method, started, failure = ACTIONS[action], self._clock(), None
+        self._waited.seconds = 0.0
         try:
             return dict(getattr(self._client(method.service, writes=method.writes), method.name)(**parameters))
         except (ClientError, BotoCoreError) as error:
             failure = self._translated(error, action=action, target=target)
             raise failure from error
         finally:
-            self._note(action, target, failure, seconds=self._clock() - started)
+            self._note(action, target, failure, seconds=self._clock() - started - self._waited.seconds)
 
     def find(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any] | None:
         """The same; None where AWS says that there is no such resource. Raises AwsError."""
@@ -87,7 +97,9 @@ class Clients:
         found: list[Any] = []
         while True:
             page = self.call(action, target=target, **parameters)
-            found += page.get(items) or []
+            if items not in page:
+                raise incomplete(action=action, target=target, field=items)  # an empty list is a list
+            found += page[items]
             following = page.get(token[0])
             if not following:
                 return found
@@ -119,8 +131,9 @@ class Clients:
                 code=failure.code if failure and failed else None, throttled=bool(failure and failure.throttled),
             )
         )  # fmt: skip
+        warns = failed and failure is not None and not failure.ripens
         logger.log(
-            logging.WARNING if failed else logging.INFO if ACTIONS[action].writes else logging.DEBUG,
+            logging.WARNING if warns else logging.INFO if ACTIONS[action].writes else logging.DEBUG,
             "%s %s%s", action, target, f": {failure.code}: {failure.text}" if failure else "",
             extra={
                 "action": action,
@@ -161,10 +174,47 @@ class Clients:
     def _client(self, service: str, *, writes: bool) -> Any:
         with self._creating:
             if (service, writes) not in self._of_service:
-                self._of_service[service, writes] = self._session.client(
+                client = self._session.client(
                     service, region_name=self.region, config=_WRITES if writes else _READS
-                )
+                )  # fmt: skip
+                if self._budget is not None:
+                    self._keep_to_budget(client, service, self._budget)
+                self._of_service[service, writes] = client
             return self._of_service[service, writes]
+
+    def _keep_to_budget(self, client: Any, service: str, budget: Budget) -> None:
+        """Every request of the client waits, the SDK's own retries too; and every throttled answer is told."""
+        limits = {
+            client.meta.method_to_api_mapping[method.name]: limit_of(action, writes=method.writes)
+            for action, method in ACTIONS.items()
+            if method.service == service
+        }
+
+        def limit(event_name: str) -> Limit | None:
+            return limits.get(event_name.rpartition(".")[2])
+
+        def before_send(event_name: str, **_: Any) -> None:
+            if (found := limit(event_name)) is not None:
+                begun = self._clock()
+                budget.wait(found, where=self._where())
+                self._waited.seconds = getattr(self._waited, "seconds", 0.0) + self._clock() - begun
+
+        def needs_retry(event_name: str, response: Any = None, **_: Any) -> None:
+            found, code = limit(event_name), _code(response)
+            if found is not None and code is not None and is_throttling(code):
+                budget.throttled(found, where=self._where())
+
+        client.meta.events.register_first("before-send", before_send, unique_id="budget-wait")
+        client.meta.events.register_first("needs-retry", needs_retry, unique_id="budget-throttled")
+
+    def _where(self) -> str:
+        """Account and region, as the budget counts; the account is not known before STS has answered once."""
+        return f"{self._account[0] if self._account is not None else ''}/{self.region}"
+
+
+def _code(response: Any) -> str | None:
+    """Of botocore's event needs-retry: the error code of an answer (HTTP response, parsed body); None: no error."""
+    return None if response is None else (response[1].get("Error") or {}).get("Code")
 
 
 def _unknown(region: str) -> AwsError:

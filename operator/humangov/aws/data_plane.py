@@ -12,13 +12,20 @@ from botocore.config import Config
 
 from humangov.api.names import Names
 from humangov.api.spec import Tenant, parse
+from humangov.aws.fast_pages import list_fast, scan_fast
 from humangov.aws.identity import names_of
 from humangov.aws.sessions import session_for
+
+_OF_READERS = 12
+"""Attempts of each call: with the SDK's standard back-off, about three minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AwsClients:
-    """dynamodb, s3, logs: one attempt per call; the caller retries within its time limit. patient_*: several."""
+    """dynamodb, s3, logs: one attempt per call; the caller retries within its time limit. patient_*: several.
+
+    patient_s3: an entry of its listings has only the fields that `fast_pages` names.
+    """
 
     dynamodb: Any
     patient_dynamodb: Any
@@ -29,11 +36,50 @@ class AwsClients:
     functions: Any
 
 
+@dataclass(frozen=True, kw_only=True)
+class Readers:
+    """For what only reads: clients that wait for their quota, and retry for minutes."""
+
+    logs: Any
+    s3: Any
+    dynamodb: Any
+
+
+def connect_to_read(*, region: str, session: boto3.Session | None = None) -> Readers:
+    client = _clients(region, session or boto3.Session())
+    return Readers(
+        logs=client("logs", attempts=_OF_READERS),
+        s3=client("s3", attempts=_OF_READERS, **_addressing()),
+        dynamodb=client("dynamodb", attempts=_OF_READERS),
+    )
+
+
+def connect_to_sign(*, region: str) -> Any:
+    """A client of KMS."""
+    return _clients(region, boto3.Session())("kms", attempts=_OF_READERS)
+
+
 def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
-    session = session or boto3.Session()
-    # A custom endpoint has no host name per bucket.
+    client, path = _clients(region, session or boto3.Session()), _addressing()
+    return AwsClients(
+        dynamodb=client("dynamodb", attempts=1),
+        patient_dynamodb=scan_fast(client("dynamodb", attempts=8)),
+        streams=client("dynamodbstreams", attempts=4),
+        s3=client("s3", attempts=1, **path),
+        patient_s3=list_fast(client("s3", attempts=6, **path)),
+        logs=client("logs", attempts=1),
+        functions=client("lambda", attempts=4),
+    )
+
+
+def _addressing() -> dict[str, Any]:
+    """A custom endpoint has no host name per bucket."""
     own = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    path: dict[str, Any] = {"s3": {"addressing_style": "path"}} if own else {}
+    return {"s3": {"addressing_style": "path"}} if own else {}
+
+
+def _clients(region: str, session: boto3.Session) -> Callable[..., Any]:
+    """What makes a client of a service; attempts: at each call."""
 
     def client(service: str, *, attempts: int, **more: Any) -> Any:
         config = Config(
@@ -45,15 +91,7 @@ def connect(*, region: str, session: boto3.Session | None = None) -> AwsClients:
         )
         return session.client(service, region_name=region, config=config)
 
-    return AwsClients(
-        dynamodb=client("dynamodb", attempts=1),
-        patient_dynamodb=client("dynamodb", attempts=8),
-        streams=client("dynamodbstreams", attempts=4),
-        s3=client("s3", attempts=1, **path),
-        patient_s3=client("s3", attempts=6, **path),
-        logs=client("logs", attempts=1),
-        functions=client("lambda", attempts=4),
-    )
+    return client
 
 
 def connect_as_sweep(names: Names) -> AwsClients:

@@ -9,8 +9,11 @@ from humangov.api.conditions import Finding
 from humangov.aws.errors import SPEC_REMEDY, AwsError, Meaning
 
 IAM_PROPAGATION_SECONDS = 300  # a role younger than this may not be known to Lambda yet
+ROLE_RIPENS = "role"
 _RECOVERS = "the tenant then recovers automatically"
-_RELEASE = "End what AWS names, or set spec.deletionPolicy: Retain, which releases the AWS resources as they are"
+_RELEASE = (
+    "Remove the cause that AWS names, or set spec.deletionPolicy: Retain, which releases the AWS resources as they are"
+)
 
 
 def finding_of_error(
@@ -23,12 +26,12 @@ def finding_of_error(
     """
     failure = f"{error.action} on {error.target}: {error.code}: {error.text}"
     match error.meaning:
-        case Meaning.RETRY_SOON if error.code == "InvalidParameterValueException":
+        case Meaning.RETRY_SOON if error.ripens:
             too_old = role_created and now and (now - role_created).total_seconds() > IAM_PROPAGATION_SECONDS
-            return _role_refused(failure) if too_old else _role_unknown()
+            return _role_refused(failure) if too_old else role_unknown()
         case Meaning.RETRY_SOON:
             text = f"AWS is busy or unavailable; the operator retries automatically; {failure}"
-            return Finding.transient("TransientError", text, soon=True)
+            return replace(Finding.transient("TransientError", text, soon=True), throttled=error.throttled)
         case Meaning.TERMINAL if error.denied:
             return _denied(error)
         case Meaning.TERMINAL | Meaning.CONFLICT:
@@ -39,14 +42,26 @@ def finding_of_error(
                 f"the resource changed during the reconciliation; the operator retries automatically; {failure}",
                 soon=True,
             )
+        case Meaning.INCOMPLETE:
+            return _incomplete(error)
         case Meaning.RETRY_SLOWLY:
             text = f"AWS returned an error that the operator does not know; it retries at long intervals; {failure}"
             return Finding.transient("TransientError", text, soon=False)
 
 
-def _role_unknown() -> Finding:
+def _incomplete(error: AwsError) -> Finding:
+    return Finding.action_required(
+        "ConfigurationUnknown",
+        f"{error.action} on {error.target}: {error.text}, which AWS always returns. So it is unknown, and nothing "
+        "that depends on it is changed. Check what is between the operator and AWS (a proxy, another endpoint); "
+        f"{_RECOVERS}",
+    )
+
+
+def role_unknown() -> Finding:
+    """No failure, and no cause of one: the role is on its way to Lambda."""
     text = "Lambda does not know the new role yet, which is normal for some seconds"
-    return replace(Finding.transient("RolePropagating", text, soon=True), waits_for_others=True)
+    return Finding.ripening("RolePropagating", text, for_others=True, of=ROLE_RIPENS)
 
 
 def _role_refused(failure: str) -> Finding:

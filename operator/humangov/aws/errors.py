@@ -29,6 +29,7 @@ class Meaning(Enum):
     ALREADY = "already"  # what was asked for is already so
     CONFLICT = "conflict"  # has dependents that must be deleted first
     TERMINAL = "terminal"  # permissions, quotas, refused values
+    INCOMPLETE = "incomplete"  # no error of AWS: its answer lacks what it always shows
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ _RULES = (
         "NoSuchEntity(Exception)?|ResourceNotFoundException|TableNotFoundException|NoSuchBucket", r"", Meaning.NOT_FOUND
     ),
     _Rule("ReplicationConfigurationNotFoundError|NoSuchLifecycleConfiguration", r"", Meaning.NOT_FOUND),
+    _Rule("ProvisionedConcurrencyConfigNotFoundException", r"", Meaning.NOT_FOUND),
     # throttled or unavailable
     _Rule(THROTTLED, r"", Meaning.RETRY_SOON),
     _Rule("InternalError|InternalFailure|InternalServer.*|5\\d\\d", r"", Meaning.RETRY_SOON),
@@ -152,7 +154,12 @@ class AwsError(Exception):
 
     @property
     def throttled(self) -> bool:
-        return re.fullmatch(THROTTLED, self.code) is not None
+        return is_throttling(self.code)
+
+    @property
+    def ripens(self) -> bool:
+        """Lambda does not know a role, or what it may do, yet: asked again every half second, and no failure."""
+        return self.meaning is Meaning.RETRY_SOON and self.code == "InvalidParameterValueException"
 
     @property
     def denied(self) -> bool:
@@ -160,10 +167,31 @@ class AwsError(Exception):
         return re.match(_DENIAL, self.code) is not None
 
     @property
+    def not_served(self) -> bool:
+        """The endpoint does not know the call: it stands in for AWS, and has nothing of that kind.
+
+        AWS answers every call with a code of its own; these are of web servers and of services without the call.
+        """
+        return self.code in ("404", "405", "501", "NotImplemented", "UnknownOperationException")
+
+    @property
     def missing_permission(self) -> str:
         """The denied action: AWS may deny CreateFunction because iam:PassRole is missing."""
         named = _NAMED_PERMISSION.search(self.text)
         return named[1] if named else self.action
+
+
+def is_throttling(code: str) -> bool:
+    """Whether AWS's error code means that it was called too often."""
+    return re.fullmatch(THROTTLED, code) is not None
+
+
+def incomplete(*, action: str, target: str, field: str) -> AwsError:
+    """An answer that lacks a field which AWS always shows."""
+    return AwsError(
+        action=action, target=target, code="IncompleteAnswer", text=f"the answer lacks {field}",
+        meaning=Meaning.INCOMPLETE,
+    )  # fmt: skip
 
 
 def translated(error: ClientError | BotoCoreError, *, action: str, target: str) -> AwsError:

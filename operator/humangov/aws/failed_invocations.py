@@ -88,10 +88,11 @@ def left_behind(observed: Observed | None, names: Names) -> str | None:
     tenant = names.tenant
     counted = observed.by_mapping if observed is not None else {}
     own = {uuid: number for uuid, number in counted.items() if uuid in tenant.mappings}
-    if not own:
+    is_part = observed is not None and observed.more  # whoever shares the bucket can fill the first page
+    if not own and not (is_part and tenant.mappings):
         return None
-    which = " ".join(f"--mapping {uuid}" for uuid in sorted(own))
-    more = " or more" if observed is not None and observed.more else ""
+    which = " ".join(f"--mapping {uuid}" for uuid in sorted(tenant.mappings if is_part else own))
+    more = " or more" if is_part else ""
     return (
         f"{sum(own.values()):,}{more} failed invocations are left under {FAILURES_PREFIX} in bucket "
         f"{tenant.failures.bucket}: files of deleted records may still exist. Keep the manifest and run: humangov "
@@ -110,7 +111,7 @@ def held(observed: Observed | None, names: Names, *, mappings: Collection[str], 
     older, bucket = observed.number - held, names.tenant.failures.bucket
     more = " or more" if observed.more else ""
     records = f"{held:,}{more} invocation record{'s' * (held != 1)} under {FAILURES_PREFIX} in bucket {bucket}"
-    kept = f"{records} keep what the function would have erased since the legal hold; redriven when it ends"
+    kept = f"{records} keep what the function would have erased under the legal hold; they are redriven when it ends"
     if not older:
         return Finding.in_sync("Held", kept)
     return Finding.warning(

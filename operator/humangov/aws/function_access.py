@@ -1,76 +1,79 @@
 """Who else may invoke the cleanup function: whoever may can have files erased, and the operator declares nobody.
 
-The trigger needs no permission of this kind: Lambda reads the stream with the function's own role.
+The trigger needs no permission of this kind: Lambda reads the stream with the function's own role. A permission stands
+in the policy of the function itself, or of an alias or a version, which may hold other code.
 https://docs.aws.amazon.com/lambda/latest/dg/access-control-resource-based.html
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from humangov.api.conditions import Finding
 from humangov.aws.change import Change
 from humangov.aws.clients import Clients
-from humangov.aws.errors import AwsError
+from humangov.aws.unknown import not_granted, shown, unless_denied
 
 REMOVALS = ("lambda:RemovePermission", "lambda:DeleteFunctionUrlConfig")
+MOST_QUALIFIERS = 50  # each costs a call
+_LATEST = "$LATEST"  # it has no policy of its own: "We currently do not support adding policies for $LATEST"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Permission:
+    """A statement of a resource policy that allows something. qualifier: of the alias or version; None: neither."""
+
+    statement: str
+    qualifier: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
     """What lets others in. Of what could not be read, the denied permission stands in `unknown`.
 
-    statements: IDs of the resource policy's statements that allow something.
     urls: qualifiers of the function URLs; None for the function's own.
-    unreadable: the resource policy is no document of the form that Lambda describes.
+    qualifiers: the function's aliases, and its versions but the latest.
+    unreadable: whose resource policy is no document of the form that Lambda describes.
     """
 
-    statements: tuple[str, ...] = ()
+    permissions: tuple[Permission, ...] = ()
     urls: tuple[str | None, ...] = ()
+    qualifiers: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
-    unreadable: bool = False
+    unreadable: tuple[str | None, ...] = ()
 
 
 def observe(clients: Clients, *, function: str) -> Access:
-    """Two calls. Raises AwsError; a denied read is unknown, never an absence."""
-    access = Access()
-    try:
-        policy = clients.find("lambda:GetPolicy", target=function, FunctionName=function)
-        found = _statements(policy["Policy"]) if policy is not None else ()
-        access = replace(access, unreadable=True) if found is None else replace(access, statements=found)
-    except AwsError as error:
-        access = _unknown(access, error)
-    try:
-        urls = clients.pages(
-            "lambda:ListFunctionUrlConfigs", "FunctionUrlConfigs", token=("NextMarker", "Marker"), target=function,
-            FunctionName=function,
-        )  # fmt: skip
-        access = replace(access, urls=tuple(_qualifier(url["FunctionArn"]) for url in urls))
-    except AwsError as error:
-        access = _unknown(access, error)
+    """Four calls, and one for each alias and version. Raises AwsError; a denied read is unknown, never an absence."""
+    urls, unknown = unless_denied(lambda: _urls(clients, function), nothing=())
+    qualifiers, also = unless_denied(lambda: _qualifiers(clients, function), nothing=())
+    access = Access(urls=urls, qualifiers=qualifiers, unknown=(*unknown, *also))
+    for qualifier in (None, *qualifiers[:MOST_QUALIFIERS]):
+        access = _with_policy(clients, access, function=function, qualifier=qualifier)
     return access
 
 
-def plan(access: Access | None, *, resource: str, function: str) -> list[Change]:
+def plan(access: Access, *, resource: str, function: str) -> list[Change]:
     """Removes every way in; nothing of what was not read."""
-    found = access or Access()
     permissions = [
         Change(
             resource=resource, action="lambda:RemovePermission", target=function, opened=True,
-            summary=f"remove the undeclared permission {statement}, with which others could have files erased",
-            parameters={"FunctionName": function, "StatementId": statement},
+            summary=f"remove the undeclared permission {one.statement}{_of(function, one.qualifier)}, with which "
+            "others could cause files to be erased",
+            parameters={"FunctionName": function, "StatementId": one.statement, **_qualified(one.qualifier)},
         )
-        for statement in found.statements
+        for one in access.permissions
     ]  # fmt: skip
     urls = [
         Change(
             resource=resource, action="lambda:DeleteFunctionUrlConfig", target=function, opened=True,
-            summary=f"delete the undeclared URL of {function}{f':{qualifier}' if qualifier else ''}, through which "
-            "others could have files erased",
-            parameters={"FunctionName": function, **({"Qualifier": qualifier} if qualifier else {})},
+            summary=f"delete the undeclared URL of {_name(function, qualifier)}, through which others could cause "
+            "files to be erased",
+            parameters={"FunctionName": function, **_qualified(qualifier)},
         )
-        for qualifier in found.urls
+        for qualifier in access.urls
     ]  # fmt: skip
     return [*urls, *permissions]
 
@@ -79,43 +82,82 @@ def remove(clients: Clients, change: Change, access: Access) -> Access:
     """One of plan's changes; what is left. Raises AwsError."""
     parameters = change.parameters
     clients.find(change.action, target=change.target, **parameters)
+    qualifier = parameters.get("Qualifier")
     if change.action == "lambda:RemovePermission":
-        return replace(access, statements=tuple(one for one in access.statements if one != parameters["StatementId"]))
-    return replace(access, urls=tuple(one for one in access.urls if one != parameters.get("Qualifier")))
+        deleted = Permission(statement=parameters["StatementId"], qualifier=qualifier)
+        return replace(access, permissions=tuple(one for one in access.permissions if one != deleted))
+    return replace(access, urls=tuple(one for one in access.urls if one != qualifier))
 
 
-def finding(access: Access | None, *, function: str) -> Finding | None:
+def finding(access: Access, *, function: str) -> Finding | None:
     """What is unknown, with the missing permission."""
-    if access is not None and access.unreadable:
+    if access.unreadable:
+        policies = ", ".join(_name(function, qualifier) for qualifier in access.unreadable)
         return Finding.action_required(
             "AccessUnknown",
-            f"the resource policy of function {function} has a form that the operator does not know: it is unknown who "
-            "else may invoke it, and whoever may can have files erased. Remove the statements that were added to it "
+            f"the resource policy of function {policies} has a form that the operator does not know, so it is "
+            "unknown who else may invoke it. Anyone who may can cause files to be erased. Remove the statements that "
+            "were added to it "
             "(aws lambda get-policy shows them); the tenant then recovers automatically",
         )
-    if access is None or not access.unknown:
-        return None
-    missing = ", ".join(access.unknown)
-    return Finding.action_required(
-        "AccessUnknown",
-        f"the operator's role lacks the permission {missing}: it is unknown who else may invoke function {function}, "
-        "and whoever may can have files erased. Grant it (the complete policy is in deploy/iam); the tenant then "
-        "recovers automatically",
+    if len(access.qualifiers) > MOST_QUALIFIERS:
+        return Finding.action_required(
+            "AccessUnknown",
+            f"function {function} has {len(access.qualifiers)} aliases and published versions, which the operator "
+            f"neither creates nor uses. It reads the resource policies of only {MOST_QUALIFIERS}, so it is unknown "
+            "who may invoke the others. Delete them (aws lambda list-versions-by-function shows them); the tenant then "
+            "recovers automatically",
+        )
+    return not_granted(
+        access.unknown,
+        consequence=f"it is unknown who else may invoke function {function}; anyone who may can cause files to be "
+        "erased",
     )
 
 
-def _unknown(access: Access, error: AwsError) -> Access:
-    if not error.denied:
-        raise error
-    return replace(access, unknown=(*access.unknown, error.missing_permission))
+def _urls(clients: Clients, function: str) -> tuple[str | None, ...]:
+    """Those of aliases too."""
+    action = "lambda:ListFunctionUrlConfigs"
+    listed = clients.pages(
+        action, "FunctionUrlConfigs", token=("NextMarker", "Marker"), target=function, FunctionName=function
+    )
+    return tuple(_qualifier(shown(url, "FunctionArn", action=action, target=function)) for url in listed)
 
 
-def _statements(document: str) -> tuple[str, ...] | None:
+def _qualifiers(clients: Clients, function: str) -> tuple[str, ...]:
+    """Aliases come first. There may be an alias of $LATEST where there is no version."""
+
+    def listed(action: str, items: str, field: str) -> list[str]:
+        found = clients.pages(action, items, token=("NextMarker", "Marker"), target=function, FunctionName=function)
+        return [str(shown(one, field, action=action, target=function)) for one in found]
+
+    versions = listed("lambda:ListVersionsByFunction", "Versions", "Version")
+    aliases = listed("lambda:ListAliases", "Aliases", "Name")
+    return (*aliases, *(version for version in versions if version != _LATEST))
+
+
+def _with_policy(clients: Clients, access: Access, *, function: str, qualifier: str | None) -> Access:
+    """With the statements of one resource policy. An alias or version that went meanwhile has none."""
+    action = "lambda:GetPolicy"
+    policy, unknown = unless_denied(
+        lambda: clients.find(action, target=function, FunctionName=function, **_qualified(qualifier)), nothing=None
+    )
+    access = replace(access, unknown=(*access.unknown, *unknown))
+    if policy is None:
+        return access
+    statements = _statements(shown(policy, "Policy", action=action, target=function))
+    if statements is None:
+        return replace(access, unreadable=(*access.unreadable, qualifier))
+    permissions = (Permission(statement=one, qualifier=qualifier) for one in statements)
+    return replace(access, permissions=(*access.permissions, *permissions))
+
+
+def _statements(document: str) -> Sequence[str] | None:
     """IDs of those that allow something; None for a document of another form."""
     try:
         statements = json.loads(document).get("Statement") or []
         some = [statements] if isinstance(statements, dict) else statements
-        return tuple(str(one["Sid"]) for one in some if one.get("Effect") == "Allow")
+        return [str(one["Sid"]) for one in some if one.get("Effect") == "Allow"]
     except (ValueError, KeyError, AttributeError, TypeError):
         return None
 
@@ -124,3 +166,15 @@ def _qualifier(arn: str) -> str | None:
     """arn:aws:lambda:region:account:function:name[:alias]."""
     parts = arn.split(":")
     return parts[7] if len(parts) > 7 else None
+
+
+def _qualified(qualifier: str | None) -> dict[str, str]:
+    return {"Qualifier": qualifier} if qualifier else {}
+
+
+def _name(function: str, qualifier: str | None) -> str:
+    return f"{function}:{qualifier}" if qualifier else function
+
+
+def _of(function: str, qualifier: str | None) -> str:
+    return f" of {_name(function, qualifier)}" if qualifier else ""

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from humangov.aws.function_access import Access
+from humangov.aws.function_undeclared import Undeclared
 
 _CONFIGURATION_FIELDS = (
     "Runtime", "Handler", "Role", "MemorySize", "Timeout", "Environment", "LoggingConfig", "Layers", "Description",
 )  # fmt: skip
-# Lambda shows these of every function whose code is a zip: an answer without one does not tell it. It leaves out what a
-# function does not have (layers, a VPC, a KMS key): there an absent key is an answer.
-_ALWAYS_SHOWN = ("Runtime", "Handler", "Role", "MemorySize", "Timeout")
+# Lambda shows these of every function: an answer without one does not tell it. It leaves out what a function does not
+# have (layers, a VPC, a KMS key): there an absent key is an answer.
+_ALWAYS_SHOWN = ("State", "LastUpdateStatus", "PackageType", "Architectures", "Role", "MemorySize", "Timeout")
+_SHOWN_OF_ZIPS = ("CodeSha256", "Runtime", "Handler")
 # What the cleanup function does not use, as UpdateFunctionConfiguration takes it away.
 NOT_USED: Mapping[str, Any] = {
     "VpcConfig": {"SubnetIds": [], "SecurityGroupIds": []},
@@ -56,7 +57,7 @@ class Observed:
     tags: Mapping[str, str] | None
     package_type: str = "Zip"  # or Image
     unread_environment: UnreadEnvironment | None = None
-    access: Access | None = None  # None where it was not read
+    undeclared: Undeclared | None = None  # None where it was not read
     unread: tuple[str, ...] = ()  # fields that Lambda always shows, and this answer does not
 
     def knows(self, field: str) -> bool:
@@ -78,7 +79,7 @@ def read(
     logging_config = configuration.get("LoggingConfig") or {}
     comparable = {field: configuration.get(field) for field in _CONFIGURATION_FIELDS}
     comparable["Environment"] = _environment(configuration.get("Environment") or {})
-    comparable["Layers"] = [layer["Arn"] for layer in configuration.get("Layers") or ()]
+    comparable["Layers"] = [layer.get("Arn") for layer in configuration.get("Layers") or ()]
     # Where it says nothing, Lambda writes text to the log group of the function's name.
     comparable["LoggingConfig"] = {
         "LogFormat": logging_config.get("LogFormat") or "Text",
@@ -86,9 +87,9 @@ def read(
     }
     comparable |= {field: _unused(configuration.get(field), nothing) for field, nothing in NOT_USED.items()}
     return Observed(
-        state=configuration.get("State") or "Active",
+        state=configuration.get("State") or "",
         state_reason=configuration.get("StateReason") or "no reason given",
-        update_status=configuration.get("LastUpdateStatus") or "Successful",
+        update_status=configuration.get("LastUpdateStatus") or "",
         update_reason=configuration.get("LastUpdateStatusReason") or "no reason given",
         code_sha256=configuration.get("CodeSha256") or "",
         architecture=(configuration.get("Architectures") or ["x86_64"])[0],
@@ -101,9 +102,25 @@ def read(
     )
 
 
+def readable(drift: Mapping[str, tuple[Any, Any]]) -> dict[str, tuple[Any, Any]]:
+    """Names as in the manifest; of an environment only the names of the differing variables, never values."""
+    words = {"MemorySize": "memoryMiB", "Timeout": "timeoutSeconds", "Runtime": "runtime"}
+    readable = {}
+    for field, (old, new) in drift.items():
+        if field == "Environment":
+            before, after = ((side or {}).get("Variables") or {} for side in (old, new))
+            changed = sorted(key for key in {*before, *after} if before.get(key) != after.get(key))
+            readable["environment"] = (f"variables {', '.join(changed)}", "as declared")
+        else:
+            readable[words.get(field, field)] = (old, new)
+    return readable
+
+
 def _unread(configuration: Mapping[str, Any]) -> tuple[str, ...]:
-    shown = ("CodeSha256", *(_ALWAYS_SHOWN if configuration.get("PackageType") != "Image" else ()))
-    return tuple(field for field in shown if not configuration.get(field))
+    """Of a function that Lambda is still creating it says nothing of the last update."""
+    shown = (*_ALWAYS_SHOWN, *(_SHOWN_OF_ZIPS if configuration.get("PackageType") != "Image" else ()))
+    passing = ("LastUpdateStatus",) if configuration.get("State") == "Pending" else ()
+    return tuple(field for field in shown if not configuration.get(field) and field not in passing)
 
 
 def _unused(value: Any, nothing: Any) -> Any:
@@ -127,4 +144,11 @@ def _unread_environment(configuration: Mapping[str, Any]) -> UnreadEnvironment |
         return None
     return UnreadEnvironment(
         key_arn=configuration.get("KMSKeyArn") or "", code=error.get("ErrorCode") or "", text=error.get("Message") or ""
+    )
+
+
+def set_up_failed(name: str, reason: str) -> str:
+    return (
+        f"Lambda could not set up function {name}: {reason.rstrip('.')}. Correct what Lambda names. If that does not "
+        f"help, delete the function (aws lambda delete-function --function-name {name}): the operator re-creates it"
     )

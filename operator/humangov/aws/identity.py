@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -34,6 +35,7 @@ def names_of(
     except AwsError as error:
         raise UnknownTenantError(str(error)) from error
     differing = _differing(recorded, identity)
+    identity = replace(identity, cluster_uid=recorded.get("clusterUID"))
     if differing:
         raise UnknownTenantError(
             f"the AWS resources of {tenant.key} are in another account, region or cluster: {differing}. Nothing was "

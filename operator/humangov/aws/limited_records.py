@@ -25,7 +25,7 @@ def read(clients: Clients, owners: Sequence[str], *, now: datetime) -> dict[str,
     """By owner, the value of the ownership tag; of one that CloudWatch could not read, nothing. Raises AwsError."""
     metrics = [
         Metric(
-            owner=owner, field="limited", namespace=NAMESPACE, name=LIMITED_RECORDS, dimension=(DIMENSION, owner),
+            owner=owner, field="limited", namespace=NAMESPACE, name=LIMITED_RECORDS, dimensions={DIMENSION: owner},
             statistic="Sum", period_seconds=_PERIOD_SECONDS,
         )
         for owner in owners

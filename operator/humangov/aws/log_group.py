@@ -10,18 +10,46 @@ from humangov.api.conditions import Finding
 from humangov.api.names import OWNER_TAG, Names
 from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
-from humangov.aws.ownership import adoption_summary, adopts, missing_tags, require_ownership, tagging_summary
+from humangov.aws.deletion import Deletion
+from humangov.aws.ownership import (
+    OWNERSHIP_TAGS,
+    adoption_summary,
+    adopts,
+    is_of_cluster,
+    is_owned,
+    missing_tags,
+    require_ownership,
+    tagging_summary,
+)
+from humangov.aws.unknown import not_granted, shown, unless_denied
 
 RESOURCE = "log group"
+SENT_ELSEWHERE = "ReceiptsSentElsewhere"
+MASKED = "ReceiptsMasked"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """A subscription filter: what is written to the log group, receipts too, is sent to `destination`."""
+
+    name: str
+    destination: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """The log group. `tags` is None where it was not read."""
+    """The log group. `tags` and `subscriptions` are None where they were not read.
+
+    masked: a data protection policy masks what looks personal in what is read
+    unknown: the missing permissions to read the subscriptions
+    """
 
     retention_days: int | None
     kms_key_arn: str | None
     tags: Mapping[str, str] | None = None
+    masked: bool = False
+    subscriptions: tuple[Subscription, ...] | None = None
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +61,7 @@ class Desired:
 
 
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
-    """The log group, and with `deep` its tags. None if absent. Raises AwsError."""
+    """The log group, and with `deep` its tags and subscription filters. None if absent. Raises AwsError."""
     wanted = names.tenant.log_group_name
     # The filter is a prefix: /aws/lambda/x also finds /aws/lambda/x-2, which may come first on a full page.
     groups = clients.pages(
@@ -44,13 +72,43 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
         logGroupNamePrefix=wanted,
     )
     for group in groups:
-        if group["logGroupName"] == wanted:
-            return Observed(
+        if shown(group, "logGroupName", action="logs:DescribeLogGroups", target=wanted) == wanted:
+            # It shows no retention and no key where there is none.
+            observed = Observed(
                 retention_days=group.get("retentionInDays"),
                 kms_key_arn=group.get("kmsKeyId"),
-                tags=read_tags(clients, names) if deep else None,
+                masked=group.get("dataProtectionStatus") == "ACTIVATED",
             )
+            return _with_more(clients, names, observed) if deep else observed
     return None
+
+
+def _with_more(clients: Clients, names: Names, observed: Observed) -> Observed:
+    """With what seldom changes. Raises AwsError."""
+    observed = replace(observed, tags=read_tags(clients, names))
+    if not is_owned(observed.tags, names):
+        return observed
+    subscriptions, unknown = unless_denied(lambda: _subscriptions(clients, names), nothing=None)
+    return replace(observed, subscriptions=subscriptions, unknown=unknown)
+
+
+def _subscriptions(clients: Clients, names: Names) -> tuple[Subscription, ...]:
+    action, name = "logs:DescribeSubscriptionFilters", names.tenant.log_group_name
+    found = clients.pages(
+        action, "subscriptionFilters", token=("nextToken", "nextToken"), target=name, logGroupName=name
+    )  # fmt: skip
+
+    def of(one: Mapping[str, Any], field: str) -> str:
+        return str(shown(one, field, action=action, target=name))
+
+    return tuple(Subscription(name=of(one, "filterName"), destination=of(one, "destinationArn")) for one in found)
+
+
+def with_known(found: Observed, known: Observed) -> Observed:
+    """known: as an earlier read has shown it. Its subscriptions stand for those that were not read now."""
+    if found.subscriptions is not None or found.unknown:
+        return found
+    return replace(found, subscriptions=known.subscriptions)
 
 
 def desired(names: Names, context: Context) -> Desired:
@@ -88,30 +146,58 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     name = desired.names.tenant.log_group_name
     if observed is None:
         return Finding.waiting("NotFound", f"log group {name} does not exist")
-    return Finding.in_sync("InSync", f"log group {name} keeps receipts for {desired.retention_days} days")
+    unknown = not_granted(
+        observed.unknown, consequence=f"it is unknown whether the receipts in log group {name} are copied elsewhere"
+    )
+    if unknown:
+        return unknown
+    return _notable(observed, name) or Finding.in_sync(
+        "InSync", f"log group {name} keeps receipts for {desired.retention_days} days"
+    )
 
 
-def remove(clients: Clients, names: Names) -> bool:
-    """Delete the log group; True when the delete and a read both find that it does not exist.
+def _notable(observed: Observed, name: str) -> Finding | None:
+    """What others made of it on purpose, perhaps: told, and not changed. The receipts stay as they were written."""
+    if observed.subscriptions:
+        filters = ", ".join(f"{one.name} (to {one.destination})" for one in observed.subscriptions)
+        return Finding.in_sync(
+            SENT_ELSEWHERE,
+            f"log group {name} has the undeclared subscription filter {filters}: the names of files in receipts are "
+            "copied there, beyond the retention and the deletion of this log group. The operator does not remove it. "
+            "If that is not intended, remove it (aws logs delete-subscription-filter --log-group-name {name})",
+        )
+    if observed.masked:
+        return Finding.in_sync(
+            MASKED,
+            f"a data protection policy masks parts of log group {name}: whoever reads receipts without the "
+            "permission logs:Unmask does not see what was written, and their chain appears broken. Remove it from "
+            "this log group "
+            f"(aws logs delete-data-protection-policy --log-group-identifier {name})",
+        )
+    return None
 
-    Raises AwsError, NotOwnedError.
-    """
-    observed = observe(clients, names, deep=True)
+
+def remove(clients: Clients, names: Names) -> Deletion:
+    """Delete the log group. Raises AwsError, NotOwnedError."""
+    observed = observe(clients, names, deep=False)
+    existed = observed is not None
     if observed is not None:
-        require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
+        tags = read_tags(clients, names)
+        require_ownership(kind="log group", target=names.tenant.log_group_name, tags=tags, names=names)
         _delete(clients, names)
         observed = observe(clients, names, deep=False)
-    return observed is None and _delete(clients, names)
+    confirmed = observed is None and _delete(clients, names)
+    return Deletion(existed=existed or not confirmed, confirmed=confirmed)
 
 
 def release(clients: Clients, names: Names) -> None:
     """Remove the ownership tag from a log group that stays. Raises AwsError, NotOwnedError."""
-    observed = observe(clients, names, deep=True)
-    if observed is not None and OWNER_TAG in (observed.tags or {}):
-        require_ownership(kind="log group", target=names.tenant.log_group_name, tags=observed.tags or {}, names=names)
+    tags = read_tags(clients, names) if observe(clients, names, deep=False) is not None else {}
+    if OWNER_TAG in tags:
+        require_ownership(kind="log group", target=names.tenant.log_group_name, tags=tags, names=names)
         clients.call(
             "logs:UntagResource", target=names.tenant.log_group_name,
-            resourceArn=names.log_group_arn, tagKeys=[OWNER_TAG],
+            resourceArn=names.log_group_arn, tagKeys=list(OWNERSHIP_TAGS),
         )  # fmt: skip
 
 
@@ -120,7 +206,7 @@ def read_tags(clients: Clients, names: Names) -> dict[str, str]:
     answer = clients.call(
         "logs:ListTagsForResource", target=names.tenant.log_group_name, resourceArn=names.log_group_arn
     )
-    return dict(answer.get("tags") or {})
+    return dict(shown(answer, "tags", action="logs:ListTagsForResource", target=names.tenant.log_group_name))
 
 
 def _delete(clients: Clients, names: Names) -> bool:
@@ -160,6 +246,7 @@ def _tag_changes(observed: Observed, desired: Desired) -> list[Change]:
             summary=adoption_summary(f"log group {name}") if adopting else tagging_summary(tags),
             parameters={"resourceArn": names.log_group_arn, "tags": tags},
             adopts=adopting,
+            of_cluster=is_of_cluster(tags),
         )
     ]
 

@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricDa
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,13 +18,13 @@ _METRICS_A_CALL = 500
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """owner, field: whose it is and what it means, for the caller. dimension: name and value."""
+    """owner, field: whose it is and what it means, for the caller. dimensions: by name."""
 
     owner: str
     field: str
     namespace: str
     name: str
-    dimension: tuple[str, str]
+    dimensions: Mapping[str, str]
     statistic: str
     period_seconds: int
 
@@ -80,10 +80,8 @@ def _ask(
 
 
 def _stat(metric: Metric) -> dict[str, Any]:
-    name, value = metric.dimension
-    of = {
-        "Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": [{"Name": name, "Value": value}],
-    }  # fmt: skip
+    dimensions = [{"Name": name, "Value": value} for name, value in metric.dimensions.items()]
+    of = {"Namespace": metric.namespace, "MetricName": metric.name, "Dimensions": dimensions}
     return {"Metric": of, "Period": metric.period_seconds, "Stat": metric.statistic}
 
 

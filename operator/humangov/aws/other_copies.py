@@ -185,7 +185,7 @@ def _of_lifecycle(lifecycle: Lifecycle | Unknown) -> list[str]:
         return [_unknown("what its lifecycle rules remove", lifecycle)]
     shown = []
     if lifecycle.expire_files:
-        shown.append(f"lifecycle rules expire files {_when(lifecycle.expire_files)}, also those that a record names")
+        shown.append(f"lifecycle rules expire files {_when(lifecycle.expire_files)}, even those that a record names")
     if lifecycle.expire_versions:
         shown.append(f"lifecycle rules remove older versions {_when(lifecycle.expire_versions)}")
     if lifecycle.abort_uploads:

@@ -13,8 +13,18 @@ from functools import partial
 
 from humangov.api.conditions import Finding
 from humangov.api.names import Names
-from humangov.aws import function, function_observed, log_group, role, stream, trigger
+from humangov.aws import (
+    function,
+    function_observed,
+    log_group,
+    role,
+    stream,
+    stream_observed,
+    trigger,
+    trigger_mappings,
+)
 from humangov.aws.clients import Clients
+from humangov.aws.deletion import Deletion
 from humangov.aws.errors import SPEC_REMEDY, AwsError
 from humangov.aws.event_source_mapping import MappingObserved, reads_table
 from humangov.aws.ownership import NotOwnedError
@@ -41,7 +51,8 @@ class Removal:
 class Removed:
     """The result of the steps so far.
 
-    deleted, stays  deleted and retained resources, for people
+    deleted, stays  absent and retained resources, for people
+    existed      those that a step deleted, though they may not be absent yet: the others never were there
     waiting      what the next step has to wait for
     error        what ended the steps early
     function     as the first step observed it; None: absent, not owned (function_is_foreign), or not read yet
@@ -50,12 +61,13 @@ class Removed:
     """
 
     deleted: tuple[str, ...] = ()
+    existed: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
     waiting: Finding | None = None
     error: AwsError | None = None
     function: function_observed.Observed | None = None
     function_is_foreign: bool = False
-    table: stream.Observed | None = None
+    table: stream_observed.Observed | None = None
     mappings: tuple[str, ...] = ()
 
     @property
@@ -65,15 +77,32 @@ class Removed:
     def with_deleted(self, what: str) -> Removed:
         return replace(self, deleted=(*self.deleted, what))
 
+    def with_existed(self, what: str) -> Removed:
+        return replace(self, existed=(*self.existed, what))
+
     def with_stays(self, what: str) -> Removed:
         return replace(self, stays=(*self.stays, what))
 
-    def waits(self, for_what: str) -> Removed:
+    def joined(self, several: Sequence[Removed]) -> Removed:
+        """Of steps that each went on from this."""
+        return replace(
+            self,
+            deleted=(*self.deleted, *(what for one in several for what in one.deleted[len(self.deleted) :])),
+            existed=(*self.existed, *(what for one in several for what in one.existed[len(self.existed) :])),
+            stays=(*self.stays, *(what for one in several for what in one.stays[len(self.stays) :])),
+            waiting=next((one.waiting for one in several if one.waiting is not None), None),
+            error=next((one.error for one in several if one.error is not None), None),
+        )
+
+    def waits(self, for_what: str, *, ripens: str) -> Removed:
+        """ripens: its kind, for it is gone after about as long as others of its kind."""
         text = f"waiting until {for_what} is deleted"
-        return replace(self, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=0.5))
+        return replace(self, waiting=Finding.ripening("Deleting", text, of=f"{ripens} Deleting"))
 
 
 Step = Callable[[Removal, Removed], Removed]
+TRIGGER = "trigger"
+TRIGGER_DELETING = "trigger Deleting"
 
 
 def run(steps: tuple[Step, ...], removal: Removal) -> Removed:
@@ -104,11 +133,13 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
     except NotOwnedError as error:  # then its trigger is not owned either
         return replace(done.with_stays(str(error)), function_is_foreign=True)
     before = trigger.observe(clients, names, deep=observed is None)
-    doomed = trigger.to_remove(before, names, function_is_owned=observed is not None)
+    doomed = trigger_mappings.to_remove(before, names, function_is_owned=observed is not None)
     if unrecorded := _unrecorded(doomed, removal):
         # What a mapping could not hand over is in the failures bucket under its UUID, which Lambda forgets with it.
         waiting = Finding.waiting("Deleting", "recording the trigger's UUID", requeue_after_seconds=0.1)
         return replace(done, waiting=waiting, mappings=unrecorded)
+    if doomed or (observed is not None and any(reads_table(mapping, names) for mapping in before.mappings)):
+        done = done.with_existed(TRIGGER)
     left = (trigger.remove(clients, names, doomed) if doomed else before).mappings
     going = [mapping for mapping in left if reads_table(mapping, names)]
     foreign = [mapping for mapping in left if not reads_table(mapping, names)]
@@ -116,10 +147,10 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
         going = [mapping for mapping in going if mapping.tags is None or mapping.state == "Deleting"]
         foreign = []
     if going:
-        return done.waits(f"trigger {', '.join(mapping.uuid for mapping in going)}")
+        return done.waits(f"trigger {', '.join(mapping.uuid for mapping in going)}", ripens="trigger")
     if foreign:
         return replace(done, waiting=_foreign_trigger(foreign, names))
-    return replace(done.with_deleted("trigger"), function=observed)
+    return replace(done.with_deleted(TRIGGER), function=observed)
 
 
 def remove_function(removal: Removal, done: Removed) -> Removed:
@@ -159,7 +190,7 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
     observed = stream.with_tags(clients, names, observed)
     if observed.enabled and observed.arn:
         decision = stream.may_disable(
-            observed, owner=names.owner, now=removal.now(),
+            observed, names=names, now=removal.now(),
             has_readers=partial(trigger.has_readers, clients, stream_arn=observed.arn),
         )  # fmt: skip
         if decision is None:
@@ -167,7 +198,7 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
             return replace(done, waiting=Finding.waiting("Deleting", text, requeue_after_seconds=2))
         refused = _refused_to_disable(removal) if decision else ""
         if decision and not refused:
-            done = done.with_deleted(f"stream of table {table}")
+            done = done.with_existed(f"stream of table {table}").with_deleted(f"stream of table {table}")
         else:
             why = refused or "someone else enabled it, it has other readers, or the table is a global table"
             done = done.with_stays(f"the stream of table {table} ({why})")
@@ -203,12 +234,14 @@ OF_FUNCTION: tuple[Step, ...] = (remove_trigger, remove_function, remove_role, r
 OF_TABLE: tuple[Step, ...] = (disable_stream, untag_table)
 
 
-def _remove(what: str, delete: Callable[[], bool], done: Removed) -> Removed:
-    """`delete` deletes, and returns whether the deletion is confirmed. Raises AwsError."""
+def _remove(what: str, delete: Callable[[], Deletion], done: Removed) -> Removed:
+    """Raises AwsError."""
     try:
-        return done.with_deleted(what) if delete() else done.waits(what)
+        deletion = delete()
     except NotOwnedError as error:
         return done.with_stays(str(error))
+    done = done.with_existed(what) if deletion.existed else done
+    return done.with_deleted(what) if deletion.confirmed else done.waits(what, ripens=what.split()[0])
 
 
 def _foreign_trigger(foreign: list[MappingObserved], names: Names) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
@@ -11,11 +11,21 @@ from typing import Any, TypeVar
 
 from humangov.api.conditions import FAILURES_HANDLED, PARTS, Finding
 from humangov.api.names import Names
-from humangov.aws import bucket, failed_invocations, function, log_group, role, stream, trigger
+from humangov.aws import (
+    bucket,
+    failed_invocations,
+    function,
+    log_group,
+    role,
+    stream,
+    stream_observed,
+    trigger,
+    trigger_mappings,
+)
 from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.ownership import NotOwnedError
+from humangov.aws.ownership import NotOwnedError, OtherClusterError
 from humangov.bundle import Bundle
 
 Result = TypeVar("Result")
@@ -23,6 +33,7 @@ InThread = Callable[[Callable[[], Result]], Awaitable[Result]]
 
 STREAM, ROLE, LOG_GROUP, FUNCTION, TRIGGER, BUCKET = PARTS
 FAILURES = FAILURES_HANDLED
+_AS_THE_TABLE_SAYS = (ROLE, FUNCTION)  # its key and its indexes are among what these are to have
 
 # The parts of a stage do not depend on each other; a stage waits for the one before.
 STAGES: tuple[tuple[str, ...], ...] = ((STREAM, ROLE, LOG_GROUP), (FUNCTION,), (TRIGGER,))
@@ -50,31 +61,43 @@ async def observe(
     names: Names,
     *,
     deep: bool,
+    deep_parts: Collection[str] = (),
     in_thread: InThread[Any],
     known: Observations | None = None,
     count_failures: bool = False,
     copies: bool = False,
+    is_new: bool = False,
 ) -> Observations:
     """Read every part at once, but those already `known`; with `deep` also what seldom changes, the bucket among it.
 
-    copies: with the bucket, also what else may hold copies of its files.
+    deep_parts: without `deep`, of these parts alone, the bucket perhaps among them
+    copies: with the bucket, also what else may hold copies of its files. is_new: nothing was ever created for the
+    tenant. Then its mappings are listed only if there is a function: those of one that was deleted show only in a
+    listing of the whole region. AWS refuses a second mapping, and the next deep reads show older ones.
     """
     known = known or {}
     reads: dict[str, Callable[[], Any]] = {
-        part: partial(module.observe, clients, names, deep=deep) for part, module in MODULES.items()
+        part: partial(module.observe, clients, names, deep=deep or part in deep_parts)
+        for part, module in MODULES.items()
     }
-    if deep:
+    if deep or BUCKET in deep_parts:
         reads[BUCKET] = partial(bucket.observe, clients, names, copies=copies)
     if count_failures:
         reads[FAILURES] = partial(failed_invocations.observe, clients, names)
+    is_new = is_new and not known
+    if is_new:
+        reads[FUNCTION] = partial(_function_and_trigger, reads[FUNCTION], reads.pop(TRIGGER))
     reads = {part: read for part, read in reads.items() if part not in known}
     results = await asyncio.gather(*(in_thread(partial(_read, read)) for read in reads.values()))
-    return {**known, **dict(zip(reads, results, strict=True))}
+    found = dict(zip(reads, results, strict=True))
+    if is_new:
+        found[FUNCTION], found[TRIGGER] = found[FUNCTION]
+    return {**found, **known}
 
 
 def desired(context: Context, observed: Observations, *, bundle: Bundle) -> Mapping[str, Any]:
     """Every part's Desired, given the observed table and stream."""
-    names, table = context.names, observation(observed, STREAM)
+    names, table, role_observed = context.names, observation(observed, STREAM), observation(observed, ROLE)
     file_indexes = _file_indexes(names, table)
     return {
         STREAM: stream.desired(names, context),
@@ -82,14 +105,29 @@ def desired(context: Context, observed: Observations, *, bundle: Bundle) -> Mapp
             names, context, table_key_arn=table.kms_key_arn if table else None, file_indexes=file_indexes
         ),
         LOG_GROUP: log_group.desired(names, context),
-        FUNCTION: function.desired(names, context, bundle=bundle, file_indexes=file_indexes),
+        FUNCTION: function.desired(
+            names,
+            context,
+            bundle=bundle,
+            file_indexes=file_indexes,
+            stream_arn=table.arn if table else None,
+            role_observed=role_observed,
+        ),
         TRIGGER: trigger.desired(names, context, table=table),
     }
 
 
 def plan(observed: Observations, desired: Mapping[str, Any]) -> Plans:
-    """Every part's changes; none of what could not be read."""
-    return {part: _plan_part(part, observed, desired) for part in MODULES}
+    """Every part's changes; none of what could not be read, nor of what is to be as something unread says."""
+    plans = {part: _plan_part(part, observed, desired) for part in MODULES}
+    if not isinstance(observed[STREAM], Unread):
+        return plans
+    return {part: _known(plan) if part in _AS_THE_TABLE_SAYS else plan for part, plan in plans.items()}
+
+
+def _known(planned: list[Change] | Finding) -> list[Change] | Finding:
+    """What closes a way in, or ends invocations, whatever the table is like."""
+    return planned if isinstance(planned, Finding) else [change for change in planned if change.keeps_safe]
 
 
 def finding(part: str, observed: Observations, desired: Mapping[str, Any]) -> Finding:
@@ -104,7 +142,7 @@ def observation(observed: Observations, part: str) -> Any:
     return None if isinstance(found, Unread) else found
 
 
-def _file_indexes(names: Names, table: stream.Observed | None) -> Mapping[str, str]:
+def _file_indexes(names: Names, table: stream_observed.Observed | None) -> Mapping[str, str]:
     """The table's indexes that find records by a file attribute: the function asks them before it erases."""
     attributes = names.tenant.table.file_attributes
     return {one: attribute for one, attribute in (table.indexes if table else {}).items() if attribute in attributes}
@@ -116,6 +154,8 @@ def _plan_part(part: str, observed: Observations, desired: Mapping[str, Any]) ->
     planned: list[Change] | Finding
     try:
         planned = MODULES[part].plan(observed[part], desired[part])
+    except OtherClusterError as error:
+        planned = Finding.action_required("OtherCluster", str(error))
     except NotOwnedError as error:
         planned = Finding.action_required("NotOwned", str(error))
     if part == FUNCTION and function.is_adopted(observed[FUNCTION], desired[FUNCTION]):
@@ -124,12 +164,12 @@ def _plan_part(part: str, observed: Observations, desired: Mapping[str, Any]) ->
 
 
 def _plan_of_adoption(
-    planned: list[Change] | Finding, triggers: trigger.Observed | None, desired: trigger.Desired
+    planned: list[Change] | Finding, triggers: trigger_mappings.Observed | None, desired: trigger_mappings.Desired
 ) -> list[Change] | Finding:
     """A function that other mappings also invoke is not adopted; nor is one whose mappings could not be read."""
     if triggers is None:
         return []
-    others = trigger.of_others(triggers, desired)
+    others = trigger_mappings.of_others(triggers, desired)
     if not others or isinstance(planned, Finding):
         return planned
     whose = ", ".join(f"{mapping.uuid} (from {mapping.source_arn})" for mapping in others)
@@ -139,6 +179,12 @@ def _plan_of_adoption(
         "Delete that mapping, or choose another spec.function.name in a new HumanGovState; the tenant then recovers "
         "automatically",
     )
+
+
+def _function_and_trigger(read_function: Callable[[], Any], read_trigger: Callable[[], Any]) -> tuple[Any, Any]:
+    """Both observations, of a new tenant."""
+    found = _read(read_function)
+    return found, trigger_mappings.Observed(mappings=()) if found is None else _read(read_trigger)
 
 
 def _read(read: Callable[[], Any]) -> Any:

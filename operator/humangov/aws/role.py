@@ -8,14 +8,17 @@ from datetime import datetime
 from typing import Any
 
 from humangov.api.conditions import Finding
-from humangov.api.names import OWNER_TAG, ROLE_PATH, Names
+from humangov.api.names import ROLE_PATH, Names
 from humangov.aws.change import Change, Context, as_json
 from humangov.aws.clients import Clients
+from humangov.aws.deletion import Deletion
 from humangov.aws.errors import AwsError, Meaning
 from humangov.aws.ownership import (
+    OWNERSHIP_TAGS,
     NotOwnedError,
     adoption_summary,
     adopts,
+    is_of_cluster,
     is_owned,
     missing_tags,
     require_ownership,
@@ -24,6 +27,7 @@ from humangov.aws.ownership import (
     tagging_summary,
 )
 from humangov.aws.policy import cleanup_policy, trust_policy
+from humangov.aws.unknown import not_granted, shown, unless_denied
 
 RESOURCE = "role"
 POLICY_NAME = "humangov-cleanup"
@@ -33,7 +37,10 @@ _DESCRIPTION = "Created by the HumanGovState operator for the cleanup function o
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """The role. `policy`, `other_policies` and `attached` are None where they were not read."""
+    """The role. `policy`, `other_policies` and `attached` are None where they were not read.
+
+    unknown: the missing permissions to read the latter two. role_id: AWS's unique ID, another one after each creation
+    """
 
     created: datetime | None
     path: str
@@ -43,6 +50,8 @@ class Observed:
     tags: Mapping[str, str]
     other_policies: tuple[str, ...] | None = None
     attached: tuple[str, ...] | None = None
+    unknown: tuple[str, ...] = ()
+    role_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,21 +70,27 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
     if role is None:
         return None
     observed = Observed(
-        created=role.get("CreateDate"),
-        path=role["Path"],
-        trust=as_json(role.get("AssumeRolePolicyDocument") or {}),
+        created=shown(role, "CreateDate", action="iam:GetRole", target=name),
+        path=shown(role, "Path", action="iam:GetRole", target=name),
+        trust=as_json(shown(role, "AssumeRolePolicyDocument", action="iam:GetRole", target=name)),
         policy=None,
         boundary=(role.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn"),
-        tags=tag_map(role.get("Tags") or ()),
+        tags=_tags(role, names),
+        role_id=shown(role, "RoleId", action="iam:GetRole", target=name),
     )
     # The operator may lack the permission to read more of a role that it does not own, or of another path.
     adopting = adopts(observed.tags, names) and observed.path == ROLE_PATH
     if not is_owned(observed.tags, names) and not adopting:
         return observed
     observed = replace(observed, policy=_inline_policy(clients, name))
-    if deep:
-        return replace(observed, other_policies=_other_policies(clients, name), attached=_attached(clients, name))
-    return observed
+    return _with_other_policies(clients, observed, name) if deep else observed
+
+
+def _with_other_policies(clients: Clients, observed: Observed, name: str) -> Observed:
+    """Raises AwsError; a denied read is unknown, never an absence."""
+    others, unknown = unless_denied(lambda: _other_policies(clients, name), nothing=None)
+    attached, also = unless_denied(lambda: _attached(clients, name), nothing=None)
+    return replace(observed, other_policies=others, attached=attached, unknown=(*unknown, *also))
 
 
 def desired(
@@ -101,13 +116,14 @@ def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     _require_manageable(observed, desired)
     adopting = adopts(observed.tags, desired.names)
     tagging = _tag_changes(observed, desired, adopting=adopting)
+    first = adopting or any(change.of_cluster for change in tagging)  # whose it is comes before what is made of it
     return [
-        *(tagging if adopting else ()),
-        *_trust_changes(observed, desired),
+        *(tagging if first else ()),
+        *_trust_changes(observed, desired, adopting=adopting),
         *_boundary_changes(observed, desired),  # before the policy: without the boundary AWS would refuse that
         *_policy_changes(observed, desired),
-        *_foreign_policy_changes(observed, desired),
-        *(() if adopting else tagging),
+        *_foreign_policy_changes(observed, desired, adopting=adopting),
+        *(() if first else tagging),
     ]
 
 
@@ -118,13 +134,15 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
     except AwsError as error:
         raise _with_boundary(error, desired) from error
     if observed is None:
+        created = shown(answer, "Role", action=change.action, target=change.target)
         return Observed(
-            created=answer["Role"].get("CreateDate"),
+            created=created.get("CreateDate"),
             path=ROLE_PATH,
             trust=desired.trust,
             policy=None,
             boundary=desired.boundary,
             tags=desired.tags,
+            role_id=created.get("RoleId"),
         )
     match change.action:
         case "iam:UpdateAssumeRolePolicy":
@@ -134,9 +152,11 @@ def apply(clients: Clients, change: Change, observed: Observed | None, desired: 
         case "iam:PutRolePolicy":
             return replace(observed, policy=desired.policy)
         case "iam:DeleteRolePolicy":
-            return replace(observed, other_policies=())
+            left = tuple(one for one in observed.other_policies or () if one != change.parameters["PolicyName"])
+            return replace(observed, other_policies=left)
         case "iam:DetachRolePolicy":
-            return replace(observed, attached=())
+            left = tuple(one for one in observed.attached or () if one != change.parameters["PolicyArn"])
+            return replace(observed, attached=left)
         case _:
             return replace(observed, tags={**observed.tags, **desired.tags})
 
@@ -146,30 +166,44 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     name = desired.names.tenant.role_name
     if observed is None:
         return Finding.waiting("NotFound", f"role {name} does not exist")
+    unknown = not_granted(
+        observed.unknown,
+        consequence=f"it is unknown which other policies role {name} has, and what the function may do",
+    )
+    if unknown:
+        return unknown
+    foreign = observed.boundary if not desired.boundary else None
+    limited = (
+        f"; its permissions boundary {foreign}, which the operator does not set, may deny some of that"
+        if foreign
+        else ""
+    )
     return Finding.in_sync(
-        "InSync", f"role {ROLE_PATH}{name} grants the function only its tenant's table, bucket and log group"
+        "InSync", f"role {ROLE_PATH}{name} grants the function only its tenant's table, bucket and log group{limited}"
     )
 
 
-def remove(clients: Clients, names: Names) -> bool:
-    """Delete the role with its inline policy; True when the delete and a read both find that it does not exist.
+def remove(clients: Clients, names: Names) -> Deletion:
+    """Delete the role with its inline policy.
 
     Raises AwsError, NotOwnedError (someone else owns it: nothing was deleted).
     """
     role = _read(clients, names)
+    existed = role is not None
     if role is not None:
         _require_ownership(role, names)
         _delete(clients, "iam:DeleteRolePolicy", names, PolicyName=POLICY_NAME)
         _delete_role(clients, names)
         role = _read(clients, names)
     if role is not None:
-        return False
+        return Deletion(existed=True, confirmed=False)
     try:
-        return _delete(clients, "iam:DeleteRole", names)
+        confirmed = _delete(clients, "iam:DeleteRole", names)
     except AwsError as error:
         if error.meaning is Meaning.CONFLICT:  # it exists after all; the next read shows who owns it
-            return False
+            return Deletion(existed=existed, confirmed=False)
         raise
+    return Deletion(existed=existed or not confirmed, confirmed=confirmed)
 
 
 def release(clients: Clients, names: Names) -> None:
@@ -177,19 +211,24 @@ def release(clients: Clients, names: Names) -> None:
     role = _read(clients, names)
     if role is not None:
         _require_ownership(role, names)
-        _delete(clients, "iam:UntagRole", names, TagKeys=[OWNER_TAG])
+        _delete(clients, "iam:UntagRole", names, TagKeys=list(OWNERSHIP_TAGS))
 
 
 def _read(clients: Clients, names: Names) -> dict[str, Any] | None:
     """GetRole's answer; None if absent. Raises AwsError."""
     name = names.tenant.role_name
     answer = clients.find("iam:GetRole", target=name, RoleName=name)
-    return dict(answer["Role"]) if answer is not None else None
+    return dict(shown(answer, "Role", action="iam:GetRole", target=name)) if answer is not None else None
 
 
 def _require_ownership(role: Mapping[str, Any], names: Names) -> None:
     """`role`: GetRole's answer. Raises NotOwnedError."""
-    require_ownership(kind="role", target=names.tenant.role_name, tags=tag_map(role.get("Tags") or ()), names=names)
+    require_ownership(kind="role", target=names.tenant.role_name, tags=_tags(role, names), names=names)
+
+
+def _tags(role: Mapping[str, Any], names: Names) -> dict[str, str]:
+    """Of GetRole's answer, which leaves out what a role does not have. Raises AwsError."""
+    return tag_map(role.get("Tags") or (), action="iam:GetRole", target=names.tenant.role_name)
 
 
 def _require_manageable(observed: Observed, desired: Desired) -> None:
@@ -224,14 +263,17 @@ def _tag_changes(observed: Observed, desired: Desired, *, adopting: bool) -> lis
     if not tags:
         return []
     summary = adoption_summary(f"role {desired.names.tenant.role_name}") if adopting else tagging_summary(tags)
-    return [replace(_change(desired, "iam:TagRole", summary, Tags=tag_list(tags)), adopts=adopting)]
+    change = _change(desired, "iam:TagRole", summary, Tags=tag_list(tags))
+    return [replace(change, adopts=adopting, of_cluster=is_of_cluster(tags))]
 
 
-def _trust_changes(observed: Observed, desired: Desired) -> list[Change]:
+def _trust_changes(observed: Observed, desired: Desired, *, adopting: bool) -> list[Change]:
+    """Whoever may assume the role may erase files."""
     if observed.trust == desired.trust:
         return []
     summary = "correct the trust policy: only Lambda may assume the role"
-    return [_change(desired, "iam:UpdateAssumeRolePolicy", summary, PolicyDocument=desired.trust)]
+    change = _change(desired, "iam:UpdateAssumeRolePolicy", summary, PolicyDocument=desired.trust)
+    return [replace(change, opened=not adopting)]
 
 
 def _boundary_changes(observed: Observed, desired: Desired) -> list[Change]:
@@ -248,8 +290,9 @@ def _policy_changes(observed: Observed, desired: Desired) -> list[Change]:
     return [_put_policy(desired, f"{verb} the inline policy {POLICY_NAME}")]
 
 
-def _foreign_policy_changes(observed: Observed, desired: Desired) -> list[Change]:
-    return [
+def _foreign_policy_changes(observed: Observed, desired: Desired, *, adopting: bool) -> list[Change]:
+    """Each allows the function more than it needs."""
+    changes = [
         *(
             _change(desired, "iam:DeleteRolePolicy", f"delete the undeclared inline policy {policy}", PolicyName=policy)
             for policy in observed.other_policies or ()
@@ -259,6 +302,7 @@ def _foreign_policy_changes(observed: Observed, desired: Desired) -> list[Change
             for arn in observed.attached or ()
         ),
     ]
+    return [replace(change, opened=not adopting) for change in changes]
 
 
 def _with_boundary(error: AwsError, desired: Desired) -> AwsError:
@@ -318,7 +362,9 @@ def _put_policy(desired: Desired, summary: str) -> Change:
 
 def _inline_policy(clients: Clients, name: str) -> str | None:
     answer = clients.find("iam:GetRolePolicy", target=name, RoleName=name, PolicyName=POLICY_NAME)
-    return as_json(answer["PolicyDocument"]) if answer is not None else None
+    if answer is None:
+        return None
+    return as_json(shown(answer, "PolicyDocument", action="iam:GetRolePolicy", target=name))
 
 
 def _other_policies(clients: Clients, name: str) -> tuple[str, ...]:
@@ -327,11 +373,6 @@ def _other_policies(clients: Clients, name: str) -> tuple[str, ...]:
 
 
 def _attached(clients: Clients, name: str) -> tuple[str, ...]:
-    policies = clients.pages(
-        "iam:ListAttachedRolePolicies",
-        "AttachedPolicies",
-        token=("Marker", "Marker"),
-        target=name,
-        RoleName=name,
-    )
-    return tuple(policy["PolicyArn"] for policy in policies)
+    action = "iam:ListAttachedRolePolicies"
+    policies = clients.pages(action, "AttachedPolicies", token=("Marker", "Marker"), target=name, RoleName=name)
+    return tuple(shown(policy, "PolicyArn", action=action, target=name) for policy in policies)

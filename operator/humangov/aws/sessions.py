@@ -17,6 +17,22 @@ from humangov.aws.clients import Clients
 _SESSION_NAME_LIMIT = 64  # https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 
 
+class RoleOfManifestError(Exception):
+    """A manifest names a role, and nobody has said that it may be assumed. The text says what to do."""
+
+
+def require_consent(role_arn: str | None, *, field: str, given: bool) -> None:
+    """Whoever wrote a manifest chooses the role that its reader's credentials assume, perhaps in an account of theirs.
+
+    field: of the spec. given: the reader has asked for it (--assume-role). Raises RoleOfManifestError.
+    """
+    if role_arn is not None and not given:
+        raise RoleOfManifestError(
+            f"the manifest names role {role_arn} ({field}), which this command assumes only with --assume-role. Add "
+            "it if you trust the manifest"
+        )
+
+
 def session_for(*, role_arn: str | None, external_id: str | None, session_name: str, region: str) -> boto3.Session:
     """The caller's own credentials, or those of a role that they may assume; the role is assumed at the first call."""
     if role_arn is None:
@@ -47,6 +63,10 @@ def session_for(*, role_arn: str | None, external_id: str | None, session_name: 
 _LOADER = botocore.session.get_session().get_component("data_loader")  # files only; knows no credentials
 
 
+REGIONS_AT_ONCE, ROLES_AT_ONCE = 12, 24
+"""Of a region up to 19 MiB, of a tenant's role 4 MiB: whoever may edit HumanGovStates can name many of both."""
+
+
 class _AssumedRole(NamedTuple):
     region: str
     role_arn: str
@@ -63,27 +83,29 @@ class Directory:
     """Each tenant's way to AWS: one a region for all that name no role, one of its own for each that does.
 
     So a session that one tenant's role and external ID have opened is never another's, not even where both name the
-    same role. Belongs to one thread.
+    same role. Those that were used last are kept, and others made again when they are needed. Belongs to one thread.
     """
 
     def __init__(self, make: _Make, *, known: Callable[[], Iterable[str]] = tuple) -> None:
         """`known`: the keys of the tenants that there still are."""
         self._make, self._known = make, known
+        # In the order of their last use.
         self._of_region: dict[str, Clients] = {}
         self._of_tenant: dict[str, tuple[_AssumedRole, Clients]] = {}
 
     def of_region(self, region: str) -> Clients:
         """Under the operator's own credentials."""
-        if region not in self._of_region:
-            self._of_region[region] = self._make(region=region)
-        return self._of_region[region]
+        clients = self._of_region.pop(region, None) or self._make(region=region)
+        self._of_region[region] = clients
+        _drop_oldest(self._of_region, beyond=REGIONS_AT_ONCE)
+        return clients
 
     def of_tenant(self, tenant: Tenant) -> Clients:
         role_arn = tenant.account.role_arn
         if role_arn is None:
             return self.of_region(tenant.region)
         wanted = _AssumedRole(tenant.region, role_arn, tenant.account.external_id)
-        role, clients = self._of_tenant.get(tenant.key, (None, None))
+        role, clients = self._of_tenant.pop(tenant.key, (None, None))
         if clients is None or role != wanted:
             session = session_for(
                 role_arn=role_arn, external_id=wanted.external_id, region=tenant.region,
@@ -92,5 +114,12 @@ class Directory:
             clients = self._make(region=tenant.region, session=session, role_arn=role_arn)
             there = set(self._known())
             self._of_tenant = {key: known for key, known in self._of_tenant.items() if key in there}
-            self._of_tenant[tenant.key] = (wanted, clients)
+        self._of_tenant[tenant.key] = (wanted, clients)
+        _drop_oldest(self._of_tenant, beyond=ROLES_AT_ONCE)
         return clients
+
+
+def _drop_oldest(several: dict[str, Any], *, beyond: int) -> None:
+    """Who still uses one of them keeps it for as long."""
+    while len(several) > beyond:
+        del several[next(iter(several))]

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TypeVar
 
 from humangov.api.names import Names
-from humangov.aws import function, function_observed, trigger
+from humangov.aws import function, function_changes, function_observed, trigger, trigger_mappings
 from humangov.aws.change import Change
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
@@ -52,7 +52,7 @@ def halt(clients: Clients, names: Names) -> Halt:
     stopped = _make(clients, _no_concurrency(owned, names) if owned is not None else [])
     mappings = _attempt(partial(trigger.observe, clients, names, deep=owned is None))
     disabled = _Written()
-    if isinstance(mappings, trigger.Observed):
+    if isinstance(mappings, trigger_mappings.Observed):
         disabled = _make(clients, _disabling(mappings, names, function_is_owned=owned is not None))
     unread = [one for one in (found, mappings) if isinstance(one, AwsError)]
     return Halt(
@@ -102,7 +102,7 @@ def _no_concurrency(found: function_observed.Observed, names: Names) -> list[Cha
     if before == 0:
         return []
     change = Change(
-        resource=function.RESOURCE,
+        resource=function_changes.RESOURCE,
         action="lambda:PutFunctionConcurrency",
         target=name,
         summary=f"reserved concurrency {'none' if before is None else before} → 0",
@@ -111,7 +111,7 @@ def _no_concurrency(found: function_observed.Observed, names: Names) -> list[Cha
     return [change]
 
 
-def _disabling(observed: trigger.Observed, names: Names, *, function_is_owned: bool) -> list[Change]:
+def _disabling(observed: trigger_mappings.Observed, names: Names, *, function_is_owned: bool) -> list[Change]:
     """Of the mappings that read this table, of whatever stream, those that are the tenant's."""
     return [
         _disable(mapping, names)

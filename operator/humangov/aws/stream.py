@@ -8,54 +8,39 @@ ownership tag.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from humangov.api.conditions import Finding
-from humangov.api.names import OWNER_TAG, Names
+from humangov.api.names import CLUSTER_UID_TAG, OWNER_TAG, Names
+from humangov.aws import ownership, stream_observed
 from humangov.aws.change import Change, Context
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.ownership import NotOwnedError, shown, tag_list, tag_map
+from humangov.aws.ownership import OWNERSHIP_TAGS, NotOwnedError, OtherClusterError, is_owned, tag_list, tag_map
+from humangov.aws.stream_observed import DESCRIBE, Observed, read, read_tags, require_disabled, stream_status
+from humangov.aws.unknown import shown
 
 RESOURCE = "stream"
 NOT_FOUND = "TableNotFound"
 VIEW_TYPE = "NEW_AND_OLD_IMAGES"  # the only one that shows a changed file attribute
 STREAM_TAG = "humangov.io/stream"
 ENABLING_TAG = "humangov.io/stream-enabling"
-OUR_TAGS = (STREAM_TAG, ENABLING_TAG, OWNER_TAG)
+OUR_TAGS = (STREAM_TAG, ENABLING_TAG, *OWNERSHIP_TAGS)
 TAGS_SETTLE = timedelta(seconds=30)  # DynamoDB's tags are eventually consistent
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _ENABLING_LASTS = timedelta(seconds=30)  # between the tag before and the stream's birth
 
 
 @dataclass(frozen=True, kw_only=True)
-class Observed:
-    """The table and its latest stream. `tags` and `stream_status` are None where they were not read.
-
-    indexes: complete global index → the string attribute that is its partition key.
-    """
-
-    table_id: str
-    table_status: str
-    enabled: bool
-    view_type: str | None
-    arn: str | None
-    label: str | None
-    kms_key_arn: str | None
-    indexes: Mapping[str, str] = field(default_factory=dict)
-    replicated: bool = False  # a global table's, whose stream AWS does not let anyone disable
-    tags: Mapping[str, str] | None = None
-    stream_status: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Desired:
-    table: str
-    table_arn: str
-    owner: str
+    names: Names
     now: datetime
+
+    @property
+    def table(self) -> str:
+        return self.names.tenant.table.name
 
 
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
@@ -67,39 +52,46 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
     answer = clients.find("dynamodb:DescribeTable", target=table, TableName=table)
     if answer is None:
         return None
-    observed = _observed(answer["Table"])
+    description = shown(answer, "Table", action=DESCRIBE, target=table)
+    observed = read(description, table)
+    if not description.get("StreamSpecification"):
+        require_disabled(clients, description, table)
     if deep:
         observed = replace(observed, tags=read_tags(clients, names))
         if observed.arn:
-            observed = replace(observed, stream_status=_stream_status(clients, observed.arn))
+            observed = replace(observed, stream_status=stream_status(clients, observed.arn))
     return observed
 
 
 def desired(names: Names, context: Context) -> Desired:
-    return Desired(table=names.tenant.table.name, table_arn=names.table_arn, owner=names.owner, now=context.now)
+    return Desired(names=names, now=context.now)
 
 
 def plan(observed: Observed | None, desired: Desired) -> list[Change]:
     """Enable the stream, tagging the table before and after. An enabled stream is never disabled here.
 
-    Raises NotOwnedError where the table has another tenant's ownership tag.
+    Raises NotOwnedError where the table has another tenant's ownership tag, or another cluster's.
     """
     if observed is None:
         return []
+    names = desired.names
     owner = (observed.tags or {}).get(OWNER_TAG)
-    if owner not in (None, desired.owner):
-        whose = shown(owner, namespace=desired.owner.split("/")[1])
+    if owner not in (None, names.owner):
+        whose = ownership.shown(owner, namespace=names.tenant.namespace)
         raise NotOwnedError(
             f"table {desired.table} is already owned by {whose} (tag {OWNER_TAG}), so nothing is changed. Delete that "
             "HumanGovState, or remove the tag if it no longer exists; the tenant then recovers automatically"
         )
+    if owner and (uid := ownership.other_cluster(observed.tags, names.identity)):
+        raise OtherClusterError(ownership.of_other_cluster(f"table {desired.table}", uid, names.identity))
     if observed.table_status != "ACTIVE":
         return []
     if not observed.enabled:
         return _enabling(observed, desired)
-    if observed.tags is not None and observed.label and _enabled_before_restart(observed, desired.owner):
-        return [_tagging_as_enabled(desired, {STREAM_TAG: observed.label})]
-    return []
+    tagging = _cluster_tag_changes(observed, desired)
+    if observed.tags is not None and observed.label and _enabled_before_restart(observed, names):
+        return [*tagging, _tagging_as_enabled(desired, {STREAM_TAG: observed.label})]
+    return tagging
 
 
 def apply(clients: Clients, change: Change, observed: Observed, desired: Desired) -> Observed:
@@ -112,10 +104,10 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
             return observed
         parameters = _tag_parameters(desired, {STREAM_TAG: observed.label})
     clients.call(change.action, target=change.target, **parameters)
-    tags = {**(observed.tags or {}), **tag_map(parameters["Tags"])}
-    # The stream's own state lags behind the table's; the trigger needs it.
-    lagging = observed.arn and observed.stream_status is None
-    status = _stream_status(clients, observed.arn) if lagging and observed.arn else observed.stream_status
+    tags = {**(observed.tags or {}), **tag_map(parameters["Tags"], action=change.action, target=change.target)}
+    # The stream's own state may lag behind that of a table which is being updated; the trigger needs it.
+    lagging = observed.arn and observed.stream_status is None and observed.table_status != "ACTIVE"
+    status = stream_status(clients, observed.arn) if lagging and observed.arn else observed.stream_status
     return replace(observed, tags=tags, stream_status=status)
 
 
@@ -129,28 +121,27 @@ def _enable(clients: Clients, change: Change, observed: Observed, desired: Desir
         clients.call(
             "dynamodb:UntagResource",
             target=change.target,
-            ResourceArn=desired.table_arn,
-            TagKeys=[ENABLING_TAG, OWNER_TAG],
+            ResourceArn=desired.names.table_arn,
+            TagKeys=[ENABLING_TAG, *OWNERSHIP_TAGS],
         )
         return replace(observed, table_status="UPDATING")  # what there is now decides, in the next reconciliation
-    return replace(_observed(answer["TableDescription"]), tags=observed.tags)
+    described = shown(answer, "TableDescription", action=change.action, target=change.target)
+    return replace(read(described, change.target), tags=observed.tags)
 
 
 def finding(observed: Observed | None, desired: Desired) -> Finding:
     """Condition StreamReady."""
     if observed is None:
-        return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist yet; nothing is created until it does")
+        return Finding.waiting(NOT_FOUND, f"table {desired.table} does not exist; nothing is created until it does")
     if observed.table_status not in ("ACTIVE", "UPDATING"):
         text = f"table {desired.table} is {observed.table_status}"
         if observed.table_status == "CREATING":  # a restore or an import takes hours
             return Finding.waiting("TableNotActive", text, requeue_after_seconds=5)
         return Finding.waiting("TableUnavailable", f"{text}{_how_to_end(observed)}", requeue_after_seconds=5)
     if not observed.enabled or not observed.arn:
-        return Finding.waiting(
-            "Enabling", f"the stream of table {desired.table} is being enabled", requeue_after_seconds=1
-        )
+        return Finding.ripening("Enabling", f"the stream of table {desired.table} is being enabled", of="stream")
     if observed.stream_status not in (None, "ENABLED"):
-        return Finding.waiting("Enabling", f"the stream is {observed.stream_status}", requeue_after_seconds=1)
+        return Finding.ripening("Enabling", f"the stream is {observed.stream_status}", of="stream")
     if observed.view_type == "OLD_IMAGE":
         return Finding.in_sync(
             "OldImagesOnly",
@@ -186,7 +177,7 @@ def with_tags(clients: Clients, names: Names, observed: Observed) -> Observed:
     return replace(observed, tags=read_tags(clients, names))
 
 
-def may_disable(observed: Observed, *, owner: str, has_readers: Callable[[], bool], now: datetime) -> bool | None:
+def may_disable(observed: Observed, *, names: Names, has_readers: Callable[[], bool], now: datetime) -> bool | None:
     """Whether a removal may disable the stream; None: that is not known yet. Raises what has_readers does.
 
     has_readers: whether any mapping still reads the stream.
@@ -194,10 +185,10 @@ def may_disable(observed: Observed, *, owner: str, has_readers: Callable[[], boo
     if observed.replicated:
         return False
     tags = observed.tags or {}
-    tagged = tags.get(STREAM_TAG) == observed.label and tags.get(OWNER_TAG) == owner
-    if tagged or _enabled_before_restart(observed, owner):
+    tagged = tags.get(STREAM_TAG) == observed.label and is_owned(tags, names)
+    if tagged or _enabled_before_restart(observed, names):
         return not has_readers()
-    born = born_at(observed.label)
+    born = stream_observed.born_at(observed.label)
     if born is not None and now - born < TAGS_SETTLE:
         return None  # a tag that we wrote may not be readable yet
     return False
@@ -219,7 +210,7 @@ def disable(clients: Clients, names: Names) -> None:
 def untag(clients: Clients, names: Names, observed: Observed) -> None:
     """Remove our tags from the table, if the tenant owns it. Raises AwsError."""
     tags = observed.tags or {}
-    if tags.get(OWNER_TAG) != names.owner:
+    if not is_owned(tags, names):
         return
     present = [key for key in OUR_TAGS if key in tags]
     clients.call(
@@ -235,41 +226,15 @@ def release(clients: Clients, names: Names) -> None:
         untag(clients, names, with_tags(clients, names, observed))
 
 
-def read_tags(clients: Clients, names: Names) -> dict[str, str]:
-    """All tags of the table. Raises AwsError."""
-    return tag_map(
-        clients.pages(
-            "dynamodb:ListTagsOfResource",
-            "Tags",
-            token=("NextToken", "NextToken"),
-            target=names.tenant.table.name,
-            ResourceArn=names.table_arn,
-        )
-    )
-
-
-def label_of(stream_arn: str) -> str:
-    """Of `arn:…:table/<name>/stream/<label>`."""
-    return stream_arn.rpartition("/stream/")[2]
-
-
-def born_at(label: str | None) -> datetime | None:
-    """A stream's label is its time of birth, UTC, in ISO 8601."""
-    try:
-        return datetime.fromisoformat(label).replace(tzinfo=UTC) if label else None
-    except ValueError:
-        return None
-
-
-def _enabled_before_restart(observed: Observed, owner: str) -> bool:
+def _enabled_before_restart(observed: Observed, names: Names) -> bool:
     """The operator tagged the table, enabled the stream, and ended before it could tag the stream."""
     tags = observed.tags or {}
-    if tags.get(OWNER_TAG) != owner or tags.get(STREAM_TAG) == observed.label:
+    if not is_owned(tags, names) or tags.get(STREAM_TAG) == observed.label:
         return False
     moment, _, before = tags.get(ENABLING_TAG, "").partition(" ")
     if tags.get(STREAM_TAG, "") != before:
         return False  # that change was completed; someone else enabled this stream later
-    born = born_at(observed.label)
+    born = stream_observed.born_at(observed.label)
     try:
         enabling = datetime.fromisoformat(moment)
     except ValueError:
@@ -286,7 +251,7 @@ def _enabling(observed: Observed, desired: Desired) -> list[Change]:
             action="dynamodb:TagResource",
             target=desired.table,
             summary="tag the table before enabling its stream",
-            parameters=_tag_parameters(desired, {ENABLING_TAG: begun, OWNER_TAG: desired.owner}),
+            parameters=_tag_parameters(desired, {ENABLING_TAG: begun, **_ownership_tags(desired)}),
         ),
         Change(
             resource=RESOURCE,
@@ -313,41 +278,28 @@ def _tagging_as_enabled(desired: Desired, tags: Mapping[str, str]) -> Change:
     )
 
 
-def _tag_parameters(desired: Desired, tags: Mapping[str, str]) -> dict[str, Any]:
-    return {"ResourceArn": desired.table_arn, "Tags": tag_list(tags)}
+def _ownership_tags(desired: Desired) -> dict[str, str]:
+    uid = desired.names.identity.cluster_uid
+    return {OWNER_TAG: desired.names.owner, **({CLUSTER_UID_TAG: uid} if uid else {})}
 
 
-def _stream_status(clients: Clients, arn: str) -> str:
-    answer = clients.call("dynamodb:DescribeStream", target=arn, StreamArn=arn, Limit=1)
-    return str(answer["StreamDescription"]["StreamStatus"])
-
-
-def _observed(description: Mapping[str, Any]) -> Observed:
-    specification = description.get("StreamSpecification") or {}
-    enabled = bool(specification.get("StreamEnabled"))
-    encryption = description.get("SSEDescription") or {}
-    return Observed(
-        table_id=str(description.get("TableId", "")),
-        table_status=str(description.get("TableStatus")),
-        enabled=enabled,
-        view_type=specification.get("StreamViewType") if enabled else None,
-        arn=description.get("LatestStreamArn") if enabled else None,
-        label=description.get("LatestStreamLabel") if enabled else None,
-        kms_key_arn=encryption.get("KMSMasterKeyArn"),
-        indexes=_indexes(description),
-        replicated=bool(description.get("Replicas")),
+def _cluster_tag_changes(observed: Observed, desired: Desired) -> list[Change]:
+    """Of a table that has the ownership tag, and no cluster's or that of one from which it was moved."""
+    if not is_owned(observed.tags, desired.names):
+        return []
+    tags = ownership.missing_tags(actual=observed.tags or {}, wanted=_ownership_tags(desired))
+    if not tags:
+        return []
+    change = Change(
+        resource=RESOURCE,
+        action="dynamodb:TagResource",
+        target=desired.table,
+        summary=ownership.tagging_summary(tags),
+        parameters=_tag_parameters(desired, tags),
+        of_cluster=True,
     )
+    return [change]
 
 
-def _indexes(description: Mapping[str, Any]) -> dict[str, str]:
-    strings = {
-        one["AttributeName"] for one in description.get("AttributeDefinitions") or () if one["AttributeType"] == "S"
-    }
-    return {
-        index["IndexName"]: partition
-        for index in description.get("GlobalSecondaryIndexes") or ()
-        # An index that is being filled shows a part of the table.
-        if index.get("IndexStatus") == "ACTIVE" and not index.get("Backfilling")
-        for partition in (one["AttributeName"] for one in index["KeySchema"] if one["KeyType"] == "HASH")
-        if partition in strings
-    }
+def _tag_parameters(desired: Desired, tags: Mapping[str, str]) -> dict[str, Any]:
+    return {"ResourceArn": desired.names.table_arn, "Tags": tag_list(tags)}

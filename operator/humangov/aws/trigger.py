@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from humangov.api.conditions import Finding
-from humangov.api.names import OWNER_TAG, Names
-from humangov.aws import event_source_mapping, stream
+from humangov.api.names import Names
+from humangov.aws import event_source_mapping, stream_observed, trigger_mappings
 from humangov.aws.change import Change, Context, difference
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError, Meaning
-from humangov.aws.event_source_mapping import PASSING, SETTLED, MappingObserved, invokes, reads_table
-from humangov.aws.ownership import is_owned, missing_tags, tagging_summary
+from humangov.aws.event_source_mapping import (
+    NOT_USED,
+    PASSING,
+    SETTLED,
+    MappingObserved,
+    filters_unknown,
+    invokes,
+    reads_table,
+)
+from humangov.aws.ownership import OWNERSHIP_TAGS, is_of_cluster, is_owned, missing_tags, tagging_summary
+from humangov.aws.trigger_mappings import Desired, Observed
+from humangov.aws.unknown import not_shown
 
 RESOURCE = "trigger"
 STREAM_RECORDS_LAST = timedelta(hours=24)  # DynamoDB's; not to be changed
@@ -27,32 +37,16 @@ STREAM_RECORDS_LAST = timedelta(hours=24)  # DynamoDB's; not to be changed
 _PATTERN = json.dumps({"eventName": ["INSERT", "MODIFY", "REMOVE"]}, separators=(",", ":"))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Observed:
-    """All mappings of the function, by UUID."""
-
-    mappings: tuple[MappingObserved, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Desired:
-    """`stream_arn` is None while there is no stream. stopped: that is why the trigger is disabled."""
-
-    names: Names
-    stream_arn: str | None
-    stream_born: datetime | None
-    configuration: Mapping[str, Any]
-    tags: Mapping[str, str]
-    now: datetime
-    stopped: bool = False
-
-
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     """Every mapping of the function; with `deep`, also their tags. Raises AwsError."""
-    found = _listed(clients, names)
+    found = [_with_filters(clients, mapping, names) for mapping in _listed(clients, names)]
     if deep:
         found = [replace(mapping, tags=event_source_mapping.read_tags(clients, mapping.arn)) for mapping in found]
-    return _by_uuid(found)
+    return trigger_mappings.by_uuid(found)
+
+
+def _with_filters(clients: Clients, mapping: MappingObserved, names: Names) -> MappingObserved:
+    return event_source_mapping.with_filters(clients, mapping, names) if reads_table(mapping, names) else mapping
 
 
 def _listed(clients: Clients, names: Names) -> list[MappingObserved]:
@@ -78,12 +72,12 @@ def _observed(listed: Sequence[Mapping[str, Any]], names: Names) -> list[Mapping
     return [event_source_mapping.observed(mapping, names) for mapping in listed]
 
 
-def desired(names: Names, context: Context, *, table: stream.Observed | None) -> Desired:
+def desired(names: Names, context: Context, *, table: stream_observed.Observed | None) -> Desired:
     trigger, held = names.tenant.trigger, names.tenant.hold is not None
     return Desired(
         names=names,
         stream_arn=table.arn if table else None,
-        stream_born=stream.born_at(table.label) if table else None,
+        stream_born=stream_observed.born_at(table.label) if table else None,
         configuration={
             "Enabled": trigger.enabled,
             "BatchSize": trigger.batch_size,
@@ -108,9 +102,11 @@ def desired(names: Names, context: Context, *, table: stream.Observed | None) ->
 def plan(observed: Observed, desired: Desired) -> list[Change]:
     """Create what is missing, correct the current stream's mapping, drop duplicates and what has expired."""
     changes = [
-        change for mapping in _outdated(observed, desired) for change in _outdated_changes(mapping, observed, desired)
+        change
+        for mapping in trigger_mappings.outdated(observed, desired)
+        for change in _outdated_changes(mapping, observed, desired)
     ]
-    current = _current(observed, desired)
+    current = trigger_mappings.current(observed, desired)
     if not current:
         creates = desired.stream_arn or not observed.mappings
         return [*changes, _creation(desired)] if creates else changes
@@ -129,28 +125,38 @@ def apply(clients: Clients, change: Change, observed: Observed, desired: Desired
         if change.action == "lambda:CreateEventSourceMapping" and error.meaning is Meaning.EXISTS:
             return observe(clients, desired.names, deep=True)  # created before a restart: it is found by its stream
         if change.action == "lambda:DeleteEventSourceMapping" and error.not_found:
-            return _without(observed, str(change.parameters["UUID"]))
+            return trigger_mappings.without(observed, str(change.parameters["UUID"]))
         raise
     if change.action == "lambda:TagResource":
-        return replace(observed)
+        arn, tags = change.parameters["Resource"], change.parameters["Tags"]
+        tagged = (
+            replace(one, tags={**(one.tags or {}), **tags}) if one.arn == arn else one for one in observed.mappings
+        )
+        return trigger_mappings.by_uuid([*tagged])
     created = event_source_mapping.observed(answer, desired.names)
     tags = next((mapping.tags for mapping in observed.mappings if mapping.uuid == created.uuid), desired.tags)
-    return _by_uuid([*_without(observed, created.uuid).mappings, replace(created, tags=tags)])
+    return trigger_mappings.by_uuid(
+        [*trigger_mappings.without(observed, created.uuid).mappings, replace(created, tags=tags)]
+    )
 
 
 def finding(observed: Observed, desired: Desired) -> Finding:
     """Condition TriggerReady."""
-    current = _current(observed, desired)
+    current = trigger_mappings.current(observed, desired)
     if not current:
         return Finding.waiting("NotFound", "the trigger does not exist", requeue_after_seconds=1)
     mapping = current[0]
     text = f"trigger {mapping.uuid} is {mapping.state}"
     if mapping.state in PASSING:
-        return Finding.waiting(mapping.state, text, requeue_after_seconds=1)
+        return Finding.ripening(mapping.state, text, of=f"trigger {mapping.state}")
     if mapping.state not in SETTLED:
         return Finding.waiting("Updating", text, requeue_after_seconds=1)
     if mapping.state != ("Enabled" if desired.configuration["Enabled"] else "Disabled"):
         return Finding.waiting("Updating", f"trigger {mapping.uuid} is still {mapping.state}", requeue_after_seconds=1)
+    if unread := not_shown(mapping.unread, of=f"trigger {mapping.uuid}"):
+        return unread
+    if mapping.hidden_filters is not None:
+        return filters_unknown(mapping.uuid, mapping.hidden_filters)
     notes = _notes(observed, desired, mapping)
     if mapping.state == "Disabled" and desired.stopped:
         return Finding.in_sync("Stopped", f"the trigger is disabled: the condition Stopped says why{notes}")
@@ -167,37 +173,14 @@ def finding(observed: Observed, desired: Desired) -> Finding:
 
 def problem(observed: Observed, desired: Desired) -> str | None:
     """What Lambda reports of its last invocation of the function, if that was a problem."""
-    current = _current(observed, desired)
+    current = trigger_mappings.current(observed, desired)
     return current[0].problem if current else None
 
 
-def of_others(observed: Observed, desired: Desired) -> list[MappingObserved]:
-    """The function's mappings that read something else than this tenant's table."""
-    return [
-        mapping
-        for mapping in observed.mappings
-        if mapping.source_arn != desired.stream_arn and not reads_table(mapping, desired.names)
-    ]
-
-
-def own(observed: Observed, names: Names) -> tuple[str, ...]:
-    """UUIDs of the mappings that read this table and have the tenant's ownership tag, as far as that was read."""
-    mappings = observed.mappings
-    return tuple(one.uuid for one in mappings if reads_table(one, names) and is_owned(one.tags, names))
-
-
-def to_remove(observed: Observed, names: Names, *, function_is_owned: bool) -> list[MappingObserved]:
-    """The mappings that a removal deletes: those that read a stream of this table.
-
-    Where the function does not exist, only those with the ownership tag; `observed` then needs the tags.
-    """
-    return [
-        mapping
-        for mapping in observed.mappings
-        if (function_is_owned or is_owned(mapping.tags, names))
-        and reads_table(mapping, names)
-        and mapping.state != "Deleting"
-    ]
+def is_enabled(observed: Observed, desired: Desired) -> bool | None:
+    """Whether Lambda reads the table's stream; None: that is changing, or in a state that is not known."""
+    mapping = trigger_mappings.present(observed, desired)
+    return {"Enabled": True, "Disabled": False}.get(mapping.state) if mapping else False
 
 
 def remove(clients: Clients, names: Names, doomed: Sequence[MappingObserved]) -> Observed:
@@ -211,7 +194,9 @@ def release(clients: Clients, names: Names) -> None:
     """Remove the ownership tag from the mappings that stay. Raises AwsError."""
     for mapping in observe(clients, names, deep=True).mappings:
         if is_owned(mapping.tags, names):
-            clients.call("lambda:UntagResource", target=mapping.uuid, Resource=mapping.arn, TagKeys=[OWNER_TAG])
+            clients.call(
+                "lambda:UntagResource", target=mapping.uuid, Resource=mapping.arn, TagKeys=list(OWNERSHIP_TAGS)
+            )
 
 
 def has_readers(clients: Clients, *, stream_arn: str) -> bool:
@@ -219,55 +204,20 @@ def has_readers(clients: Clients, *, stream_arn: str) -> bool:
     return bool(event_source_mapping.listed(clients, target=stream_arn, EventSourceArn=stream_arn))
 
 
-def _current(observed: Observed, desired: Desired) -> list[MappingObserved]:
-    """Mappings of the table's present stream (or, while that is not known, of any of the table's).
-
-    Those being deleted come last, and before them those without the ownership tag.
-    """
-    found = [
-        mapping
-        for mapping in observed.mappings
-        if (mapping.source_arn == desired.stream_arn if desired.stream_arn else reads_table(mapping, desired.names))
-    ]
-    return sorted(
-        found,
-        key=lambda mapping: (
-            mapping.state == "Deleting",
-            mapping.tags is not None and not is_owned(mapping.tags, desired.names),
-            mapping.uuid,
-        ),
-    )
-
-
-def _outdated(observed: Observed, desired: Desired) -> list[MappingObserved]:
-    return [
-        mapping
-        for mapping in observed.mappings
-        if desired.stream_arn and mapping.source_arn != desired.stream_arn and reads_table(mapping, desired.names)
-    ]
-
-
-def _ended(mapping: MappingObserved, observed: Observed, desired: Desired) -> datetime | None:
-    """By when the mapping's stream had ended: when the next stream of the table was born; None: not known.
-
-    A table has one stream at a time. Those between the mapping's and the present one are known by their own mappings.
-    """
-    born = stream.born_at(stream.label_of(mapping.source_arn))
-    if born is None or desired.stream_born is None:
-        return desired.stream_born
-    older = [stream.born_at(stream.label_of(one.source_arn)) for one in _outdated(observed, desired)]
-    return min([desired.stream_born, *(birth for birth in older if birth is not None and birth > born)])
-
-
 def _outdated_changes(mapping: MappingObserved, observed: Observed, desired: Desired) -> list[Change]:
-    """An older stream's mapping works until that stream's records have expired, and is disabled like the latest."""
-    ended = _ended(mapping, observed, desired)
+    """An older stream's mapping works until that stream's records have expired, as the latest does."""
+    ended = trigger_mappings.ended(mapping, observed, desired)
     if ended is not None and desired.now - ended > STREAM_RECORDS_LAST and mapping.state != "Deleting":
         return [_deletion(mapping, "its stream was replaced over 24 h ago, and its records have expired")]
-    enabled = desired.configuration["Enabled"]
-    if mapping.state in SETTLED and mapping.configuration["Enabled"] != enabled:
-        return [_update(mapping, desired, {"Enabled": enabled})]
-    return []
+    if mapping.state not in SETTLED:
+        return []
+    # What decides whether and whom it invokes, and where it sends what fails.
+    drift = {
+        field: desired.configuration[field]
+        for field in ("Enabled", "DestinationConfig")
+        if mapping.configuration[field] != desired.configuration[field]
+    }
+    return [_update(mapping, desired, drift)] if drift or mapping.qualifier is not None else []
 
 
 def _duplicate_changes(kept: MappingObserved, others: Sequence[MappingObserved], desired: Desired) -> list[Change]:
@@ -282,9 +232,8 @@ def _configuration_changes(mapping: MappingObserved, desired: Desired) -> list[C
     actual = mapping.configuration
     drift = {
         field: value
-        for field, value in desired.configuration.items()
-        # Encrypted filters are listed as null: unknown, not drift.
-        if actual[field] != value and not (field == "FilterCriteria" and actual[field] is None)
+        for field, value in {**NOT_USED, **desired.configuration}.items()
+        if actual[field] != value and mapping.knows(field)
     }
     if not drift and mapping.qualifier is None:
         return []
@@ -295,15 +244,16 @@ def _tag_changes(mapping: MappingObserved, desired: Desired) -> list[Change]:
     tags = missing_tags(actual=mapping.tags, wanted=desired.tags) if mapping.tags is not None else {}
     if not tags:
         return []
-    return [_change("lambda:TagResource", mapping.uuid, tagging_summary(tags), Resource=mapping.arn, Tags=tags)]
+    change = _change("lambda:TagResource", mapping.uuid, tagging_summary(tags), Resource=mapping.arn, Tags=tags)
+    return [replace(change, of_cluster=is_of_cluster(tags))]
 
 
 def _notes(observed: Observed, desired: Desired, current: MappingObserved) -> str:
     notes = ""
-    older = [mapping.uuid for mapping in _outdated(observed, desired)]
+    older = [mapping.uuid for mapping in trigger_mappings.outdated(observed, desired)]
     if older:
         notes += f"; trigger {', '.join(older)} of an older stream stays until that stream's records have expired"
-    foreign = [mapping.uuid for mapping in of_others(observed, desired)]
+    foreign = [mapping.uuid for mapping in trigger_mappings.of_others(observed, desired)]
     if foreign:
         notes += (
             f"; {', '.join(foreign)} invokes the function from another source and is not owned, so it is not changed"
@@ -333,7 +283,7 @@ def _update(mapping: MappingObserved, desired: Desired, fields: Mapping[str, Any
     name = desired.names.tenant.function.name
     differs = {field: (mapping.configuration[field], value) for field, value in fields.items()}
     qualified = {"function": (f"{name}:{mapping.qualifier}", name)} if mapping.qualifier is not None else {}
-    return _change(
+    change = _change(
         "lambda:UpdateEventSourceMapping",
         mapping.uuid,
         ", ".join(difference({**qualified, **differs})),
@@ -341,6 +291,7 @@ def _update(mapping: MappingObserved, desired: Desired, fields: Mapping[str, Any
         FunctionName=desired.names.tenant.function.name,
         **fields,
     )
+    return replace(change, opened=bool(qualified))
 
 
 def _deletion(mapping: MappingObserved, why: str) -> Change:
@@ -350,11 +301,3 @@ def _deletion(mapping: MappingObserved, why: str) -> Change:
 
 def _change(action: str, target: str, summary: str, **parameters: Any) -> Change:
     return Change(resource=RESOURCE, action=action, target=target, summary=summary, parameters=parameters)
-
-
-def _by_uuid(found: Sequence[MappingObserved]) -> Observed:
-    return Observed(mappings=tuple(sorted(found, key=lambda mapping: mapping.uuid)))
-
-
-def _without(observed: Observed, uuid: str) -> Observed:
-    return Observed(mappings=tuple(mapping for mapping in observed.mappings if mapping.uuid != uuid))

@@ -67,6 +67,7 @@ class S3(Protocol):
 class Calls:
     """Everything that has effects outside.
 
+    bucket_owner  account ID: S3 refuses a call on a bucket of that name in any other account
     out_of_time   called before each attempt of a call; once true, nothing new starts
     pause         waits, in seconds
     now           seconds since the epoch
@@ -81,6 +82,7 @@ class Calls:
 
     dynamodb: DynamoDB
     s3: S3
+    bucket_owner: str
     out_of_time: Callable[[], bool]
     pause: Callable[[float], None]
     now: Callable[[], float]
@@ -102,6 +104,13 @@ class Calls:
             lambda: method(**request), retriable=_is_transient, pauses_seconds=PAUSES_SECONDS[: ATTEMPTS - 1],
             pause=self.pause, now=self.now, within_seconds=RETRY_WITHIN_SECONDS, stop=self.out_of_time,
         )  # fmt: skip
+
+    def on_bucket(self, method: Callable[..., Mapping[str, Any]], bucket: str, **request: Any) -> Mapping[str, Any]:
+        """`attempt` for a call of S3: each says whose the bucket must be, as a bucket's name says nothing of that.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html
+        """
+        return self.attempt(method, Bucket=bucket, ExpectedBucketOwner=self.bucket_owner, **request)
 
     def failed(self, action: str, error: Exception) -> str:
         """Logs a failed call and returns its code: AWS's own, or the exception's name.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .references import Location
@@ -39,9 +39,13 @@ class FunctionSettings:
                       file's age is compared with the removal. Shared: several records may name one file: only the
                       sweep erases, because it reads every record
     file_indexes      the table's indexes that find records by a file's name: (index, file attribute)
-    region            of the bucket
+    region            of table and bucket
+    partition, account_id  of these too; an empty account fits no event and no bucket, and so erases nothing
+    described_table_arn    as DynamoDB returns it; empty: as AWS makes it of the others
     hold              the legal hold, if there is one
     maximum_erasures_per_hour  of files, in each environment of the function; 0: no limit
+    record_age_limit_seconds   the age at which records leave the stream, or Lambda discards them; None: whoever calls
+                      has read the whole table
     """
 
     tenant: str
@@ -54,6 +58,17 @@ class FunctionSettings:
     hold: LegalHold | None = None
     maximum_erasures_per_hour: int = DEFAULT_ERASURES_PER_HOUR
     region: str = "us-east-1"
+    record_age_limit_seconds: int | None = None
+    partition: str = "aws"
+    account_id: str = ""
+    described_table_arn: str = ""
+
+    @property
+    def table_arn(self) -> str:
+        return (
+            self.described_table_arn
+            or f"arn:{self.partition}:dynamodb:{self.region}:{self.account_id}:table/{self.table}"
+        )
 
     @property
     def location(self) -> Location:
@@ -72,8 +87,27 @@ def read_settings(environment: Mapping[str, str]) -> FunctionSettings:
         file_indexes=_indexes(environment.get("HUMANGOV_FILE_INDEXES") or "{}"),
         region=environment.get("AWS_REGION") or "us-east-1",
         hold=_hold(environment),
-        maximum_erasures_per_hour=_maximum(environment.get("HUMANGOV_MAXIMUM_ERASURES_PER_HOUR") or ""),
+        maximum_erasures_per_hour=_number(environment, "HUMANGOV_MAXIMUM_ERASURES_PER_HOUR", DEFAULT_ERASURES_PER_HOUR),
+        described_table_arn=environment.get("HUMANGOV_TABLE_ARN", ""),
+        account_id=environment.get("HUMANGOV_ACCOUNT", ""),
+        record_age_limit_seconds=_number(environment, "HUMANGOV_RECORD_AGE_LIMIT_SECONDS", 0) or None,
     )
+
+
+def in_account_of(settings: FunctionSettings, function_arn: str) -> FunctionSettings:
+    """These settings, with what the environment does not tell: the account and region of the function itself.
+
+    function_arn: `arn:<partition>:lambda:<region>:<account>:function:<name>`, and perhaps a version or an alias, as
+    Lambda names it. Raises SettingsError.
+    """
+    if settings.described_table_arn and settings.account_id:
+        return settings
+    match function_arn.split(":", 6):
+        case ["arn", partition, "lambda", region, account, "function", _] if partition and region and account:
+            return replace(
+                settings, partition=partition, region=region, account_id=settings.account_id or account
+            )  # fmt: skip
+    raise SettingsError(f"Lambda names the function {function_arn}, which names no account: nothing is erased")
 
 
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
@@ -121,9 +155,8 @@ def _hold(environment: Mapping[str, str]) -> LegalHold | None:
     return LegalHold(reason=environment[HOLD_VARIABLE], since=environment.get(HOLD_SINCE_VARIABLE, ""))
 
 
-def _maximum(text: str) -> int:
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or ""
     if text and not (text.isascii() and text.isdecimal()):
-        raise SettingsError(
-            f"HUMANGOV_MAXIMUM_ERASURES_PER_HOUR must be a whole number, 0 for no limit, but it is {text}"
-        )
-    return int(text) if text else DEFAULT_ERASURES_PER_HOUR
+        raise SettingsError(f"{name} must be a whole number, 0 for no limit, but it is {text}")
+    return int(text) if text else default

@@ -178,9 +178,9 @@ def _delete_together(calls: Calls, *, bucket: str, targets: Sequence[Target]) ->
     try:
         # A retry does not read the live table again. It starts within RETRY_WITHIN_SECONDS or never, which adds about a
         # second to the age of that read. After a slow failure, Lambda's retry reads the table again.
-        answer = calls.attempt(
+        answer = calls.on_bucket(
             calls.s3.delete_objects,
-            Bucket=bucket,
+            bucket,
             Delete={"Objects": [_named(target) for target in targets], "Quiet": False},
         )
         # Errors of single keys are inside an HTTP 200; a key that is missing in the response has failed.
@@ -195,7 +195,7 @@ def _delete_together(calls: Calls, *, bucket: str, targets: Sequence[Target]) ->
 
 def _delete_alone(calls: Calls, *, bucket: str, target: Target) -> Answer:
     try:
-        answer = calls.attempt(calls.s3.delete_object, Bucket=bucket, **_named(target))
+        answer = calls.on_bucket(calls.s3.delete_object, bucket, **_named(target))
     except Exception as error:
         return Answer(calls.failed("DeleteObject", error), error_text(error))
     return Answer(marker=str(answer.get("VersionId") or NULL) if answer.get("DeleteMarker") else None)

@@ -27,6 +27,9 @@ READS_AT_ONCE = 4
 
 LATE_SECONDS = 15 * 60
 
+_COMPANIONS_SECONDS = 60.0
+"""Within so long, an application writes the records of one change, such as a move to another id."""
+
 
 @dataclass(frozen=True)
 class LiveRecords:
@@ -65,6 +68,18 @@ def verdict(file: FreedFile, *, record_ids: Iterable[str], live: LiveRecords) ->
 def is_late(removed_at: float | None, *, now: float) -> bool:
     """Whether a file of this name may have been written since: the event is replayed, redriven or old."""
     return removed_at is None or now - removed_at > LATE_SECONDS
+
+
+def is_nearly_too_old(removed_at: float | None, *, limit_seconds: float | None, now: float) -> bool:
+    """Whether a record that was written just before this one may have been discarded by its age already.
+
+    It may name the file, and this invocation would not be told of it. The record is handed back until Lambda gives it
+    up too. A redrive then decides, which reads the whole table.
+    https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
+    """
+    if removed_at is None or limit_seconds is None:
+        return False
+    return now - removed_at > limit_seconds - min(_COMPANIONS_SECONDS, limit_seconds / 6)
 
 
 def written_before(last_modified: datetime, removed_at: float) -> bool:

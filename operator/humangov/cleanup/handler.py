@@ -15,7 +15,7 @@ from botocore.config import Config
 
 from .batch import deadline, run
 from .calls import Calls, Line, error_code, error_text
-from .environment import read_settings
+from .environment import FunctionSettings, in_account_of, read_settings
 from .erasure_limit import ErasureLimit
 from .log_lines import batch_line
 from .receipt_log import ReceiptLog
@@ -63,16 +63,19 @@ def _receipts(log_group: str) -> ReceiptLog:
     return ReceiptLog(LOGS, log_group=log_group, now=time.time, pause=time.sleep, prefix="receipts")
 
 
-def _read_versioning() -> bool | None:
+def _read_versioning(settings: FunctionSettings) -> bool | None:
     try:
-        return bool(S3.get_bucket_versioning(Bucket=SETTINGS.bucket).get("Status"))
+        answer = S3.get_bucket_versioning(Bucket=settings.bucket, ExpectedBucketOwner=settings.account_id)
+        return bool(answer.get("Status"))
     except Exception as error:
         code, text = error_code(error), error_text(error)
         _write([{"level": "WARN", "message": "GetBucketVersioning failed", "code": code, "text": text}])
         return None
 
 
-VERSIONING = Versioning(_read_versioning, now=lambda: time.time())  # as late as all others ask for the time
+@cache
+def _versioning(settings: FunctionSettings) -> Versioning:
+    return Versioning(partial(_read_versioning, settings), now=lambda: time.time())  # as late as all others ask
 
 
 class HeldError(Exception):
@@ -86,19 +89,21 @@ def handle(event: Any, context: Any) -> dict[str, list[dict[str, str]]]:
     the batch told the function.
     """
     out_of_time = deadline(context.get_remaining_time_in_millis)
+    settings = in_account_of(SETTINGS, context.invoked_function_arn)
     calls = Calls(
         dynamodb=DYNAMODB,
         s3=S3,
+        bucket_owner=settings.account_id,
         out_of_time=out_of_time,
         pause=time.sleep,
         now=time.time,
         write=_write,
         store=partial(_receipts(context.log_group_name).write, stop=out_of_time),
         limit=LIMIT,
-        keeps_versions=VERSIONING.may_be_kept,
+        keeps_versions=_versioning(settings).may_be_kept,
     )
-    result = run(event, settings=SETTINGS, calls=calls)
-    _write([batch_line(result, settings=SETTINGS)])
+    result = run(event, settings=settings, calls=calls)
+    _write([batch_line(result, settings=settings)])
     if result.held:
         raise HeldError(f"legal hold, not an error: {result.held} files stay, and Lambda stores the batch")
     return result.answer

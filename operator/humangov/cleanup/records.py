@@ -89,10 +89,9 @@ def read_change(record: Any, *, settings: FunctionSettings) -> RecordChange:
     event_name = record.get("eventName")
     if event_name not in ("INSERT", "MODIFY", "REMOVE"):
         raise MalformedError("event name is not INSERT, MODIFY or REMOVE")
-    table = _table_of(record.get("eventSourceARN"))
-    if table != settings.table:
+    if not _is_stream_of(record.get("eventSourceARN"), table_arn=settings.table_arn):
         # The guard reads this tenant's table, where records of another table never exist.
-        raise MalformedError(f"the event is of table {table}, not of {settings.table}")
+        raise MalformedError(f"the event is not of a stream of {settings.table_arn}")
     change = record["dynamodb"]
     old, new = _image(change, "OldImage"), _image(change, "NewImage")
     if event_name != "INSERT" and old is None:
@@ -183,10 +182,10 @@ def _image(change: Mapping[str, Any], name: str) -> Image | None:
     return image
 
 
-def _table_of(arn: Any) -> str:
-    # arn:aws:dynamodb:us-east-1:123456789012:table/NAME/stream/2026-01-01T00:00:00.000
-    parts = arn.split("/") if isinstance(arn, str) else []
-    return parts[1] if len(parts) > 1 and parts[0].endswith(":table") else "(unknown)"
+def _is_stream_of(arn: Any, *, table_arn: str) -> bool:
+    """arn: <table's ARN>/stream/2026-01-01T00:00:00.000. A table of the same name may be in any account and region."""
+    table, separator, label = arn.rpartition("/stream/") if isinstance(arn, str) else ("", "", "")
+    return bool(separator and label) and table == table_arn and "/" not in label
 
 
 def _record_key(key: Any) -> RecordKey:

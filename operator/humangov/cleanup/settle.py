@@ -9,6 +9,7 @@ from . import receipt_lines
 from .calls import OUT_OF_TIME, RETRY_WITHIN_SECONDS, Calls, NoReceiptError
 from .environment import SHARED, FunctionSettings
 from .erase import KEYS_PER_CALL, REPLACED, Erased, erase, erase_versions, weight
+from .guard import is_nearly_too_old
 from .log_lines import bug_line, no_receipt_line
 from .look import Look, Namers, Results, look, namers_of, without
 from .outcomes import (
@@ -17,6 +18,7 @@ from .outcomes import (
     KEPT_RESERVED,
     LEFT_TO_SWEEP,
     LIMITED,
+    NEARLY_TOO_OLD,
     NO_RECEIPT,
     FileOutcome,
     FileResult,
@@ -41,7 +43,7 @@ def settle(
     kept = {
         file.key: FileResult(why)
         for file in files
-        if (why := _kept_unseen(file.key, settings) or calls.why_kept(file.key))
+        if (why := _kept_unseen(file, settings, now=calls.now()) or calls.why_kept(file.key))
     }
     left = without(files, kept)
     if not left:
@@ -60,13 +62,19 @@ def settle(
     }
 
 
-def _kept_unseen(key: str, settings: FunctionSettings) -> FileOutcome | None:
+def _kept_unseen(file: FreedFile, settings: FunctionSettings, *, now: float) -> FileOutcome | None:
     """Why the file stays, whatever the table and the bucket contain; else None."""
-    if is_reserved(key, key_prefix=settings.key_prefix):
+    if is_reserved(file.key, key_prefix=settings.key_prefix):
         return KEPT_RESERVED
     if settings.file_names == SHARED:
         return LEFT_TO_SWEEP
-    return held(reason=settings.hold.reason, since=settings.hold.since) if settings.hold else None
+    if settings.hold:
+        return held(reason=settings.hold.reason, since=settings.hold.since)
+    too_old = (
+        is_nearly_too_old(change.removed_at, limit_seconds=settings.record_age_limit_seconds, now=now)
+        for change in file.freed_by
+    )
+    return NEARLY_TOO_OLD if any(too_old) else None
 
 
 def _unless_hidden(result: FileResult, error: str) -> FileResult:

@@ -97,9 +97,9 @@ def list_entries(calls: Calls, *, bucket: str, key: str) -> tuple[ListedVersion,
     The listing is by prefix and sorted by the keys' bytes: the key itself comes first, `a.pdf.bak` after it. Raises as
     `version_pages` does.
     """
-    list_page = partial(calls.attempt, calls.s3.list_object_versions)
+    list_page = partial(calls.on_bucket, calls.s3.list_object_versions, bucket)
     found: list[ListedVersion] = []
-    for page, _ in version_pages(list_page, {"Bucket": bucket, "Prefix": key}, sizes=(FIRST_PAGE, FURTHER_PAGES)):
+    for page, _ in version_pages(list_page, {"Prefix": key}, sizes=(FIRST_PAGE, FURTHER_PAGES)):
         found += [one for one in page if one.key == key]
         if any(one.key != key for one in page):
             break
@@ -117,12 +117,12 @@ def hold(calls: Calls, *, bucket: str, key: str, version_id: str) -> FileOutcome
     Without the permission to read the lock, or without a response, the outcome is a failure, and the erasure is
     retried.
     """
-    which = {"Bucket": bucket, "Key": key, "VersionId": version_id}
+    which = {"Key": key, "VersionId": version_id}
     try:
-        legal_hold = _lock(calls, calls.s3.get_object_legal_hold, "LegalHold", which)
+        legal_hold = _lock(calls, calls.s3.get_object_legal_hold, "LegalHold", bucket, which)
         if legal_hold.get("Status") == "ON":
             return RETAINED_HOLD
-        until = _lock(calls, calls.s3.get_object_retention, "Retention", which).get("RetainUntilDate")
+        until = _lock(calls, calls.s3.get_object_retention, "Retention", bucket, which).get("RetainUntilDate")
     except Exception as error:
         return failed(calls.failed("GetObjectRetention", error))
     if until is None or until.timestamp() <= calls.now():
@@ -154,9 +154,9 @@ def _following(answer: Mapping[str, Any], entries: Sequence[ListedVersion]) -> d
     return {"KeyMarker": answer["NextKeyMarker"], **({"VersionIdMarker": version} if version else {})}
 
 
-def _lock(calls: Calls, method: Any, name: str, which: Mapping[str, str]) -> Mapping[str, Any]:
+def _lock(calls: Calls, method: Any, name: str, bucket: str, which: Mapping[str, str]) -> Mapping[str, Any]:
     try:
-        answer: Mapping[str, Any] = calls.attempt(method, **which).get(name) or {}
+        answer: Mapping[str, Any] = calls.on_bucket(method, bucket, **which).get(name) or {}
     except Exception as error:
         if error_code(error) not in _NOT_LOCKED:
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,21 +32,22 @@ class FinalReadOptions(PodOptions):
     cluster_name: str | None
     operator_namespace: str | None
     as_json: bool
+    form: str
 
 
 @click.command("final-read", context_settings=options.CONTEXT, hidden=True)
 @options.tenant_of_cluster_options
 @options.operator_namespace()
 @options.pod_options
-@options.as_json()
+@options.output_or_json()
 def command(**given: Any) -> None:
     """Read the table's streams once more after the trigger was deleted, then redrive: for 20 minutes at most.
 
     TENANT is NAME or NAMESPACE/NAME. The command erases what the function would have erased, with the same checks, and
     nothing that any record of the table names. Receipts go to the function's log group.
 
-    Exit code 0: all records were read and handled, and no failed invocation is left. 2: not so, or not knowable. 1: an
-    error. 130, 143: stopped by a signal.
+    Exit code 0: all records were read and handled, and no failed invocation is left. 2: some were not, or that is
+    unknown. 1: an error. 130, 143: stopped by a signal.
     """
     arguments = FinalReadOptions(**given)
     logs.configure(log_format="text", level="warning")
@@ -55,7 +55,9 @@ def command(**given: Any) -> None:
         found = _handle(arguments, stop=lambda: stopped_by() is not None)
         number = stopped_by()
     fields = status_fields(found, now=datetime.now(UTC))
-    terminal.show(json.dumps(fields) if arguments.as_json else fields["message"])
+    terminal.show_result(
+        fields, [fields["message"]], form=options.form_of(form=arguments.form, as_json=arguments.as_json)
+    )
     sys.exit(exit_code(number, otherwise=0 if found.complete else 2))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,13 @@ from humangov.aws.errors import AwsError
 from humangov.cli import lookup, options, terminal
 from humangov.cli.signals import exit_code, stopping
 from humangov.kube import client
-from humangov.leaks import remove
+from humangov.leaks import output, remove
+from humangov.leaks.output import Leak
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeaksOptions:
-    """Which tenants, and whether their leaked resources are deleted."""
+    """Which tenants, whether their leaked resources are deleted, and the form of the output."""
 
     tenant: str | None
     namespaces: tuple[str, ...]
@@ -28,8 +29,10 @@ class LeaksOptions:
     delete_logs: bool
     crd_removed: bool
     trust_cluster_name: bool
+    moved_from: tuple[str, ...]
     region: str | None
     cluster_name: str | None
+    form: str
 
 
 @click.command("leaks", context_settings=options.CONTEXT)
@@ -52,11 +55,15 @@ class LeaksOptions:
     "--trust-cluster-name", is_flag=True,
     help="With --delete: accept --cluster-name although nothing in this cluster confirms that name.",
 )  # fmt: skip
+@options.moved_from(
+    "UID of a cluster that no longer runs and that this one replaces: its resources count as this one's."
+)
 @options.region("AWS region to search.")
 @options.cluster_name(
     "Name of the cluster in the ownership tag humangov.io/tenant, as given to `humangov run`.",
     default="the UID of namespace kube-system",
 )
+@options.output()
 def command(**given: Any) -> None:
     """List leaked AWS resources.
 
@@ -67,7 +74,7 @@ def command(**given: Any) -> None:
     cluster. It never deletes tables, buckets or resources of other clusters. It uses your credentials, in one account
     and region. You can stop and repeat it at any time.
 
-    Exit code 0: no leaked resources. 2: some. 1: an error. 130, 143: stopped by a signal.
+    Exit code 0: no leaked resources. 2: there are some. 1: an error. 130, 143: stopped by a signal.
     """
     arguments = LeaksOptions(**given)
     logs.configure(log_format="text", level="error")
@@ -96,7 +103,7 @@ def _wanted(arguments: LeaksOptions) -> remove.LeakSearch:
         key, namespaces = f"{namespace}/{name}", (namespace,)
     return remove.LeakSearch(
         cluster=arguments.cluster_name, region=region, namespaces=namespaces, key=key,
-        crd_removed=arguments.crd_removed,
+        crd_removed=arguments.crd_removed, moved_from=frozenset(arguments.moved_from),
     )  # fmt: skip
 
 
@@ -104,24 +111,31 @@ def _leaks(wanted: remove.LeakSearch, arguments: LeaksOptions, *, stop: Callable
     """Whether leaked resources remain. Raises KubeError, AwsError, UncertainLeakError."""
     api_server, clients, keep_logs = remove.ApiServer(wanted), Clients(region=wanted.region), not arguments.delete_logs
     found = remove.search_leaks(api_server, clients, wanted)
-    terminal.show(*remove.heading(found))
+    if arguments.form == "table":
+        terminal.show(*output.heading(found))
     if arguments.delete and found.leaked and not (found.proven or arguments.trust_cluster_name):
         raise remove.UncertainLeakError(
             f"nothing in this cluster shows that its name is, or was, {found.identity.cluster}. Another running "
             "cluster may have that name. If you are sure that none has, add --trust-cluster-name"
         )
-    left = False
-    for key in found.leaked:
-        if stop():
-            return True
-        if arguments.delete:
-            done = remove.remove(api_server, clients, found, key, keep_logs=keep_logs, stop=stop)
-            terminal.show(*remove.result(key, done))
-            left = left or done.waiting is not None
-        else:
-            names = remove.names_of(clients, found, key, keep_logs=keep_logs)
-            terminal.show(*remove.description(found, key, names, keep_logs=keep_logs))
-            left = True
-    if left and not arguments.delete:
+
+    def handled() -> Iterator[Leak]:
+        for key, objects in found.leaked.items():
+            if stop():
+                return
+            if arguments.delete:
+                done = remove.remove(api_server, clients, found, key, keep_logs=keep_logs, stop=stop)
+                yield Leak(key=key, objects=objects, removed=done)
+            else:
+                names = remove.names_of(clients, found, key, keep_logs=keep_logs)
+                yield Leak(key=key, objects=objects, functions=output.functions_of(names))
+
+    every = terminal.show_each(
+        handled(),
+        form=arguments.form,
+        show_one=lambda one: terminal.show(*output.lines(one, keep_logs=keep_logs)),
+        whole=lambda leaks: output.as_json(found, leaks),
+    )
+    if arguments.form == "table" and every and not arguments.delete:
         terminal.show("Nothing was changed. To delete these resources, add --delete")
-    return left
+    return len(every) < len(found.leaked) or any(one.remains for one in every)

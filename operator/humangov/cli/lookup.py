@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import boto3
 import click
@@ -14,19 +14,67 @@ from humangov.api.names import Names
 from humangov.api.spec import KIND, InvalidSpecError, Tenant, parse, require_shape
 from humangov.aws.identity import UnknownTenantError, names_of
 from humangov.cli.manifests import read_manifests
-from humangov.cli.options import TenantOptions, sdk_region
+from humangov.cli.options import EveryOptions, TenantOptions, sdk_region
 
 SessionOf = Callable[[Tenant], boto3.Session]
 
 
+class Found(NamedTuple):
+    """A HumanGovState as the cluster or the manifest has it, and its names."""
+
+    resource: Mapping[str, Any]
+    names: Names
+
+
 def names(options: TenantOptions) -> Names:
     """From the cluster, or from --filename. Raises ClickException, with what is wrong and what to do."""
+    return found(options).names
+
+
+def found(options: TenantOptions) -> Found:
+    """The same, with the resource."""
     if options.filename is not None:
-        return names_of_file(options.filename, options)
+        return _found_in_file(options.filename, options, session_of=None)
     namespace, name = which(options.tenant, options.namespace)
-    return _names_of_cluster(
+    return _found_in_cluster(
         namespace, name, default_region=sdk_region(options.region), cluster_name=options.cluster_name
     )
+
+
+def every(options: EveryOptions) -> list[tuple[Mapping[str, Any], str]]:
+    """All HumanGovStates of --namespace, of --namespaces, or of the cluster, each with its cluster's name.
+
+    Raises ClickException.
+    """
+    from humangov.kube.client import KubeError, Resource
+    from humangov.kube.tenants import Tenants
+
+    async def read() -> tuple[list[Resource], str]:
+        api = Tenants()
+        try:
+            resources = await api.list_resources([options.namespace] if options.namespace else options.namespaces)
+            return resources, "" if options.cluster_name else await api.cluster_uid()
+        finally:
+            await api.close()
+
+    try:
+        resources, uid = asyncio.run(read())
+    except KubeError as error:
+        raise click.ClickException(str(error)) from error
+    recorded = (((one.get("status") or {}).get("aws") or {}).get("cluster") for one in resources)
+    return [(one, options.cluster_name or str(its or uid)) for one, its in zip(resources, recorded, strict=True)]
+
+
+NOT_PROVISIONED = "the operator has created nothing in AWS for it: its condition Ready says why"
+
+
+def is_provisioned(resource: Mapping[str, Any]) -> bool:
+    """Whether the operator has created anything in AWS for it.
+
+    Before that it may name what its namespace may not use, or what another HumanGovState has: who reads for all by
+    permissions of their own reads nothing by these names.
+    """
+    return bool((resource.get("status") or {}).get("aws"))
 
 
 def names_of_file(filename: Path, options: TenantOptions, *, session_of: SessionOf | None = None) -> Names:
@@ -34,6 +82,11 @@ def names_of_file(filename: Path, options: TenantOptions, *, session_of: Session
 
     Raises ClickException.
     """
+    return _found_in_file(filename, options, session_of=session_of).names
+
+
+def _found_in_file(filename: Path, options: TenantOptions, *, session_of: SessionOf | None) -> Found:
+    """Raises ClickException."""
     if not options.cluster_name:
         raise click.UsageError("--filename needs --cluster-name: receipts and tags contain the cluster's name")
     try:
@@ -67,7 +120,7 @@ def split(name: str, *, namespace: str | None, default: str | None = None) -> tu
     return before or namespace or default or "default", after
 
 
-def _names_of_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Names:
+def _found_in_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Found:
     """From the API server. Raises ClickException."""
     from humangov.kube.client import KubeError, Resource
     from humangov.kube.tenants import Tenants, by_name
@@ -85,7 +138,7 @@ def _names_of_cluster(namespace: str, name: str, *, default_region: str | None, 
 
     try:
         resource, cluster = asyncio.run(read())
-        return names_of(resource, default_region=default_region, cluster=cluster)
+        return Found(resource, names_of(resource, default_region=default_region, cluster=cluster))
     except (UnknownTenantError, InvalidSpecError, KubeError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -98,15 +151,16 @@ def _one_of(
     default_region: str | None,
     cluster_name: str,
     session_of: SessionOf | None,
-) -> Names:
+) -> Found:
     """From the one manifest that matches. Raises UnknownTenantError, InvalidSpecError."""
     wanted = split(name, namespace=namespace) if name else None
-    found = [one for one in _states(manifests, namespace=namespace or "default") if wanted in (None, _key(one))]
-    if len(found) != 1:
+    states = [one for one in _states(manifests, namespace=namespace or "default") if wanted in (None, _key(one))]
+    if len(states) != 1:
         what = f"{KIND} {'/'.join(wanted)}" if wanted else KIND
-        raise UnknownTenantError(f"expected one {what} in the manifest, found {len(found)}")
-    session = session_of(parse(found[0], default_region=default_region or "us-east-1")) if session_of else None
-    return names_of(found[0], default_region=default_region, cluster=cluster_name, session=session)
+        raise UnknownTenantError(f"expected one {what} in the manifest, found {len(states)}")
+    session = session_of(parse(states[0], default_region=default_region or "us-east-1")) if session_of else None
+    names = names_of(states[0], default_region=default_region, cluster=cluster_name, session=session)
+    return Found(states[0], names)
 
 
 def _states(manifests: Sequence[Any], *, namespace: str) -> list[Mapping[str, Any]]:

@@ -35,6 +35,7 @@ class OperatorOptions:
 
     region: str | None
     cluster_name: str | None
+    moved_from: tuple[str, ...]
     tags: tuple[str, ...]
     permissions_boundary: str | None
     log_format: str
@@ -50,6 +51,14 @@ class TenantOptions:
     filename: Path | None
     region: str | None
     cluster_name: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EveryOptions(TenantOptions):
+    """One tenant, or every one of these namespaces."""
+
+    every: bool
+    namespaces: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +90,13 @@ def cluster_name(help_text: str, *, default: str) -> Option[Any]:
     return click.option("--cluster-name", envvar="HUMANGOV_CLUSTER_NAME", show_default=default, help=help_text)
 
 
+def moved_from(help_text: str) -> Option[Any]:
+    return click.option(
+        "--moved-from", envvar="HUMANGOV_MOVED_FROM", multiple=True, metavar="UID",
+        help=f"{help_text} Repeatable (environment: separated by spaces).",
+    )  # fmt: skip
+
+
 def namespaces(help_text: str) -> Option[Any]:
     return click.option(
         "--namespace", "namespaces", envvar="HUMANGOV_NAMESPACE", multiple=True, show_default="all", help=help_text
@@ -94,14 +110,38 @@ def operator_namespace(more: str = "") -> Option[Any]:
     )  # fmt: skip
 
 
-def as_json() -> Option[Any]:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for scripts.")
+def output() -> Option[Any]:
+    """`-o json|yaml|table`. docs/commands.md says what each command's object is."""
+    return click.option(
+        "-o", "--output", "form", type=click.Choice(["table", "json", "yaml"]), default="table",
+        help="Output format: for people, or one object for programs.",
+    )  # fmt: skip
+
+
+def output_or_json() -> Option[Any]:
+    """The same, and --json, which is older. `form_of` says which is meant."""
+    return all_of(output(), click.option("--json", "as_json", is_flag=True, help="The same as -o json."))
+
+
+def form_of(*, form: str, as_json: bool) -> str:
+    return "json" if as_json else form
+
+
+def assume_role() -> Option[Any]:
+    return click.option(
+        "--assume-role", is_flag=True,
+        help="Assume the role that the manifest names, with your credentials. Read the manifest first.",
+    )  # fmt: skip
 
 
 operator_options = all_of(
     region("AWS region of tenants without spec.region."),
     cluster_name(
         "Name of this cluster in the ownership tag humangov.io/tenant.", default="the UID of namespace kube-system"
+    ),
+    moved_from(
+        "UID of namespace kube-system of a cluster from which HumanGovStates were moved to this one: what it owns in "
+        "AWS becomes this cluster's."
     ),
     click.option(
         "--tag", "tags", envvar="HUMANGOV_TAGS", multiple=True, metavar="KEY=VALUE",
@@ -145,8 +185,16 @@ tenant_of_cluster_options = all_of(
     click.argument("tenant"), _namespace_of_tenant, _region_of_tenant, _cluster_of_tenant
 )
 
+every_option = all_of(
+    click.option("--all", "every", is_flag=True, help="Every HumanGovState, of --namespace if given."),
+    click.option(
+        "--namespaces", envvar="HUMANGOV_NAMESPACE", multiple=True, metavar="NAMESPACE", show_default="all",
+        help="With --all: only of these namespaces, as `humangov run --namespace`. Repeatable.",
+    ),
+)  # fmt: skip
+
 pod_options = all_of(
-    click.option("--uid", help="Fail unless the HumanGovState has this UID, that is, was not re-created."),
+    click.option("--uid", help="Fail if the HumanGovState has another UID, that is, if it was re-created."),
     click.option(
         "--report-status", is_flag=True,
         help="Write the result to the HumanGovState's status, as the operator's Jobs do.",

@@ -19,7 +19,12 @@ from humangov.cli.options import TenantOptions
 from humangov.proof import receipt_table, receipts
 from humangov.proof.receipts import Receipt
 
-_FORMS = {None: receipt_table.table_lines, "csv": receipt_table.csv_lines, "json": receipt_table.json_lines}
+_FORMS = {
+    "table": receipt_table.table_lines,
+    "csv": receipt_table.csv_lines,
+    "json": receipt_table.json_lines,
+    "yaml": receipt_table.yaml_lines,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +36,8 @@ class ReceiptsOptions(TenantOptions):
     until: str | None
     record: str | None
     key: str | None
-    form: str | None
+    form: str
+    older_form: str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +61,12 @@ class _Where:
     help="Show only this record: a value of its primary key, or the whole key in DynamoDB JSON.",
 )
 @click.option("--key", help="Show only this object key.")
-@click.option("--csv", "form", flag_value="csv", help="Print every field, as CSV.")
-@click.option("--json", "form", flag_value="json", help="Print every field, as one JSON object per line.")
+@click.option(
+    "-o", "--output", "form", type=click.Choice(list(_FORMS)), default="table",
+    help="Output format. json: one object a line. yaml: one document for each receipt.",
+)  # fmt: skip
+@click.option("--csv", "older_form", flag_value="csv", help="The same as -o csv.")
+@click.option("--json", "older_form", flag_value="json", help="The same as -o json.")
 def command(**given: Any) -> None:
     """Show which files were erased, and when.
 
@@ -72,7 +82,9 @@ def command(**given: Any) -> None:
     try:
         found = _found(arguments, where)
         first = next(found, None)
-        terminal.show_stored(_FORMS[arguments.form](found if first is None else chain([first], found)))
+        terminal.show_stored(
+            _FORMS[arguments.older_form or arguments.form](found if first is None else chain([first], found))
+        )
     except SDK_ERRORS as error:
         raise click.ClickException(f"log group {where.group} in {where.region}: {without_names(error)}") from error
     if first is None:

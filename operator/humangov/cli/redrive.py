@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ class RedriveOptions(TenantOptions):
     mapping: tuple[str, ...]
     operator_namespace: str | None
     as_json: bool
+    form: str
 
 
 @click.command("redrive", context_settings=options.CONTEXT)
@@ -45,12 +45,12 @@ class RedriveOptions(TenantOptions):
 @click.option("--dry-run", is_flag=True, help="Only list failed invocations; erase and remove nothing.")
 @click.option(
     "--mapping", metavar="UUID", multiple=True,
-    help="Event source mapping that was this tenant's, if that is not recorded anywhere. Repeatable.",
+    help="UUID of an event source mapping that was this tenant's, if no record of that exists. Repeatable.",
 )  # fmt: skip
 @options.operator_namespace()
-@options.as_json()
+@options.output_or_json()
 def command(**given: Any) -> None:
-    """Handle failed invocations once more.
+    """Retry failed invocations.
 
     Lambda stores them under aws/lambda/ in the failures bucket.
 
@@ -77,10 +77,11 @@ def command(**given: Any) -> None:
         number = stopped_by()
     if reason:
         terminal.show(f"stopped: {reason}", err=True)
-    if arguments.as_json:
-        terminal.show(json.dumps(output.as_json(summary, names)))
-    else:
-        terminal.show(*output.lines(summary, names, dry_run=arguments.dry_run))
+    terminal.show_result(
+        output.as_json(summary, names),
+        output.lines(summary, names, dry_run=arguments.dry_run),
+        form=options.form_of(form=arguments.form, as_json=arguments.as_json),
+    )
     sys.exit(exit_code(number, otherwise=_exit_code(summary)))
 
 

@@ -15,11 +15,12 @@ from humangov.cli.stops import Targets
 def command(**given: Any) -> None:
     """Start what `humangov stop` has stopped.
 
-    The declared reserved concurrency and trigger come back.
+    The operator restores the declared reserved concurrency and trigger.
 
     TENANT is NAME or NAMESPACE/NAME. --all ends the stop of all; a HumanGovState that has a stop of its own stays
     stopped.
 
-    Exit code 0: the operator confirmed it. 2: not yet, or it is still stopped otherwise. 1: an error.
+    Exit code 0: the operator confirmed it. 2: not yet, or another stop is still in effect. 1: an error.
     """
-    stops.show(stops.start(Targets(**given)))
+    targets = Targets(**given)
+    stops.show(stops.start(targets), form=targets.form)

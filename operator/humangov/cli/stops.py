@@ -15,11 +15,13 @@ from typing import Any
 import click
 
 from humangov.api.conditions import STOPPED, find_condition
+from humangov.api.signatures import START_SIGNATURE
 from humangov.api.spec import KIND, PLURAL
 from humangov.api.stop import REASON_KEY, STOP_ANNOTATION, STOP_CONFIG_MAP, STOP_FIELD_MANAGER
 from humangov.aws.identity import UnknownTenantError
 from humangov.cli import lookup, terminal
-from humangov.cli.options import Option, Seconds, all_of
+from humangov.cli.options import Option, Seconds, all_of, output
+from humangov.cli.signing import signed_by
 from humangov.kube import client
 from humangov.kube.client import KubeError, Resource
 from humangov.kube.kube import Kube
@@ -41,8 +43,9 @@ target_options: Option[Any] = all_of(
     ),
     click.option(
         "--wait", "wait_seconds", type=Seconds(min=0), default=30.0, metavar="SECONDS",
-        help="How long to wait for the operator's confirmation; 0: not at all.",
+        help="How long to wait for the operator's confirmation. 0: do not wait.",
     ),
+    output(),
 )  # fmt: skip
 
 
@@ -55,6 +58,7 @@ class Targets:
     namespace: str | None
     operator_namespace: str
     wait_seconds: float
+    form: str
 
     def __post_init__(self) -> None:
         if bool(self.tenants) == self.every:
@@ -69,6 +73,11 @@ class Answer:
     confirmed: bool
     text: str
     problem: bool = False
+
+    @property
+    def result(self) -> str:
+        """For programs; stable."""
+        return "Failed" if self.problem else "Confirmed" if self.confirmed else "NotConfirmed"
 
 
 def stop(targets: Targets, *, reason: str) -> list[Answer]:
@@ -90,21 +99,33 @@ def start(targets: Targets) -> list[Answer]:
     """Raises ClickException."""
 
     async def write(kube: Kube, resource: Resource) -> None:
-        await kube.remove_annotation(resource, STOP_ANNOTATION, field_manager=STOP_FIELD_MANAGER)
+        signature = await signed_by(kube, START_SIGNATURE)
+        await kube.remove_annotation(resource, STOP_ANNOTATION, beside=signature, field_manager=STOP_FIELD_MANAGER)
 
     async def write_all(kube: Kube) -> None:
-        await kube.delete_config_map(targets.operator_namespace, STOP_CONFIG_MAP)
+        where = targets.operator_namespace
+        signature = await signed_by(kube, START_SIGNATURE)
+        await kube.annotate_config_map(where, STOP_CONFIG_MAP, signature, field_manager=STOP_FIELD_MANAGER)
+        await kube.delete_config_map(where, STOP_CONFIG_MAP)
 
     return _run(_write(targets, one=write, all_=write_all, confirms=_is_started))
 
 
-def show(answers: Sequence[Answer]) -> None:
+def show(answers: Sequence[Answer], *, form: str) -> None:
     """And end the process: 0 if the operator confirmed all, 2 if not yet, 1 where something was not written."""
-    for answer in answers:
-        terminal.show(f"{answer.key}: {answer.text}", err=answer.problem)
+    terminal.show_each(
+        answers,
+        form=form,
+        show_one=lambda one: terminal.show(f"{one.key}: {one.text}", err=one.problem),
+        whole=lambda every: {"tenants": [_fields(one) for one in every]},
+    )
     if any(answer.problem for answer in answers):
         sys.exit(1)
     sys.exit(0 if all(answer.confirmed for answer in answers) else 2)
+
+
+def _fields(answer: Answer) -> dict[str, str]:
+    return {"tenant": answer.key, "result": answer.result, "message": answer.text}
 
 
 def _run(answers: Awaitable[list[Answer]]) -> list[Answer]:

@@ -6,17 +6,20 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import boto3
 import click
 
 from humangov import logs
 from humangov.api.allowed_names import AllowedNames
-from humangov.api.spec import InvalidSpecError
+from humangov.api.spec import InvalidSpecError, Tenant
 from humangov.api.times import duration
 from humangov.aws.data_plane import sweep_session
 from humangov.aws.identity import UnknownTenantError
+from humangov.aws.sessions import RoleOfManifestError, require_consent
 from humangov.cli import lookup, options, terminal
 from humangov.cli.options import PodOptions, TenantOptions
 from humangov.cli.signals import exit_code, stopping
@@ -39,6 +42,8 @@ class SweepOptions(TenantOptions, PodOptions):
     operator_namespace: str | None
     watched: tuple[str, ...]
     as_json: bool
+    form: str
+    assume_role: bool
 
 
 @click.command("sweep", context_settings=options.CONTEXT)
@@ -63,7 +68,8 @@ class SweepOptions(TenantOptions, PodOptions):
     help="Namespace to search for conflicting older HumanGovStates. Repeatable (environment: separated by spaces).",
 )  # fmt: skip
 @options.pod_options
-@options.as_json()
+@options.output_or_json()
+@options.assume_role()
 def command(**given: Any) -> None:
     """Find orphans: files that no record names.
 
@@ -73,8 +79,8 @@ def command(**given: Any) -> None:
     consistently. A file that is old enough and that no record names is an orphan. The orphan list is stored in the
     bucket under .humangov/sweeps/. Before it erases anything, the sweep reads the table a second time.
 
-    It assumes spec.account.sweepRoleARN if set, else it uses your credentials. They need permissions that the operator
-    does not have (deploy/iam/sweep-policy.json).
+    It assumes spec.account.sweepRoleARN if set (of a manifest: only with --assume-role), else it uses your credentials.
+    They need permissions that the operator does not have (deploy/iam/sweep-policy.json).
 
     Exit code 0: no orphans remain. 2: orphans remain, or the sweep was stopped (0 with --report-status). 3: a safety
     check failed, so no orphan was erased. 4: files could not be erased. 1: an error. 130, 143: stopped by a signal.
@@ -93,7 +99,11 @@ def command(**given: Any) -> None:
     if sys.stderr.isatty():
         terminal.overwrite()
     named = terminal.shows_names(in_job=arguments.report_status)
-    terminal.show(*([_json(ended, named)] if arguments.as_json else _lines(ended, named)))
+    terminal.show_result(
+        _fields(ended, named),
+        _lines(ended, named),
+        form=options.form_of(form=arguments.form, as_json=arguments.as_json),
+    )
     left_is_reported = ended.exit_code == 2 and arguments.report_status
     sys.exit(exit_code(number, otherwise=0 if left_is_reported else ended.exit_code))
 
@@ -109,8 +119,9 @@ def _sweep(arguments: SweepOptions, stopped_by: Callable[[], int | None]) -> End
         progress=_show_progress,
     )
     if arguments.filename is not None:
+        session_of = partial(_session_of_manifest, assume_role=arguments.assume_role)
         return sweep_tenant_of_manifest(
-            lookup.names_of_file(arguments.filename, arguments, session_of=sweep_session), request
+            lookup.names_of_file(arguments.filename, arguments, session_of=session_of), request
         )
     namespace, name = lookup.which(arguments.tenant, arguments.namespace)
     with TenantInCluster(
@@ -122,6 +133,15 @@ def _sweep(arguments: SweepOptions, stopped_by: Callable[[], int | None]) -> End
         )  # fmt: skip
 
 
+def _session_of_manifest(tenant: Tenant, *, assume_role: bool) -> boto3.Session:
+    """Raises ClickException."""
+    try:
+        require_consent(tenant.account.sweep_role_arn, field="spec.account.sweepRoleARN", given=assume_role)
+    except RoleOfManifestError as error:
+        raise click.ClickException(str(error)) from error
+    return sweep_session(tenant)
+
+
 def _allowed(arguments: SweepOptions) -> AllowedNames | None:
     """None: not given. Raises UsageError."""
     if arguments.allowed_names:
@@ -129,11 +149,11 @@ def _allowed(arguments: SweepOptions) -> AllowedNames | None:
     return AllowedNames.only(arguments.operator_namespace) if arguments.operator_namespace else None
 
 
-def _json(ended: EndedSweep, files_named: bool) -> str:
+def _fields(ended: EndedSweep, files_named: bool) -> dict[str, Any]:
     fields = output.as_json(
         ended.result, ended.names, word=ended.word, problem=ended.problem, now=ended.ended, files_named=files_named
     )
-    return json.dumps(fields | {"note": ended.note, "unreported": ended.unreported})
+    return fields | {"note": ended.note, "unreported": ended.unreported}
 
 
 def _lines(ended: EndedSweep, files_named: bool) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from humangov.api.counts import counted
 from humangov.api.spec import FINALIZER, PLURAL
 from humangov.cli import options, terminal
 from humangov.kube import client
@@ -24,7 +25,8 @@ _SHOWN = 10
     metavar="COMMAND",
     help="Command that keeps the operator. If the check fails, its output shows this command.",
 )
-def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
+@options.output()
+def command(*, namespaces: tuple[str, ...], undo: str | None, form: str) -> None:
     """Check whether the operator can be uninstalled.
 
     It can't while HumanGovStates have its finalizer.
@@ -36,7 +38,11 @@ def command(*, namespaces: tuple[str, ...], undo: str | None) -> None:
     except client.KubeError as error:
         unknown = "so it is unknown whether HumanGovStates need the operator. To uninstall anyway, use --no-hooks"
         raise click.ClickException(f"{error}; {unknown}") from error
-    terminal.show(*answer(held, namespaces=namespaces, undo=undo).split("\n"))
+    terminal.show_result(
+        {"uninstallable": not held, "held": held},
+        answer(held, namespaces=namespaces, undo=undo).split("\n"),
+        form=form,
+    )
     sys.exit(1 if held else 0)
 
 
@@ -79,7 +85,7 @@ def answer(held: Sequence[str], *, namespaces: Sequence[str], undo: str | None =
     back = ["", "To keep the operator, run this command. Until then, Helm refuses upgrades.", f"  {undo}"]
     return "\n".join(
         [
-            f"{len(held)} HumanGovState{'s need' if len(held) > 1 else ' needs'} the operator:",
+            f"{counted(len(held), 'HumanGovState needs', plural='HumanGovStates need')} the operator:",
             *shown,
             "Without the operator, nothing deletes their AWS resources, and `kubectl delete` of these HumanGovStates",
             "hangs. You can uninstall in two ways.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from humangov.api.counts import counted
 from humangov.api.names import Names
 from humangov.api.times import timestamp
 from humangov.aws.data_plane import AwsClients, connect_as_sweep, names_as_swept
@@ -118,7 +119,7 @@ def status_fields(found: FinalHandling, *, now: datetime) -> dict[str, Any]:
         "records": read.records,
         "erased": read.erased,
         "failed": read.failed,
-        "notRead": -1 if read.unread or read.open or read.problem else read.unhandled,
+        "notHandled": -1 if read.unread or read.open or read.problem else read.unhandled,
         "failedInvocations": found.redriven.left if found.redriven.counted else -1,
         "complete": read.complete,
         "message": _message(found),
@@ -127,19 +128,27 @@ def status_fields(found: FinalHandling, *, now: datetime) -> dict[str, Any]:
 
 def _message(found: FinalHandling) -> str:
     read = found.read
-    parts = [f"final stream read: {read.records:,} records read, {read.erased:,} files erased"]
-    parts += [f"{read.failed:,} records failed"] if read.failed else []
-    parts += [f"{read.malformed:,} malformed records were skipped"] if read.malformed else []
-    parts += [f"{read.unresolved:,} records have an unresolved file name"] if read.unresolved else []
-    parts += [f"{read.unhandled:,} records were not handled"] if read.unhandled else []
+    parts = [f"final stream read: {counted(read.records, 'record')} read, {counted(read.erased, 'file')} erased"]
+    parts += [f"{counted(read.failed, 'record')} failed"] if read.failed else []
+    parts += (
+        [f"{counted(read.malformed, 'malformed record was', plural='malformed records were')} skipped"]
+        if read.malformed
+        else []
+    )
+    parts += (
+        [f"{counted(read.unresolved, 'record has', plural='records have')} an unresolved file name"]
+        if read.unresolved
+        else []
+    )
+    parts += [f"{counted(read.unhandled, 'record was', plural='records were')} not handled"] if read.unhandled else []
     parts += [f"it ended early: {read.problem}"] if read.problem else []
     if read.unread:
         reasons = ", ".join(f"{reason}: {number:,}" for reason, number in sorted(read.unread.items()))
         parts.append(f"shards that were not read to their end, by reason: {reasons}")
     if read.open:
         parts.append(
-            "the stream was read up to the present; whether it has later records is not knowable, because it stays "
-            "enabled: someone else enabled it, or reads it"
+            "the stream was read up to the present; it may have later records, because it stays enabled: someone "
+            "else enabled it, or reads it"
         )
     return "; ".join([*parts, *_of_failed_invocations(found)])
 

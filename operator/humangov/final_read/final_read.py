@@ -34,7 +34,7 @@ _BATCH = 1000
 _RECORDS_AT_ONCE, _BYTES_AT_ONCE = 10_000, 32 * 1024 * 1024
 """They share one reading of the table, and are held in memory."""
 
-_LATE = "it was stopped, or its time was over"
+_LATE = "it was stopped, or its time limit was over"
 _NO_TABLE = "ResourceNotFoundException"
 
 

@@ -7,7 +7,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,12 @@ from kubernetes.aio import config as untyped_config
 from kubernetes.aio.client.exceptions import ApiException
 
 from humangov.api.spec import KIND
+from humangov.kube.answers import json_of
+from humangov.kube.custom_objects import CustomObjectsApi
 
 FIELD_MANAGER = "humangov-operator"
+PAGE = 100
+"""Objects a page of a list: even HumanGovStates with all the annotations that the API server takes are some 25 MiB."""
 CREDENTIALS_LAST_SECONDS = 300  # a mounted token is replaced well before it expires; re-read it this often
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _REQUEST_TIMEOUT_SECONDS = 15
@@ -96,9 +100,12 @@ class Client:
             await self._api.close()
             self._api = None
 
-    async def cluster_uid(self) -> str:
-        """UID of the kube-system namespace: what distinguishes one cluster from another. Raises KubeError."""
-        what = "reading the UID of namespace kube-system (or give --cluster-name)"
+    async def cluster_uid(self, *, needed: bool = True) -> str:
+        """UID of the kube-system namespace: what distinguishes one cluster from another. Raises KubeError.
+
+        needed: as the cluster's name, which --cluster-name gives else.
+        """
+        what = f"reading the UID of namespace kube-system{' (or give --cluster-name)' if needed else ''}"
         found = await self._call(what, read_plain, "/api/v1/namespaces/{name}", {"name": "kube-system"}, library=plain)
         return str(found["metadata"]["uid"])
 
@@ -115,7 +122,7 @@ class Client:
         what: str,
         method: Callable[..., Awaitable[Any]],
         *arguments: Any,
-        library: Any = client.CustomObjectsApi,
+        library: Any = CustomObjectsApi,
         writes: bool = False,
         none_if: int | None = None,
         within_seconds: float = _REQUEST_TIMEOUT_SECONDS,
@@ -138,6 +145,23 @@ class Client:
             if none_if is not None and translated.status == none_if:
                 return None
             raise translated from error
+
+    async def _listed(
+        self, what: str, method: Callable[..., Awaitable[Any]], *arguments: Any, **named: Any
+    ) -> AsyncIterator[Resource]:
+        """What `method` of `_call` lists, page by page, all as of one moment. Raises KubeError.
+
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
+        """
+        following: dict[str, Any] = {}
+        while True:
+            answer = await self._call(what, method, *arguments, limit=PAGE, **named, **following)
+            for item in answer["items"]:
+                yield item
+            token = (answer.get("metadata") or {}).get("continue")
+            if not token:
+                return
+            following = {"_continue": token}
 
     async def _client(self) -> Any:
         if self._api is None:
@@ -163,8 +187,8 @@ def translate(what: str, error: Exception) -> KubeError:
 def plain(api_client: Any) -> Any:
     """In place of one of the library's classes for `_call`: its client itself.
 
-    For what the operator reads at its start. A class of the API but for CustomObjectsApi loads the models of the whole
-    API, which takes half a second of processor time.
+    For what the operator reads at its start. A class of the API loads the models of the whole API, which takes half a
+    second of processor time; CustomObjectsApi is our own.
     """
     return api_client
 
@@ -177,18 +201,6 @@ async def read_plain(api_client: Any, path: str, parameters: Mapping[str, str], 
     )  # fmt: skip
     answer = await api_client.call_api(*request, _preload_content=False, _request_timeout=_request_timeout)
     return await json_of(answer.response)
-
-
-async def json_of(answer: Any) -> Resource:
-    """An answer that the library hands on unread. Raises ApiException."""
-    await raise_for_status(answer)
-    return dict(json.loads(await answer.text()))
-
-
-async def raise_for_status(answer: Any) -> None:
-    """An answer that the library hands on unread (`…_without_preload_content`) is refused as it refuses the others."""
-    if answer.status >= 400:
-        raise ApiException(status=answer.status, reason=answer.reason, body=await answer.text())
 
 
 def described(resource: Resource) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 from kubernetes.aio import client
 
-from humangov.kube.client import Client, Resource, json_of, plain, read_plain
+from humangov.kube.answers import json_of
+from humangov.kube.client import Client, Resource, plain, read_plain
 
 
 class ConfigMaps(Client):
@@ -34,6 +35,16 @@ class ConfigMaps(Client):
         await self._call(
             f"writing ConfigMap {namespace}/{name}", _apply, name, namespace, body, library=client.CoreV1Api,
             writes=True, field_manager=field_manager, force=True, _content_type="application/apply-patch+yaml",
+        )  # fmt: skip
+
+    async def annotate_config_map(
+        self, namespace: str, name: str, annotations: Mapping[str, str], *, field_manager: str
+    ) -> None:  # fmt: skip
+        """Add these annotations; success if it does not exist. Raises KubeError."""
+        await self._call(
+            f"annotating ConfigMap {namespace}/{name}", client.CoreV1Api.patch_namespaced_config_map, name, namespace,
+            {"metadata": {"annotations": dict(annotations)}}, library=client.CoreV1Api, writes=True, none_if=404,
+            field_manager=field_manager, _content_type="application/merge-patch+json",
         )  # fmt: skip
 
     async def delete_config_map(self, namespace: str, name: str) -> bool:

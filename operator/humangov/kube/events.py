@@ -6,14 +6,15 @@ import secrets
 import time
 from datetime import UTC, datetime
 
-from kubernetes.aio.client import CustomObjectsApi
-
 from humangov.api.conditions import Event
 from humangov.api.spec import GROUP, KIND, VERSION
 from humangov.api.times import micro_time
 from humangov.kube.client import Client, Resource, described
+from humangov.kube.custom_objects import CustomObjectsApi
 
-_NOTE_LIMIT = 1024  # the API's
+_NOTE_LIMIT_BYTES = 1024  # the API's
+_NOTE_END_BYTES = 680  # of a note that is cut: what to do stands at a message's end
+_CUT = " … "
 _INSTANCE_LIMIT = 128  # the API's
 
 
@@ -37,7 +38,7 @@ class Events(Client):
             "type": event.kind,
             "reason": event.reason,
             "action": "Reconcile",
-            "note": event.message[:_NOTE_LIMIT],
+            "note": within_limit(event.message),
             "regarding": {
                 "apiVersion": resource.get("apiVersion", f"{GROUP}/{VERSION}"),
                 "kind": resource.get("kind", KIND),
@@ -50,3 +51,13 @@ class Events(Client):
             f"posting an event for {described(resource)}", CustomObjectsApi.create_namespaced_custom_object,
             "events.k8s.io", "v1", metadata["namespace"], "events", body, writes=True,
         )  # fmt: skip
+
+
+def within_limit(message: str) -> str:
+    """As long as the API takes, without its middle if need be: the end has the command that settles the matter."""
+    given = message.encode()
+    if len(given) <= _NOTE_LIMIT_BYTES:
+        return message
+    begin = given[: _NOTE_LIMIT_BYTES - _NOTE_END_BYTES - len(_CUT.encode())].decode(errors="ignore")
+    end = given[-_NOTE_END_BYTES:].decode(errors="ignore")
+    return f"{begin.rpartition(' ')[0] or begin}{_CUT}{end.partition(' ')[2] or end}"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from kubernetes.aio.client import CustomObjectsApi
-
 from humangov.kube.client import FIELD_MANAGER, Client, Resource
+from humangov.kube.custom_objects import CustomObjectsApi
 
 _BATCH = ("batch", "v1")
 
@@ -22,11 +21,18 @@ class Jobs(Client):
 
     async def list_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
         """Raises KubeError."""
-        answer = await self._call(
-            f"listing jobs in {namespace}", CustomObjectsApi.list_namespaced_custom_object,
-            *_BATCH, namespace, "jobs", label_selector=label_selector,
+        return await self._list("jobs", namespace, label_selector)
+
+    async def list_cron_jobs(self, namespace: str, label_selector: str) -> list[Resource]:
+        """Raises KubeError."""
+        return await self._list("cronjobs", namespace, label_selector)
+
+    async def _list(self, plural: str, namespace: str, label_selector: str) -> list[Resource]:
+        pages = self._listed(
+            f"listing {plural} in {namespace}", CustomObjectsApi.list_namespaced_custom_object,
+            *_BATCH, namespace, plural, label_selector=label_selector,
         )  # fmt: skip
-        return list(answer["items"])
+        return [one async for one in pages]
 
     async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None:
         """Correct a CronJob: its whole spec, and our labels and annotations. Raises KubeError.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubernetes.aio.client import CustomObjectsApi
-
 from humangov.kube.client import Client, Resource
+from humangov.kube.custom_objects import CustomObjectsApi
 
 _COORDINATION = ("coordination.k8s.io", "v1")
 

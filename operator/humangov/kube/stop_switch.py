@@ -58,7 +58,7 @@ class StopSwitch:
         except TenantNotFoundError as error:
             self._reason = str(error)
         except KubeError as error:
-            self._unread = f"it could not be read whether the HumanGovState is stopped, so nothing is erased: {error}"
+            self._unread = f"whether the HumanGovState is stopped could not be read, so nothing is erased: {error}"
 
 
 def reason_to_stop(resource: Resource, stopped: str | None, *, also: Callable[[Tenant], str | None]) -> str | None:

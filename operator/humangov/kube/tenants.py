@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kubernetes.aio.client import CustomObjectsApi
-
 from humangov.api.spec import FINALIZER, GROUP, KIND, PLURAL, VERSION
-from humangov.kube.client import FIELD_MANAGER, Client, Resource, described, raise_for_status
+from humangov.kube.answers import raise_for_status
+from humangov.kube.client import FIELD_MANAGER, Client, Resource, described
+from humangov.kube.custom_objects import CustomObjectsApi
+from humangov.kube.kept import kept
 
 
 class Tenants(Client):
     """HumanGovStates. Belongs to one event loop."""
 
     async def list_resources(self, namespaces: Sequence[str]) -> list[Resource]:
-        """Every HumanGovState of these namespaces, or of all if none are named. Raises KubeError."""
+        """Every HumanGovState of these namespaces, or of all if none are named, with what is kept of it (kept.py).
+
+        Raises KubeError.
+        """
         found: list[Resource] = []
         for namespace in namespaces or (None,):
-            answer = await self._call(f"listing {PLURAL} in {namespace or 'all namespaces'}", _list, namespace)
-            found += [{"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **item} for item in answer["items"]]
+            what = f"listing {PLURAL} in {namespace or 'all namespaces'}"
+            async for item in self._listed(what, _list, namespace):
+                found.append(kept({"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **item}))
         return found
 
     async def require_watch(self, namespaces: Sequence[str]) -> None:
@@ -104,9 +108,11 @@ class Tenants(Client):
             body, writes=True, field_manager=field_manager, force=True, _content_type="application/apply-patch+yaml",
         )  # fmt: skip
 
-    async def remove_annotation(self, resource: Resource, name: str, *, field_manager: str) -> None:
-        """Whoever wrote it. Raises KubeError."""
-        body = {"metadata": {**_only(resource, "uid"), "annotations": {name: None}}}
+    async def remove_annotation(
+        self, resource: Resource, name: str, *, beside: Mapping[str, str], field_manager: str
+    ) -> None:
+        """Whoever wrote it. beside: annotations that are written at once. Raises KubeError."""
+        body = {"metadata": {**_only(resource, "uid"), "annotations": {**beside, name: None}}}
         await self._call(
             f"removing an annotation of {described(resource)}", CustomObjectsApi.patch_namespaced_custom_object,
             *_path(resource), body, writes=True, field_manager=field_manager,
@@ -139,13 +145,11 @@ async def _watch(api: Any, namespace: str | None, **named: Any) -> None:
 
 
 async def _dry_run(api: Any, manifest: Resource, **named: Any) -> Resource:
-    # Read as it is: for 201, an object that is not there yet, the library returns no body.
-    answer = await api.patch_namespaced_custom_object_without_preload_content(
+    found: Resource = await api.patch_namespaced_custom_object(
         *_path(manifest), dict(manifest), dry_run="All", field_manager=f"{FIELD_MANAGER}-plan",
         field_validation="Strict", force=True, _content_type="application/apply-patch+yaml", **named,
     )  # fmt: skip
-    await raise_for_status(answer)
-    return dict(json.loads(await answer.text()))
+    return found
 
 
 def _only(resource: Resource, *fields: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any
 from humangov.api.names import Identity, Names
 from humangov.api.spec import GROUP, KIND, VERSION, InvalidSpecError, parse
 from humangov.aws.clients import Clients
+from humangov.aws.ownership import other_cluster
 from humangov.aws.resources import InThread
 from humangov.leaks import inventory
 from humangov.leaks.inventory import FUNCTION, LOG_GROUP, MAPPING, ROLE, TABLE, ListedMapping, Tagged
@@ -28,10 +29,16 @@ Leaked = Mapping[str, tuple[Tagged, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """What may be leaked. others: how many tenants of which other cluster have resources."""
+    """What may be leaked.
+
+    others     how many tenants of which other cluster have resources
+    undecided  keys of tenants that do not exist, whose resources may be another cluster's of the same name: the UID
+               of this one is not known
+    """
 
     leaked: Leaked
     others: Mapping[str, int]
+    undecided: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +89,7 @@ async def find(
         leaked = _without(leaked, await list_living())
     if leaked:
         await pause()
-        leaked = await in_thread(partial(_still_there, clients, leaked))
+        leaked = await in_thread(partial(_still_there, clients, leaked, identity=identity))
         leaked = _without(leaked, await list_living())
     return replace(found, leaked=leaked)
 
@@ -167,26 +174,32 @@ def _candidates(clients: Clients, *, identity: Identity, living: Living, namespa
     Raises AwsError.
     """
     tagged = inventory.tagged(clients, known_roles=living.role_names)
-    listed = _by_tenant(tagged, cluster=identity.cluster, living=living.keys, namespaces=namespaces)
+    listed = _by_tenant(tagged, identity=identity, living=living.keys, namespaces=namespaces)
     leaked = {key: sorted({*found, *_beside(key, found, identity=identity)}) for key, found in listed.leaked.items()}
-    return replace(listed, leaked=_still_there(clients, leaked))
+    return replace(listed, leaked=_still_there(clients, leaked, identity=identity))
 
 
 def _by_tenant(
-    found: Iterable[Tagged], *, cluster: str, living: Collection[str], namespaces: Collection[str]
+    found: Iterable[Tagged], *, identity: Identity, living: Collection[str], namespaces: Collection[str]
 ) -> Candidates:
     """What of it is of a tenant that does not exist; other namespaces were not read, so nothing is known of them."""
     owned: dict[str, list[Tagged]] = {}
     others: set[tuple[str, str]] = set()
+    undecided: set[str] = set()
     for one in found:
-        key = _key_in(one.owner, cluster=cluster)
+        key, uid = _key_in(one.owner, cluster=identity.cluster), other_cluster(one.of_cluster, identity)
         if key is None:
             others.add((one.owner.rsplit("/", 2)[0], one.owner))
+        elif uid is not None and identity.cluster_uid is not None:
+            others.add((f"{identity.cluster} (UID {uid})", one.owner))
+        elif uid is not None:
+            undecided |= {key} - {*living}
         elif key not in living and (not namespaces or key.partition("/")[0] in namespaces):
             owned.setdefault(key, []).append(one)
     return Candidates(
         leaked={key: tuple(sorted(owned[key])) for key in sorted(owned)},
         others=dict(sorted(Counter(cluster for cluster, _ in others).items())),
+        undecided=frozenset(undecided),
     )
 
 
@@ -229,11 +242,14 @@ def _without(leaked: Leaked, living: Collection[str]) -> Leaked:
     return {key: found for key, found in leaked.items() if key not in living}
 
 
-def _still_there(clients: Clients, leaked: Mapping[str, Sequence[Tagged]]) -> Leaked:
-    """What still has the same ownership tag. Raises AwsError."""
-    kept = {
-        key: tuple(one for one in found if inventory.confirmed(clients, one) == one) for key, found in leaked.items()
-    }
+def _still_there(clients: Clients, leaked: Mapping[str, Sequence[Tagged]], *, identity: Identity) -> Leaked:
+    """What still has the same ownership tag, and no other cluster's UID. Raises AwsError."""
+
+    def is_kept(one: Tagged) -> bool:
+        found = inventory.confirmed(clients, one)
+        return found == one and other_cluster(found.of_cluster, identity) is None
+
+    kept = {key: tuple(one for one in found if is_kept(one)) for key, found in leaked.items()}
     return {key: found for key, found in kept.items() if found}
 
 

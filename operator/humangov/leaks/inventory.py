@@ -9,26 +9,36 @@ https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetRes
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from humangov.api.arns import function_of, parse_arn, table_of_stream
-from humangov.api.names import OWNER_TAG, ROLE_PATH
+from humangov.api.names import CLUSTER_UID_TAG, OWNER_TAG, ROLE_PATH
 from humangov.aws import event_source_mapping
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.ownership import tag_map
+from humangov.aws.unknown import shown
 
 FUNCTION, MAPPING, LOG_GROUP, TABLE, ROLE = "function", "trigger", "log group", "table", "role"
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Tagged:
-    """An object and its ownership tag, `<cluster>/<namespace>/<name>`."""
+    """An object and its ownership tag, `<cluster>/<namespace>/<name>`.
+
+    cluster_uid: the tag that says whose cluster's it is; None: it has none
+    """
 
     kind: str
     name: str  # a mapping's is its UUID
     arn: str
     owner: str
+    cluster_uid: str | None = field(default=None, compare=False)
+
+    @property
+    def of_cluster(self) -> Mapping[str, str]:
+        """That tag."""
+        return {CLUSTER_UID_TAG: self.cluster_uid} if self.cluster_uid else {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +67,9 @@ def confirmed(clients: Clients, one: Tagged) -> Tagged | None:
             return None
         raise
     owner = tags.get(OWNER_TAG)
-    return Tagged(kind=one.kind, name=one.name, arn=one.arn, owner=owner) if owner else None
+    if not owner:
+        return None
+    return Tagged(kind=one.kind, name=one.name, arn=one.arn, owner=owner, cluster_uid=tags.get(CLUSTER_UID_TAG))
 
 
 def list_mappings(clients: Clients) -> list[ListedMapping]:
@@ -88,9 +100,10 @@ def _resources(clients: Clients) -> Iterable[Tagged]:
     )  # fmt: skip
     for found in listed:
         what = _kind_and_name(found["ResourceARN"])
-        owner = tag_map(found.get("Tags") or ()).get(OWNER_TAG)
+        tags = tag_map(found.get("Tags") or (), action="tag:GetResources", target=f"tag {OWNER_TAG}")
+        owner, arn = tags.get(OWNER_TAG), found["ResourceARN"].removesuffix(":*")
         if what is not None and owner:
-            yield Tagged(kind=what[0], name=what[1], arn=found["ResourceARN"].removesuffix(":*"), owner=owner)
+            yield Tagged(kind=what[0], name=what[1], arn=arn, owner=owner, cluster_uid=tags.get(CLUSTER_UID_TAG))
 
 
 def _roles(clients: Clients, *, known: Collection[str]) -> Iterable[Tagged]:
@@ -131,14 +144,14 @@ def _tags(clients: Clients, one: Tagged) -> dict[str, str]:
             return event_source_mapping.read_tags(clients, one.arn)
         case "log group":
             answer = clients.call("logs:ListTagsForResource", target=one.name, resourceArn=one.arn)
-            return dict(answer.get("tags") or {})
+            return dict(shown(answer, "tags", action="logs:ListTagsForResource", target=one.name))
         case "table":
-            return tag_map(
-                clients.pages(
-                    "dynamodb:ListTagsOfResource", "Tags", token=("NextToken", "NextToken"), target=one.name,
-                    ResourceArn=one.arn,
-                )
+            action = "dynamodb:ListTagsOfResource"
+            tags = clients.pages(
+                action, "Tags", token=("NextToken", "NextToken"), target=one.name, ResourceArn=one.arn
             )  # fmt: skip
+            return tag_map(tags, action=action, target=one.name)
         case _:
-            role = clients.call("iam:GetRole", target=one.name, RoleName=one.name)["Role"]
-            return tag_map(role.get("Tags") or ())
+            answer = clients.call("iam:GetRole", target=one.name, RoleName=one.name)
+            role = shown(answer, "Role", action="iam:GetRole", target=one.name)
+            return tag_map(role.get("Tags") or (), action="iam:GetRole", target=one.name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -24,7 +24,7 @@ from humangov.kube import client
 from humangov.kube.tenants import Tenants
 from humangov.leaks import inventory
 from humangov.leaks.find import Leaked, LeakedNames, Living, find, keys_of, leaked_names, role_names
-from humangov.leaks.inventory import FUNCTION, LOG_GROUP, TABLE
+from humangov.leaks.inventory import FUNCTION
 
 CONFIRM_AFTER_SECONDS = 3.0
 _PATIENCE_SECONDS = 300.0  # of one tenant; a trigger takes up to minutes
@@ -40,6 +40,7 @@ class LeakSearch:
 
     cluster      its name in the ownership tags; None: its own
     key          `namespace/name`; None: all tenants
+    moved_from   UIDs of clusters from which HumanGovStates were moved to this one, or in whose place it is
     crd_removed  the definition was removed, and every HumanGovState with it
     """
 
@@ -48,6 +49,7 @@ class LeakSearch:
     namespaces: tuple[str, ...] = ()
     key: str | None = None
     crd_removed: bool = False
+    moved_from: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ async def _search_leaks(
 ) -> FoundLeaks:
     name, own = await api_server.cluster_name()
     before = await api_server.states(search.namespaces)
-    identity = clients.identity(cluster=name)
+    identity = replace(clients.identity(cluster=name), cluster_uid=own, moved_from=search.moved_from)
 
     async def list_living() -> set[str]:
         return keys_of(await api_server.states(search.namespaces))
@@ -133,6 +135,11 @@ async def _search_leaks(
         namespaces=search.namespaces,
         key=search.key,
     )
+    if undecided := sorted(one for one in found.undecided if search.key in (None, one)):
+        raise UncertainLeakError(
+            f"the resources of {', '.join(undecided)} have the tag of a cluster's UID, and you may not read the UID of "
+            "this one, so it is unknown whose they are. Get the permission to get namespace kube-system"
+        )
     recorded = {((one.get("status") or {}).get("aws") or {}).get("cluster") for one in before}
     return FoundLeaks(
         identity=identity, leaked=found.leaked, others=found.others, proven=name == own or name in recorded
@@ -183,53 +190,6 @@ def remove(
         if done.waiting is not None:
             break
     return done
-
-
-def heading(found: FoundLeaks) -> Iterator[str]:
-    """What was searched, and what belongs to other clusters."""
-    where = f"account {found.identity.account_id}, {found.identity.region}, cluster {found.identity.cluster}"
-    count = len(found.leaked)
-    what = (
-        "no leaked resources"
-        if not count
-        else f"{count} deleted tenant{'s have' if count > 1 else ' has'} leaked resources"
-    )
-    yield f"{where}: {what}"
-    for cluster, tenants in found.others.items():
-        yield (
-            f"ignored: resources of {tenants} tenant{'s' if tenants > 1 else ''} of cluster {cluster} "
-            "(if that was the name of this cluster before you re-created it, use --cluster-name)"
-        )
-
-
-def description(found: FoundLeaks, key: str, names: Sequence[LeakedNames], *, keep_logs: bool) -> Iterator[str]:
-    """What was found of one tenant, why it is leaked, and what --delete does with it."""
-    objects = found.leaked[key]
-    yield f"{key}: this {KIND} does not exist, and these resources have its ownership tag ({objects[0].owner}):"
-    for one in objects:
-        kept = one.kind == LOG_GROUP and keep_logs
-        fate = "would stay, without the ownership tag (--delete-logs deletes it)" if kept else "would be deleted"
-        if one.kind == TABLE:
-            fate = (
-                "would stay, without the operator's tags; its stream is disabled if the operator enabled it and "
-                "nothing else reads it"
-            )
-        yield f"  {one.kind} {one.name}: {fate}"
-    functions = sorted({one.names.tenant.function.name for one in names if one.has_function})
-    if functions:
-        yield (
-            f"  and every other resource of function {', '.join(functions)} with this tag: its triggers, role and log "
-            "group"
-        )
-
-
-def result(key: str, done: Removed) -> Iterator[str]:
-    """The result for one tenant's leaked resources."""
-    yield f"{key}: deleted: {', '.join(done.deleted) or 'nothing'}"
-    for what in done.stays:
-        yield f"  retained: {what}"
-    if done.waiting is not None:
-        yield f"  not finished: {done.waiting.message}. Run the command again"
 
 
 def _steps(leaked: LeakedNames) -> tuple[removal.Step, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from humangov.api.conflicts import conflict
+from humangov.api.conflicts import conflict, shared_for_failures
 from humangov.api.spec import FINALIZER, RECONCILE_ANNOTATION, SWEEP_ANNOTATION
 from humangov.api.stop import STOP_ANNOTATION, Stop, stop_of
 from humangov.kube.client import Resource
@@ -100,6 +100,11 @@ def _has_finalizer(resource: Resource) -> bool:
 
 def _contenders(store: Store, key: str) -> list[str]:
     """Tenants that had a conflict with this one, which has been deleted."""
-    tenants = {tenant.key: tenant for tenant in store.tenants()}
-    deleted = tenants.pop(key, None)
-    return [other for other, tenant in tenants.items() if deleted and conflict(tenant, deleted)]
+    deleted = store.tenant(key)
+    if deleted is None:
+        return []
+    return [
+        other.key
+        for other in store.conflict_candidates(deleted)
+        if conflict(other, deleted) or shared_for_failures(other, deleted)
+    ]

@@ -55,8 +55,8 @@ async def check(
                 await ask_for_reconcile(tenant.key)
     if refused and not before.refused:
         logger.warning(
-            "it could not be read whether a function reached its erasure limit: %s; retried automatically, without a "
-            "further warning. The functions enforce the limit all the same",
+            "whether a function reached its erasure limit could not be read: %s; retried automatically, without a "
+            "further warning. The functions enforce the limit meanwhile",
             refused,
         )
     return LimitCheck(numbers=numbers, refused=refused is not None)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import web
+from prometheus_client.aiohttp import make_aiohttp_handler
 
-from humangov.manager.metrics import CONTENT_TYPE, Metrics
+from humangov.manager.metrics import Metrics
 
 LONGEST_RUN_SECONDS = 300.0  # a reconcile takes seconds; each of its calls has a time-out
 LONGEST_STANDSTILL_SECONDS = 300.0  # while AWS is unavailable reconciliations are slow, but they end
@@ -41,7 +42,10 @@ def judge_candidate(*, standby: bool, trouble: str | None) -> Health:
 
 
 async def serve(health: Callable[[], Health], metrics: Metrics, *, host: str, port: int) -> web.AppRunner:
-    """/healthz and /readyz, answering 200 or 503 with a sentence, and /metrics. Raises OSError if the port is taken."""
+    """/healthz and /readyz, answering 200 or 503 with a sentence, and /metrics. Raises OSError if the port is taken.
+
+    /metrics is in the format that is asked for: OpenMetrics, or Prometheus' own.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         problem = health().problem
@@ -52,12 +56,10 @@ async def serve(health: Callable[[], Health], metrics: Metrics, *, host: str, po
         answer = now.activity or ("ok" if now.ready else "not watching yet")
         return web.Response(status=200 if now.ready else 503, text=f"{answer}\n")
 
-    async def scraped(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.exposition(), headers={"Content-Type": CONTENT_TYPE})
-
     application = web.Application()
     application.add_routes([
-        web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", scraped),
+        web.get("/healthz", healthz), web.get("/readyz", readyz),
+        web.get("/metrics", make_aiohttp_handler(metrics.registry)),
     ])  # fmt: skip
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()

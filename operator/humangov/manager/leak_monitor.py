@@ -19,7 +19,7 @@ from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.kube.client import KubeError, Resource
-from humangov.leaks.find import Living, find, keys_of
+from humangov.leaks.find import Candidates, Living, find, keys_of
 from humangov.manager.leader_election import LEASE_NAME
 from humangov.reconcile.context import Operator, post_event
 
@@ -61,10 +61,19 @@ async def check(
     unknown = False
     for region in regions(operator):
         try:
-            leaked |= await _check_region(operator, of_region(region), list_states=list_states, pause=pause)
+            found = await _check_region(operator, of_region(region), list_states=list_states, pause=pause)
         except (AwsError, KubeError) as error:
             text = finding_of_error(error).message if isinstance(error, AwsError) else str(error)
             logger.warning("the check for leaked AWS resources in %s failed: %s", region, text)
+            unknown = True
+            continue
+        leaked |= set(found.leaked)
+        if found.undecided:
+            logger.warning(
+                "%d deleted HumanGovStates may have leaked resources in %s: whether they are another cluster's of the "
+                "same name is unknown, as the UID of namespace kube-system could not be read",
+                len(found.undecided), region,
+            )  # fmt: skip
             unknown = True
     new = leaked - before.announced
     if new:
@@ -96,23 +105,22 @@ def found_event(leaked: Collection[str], *, cluster: str) -> Event:
 
 async def _check_region(
     operator: Operator, clients: Clients, *, list_states: ListStates, pause: Callable[[], Awaitable[None]]
-) -> set[str]:
-    """Keys of the tenants with leaked resources. Raises AwsError, KubeError."""
+) -> Candidates:
+    """Raises AwsError, KubeError."""
     namespaces = operator.settings.namespaces
 
     async def list_living() -> set[str]:
         return keys_of(await list_states(namespaces))
 
-    found = await find(
+    return await find(
         clients,
-        identity=await operator.in_thread(partial(clients.identity, cluster=operator.cluster)),
+        identity=operator.in_cluster(await operator.in_thread(partial(clients.identity, cluster=operator.cluster))),
         living=Living(keys=set(operator.store), role_names={tenant.role_name for tenant in operator.store.tenants()}),
         list_living=list_living,
         in_thread=operator.in_thread,
         pause=pause,
         namespaces=namespaces,
     )
-    return set(found.leaked)
 
 
 def _lease(namespace: str) -> Resource:

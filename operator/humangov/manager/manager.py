@@ -1,97 +1,42 @@
-"""The process: leader election, then watch, workers and monitors, until it receives a stop signal or cannot go on."""
+"""The process: connections, probes and leader election; then it works as the leader (leader.py), or begins again."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import secrets
-import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 from aiohttp import web
 
 from humangov import __version__
-from humangov.api.spec import PLURAL
-from humangov.api.stop import STOP_CONFIG_MAP, stop_of_all
-from humangov.aws.clients import Clients
+from humangov.aws.budget import Budget
 from humangov.aws.resources import InThread
 from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
-from humangov.kube.client import KubeError
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
-from humangov.manager import enqueue, health, monitors, watch
-from humangov.manager.enqueue import Queues
-from humangov.manager.fence import FencedClients, end_process, fence
+from humangov.manager import health, watch
+from humangov.manager.fence import FencedClients, fence
+from humangov.manager.leader import STOP_WORKERS, ExitCode, Leader, stop_on_signals, work
 from humangov.manager.leader_election import Election
 from humangov.manager.metrics import Metrics
 from humangov.manager.process_state import ProcessState
-from humangov.manager.reconciliations import CountReconcile, runner
-from humangov.manager.workqueue import Lane, Schedule, Workers
+from humangov.manager.run_settings import RunSettings
 from humangov.reconcile.cache import Store
 from humangov.reconcile.context import Operator
 from humangov.reconcile.settings import Settings
-from humangov.reconcile.stop import obey_at_once
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process must end
-START_PATIENCE_SECONDS = 60.0  # while the API server is unavailable at the start
 _LONG_RUN_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
-_STOP_WORKERS = 8  # with threads of their own: a stop must not wait for a reconcile
-
-ExitCode = int | None  # None: the process does not end, everything in it restarts
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """How the process runs, beside what it does."""
-
-    cluster_name: str | None
-    resync_seconds: float
-    workers: int
-    probe_host: str
-    probe_port: int | None  # None: no probes
-    lease_namespace: str | None  # None: no election, for there is no other operator
-
-
-@dataclass(frozen=True, kw_only=True)
-class Leader:
-    """What the leader works with."""
-
-    operator: Operator
-    kube: Kube
-    run_settings: RunSettings
-    state: ProcessState
-    of_region: Callable[[str], Clients]
-    count: CountReconcile
-    stop: asyncio.Event
-    in_thread_of_stops: InThread[Any]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Hold:
-    """Our hold on the lease while we work."""
-
-    election: Election
-    renewing: asyncio.Task[str]  # ends, with the reason, when the hold is lost
-
-    async def hand_over(self) -> None:
-        """Release the lease, now that nothing is written any more."""
-        self.renewing.cancel()
-        await asyncio.wait({self.renewing})
-        await self.election.release()
 
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
@@ -110,17 +55,21 @@ def run(settings: Settings, run_settings: RunSettings) -> int:
 async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics) -> ExitCode:
     """From the first connection to the last: standby until this process holds the lease, then work."""
     stop = asyncio.Event()
-    _stop_on_signals(stop)
+    stop_on_signals(stop)
     leases = Leases()  # with connections of their own: a renewal must not wait for reconciles
     election = _election(leases, run_settings)
     before_write = fence(election)
     kube = Kube(identity=socket.gethostname(), before_write=before_write)
     store = Store(default_region=settings.region)
+    budget = Budget(
+        share=run_settings.aws_limits_share, waited=metrics.waited, published=run_settings.aws_limits_published
+    )  # fmt: skip
+    metrics.budget = budget.use
     directory = Directory(
-        partial(FencedClients, before_write=before_write, called=metrics.called), known=store.__iter__
+        partial(FencedClients, before_write=before_write, called=metrics.called, budget=budget), known=store.__iter__
     )
     executor = ThreadPoolExecutor(run_settings.workers * _AWS_THREADS_PER_WORKER, thread_name_prefix="aws")
-    stop_executor = ThreadPoolExecutor(_STOP_WORKERS, thread_name_prefix="aws-stop")
+    stop_executor = ThreadPoolExecutor(STOP_WORKERS, thread_name_prefix="aws-stop")
     state = ProcessState(election=election, store=store)
     metrics.gauges = state.gauges
     probes: web.AppRunner | None = None
@@ -130,7 +79,9 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
             probes = await health.serve(
                 state.health, metrics, host=run_settings.probe_host, port=run_settings.probe_port
             )
-        cluster = run_settings.cluster_name or await kube.cluster_uid()
+        if run_settings.cluster_name is None:
+            store.cluster_uid = await kube.cluster_uid()
+        cluster = run_settings.cluster_name or str(store.cluster_uid)
         warming = asyncio.get_running_loop().run_in_executor(None, directory.of_region(settings.region).warm)
         if election is not None and not await election.acquire(stop=stop):
             logger.info("stopped")
@@ -138,9 +89,9 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
         operator = _operator(settings, cluster, kube, store, directory, executor, metrics)
         leader = Leader(
             operator=operator, kube=kube, run_settings=run_settings, state=state, of_region=directory.of_region,
-            count=metrics.reconciled, stop=stop, in_thread_of_stops=_in(stop_executor),
+            count=metrics.reconciled, stop=stop, in_thread_of_stops=_in(stop_executor), budget=budget,
         )  # fmt: skip
-        code = await _work(leader, warming=warming)
+        code = await work(leader, warming=warming)
         return code
     finally:
         if probes is not None:
@@ -179,185 +130,6 @@ def _in(executor: ThreadPoolExecutor) -> InThread[Any]:
     return lambda call: asyncio.get_running_loop().run_in_executor(executor, copy_context().run, call)
 
 
-async def _work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
-    """What the leader does, until it receives a stop signal, loses the lease, or the watch ends. Raises KubeError."""
-    state, stop = leader.state, leader.stop
-    hold = _hold(state.election)
-    try:
-        await _fill_cache(leader)
-    except KubeError:
-        if hold is not None:
-            await hold.hand_over()
-        raise
-    await warming
-    queues = await _start_queues(leader)
-    watch_stop = asyncio.Event()
-    watching = watch.start(
-        namespaces=leader.operator.settings.namespaces,
-        on_event=partial(enqueue.on_event, leader.operator.store, queues),
-        stop=watch_stop, ready=state.watching,
-    )  # fmt: skip
-    # Begun in one go with the watch, without a wait between: with kopf end all tasks that are begun after it.
-    beside = [
-        asyncio.create_task(_started(leader)),
-        *monitors.start(
-            leader.operator, leader.kube, queues, state,
-            of_region=leader.of_region, resync_seconds=leader.run_settings.resync_seconds,
-        ),
-    ]  # fmt: skip
-    await _first_end(watching, stop, hold)
-    if hold is not None and hold.renewing.done():
-        await _end_without_lease(hold, queues)
-    code = 0 if stop.is_set() or not watching.done() else _code_of_watch(watching)
-    abandoned = await _stop_working(queues, hold, watching, watch_stop, beside)
-    if abandoned:
-        end_process(1 if code is None else code)
-    return code
-
-
-def _hold(election: Election | None) -> _Hold | None:
-    return _Hold(election=election, renewing=asyncio.create_task(election.keep())) if election is not None else None
-
-
-async def _fill_cache(leader: Leader) -> None:
-    """All are known before the first reconcile: who is the older of two must not depend on the order of events.
-
-    And it is known that they may be watched. Raises KubeError.
-    """
-    namespaces = leader.operator.settings.namespaces
-    own = leader.operator.settings.own_namespace
-    found = await _first(leader, lambda: leader.kube.read_config_map(own, STOP_CONFIG_MAP))
-    leader.operator.store.stop_of_all = stop_of_all(found)  # unread is not absent: nothing may be started by mistake
-    for resource in await _first(leader, lambda: leader.kube.list_resources(namespaces)):
-        leader.operator.store.put(resource)
-    await _first(leader, lambda: leader.kube.require_watch(namespaces))
-
-
-async def _first(leader: Leader, call: Callable[[], Awaitable[T]]) -> T:
-    """A first call's answer. While there is no definition, as when it is replaced, there is nothing to do.
-
-    An API server that is unavailable at the start has a minute to recover. Raises KubeError.
-    """
-    deadline, pauses = time.monotonic() + START_PATIENCE_SECONDS, iter(watch.EndlessBackoffs())
-    while True:
-        try:
-            return await call()
-        except KubeError as error:
-            # 410: what the watch was to begin with is forgotten already; the next one begins with what is there then.
-            unavailable = error.status is not None and (error.status in (410, 429) or error.status >= 500)
-            transient = error.status == 404 or (unavailable and time.monotonic() < deadline)
-            if not transient or leader.stop.is_set():
-                raise
-            remedy = " The CustomResourceDefinition does not exist: kubectl apply --server-side -f crds/"
-            logger.warning("%s; retried automatically.%s", error, remedy if error.status == 404 else "")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(leader.stop.wait(), timeout=next(pauses))
-
-
-async def _start_queues(leader: Leader) -> Queues:
-    """With every tenant that is known on both: a stop may have come while no operator ran."""
-    schedule = Schedule(resync_seconds=leader.run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
-    workers = Workers(
-        schedule=schedule,
-        run=runner(leader.operator, schedule, count=leader.count),
-        count=leader.run_settings.workers,
-        clock=time.monotonic,
-    )
-    stops = Workers(
-        schedule=Schedule(resync_seconds=leader.run_settings.resync_seconds),
-        run=partial(
-            obey_at_once,
-            replace(leader.operator, in_thread=leader.in_thread_of_stops),
-            ask_for_reconcile=partial(workers.add, lane=Lane.FAST),
-        ),
-        count=_STOP_WORKERS,
-        clock=time.monotonic,
-    )
-    queues = Queues(workers=workers, stops=stops)
-    leader.state.queues = queues
-    for key in leader.operator.store:
-        await stops.add(key, lane=Lane.FAST)
-        await workers.add(key, lane=Lane.SLOW)
-    stops.start()
-    workers.start()
-    return queues
-
-
-async def _stop_queues(queues: Queues, *, grace_seconds: float) -> list[str]:
-    """The keys whose runs were abandoned."""
-    abandoned = await asyncio.gather(
-        queues.workers.stop(grace_seconds=grace_seconds), queues.stops.stop(grace_seconds=grace_seconds)
-    )
-    return list(dict.fromkeys(key for keys in abandoned for key in keys))
-
-
-async def _started(leader: Leader) -> None:
-    """Take the signals over before and after kopf does, which would answer one by cancelling reconciles in mid-call."""
-    _stop_on_signals(leader.stop)
-    await leader.state.watching.wait()
-    _stop_on_signals(leader.stop)
-    settings, run_settings = leader.operator.settings, leader.run_settings
-    logger.info(
-        "watching %s in %s; cluster %s, region %s, resync every %.0f s, %d workers",
-        PLURAL, ", ".join(settings.namespaces) or "all namespaces", leader.operator.cluster, settings.region,
-        run_settings.resync_seconds, run_settings.workers,
-    )  # fmt: skip
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-
-
-async def _first_end(watching: asyncio.Task[None], stop: asyncio.Event, hold: _Hold | None) -> None:
-    """Wait for whatever comes first: the watch ends, the process receives a stop signal, the lease is lost."""
-    stopped = asyncio.create_task(stop.wait())
-    ends: set[asyncio.Task[Any]] = {watching, stopped} | ({hold.renewing} if hold is not None else set())
-    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-    stopped.cancel()
-
-
-async def _end_without_lease(hold: _Hold, queues: Queues) -> NoReturn:
-    """The process ends while nobody else can hold the lease yet."""
-    renewing = hold.renewing
-    why = renewing.result() if not renewing.cancelled() and not renewing.exception() else _why(renewing)
-    logger.error("%s; the process ends, because only the leader may work", why)
-    await _stop_queues(queues, grace_seconds=hold.election.seconds_left())
-    end_process(1)
-
-
-def _code_of_watch(watching: asyncio.Task[None]) -> ExitCode:
-    """What follows from the end of the watch, with which all tasks ended that were begun after it."""
-    again = not watching.cancelled() and watch.restarts_after(watching.exception())
-    what = "the operator restarts it" if again else "the process ends too, to be restarted"
-    logger.error("the watch has ended: %s; %s", _why(watching), what)
-    return None if again else 1
-
-
-async def _stop_working(
-    queues: Queues,
-    hold: _Hold | None,
-    watching: asyncio.Task[None],
-    watch_stop: asyncio.Event,
-    beside: Collection[asyncio.Task[None]],
-) -> list[str]:
-    """Let reconciles end, then release the lease and stop the rest; the keys whose reconciles were abandoned."""
-    started = time.monotonic()
-    abandoned = await _stop_queues(queues, grace_seconds=STOP_GRACE_SECONDS)
-    if abandoned:
-        logger.warning(
-            "stopped during the reconciliation of %s; it is repeated at the next start", ", ".join(abandoned)
-        )
-    elif hold is not None:
-        await hold.hand_over()
-    watch_stop.set()
-    for task in beside:
-        task.cancel()
-    await asyncio.wait({watching}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
-    logger.info("stopped")
-    return abandoned
-
-
 def _election(leases: Leases, run_settings: RunSettings) -> Election | None:
     if run_settings.lease_namespace is None:
         return None
@@ -369,8 +141,3 @@ def _election(leases: Leases, run_settings: RunSettings) -> Election | None:
         identity=identity,
         rng=random.Random(),  # noqa: S311 - jitter
     )
-
-
-def _why(task: asyncio.Task[Any]) -> str:
-    error = None if task.cancelled() else task.exception()
-    return f"{type(error).__name__}: {error}" if error else "no error was given"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from humangov.api.stop import STOP_CONFIG_MAP, stop_of_all
 from humangov.aws.clients import Clients
@@ -14,7 +15,16 @@ from humangov.kube.client import KubeError
 from humangov.kube.config_maps import ConfigMaps
 from humangov.kube.kube import Kube
 from humangov.kube.tenants import Tenants
-from humangov.manager import enqueue, erasure_limit_monitor, leak_monitor, stream_lag_monitor, sweep_queue
+from humangov.manager import (
+    bulk_read_monitor,
+    cluster_uid,
+    code_rollout_monitor,
+    enqueue,
+    erasure_limit_monitor,
+    leak_monitor,
+    stream_lag_monitor,
+    sweep_queue,
+)
 from humangov.manager.enqueue import Queues
 from humangov.manager.process_state import ProcessState
 from humangov.manager.workqueue import Lane
@@ -27,6 +37,7 @@ LEAKS_SECONDS = 3600.0
 STREAM_LAG_SECONDS = 300.0
 ERASURE_LIMIT_SECONDS = 300.0
 SWEEP_QUEUE_SECONDS = 3.0
+CODE_ROLLOUT_SECONDS = 10.0
 STOP_SECONDS = 1.5
 """A stop of all has to be obeyed within five."""
 
@@ -57,13 +68,37 @@ def start(
             operator, state.erasure_limits, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
         )
 
-    async def check_sweep_queue() -> None:
-        if operator.settings.sweep_template is not None:
-            state.sweep_queue = await sweep_queue.check(
-                operator, kube, state.sweep_queue, ask_for_reconcile=partial(queues.workers.add, lane=Lane.SLOW)
-            )
+    async def check_code_rollout() -> None:
+        state.code_rollout = await code_rollout_monitor.check(
+            operator, kube, state.code_rollout, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
+        )
 
+    check_sweep_queue = partial(_check_sweep_queue, operator, kube, queues, state)
+    check_bulk_reads = partial(_check_bulk_reads, operator, queues, state, resync_seconds)
+    watched = partial(every, after=state.watching)
     monitors = (
+        *_of_api_server(operator, kube, queues, resync_seconds=resync_seconds),
+        watched(LEAKS_SECONDS, check_leaks, trouble="the check for leaked AWS resources failed", at_once=True),
+        watched(resync_seconds, check_bulk_reads, trouble="the bulk reads failed"),
+        watched(STREAM_LAG_SECONDS, check_stream_lag, trouble="the check of the stream lag failed"),
+        watched(
+            ERASURE_LIMIT_SECONDS, check_erasure_limit, trouble="the check of the erasure limits failed", at_once=True
+        ),
+        watched(
+            CODE_ROLLOUT_SECONDS, check_code_rollout, trouble="the rollout of the function's code failed", at_once=True
+        ),
+        watched(
+            SWEEP_QUEUE_SECONDS, check_sweep_queue, trouble="the check of the sweeps that wait failed", at_once=True
+        ),
+    )  # fmt: skip
+    return [asyncio.create_task(monitor) for monitor in monitors]
+
+
+def _of_api_server(
+    operator: Operator, kube: Kube, queues: Queues, *, resync_seconds: float
+) -> tuple[Coroutine[Any, Any, None], ...]:
+    """What is read of it beside the watch."""
+    return (
         every(
             STOP_SECONDS, partial(read_stop_of_all, operator, kube, queues), trouble="reading the stop of all failed",
         ),
@@ -71,24 +106,24 @@ def start(
             resync_seconds, partial(relist, operator, kube, queues, again_seconds=resync_seconds),
             trouble="the periodic list of HumanGovStates failed",
         ),
-        every(
-            LEAKS_SECONDS, check_leaks, trouble="the check for leaked AWS resources failed",
-            after=state.watching, at_once=True,
-        ),
-        every(
-            STREAM_LAG_SECONDS, check_stream_lag, trouble="the check of the stream lag failed",
-            after=state.watching,
-        ),
-        every(
-            ERASURE_LIMIT_SECONDS, check_erasure_limit, trouble="the check of the erasure limits failed",
-            after=state.watching, at_once=True,
-        ),
-        every(
-            SWEEP_QUEUE_SECONDS, check_sweep_queue, trouble="the check of the sweeps that wait failed",
-            after=state.watching, at_once=True,
-        ),
+        every(resync_seconds, partial(cluster_uid.read_again, operator, kube), trouble="the cluster's UID is unread"),
     )  # fmt: skip
-    return [asyncio.create_task(monitor) for monitor in monitors]
+
+
+async def _check_sweep_queue(operator: Operator, kube: Kube, queues: Queues, state: ProcessState) -> None:
+    if operator.settings.sweep_template is not None:
+        state.sweep_queue = await sweep_queue.check(
+            operator, kube, state.sweep_queue, ask_for_reconcile=partial(queues.workers.add, lane=Lane.SLOW)
+        )
+
+
+async def _check_bulk_reads(
+    operator: Operator, queues: Queues, state: ProcessState, resync_seconds: float
+) -> None:  # fmt: skip
+    state.bulk_reads = await bulk_read_monitor.check(
+        operator, state.bulk_reads, ask_for_reconcile=partial(queues.workers.add, lane=Lane.SLOW),
+        resync_seconds=resync_seconds,
+    )  # fmt: skip
 
 
 async def every(

@@ -8,16 +8,20 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from humangov.api.conditions import OWN_CONDITIONS
+from humangov.manager.bulk_read_monitor import BulkCheck
+from humangov.manager.code_rollout_monitor import RolloutCheck
 from humangov.manager.enqueue import Queues
 from humangov.manager.erasure_limit_monitor import LimitCheck
 from humangov.manager.health import Health, judge, judge_candidate
 from humangov.manager.leader_election import Election
 from humangov.manager.leak_monitor import LeakCheck
 from humangov.manager.metrics import Gauges
+from humangov.manager.problem_gauges import Problem, problem_of
 from humangov.manager.stream_lag_monitor import LagCheck
 from humangov.manager.sweep_gauges import SweepGauges, sweep_gauges
 from humangov.manager.sweep_queue import QueueCheck
 from humangov.reconcile.cache import Store
+from humangov.reconcile.code_rollout import Stage
 
 
 @dataclass
@@ -32,6 +36,8 @@ class ProcessState:
     stream_lags: LagCheck = field(default_factory=LagCheck)
     erasure_limits: LimitCheck = field(default_factory=LimitCheck)
     sweep_queue: QueueCheck = field(default_factory=QueueCheck)
+    code_rollout: RolloutCheck = field(default_factory=RolloutCheck)
+    bulk_reads: BulkCheck = field(default_factory=BulkCheck)
 
     def gauges(self) -> Gauges:
         if self.queues is None:
@@ -43,7 +49,9 @@ class ProcessState:
             running=len(schedule.running()),
             longest_wait_seconds=max(0.0, schedule.longest_wait_seconds(now=now)),
             tenants=_by_condition(self.store),
+            problems=_problems(self.store),
             stopped_tenants=self.store.stopped(),
+            code_rollout_stopped=self.store.code_rollout is not None and self.store.code_rollout.stage is Stage.STOPPED,
             leaked_tenants=self.leaks.leaked_tenants,
             stream_lags=self.stream_lags.lags,
             limited_records=self.erasure_limits.numbers,
@@ -65,6 +73,15 @@ class ProcessState:
             ready=self.watching.is_set(),
             died=self.queues.workers.died() or self.queues.stops.died(),
         )
+
+
+def _problems(store: Store) -> dict[tuple[str, str], Problem]:
+    resources = [resource for key in store if (resource := store.get(key)) is not None]
+    return {
+        (resource["metadata"]["namespace"], resource["metadata"]["name"]): problem
+        for resource in resources
+        if (problem := problem_of(resource.get("status") or {}))
+    }
 
 
 def _sweeps(store: Store) -> dict[tuple[str, str], SweepGauges]:

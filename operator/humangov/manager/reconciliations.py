@@ -9,8 +9,11 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from humangov import logs
+from humangov.aws.budget import Budget, at_priority
+from humangov.aws.token_bucket import Priority
 from humangov.kube.client import KubeError, Resource
 from humangov.manager.enqueue import decisive
+from humangov.manager.priorities import priority_of, where_of
 from humangov.manager.workqueue import Lane, Schedule
 from humangov.reconcile.context import Operator
 from humangov.reconcile.outcome import Outcome
@@ -19,6 +22,7 @@ from humangov.reconcile.reconciler import reconcile
 logger = logging.getLogger(__name__)
 
 _ORDINARY_SECONDS = 60.0
+_BACKLOG_SECONDS = 1.0
 
 
 class CountReconcile(Protocol):
@@ -28,20 +32,24 @@ class CountReconcile(Protocol):
 
 
 def runner(
-    operator: Operator, schedule: Schedule, *, count: CountReconcile
+    operator: Operator, schedule: Schedule, *, count: CountReconcile, budget: Budget | None = None
 ) -> Callable[[str], Coroutine[Any, Any, Outcome]]:
     """What `Workers` run for each key."""
 
     async def run(key: str) -> Outcome:
         logs.tenant.set(key)
         started, before = time.monotonic(), operator.store.get(key)
+        failing = schedule.failing_seconds(key, now=started)
+        priority = Priority.RESYNC if before is None else priority_of(before)
+        if priority is Priority.RESYNC and not failing and (delay := _backlog(budget, before)) > _BACKLOG_SECONDS:
+            return Outcome(requeue_after_seconds=delay)  # no worker waits for the budget that others need
         result = "panic"
         try:
-            outcome = await reconcile(operator, key, failing_seconds=schedule.failing_seconds(key, now=started))
+            with at_priority(priority):
+                outcome = await reconcile(operator, key, failing_seconds=failing)
             result = _result(outcome)
         except KubeError as error:
             await refresh(operator, key, error)
-            failing = schedule.failing_seconds(key, now=started)
             logger.log(level_of(error, operator.store.get(key), failing_seconds=failing), "%s; retried", error)
             outcome = Outcome(failed=True, soon=True)
             result = "kubernetes_error"
@@ -59,6 +67,12 @@ def runner(
         return outcome
 
     return run
+
+
+def _backlog(budget: Budget | None, resource: Resource | None) -> float:
+    """How long a resync's calls would wait for the budget, in seconds."""
+    where = where_of(resource) if resource is not None else None
+    return 0.0 if budget is None or where is None else budget.backlog_seconds(where=where)
 
 
 def level_of(error: KubeError, resource: Resource | None, *, failing_seconds: float) -> int:

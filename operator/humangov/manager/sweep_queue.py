@@ -8,14 +8,19 @@ https://kubernetes.io/docs/concepts/workloads/controllers/job/#suspending-a-job
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from humangov.kube.client import KubeError, Resource
 from humangov.kube.jobs import Jobs
+from humangov.manager.due import namespace_of
+from humangov.manager.workqueue import share
 from humangov.reconcile.context import Operator
 from humangov.reconcile.sweep_job_manifests import QUEUE_LABEL, is_active, is_waiting
+from humangov.reconcile.sweep_job_renewal import has_no_pod, is_outdated, renewed
+from humangov.reconcile.sweep_jobs import read_template
 
 logger = logging.getLogger(__name__)
 _SERVER_ERRORS = 500
@@ -30,12 +35,14 @@ class Turn:
     behind   they wait for another one of their tenant
     ended    they leave the queue
     running  how many run
+    running_of  how many, by namespace
     """
 
     order: Sequence[Resource]
     behind: Sequence[Resource]
     ended: Sequence[Resource]
     running: int
+    running_of: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +69,8 @@ def turn(jobs: Sequence[Resource]) -> Turn:
     for job in sorted((job for job in jobs if is_waiting(job)), key=_age):
         (behind if tenant_of(job) in busy else order).append(job)
         busy.add(tenant_of(job))
-    return Turn(order=order, behind=behind, ended=ended, running=len(running))
+    running_of = Counter(namespace_of(tenant_of(job)) for job in running)
+    return Turn(order=order, behind=behind, ended=ended, running=len(running), running_of=running_of)
 
 
 def tenant_of(job: Resource) -> str:
@@ -79,10 +87,15 @@ async def check(
     What could not be done is done by the next check.
     """
     try:
-        found = turn(await kube.list_jobs(operator.settings.own_namespace, f"{QUEUE_LABEL}=true"))
+        jobs = await kube.list_jobs(operator.settings.own_namespace, f"{QUEUE_LABEL}=true")
+        if await _renew(operator, kube, jobs):
+            jobs = await kube.list_jobs(operator.settings.own_namespace, f"{QUEUE_LABEL}=true")
+        found = turn(jobs)
     except KubeError as error:
         return _with_problem(replace(before, running=None, waiting=None), str(error), before)
-    started = await _start(kube, found, before, limit=operator.settings.maximum_concurrent_sweeps)
+    limit = operator.settings.maximum_concurrent_sweeps
+    several = len({namespace_of(key) for key in operator.store}) > 1
+    started = await _start(kube, found, before, limit=limit, of_namespace=share(limit) if several else limit)
     problem = started.problem
     for job in found.ended:
         refused = await _error(kube.remove_job_label(job, QUEUE_LABEL))
@@ -97,6 +110,32 @@ async def check(
     return _with_problem(now, problem, before)
 
 
+async def _renew(operator: Operator, kube: Jobs, jobs: Sequence[Resource]) -> bool:
+    """Replaces the Jobs of an older template that have no pod, the oldest first; whether there were any.
+
+    One that could not be replaced keeps its turn: the next check tries again.
+    """
+    without = sorted(filter(has_no_pod, jobs), key=_age)
+    if not without or operator.settings.sweep_template is None:
+        return False
+    try:
+        template = await read_template(kube, operator.settings)
+    except KubeError as problem:
+        logger.debug("%s", problem)  # whoever reconciles tells of it
+        return False
+    outdated = [job for job in without if is_outdated(job, template)]
+    for job in outdated:
+        more = {"tenant": tenant_of(job)}
+        another = renewed(job, template, owner=f"{operator.cluster}/{tenant_of(job)}")
+        error = await _error(kube.create_object("jobs", another))
+        error = error or await _error(kube.delete_object("jobs", job["metadata"]["namespace"], _name(job)))
+        if error:
+            logger.warning("job %s is of an older template and was not replaced: %s", _name(job), error, extra=more)
+        else:
+            logger.info("job %s is replaced: the sweeps' template has changed", _name(job), extra=more)
+    return bool(outdated)
+
+
 class _Started(NamedTuple):
     """number: of Jobs that were started. waits, problem, refused: as in QueueCheck."""
 
@@ -106,26 +145,32 @@ class _Started(NamedTuple):
     refused: frozenset[str]
 
 
-async def _start(kube: Jobs, found: Turn, before: QueueCheck, *, limit: int) -> _Started:
-    """Starts as many as fit. One that is refused takes no place; one of which that is not known takes one.
+async def _start(kube: Jobs, found: Turn, before: QueueCheck, *, limit: int, of_namespace: int) -> _Started:
+    """Starts as many as fit, and of one namespace no more than its share.
 
-    Those that were refused before go last, and a check tries no more of them than may run: where the permission is
-    missing, the API server is not asked for each. A tenant whose sweep is not tried says what it said before.
+    One that is refused takes no place; one of which that is not known takes one. Those that were refused before go
+    last, and a check tries no more of them than may run: where the permission is missing, the API server is not asked
+    for each. A tenant whose sweep is not tried says what it said before.
     """
     free, number, problem = limit - found.running, 0, None
     waits: dict[str, str] = {}
     refused: set[str] = set()
+    running_of = Counter(found.running_of)
     for job in sorted(found.order, key=lambda job: _name(job) in before.refused):
         if free <= 0:
             waits[tenant_of(job)] = _since(job, f"at most {limit} run at once, and the oldest goes first")
             continue
+        if running_of[namespace_of(tenant_of(job))] >= of_namespace:
+            waits[tenant_of(job)] = _since(job, f"at most {of_namespace} per namespace run at once")
+            continue
         if len(refused) >= limit:
             earlier = before.waits.get(tenant_of(job))
-            waits[tenant_of(job)] = earlier or _since(job, f"others could not be started: {problem}")
+            waits[tenant_of(job)] = earlier or _since(job, _OTHERS_REFUSED)
             continue
         error = await _error(kube.start_job(job))
         if error is None or error.status is None or error.status >= _SERVER_ERRORS:
             free -= 1
+            running_of[namespace_of(tenant_of(job))] += 1
         if error is None:
             number += 1
         elif error.status not in (_NOT_FOUND, _CONFLICT):
@@ -133,9 +178,13 @@ async def _start(kube: Jobs, found: Turn, before: QueueCheck, *, limit: int) -> 
             refused.add(_name(job))
             waits[tenant_of(job)] = _since(job, f"it could not be started: {problem}")
     for job in found.behind:
-        waits.setdefault(tenant_of(job), _since(job, "another sweep of this HumanGovState runs"))
+        waits.setdefault(tenant_of(job), _since(job, "another sweep of this HumanGovState is running"))
     left = {_name(job) for job in found.order} & refused.union(before.refused)
     return _Started(number, waits, problem, frozenset() if len(left) == len(found.order) else frozenset(left))
+
+
+# Their errors name them, and this is read in another namespace.
+_OTHERS_REFUSED = "others before it could not be started, as the operator's log says; it is tried in its turn"
 
 
 async def _error(write: Awaitable[None]) -> KubeError | None:

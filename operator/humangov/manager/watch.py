@@ -27,6 +27,9 @@ from humangov.api.spec import GROUP, PLURAL, VERSION
 from humangov.kube import client
 from humangov.kube.client import Resource
 
+_HOLDS_AN_OBJECT_SECONDS = 0.1
+"""kopf keeps an object, whole, for so long after its last event: with its own 5 s, many pages at once."""
+
 OnEvent = Callable[[str, Resource], Awaitable[None]]  # its kind: ADDED, MODIFIED, DELETED; "None" in the first list
 
 
@@ -82,6 +85,8 @@ def settings() -> kopf.OperatorSettings:
     options.watching.connect_timeout = 5
     options.watching.server_timeout = 300
     options.watching.client_timeout = 330
+    options.watching.chunk_size = client.PAGE
+    options.queueing.idle_timeout = _HOLDS_AN_OBJECT_SECONDS
     return options
 
 

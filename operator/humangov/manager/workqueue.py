@@ -1,4 +1,4 @@
-"""A keyed work queue: one run a key at a time, back-off a key, two lanes, resync.
+"""A keyed work queue: one run a key at a time, back-off a key, two lanes, a share for each namespace, resync.
 
 `Schedule` decides and knows no clock but the `now` (seconds, monotonic) it is given; `Workers` runs it.
 """
@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import math
 import random
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from humangov.manager.due import Line, namespace_of
 from humangov.reconcile.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
 SOON_SECONDS = (0.5, 30.0)  # first and longest back-off of transient errors
 SLOWLY_SECONDS = (5.0, 300.0)  # of terminal and unknown errors
+RESYNC_JITTER = (0.9, 1.1)  # of the resync interval
+FIRST_RESYNC_JITTER = (0.25, 1.0)  # the same, after a run that was no resync
 
 
 class Lane(IntEnum):
@@ -29,15 +34,22 @@ class Lane(IntEnum):
     SLOW = 1
 
 
+def share(number: int) -> int:
+    """How many of so many places one namespace may take where others are: a quarter, but at least one, is theirs."""
+    return max(1, number - max(1, number // 4))
+
+
 @dataclass
 class _Key:
     due: float | None = None  # None: not waiting
     lane: Lane = Lane.SLOW
     running_since: float | None = None
+    runs_failing: bool = False  # it is running, and its last run failed
     requeue: Lane | None = None  # requested while running
     failures: int = 0
     slow_failures: int = 0  # of them, those of terminal and unknown errors
     failing_since: float | None = None
+    in_place: bool = False  # its last run was successful, and its next one is a resync
 
     def reset(self) -> None:
         self.failures, self.slow_failures, self.failing_since = 0, 0, None
@@ -45,74 +57,104 @@ class _Key:
 
 @dataclass
 class Schedule:
-    """Which key is due when."""
+    """Which key is due when.
+
+    What waits for its moment is in one heap, what is due in lines (manager/due.py): no step looks at all the keys, but
+    those that metrics and probes ask for.
+    """
 
     resync_seconds: float
     rng: random.Random = field(default_factory=random.Random)
     _keys: dict[str, _Key] = field(default_factory=dict)
+    _running: dict[str, float] = field(default_factory=dict)  # and since when
+    _running_failing: int = 0  # of them, those whose last run had failed
+    _of_namespace: Counter[str] = field(default_factory=Counter)
+    _later: list[tuple[float, str]] = field(default_factory=list)  # a heap; see _is_current
+    _fallen_due_until: float = -math.inf
+    _due: dict[tuple[Lane, bool], Line] = field(default_factory=dict)  # by lane, and whether the last run failed
     _last_end: float | None = None  # when a run ended last
 
     def add(self, key: str, *, now: float, lane: Lane, delay: float = 0.0) -> None:
-        """Ask for a run. A FAST one also resets the back-off: something has changed."""
-        entry = self._keys.setdefault(key, _Key())
+        """Ask for a run, after `delay` seconds. A FAST one also resets the back-off: something has changed."""
+        entry = self._keys.get(key)
+        if entry is None:
+            entry = self._keys[key] = _Key()
+            self._of_namespace[namespace_of(key)] += 1
+        entry.in_place = delay > 0  # whoever asks for a run at a moment of its own has chosen it by chance
+        was_failing = entry.failures > 0
         if lane is Lane.FAST:
             entry.reset()
+            self._running_failing -= entry.runs_failing
+            entry.runs_failing = False
         if entry.running_since is not None:
             entry.requeue = lane if entry.requeue is None else min(entry.requeue, lane)
             return
-        self._put(entry, due=now + delay, lane=lane)
+        changes_line = was_failing and not entry.failures
+        self._put(key, entry, due=now + delay, lane=lane, changes_line=changes_line)
 
     def take(
-        self, *, now: float, lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW), failing_at_once: int | None = None
+        self,
+        *,
+        now: float,
+        lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW),
+        failing_at_once: int | None = None,
+        of_namespace_at_once: int | None = None,
     ) -> str | None:
         """The key that is due first, fast lane before slow; it is running until `done`.
 
         failing_at_once: of keys whose last run failed, no more than so many run; None: any number.
+        of_namespace_at_once: of one namespace, if there are others; None: any number. Whoever may edit in a namespace
+        can keep all of its keys due, and in the fast lane.
         """
-        running = sum(entry.running_since is not None and entry.failures > 0 for entry in self._keys.values())
-        only_sound = failing_at_once is not None and running >= failing_at_once
-        due = [
-            (entry.lane, entry.due, key)
-            for key, entry in self._keys.items()
-            if entry.due is not None and entry.due <= now and entry.lane in lanes
-            and not (only_sound and entry.failures > 0)
-        ]  # fmt: skip
-        if not due:
-            return None
-        _, _, key = min(due)
-        entry = self._keys[key]
-        entry.due, entry.running_since = None, now
-        return key
+        self._fall_due(now)
+        only_sound = failing_at_once is not None and self._running_failing >= failing_at_once
+        full = self._full(of_namespace_at_once)
+        for lane in sorted(lanes):
+            lines = [(lane, False)] if only_sound else [(lane, False), (lane, True)]
+            firsts = [first for line in lines if (first := self._first(line, passing_over=full))]
+            if firsts:
+                _, key = min(firsts)
+                self._begin(key, now=now)
+                return key
+        return None
 
     def done(self, key: str, outcome: Outcome, *, now: float) -> None:
         """A run has ended; put the key back for when it is next to run."""
         entry = self._keys[key]
-        entry.running_since, self._last_end = None, now
+        self._running_failing -= entry.runs_failing
+        self._running.pop(key)
+        entry.running_since, entry.runs_failing, self._last_end = None, False, now
         if outcome.failed:
             if outcome.progressed:
                 entry.failures, entry.slow_failures = 0, 0
             entry.failures += 1
             entry.slow_failures += not outcome.soon
-            entry.failing_since = entry.failing_since if entry.failing_since is not None else now
+            if entry.failing_since is None and not outcome.throttled:
+                entry.failing_since = now
         else:
             entry.reset()
         requeue, entry.requeue = entry.requeue, None
         if requeue is not None:
             if requeue is Lane.FAST:
                 entry.reset()
-            self._put(entry, due=now, lane=requeue)
+            self._put(key, entry, due=now, lane=requeue)
         elif outcome.forget:
-            del self._keys[key]
+            self._forget(key)
         else:
-            self._put(entry, due=now + self._delay(outcome, entry), lane=Lane.SLOW)
+            self._put(key, entry, due=now + self._delay(outcome, entry), lane=Lane.SLOW)
 
     def next_due(self, *, after: float = -math.inf) -> float | None:
         """When the next key falls due (it may be in the past) after that time; None if none does."""
-        dues = (entry.due for entry in self._keys.values() if entry.due is not None)
-        return min((due for due in dues if due > after), default=None)
+        if after < self._fallen_due_until:
+            dues = (entry.due for entry in self._keys.values() if entry.due is not None)
+            return min((due for due in dues if due > after), default=None)
+        self._fall_due(after)
+        while self._later and not self._is_current(*self._later[0]):
+            heapq.heappop(self._later)
+        return self._later[0][0] if self._later else None
 
     def failing_seconds(self, key: str, *, now: float) -> float:
-        """For how long the key's runs have failed without a break."""
+        """For how long the key's runs have failed without a break, since the first failure but throttling."""
         entry = self._keys.get(key)
         return 0.0 if entry is None or entry.failing_since is None else now - entry.failing_since
 
@@ -131,16 +173,38 @@ class Schedule:
 
     def longest_run_seconds(self, *, now: float) -> float:
         """How long the longest present run has taken."""
-        running = (entry.running_since for entry in self._keys.values())
-        return max((now - since for since in running if since is not None), default=0.0)
+        return max((now - since for since in self._running.values()), default=0.0)
 
     def running(self) -> list[str]:
-        return [key for key, entry in self._keys.items() if entry.running_since is not None]
+        return list(self._running)
 
     def __len__(self) -> int:
         return len(self._keys)
 
+    def _begin(self, key: str, *, now: float) -> None:
+        entry = self._keys[key]
+        entry.due, entry.running_since = None, now
+        entry.runs_failing = entry.failures > 0
+        self._running[key] = now
+        self._running_failing += entry.runs_failing
+
+    def _forget(self, key: str) -> None:
+        del self._keys[key]
+        namespace = namespace_of(key)
+        self._of_namespace[namespace] -= 1
+        if not self._of_namespace[namespace]:
+            del self._of_namespace[namespace]
+
+    def _full(self, at_once: int | None) -> set[str]:
+        """The namespaces that have their share of the runs, where there are several."""
+        if at_once is None or len(self._running) < at_once:
+            return set()
+        running = Counter(namespace_of(key) for key in self._running)
+        full = {namespace for namespace, number in running.items() if number >= at_once}
+        return full if len(self._of_namespace) > len(full) else set()
+
     def _delay(self, outcome: Outcome, entry: _Key) -> float:
+        was_in_place, entry.in_place = entry.in_place, False
         if outcome.failed:
             # A call that was throttled eight times and is denied once must not wait as if denied for the ninth time.
             failures = entry.failures if outcome.soon else entry.slow_failures
@@ -149,12 +213,40 @@ class Schedule:
             return backoff if outcome.requeue_after_seconds is None else min(outcome.requeue_after_seconds, backoff)
         if outcome.requeue_after_seconds is not None:
             return outcome.requeue_after_seconds
-        return self.resync_seconds * self.rng.uniform(0.9, 1.1)
+        entry.in_place = True
+        # What many have in common (an apply, an outage of AWS) puts them side by side: that ends with their next run.
+        return self.resync_seconds * self.rng.uniform(*(RESYNC_JITTER if was_in_place else FIRST_RESYNC_JITTER))
 
-    def _put(self, entry: _Key, *, due: float, lane: Lane) -> None:
+    def _put(self, key: str, entry: _Key, *, due: float, lane: Lane, changes_line: bool = False) -> None:
         if entry.due is not None:  # already waiting: the sooner, and the faster lane, win
             due, lane = min(due, entry.due), min(lane, entry.lane)
+            if (due, lane) == (entry.due, entry.lane) and not changes_line:
+                return
         entry.due, entry.lane = due, lane
+        heapq.heappush(self._later, (due, key))
+
+    def _fall_due(self, now: float) -> None:
+        """Move what is due from the heap into its line."""
+        self._fallen_due_until = max(self._fallen_due_until, now)
+        while self._later and self._later[0][0] <= now:
+            due, key = heapq.heappop(self._later)
+            if self._is_current(due, key):
+                entry = self._keys[key]
+                self._due.setdefault((entry.lane, entry.failures > 0), Line()).add(due, key)
+
+    def _first(self, line: tuple[Lane, bool], *, passing_over: Collection[str]) -> tuple[float, str] | None:
+        def waits_here(due: float, key: str) -> bool:
+            if not self._is_current(due, key):
+                return False
+            entry = self._keys[key]
+            return (entry.lane, entry.failures > 0) == line
+
+        return self._due[line].first(waits_here, passing_over=passing_over) if line in self._due else None
+
+    def _is_current(self, due: float, key: str) -> bool:
+        """Whether the key still waits for that moment: heaps keep what was since moved, taken or forgotten."""
+        entry = self._keys.get(key)
+        return entry is not None and entry.due == due
 
 
 class Workers:
@@ -227,7 +319,9 @@ class Workers:
                 return None
             now = self._clock()
             # A key whose AWS calls time out holds a worker meanwhile; other keys must not wait for that.
-            key = self.schedule.take(now=now, lanes=lanes, failing_at_once=self._count // 2)
+            key = self.schedule.take(
+                now=now, lanes=lanes, failing_at_once=self._count // 2, of_namespace_at_once=share(self._count)
+            )  # fmt: skip
             if key is None:
                 # What is due already waits for a worker that may take it, not for the clock.
                 due = self.schedule.next_due(after=now)

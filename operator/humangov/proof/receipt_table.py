@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
+from humangov.api.counts import counted
 from humangov.cleanup.outcomes import ERASED
 from humangov.cleanup.receipt_lines import parse, spell
 from humangov.logs import printable
@@ -36,6 +37,15 @@ def json_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
         yield json.dumps(asdict(receipt))
 
 
+def yaml_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
+    """One document for each receipt."""
+    import yaml  # only who asks for it waits for it to load
+
+    for receipt in receipts:
+        yield "---"
+        yield from yaml.safe_dump(asdict(receipt), sort_keys=False, allow_unicode=False).splitlines()
+
+
 def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
     """A table for people, with totals by outcome at the end."""
     header = ("DELETED", "ERASED", "OUTCOME", "VERSIONS", "FILE", "RECORD")
@@ -56,9 +66,10 @@ def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-    counted = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
+    outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
     yield ""
-    yield f"{sum(totals.values()):,} receipts: {counted}"
+    number = sum(totals.values())
+    yield f"{counted(number, 'receipt')}: {outcomes}"
     if totals[spell(ERASED)] or totals[ABSENT_AFTER_INTENT]:
         yield NOT_COVERED
 

@@ -22,6 +22,9 @@ from humangov.sweep.erasure import BATCH
 PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
 """https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html"""
 
+CHAINED_PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") || ($.line > 0) }'
+"""Also the lines between receipts in their log streams, without which a chain can't be checked."""
+
 CUT_OFF = "unknown: cut off"
 ABSENT_AFTER_INTENT = "absent after intent"
 """Nothing is under the key, and an intent was stored before: erased by an attempt without an outcome, or by others."""
@@ -87,22 +90,47 @@ def moment(text: str, *, now: datetime) -> datetime:
         raise WhenError(f"{text!r} is not a valid time: expected 7d, 36h, 2026-01-31 or 2026-01-31T12:00:00Z") from None
 
 
-def read(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:
-    """Every log event of the group that may be a line of a receipt. Raises ClientError, BotoCoreError."""
+def read(
+    logs: Any, *, group: str, since: datetime, until: datetime, pattern: str = PATTERN, stream: str | None = None
+) -> Iterator[Mapping[str, Any]]:
+    """Every log event of the group, or of one stream, that may be a line of a receipt.
+
+    Raises ClientError, BotoCoreError.
+    """
     # An empty page with a token is not the last one: the paginator continues.
     pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=group, startTime=_milliseconds(since), endTime=_milliseconds(until), filterPattern=PATTERN
+        logGroupName=group,
+        startTime=milliseconds(since),
+        endTime=milliseconds(until),
+        filterPattern=pattern,
+        **({"logStreamNames": [stream]} if stream else {}),
     )
     for page in pages:
         yield from page.get("events") or ()
 
 
 def of_period(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Receipt]:
-    """The receipts whose last line was stored in the period, by all of their lines.
-
-    An intent at the end of the period has its outcome after it: that belongs to the next period. Raises as `read` does.
-    """
+    """The receipts whose last line was stored in the period, by all of their lines. Raises as `read` does."""
     events = read(logs, group=group, since=since - SETTLED_WITHIN, until=until + SETTLED_WITHIN)
+    return of_events(events, since=since, until=until)
+
+
+def around(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:
+    """The chained lines of the period, and those by which its receipts are joined. Raises as `read` does."""
+    since, until = since - SETTLED_WITHIN, until + SETTLED_WITHIN
+    return read(logs, group=group, since=since, until=until, pattern=CHAINED_PATTERN)
+
+
+def every_line(logs: Any, *, group: str, until: datetime, stream: str | None = None) -> Iterator[Mapping[str, Any]]:
+    """All chained lines that are left, of the group or of one stream. Raises as `read` does."""
+    return read(logs, group=group, since=_EARLIEST, until=until, pattern=CHAINED_PATTERN, stream=stream)
+
+
+def of_events(events: Iterable[Mapping[str, Any]], *, since: datetime, until: datetime) -> Iterator[Receipt]:
+    """The receipts whose last line was stored in the period. events: those of `around`.
+
+    An intent at the end of the period has its outcome after it: that belongs to the next period.
+    """
     first, last = str(timestamp(since.timestamp())), str(timestamp(until.timestamp()))
     return (one for one in joined(events) if first <= one.logged_at <= last)
 
@@ -257,5 +285,6 @@ def _receipt(last: _Stored, outcome: str, attempts: _Attempts) -> Receipt:
     )
 
 
-def _milliseconds(at: datetime) -> int:
+def milliseconds(at: datetime) -> int:
+    """Since the epoch, as CloudWatch Logs dates lines."""
     return max(0, round(at.timestamp() * 1000))

@@ -69,7 +69,7 @@ def ready_table(clients: AwsClients, names: Names) -> TableDescription:
     table = describe(clients.patient_dynamodb, names)
     if table.status != "ACTIVE" or table.restoring:
         state = "being restored" if table.restoring else table.status
-        raise FailedError(f"the table is {state}, not ACTIVE, so which files its records name is not knowable now")
+        raise FailedError(f"the table is {state}, not ACTIVE, so it is unknown which files its records name")
     return table
 
 

@@ -30,6 +30,7 @@ https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/on-demand-capac
 """
 _BYTES_PER_UNIT = 4096
 _SEGMENTS = 4
+_PAGE_BYTES = 1_048_576
 _FEW_RECORDS = 2000
 
 Item = Mapping[str, Any]
@@ -61,7 +62,7 @@ def describe(dynamodb: Any, names: Names) -> TableDescription:
     except ClientError as error:
         if error_code(error) != "ResourceNotFoundException":
             raise
-        raise FailedError("the table no longer exists, so which files its records name is not knowable") from error
+        raise FailedError("the table no longer exists, so it is unknown which files its records name") from error
     if table.get("TableArn") != names.table_arn:
         raise FailedError(f"DynamoDB returned table {table.get('TableArn')}, not {names.table_arn}")
     records, size = int(table.get("ItemCount", 0)), int(table.get("TableSizeBytes", 0))
@@ -123,7 +124,7 @@ def scan(
     Raises FailedError for an inconsistent response, StoppedError, and what the SDK raises.
     """
     units = max(1.0, table.read_units * SHARE)
-    segments = 1 if table.records < _FEW_RECORDS else _SEGMENTS
+    segments = segments_that_pay(units, records=table.records)
     request = _request(name, attributes, limit=_page(units, table, segments))
     pace = Pace(units, clock=clock, pause=pause)
     taking = _Taking(sink, steps)
@@ -136,6 +137,11 @@ def scan(
     with ThreadPoolExecutor(segments, thread_name_prefix="scan") as pool:
         places = [{"TotalSegments": segments, "Segment": number} for number in range(segments)]
         return _sum([pool.submit(read, place) for place in places])
+
+
+def segments_that_pay(units: float, *, records: int) -> int:
+    """As many as can read a full page each second within these units a second: more would wait for their capacity."""
+    return 1 if records < _FEW_RECORDS else max(1, min(_SEGMENTS, int(units * _BYTES_PER_UNIT // _PAGE_BYTES)))
 
 
 class _OtherFailedError(Exception):
@@ -214,6 +220,6 @@ def _request(name: str, attributes: Iterable[str], *, limit: int | None) -> dict
 
 def _page(units: float, table: TableDescription, segments: int) -> int | None:
     """Limit of records per page, if a full megabyte would use more than one second's share."""
-    if units * _BYTES_PER_UNIT >= segments * 1_048_576:
+    if units * _BYTES_PER_UNIT >= segments * _PAGE_BYTES:
         return None
     return max(1, math.floor(units * _BYTES_PER_UNIT / segments / max(table.item_bytes, 100)))

@@ -14,7 +14,7 @@ from typing import Any
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
 from humangov.aws.function_environment import environment
-from humangov.cleanup.environment import FunctionSettings, read_settings
+from humangov.cleanup.environment import FunctionSettings, in_account_of, read_settings
 from humangov.cleanup.outcomes import KEPT_LIVE, FileOutcome, failed
 from humangov.cleanup.records import read_change
 from humangov.reading.named_files import ready_table, require_same_table
@@ -80,7 +80,7 @@ class AskedKeys:
 
 def function_settings(names: Names) -> FunctionSettings:
     """The function's settings, for its code in this process. No index is asked: the sweep's role must not."""
-    return read_settings(environment(names) | {"AWS_REGION": names.identity.region})
+    return in_account_of(read_settings(environment(names)), names.function_arn)
 
 
 def freed_keys(records: Iterable[Any], names: Names) -> frozenset[str]:

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.aws import resources
 from humangov.aws.change import Change
-from humangov.aws.error_findings import finding_of_error
+from humangov.aws.error_findings import ROLE_RIPENS, finding_of_error, role_unknown
 from humangov.aws.errors import AwsError
-from humangov.aws.resources import MODULES, ROLE, STAGES, TRIGGER, Observations, Unread
-from humangov.reconcile.context import Operator, Reconciliation, is_stopped_since
+from humangov.aws.resources import FUNCTION, MODULES, ROLE, STAGES, TRIGGER, Observations, Unread
+from humangov.reconcile.context import Operator, Reconciliation, is_early, is_stopped_since
 from humangov.reconcile.decide import Decision, despite_others, without
 
 
@@ -47,6 +47,9 @@ async def apply(operator: Operator, this: Reconciliation, decision: Decision, ob
         desired = this.desired(done.observed)
         if TRIGGER in stage and not held:  # the stream's ARN may have become known just now
             changes = {**changes, TRIGGER: without(_trigger_changes(done.observed, desired), decision.put_off)}
+        if FUNCTION in stage and _role_is_early(operator, this, done, changes):
+            done = replace(done, failures={**done.failures, FUNCTION: role_unknown()})
+            changes = {**changes, FUNCTION: ()}
         parts = [
             _apply_part(operator, this, part, changes[part], done.observed[part], desired[part])
             for part in stage
@@ -56,6 +59,15 @@ async def apply(operator: Operator, this: Reconciliation, decision: Decision, ob
         if not held and not all(_is_ready(part, done, desired) for part in stage):
             held, changes = True, despite_others(changes, done.observed, this.names)
     return done
+
+
+def _role_is_early(
+    operator: Operator, this: Reconciliation, done: Applied, changes: Mapping[str, Sequence[Change]]
+) -> bool:  # fmt: skip
+    """Whether Lambda need not be asked about a role that was created a moment ago: it does not know older ones yet."""
+    creates = any(change.action == "lambda:CreateFunction" for change in changes.get(FUNCTION, ()))
+    is_new = any(change.action == "iam:CreateRole" for change in done.changes)
+    return creates and is_new and is_early(operator, this.names, ROLE_RIPENS)
 
 
 async def _apply_part(
@@ -109,4 +121,4 @@ def _is_ready(part: str, done: Applied, desired: Mapping[str, Any]) -> bool:
     """Whether a part is what later stages stand on."""
     if part in done.failures or isinstance(done.observed[part], Unread):
         return False
-    return resources.finding(part, done.observed, desired).status == "True"
+    return resources.finding(part, done.observed, desired).carries

@@ -13,12 +13,17 @@ from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
 from humangov.api.conditions import Finding
+from humangov.api.conflict_candidates import ConflictCandidates
 from humangov.api.erasure_limit import LimitedRecords
 from humangov.api.spec import InvalidSpecError, Tenant, parse
 from humangov.api.stop import Stop, stop_of
-from humangov.aws import bucket
+from humangov.aws import bucket, log_group
+from humangov.aws.bulk.verdict import Confirmation
 from humangov.aws.stream_lag import StreamLag
 from humangov.kube.client import Resource
+from humangov.kube.kept import kept
+from humangov.reconcile.code_rollout import Rollout
+from humangov.reconcile.due_reads import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +50,16 @@ class ReconcilerMemory:
 
     reconciliations: int = 0
     settled_generation: int | None = None  # None while anything is in progress
+    reading: Reading | None = None  # what single reads showed last of it; None: all is to be read
     bucket: bucket.Observed | None = None  # as the last deep reads saw it
+    log_group: log_group.Observed | None = None  # the same
     deep_failed: bool = False  # the last deep reads, or what was written on them, failed
     failures_counted: bool = False  # in this process, and none was left
     carried: Carried | None = None
+    read_at: datetime | None = None  # when the stream was last seen to be read
     trigger_problem: str | None = None  # what Lambda reports of its last invocation, if that was a problem
     corrections: tuple[Correction, ...] = ()  # of this generation, lately
+    code: str | None = None  # CodeSha256 that the function was last seen with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +76,8 @@ class FinalizerMemory:
     """Written by the finalizer."""
 
     absent_since: float | None = None  # monotonic; when everything was first found absent
-    deleted: tuple[str, ...] = ()  # what was removed, in order
+    deleted: tuple[str, ...] = ()  # what is absent, in order
+    existed: tuple[str, ...] = ()  # of that, what this process found and deleted
     final_read_failed: bool = False  # no Job for the final stream read could be created
     mappings: tuple[str, ...] = ()  # written to status.mappings; a definition without that field drops them
     final_event_posted: bool = False
@@ -109,6 +119,7 @@ class Memory:
     deliveries: StreamLag | None = None  # by the same: CloudWatch's last values
     limited: tuple[LimitedRecords, ...] = ()  # written by the erasure limit monitor
     waiting_sweep: str | None = None  # written by the sweep queue: that a sweep waits for its turn, and why
+    confirmation: Confirmation | None = None  # written by the bulk read monitor: what the last snapshot says of it
 
 
 class MemoryParts(TypedDict, total=False):
@@ -122,22 +133,35 @@ class MemoryParts(TypedDict, total=False):
     deliveries: StreamLag | None
     limited: tuple[LimitedRecords, ...]
     waiting_sweep: str | None
+    confirmation: Confirmation | None
 
 
 @dataclass
 class Store:
-    """By `namespace/name`. stop_of_all: the stop of every tenant, as the ConfigMap was last read."""
+    """By `namespace/name`.
+
+    stop_of_all   the stop of every tenant, as the ConfigMap was last read
+    code_rollout  who has the function's new code, as it was last recorded; None: every tenant
+    cluster_uid   of this cluster's namespace kube-system; None: it could not be read yet
+    """
 
     default_region: str
     monotonic: Callable[[], float] = time.monotonic
     stop_of_all: Stop | None = None
+    code_rollout: Rollout | None = None
+    cluster_uid: str | None = None
     _resources: dict[str, Resource] = field(default_factory=dict)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _tenants: dict[str, Tenant] = field(default_factory=dict)
+    _conflict_candidates: ConflictCandidates = field(default_factory=ConflictCandidates)
     _deleted: dict[str, str] = field(default_factory=dict)  # UID of the last one that was dropped
 
     def put(self, resource: Resource) -> None:
-        """Keep the newer of two forms of a resource: watch events may arrive after our own write's answer."""
+        """Keep the newer of two forms of a resource: watch events may arrive after our own write's answer.
+
+        Of it only what is read of it (kube/kept.py), whoever gave it.
+        """
+        resource = kept(resource)
         key = key_of(resource)
         known = self._resources.get(key)
         if known is not None and _version(resource) < _version(known):
@@ -153,14 +177,17 @@ class Store:
             memory = replace(memory, generation=generation, seen_at=self.monotonic())
         self._memories[key] = memory
         self._tenants.pop(key, None)
+        self._conflict_candidates.drop(key)
         with contextlib.suppress(InvalidSpecError):
-            self._tenants[key] = parse(resource, default_region=self.default_region)
+            self._tenants[key] = tenant = parse(resource, default_region=self.default_region)
+            self._conflict_candidates.put(tenant)
 
     def drop(self, key: str) -> None:
         if key in self._resources:
             self._deleted[key] = uid_of(self._resources[key])
-        for kept in (self._resources, self._memories, self._tenants):
-            kept.pop(key, None)
+        for several in (self._resources, self._memories, self._tenants):
+            several.pop(key, None)
+        self._conflict_candidates.drop(key)
 
     def get(self, key: str) -> Resource | None:
         return self._resources.get(key)
@@ -175,9 +202,17 @@ class Store:
         if memory is not None and memory.uid == uid:
             self._memories[key] = replace(memory, **parts)
 
+    def tenant(self, key: str) -> Tenant | None:
+        """None: there is no such resource, or it can't be read as a tenant."""
+        return self._tenants.get(key)
+
     def tenants(self) -> list[Tenant]:
         """Every resource that can be read as a tenant."""
         return list(self._tenants.values())
+
+    def conflict_candidates(self, tenant: Tenant) -> list[Tenant]:
+        """Of them, the others that may be in conflict with this one (api/conflicts.py decides)."""
+        return self._conflict_candidates.of(tenant)
 
     def stopped(self) -> int:
         """How many are to be stopped, by themselves or with all."""

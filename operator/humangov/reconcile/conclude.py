@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from humangov.api import erasure_limit
-from humangov.api.conditions import HELD, RECORDS_DELIVERED, Finding, steady, summary
+from humangov.api.conditions import HELD, RECORDS_DELIVERED, RECORDS_HANDLED, Finding, steady, summary
 from humangov.api.spec import SWEEP_ANNOTATION, Tenant
-from humangov.aws import failed_invocations, resources, trigger
+from humangov.aws import failed_invocations, log_group, resources, trigger, trigger_mappings
 from humangov.aws.change import Change
-from humangov.aws.error_findings import finding_of_error
-from humangov.aws.resources import BUCKET, FAILURES, STAGES, STREAM, TRIGGER, Observations, Unread
+from humangov.aws.error_findings import ROLE_RIPENS, finding_of_error
+from humangov.aws.resources import (
+    BUCKET,
+    FAILURES,
+    FUNCTION,
+    LOG_GROUP,
+    STAGES,
+    STREAM,
+    TRIGGER,
+    Observations,
+    Unread,
+)
 from humangov.cleanup.environment import SHARED
-from humangov.reconcile import delivery, legal_hold, returning_drift
+from humangov.reconcile import delivery, due_reads, legal_hold, lost_records, returning_drift
 from humangov.reconcile.apply import Applied
 from humangov.reconcile.cache import Carried, Correction, Memory, ReconcilerMemory
 from humangov.reconcile.context import Reconciliation, shares_files
 from humangov.reconcile.decide import Decision
+from humangov.reconcile.due_reads import COPIES
 from humangov.reconcile.gather import Gathered
 from humangov.reconcile.status import Conclusion
 
@@ -26,6 +39,7 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, know
     findings = _findings(this, decision, applied)
     works = delivery.state(this, applied.observed, findings[TRIGGER], lag=known.deliveries)
     findings |= {TRIGGER: works.finding} if works.finding else {}
+    handling = lost_records.state(this, applied.observed, works, lag=known.deliveries)
     ready = summary(findings, **ready_text(this.tenant, sweeps=this.sweeps))
     if ready.status == "True" and shares_files(this.tenant):
         ready = _files_shared(this.tenant)
@@ -33,6 +47,7 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, know
     failures = _failed_invocations(this, applied.observed)
     findings |= {FAILURES: failures} if failures else {}
     findings |= {RECORDS_DELIVERED: known.stream_lag} if known.stream_lag else {}
+    findings |= {RECORDS_HANDLED: handling.finding} if handling.finding else {}
     findings |= {HELD: hold.finding} if hold.finding else {}
     failed = any(finding.failed for finding in findings.values())
     return Conclusion(
@@ -45,6 +60,7 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, know
             "hold": hold.status,
             "erasureLimit": erasure_limit.status_field(this.context.erasure_limit),
             delivery.STATUS_FIELD: works.status,
+            lost_records.STATUS_FIELD: handling.records.status,
         },
         redrives=hold.redrive,
         # "Provisioning" has just been written; what is only waited for is read again in a moment.
@@ -53,22 +69,72 @@ def conclude(this: Reconciliation, decision: Decision, applied: Applied, *, know
 
 
 def remembered(
-    this: Reconciliation, seen: Gathered, applied: Applied, conclusion: Conclusion, *, known: Memory, now: float
+    this: Reconciliation,
+    seen: Gathered,
+    decision: Decision,
+    applied: Applied,
+    conclusion: Conclusion,
+    *,
+    known: Memory,
+    now: float,
 ) -> ReconcilerMemory:
     """What the next reconciliation is to know. known: from before; now: monotonic."""
     memory, findings = this.memory, conclusion.findings
-    bucket_was_read = seen.deep and not isinstance(seen.observed[BUCKET], Unread)
+    failing = (conclusion.status_fields or {}).get(delivery.STATUS_FIELD) is not None
+    is_read = lost_records.is_read(this, applied.observed, failing=failing)
+    settled = decision.in_sync and conclusion.ready.status == "True" and not applied.changes
+    reading = _reading(this, seen, findings, now=now) if settled else None
+    bucket_was_read = BUCKET in seen.deep_parts and not isinstance(seen.observed[BUCKET], Unread)
     return ReconcilerMemory(
         reconciliations=memory.reconciliations + 1,
         settled_generation=this.tenant.generation if conclusion.ready.status == "True" else None,
+        reading=reading,
         bucket=seen.observed[BUCKET] if bucket_was_read else memory.bucket,
+        log_group=_known_log_group(seen, memory),
         # What only deep reads see is not left to the next ones in turn.
-        deep_failed=seen.deep and any(finding.failed for finding in findings.values()),
+        # Nor what a new tenant has become Ready without.
+        deep_failed=seen.deep
+        and (this.announced or seen.carried is not None or any(finding.failed for finding in findings.values())),
         failures_counted=_failures_counted(memory, applied.observed, findings) and this.tenant.hold is None,
         carried=_carried(this, seen, applied, findings, now=now),
+        read_at=_seen_at(this, seen, known, now=now) if is_read else memory.read_at,
         trigger_problem=_trigger_problem(this, applied.observed),
         corrections=_corrections(this, applied, conclusion, known),
+        code=_code(this, applied.observed),
     )
+
+
+def _seen_at(this: Reconciliation, seen: Gathered, known: Memory, *, now: float) -> datetime:
+    """When the trigger was seen last: by this reconciliation, or by the snapshot that it relies on."""
+    if TRIGGER not in seen.confirmed or known.confirmation is None:
+        return this.context.now
+    return this.context.now - timedelta(seconds=max(0.0, now - known.confirmation.at))
+
+
+def _reading(
+    this: Reconciliation, seen: Gathered, findings: Mapping[str, Finding], *, now: float
+) -> due_reads.Reading | None:
+    """What single reads have shown, this reconciliation's among them, of a tenant in sync that was not changed."""
+    failed = [part for part, found in seen.observed.items() if isinstance(found, Unread)]
+    failed += [part for part in seen.deep_parts if part in findings and findings[part].failed]
+    before = this.memory.reading
+    if seen.deep:
+        if seen.carried or failed:
+            return None
+        return due_reads.first(
+            this.tenant.generation, seen.observed, uid=this.tenant.uid, now=now,
+            copies_at=now if before is None or COPIES in seen.deep_parts else before.read_at[COPIES],
+        )  # fmt: skip
+    read = {part: found for part, found in seen.observed.items() if part not in seen.confirmed}
+    if before is None:
+        return None
+    return due_reads.continued(before, read, deep=seen.deep_parts, failed=failed, now=now)
+
+
+def _known_log_group(seen: Gathered, memory: ReconcilerMemory) -> log_group.Observed | None:
+    """As it was, where this reconciliation did not read it deep."""
+    found = seen.observed[LOG_GROUP]
+    return memory.log_group if LOG_GROUP not in seen.deep_parts or isinstance(found, Unread) else found
 
 
 def _corrections(
@@ -91,7 +157,7 @@ def _findings(this: Reconciliation, decision: Decision, applied: Applied) -> dic
     remaining = resources.plan(observed, desired)
     for number, stage in enumerate(STAGES):
         earlier = [findings[part] for before in STAGES[:number] for part in before]
-        held = decision.blocked or any(finding.status != "True" for finding in earlier)
+        held = decision.blocked or any(not finding.carries for finding in earlier)
         for part in stage:
             if part in findings:
                 continue
@@ -107,7 +173,8 @@ def _findings(this: Reconciliation, decision: Decision, applied: Applied) -> dic
 
 
 def _steady(this: Reconciliation, part: str, finding: Finding) -> Finding:
-    if not this.patient:
+    """What was in sync stays so for two minutes of errors, and for as long as calls are throttled."""
+    if not this.patient and not finding.throttled:
         return finding
     return steady(finding, previous=this.stored_status, part=part, generation=this.tenant.generation)
 
@@ -127,7 +194,9 @@ def _unfinished(finding: Finding, left: list[Change], tenant: Tenant, *, held: b
         )
     if finding.status == "True":
         return Finding.waiting("Updating", changes, requeue_after_seconds=1)
-    return finding
+    # A function that was deleted to be created again: nothing else asks for the next reconciliation.
+    is_dated = finding.failed or finding.requeue_after_seconds is not None
+    return finding if is_dated else replace(finding, requeue_after_seconds=1)
 
 
 def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding | None:
@@ -148,7 +217,7 @@ def _failed_invocations(this: Reconciliation, observed: Observations) -> Finding
 def _mappings(this: Reconciliation, observed: Observations) -> tuple[str, ...]:
     """UUIDs of the tenant's own: after their deletion, they tell whose failed invocations are."""
     triggers = resources.observation(observed, TRIGGER)
-    return trigger.own(triggers, this.names) if triggers else ()
+    return trigger_mappings.own(triggers, this.names) if triggers else ()
 
 
 def _failures_counted(memory: ReconcilerMemory, observed: Observations, findings: Mapping[str, Finding]) -> bool:
@@ -168,23 +237,37 @@ def _trigger_problem(this: Reconciliation, observed: Observations) -> str | None
     return trigger.problem(triggers, desired)
 
 
+def _code(this: Reconciliation, observed: Observations) -> str | None:
+    """As it was, where the function could not be read, or Lambda is busy with it."""
+    found = resources.observation(observed, FUNCTION)
+    return this.memory.code if found is None or found.busy else found.code_sha256
+
+
 def _carried(
     this: Reconciliation, seen: Gathered, applied: Applied, findings: Mapping[str, Finding], *, now: float
 ) -> Carried | None:
     """What the next reconciliation may rely on, if this one wrote and now only waits."""
     waiting = any(finding.status == "Unknown" for finding in findings.values())
-    if not waiting or not (applied.changes or seen.carried) or any(finding.failed for finding in findings.values()):
+    ripens = any(finding.ripens for finding in findings.values())
+    rests_on_known = applied.changes or seen.carried or (ripens and seen.deep)
+    if not waiting or not rests_on_known or any(finding.failed for finding in findings.values()):
         return None
     return Carried(
         generation=this.tenant.generation,
         at=seen.carried.at if seen.carried else now,
-        # That the function had no mapping holds on as well: AWS itself refuses a second one.
         observed={
             part: found
             for part, found in applied.observed.items()
-            if part != FAILURES and (findings[part].status == "True" or found == trigger.Observed(mappings=()))
+            if part != FAILURES and (findings[part].status == "True" or _is_to_be_created(part, found, findings))
         },
     )
+
+
+def _is_to_be_created(part: str, found: object, findings: Mapping[str, Finding]) -> bool:
+    """That there was no mapping, or no function that waits for its role, holds on: AWS itself refuses a second one."""
+    if part == FUNCTION:
+        return found is None and findings[part].ripens == ROLE_RIPENS
+    return part == TRIGGER and found == trigger_mappings.Observed(mappings=())
 
 
 def ready_text(tenant: Tenant, *, sweeps: bool) -> dict[str, str]:
@@ -224,7 +307,9 @@ def _who_erases(tenant: Tenant, *, sweeps: bool) -> str:
     if not sweeps:
         return f"{only}, and there are no sweeps in this cluster: files of deleted records stay. Run humangov sweep"
     if tenant.sweep.mode != "Delete":
-        return f"{only}, and spec.sweep.mode is {tenant.sweep.mode}: files of deleted records stay, and it reports them"
+        return (
+            f"{only}, and spec.sweep.mode is {tenant.sweep.mode}: files of deleted records stay, and sweeps report them"
+        )
     if tenant.sweep.suspend:
         return f"{only}, and spec.sweep.suspend pauses the schedule: files of deleted records stay until one is started"
     return f"{only}: it erases files that no record names any more"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
@@ -22,6 +22,9 @@ from humangov.aws.resources import InThread, Observations
 from humangov.bundle import Bundle
 from humangov.kube.client import KubeError, Resource
 from humangov.reconcile.cache import Memory, ReconcilerMemory, Store, key_of
+from humangov.reconcile.code_rollout import assigned, known_code
+from humangov.reconcile.identity import changed, in_cluster
+from humangov.reconcile.ripening import Ripening, Wake
 from humangov.reconcile.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,9 +41,14 @@ class KubeWriter(Protocol):
     async def post_event(self, resource: Resource, event: Event) -> None: ...
     async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None: ...
     async def list_jobs(self, namespace: str, label_selector: str) -> list[Resource]: ...
+    async def list_cron_jobs(self, namespace: str, label_selector: str) -> list[Resource]: ...
     async def replace_object(self, plural: str, found: Resource, desired: Resource) -> None: ...
     async def create_object(self, plural: str, document: Resource) -> None: ...
     async def delete_object(self, plural: str, namespace: str, name: str) -> None: ...
+
+
+async def ignore(_: Wake) -> None:
+    """Where there is no queue."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,13 @@ class Operator:
     started_at: float  # monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     became_ready: Callable[[float], None] = lambda _: None  # receives how many seconds a generation took
+    ripening: Ripening = field(default_factory=Ripening)
+    wake: Callable[[Wake], Awaitable[None]] = ignore
+
+    def in_cluster(self, identity: Identity, *, recorded: Mapping[str, Any] | None = None) -> Identity:
+        """With what tells this cluster from others of its name. recorded: status.aws"""
+        moved_from = self.settings.moved_from
+        return in_cluster(identity, uid=self.store.cluster_uid, moved_from=moved_from, recorded=recorded)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,9 +135,10 @@ def begin(
             permissions_boundary_arn=boundary_of(operator.settings.permissions_boundary_arn, names),
             now=operator.now(),
             stopped=stop is not None,
+            known_code=known_code(operator.store.code_rollout, operator.bundle),
         ),
         clients=clients,
-        bundle=operator.bundle,
+        bundle=assigned(operator.store.code_rollout, operator.bundle, uid=tenant.uid),
         memory=_memory(operator.store.memory(tenant.key)),
         patient=patient,
         sweeps=operator.settings.sweep_template is not None,
@@ -131,9 +147,12 @@ def begin(
 
 def _memory(memory: Memory) -> ReconcilerMemory:
     """The reconciler's, without what was observed before a stop ended."""
-    carried, ended_at = memory.reconciler.carried, memory.stop.ended_at
-    is_old = carried is not None and ended_at is not None and carried.at <= ended_at
-    return replace(memory.reconciler, carried=None) if is_old else memory.reconciler
+    kept, ended_at = memory.reconciler, memory.stop.ended_at
+    if ended_at is not None and kept.carried is not None and kept.carried.at <= ended_at:
+        kept = replace(kept, carried=None)
+    if ended_at is not None and kept.reading is not None and kept.reading.full_at <= ended_at:
+        kept = replace(kept, reading=None)
+    return kept
 
 
 def is_stopped_since(operator: Operator, this: Reconciliation) -> bool:
@@ -152,18 +171,38 @@ async def identify(operator: Operator, resource: Resource, clients: Clients) -> 
         identity: Identity = await operator.in_thread(partial(clients.identity, cluster=operator.cluster))
     except AwsError as error:
         return finding_of_error(error)
-    before, now = (resource.get("status") or {}).get("aws"), identity.recorded
-    if not before or before == now:
-        return identity
-    differs = ", ".join(
-        f"{name} was {before.get(name)} and is now {now[name]}" for name in now if before.get(name) != now[name]
-    )
-    return Finding.action_required(
-        "IdentityChanged",
-        f"the operator runs in another account, region or cluster than when it created the resources: {differs}. "
-        "Nothing is changed. Restore its former credentials, --region and --cluster-name, or set deletionPolicy: "
-        "Retain and delete the HumanGovState to release the resources",
-    )
+    recorded = (resource.get("status") or {}).get("aws")
+    identity = operator.in_cluster(identity, recorded=recorded)
+    return changed(recorded, identity) or identity
+
+
+async def ripens(operator: Operator, names: Names, findings: Collection[Finding], *, failed: bool) -> float | None:
+    """In how many seconds AWS is asked again about what ripens; others that wait for the like are told what has come.
+
+    None: nothing ripens. failed: it is not known what became of the rest.
+    """
+    delay, wakes = operator.ripening.observed(
+        names.tenant.key, where=_where(names), now=operator.monotonic(), failed=failed,
+        kinds={one.ripens for one in findings if one.ripens and one.status == "Unknown" and not one.failed},
+    )  # fmt: skip
+    for one in wakes:
+        await operator.wake(one)
+    return delay
+
+
+async def ripened(operator: Operator, names: Names, kind: str) -> None:
+    """What the tenant waited for has come: others that wait for the like are told at once."""
+    for one in operator.ripening.ended(names.tenant.key, where=_where(names), kind=kind, now=operator.monotonic()):
+        await operator.wake(one)
+
+
+def is_early(operator: Operator, names: Names, kind: str) -> bool:
+    """Whether others, which began before, still wait for what this tenant has just begun to wait for."""
+    return operator.ripening.is_early(where=_where(names), kind=kind, now=operator.monotonic())
+
+
+def _where(names: Names) -> str:
+    return f"{names.identity.account_id}/{names.identity.region}"
 
 
 async def store_answer(operator: Operator, resource: Resource, write: Awaitable[Resource | None]) -> Resource:

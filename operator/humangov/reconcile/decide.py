@@ -54,6 +54,11 @@ def decide(this: Reconciliation, observed: Observations) -> Decision:
     return Decision(in_sync=not any(planned.values()), changes=changes, findings=findings, blocked=blocked)
 
 
+def rewrites(changes: Changes) -> bool:
+    """Whether anything that exists is to be changed. Of what is created, AWS itself refuses a second one."""
+    return any(":Create" not in change.action for some in changes.values() for change in some[:1])
+
+
 def without(changes: Sequence[Change], put_off: Collection[tuple[str, ...]]) -> list[Change]:
     """The changes that are not put off."""
     return [change for change in changes if change.what not in put_off]
@@ -95,7 +100,7 @@ def _table(this: Reconciliation, observed: Observations) -> Finding | None:
         return finding_of_error(table.error)
     if table is not None:
         return None
-    text = f"table {this.tenant.table.name} does not exist yet; nothing is created until it does"
+    text = f"table {this.tenant.table.name} does not exist; nothing is created until it does"
     return _missing(this, Finding.waiting(stream.NOT_FOUND, text), part=STREAM, kind="table")
 
 

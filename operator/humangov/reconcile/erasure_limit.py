@@ -58,9 +58,9 @@ async def stop(operator: Operator, this: Reconciliation) -> Outcome | None:
     resource = await store_answer(operator, this.resource, operator.kube.apply_status(this.resource, status))
     text = (
         f"the function reached its limit of {this.tenant.trigger.maximum_erasures_per_hour:,} erasures in an hour "
-        f"(spec.trigger.maximumErasuresPerHour) and handed back {limit.limited:,} records, so it is stopped. If the "
-        "records were removed on purpose, let it go on: humangov approve "
-        f"{this.tenant.key}. Else restore the table first: a file that a record names again stays"
+        f"(spec.trigger.maximumErasuresPerHour) and returned {limit.limited:,} records to Lambda, so it is stopped. "
+        f"If the records were removed on purpose, run: humangov approve {this.tenant.key}. Otherwise restore the "
+        "table first: a file that a record names again stays"
     )
     logger.warning("ErasureLimitReached: %s", text, extra={"tenant": this.tenant.key})
     await post_event(operator, resource, Event(kind="Warning", reason="ErasureLimitReached", message=text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from humangov.aws.removal import Removal, Removed
 from humangov.kube.client import Resource
 from humangov.reconcile import sweep_jobs
 from humangov.reconcile.cache import FinalizerMemory, key_of, uid_of
-from humangov.reconcile.context import Operator, Reconciliation, identify, post_event, store_answer
+from humangov.reconcile.context import Operator, Reconciliation, identify, post_event, ripened, store_answer
 from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.status import Conclusion, publish
 
@@ -146,9 +147,21 @@ async def _delete(deletion: Deletion) -> Outcome:
     return outcome
 
 
-def _in_aws(step: removal.Step) -> Step:
-    def run(deletion: Deletion, done: Removed) -> Awaitable[Removed]:
-        return deletion.operator.in_thread(partial(removal.attempt, step, deletion.removal, done))
+def _in_aws(step: removal.Step, *, ends: str = "") -> Step:
+    """ends: what ripens until the step is done; others wait for the like."""
+
+    async def run(deletion: Deletion, done: Removed) -> Removed:
+        done = await deletion.operator.in_thread(partial(removal.attempt, step, deletion.removal, done))
+        if ends and not done.ended:
+            await ripened(deletion.operator, deletion.names, ends)
+        return done
+
+    return run
+
+
+def _side_by_side(*steps: Step) -> Step:
+    async def run(deletion: Deletion, done: Removed) -> Removed:
+        return done.joined(await asyncio.gather(*(step(deletion, done) for step in steps)))
 
     return run
 
@@ -170,20 +183,23 @@ async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
 
 
 STEPS: tuple[Step, ...] = (
-    _in_aws(removal.remove_trigger),
+    _in_aws(removal.remove_trigger, ends=removal.TRIGGER_DELETING),
     # Every shard of a disabled stream has an end, and stays readable for 24 hours.
     _in_aws(removal.disable_stream),
     _read_stream_finally,
     _in_aws(removal.remove_function),
-    _in_aws(removal.remove_role),
-    _in_aws(removal.remove_log_group),
-    _in_aws(removal.untag_table),
+    # Nothing uses them any more, nor do they use each other.
+    _side_by_side(_in_aws(removal.remove_role), _in_aws(removal.remove_log_group), _in_aws(removal.untag_table)),
 )
 
 
 def _progress(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple[Finding | None, FinalizerMemory]:
     """What the deletion waits for (None: nothing), and the memory for the next reconciliation."""
-    memory = replace(memory, deleted=tuple(dict.fromkeys((*memory.deleted, *done.deleted))))
+    memory = replace(
+        memory,
+        deleted=tuple(dict.fromkeys((*memory.deleted, *done.deleted))),
+        existed=tuple(dict.fromkeys((*memory.existed, *done.existed))),
+    )
     waiting = finding_of_error(done.error, removing=True) if done.error is not None else done.waiting
     if waiting is None and deletion.confirms:
         now = deletion.operator.monotonic()
@@ -230,10 +246,16 @@ async def _finish(deletion: Deletion, done: Removed, memory: FinalizerMemory) ->
     event = Event(
         kind="Normal",
         reason="Deleted",
-        message=f"deleted: {', '.join(memory.deleted)}; table {tenant.table.name} and bucket {tenant.bucket.name} were "
+        message=f"{_what_was_deleted(memory)}; table {tenant.table.name} and bucket {tenant.bucket.name} were "
         f"not changed{left}",
     )
     return await _remove_finalizer(operator, resource, final_event=event)
+
+
+def _what_was_deleted(memory: FinalizerMemory) -> str:
+    """Not what never was there, or went before: by another's hand, or by this operator before a restart."""
+    deleted = [what for what in memory.deleted if what in memory.existed]
+    return f"deleted: {', '.join(deleted)}" if deleted else "no AWS resources were left to delete"
 
 
 async def _failed_invocations(deletion: Deletion) -> list[str]:
@@ -288,7 +310,8 @@ def _what_stays(operator: Operator, resource: Resource, tenant: Tenant) -> str:
         f"function {tenant.function.name} with its trigger, role {tenant.role_name}, log group "
         f"{tenant.log_group_name} and the stream of table {tenant.table.name}"
     )
-    deleted = operator.store.memory(tenant.key).finalizer.deleted
+    memory = operator.store.memory(tenant.key).finalizer
+    deleted = [what for what in memory.deleted if what in memory.existed]
     ready = find_condition(resource.get("status") or {}, "Ready")
     if deleted:
         return f"the deletion had begun and deleted {', '.join(deleted)}; of {all_of_it}, the rest stays"
@@ -329,6 +352,7 @@ async def _remove_finalizer(operator: Operator, resource: Resource, *, final_eve
         logger.info("%s: %s", final_event.reason, final_event.message, extra={"tenant": key})
         await post_event(operator, resource, final_event)
     await operator.kube.set_finalizer(resource, present=False)
+    operator.ripening.forget(key)
     return Outcome(forget=True)
 
 

@@ -6,38 +6,58 @@ from dataclasses import dataclass, replace
 
 from humangov.api.conditions import ready_generation
 from humangov.api.spec import RECONCILE_ANNOTATION
-from humangov.aws import bucket, resources
-from humangov.aws.resources import BUCKET, FAILURES, Observations
+from humangov.aws import bucket, log_group, resources
+from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, TRIGGER, Observations
+from humangov.reconcile import due_reads
 from humangov.reconcile.cache import Carried
 from humangov.reconcile.context import Operator, Reconciliation
+from humangov.reconcile.due_reads import COPIES, EVERY, FULL, DueReads
 
-DEEP_EVERY = 6  # of a settled tenant's reconciliations, this one also reads what seldom changes
-CARRIED_SECONDS = 10.0
+CARRIED_SECONDS = 30.0
+"""While AWS lets something ripen, that alone is read. Ready, and whatever is written, rests on nothing older."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
-    """deep: what seldom changes was read too. carried: what of it was known from moments ago."""
+    """carried: what of it was known from moments ago.
+
+    deep_parts  of what parts that was read too which seldom changes
+    confirmed   the parts that were not read: a snapshot shows them as the last single read did
+    """
 
     observed: Observations
-    deep: bool
+    deep_parts: frozenset[str]
     carried: Carried | None
+    confirmed: frozenset[str] = frozenset()
+
+    @property
+    def deep(self) -> bool:
+        """Whether everything was read with what seldom changes."""
+        return self.deep_parts >= {*due_reads.READ, BUCKET}
 
 
-async def gather(operator: Operator, this: Reconciliation) -> Gathered:
-    """What is due, read at once."""
-    memory, deep = this.memory, _is_deep(this)
-    carried = _carried(this, now=operator.monotonic())
+async def gather(operator: Operator, this: Reconciliation, *, afresh: bool = False) -> Gathered:
+    """What is due, read at once; `afresh`: nothing is carried from the reconciliation before."""
+    memory, now = this.memory, operator.monotonic()
+    carried = None if afresh else _carried(this, now=now)
+    narrow = _is_narrow(carried)
+    due = FULL if carried or _is_full(this) else _due(operator, this, now=now)
     # A new tenant has no failed invocations yet, so its first reconciliations need not count them.
-    count = memory.settled_generation == this.tenant.generation and (deep or not memory.failures_counted)
+    count = memory.settled_generation == this.tenant.generation and (
+        FAILURES in due.deep or not memory.failures_counted
+    )
     # What else may hold copies of its files is told of a tenant that works, not while it is set up.
-    copies = deep and ready_generation(this.stored_status) == this.tenant.generation
+    copies = COPIES in due.deep and ready_generation(this.stored_status) == this.tenant.generation
     observed = await resources.observe(
-        this.clients, this.names, deep=deep, in_thread=operator.in_thread, known=carried.observed if carried else None,
-        count_failures=count, copies=copies,
+        this.clients, this.names, deep=due.full and not narrow, deep_parts=frozenset() if narrow else due.deep,
+        in_thread=operator.in_thread, known=carried.observed if carried else due.confirmed, count_failures=count,
+        copies=copies, is_new=not this.stored_status.get("aws"),
     )  # fmt: skip
     observed = {BUCKET: memory.bucket, **observed}
-    return Gathered(observed=_with_known_copies(observed, memory.bucket), deep=deep, carried=carried)
+    return Gathered(
+        observed=_with_known(observed, memory.bucket, memory.log_group), deep_parts=due.deep, carried=carried,
+        confirmed=frozenset(due.confirmed),
+    )  # fmt: skip
 
 
 async def gather_deep(operator: Operator, this: Reconciliation, shallow: Gathered) -> Gathered:
@@ -45,28 +65,51 @@ async def gather_deep(operator: Operator, this: Reconciliation, shallow: Gathere
     counted = {part: found for part, found in shallow.observed.items() if part == FAILURES}
     observed = await resources.observe(this.clients, this.names, deep=True, in_thread=operator.in_thread)
     known = shallow.observed[BUCKET]
-    return replace(shallow, observed=_with_known_copies({**counted, **observed}, known), deep=True)
+    observed = {**counted, **observed}
+    return replace(
+        shallow, observed=_with_known(observed, known, this.memory.log_group), deep_parts=EVERY - {FAILURES, COPIES},
+        confirmed=frozenset(),
+    )  # fmt: skip
 
 
-def _with_known_copies(observed: Observations, known: object) -> Observations:
-    """With what an earlier read has shown of the bucket's copies, where this one has not, or failed for a moment."""
-    found = observed[BUCKET]
-    if not isinstance(found, bucket.Observed) or not isinstance(known, bucket.Observed):
-        return observed
-    return {**observed, BUCKET: bucket.with_known(found, known)}
+def _with_known(observed: Observations, known: object, known_log_group: object) -> Observations:
+    """With what an earlier read has shown of them, where this one has not, or failed for a moment.
+
+    known: the bucket and its copies.
+    """
+    found, group = observed[BUCKET], observed[LOG_GROUP]
+    if isinstance(found, bucket.Observed) and isinstance(known, bucket.Observed):
+        observed = {**observed, BUCKET: bucket.with_known(found, known)}
+    if isinstance(group, log_group.Observed) and isinstance(known_log_group, log_group.Observed):
+        observed = {**observed, LOG_GROUP: log_group.with_known(group, known_log_group)}
+    return observed
 
 
-def _is_deep(this: Reconciliation) -> bool:
-    """Whether this reconciliation also reads what seldom changes."""
+def _is_full(this: Reconciliation) -> bool:
+    """Whether this reconciliation reads everything, whatever is due."""
     memory = this.memory
     asked = (this.resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION)
     return (
         memory.settled_generation != this.tenant.generation
         or memory.bucket is None  # never read in this process: an absence must be observed, not assumed
-        or memory.reconciliations % DEEP_EVERY == 0
         or asked != this.stored_status.get("lastHandledReconcile")
         or memory.deep_failed
     )
+
+
+def _due(operator: Operator, this: Reconciliation, *, now: float) -> DueReads:
+    reading = this.memory.reading
+    current = reading if reading is not None and reading.generation == this.tenant.generation else None
+    return due_reads.due(current, operator.store.memory(this.tenant.key).confirmation, now=now)
+
+
+def _is_narrow(carried: Carried | None) -> bool:
+    """Whether only the function or the trigger is waited for: of that alone is read whether it is there yet.
+
+    Who else may invoke it, and its tags, are read with the next deep reads.
+    """
+    parts = {*resources.MODULES, BUCKET}
+    return carried is not None and parts - set(carried.observed) <= {FUNCTION, TRIGGER}
 
 
 def _carried(this: Reconciliation, *, now: float) -> Carried | None:

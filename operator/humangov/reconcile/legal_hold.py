@@ -14,7 +14,7 @@ from humangov.api import legal_hold
 from humangov.api.conditions import HELD, Finding, find_condition
 from humangov.api.spec import FINALIZER, Tenant
 from humangov.api.times import timestamp
-from humangov.aws import function, function_environment, resources
+from humangov.aws import function_changes, function_environment, resources
 from humangov.aws.change import Context
 from humangov.aws.resources import FUNCTION, Observations, Unread
 from humangov.cleanup.environment import HOLD_VARIABLE
@@ -59,7 +59,7 @@ def state(this: Reconciliation, observed: Observations) -> HoldState:
     found = observed[FUNCTION]
     if isinstance(found, Unread):
         return HoldState(status=this.stored_status.get("hold"))
-    has_it = function.has_hold(found, this.desired(observed)[FUNCTION])
+    has_it = function_changes.has_hold(found, this.desired(observed)[FUNCTION])
     variables = function_environment.of(found.configuration) if found is not None and has_it else {}
     since = legal_hold.since_in(variables)
     if since is None:
@@ -84,7 +84,7 @@ def ready(this: Reconciliation, found: Finding) -> Finding:
     """Condition Ready of a tenant with a hold, given what it would be without. A deletion waits for a person."""
     if this.tenant.hold is None or not this.tenant.deleting:
         return found
-    beside = f". Beside that: {found.message}" if found.status != "True" else ""
+    beside = f". In addition: {found.message}" if found.status != "True" else ""
     return replace(
         found,
         status="False",

@@ -11,6 +11,7 @@ class Outcome:
 
     requeue_after_seconds  None: at the next resync, or after the back-off if it failed
     failed, soon           which back-off applies: the short one (`soon`, transient errors) or the long one
+    throttled              of a Ready tenant: it failed only because no more calls are taken, which is no news of it
     forget                 the key no longer exists
     progressed             something was done that had not been done before: a failure then restarts the back-off
     """
@@ -18,5 +19,6 @@ class Outcome:
     requeue_after_seconds: float | None = None
     failed: bool = False
     soon: bool = True
+    throttled: bool = False
     forget: bool = False
     progressed: bool = False

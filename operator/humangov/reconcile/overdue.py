@@ -42,7 +42,7 @@ class Wait:
 
     def of_parts(self, findings: Mapping[str, Finding]) -> dict[str, Finding]:
         """The findings of the parts. Of an overdue wait, none asks for a reconciliation sooner than the back-off."""
-        return seldom(findings) if self.ready.stalled and self.since is not None else dict(findings)
+        return at_growing_intervals(findings) if self.ready.stalled and self.since is not None else dict(findings)
 
 
 def judged(ready: Finding, before: Mapping[str, Any], *, generation: int, now: datetime) -> Wait:
@@ -53,16 +53,18 @@ def judged(ready: Finding, before: Mapping[str, Any], *, generation: int, now: d
     if now - since < lasts(ready):
         return Wait(ready=ready, since=since)
     stalled = replace(
-        ready, status="False", stalled=True, failed=True, soon=False, requeue_after_seconds=None,
+        ready, status="False", stalled=True, failed=True, soon=False, requeue_after_seconds=None, ripens="",
         message=_overdue(ready.message, since),
     )  # fmt: skip
     return Wait(ready=stalled, since=since)
 
 
-def seldom(findings: Mapping[str, Finding]) -> dict[str, Finding]:
+def at_growing_intervals(findings: Mapping[str, Finding]) -> dict[str, Finding]:
     """The same findings, without the moment at which what is in progress is to be read again."""
     return {
-        name: replace(finding, requeue_after_seconds=None, soon=False) if finding.status == "Unknown" else finding
+        name: replace(finding, requeue_after_seconds=None, soon=False, ripens="")
+        if finding.status == "Unknown"
+        else finding
         for name, finding in findings.items()
     }
 
@@ -83,7 +85,7 @@ def _since(ready: Finding, before: Mapping[str, Any], *, generation: int) -> dat
 
 def _overdue(message: str, since: datetime) -> str:
     return (
-        f"{message[:_LEAVES_ROOM]}. It has been so since {timestamp(since)}, longer than it normally takes. Look at "
-        "that resource in AWS, and look up AWS's code if the message has one. The operator keeps looking, ever more "
-        "seldom, and continues automatically when this has ended"
+        f"{message[:_LEAVES_ROOM]}. This has lasted since {timestamp(since)}, longer than it normally takes. Check "
+        "that resource in AWS, and look up AWS's error code if the message has one. The operator keeps checking, at "
+        "growing intervals, and continues automatically when this has ended"
     )

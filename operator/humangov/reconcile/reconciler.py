@@ -10,15 +10,16 @@ from dataclasses import replace
 from humangov.api.conditions import HELD, Finding
 from humangov.api.conflicts import refusal
 from humangov.api.spec import InvalidSpecError, parse
+from humangov.aws.ownership import OTHER_CLUSTER
 from humangov.reconcile import erasure_limit, legal_hold, returning_drift, sweep_jobs
-from humangov.reconcile.apply import apply
+from humangov.reconcile.apply import Applied, apply
 from humangov.reconcile.conclude import conclude, remembered
 from humangov.reconcile.context import PATIENCE_SECONDS, Operator, Reconciliation, begin, identify
-from humangov.reconcile.decide import decide
+from humangov.reconcile.decide import Decision, decide, rewrites
 from humangov.reconcile.finalizer import add_finalizer, finalize, finalize_unreadable
 from humangov.reconcile.gather import Gathered, gather, gather_deep
 from humangov.reconcile.outcome import Outcome
-from humangov.reconcile.status import Conclusion, announce, publish
+from humangov.reconcile.status import Conclusion, announce, is_news, publish
 from humangov.reconcile.stop import GOES_ON, obey
 
 
@@ -26,6 +27,7 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
     """Bring one tenant a step nearer to what its HumanGovState declares. Raises KubeError."""
     resource = operator.store.get(key)
     if resource is None:
+        operator.ripening.forget(key)
         return Outcome(forget=True)
     stop = await obey(operator, resource)
     try:
@@ -39,15 +41,17 @@ async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> 
         # Of a hold: with Retain it is released as it is. What is not allowed any more is removed all the same.
         waits_for = None if stop is not None and stop.source in GOES_ON else stop
         return await finalize(operator, resource, tenant, stop=waits_for, patient=patient)
-    refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.tenants())
+    refused = refusal(tenant, allowed=operator.settings.allowed, others=operator.store.conflict_candidates(tenant))
     if refused:
         return await publish(operator, resource, Conclusion(ready=refused))
     clients = operator.clients_for(tenant)
     identity = await identify(operator, resource, clients)
     if isinstance(identity, Finding):
         is_shown = bool((resource.get("status") or {}).get("conditions"))
-        if is_shown and identity.failed and identity.soon and patient and stop is None:
-            return Outcome(failed=True, soon=True)  # as with any transient failure: retried before it is reported
+        if is_shown and identity.failed and identity.soon and (patient or identity.throttled) and stop is None:
+            return Outcome(
+                failed=True, soon=True, throttled=identity.throttled
+            )  # as with any transient failure: retried before it is reported
         return await publish(operator, resource, Conclusion(ready=identity))
     return await _correct(operator, begin(operator, resource, tenant, identity, clients, stop=stop, patient=patient))
 
@@ -59,7 +63,14 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     if stopped is not None:
         return stopped
     decision = decide(this, gathered.observed)
-    if not decision.in_sync and not gathered.deep:  # writes follow deep reads only
+    if gathered.carried is not None and rewrites(decision.changes):  # it was not all read just now
+        gathered = await gather(operator, this, afresh=True)
+        this = _informed(operator, this, gathered)
+        decision = decide(this, gathered.observed)
+    news = bool(gathered.confirmed) and is_news(operator, this, _unwritten(operator, this, decision, gathered))
+    if news or (
+        not decision.in_sync and not gathered.deep
+    ):  # writes, and conditions, follow single and deep reads only
         gathered = await gather_deep(operator, this, gathered)
         this = _informed(operator, this, gathered)
         decision = decide(this, gathered.observed)
@@ -71,9 +82,15 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     applied = await apply(operator, this, decision, gathered.observed)
     tenant, memory = this.tenant, operator.store.memory(this.tenant.key)
     conclusion = conclude(this, decision, applied, known=memory)
-    left = remembered(this, gathered, applied, conclusion, known=memory, now=operator.monotonic())
+    left = remembered(this, gathered, decision, applied, conclusion, known=memory, now=operator.monotonic())
     operator.store.remember(tenant.key, uid=tenant.uid, reconciler=left)
     return await publish(operator, this.resource, await _with_jobs(operator, this, conclusion))
+
+
+def _unwritten(operator: Operator, this: Reconciliation, decision: Decision, gathered: Gathered) -> Conclusion:
+    """What would be concluded if nothing were written."""
+    memory = operator.store.memory(this.tenant.key)
+    return conclude(this, decision, Applied(observed=gathered.observed), known=memory)
 
 
 def _informed(operator: Operator, this: Reconciliation, gathered: Gathered) -> Reconciliation:
@@ -88,6 +105,9 @@ async def _with_jobs(operator: Operator, this: Reconciliation, conclusion: Concl
     """The conclusion, with what came of the tenant's sweeps."""
     if this.tenant.deleting:
         await sweep_jobs.remove(operator, this.tenant)  # the final stream read begins anew when the hold has ended
+        return conclusion
+    if any(finding.reason == OTHER_CLUSTER for finding in conclusion.findings.values()):
+        await sweep_jobs.remove(operator, this.tenant)  # the other cluster's operator runs the sweeps of these files
         return conclusion
     if conclusion.redrives:
         held = await sweep_jobs.redrive_after_hold(operator, this)

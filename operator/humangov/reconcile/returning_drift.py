@@ -65,15 +65,17 @@ def _counts(change: Change) -> bool:
 
     The table's tags are written before and after its stream is enabled, which counts.
     """
-    return not (change.keeps_safe or change.adopts or ":Create" in change.action or change.action == _OF_STREAM)
+    is_own_doing = change.of_rollout or change.adopts or ":Create" in change.action
+    return not (is_own_doing or change.keeps_safe or change.action == _OF_STREAM)
 
 
 def _finding(change: Change, times: Sequence[datetime], due: datetime) -> Finding:
     call = change.action.partition(":")[2]
     return Finding.action_required(
         "DriftReturns",
-        f"the operator has corrected this {len(times)} times since {timestamp(times[0])}, and each time it was changed "
-        f"back: {change.resource} {change.target}: {change.summary}. Somebody else declares it too: CloudTrail's "
-        f"events {call} name them. Let only one of both declare it, or set spec.suspend: true. The next correction is "
+        f"the operator has corrected this {len(times)} times since {timestamp(times[0])}, and each time somebody "
+        f"changed it back: {change.resource} {change.target}: {change.summary}. Another owner manages it too: "
+        f"CloudTrail's events {call} name them. Let only one of the two manage it, or set spec.suspend: true. The "
+        "next correction is "
         f"at {timestamp(due)}",
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from humangov.api.allowed_names import AllowedNames
+from humangov.reconcile.code_rollout import Pace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +15,8 @@ class Settings:
 
     sweep_template             name of the CronJob in own_namespace with the pod template of sweeps; None: no sweeps
     maximum_concurrent_sweeps  how many run at once in the cluster; the others wait
+    code_rollout               how the function's new code is rolled out; None: to every tenant at once
+    moved_from                 UIDs of the clusters from which HumanGovStates were moved here
     """
 
     region: str
@@ -24,3 +27,5 @@ class Settings:
     sweep_template: str | None = None
     maximum_concurrent_sweeps: int = 10
     own_namespace: str = "humangov"
+    code_rollout: Pace | None = None
+    moved_from: frozenset[str] = frozenset()

@@ -23,11 +23,13 @@ from humangov.aws.change import Change
 from humangov.kube.client import Resource
 from humangov.reconcile import overdue, stop
 from humangov.reconcile.cache import StatusMemory, key_of, uid_of
-from humangov.reconcile.context import Operator, Reconciliation, post_event, store_answer
+from humangov.reconcile.context import Operator, Reconciliation, post_event, ripens, store_answer
+from humangov.reconcile.identity import is_recorded
 from humangov.reconcile.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
+_OF_CONCLUSION = ("hold", "erasureLimit", "sweepSchedule", "failingSince", "records")
 MAPPINGS_RECORDED = 100
 """A tenant has one, and another after each re-created stream. What is forgotten is not redriven by itself."""
 
@@ -43,7 +45,7 @@ class Conclusion:
     handled_sweep  the value of the sweep annotation that was handled
     mappings       UUIDs of event source mappings that are to be recorded beside those that are
     redrives       a legal hold is over, and what it kept is to be redriven
-    status_fields  status.hold, erasureLimit, sweepSchedule and failingSince; None: as they were
+    status_fields  status.hold, erasureLimit, sweepSchedule, failingSince and records; None: as they were
     quiet          no status write and no event, except of an adoption
     """
 
@@ -64,7 +66,7 @@ async def announce(operator: Operator, this: Reconciliation) -> Reconciliation:
 
     Raises KubeError.
     """
-    if this.stored_status.get("aws") == this.names.identity.recorded:
+    if is_recorded(this.stored_status.get("aws"), this.names.identity):
         return this
     status = compose(
         this.stored_status,
@@ -98,7 +100,8 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
     ready = ready_generation(status) or was_ready
     if ready == generation != was_ready and memory.generation == generation and not memory.status.stopped:
         operator.became_ready(operator.monotonic() - memory.seen_at)
-    outcome, done = _outcome(conclusion, memory.status)
+    ripe = await _ripens(operator, conclusion)
+    outcome, done = _outcome(conclusion, memory.status, ripe=ripe)
     left = StatusMemory(
         ready_generation=None if stopped else ready,  # what is restored after a stop is no drift
         done_while_failing=done,
@@ -116,6 +119,16 @@ async def publish(operator: Operator, resource: Resource, conclusion: Conclusion
     return outcome
 
 
+def is_news(operator: Operator, this: Reconciliation, conclusion: Conclusion) -> bool:
+    """Whether publishing it would change what is shown of AWS. Of the sweeps' schedule it says nothing."""
+    before, now = this.stored_status, operator.now()
+    fields = {**(conclusion.status_fields or {}), "sweepSchedule": before.get("sweepSchedule")}
+    conclusion = replace(conclusion, status_fields=fields)
+    wait = overdue.judged(conclusion.ready, before, generation=this.tenant.generation, now=now)
+    status = _composed(this.resource, conclusion, waiting_since=wait.status, now=now)
+    return wait.ready != conclusion.ready or differs(before, status)
+
+
 def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion, *, now: datetime) -> Conclusion:
     """Whatever a reconciliation concluded, a stop goes before it; it is shown however the reconciliation ended."""
     found = stop.findings(
@@ -129,11 +142,11 @@ def _with_stop(operator: Operator, resource: Resource, conclusion: Conclusion, *
         return conclusion
     stopped = found.stopped.status != "False"
     calm = stop.is_calm(resource.get("status") or {}, operator.store.memory(key_of(resource)).stop, now=now)
-    seldom = overdue.seldom if calm else dict[str, Finding]
+    spaced = overdue.at_growing_intervals if calm else dict[str, Finding]
     return replace(
         conclusion,
         ready=replace(found.ready, requeue_after_seconds=None) if calm else found.ready,
-        findings={**seldom(conclusion.findings), STOPPED: found.stopped},
+        findings={**spaced(conclusion.findings), STOPPED: found.stopped},
         quiet=conclusion.quiet and not stopped,
     )
 
@@ -156,7 +169,7 @@ def _composed(
             "lastHandledReconcile": (resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION),
             "lastHandledSweep": conclusion.handled_sweep or before.get("lastHandledSweep"),
             overdue.STATUS_FIELD: waiting_since,
-            **{name: fields.get(name) for name in ("hold", "erasureLimit", "sweepSchedule", "failingSince")},
+            **{name: fields.get(name) for name in _OF_CONCLUSION},
         },
     )
 
@@ -166,19 +179,36 @@ def _mappings(recorded: Sequence[str], found: Sequence[str]) -> list[str] | None
     return list(dict.fromkeys((*recorded, *found)))[-MAPPINGS_RECORDED:] or None
 
 
-def _outcome(conclusion: Conclusion, memory: StatusMemory) -> tuple[Outcome, frozenset[str]]:
-    """For the queue, and what has been done since reconciliations fail.
+async def _ripens(operator: Operator, conclusion: Conclusion) -> float | None:
+    """In how many seconds AWS is asked again about what ripens; None: nothing does."""
+    if conclusion.names is None:
+        return None
+    findings = [conclusion.ready, *conclusion.findings.values()]
+    failed = any(finding.failed for finding in findings)
+    return await ripens(operator, conclusion.names, findings, failed=failed)
+
+
+def _outcome(
+    conclusion: Conclusion, memory: StatusMemory, *, ripe: float | None
+) -> tuple[Outcome, frozenset[str]]:  # fmt: skip
+    """For the queue, and what has been done since reconciliations fail. ripe: when to ask about what ripens.
 
     Progress is what had not been done in any of these; what is done again and again is none.
     """
     findings = [conclusion.ready, *conclusion.findings.values()]
     failed = [finding for finding in findings if finding.failed]
-    waits = [finding.requeue_after_seconds for finding in findings if finding.requeue_after_seconds is not None]
+    waits = [
+        finding.requeue_after_seconds
+        for finding in findings
+        if finding.requeue_after_seconds is not None and not (ripe is not None and finding.ripens)
+    ]
+    waits += [ripe] if ripe is not None else []
     done = {*conclusion.deleted, *(f"{change.action} {change.target}" for change in conclusion.applied)}
     outcome = Outcome(
         requeue_after_seconds=min(waits, default=None),
         failed=bool(failed),
         soon=any(finding.soon for finding in failed),
+        throttled=bool(failed) and conclusion.ready.status == "True" and all(finding.throttled for finding in failed),
         progressed=bool(done - memory.done_while_failing),
     )
     return outcome, memory.done_while_failing | done if failed else frozenset()
@@ -215,12 +245,24 @@ def _event_of_changes(was_ready: int | None, generation: int, changes: Sequence[
     """Changes to a tenant that has been Ready deserve an event; of the first provisioning Ready itself is one."""
     if not changes or was_ready is None:
         return []
-    text = "; ".join(f"{change.resource}: {change.summary}" for change in changes)
-    kind = "Warning" if any(change.opened for change in changes) else "Normal"
-    if was_ready == generation:
-        text = f"changed outside the operator and corrected: {text}"
-        return [Event(kind=kind, reason="DriftCorrected", message=text), *_event_of_stream(changes)]
-    return [Event(kind=kind, reason="Updated", message=text)]
+    of_rollout = [change for change in changes if change.of_rollout]
+    of_cluster = [change for change in changes if change.of_cluster]  # by an upgrade, or a move to this cluster
+    changes = [change for change in changes if not (change.of_rollout or change.of_cluster)]
+    updates = [Event(kind="Normal", reason="CodeUpdated", message=_texts(of_rollout))] if of_rollout else []
+    updates += [Event(kind="Normal", reason="Updated", message=_texts(of_cluster))] if of_cluster else []
+    if not changes:
+        return updates
+    text, is_drift = _texts(changes), was_ready == generation
+    concerning = any(change.opened or (is_drift and change.redirects) for change in changes)
+    kind = "Warning" if concerning else "Normal"
+    if is_drift:
+        text = f"AWS resources were changed outside the operator. Corrections: {text}"
+        return [*updates, Event(kind=kind, reason="DriftCorrected", message=text), *_event_of_stream(changes)]
+    return [*updates, Event(kind=kind, reason="Updated", message=text)]
+
+
+def _texts(changes: Sequence[Change]) -> str:
+    return "; ".join(f"{change.resource}: {change.summary}" for change in changes)
 
 
 def _event_of_stream(changes: Sequence[Change]) -> list[Event]:
@@ -230,7 +272,8 @@ def _event_of_stream(changes: Sequence[Change]) -> list[Event]:
     message = (
         "somebody disabled the table's stream, and the operator enabled it again: the function never sees the records "
         "that were deleted in between. Their files stay until a sweep finds them: start one (annotation "
-        "humangov.io/sweep). CloudTrail's events UpdateTable name who disabled it"
+        "humangov.io/sweep). Condition RecordsHandled says from when to when. CloudTrail's events UpdateTable name who "
+        "disabled it"
     )
     return [Event(kind="Warning", reason="StreamWasDisabled", message=message)]
 

@@ -21,10 +21,12 @@ from humangov.api.spec import InvalidSpecError, Tenant, parse
 from humangov.api.stop import WARN_AFTER, Stop, stop_of, stop_of_withdrawn
 from humangov.api.times import parse_time, timestamp
 from humangov.aws import stop as aws_stop
+from humangov.aws.budget import at_priority
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.stop import Halt
+from humangov.aws.token_bucket import Priority
 from humangov.kube.client import Resource
 from humangov.reconcile import overdue
 from humangov.reconcile.cache import StopMemory, key_of, uid_of
@@ -97,7 +99,9 @@ def _withdrawn(operator: Operator, resource: Resource) -> Stop | None:
 
 def _looked_for_again() -> Finding:
     """What was created seconds ago may not show yet."""
-    return Finding.transient("NotFound", "Lambda does not show the function; it is looked for once more", soon=True)
+    return Finding.transient(
+        "NotFound", "Lambda does not return the function; the operator checks once more", soon=True
+    )
 
 
 async def _halt(operator: Operator, resource: Resource) -> tuple[Halt, Finding | None]:
@@ -110,12 +114,17 @@ async def _halt(operator: Operator, resource: Resource) -> tuple[Halt, Finding |
     except InvalidSpecError as error:
         return Halt(halted=False), Finding.action_required("InvalidSpec", f"{error}. Fix the spec")
     clients = operator.clients_for(tenant)
-    found: tuple[Halt, Finding | None] = await operator.in_thread(partial(_halt_there, clients, tenant, recorded))
+    with at_priority(Priority.STOP):
+        found: tuple[Halt, Finding | None] = await operator.in_thread(
+            partial(_halt_there, operator, clients, tenant, recorded)
+        )
     return found
 
 
-def _halt_there(clients: Clients, tenant: Tenant, recorded: Mapping[str, str]) -> tuple[Halt, Finding | None]:
-    """In the account and region in which the resources were created, and nowhere else."""
+def _halt_there(
+    operator: Operator, clients: Clients, tenant: Tenant, recorded: Mapping[str, str]
+) -> tuple[Halt, Finding | None]:
+    """In the account, region and cluster in which the resources were created, and nowhere else."""
     try:
         identity = Identity(
             account_id=recorded["accountID"], region=recorded["region"], cluster=recorded["cluster"],
@@ -123,6 +132,7 @@ def _halt_there(clients: Clients, tenant: Tenant, recorded: Mapping[str, str]) -
         )  # fmt: skip
     except AwsError as error:
         return Halt(halted=False), finding_of_error(error)
+    identity = operator.in_cluster(identity, recorded=recorded)
     try:
         account = clients.identity(cluster=identity.cluster).account_id
     except AwsError as error:  # most likely nothing else works then; but each call that does stops more
@@ -181,7 +191,7 @@ def findings(
     if memory.stop is None:
         if before is None:
             return None
-        text = "no annotation and no ConfigMap stops the HumanGovState: it is kept as declared"
+        text = "the stop has ended, and the AWS resources are kept as declared"
         return StopFindings(ready=ready, stopped=Finding.warning("Started", text))
     stop = memory.stop
     since = _since(stop, before)
@@ -190,7 +200,7 @@ def findings(
     sentences += [_forgets(since)] if long and since is not None else []
     if deleting and stop.source not in GOES_ON:
         sentences.append("its deletion waits, and nothing more is deleted, until it is started")
-    message = f"{'. '.join(_capital(one) for one in sentences)}. To start it: {stop.remedy}"
+    message = f"{'. '.join(_capital(one) for one in sentences)}. {stop.remedy}"
     of_deletion = deleting and stop.source == "NotAllowed"
     return StopFindings(
         ready=ready if of_deletion else _ready(ready, memory, message), stopped=_stopped(memory, message, long=long)
@@ -212,7 +222,7 @@ def _stopped(memory: StopMemory, message: str, *, long: bool) -> Finding:
 
 def _ready(ready: Finding, memory: StopMemory, message: str) -> Finding:
     """What else is wrong is said as well, and retried as it would be."""
-    beside = f". Beside that: {ready.message}" if ready.status != "True" else ""
+    beside = f". In addition: {ready.message}" if ready.status != "True" else ""
     source = memory.stop.source if memory.stop else None
     reason = "Stopped"
     if source == "ErasureLimit":

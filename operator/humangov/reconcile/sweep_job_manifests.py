@@ -262,9 +262,14 @@ def _pod(tenant: Tenant, template: Document, arguments: Sequence[str]) -> dict[s
     pod: dict[str, Any] = copy.deepcopy(dict(template))
     metadata = pod.setdefault("metadata", {})
     metadata["labels"] = {**(metadata.get("labels") or {}), **labels(tenant)}
-    pod["spec"]["restartPolicy"] = "Never"  # what podFailurePolicy asks for
+    pod["spec"] = pod_spec(template)
     pod["spec"]["containers"][0]["args"] = list(arguments)
     return pod
+
+
+def pod_spec(template: Document) -> dict[str, Any]:
+    """Of the pods of sweeps, without their arguments. template: a PodTemplateSpec."""
+    return {**copy.deepcopy(dict(template["spec"])), "restartPolicy": "Never"}  # what podFailurePolicy asks for
 
 
 def _digest(*parts: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from humangov.api.conditions import HELD, SWEEP_SUCCEEDED, Finding, find_condition
 from humangov.api.names import Names
@@ -18,11 +18,17 @@ from humangov.api.times import parse_time
 from humangov.kube.client import KubeError, Resource
 from humangov.reconcile import legal_hold, sweep_job_manifests
 from humangov.reconcile.context import Operator, Reconciliation
+from humangov.reconcile.settings import Settings
 from humangov.reconcile.status import Conclusion
+from humangov.reconcile.sweep_job_renewal import has_no_pod, is_outdated
 
 logger = logging.getLogger(__name__)
 _CRON_JOBS, _JOBS = "cronjobs", "jobs"
+# A label of the chart's, by which the admission policies find the template as well.
+_TEMPLATE_SELECTOR = "humangov.io/sweep-template=true"
 _WHILE_ANOTHER_RUNS_SECONDS, _RETRY_SECONDS = 15.0, 30.0
+_NEW_SECONDS, _AT_FIRST_SECONDS = 45.0, 10.0
+_NOT_SCHEDULED = "SchedulingFailed"
 _JOB_SHOWS_AFTER_SECONDS = 60
 _INVALID = 422  # what the API server's validation refuses; also a patch of an object that is another by now
 
@@ -80,7 +86,7 @@ async def keep(operator: Operator, this: Reconciliation, *, ready: Finding) -> S
         return replace(sweeps, finding=refused) if refused else replace(sweeps, schedule=_schedule(this.names))
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": this.tenant.key})
-        return replace(before, finding=_not_scheduled(error))
+        return replace(before, finding=_not_scheduled(this, error))
 
 
 async def redrive_after_hold(operator: Operator, this: Reconciliation) -> Finding:
@@ -95,12 +101,13 @@ async def redrive_after_hold(operator: Operator, this: Reconciliation) -> Findin
     try:
         template, jobs = await _template(operator), await _jobs(operator, this.tenant)
         if await _start(operator, this.names, asked, template, jobs):
-            message = f"{legal_hold.ENDED.message}; a sweep redrives what it kept, in its turn"
+            message = f"{legal_hold.ENDED.message}; a sweep redrives what it kept, as soon as its turn comes"
             return replace(legal_hold.ENDED, message=message)
     except KubeError as error:
         logger.warning("%s", error, extra={"tenant": this.tenant.key})
         text = (
-            f"no sweep could be started, which redrives what it kept: {error}. The operator retries; or run: {command}"
+            f"the sweep that redrives what it kept could not be started: {error}. The operator retries; or run: "
+            f"{command}"
         )
     return Finding.waiting(
         "HoldEnding", f"{legal_hold.ENDED.message}; {text}", requeue_after_seconds=_WHILE_ANOTHER_RUNS_SECONDS
@@ -118,7 +125,11 @@ async def remove(operator: Operator, tenant: Tenant) -> None:
 
 
 async def final_read(operator: Operator, names: Names, *, patient: bool) -> FinalReadJob:
-    """Has the stream read once more by a Job. patient: a transient error is retried; else it is skipped."""
+    """Has the stream read once more by a Job. patient: an error is retried, whatever it is; else it is skipped.
+
+    What is refused now may be granted in a moment: the admission policies learn of a new template a little later than
+    the operator, and an installation may be under way.
+    """
     tenant = names.tenant
     if operator.settings.sweep_template is None:
         return FinalReadJob()
@@ -132,13 +143,26 @@ async def final_read(operator: Operator, names: Names, *, patient: bool) -> Fina
             await operator.kube.create_object(_JOBS, wanted)
         elif sweep_job_manifests.is_finished(job) or sweep_job_manifests.is_overdue(job, now=operator.now()):
             return FinalReadJob()
+        elif await _is_outdated(operator, job):
+            await operator.kube.delete_object(_JOBS, namespace, job["metadata"]["name"])  # and created anew
     except KubeError as error:
-        if patient and error.is_transient:
+        if patient:
             return FinalReadJob(waiting=Finding.transient("Deleting", f"{error}; retried automatically", soon=True))
         logger.warning("%s; the final stream read is skipped", error, extra={"tenant": tenant.key})
         return FinalReadJob(failed=True)
-    text = "the final stream read is running"
+    text = "waiting for the end of the final stream read"
     return FinalReadJob(waiting=Finding.waiting("Deleting", text, requeue_after_seconds=1.0))
+
+
+async def _is_outdated(operator: Operator, job: Resource) -> bool:
+    """Whether it waits for a pod that an older template describes. False while that can't be read: it may come."""
+    if not has_no_pod(job):
+        return False
+    try:
+        return is_outdated(job, await _template(operator))
+    except KubeError as error:
+        logger.warning("%s", error)
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,18 +200,44 @@ async def _jobs(operator: Operator, tenant: Tenant) -> list[Resource]:
     return await operator.kube.list_jobs(operator.settings.own_namespace, sweep_job_manifests.selector(tenant))
 
 
+class ReadsObjects(Protocol):
+    """The part of `humangov.kube.jobs.Jobs` that reads CronJobs."""
+
+    async def get_object(self, plural: str, namespace: str, name: str) -> Resource | None: ...
+
+    async def list_cron_jobs(self, namespace: str, label_selector: str) -> list[Resource]: ...
+
+
 async def _template(operator: Operator) -> Resource:
+    """Raises KubeError, also where there is no such CronJob."""
+    return await read_template(operator.kube, operator.settings)
+
+
+async def read_template(kube: ReadsObjects, settings: Settings) -> Resource:
     """The pods that sweeps are. Raises KubeError, also where there is no such CronJob."""
-    namespace, name = operator.settings.own_namespace, str(operator.settings.sweep_template)
-    found = await operator.kube.get_object(_CRON_JOBS, namespace, name)
-    if found is None:
-        raise KubeError(
-            f"reading {_CRON_JOBS} {namespace}/{name}",
-            status=404,
-            reason="the CronJob that --sweep-template names does not exist",
-        )
+    found = await template_named(kube, namespace=settings.own_namespace, name=str(settings.sweep_template))
     template: Resource = found["spec"]["jobTemplate"]["spec"]["template"]
     return template
+
+
+async def template_named(kube: ReadsObjects, *, namespace: str, name: str) -> Resource:
+    """The CronJob of this name; if there is none, the one that kustomize gave a prefix or suffix.
+
+    kustomize does not know that a variable names it. Raises KubeError, also where there is none, or more than one.
+    """
+    found = await kube.get_object(_CRON_JOBS, namespace, name)
+    if found is not None:
+        return found
+    labelled = await kube.list_cron_jobs(namespace, _TEMPLATE_SELECTOR)
+    like = {one["metadata"]["name"]: one for one in labelled if name in one["metadata"]["name"]}
+    if len(like) == 1:
+        return next(iter(like.values()))
+    several = f"; there are others: {', '.join(sorted(like))}. Name one of them" if like else ""
+    raise KubeError(
+        f"reading {_CRON_JOBS} {namespace}/{name}",
+        status=404,
+        reason=f"the CronJob that --sweep-template names does not exist{several}",
+    )
 
 
 async def _keep_cron_job(operator: Operator, names: Names, template: Resource) -> Finding | None:
@@ -275,10 +325,15 @@ def _finding(operator: Operator, this: Reconciliation, *, jobs: list[Resource] |
     )  # fmt: skip
 
 
-def _not_scheduled(error: KubeError) -> Finding:
+def _not_scheduled(this: Reconciliation, error: KubeError) -> Finding:
+    """A refusal is retried soon at first: right after an installation, admission policies don't know the template."""
     transient = error.status is None or error.status in (409, 429) or error.status >= 500
-    warning = Finding.warning("SchedulingFailed", f"the sweep's CronJob could not be written: {error}")
-    return replace(warning, requeue_after_seconds=_RETRY_SECONDS if transient else None)
+    shown = find_condition(this.stored_status, SWEEP_SUCCEEDED) or {}
+    since = parse_time(shown["lastTransitionTime"]) if shown.get("reason") == _NOT_SCHEDULED else None
+    is_new = since is None or (this.context.now - since).total_seconds() < _NEW_SECONDS
+    retry = _AT_FIRST_SECONDS if is_new else _RETRY_SECONDS if transient else None
+    warning = Finding.warning(_NOT_SCHEDULED, f"the sweep's CronJob could not be written: {error}")
+    return replace(warning, requeue_after_seconds=retry)
 
 
 def _is_young(swept: Mapping[str, Any], operator: Operator) -> bool:

@@ -44,6 +44,7 @@ def handle_here(
     calls = Calls(
         dynamodb=clients.dynamodb,
         s3=clients.s3,
+        bucket_owner=names.identity.account_id,
         out_of_time=stop,
         pause=pause,
         now=now,

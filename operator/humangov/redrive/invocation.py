@@ -6,8 +6,10 @@ https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 LIMIT_BYTES = 32 * 1024 * 1024
@@ -30,8 +32,11 @@ class Invocation:
     is_own: bool = True
 
 
-def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation:
-    """Raises UnreadableError."""
+def read(body: bytes, *, function_arn: str, table_arn: str, written: datetime) -> Invocation:
+    """written: S3's date of the object: nothing in it has happened later, whatever it says.
+
+    Raises UnreadableError.
+    """
     record = _json(body, "the object is not JSON")
     context = _part(record, "requestContext")
     arn = context.get("functionArn")
@@ -40,7 +45,7 @@ def read(body: bytes, *, function_arn: str, table_arn: str) -> Invocation:
     stream_arn = _part(record, "DDBStreamBatchInfo").get("streamArn")
     if not _is_function(arn, function_arn) or not _is_stream(stream_arn, table_arn):
         return Invocation(condition="", records=(), is_own=False)
-    records = _records(record.get("payload"), stream_arn=stream_arn)
+    records = [_until(written, one) for one in _records(record.get("payload"), stream_arn=stream_arn)]
     return Invocation(condition=str(context.get("condition") or "unknown"), records=records)
 
 
@@ -56,6 +61,19 @@ def _records(payload: Any, *, stream_arn: Any) -> Sequence[Any]:
     if not all(isinstance(one, Mapping) and one.get("eventSourceARN") == stream_arn for one in records):
         raise UnreadableError("the payload is from another stream than the invocation record names")
     return records
+
+
+def _until(written: datetime, record: Any) -> Any:
+    """The stream record, with a removal that was not after the record itself was written.
+
+    A file that is younger than the removal stays. So who plants a record can't claim the removal of a file that comes
+    later: one that was just uploaded, and that no record names yet.
+    """
+    change = _part(record, "dynamodb")
+    claimed, latest = change.get("ApproximateCreationDateTime"), math.floor(written.timestamp())
+    if not isinstance(claimed, int | float) or not claimed > latest:
+        return record
+    return {**record, "dynamodb": {**change, "ApproximateCreationDateTime": latest}}
 
 
 def _part(record: Any, name: str) -> Mapping[str, Any]:

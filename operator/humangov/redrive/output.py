@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from humangov.api.counts import counted
 from humangov.api.names import Names
 from humangov.cleanup.receipt_lines import spell
 from humangov.reading.table_reading import scan_alone_sentence
@@ -64,11 +65,11 @@ def summary(result: RedriveResult) -> str:
     """
     parts = [f"{result.removed:,} of {result.own:,} failed invocations handled"]
     if result.erased and not result.counted:
-        parts.append(f"{result.erased:,} files erased")
+        parts.append(f"{counted(result.erased, 'file')} erased")
     if result.malformed:
-        parts.append(f"{result.malformed:,} malformed records skipped")
+        parts.append(f"{counted(result.malformed, 'malformed record')} skipped")
     if result.unresolved:
-        parts.append(f"{result.unresolved:,} records with an unresolved file name")
+        parts.append(f"{counted(result.unresolved, 'record')} with an unresolved file name")
     if result.unreadable:
         parts.append(f"{len(result.unreadable):,} could not be read")
     return ", ".join([*parts, *_why_ended(result)])

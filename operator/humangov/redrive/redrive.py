@@ -217,7 +217,7 @@ def _invocation(run: _Run, one: StoredObject) -> Invocation | None:
     )  # fmt: skip
     if body is None:
         return None
-    return invocation.read(body, function_arn=names.function_arn, table_arn=names.table_arn)
+    return invocation.read(body, function_arn=names.function_arn, table_arn=names.table_arn, written=one.written)
 
 
 def _handled(run: _Run, group: _Group) -> Iterator[RedriveResult]:

@@ -23,6 +23,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from humangov.api.names import Names
+from humangov.aws import ownership
 from humangov.aws.s3_codes import NOT_FOUND
 from humangov.cleanup.calls import error_code
 from humangov.cleanup.retry import retry
@@ -176,8 +177,10 @@ def _claimed(names: Names, other: Claim) -> str:
             "if no other tenant uses this key prefix"
         )
     table = f" with table {other.table}" if other.tenant == names.owner else ""
+    whose = ownership.shown(other.tenant, namespace=names.tenant.namespace)  # a status is read in its namespace
     return (
-        f"{place} claims these files for tenant {other.tenant}{table}, so neither its sweeps nor those of "
-        f"{names.owner} erase anything. If that tenant no longer exists, delete that object. Otherwise, delete one of "
-        "the two HumanGovStates and its claim, and re-create it with a bucket or a spec.bucket.keyPrefix of its own"
+        f"{place} claims these files for {whose}{table}, so neither its sweeps nor those of {names.owner} erase "
+        "anything. If that HumanGovState, which the object names, no longer exists, delete the object. Otherwise, "
+        "delete one of the two HumanGovStates and its claim, and re-create it with a bucket or a spec.bucket.keyPrefix "
+        "of its own"
     )

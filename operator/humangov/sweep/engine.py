@@ -87,7 +87,9 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
         earlier = _compare(run, scratch)
         failed = failed_checks(_facts(run, result, earlier, other_claims=stored.other_claims))
         blocking = [check for check in failed if not (check.approval and earlier.approved)]
-        result = replace(result, failed_checks=blocking, approved=len(blocking) < len(failed))
+        overridden = len(blocking) < len(failed)
+        approver = around.approver if overridden else None
+        result = replace(result, failed_checks=blocking, approved=overridden, approver=approver)
         yield result
         if earlier.compared:
             multipart_before = run.began - names.tenant.sweep.minimum_age_seconds

@@ -67,9 +67,7 @@ class ErasureResult:
 def erase(
     confirmed: Scratch,
     *,
-    names: Names,
-    run: str,
-    listed_in: str,
+    of_run: SweepReceipts,
     versioned: bool,
     calls: Calls,
     patient_s3: Any,
@@ -78,18 +76,17 @@ def erase(
     read_on: Callable[[], ReadOn],
     may_go_on: Callable[[], str | None],
 ) -> Iterator[ErasureResult]:
-    """Erases them in batches, with a receipt before and after each. listed_in: the orphan list's key.
+    """Erases them in batches, with a receipt before and after each. of_run: the lines of these receipts.
 
     Yields the result so far after each batch: whatever ends the run, what was erased until then is counted. Before
     every batch it calls read_on, which spares what records name by then, and may_go_on, which returns the reason to
     stop, or None. A batch is taken after that. Raises NoReceiptError, what read_on raises, and what the SDK raises if
     S3 does not take what `begun_batch` writes: then nothing of the batch is erased.
     """
-    total = confirmed.confirmed_number()
+    total, names, run = confirmed.confirmed_number(), of_run.names, of_run.run
     conditional = versioned or not total or _honours_conditions(patient_s3, names, run)
     result = ErasureResult(conditional=conditional)
     steps.begin("erasing", total=total)
-    of_run = SweepReceipts(names=names, run=run, orphan_list=listed_in)
     erase_batch = partial(_batch_results, names=names, calls=calls, versioned=versioned, conditional=conditional)
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="erase") as pool:
         for number in itertools.count():
@@ -108,7 +105,7 @@ def erase(
             if not batch:
                 break
             lines = replace(of_run, reading=reading.kind)
-            write_begun = partial(begun_batch.write, patient_s3, names, run=run, orphan_list=listed_in)
+            write_begun = partial(begun_batch.write, patient_s3, names, run=run, orphan_list=of_run.orphan_list)
             stored = write_begun(part=str(number), batch=batch)
             receipts.write(lines.intent(one.key) for one in batch)
             results = erase_batch(batch, pool=pool)

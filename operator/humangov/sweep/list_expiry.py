@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ MOST = 1000
 """As many objects as one sweep looks at. The next one looks at others: those of another tenant never go."""
 
 _DAY_SECONDS = 86400
-_OWN_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-\w+(\.jsonl\.gz|\.numbers\.json)")
+OWN_NAME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ)-\w+(\.jsonl\.gz|\.numbers\.json)")
 _NUMBERS_BYTES = 1 << 16
 _VERSIONS_READ = 10
 _PER_CALL = 1000
@@ -93,6 +93,26 @@ def numbers_of(one: OrphanList) -> dict[str, Any]:
     return {"orphanListNumbers": 1, **kept, "files_shared": len(one.head.shared), "list": one.key, "sha256": one.sha256}
 
 
+def read_numbers(s3: Any, names: Names, *, key: str, version_id: str | None = None) -> Mapping[str, Any] | None:
+    """What `numbers_of` stored of a list of this tenant's; None if it is another's, none, or gone.
+
+    Raises what the SDK raises.
+    """
+    where = {"Bucket": names.tenant.bucket.name, "Key": key, "ExpectedBucketOwner": names.identity.account_id}
+    version = {} if version_id is None else {"VersionId": version_id}
+    try:
+        kept = json.loads(s3.get_object(**where, **version)["Body"].read(_NUMBERS_BYTES))
+    except ClientError as error:
+        if error_code(error) not in NOT_FOUND:
+            raise
+        return None
+    except (ValueError, RecursionError):
+        return None
+    whole = key.removesuffix(NUMBERS_SUFFIX) + SUFFIX
+    own = isinstance(kept, dict) and (kept.get("tenant"), kept.get("list")) == (names.owner, whole)
+    return kept if own else None
+
+
 def _over(s3: Any, names: Names, *, now: float, versioned: bool, steps: Steps) -> list[Stored]:
     """Lists and numbers whose time is over by their names, the oldest first."""
     prefix = f"{names.tenant.bucket.key_prefix}{FOLDER}"
@@ -101,7 +121,7 @@ def _over(s3: Any, names: Names, *, now: float, versioned: bool, steps: Steps) -
 
     def sink(page: Sequence[Stored]) -> None:
         for one in page:
-            name = _OWN_NAME.fullmatch(one.key.removeprefix(prefix))
+            name = OWN_NAME.fullmatch(one.key.removeprefix(prefix))
             written = _time(name[1]) if name else None
             lifetime = of_names if name and name[2] == SUFFIX else of_numbers
             if written is not None and now - written > lifetime:
@@ -150,22 +170,8 @@ def _write_numbers(s3: Any, names: Names, found: OrphanList) -> None:
 
 def _forget_numbers(s3: Any, names: Names, one: Stored) -> bool:
     """The same for the numbers of a list."""
-    where = {"Bucket": names.tenant.bucket.name, "Key": one.key, "ExpectedBucketOwner": names.identity.account_id}
     for version_id in _data_versions(one):
-        version = {} if version_id is None else {"VersionId": version_id}
-        try:
-            body = s3.get_object(**where, **version)["Body"].read(_NUMBERS_BYTES)
-            kept = json.loads(body)
-        except ClientError as error:
-            if error_code(error) not in NOT_FOUND:
-                raise
-            continue
-        except (ValueError, RecursionError):
-            continue
-        own = isinstance(kept, dict) and (kept.get("tenant"), kept.get("list")) == (
-            names.owner, one.key.removesuffix(NUMBERS_SUFFIX) + SUFFIX,
-        )  # fmt: skip
-        if own:
+        if read_numbers(s3, names, key=one.key, version_id=version_id) is not None:
             return _remove(s3, names, one, last=version_id)
     return False
 

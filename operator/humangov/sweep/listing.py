@@ -1,6 +1,7 @@
 """Lists the whole bucket: several ranges of keys at once, each page in S3's order. A failed page ends the listing.
 
 Ranges are split during the listing: a range that is not finished gives half of its remaining keys to a free worker.
+A few questions find where to cut; whatever they say, every key is in exactly one range, and is listed.
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 """
@@ -8,17 +9,21 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from humangov.cleanup.versions import ListedVersion, ListingError, version_pages
 from humangov.reading.progress import FailedError, Steps
 
-WORKERS = 8
+WORKERS = 16
 _TRIED_PAGES = 3
+_PAGES_THAT_PAY = 2  # less is left of a range that is not cut any more
+_TOPS = "9FZfz"  # the highest letters of numbers, of hexadecimal ones, of names
 _FIRST, _LAST = 0x20, 0x7E  # what keys are mostly made of; only where a range is cut depends on it
 _BASE = _LAST - _FIRST + 2
 _DIGITS = 6
@@ -74,16 +79,20 @@ def workers_that_pay(*, seconds: float, cpu_seconds: float) -> int:
     return max(1, min(WORKERS, round(seconds / max(cpu_seconds, 1e-6))))
 
 
-def middle(after: str, end: str | None, *, shared: str) -> str | None:
-    """A key about half-way between two; None if there is no such key.
+def middle(after: str, limit: str) -> str | None:
+    """A key about half-way between two; None if there is no such key."""
+    common = _common(after, limit)
+    found = common + _text((_fraction(after[len(common) :]) + _fraction(limit[len(common) :])) / 2)
+    return found if after < found < limit else None
 
-    shared: what all keys begin with. end None: the last of those.
-    """
-    common = _common(after, end) if end is not None else shared
-    low = _fraction(after[len(common) :])
-    high = _fraction(end[len(common) :]) if end is not None else 1.0
-    found = common + _text((low + high) / 2)
-    return found if after < found and (end is None or found < end) else None
+
+def pages_left(first: str, after: str, limit: str) -> float:
+    """How many pages lie between `after` and `limit` if keys are everywhere as dense as from `first` to `after`."""
+    common = len(_common(after, limit))
+    if first[:common] != after[:common]:
+        return math.inf  # the page has keys of elsewhere
+    low, here, high = (_fraction(key[common:]) for key in (first, after, limit))
+    return (high - here) / (here - low) if here > low else math.inf
 
 
 def _common(one: str, other: str) -> str:
@@ -109,6 +118,20 @@ def _text(fraction: float) -> str:
     return "".join(letters)
 
 
+@dataclass
+class _Range:
+    """after: exclusive, of what is still to be listed; end: inclusive, None: of the whole listing.
+
+    limit: beyond it are few keys or none, as far as anybody knows; None: not yet. given: the last part that went to
+    another worker; its result: the number of its keys.
+    """
+
+    after: str
+    end: str | None
+    limit: str | None
+    given: Future[int] | None = None
+
+
 class _Listing:
     def __init__(
         self, s3: Any, *, bucket: str, owner: str, prefix: str, versioned: bool, sink: Sink, steps: Steps
@@ -116,17 +139,15 @@ class _Listing:
         self._s3, self._where = s3, {"Bucket": bucket, "Prefix": prefix, "ExpectedBucketOwner": owner}
         self._prefix, self._versioned, self._sink, self._steps = prefix, versioned, sink, steps
         self._lock = threading.Lock()
-        self._ranges: list[Future[None]] = []
+        self._ranges: list[Future[int]] = []
         self._active, self._workers = 0, 1
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="list")
         self._tried = [0, 0.0, 0.0]  # pages, seconds, seconds of processor time, while one range is listed alone
         self._failed = threading.Event()
-        self._shared: str | None = None
 
     def run(self) -> None:
         with self._pool:
-            with self._lock:
-                self._begin("", None)
+            self._begin("", None, None)
             try:
                 while True:
                     with self._lock:
@@ -140,31 +161,39 @@ class _Listing:
             finally:
                 self._failed.set()  # whatever still runs ends with its page
 
-    def _begin(self, after: str, end: str | None) -> None:
-        self._active += 1
-        self._ranges.append(self._pool.submit(self._range, after, end))
+    def _begin(self, after: str, end: str | None, limit: str | None) -> Future[int] | None:
+        """Gives a range to a free worker; None if there is none."""
+        with self._lock:
+            if self._failed.is_set() or self._active >= self._workers:
+                return None
+            self._active += 1
+            self._ranges.append(self._pool.submit(self._range, _Range(after, end, limit)))
+            return self._ranges[-1]
 
-    def _range(self, after: str, end: str | None) -> None:
-        """after: exclusive, end: inclusive."""
+    def _range(self, one: _Range) -> int:
+        """Returns the number of its keys."""
+        number = 0
         try:
-            pages = self._versions(after) if self._versioned else self._objects(after)
+            pages = self._versions(one.after) if self._versioned else self._objects(one.after)
             began, began_cpu = time.monotonic(), time.thread_time()
             for page, more in pages:
-                _require_order(page, after=after)
-                inside = _up_to(page, end)
-                if more and page and self._shared is None and self._workers > 1:
-                    self._shared = self._begin_of_all(page[-1].key)
+                _require_order(page, after=one.after)
+                inside = _up_to(page, one.end)
+                number += len(inside)
                 with self._lock:
                     if self._failed.is_set():
-                        return
+                        return number
                     self._take(inside)
                     if not more or len(inside) < len(page):
-                        return
+                        return number
                     self._measure(time.monotonic() - began, time.thread_time() - began_cpu)
-                    if page:
-                        after = page[-1].key
-                        end = self._split(after, end)
+                    may_split = self._active < self._workers
+                if page:
+                    one.after = page[-1].key
+                    if may_split:
+                        self._split(one, first=page[0].key)
                 began, began_cpu = time.monotonic(), time.thread_time()
+            return number
         finally:
             with self._lock:
                 self._active -= 1
@@ -180,24 +209,35 @@ class _Listing:
             if self._tried[0] == _TRIED_PAGES:
                 self._workers = workers_that_pay(seconds=self._tried[1], cpu_seconds=self._tried[2])
 
-    def _begin_of_all(self, key: str) -> str:
-        """The common prefix of this key and all later ones, found with a few calls: ranges are cut where keys are."""
+    def _split(self, one: _Range, *, first: str) -> None:
+        """Gives what lies behind a cut to a free worker. first: of the last page."""
+        given = one.given
+        if one.limit is None or (given and given.done() and not given.exception() and not given.result()):
+            limit = self._limit(one.after, one.end)
+            one.limit, one.given = limit if one.end is None else min(limit, one.end), None
+        if pages_left(first, one.after, one.limit) < _PAGES_THAT_PAY:
+            return
+        cut = middle(one.after, one.limit)
+        if cut is not None and (given := self._begin(cut, one.end, one.limit)):
+            one.given, one.end, one.limit = given, cut, cut
+
+    def _limit(self, key: str, end: str | None) -> str:
+        """Where the keys end that this range has most of, found with a few calls: cuts are to be where keys are.
+
+        It only chooses the cuts: what lies beyond is listed like all else.
+        """
         low, high = len(self._prefix), len(key)  # nothing lies beyond the first, something beyond the second
         while high - low > 1:
             length = (low + high) // 2
-            beyond = self._s3.list_objects_v2(**self._where, StartAfter=f"{key[:length]}{_HIGHEST}", MaxKeys=1)
-            low, high = (low, length) if beyond.get("Contents") else (length, high)
-        return key[:low]
+            low, high = (low, length) if self._is_any(key[:length] + _HIGHEST, end) else (length, high)
+        tops = [top for top in _TOPS if top >= key[low : low + 1]]
+        top = next((top for top in tops if not self._is_any(key[:low] + top + _HIGHEST, end)), "")
+        return key[:low] + top + _HIGHEST
 
-    def _split(self, after: str, end: str | None) -> str | None:
-        """Where this range ends from now on."""
-        if self._active >= self._workers or self._shared is None:
-            return end
-        cut = middle(after, end, shared=self._shared)
-        if cut is None:
-            return end
-        self._begin(cut, end)
-        return cut
+    def _is_any(self, after: str, end: str | None) -> bool:
+        """Whether an object is there. Deleted ones of a bucket that keeps versions are not looked for."""
+        found = self._s3.list_objects_v2(**self._where, StartAfter=after, MaxKeys=1).get("Contents")
+        return bool(found) and (end is None or found[0]["Key"] <= end)
 
     def _objects(self, after: str) -> Iterator[tuple[list[Stored], bool]]:
         request: dict[str, Any] = {**self._where, **({"StartAfter": after} if after else {})}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import heapq
+import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
@@ -133,6 +134,21 @@ def write(
     return OrphanList(key=key_of(head), sha256=digest, head=head)
 
 
+def keys_between(s3: Any, names: Names, *, since: datetime, until: datetime) -> Iterator[str]:
+    """What is beside this tenant's lists, the lists too, by the times in their names, in UTC and to the second.
+
+    Raises what the SDK raises.
+    """
+    prefix = f"{names.tenant.bucket.key_prefix}{FOLDER}"
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=names.tenant.bucket.name, Prefix=prefix, StartAfter=f"{prefix}{since:%Y-%m-%dT%H-%M-%SZ}",
+        ExpectedBucketOwner=names.identity.account_id,
+    )  # fmt: skip
+    end = f"{prefix}{until:%Y-%m-%dT%H-%M-%SZ}.."
+    keys = (one["Key"] for page in pages for one in page.get("Contents") or ())
+    return itertools.takewhile(lambda key: key < end, keys)
+
+
 def earlier(
     s3: Any, names: Names, *, now: float, folder: Path, check: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[OrphanList, Path]]:
@@ -141,15 +157,9 @@ def earlier(
     Whatever else is there, or is no list that a sweep has written, is passed over. check: called often; raises to stop.
     Raises what the SDK raises, and FailedError.
     """
-    bucket, owner = names.tenant.bucket.name, names.identity.account_id
     since = datetime.fromtimestamp(now - counts_for_seconds(names), UTC)
-    prefix = f"{names.tenant.bucket.key_prefix}{FOLDER}"
-    pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, StartAfter=f"{prefix}{since:%Y-%m-%dT%H-%M-%SZ}", ExpectedBucketOwner=owner
-    )
-    until = f"{prefix}{datetime.fromtimestamp(now, UTC):%Y-%m-%dT%H-%M-%SZ}.."
-    keys = (one["Key"] for page in pages for one in page.get("Contents") or ())
-    lists = heapq.nlargest(MOST_LISTS, (key for key in keys if key.endswith(SUFFIX) and key < until))
+    keys = keys_between(s3, names, since=since, until=datetime.fromtimestamp(now, UTC))
+    lists = heapq.nlargest(MOST_LISTS, (key for key in keys if key.endswith(SUFFIX)))
     for number, key in enumerate(lists):
         path = folder / f"earlier-{number}{SUFFIX}"
         found = fetch(s3, names, key=key, path=path, check=check)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from humangov.api.counts import counted
 from humangov.api.names import Names
 from humangov.api.times import duration
 from humangov.cleanup.outcomes import FileOutcome
@@ -13,7 +14,7 @@ from humangov.cleanup.receipt_lines import spell
 from humangov.reading.table_reading import scan_alone_sentence
 from humangov.redrive import output as redriven
 from humangov.sweep.result import DELETE, SweepResult
-from humangov.sweep.status import how_to_approve, place_of_list, settled, status_fields, why_failed
+from humangov.sweep.status import how_to_approve, of_approval, place_of_list, settled, status_fields, why_failed
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _SHOWN_SHARED = 10
@@ -28,7 +29,7 @@ def lines(
     """
     tenant = names.tenant
     prefix = f" under {tenant.bucket.key_prefix}" if tenant.bucket.key_prefix else ""
-    head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {word.lower()}"
+    head = f"{tenant.key}: bucket {tenant.bucket.name}{prefix}, table {tenant.table.name}: {_words(word)}"
     redriven = result.redriven and result.redriven.outcomes
     done = result.erased.outcomes or result.uploads.outcomes or result.settled or redriven
     if problem is not None and not done:
@@ -42,6 +43,11 @@ def lines(
         *_remarks(result, names),
         *_places(result, names),
     ]
+
+
+def _words(result: str) -> str:
+    """`SafetyCheckFailed` as "safety check failed"."""
+    return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in result).strip()
 
 
 def as_json(
@@ -59,6 +65,7 @@ def as_json(
         **status_fields(result, names, word=word, problem=problem, now=now, before={}),
         "safetyChecks": [{"name": check.name, "message": check.message} for check in result.failed_checks],
         "approved": result.approved,
+        "approvedBy": result.approver,
         "outcomes": {spell(outcome): number for outcome, number in result.erased.outcomes.items()},
         "unfinished": result.erased.unfinished,
         **(shown if files_named else {}),
@@ -85,7 +92,7 @@ def _table(result: SweepResult, names: Names) -> list[str]:
     rows = [
         ("listed", result.listed, f"files that match {', '.join(options.include)}"),
         ("too young", result.too_young, f"younger than {duration(options.minimum_age_seconds)}"),
-        ("live", result.live, f"named by one of {result.records:,} records"),
+        ("live", result.live, f"named by at least one of {counted(result.records, 'record')}"),
         ("orphans", result.orphans, f"named by no record, {size(result.orphan_bytes)}"),
         ("confirmed", result.confirmed, "also found by an earlier sweep, at least spec.sweep.confirmAfter ago"),
     ]
@@ -131,9 +138,9 @@ def _remarks(result: SweepResult, names: Names) -> list[str]:
     effect = "no orphan was erased" if _deletes(result) else "mode Delete would erase nothing"
     shown = [f"safety check failed, {effect}: {check.message}" for check in result.failed_checks]
     if result.approved:
-        shown.append("a safety check failed, but an orphan list was approved: only its files can be erased")
+        shown.append(of_approval(result))
     if approval := how_to_approve(result, names):
-        shown.append(f"{approval}; with a manifest: --approve")
+        shown.append(f"{approval}; or sweep by hand with --approve and that checksum")
     if result.erased.unfinished:
         shown.append(f"unfinished: {result.erased.unfinished}")
     shown += [*why_failed(result.erased), *settled(result)]

@@ -17,7 +17,8 @@ from humangov.cleanup.outcomes import FileResult
 class SweepReceipts:
     """The lines of one run.
 
-    orphan_list: the key of the list that it erases from. reading: `snapshot` or `scan`, how the table was read; None:
+    orphan_list: the key of the list that it erases from. approver: who approved it, although a safety check failed;
+    None: no check failed, or the approval is not signed. reading: `snapshot` or `scan`, how the table was read; None:
     not known any more
     """
 
@@ -25,6 +26,7 @@ class SweepReceipts:
     run: str
     orphan_list: str
     reading: str | None = None
+    approver: str | None = None
 
     def intent(self, key: str) -> Line:
         return self._line("intent", key)
@@ -52,4 +54,5 @@ class SweepReceipts:
             "deleted_at": None,
             "orphan_list": self.orphan_list,
             **({"reading": self.reading} if self.reading else {}),
+            **({"approved_by": self.approver} if self.approver else {}),
         }

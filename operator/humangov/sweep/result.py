@@ -39,6 +39,7 @@ class SweepResult:
     shared         keys that several records name, although file names are unique
     failed_checks  why no orphan was erased; in mode Detect: why mode Delete would erase nothing
     approved       a safety check failed, but a person approved the orphan list
+    approver       who that was, by the signature of the approval; None: not known
     settled        files that an interrupted sweep had begun to erase, by what this one found of them
     orphan_list    as stored in the bucket
     uploads        incomplete multipart uploads
@@ -62,6 +63,7 @@ class SweepResult:
     largest: Sequence[Stored] = ()
     failed_checks: Sequence[SafetyCheck] = ()
     approved: bool = False
+    approver: str | None = None
     redriven: RedriveResult | None = None
     settled: Counter[FileOutcome] = field(default_factory=Counter)
     erased: ErasureResult = field(default_factory=ErasureResult)

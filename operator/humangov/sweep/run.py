@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from humangov.api.names import Names
+from humangov.api.signatures import signer
 from humangov.api.spec import APPROVE_ANNOTATION, Tenant
 from humangov.api.stop import STOP_ANNOTATION, why_not_erase
 from humangov.aws.data_plane import connect_as_sweep
@@ -93,10 +94,12 @@ def run_sweep(
     may_erase: Callable[[], str | None],
 ) -> EndedSweep:
     """why_stop: called often; may_erase: called before files are erased. Each returns the reason to stop, or None."""
+    annotations = names.tenant.annotations
     around = Surroundings(
         steps=Steps(why_stop=why_stop, show=options.progress),
         may_erase=may_erase,
-        approved=options.approved or names.tenant.annotations.get(APPROVE_ANNOTATION),
+        approved=options.approved or annotations.get(APPROVE_ANNOTATION),
+        approver=None if options.approved else signer(annotations, APPROVE_ANNOTATION),
     )
     end = _to_its_end(names, begun.result, around)
     return EndedSweep(

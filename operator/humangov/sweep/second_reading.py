@@ -13,6 +13,7 @@ from humangov.reading.table_reading import TableReading
 from humangov.sweep import bucket_claim, erasure, incomplete_uploads
 from humangov.sweep.erasure import ErasureResult
 from humangov.sweep.incomplete_uploads import IncompleteUploads
+from humangov.sweep.receipts import SweepReceipts
 from humangov.sweep.result import SweepResult
 from humangov.sweep.safety_checks import SHRUNKEN_PERCENT
 from humangov.sweep.scratch_db import Scratch
@@ -46,8 +47,9 @@ def erase(
         alone()
         return run.around.may_erase()
 
+    of_run = SweepReceipts(names=run.names, run=result.run, orphan_list=listed_in, approver=result.approver)
     several = erasure.erase(
-        scratch, names=run.names, run=result.run, listed_in=listed_in, versioned=run.versioned, calls=calls_of(run),
+        scratch, of_run=of_run, versioned=run.versioned, calls=calls_of(run),
         patient_s3=run.clients.patient_s3, receipts=receipts, steps=run.around.steps,
         read_on=partial(_read_on, run, reading), may_go_on=may_go_on,
     )  # fmt: skip

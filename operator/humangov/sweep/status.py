@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from humangov.api.counts import counted
 from humangov.api.names import Names
+from humangov.api.signatures import signature_of
 from humangov.api.spec import APPROVE_ANNOTATION
 from humangov.api.sweep_schedule import next_start, schedule_of
 from humangov.api.times import timestamp
@@ -58,11 +60,11 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     if problem is not None:
         erased, redriven_before = result.erased.count("erased"), result.redriven.erased if result.redriven else 0
         parts = [problem]
-        parts += [f"{erased:,} files were erased before"] if erased else []
-        parts += [f"the redrive before the sweep erased {redriven_before:,} files"] if redriven_before else []
+        parts += [f"{counted(erased, 'file was', plural='files were')} erased before"] if erased else []
+        parts += [f"the redrive before the sweep erased {counted(redriven_before, 'file')}"] if redriven_before else []
         parts += [*why_failed(result.erased), *settled(result)]
         return "; ".join([*parts, *(_of_uploads(result.uploads) if result.uploads.outcomes else [])])
-    parts = [f"orphans: {result.orphans:,} of {result.listed:,} files"]
+    parts = [f"orphans found: {result.orphans:,} of {counted(result.listed, 'file')}"]
     if result.mode == DELETE:
         parts.append(f"also found by an earlier sweep: {result.confirmed:,}")
         parts.append(f"erased: {result.erased.count('erased'):,}")
@@ -71,9 +73,7 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
         parts += why_failed(result.erased)
     parts += (_of_check(check, result) for check in result.failed_checks)
     if result.approved:
-        parts.append("a safety check failed, but an orphan list was approved: only its files can be erased")
-    if approval := how_to_approve(result, names):
-        parts.append(approval)
+        parts.append(of_approval(result))
     if result.erased.unfinished:
         parts.append(f"unfinished: {result.erased.unfinished}")
     if result.scan_alone:
@@ -82,7 +82,15 @@ def message(result: SweepResult, names: Names, *, problem: str | None) -> str:
     parts += [*_of_uploads(result.uploads), *([result.expired.problem] if result.expired.problem else [])]
     if result.redriven is not None and (result.redriven.left or not result.redriven.counted):
         parts.append(f"redrive: {redriven.summary(result.redriven)}")
+    if approval := how_to_approve(result, names):  # the last, for an event that is too long loses its middle
+        parts.append(approval)
     return "; ".join(parts)
+
+
+def of_approval(result: SweepResult) -> str:
+    """Of a sweep that goes on because of an approval."""
+    by = f" by {result.approver}" if result.approver else ""
+    return f"a safety check failed, but an orphan list was approved{by}: only its files can be erased"
 
 
 def why_failed(of: ErasureResult | IncompleteUploads) -> list[str]:
@@ -101,9 +109,8 @@ def settled(result: SweepResult) -> list[str]:
     if not number:
         return []
     left = sum(many for outcome, many in result.settled.items() if outcome.kind != "absent")
-    return [
-        f"earlier sweeps had left the outcome of {number:,} files open, and {left:,} of these files are still there"
-    ]  # fmt: skip
+    still = f"{left:,} of these {'is' if left == 1 else 'are'} still there"
+    return [f"earlier sweeps had left the outcome of {counted(number, 'file')} open, and {still}"]
 
 
 def place_of_list(result: SweepResult, names: Names) -> str | None:
@@ -128,7 +135,9 @@ def how_to_approve(result: SweepResult, names: Names) -> str | None:
         return None
     return (
         f"to approve this orphan list: kubectl annotate humangovstate --namespace {names.tenant.namespace} "
-        f"{names.tenant.name} {APPROVE_ANNOTATION}={result.orphan_list.sha256} --overwrite"
+        f"{names.tenant.name} {APPROVE_ANNOTATION}={result.orphan_list.sha256} "
+        f"""{signature_of(APPROVE_ANNOTATION)}="$(kubectl auth whoami -o jsonpath='{{.status.userInfo.username}}')" """
+        "--overwrite"
     )
 
 

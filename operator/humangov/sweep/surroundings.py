@@ -24,11 +24,13 @@ class Surroundings:
     may_erase  called before the second scan, before every batch, and throughout the redrive: the reason not to erase,
                or None
     approved   sha256 of the orphan list that a person approved
+    approver   who that was, by the signature beside it; None: not known
     """
 
     steps: Steps = field(default_factory=Steps)
     may_erase: Callable[[], str | None] = lambda: None
     approved: str | None = None
+    approver: str | None = None
     now: Callable[[], float] = time.time
     pause: Callable[[float], None] = time.sleep
 
@@ -81,8 +83,9 @@ def receipts_of(run: Run) -> ReceiptLog:
 def calls_of(run: Run) -> Calls:
     """The calls of the function's code, in this process."""
     return Calls(
-        dynamodb=run.clients.dynamodb, s3=run.clients.s3, out_of_time=lambda: False, pause=run.around.pause,
-        now=run.around.now, write=_lines_ignored, keeps_versions=lambda: run.versioned,
+        dynamodb=run.clients.dynamodb, s3=run.clients.s3, bucket_owner=run.names.identity.account_id,
+        out_of_time=lambda: False, pause=run.around.pause, now=run.around.now, write=_lines_ignored,
+        keeps_versions=lambda: run.versioned,
     )  # fmt: skip
 
 

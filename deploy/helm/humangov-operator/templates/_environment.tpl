@@ -21,6 +21,10 @@
 - name: HUMANGOV_CLUSTER_NAME
   value: {{ . | quote }}
 {{- end }}
+{{- with .Values.movedFrom }}
+- name: HUMANGOV_MOVED_FROM
+  value: {{ join " " . | quote }}
+{{- end }}
 {{- with .Values.permissionsBoundary }}
 - name: HUMANGOV_PERMISSIONS_BOUNDARY
   value: {{ . | quote }}
@@ -39,6 +43,18 @@
   value: {{ .Values.resync | quote }}
 - name: HUMANGOV_WORKERS
   value: {{ .Values.workers | quote }}
+- name: HUMANGOV_AWS_LIMITS_SHARE
+  value: {{ .Values.awsLimitsShare | quote }}
+- name: HUMANGOV_CODE_ROLLOUT
+  value: {{ .Values.codeRollout.enabled | quote }}
+{{- with .Values.codeRollout.first }}
+- name: HUMANGOV_CODE_ROLLOUT_FIRST
+  value: {{ join " " . | quote }}
+{{- end }}
+- name: HUMANGOV_CODE_ROLLOUT_MINUTES
+  value: {{ .Values.codeRollout.minutes | quote }}
+- name: HUMANGOV_CODE_ROLLOUT_SHARE
+  value: {{ .Values.codeRollout.sharePercent | quote }}
 - name: HUMANGOV_LOG_FORMAT
   value: {{ .Values.logFormat }}
 - name: HUMANGOV_LOG_LEVEL

@@ -28,6 +28,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.sweep.serviceAccount.name | default (printf "%s-sweep" (include "humangov-operator.fullname" .)) -}}
 {{- end -}}
 
+{{- define "humangov-operator.reportsServiceAccountName" -}}
+{{- .Values.reports.serviceAccount.name | default (printf "%s-reports" (include "humangov-operator.fullname" .)) -}}
+{{- end -}}
+
 {{- define "humangov-operator.image" -}}
 {{- .Values.image.repository -}}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end -}}

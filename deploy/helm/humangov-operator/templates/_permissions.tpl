@@ -11,8 +11,8 @@
   verbs: [create]
 {{- end -}}
 
-{{/* The cluster's name in the ownership tag, unless clusterName is set. */}}
-{{- define "humangov-operator.permissions.clusterName" -}}
+{{/* The cluster's UID: its name in the ownership tag unless clusterName is set, and what distinguishes it from another of that name. */}}
+{{- define "humangov-operator.permissions.clusterUID" -}}
 - apiGroups: [""]
   resources: [namespaces]
   resourceNames: [kube-system]
@@ -25,6 +25,14 @@
   resources: [configmaps]
   resourceNames: [humangov-stop]
   verbs: [get]
+{{- end -}}
+
+{{/* Who has the function's new code after an upgrade, and the former code. */}}
+{{- define "humangov-operator.permissions.codeRollout" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  resourceNames: [humangov-code-rollout]
+  verbs: [get, create, patch]
 {{- end -}}
 
 {{- define "humangov-operator.permissions.subjects" -}}

@@ -1,0 +1,381 @@
+"""So many tenants on a fake AWS that keeps AWS's limits: a restart, edits and new tenants meanwhile, then rest.
+
+One tenant is applied and becomes Ready as any. Of what it then has in Kubernetes and in AWS copies are made under other
+names, for ten thousand first applies would take hours under AWS's limits. Then an operator starts on all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import re
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import botocore.session
+from humangov.aws.actions import ACTIONS
+from kubernetes.aio import client as untyped_client
+from kubernetes.aio import config as untyped_config
+
+from bench import rig
+from bench.listening import listening
+from bench.measure import Report, Table, percentile, writes_by
+from bench.rig import NotMeasuredError, Say
+from bench.scale_limits import LIMITS, tightest
+from sandbox import emulator, local_operator, ports
+from sandbox.handle import Sandbox
+from sandbox.session import sandbox_up
+
+SIZES = (100, 1_000, 3_000, 10_000)
+ANSWER_SECONDS = 0.035
+REST_SECONDS = 60.0
+EDITS, NEW = 40, 3
+PATTERN = "tenant-00000"
+_GROUP = ("humangov.io", "v1")
+_RECONCILE = "humangov.io/reconcile"
+_TICKS = os.sysconf("SC_CLK_TCK")
+_KIB = 1024
+client: Any = untyped_client  # the library has no types there
+config: Any = untyped_config
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Of a process: processor seconds so far, and memory in KiB."""
+
+    cpu_seconds: float
+    rss_kib: int
+    peak_kib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """What was measured at one size."""
+
+    tenants: int
+    resync_seconds: float
+    restart_seconds: float
+    restart_calls: int
+    throttled: int
+    restart_status_writes: int
+    edits: Sequence[float]
+    new: Sequence[float]
+    rest_seconds: float
+    rest_reconciles: int
+    rest_calls: Mapping[str, int]
+    rest_cpu_seconds: float
+    status_writes_at_rest: int
+    usage: Usage
+
+    def figures(self, *, empty: Usage) -> dict[str, Any]:
+        reconciles = max(1, self.rest_reconciles)
+        return {
+            "resync_calls_per_tenant": sum(self.rest_calls.values()) / reconciles,
+            "cpu_ms_per_reconcile": 1000 * self.rest_cpu_seconds / reconciles,
+            "cpu_percent_at_rest": 100 * self.rest_cpu_seconds / self.rest_seconds,
+            "restart_seconds": self.restart_seconds,
+            "restart_calls": self.restart_calls,
+            "throttled": self.throttled,
+            "restart_status_writes": self.restart_status_writes,
+            "edit_p99_s": percentile(self.edits, 0.99),
+            "new_max_s": max(self.new),
+            "status_writes_at_rest": self.status_writes_at_rest,
+            "rss_mib": self.usage.rss_kib / _KIB,
+            "peak_mib": self.usage.peak_kib / _KIB,
+            "kib_per_tenant": (self.usage.rss_kib - empty.rss_kib) / self.tenants,
+            "resync_s": self.resync_seconds,
+        }
+
+
+def run(*, say: Say, sizes: Sequence[int], resync_seconds: float) -> Report:
+    """Of each size about three resyncs, and a minute. Raises SandboxError, OperatorError or NotMeasuredError."""
+    with sandbox_up(say) as (running, _):
+        empty = _at_none(running, say)
+        found = [_measured(running, size, resync_seconds, say=say) for size in sizes]
+    return report(found, empty=empty)
+
+
+class Kubernetes:
+    """The API server as its administrator; what is made is made a few at once."""
+
+    def __init__(self, sandbox: Sandbox, namespace: str) -> None:
+        self.sandbox, self.namespace = sandbox, namespace
+
+    async def __aenter__(self) -> Kubernetes:
+        configuration = client.Configuration()
+        await config.load_kube_config(config_file=str(self.sandbox.kubeconfig), client_configuration=configuration)
+        self._client = client.ApiClient(configuration)
+        self.api = client.CustomObjectsApi(self._client)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def get(self, name: str) -> Any:
+        return await self.api.get_namespaced_custom_object(*_GROUP, self.namespace, rig.RESOURCE, name)
+
+    async def create(self, document: Mapping[str, Any]) -> Any:
+        return await self.api.create_namespaced_custom_object(*_GROUP, self.namespace, rig.RESOURCE, document)
+
+    async def patch(self, name: str, change: Mapping[str, Any]) -> Any:
+        return await self.api.patch_namespaced_custom_object(
+            *_GROUP, self.namespace, rig.RESOURCE, name, change, _content_type="application/merge-patch+json"
+        )
+
+    async def copy(self, pattern: Mapping[str, Any], name: str) -> None:
+        """A tenant like it under another name, with its status."""
+        old = str(pattern["metadata"]["name"])
+        text = json.dumps(pattern)
+        for mapping in (pattern.get("status") or {}).get("mappings") or ():
+            text = text.replace(mapping, str(uuid.uuid5(uuid.NAMESPACE_URL, name)))
+        copied = json.loads(text.replace(old, name))
+        metadata = {key: copied["metadata"][key] for key in ("name", "namespace", "finalizers", "annotations")}
+        found = await self.create({**copied, "metadata": metadata})
+        await self.api.replace_namespaced_custom_object_status(
+            *_GROUP, self.namespace, rig.RESOURCE, name, {**found, "status": copied["status"]}
+        )
+
+    async def ready(self, name: str, generation: int, *, since: float, within_seconds: float) -> float:
+        """Seconds until it was seen Ready at this generation. Raises NotMeasuredError."""
+        while time.monotonic() - since < within_seconds:
+            status = (await self.get(name)).get("status") or {}
+            for one in status.get("conditions") or ():
+                if one["type"] == "Ready" and one["status"] == "True" and one["observedGeneration"] >= generation:
+                    return time.monotonic() - since
+            await asyncio.sleep(0.1)
+        raise NotMeasuredError(f"{name} was not Ready within {within_seconds:.0f} s")
+
+
+class FakeAws:
+    """The process of bench/scale_aws.py, at this address."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, path: str, document: Any = None) -> Any:
+        data = json.dumps(document).encode()
+        with urllib.request.urlopen(f"{self.url}/-/{path}", data=data, timeout=120) as answer:  # noqa: S310 - our own
+            return json.loads(answer.read())
+
+
+@dataclass
+class Running:
+    """An operator, and where its metrics are."""
+
+    local: local_operator.LocalOperator
+    metrics_url: str
+
+    def usage(self) -> Usage:
+        process = Path(f"/proc/{self.local.process.pid}")
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
+        memory = dict(re.findall(r"(VmRSS|VmHWM):\s+(\d+)", (process / "status").read_text()))
+        seconds = (int(fields[11]) + int(fields[12])) / _TICKS
+        return Usage(cpu_seconds=seconds, rss_kib=int(memory["VmRSS"]), peak_kib=int(memory["VmHWM"]))
+
+    def reconciles(self) -> int:
+        with urllib.request.urlopen(self.metrics_url, timeout=30) as answer:  # noqa: S310 - our own
+            lines = answer.read().decode().splitlines()
+        counted = [line for line in lines if line.startswith("humangov_reconcile_total{")]
+        return int(sum(float(line.rpartition(" ")[2]) for line in counted))
+
+
+@contextlib.contextmanager
+def operator(sandbox: Sandbox, namespace: str, folder: Path, url: str, *, resync_seconds: float) -> Iterator[Running]:
+    [port] = ports.choose(["probe"]).values()
+    with local_operator.start(
+        sandbox, namespace=namespace, folder=folder,
+        arguments=[
+            "--region", emulator.REGION, "--resync", str(resync_seconds), "--probe-address", f"127.0.0.1:{port}",
+            "--log-level", "info", "--aws-limits-share", "50",
+        ],
+        environment={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", **_endpoints(url)},
+    ) as local:  # fmt: skip
+        yield Running(local=local, metrics_url=f"http://127.0.0.1:{port}/metrics")
+
+
+def _endpoints(url: str) -> dict[str, str]:
+    """A variable a service: AWS_ENDPOINT_URL would tell the operator that this is not AWS, and has no limits."""
+    session = botocore.session.get_session()
+    ids = [session.get_service_model(service).service_id for service in {one.service for one in ACTIONS.values()}]
+    return {f"AWS_ENDPOINT_URL_{one.replace(' ', '_').upper()}": url for one in [*ids, "STS"]}
+
+
+@contextlib.contextmanager
+def _place(sandbox: Sandbox) -> Iterator[tuple[str, Path, FakeAws]]:
+    namespace = f"bench-{uuid.uuid4().hex[:6]}"
+    folder = sandbox.root / namespace
+    folder.mkdir(parents=True)
+    local_operator.install(sandbox, namespace=namespace)
+    try:
+        with listening("bench.scale_aws", ANSWER_SECONDS, "limits", "ripening") as url:
+            yield namespace, folder, FakeAws(url)
+    finally:
+        local_operator.kubectl(
+            sandbox, "patch", rig.RESOURCE, "-n", namespace, "--type=merge", "-p", '{"metadata":{"finalizers":[]}}',
+            PATTERN, check=False,
+        )  # fmt: skip
+
+
+def _at_none(sandbox: Sandbox, say: Say) -> Usage:
+    say("no tenant: memory")
+    with (
+        _place(sandbox) as (namespace, folder, aws),
+        operator(sandbox, namespace, folder, aws.url, resync_seconds=600) as running,
+    ):
+        time.sleep(15)
+        return running.usage()
+
+
+def _measured(sandbox: Sandbox, tenants: int, resync_seconds: float, *, say: Say) -> Scale:
+    with _place(sandbox) as (namespace, folder, aws):
+        names = [f"tenant-{number:05}" for number in range(1, tenants)]
+        say(f"{tenants} tenants: the first, as any")
+        with operator(sandbox, namespace, folder, aws.url, resync_seconds=resync_seconds):
+            asyncio.run(_first(sandbox, namespace))
+        say(f"{tenants} tenants: copies")
+        asyncio.run(_copies(sandbox, namespace, names))
+        aws.ask("clone", {"pattern": PATTERN, "names": names})
+        aws.ask("clear")
+        return _restarted(sandbox, namespace, folder, aws, [PATTERN, *names], resync_seconds, say=say)
+
+
+async def _first(sandbox: Sandbox, namespace: str) -> None:
+    """Until it is Ready, and once more: what else may hold copies of its files is read of a tenant that is."""
+    async with Kubernetes(sandbox, namespace) as kube:
+        began = time.monotonic()
+        await kube.create(rig.manifest(PATTERN, namespace=namespace))
+        await kube.ready(PATTERN, 1, since=began, within_seconds=180)
+        await kube.patch(PATTERN, {"metadata": {"annotations": {_RECONCILE: "again"}}})
+        while (await kube.get(PATTERN))["status"].get("lastHandledReconcile") != "again":
+            if time.monotonic() - began > 300:
+                raise NotMeasuredError("the first tenant was not reconciled again")
+            await asyncio.sleep(0.2)
+
+
+async def _copies(sandbox: Sandbox, namespace: str, names: Sequence[str]) -> None:
+    some_at_once = asyncio.Semaphore(8)
+
+    async with Kubernetes(sandbox, namespace) as kube:
+        pattern = await kube.get(PATTERN)
+
+        async def copy(name: str) -> None:
+            async with some_at_once:
+                await kube.copy(pattern, name)
+
+        await asyncio.gather(*(copy(name) for name in names))
+
+
+def _restarted(
+    sandbox: Sandbox, namespace: str, folder: Path, aws: FakeAws, names: Sequence[str], resync: float, *, say: Say
+) -> Scale:  # fmt: skip
+    say(f"{len(names)} tenants: restart, with edits and new tenants meanwhile")
+    audit = sandbox.audit_log
+    assert audit is not None
+    begun, offset = time.monotonic(), audit.stat().st_size
+    with operator(sandbox, namespace, folder, aws.url, resync_seconds=resync) as running:
+        edits, new = asyncio.run(_disturbed(sandbox, namespace, names))
+        while running.reconciles() < len(names) + EDITS:
+            if time.monotonic() - begun > 3 * resync + 600:
+                raise NotMeasuredError("not every tenant was reconciled after the restart")
+            time.sleep(0.5)
+        seconds, state = time.monotonic() - begun, aws.ask("state")
+        restart_writes = _status_writes(audit, offset, namespace)
+        say(f"{len(names)} tenants: until each has been read once, and a snapshot confirms it")
+        time.sleep(max(REST_SECONDS, resync))
+        say(f"{len(names)} tenants: at rest")
+        aws.ask("clear")
+        before, reconciles, offset = running.usage(), running.reconciles(), audit.stat().st_size
+        rest = max(REST_SECONDS, resync)
+        time.sleep(rest)
+        after, at_rest = running.usage(), aws.ask("state")
+        if unknown := {**state["unknown"], **at_rest["unknown"]}:  # the operator would do without what it was refused
+            raise NotMeasuredError(f"the fake AWS does not know {unknown}: teach it (bench/scale_aws.py)")
+        return Scale(
+            tenants=len(names), resync_seconds=resync, restart_seconds=seconds,
+            restart_calls=sum(state["calls"].values()), throttled=sum(state["throttled"].values()),
+            restart_status_writes=restart_writes - _expected_writes(edits, new), edits=edits, new=new,
+            rest_seconds=rest, rest_reconciles=running.reconciles() - reconciles, rest_calls=at_rest["calls"],
+            rest_cpu_seconds=after.cpu_seconds - before.cpu_seconds,
+            status_writes_at_rest=_status_writes(audit, offset, namespace), usage=after,
+        )  # fmt: skip
+
+
+async def _disturbed(sandbox: Sandbox, namespace: str, names: Sequence[str]) -> tuple[list[float], list[float]]:
+    """Seconds to Ready of edits, one after the other, and of new tenants beside them."""
+    rng = random.Random(7)  # noqa: S311 - repeatable
+    async with Kubernetes(sandbox, namespace) as kube:
+
+        async def add(number: int) -> float:
+            began = time.monotonic()
+            await kube.create(rig.manifest(f"young-{number:05}", namespace=namespace))
+            return await kube.ready(f"young-{number:05}", 1, since=began, within_seconds=600)
+
+        async def edit(name: str) -> float:
+            began = time.monotonic()
+            edited = await kube.patch(name, {"spec": {"function": {"memoryMiB": rng.choice([256, 768, 1024])}}})
+            return await kube.ready(name, edited["metadata"]["generation"], since=began, within_seconds=600)
+
+        news = [asyncio.create_task(add(number)) for number in range(NEW)]
+        chosen = rng.sample(list(names), k=min(EDITS, len(names)))
+        edits = [await edit(name) for name in chosen]
+        return edits, list(await asyncio.gather(*news))
+
+
+def _expected_writes(edits: Sequence[float], new: Sequence[float]) -> int:
+    """Status writes that an edit (its result) and a new tenant (announced, waiting for what ripens, Ready) need."""
+    return len(edits) + 4 * len(new)
+
+
+def _status_writes(audit: Path, offset: int, namespace: str) -> int:
+    user = f"system:serviceaccount:{namespace}:{local_operator.SERVICE_ACCOUNT}"
+    with audit.open() as file:
+        file.seek(offset)
+        return sum(one.resource == f"{rig.RESOURCE}/status" for one in writes_by(user, file))
+
+
+def report(found: Sequence[Scale], *, empty: Usage) -> Report:
+    """Pure."""
+    figures = {str(one.tenants): one.figures(empty=empty) for one in found}
+    names = list(figures[str(found[0].tenants)])
+    answers = f"Kubernetes: the real API server. AWS: a fake that answers in {1000 * ANSWER_SECONDS:.0f} ms"
+    notes = [
+        f"{answers} and keeps the limits below (bench/scale_aws.py).",
+        f"Memory with no tenant: {empty.rss_kib / _KIB:.1f} MiB.",
+        "restart_status_writes: beyond one of an edit and four of a new tenant.",
+    ]
+    for one in found:
+        limit, seconds = tightest(one.rest_calls)
+        share = f"{seconds:.1f} s of {one.rest_seconds:.0f}"
+        notes.append(f"{one.tenants} tenants: at rest the tightest limit is {limit}, {share}.")
+    return Report(
+        tables=[
+            Table(
+                title="By number of tenants", header=("WHAT", *figures),
+                rows=[(name, *(f"{figures[size][name]:.4g}" for size in figures)) for name in names],
+            ),
+            *(
+                Table(
+                    title=f"Calls at rest, {one.tenants} tenants", header=("CALL", "A RECONCILIATION"),
+                    rows=[
+                        (name, f"{number / max(1, one.rest_reconciles):.3f}")
+                        for name, number in sorted(one.rest_calls.items(), key=lambda item: -item[1])
+                    ],
+                )
+                for one in found
+            ),
+            Table(
+                title="Limits of AWS that the fake keeps", header=("LIMIT", "CALLS/S", "SOURCE", "UNLIKE THE OPERATOR"),
+                rows=[(limit.name, limit.per_second, limit.source, limit.why) for limit in LIMITS],
+            ),
+        ],
+        notes=notes,
+        figures={"rss_mib_at_none": empty.rss_kib / _KIB, **figures},
+    )  # fmt: skip

@@ -1,0 +1,107 @@
+"""Checkpoints in a bucket: read as a chain, and the next one written.
+
+IAM actions s3:ListBucket and s3:GetObject on the bucket, and those of report_bucket; logs:FilterLogEvents on the log
+group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from humangov.proof import checkpoint, receipts, report_bucket
+from humangov.proof.chain_check import ChainCheck
+from humangov.proof.checkpoint import (
+    EMPTY_CHAIN,
+    READ_BEFORE,
+    SETTLES_AFTER,
+    Chain,
+    Checkpoint,
+    CheckpointError,
+    extended,
+    folder,
+    key_of,
+    why_not_following,
+)
+from humangov.proof.report_bucket import ReportBucket
+from humangov.proof.signature import Check
+from humangov.proof.surroundings import LogGroup
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a tenant's checkpoints are. tenant: the value of its ownership tag."""
+
+    bucket: ReportBucket
+    tenant: str
+
+
+def read(s3: Any, place: Place, *, check: Check | None = None, signed_since_ms: int = 0) -> Chain:
+    """In the order of their times. Raises what the SDK raises; what is no checkpoint is a problem of the chain.
+
+    check: of signatures. A checkpoint that covers times from signed_since_ms on needs one that holds.
+    """
+    chain = EMPTY_CHAIN
+    where = folder(place.bucket.prefix, place.tenant)
+    pages = s3.get_paginator("list_objects_v2").paginate(Prefix=where, **place.bucket.call)
+    for key in sorted(one["Key"] for page in pages for one in page.get("Contents") or ()):
+        name = key.removeprefix(where)
+        content = s3.get_object(Key=key, **place.bucket.call)["Body"].read()
+        try:
+            one = checkpoint.parse(content)
+            if one.tenant != place.tenant or key != key_of(place.bucket.prefix, place.tenant, until_ms=one.until_ms):
+                raise CheckpointError("it belongs to another tenant, or has another name")
+        except CheckpointError as error:
+            chain = replace(chain, problems=(*chain.problems, f"checkpoint {name} can't be read: {error}"))
+        else:
+            chain = extended(chain, one, content=content, place=name)
+            problem = check(content) if check is not None and one.until_ms >= signed_since_ms else None
+            if problem is not None:
+                chain = replace(chain, problems=(*chain.problems, f"checkpoint {name}: {problem}"))
+    return chain
+
+
+def store(s3: Any, place: Place, one: Checkpoint, *, sign: Callable[[bytes], bytes], now: datetime) -> str:
+    """Never over another. sign: adds a signature, if any. Returns its key. Raises what the SDK and `sign` raise."""
+    key = key_of(place.bucket.prefix, place.tenant, until_ms=one.until_ms)
+    content = sign(checkpoint.spell(one))
+    report_bucket.put(s3, place.bucket, key, content, content_type="application/json", now=now)
+    return key
+
+
+def following(logs: Any, chain: Chain, group: LogGroup, *, tenant: str, now: datetime) -> Checkpoint | None:
+    """The checkpoint that follows the chain; None if it is too early for one. Raises what the SDK raises."""
+    until = (now - SETTLES_AFTER).replace(microsecond=0)
+    until_ms = receipts.milliseconds(until)
+    if until_ms <= chain.until_ms:
+        return None
+    check = ChainCheck(chain.covered)
+    if chain.number:
+        since = datetime.fromtimestamp(chain.until_ms / 1000, UTC) - READ_BEFORE
+        lines = receipts.read(
+            logs, group=group.name, since=since, until=until, pattern=receipts.CHAINED_PATTERN
+        )  # fmt: skip
+    else:
+        lines = receipts.every_line(logs, group=group.name, until=until)
+    for event in lines:
+        check.take(event)
+    check.finish()
+    for stream in [one for one in check.ends if why_not_following(check, chain, one)]:
+        check.replace(
+            _whole(lambda name: receipts.every_line(logs, group=group.name, until=until, stream=name), stream, chain)
+        )
+    return checkpoint.of_lines(
+        check, chain, tenant=tenant, log_group=group.name, region=group.region, until_ms=until_ms,
+        retention_days=group.retention_days,
+    )  # fmt: skip
+
+
+def _whole(read_stream: Callable[[str], Any], stream: str, chain: Chain) -> ChainCheck:
+    """A stream of which some lines are dated earlier than what was read."""
+    check = ChainCheck(chain.covered)
+    for event in read_stream(stream):
+        check.take(event)
+    check.finish()
+    return check

@@ -1,0 +1,192 @@
+"""A report of one tenant: receipts and orphan lists in, figures, gaps and facts out; and its JSON.
+
+Receipts go through a ledger on disk, so that memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from humangov import __version__
+from humangov.api.times import timestamp, timestamp_milliseconds
+from humangov.aws.error_words import SDK_ERRORS, without_names
+from humangov.proof import figures, gaps, orphan_lists, receipts
+from humangov.proof.chain_check import ChainCheck
+from humangov.proof.figures import Figures, SweptBy
+from humangov.proof.gaps import LIMITS, Gap
+from humangov.proof.ledger import Ledger
+from humangov.proof.orphan_lists import SweepRun, SweepRuns
+from humangov.proof.period import Period
+from humangov.proof.surroundings import Declared, LogGroup
+
+FORMAT = 1
+_PROGRESS_EVERY = 20_000
+
+Progress = Callable[[int, datetime], None]
+"""Called with the number of lines read, and the time of the last one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Whose report it is. tenant: `namespace/name`, or the log group where only that is known.
+
+    stored_in: the bucket of reports and checkpoints, and how keys begin there; None: not known.
+    """
+
+    tenant: str
+    owner: str | None
+    account_id: str | None
+    region: str
+    bucket: str | None
+    key_prefix: str
+    table: str | None
+    stored_in: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """written: when. query: the command that reads the same lines. figures: None if no receipt could be read.
+
+    verifying: the command that compares the lines with checkpoints; None: the tenant is not known.
+    """
+
+    subject: Subject
+    period: Period
+    written: datetime
+    group: LogGroup
+    query: str
+    verifying: str | None
+    lines: int
+    chain: ChainCheck
+    figures: Figures | None
+    sweeps: SweepRuns | None
+    declared: Declared | None
+    gaps: tuple[Gap, ...]
+
+
+@dataclass
+class Reading:
+    """Goes through log events once, and knows then what it read. problem: why it ended early; None: it did not."""
+
+    events: Iterable[Mapping[str, Any]]
+    progress: Progress
+    lines: int = 0
+    problem: str | None = None
+    chain: ChainCheck = field(default_factory=ChainCheck)
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        try:
+            for event in self.events:
+                self.lines += 1
+                self.chain.take(event)
+                if self.lines % _PROGRESS_EVERY == 0:
+                    self.progress(self.lines, datetime.fromtimestamp(event["timestamp"] / 1000, UTC))
+                yield event
+        except SDK_ERRORS as error:
+            self.problem = without_names(error)
+        self.chain.finish()
+
+
+def build(
+    events: Iterable[Mapping[str, Any]],
+    ledger: Ledger,
+    *,
+    subject: Subject,
+    period: Period,
+    group: LogGroup,
+    declared: Declared | None,
+    sweeps: SweepRuns | None,
+    now: datetime,
+    progress: Progress = lambda _number, _at: None,
+) -> Report:
+    """events: those of receipts.around. Raises sqlite3.Error.
+
+    What AWS refuses becomes a gap; what was read before it counts.
+    """
+    reading = Reading(() if group.exists is False else events, progress)
+    ledger.fill(receipts.of_events(reading, since=period.since, until=period.until))
+    nothing_read = group.exists is False or (reading.problem is not None and not reading.lines)
+    found = None if nothing_read else figures.ask(ledger, days=(period.until - period.since) // timedelta(days=1))
+    return Report(
+        subject=subject, period=period, written=now, group=group, query=_query(group, period),
+        verifying=_verifying(subject), lines=reading.lines,
+        chain=reading.chain, figures=found, sweeps=sweeps, declared=declared,
+        gaps=tuple(
+            gaps.find(
+                period=period, now=now, group=group, read_problem=reading.problem, chain=reading.chain, figures=found,
+                declared=declared, sweeps=sweeps,
+            )
+        ),
+    )  # fmt: skip
+
+
+def sweeps_with_erased(report: Report) -> list[tuple[SweepRun, int, int]]:
+    """Each orphan list of the period, with the numbers of files that receipts say its sweep erased, and did not.
+
+    Sweeps that have receipts and no list follow in `sweeps_without_list`.
+    """
+    of_run = {one.run: one for one in report.figures.sweeps} if report.figures else {}
+    runs = report.sweeps.runs if report.sweeps else ()
+    none = SweptBy("", "", 0, 0)
+    return [(one, (its := of_run.get(one.run, none)).erased, its.others) for one in runs]
+
+
+def sweeps_without_list(report: Report) -> list[SweptBy]:
+    """Sweeps whose receipts are in the period, and whose orphan list is not: it was removed, or began before."""
+    known = {one.run for one in report.sweeps.runs} if report.sweeps else set()
+    return [one for one in (report.figures.sweeps if report.figures else ()) if one.run not in known]
+
+
+def as_json(report: Report, *, database: str, database_sha256: str) -> dict[str, Any]:
+    """database: the name of the file beside the report on which the queries run."""
+    chain, created = report.chain, report.group.created
+    return {
+        "humangovReport": FORMAT,
+        "program": __version__,
+        **asdict(report.subject),
+        "since": timestamp_milliseconds(report.period.since),
+        "until": timestamp_milliseconds(report.period.until),
+        "written": timestamp(report.written),
+        "logGroup": {**asdict(report.group), "created": created and timestamp(created)},
+        "read": {"command": report.query, "lines": report.lines},
+        "database": {"name": database, "sha256": database_sha256},
+        "chain": {
+            "lines": chain.lines, "streams": len(chain.ends), "broken": chain.broken.total(),
+            "breaks": [one._asdict() for one in chain.breaks], "begunBefore": chain.begun,
+            "notChained": chain.others, "unread": chain.unread,
+        },
+        **(figures.as_json(report.figures) if report.figures else {"figures": None}),
+        "orphanLists": orphan_lists.as_json(report.sweeps) if report.sweeps else None,
+        "declared": _declared(report.declared) if report.declared else None,
+        "gaps": [one._asdict() for one in report.gaps],
+        "limits": list(LIMITS),
+    }  # fmt: skip
+
+
+def _declared(declared: Declared) -> dict[str, Any]:
+    return {
+        "settings": [one._asdict() for one in declared.settings],
+        "deeds": [one._asdict() for one in declared.deeds],
+        "conditions": [one._asdict() for one in declared.conditions],
+    }
+
+
+def _query(group: LogGroup, period: Period) -> str:
+    since, until = period.since - receipts.SETTLED_WITHIN, period.until + receipts.SETTLED_WITHIN
+    return (
+        f"aws logs filter-log-events --region {group.region} --log-group-name {shlex.quote(group.name)} "
+        f"--start-time {receipts.milliseconds(since)} --end-time {receipts.milliseconds(until)} "
+        f"--filter-pattern {shlex.quote(receipts.CHAINED_PATTERN)}"
+    )
+
+
+def _verifying(subject: Subject) -> str | None:
+    if subject.owner is None:
+        return None
+    bucket, prefix = subject.stored_in or ("BUCKET", "")
+    more = f" --prefix {shlex.quote(prefix)}" if prefix else ""
+    return f"humangov verify {shlex.quote(subject.tenant)} --bucket {shlex.quote(bucket)}{more}"

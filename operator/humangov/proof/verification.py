@@ -1,0 +1,124 @@
+"""Whether the receipts of a log group are those of its checkpoints: nothing altered, inserted or removed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import NamedTuple
+
+from humangov.api.counts import counted
+from humangov.proof.chain_check import HOUR_MS, ChainCheck
+from humangov.proof.checkpoint import Chain, StreamEnd, first_required
+
+OLD_AFTER = timedelta(days=2)
+"""Checkpoints are written daily."""
+
+_UNKNOWN = StreamEnd(0, "", ())
+
+
+class Finding(NamedTuple):
+    """kind: for scripts, stable. stream: None where it is about checkpoints."""
+
+    kind: str
+    stream: str | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """findings: what does not hold; none: every line up to the last checkpoint is as it was stored, or has expired.
+
+    verified  lines that a checkpoint proves
+    expired   lines that checkpoints state, and whose retention is over
+    later     lines after the last checkpoint, by stream: they are chained, but nothing would show that they are removed
+    """
+
+    findings: tuple[Finding, ...]
+    verified: int
+    expired: int
+    later: dict[str, int]
+    checkpoints: int
+    until_ms: int
+
+
+def verify(check: ChainCheck, chain: Chain, *, retention_days: int | None, now_ms: int) -> Verification:
+    """check: of all lines of the log group, with chain.covered. retention_days: of the log group now."""
+    findings = [*_of_checkpoints(chain, now_ms=now_ms)]
+    verified = expired = 0
+    for stream in sorted({*chain.streams, *check.ends}):
+        end = chain.streams.get(stream, _UNKNOWN)
+        required = first_required(end, retention_days=chain.retention_days, now_ms=now_ms)
+        by_now = first_required(end, retention_days=retention_days, now_ms=now_ms)
+        found = [
+            *(_of_stream(check, stream, end, required=required, by_now=by_now) if end.lines else ()),
+            *_of_lines(check, stream, known=bool(end.lines) or not chain.number),
+        ]
+        first = _first(check, stream, end)
+        verified += 0 if found else max(0, end.lines - first + 1)
+        expired += min(required, first) - 1 if end.lines else 0
+        findings += found
+    if check.unread:
+        findings.append(Finding("Unread", None, f"{counted(check.unread, 'line')} among the receipts: no receipts"))
+    return Verification(
+        findings=tuple(findings), verified=verified, expired=expired, later=dict(check.later),
+        checkpoints=chain.number, until_ms=chain.until_ms,
+    )  # fmt: skip
+
+
+def _of_checkpoints(chain: Chain, *, now_ms: int) -> Iterator[Finding]:
+    yield from (Finding("Checkpoint", None, problem) for problem in chain.problems)
+    if chain.number == 0:
+        yield Finding("NoCheckpoint", None, "there is no checkpoint: a removed last line, or stream, would not show")
+    elif now_ms - chain.until_ms > OLD_AFTER.total_seconds() * 1000:
+        days = (now_ms - chain.until_ms) / (24 * HOUR_MS)
+        yield Finding("CheckpointOld", None, f"the last checkpoint is {days:.1f} days old: they are written daily")
+
+
+def _of_stream(check: ChainCheck, stream: str, end: StreamEnd, *, required: int, by_now: int) -> Iterator[Finding]:
+    """required: the first line that has not expired. by_now: the same, by the retention that the log group has now."""
+    if required > end.lines:
+        return  # all may have expired: what is left of it is chained, and is checked as such
+    first = _first(check, stream, end)
+    if first > required and by_now >= first:
+        yield Finding(
+            "RetentionLowered", stream,
+            f"lines {required:,} to {first - 1:,} have expired early: the log group's retention was lowered",
+        )  # fmt: skip
+    elif first > end.lines:
+        yield Finding(
+            "Removed", stream, f"{counted(end.lines, 'line is', plural='lines are')} removed, all that it had"
+        )
+    elif first > required:
+        yield Finding("Removed", stream, f"lines {required:,} to {first - 1:,} are removed")
+    if first > end.lines:
+        return
+    last = check.ends[stream].number
+    if stream not in check.watched:
+        yield Finding("Removed", stream, f"not all of its lines up to line {end.lines:,} exist; the last is {last:,}")
+    elif check.watched[stream] != end.sha256:
+        yield Finding("Altered", stream, f"line {end.lines:,}, or a line before it, is not the one that was stored")
+
+
+def _first(check: ChainCheck, stream: str, end: StreamEnd) -> int:
+    """The number of the first line that is there; that after the last one that was, if none is."""
+    return check.firsts[stream].number if stream in check.firsts else end.lines + 1
+
+
+def _of_lines(check: ChainCheck, stream: str, *, known: bool) -> Iterator[Finding]:
+    """known: to checkpoints, or there are none; else its first lines cannot have expired."""
+    if not known and check.firsts[stream].number > 1:
+        yield Finding(
+            "Removed", stream, f"removed at its beginning: {counted(check.firsts[stream].number - 1, 'line')}"
+        )
+    if check.broken[stream]:
+        places = ", ".join(f"{one.number:,}" for one in check.breaks if one.stream == stream) or "not recorded"
+        yield Finding(
+            "Broken", stream, f"lines were altered, removed or inserted; these do not follow the one before: {places}"
+        )
+    if check.inserted[stream]:
+        yield Finding(
+            "Inserted", stream,
+            f"{counted(check.inserted[stream], 'line is', plural='lines are')} dated before the last checkpoint, "
+            "which does not have that: somebody inserted it, or the writer's clock was behind",
+        )  # fmt: skip

@@ -1,0 +1,132 @@
+"""Which single reads are due of a settled tenant, and what stands for the others. Pure.
+
+docs/operations.md ("What is read, and when") has the table. In short: the table is read in each reconciliation;
+function, trigger, role and log group too, unless a snapshot of the account's listings confirms them (aws/bulk); the
+rest, part by part and spread evenly, within the hour. Only single reads get into a Reading, and only a Reading stands
+for reads.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from humangov.aws import stream_observed, trigger_mappings
+from humangov.aws.bulk.verdict import Confirmation
+from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, ROLE, STREAM, TRIGGER, Observations, Unread
+
+PERIOD_SECONDS = 2900.0
+"""With the resync of 10 minutes (and 10 % more), no more than an hour lies between two reads."""
+COPIES_SECONDS = 6 * 3600.0
+"""What else may hold copies of the bucket's files: facts for people, of which nothing is corrected."""
+COPIES = "Copies"
+READ = (STREAM, ROLE, LOG_GROUP, FUNCTION, TRIGGER)
+EVERY = frozenset((*READ, BUCKET, FAILURES, COPIES))
+_IN_TURN = (*READ, BUCKET, FAILURES)
+# What only a deep read shows of a part.
+_DEEP_FIELDS: Mapping[str, tuple[str, ...]] = {
+    STREAM: ("tags", "stream_status"),
+    ROLE: ("other_policies", "attached", "unknown"),
+    LOG_GROUP: ("tags", "subscriptions", "unknown"),
+    FUNCTION: ("undeclared",),
+}
+# Parts of which nothing is left to a deep read where a snapshot confirms the tags too.
+_TAGS_ALONE = (STREAM, TRIGGER)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What single reads showed last of a tenant in sync, and when.
+
+    observed  every part of READ, as a deep read shows it
+    read_at   monotonic, of each of EVERY's deep reads; right after `full_at` spread over the period, to stay so
+    full_at   when all was last read
+    """
+
+    generation: int
+    observed: Observations
+    read_at: Mapping[str, float]
+    full_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueReads:
+    """deep: what is read with all that seldom changes. confirmed: what need not be read, as it was read last."""
+
+    deep: frozenset[str]
+    confirmed: Observations
+
+    @property
+    def full(self) -> bool:
+        return self.deep == EVERY
+
+
+FULL = DueReads(deep=EVERY, confirmed={})
+
+
+def due(reading: Reading | None, confirmation: Confirmation | None, *, now: float) -> DueReads:
+    """now: monotonic. confirmation: what the last snapshot said of the tenant."""
+    if reading is None:
+        return FULL
+    counts = confirmation is not None and confirmation.counts(now)
+    if confirmation is None or not counts:
+        return DueReads(deep=_in_turn(reading, now=now, spared=()), confirmed={})
+    if confirmation.news and reading.full_at <= confirmation.at:
+        return FULL
+    spared = [part for part in _TAGS_ALONE if part in confirmation.tags and part in (*confirmation.same, STREAM)]
+    deep = _in_turn(reading, now=now, spared=spared)
+    same = {part: reading.observed[part] for part in READ if part in confirmation.same and part not in deep}
+    return DueReads(deep=deep, confirmed=same)
+
+
+def _in_turn(reading: Reading, *, now: float, spared: Collection[str]) -> frozenset[str]:
+    turn = {part for part in _IN_TURN if part not in spared and now - reading.read_at[part] >= PERIOD_SECONDS}
+    copies = BUCKET in turn and now - reading.read_at[COPIES] >= COPIES_SECONDS
+    return frozenset(turn | ({COPIES} if copies else set()))
+
+
+def first(
+    generation: int, observed: Observations, *, uid: str, now: float, copies_at: float
+) -> Reading | None:  # fmt: skip
+    """After a full reading; None where not all of it was read, or something is absent. copies_at: of their read."""
+    parts = {part: observed.get(part) for part in READ}
+    if any(found is None or isinstance(found, Unread) for found in parts.values()):
+        return None
+    start = zlib.crc32(uid.encode())
+    slots = {part: (place + start) % len(_IN_TURN) for place, part in enumerate(_IN_TURN)}
+    read_at = {part: now - PERIOD_SECONDS * (1 - (slot + 1) / len(_IN_TURN)) for part, slot in slots.items()}
+    return Reading(generation=generation, observed=parts, read_at={**read_at, COPIES: copies_at}, full_at=now)
+
+
+def continued(
+    reading: Reading, observed: Observations, *, deep: Collection[str], failed: Collection[str], now: float
+) -> Reading | None:
+    """After a reconciliation that found it in sync and wrote nothing; None where a read showed something else.
+
+    observed: of the parts that were read now. deep: of these, those that were read deep. failed: read in vain.
+    """
+    found: dict[str, Any] = dict(reading.observed)
+    for part in READ:
+        if part not in observed or part in failed or isinstance(observed[part], Unread):
+            continue
+        read = observed[part] if part in deep else _with_deep(part, observed[part], reading.observed[part])
+        if read is None or (part not in deep and read != reading.observed[part]):
+            return None
+        found[part] = read
+    read_at = {part: now for part in deep if part not in failed}
+    return replace(reading, observed=found, read_at={**reading.read_at, **read_at})
+
+
+def _with_deep(part: str, read: Any, known: Any) -> Any:
+    """A read that was not deep, with what the deep one before has shown."""
+    if read is None:
+        return None
+    if isinstance(read, trigger_mappings.Observed):
+        tags = {mapping.uuid: mapping.tags for mapping in known.mappings}
+        return trigger_mappings.Observed(mappings=tuple(replace(one, tags=tags.get(one.uuid)) for one in read.mappings))
+    if isinstance(read, stream_observed.Observed) and read.arn != known.arn:
+        return read
+    there = {field.name for field in fields(read)}
+    return replace(read, **{name: getattr(known, name) for name in _DEEP_FIELDS[part] if name in there})

@@ -1,0 +1,219 @@
+"""The budget around the SDK's clients: every request waits its turn, throttled answers slow it down, stops overtake."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from humangov.aws.actions import ACTIONS
+from humangov.aws.budget import Budget, Waited, at_priority
+from humangov.aws.clients import Called, Clients
+from humangov.aws.errors import AwsError
+from humangov.aws.limits import IAM_READS, LAMBDA, Limit, every, limit_of
+from humangov.aws.token_bucket import MOST, Priority
+from humangov.manager.metrics import Metrics
+from humangov.manager.priorities import priority_of, where_of
+from prometheus_client.exposition import generate_latest
+
+from sandbox.paths import REPOSITORY
+from testing.documents import table
+
+HERE = "1/us-east-1"
+SLOW = Limit(name="slow", per_second=10, source="")
+PATIENCE_SECONDS = 30.0
+
+
+class Raw:
+    """As much of urllib3's answer as botocore reads."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def stream(self) -> list[bytes]:
+        return [self._body]
+
+
+def clients(answers: list[tuple[int, bytes]], budget: Budget, **more: Any) -> Clients:
+    """Whose requests get these answers, one after the other, and never leave the process."""
+    session = boto3.Session(aws_access_key_id="1", aws_secret_access_key="1", region_name="us-east-1")
+
+    def answer(request: Any, **_: Any) -> AWSResponse:
+        status, body = answers.pop(0)
+        return AWSResponse(request.url, status, {"x-amzn-errortype": "TooManyRequestsException"}, Raw(body))
+
+    session.events.register("before-send", answer)
+    return Clients(region="us-east-1", session=session, budget=budget, **more)
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
+
+
+def test_every_request_waits_for_the_budget_and_every_throttled_answer_slows_it_also_in_the_sdks_retries() -> None:
+    waited: list[Waited] = []
+    budget = Budget(waited=waited.append)
+    called: list[Called] = []
+    under = clients([(429, b"{}"), (200, b'{"AccountLimit": {}}')], budget, called=called.append)
+    with at_priority(Priority.EDIT):
+        under.call("lambda:GetFunction", target="f", FunctionName="f")
+    assert [(one.limit, one.priority) for one in waited] == [("lambda-GetFunction", Priority.EDIT)] * 2
+    assert budget.use().rates["lambda-GetFunction"] < 100 * MOST, "the first was throttled"
+    assert not called[0].throttled, "the caller never hears of it"
+
+
+def test_throttled_write_is_counted_once_and_does_not_wait_without_a_budget() -> None:
+    budget = Budget()
+    under = clients([(429, b"{}")], budget)
+    with pytest.raises(AwsError) as caught:
+        under.call("lambda:DeleteFunction", target="f", FunctionName="f")
+    assert caught.value.throttled
+    assert budget.use().rates["lambda"] == pytest.approx(LAMBDA.per_second * MOST / 2, rel=0.1)
+    none = Budget(share=0)
+    clients([(200, b"{}")], none).call("lambda:GetFunction", target="f", FunctionName="f")
+    assert none.use().rates == {}
+
+
+def test_without_published_limits_no_call_waits_before_the_first_throttled_one() -> None:
+    waited: list[Waited] = []
+    budget = Budget(published=False, waited=waited.append)
+    begun = time.monotonic()
+    for _ in range(100):  # at 9 a second
+        budget.wait(SLOW, where=HERE)
+    assert (time.monotonic() - begun < 1.0, len(waited), budget.use().rates) == (True, 100, {})
+    budget.throttled(SLOW, where=HERE)
+    assert budget.use().rates == {"slow": pytest.approx(SLOW.per_second * MOST / 2, rel=0.1)}
+    begun = time.monotonic()
+    budget.wait(SLOW, where=HERE)
+    assert time.monotonic() - begun > 0.1, "from now on calls wait"
+
+
+def test_wait_for_the_budget_is_not_part_of_a_calls_duration() -> None:
+    now = [0.0]
+
+    class Slow(Budget):
+        def wait(self, limit: Limit, *, where: str) -> None:
+            now[0] += 60
+
+    called: list[Called] = []
+    under = clients([(200, b"{}")], Slow(), called=called.append, clock=lambda: now[0])
+    under.call("lambda:GetFunction", target="f", FunctionName="f")
+    assert [one.seconds for one in called] == [0.0]
+
+
+def test_stop_overtakes_waiting_calls_and_no_call_waits_forever() -> None:
+    budget, order = Budget(share=0.5), list[Priority]()
+
+    def ask(priority: Priority) -> None:
+        with at_priority(priority):
+            budget.wait(SLOW, where=HERE)
+        order.append(priority)
+
+    for _ in range(9):
+        ask(Priority.STOP)  # what may be called at once is used up
+    order.clear()
+    threads = [threading.Thread(target=ask, args=(Priority.RESYNC,)) for _ in range(8)]
+    for one in threads:
+        one.start()
+    until(lambda: budget.use().waiting[Priority.RESYNC] >= 6)
+    stop = threading.Thread(target=ask, args=(Priority.STOP,))
+    begun = time.monotonic()
+    stop.start()
+    stop.join(PATIENCE_SECONDS)
+    overtaken = 8 - order.index(Priority.STOP)
+    for one in threads:
+        one.join(PATIENCE_SECONDS)
+    assert overtaken >= 4, order
+    assert time.monotonic() - begun < PATIENCE_SECONDS
+    assert sum(budget.use().waiting.values()) == 0
+    assert len(order) == 9
+
+
+def test_accounts_and_regions_have_budgets_of_their_own_and_iam_one_for_all_regions() -> None:
+    budget = Budget()
+    for _ in range(20):
+        budget.throttled(SLOW, where="1/us-east-1")
+        budget.throttled(IAM_READS, where="1/us-east-1")
+    with at_priority(Priority.STOP):
+        for where in ("1/eu-west-1", "2/us-east-1"):
+            begun = time.monotonic()
+            for _ in range(5):
+                budget.wait(SLOW, where=where)
+            assert time.monotonic() - begun < 5
+        budget.wait(IAM_READS, where="1/eu-west-1")
+    assert budget.use().rates[IAM_READS.name] < IAM_READS.per_second * MOST
+    assert budget.use().rates["slow"] == pytest.approx(SLOW.per_second * MOST / 2, rel=0.5)
+    assert budget.backlog_seconds(where="2/us-east-1") == 0
+
+
+def test_every_call_of_the_operator_counts_against_a_limit() -> None:
+    limits = {action: limit_of(action, writes=method.writes) for action, method in ACTIONS.items()}
+    assert limits["lambda:ListEventSourceMappings"] == limits["lambda:CreateFunction"] == LAMBDA
+    assert limits["lambda:GetFunction"] != LAMBDA
+    assert limits["iam:GetRole"] == IAM_READS
+    assert limits["logs:PutRetentionPolicy"] != limits["logs:TagResource"], "CloudWatch Logs counts each by itself"
+    assert all(limit.per_second > 0 for limit in limits.values())
+    assert len({one.name for one in every()}) == len(every())
+
+
+def test_the_documented_limits_are_those_of_the_code_with_their_sources() -> None:
+    of: dict[Limit, set[str]] = {}
+    for action, method in ACTIONS.items():
+        of.setdefault(limit_of(action, writes=method.writes), set()).add(action)
+    rows = table(REPOSITORY / "docs" / "aws-limits.md", "The limits")
+    found = {row[0].strip("`"): row[1:] for row in rows}
+    assert set(found) == {limit.name for limit in of}
+    for limit, actions in of.items():
+        per_second, scope, calls, source = found[limit.name]
+        assert float(per_second) == limit.per_second
+        assert scope == ("account" if limit.is_global else "account, region")
+        assert set(re.findall(r"[a-z0-9]+:[A-Za-z]+", calls)) <= actions
+        assert limit.source in source if limit.source else source == "not published"
+
+
+def resource(**status: Any) -> dict[str, Any]:
+    return {"metadata": {"generation": 2, "annotations": {}}, "status": status}
+
+
+def ready(status: str, generation: int = 2) -> list[dict[str, Any]]:
+    return [{"type": "Ready", "status": status, "observedGeneration": generation}]
+
+
+AWS = {"accountID": "1", "region": "us-east-1", "cluster": "c"}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (resource(), Priority.NEW),
+        (resource(aws=AWS, conditions=ready("True")), Priority.RESYNC),
+        (resource(aws=AWS, conditions=ready("True", generation=1)), Priority.EDIT),
+        (resource(aws=AWS, conditions=ready("Unknown")), Priority.WAITING),
+        (resource(aws=AWS, conditions=ready("True"), lastHandledReconcile="x"), Priority.EDIT),
+        ({**resource(), "metadata": {"deletionTimestamp": "now"}}, Priority.DELETION),
+    ],
+)
+def test_priority_is_why_a_tenant_is_reconciled(given: dict[str, Any], expected: Priority) -> None:
+    assert priority_of(given) is expected
+    assert where_of(given) == (HERE if "aws" in given["status"] else None)
+
+
+def test_metrics_show_the_use_of_the_budget_and_the_waiting_by_priority() -> None:
+    metrics = Metrics(version="1")
+    budget = Budget(waited=metrics.waited)
+    metrics.budget = budget.use
+    with at_priority(Priority.DELETION):
+        budget.wait(SLOW, where=HERE)
+    text = generate_latest(metrics.registry).decode()
+    assert 'humangov_aws_budget_calls_total{limit="slow",priority="deletion"} 1.0' in text
+    assert 'humangov_aws_budget_rate{limit="slow"} 9.0' in text
+    assert 'humangov_aws_budget_waiting{priority="deletion"} 0.0' in text
+    assert 'humangov_aws_budget_wait_seconds_count{priority="deletion"} 1.0' in text
