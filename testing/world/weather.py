@@ -30,13 +30,17 @@ OF_KEYS = ("InternalError", "SlowDown", "AccessDenied", "done, InternalError")
 """What S3 answers for single keys within a DeleteObjects."""
 
 _RARE = {"denied": 0.9, "killed before": 0.8, "killed after": 0.8, "group gone": 0.8}
-_OFTENER = {"DynamoDB": 1.5, "Streams": 2.2}
+_OFTENER = {"DynamoDB": 1.5, "Streams": 2.2, "Lambda": 2.4}
 """Services that are called seldom: what never strikes shows nothing."""
 
 _OUTLASTED = frozenset(("throttled", "server error", "no connection"))
 """Kinds that the SDK's own retries mostly absorb, for clients that have some."""
 
 _PATIENT_SHARE = 0.15
+
+_SELDOM_ASKED = frozenset(("Streams", "Lambda"))
+"""Services that only patient clients call, and few calls a history: there a fault outlasts every retry, or it would
+hardly ever strike."""
 
 
 @dataclass
@@ -48,12 +52,13 @@ class Weather:
     struck: Counter[str] = field(default_factory=Counter)
 
     def of_call(self, service: str, *, patient: bool) -> str | None:
-        rate = self.rate * (_PATIENT_SHARE if patient and service != "Streams" else 1.0)
+        seldom = service in _SELDOM_ASKED
+        rate = self.rate * (_PATIENT_SHARE if patient and not seldom else 1.0)
         if not rate or self.chance.random() >= rate * _OFTENER.get(service, 1.0):
             return None
         kind = self.chance.choice(OF_CALLS[service])
-        rare = _RARE.get(kind, 1.0) if service != "Streams" else 1.0
-        if self.chance.random() >= rare or (patient and kind in _OUTLASTED and service != "Streams"):
+        rare = 1.0 if seldom else _RARE.get(kind, 1.0)
+        if self.chance.random() >= rare or (patient and kind in _OUTLASTED and not seldom):
             return None
         self.struck[f"{service}: {kind}"] += 1
         return kind

@@ -315,6 +315,8 @@ def test_operator_runs_as_the_image_user_with_the_pods_service_account(
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled",
     }
+    if sys.pycache_prefix:
+        environment["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix  # the image's code is compiled: see above
     flags = ["--namespace", states.namespace, "--probe-address", probes]
     command = in_pod(service_account, [sys.executable, "-m", "humangov.cli", "run", *flags])
     account.make("california")
@@ -328,9 +330,7 @@ def test_operator_runs_as_the_image_user_with_the_pods_service_account(
         assert running.poll() is None, log.read_text()
         for path in ("healthz", "readyz"):
             wait_for(lambda url=f"http://{probes}/{path}": answer(url) == 200, what=path, seen=log.read_text)  # type: ignore[misc]
-        states.wait_ready(
-            "california", seconds=90
-        )  # its modules are compiled anew: on busy cores that alone takes half a minute
+        states.wait_ready("california", seconds=90)
         running.terminate()
         assert running.wait(30) == 0, log.read_text()
     assert "Traceback" not in log.read_text()
