@@ -11,6 +11,7 @@ import asyncio
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -99,6 +100,26 @@ def test_snapshot_is_taken_once_for_all_tenants_and_requests_a_reconciliation_of
     assert asyncio.run(world.process.read_in_bulk()) == [], "once"
     world.settle(key)
     assert snapshot.functions(world)[0]["MemorySize"] == 512
+
+
+def test_what_is_read_while_the_listings_are_taken_is_what_they_are_compared_with(world: World) -> None:
+    key = at_rest(world)
+
+    def edit(answer: Any) -> Any:
+        """The listing has its answer; before the next one is asked, the declared memory is another."""
+        world.kube.edit(key, lambda resource: resource["spec"].update(function={"memoryMiB": 1024}))
+        with ThreadPoolExecutor(1) as another_loop:
+            another_loop.submit(world.settle, key).result()
+            another_loop.submit(world.reconcile_once, key).result()
+        return answer
+
+    world.process.bulk_reads = False
+    world.line.faults = [Fault(lambda call: call.action == read.FUNCTIONS, alter=edit, times=1)]
+    asyncio.run(world.process.read_in_bulk())
+    world.line.forget()
+    world.reconcile_once(key)
+    assert "lambda:GetFunction" in singles(world), "the listing shows the memory of before"
+    assert snapshot.functions(world)[0]["MemorySize"] == 1024
 
 
 def altered(action: str, change: Callable[[list[Any]], None]) -> Fault:

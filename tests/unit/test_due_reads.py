@@ -45,6 +45,14 @@ def test_without_a_reading_everything_is_read() -> None:
     assert FULL.deep == EVERY
 
 
+def test_snapshot_from_before_the_last_full_reading_confirms_nothing() -> None:
+    found = reading(now=100.0)
+    assert due_reads.due(found, confirmation(at=100.0), now=160.0).confirmed.keys() == ALL_SAME
+    for news in (frozenset[str](), frozenset({"the function's memory"})):
+        due = due_reads.due(found, confirmation(at=99.0, news=news), now=160.0)
+        assert (due.confirmed, due.deep) == ({}, frozenset()), "read singly, and not in full"
+
+
 @pytest.mark.parametrize("in_bulk", [False, True])
 @settings(deadline=None, max_examples=30)
 @given(uid=st.text("abc", min_size=1, max_size=5), jitters=st.lists(st.floats(0.9, JITTER), min_size=40, max_size=40))

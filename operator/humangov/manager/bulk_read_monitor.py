@@ -21,7 +21,6 @@ from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.manager.stream_lag_monitor import by_clients
 from humangov.reconcile.context import Operator
-from humangov.reconcile.due_reads import Reading
 from humangov.reconcile.identity import is_recorded
 
 logger = logging.getLogger(__name__)
@@ -54,7 +53,6 @@ class BulkCheck:
 class _Member:
     tenant: Tenant
     names: Names
-    reading: Reading
 
 
 async def check(
@@ -126,7 +124,7 @@ def _members(operator: Operator, tenants: Sequence[Tenant], identity: Identity) 
         recorded = ((operator.store.get(tenant.key) or {}).get("status") or {}).get("aws")
         own = operator.in_cluster(identity, recorded=recorded)
         if is_recorded(recorded, own):
-            found.append(_Member(tenant=tenant, names=Names(tenant=tenant, identity=own), reading=reading))
+            found.append(_Member(tenant=tenant, names=Names(tenant=tenant, identity=own)))
     return found
 
 
@@ -138,10 +136,18 @@ async def _judge(
     *,
     resync_seconds: float,
 ) -> bool:
-    """Whether the snapshot confirms anything of it."""
+    """Whether the snapshot confirms anything of it.
+
+    A listing takes seconds: what was read singly meanwhile is what the next reconciliation would stand on, so that is
+    compared. Of another generation, the snapshot confirms nothing.
+    """
     key, uid = member.tenant.key, member.tenant.uid
+    memory = operator.store.memory(key)
+    reading = memory.reconciler.reading
+    if reading is None or reading.generation != member.tenant.generation:
+        return False
     found = verdict.judge(
-        snapshot, member.reading.observed, member.names, before=operator.store.memory(key).confirmation,
+        snapshot, reading.observed, member.names, before=memory.confirmation,
         valid_seconds=resync_seconds * _VALID_RESYNCS,
     )  # fmt: skip
     operator.store.remember(key, uid=uid, confirmation=found)

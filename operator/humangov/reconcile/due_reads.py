@@ -67,13 +67,15 @@ FULL = DueReads(deep=EVERY, confirmed={})
 
 
 def due(reading: Reading | None, confirmation: Confirmation | None, *, now: float) -> DueReads:
-    """now: monotonic. confirmation: what the last snapshot said of the tenant."""
+    """now: monotonic. confirmation: what the last snapshot said of the tenant.
+
+    A snapshot that began before all was last read (after an edit, a drift) says nothing of what was read then.
+    """
     if reading is None:
         return FULL
-    counts = confirmation is not None and confirmation.counts(now)
-    if confirmation is None or not counts:
+    if confirmation is None or not confirmation.counts(now) or confirmation.at < reading.full_at:
         return DueReads(deep=_in_turn(reading, now=now, spared=()), confirmed={})
-    if confirmation.news and reading.full_at <= confirmation.at:
+    if confirmation.news:
         return FULL
     spared = [part for part in _TAGS_ALONE if part in confirmation.tags and part in (*confirmation.same, STREAM)]
     deep = _in_turn(reading, now=now, spared=spared)
