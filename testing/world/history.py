@@ -231,6 +231,8 @@ class World:
         """
         if self.calm:
             return
+        if actor.kind == SWEEP and actor.sweeping.intended and self._killed_while_it_erases(actor):
+            return
         if actor.kind == SWEEP and self.setting.restless and self.account.chance.random() < 0.9:
             self._happens(lambda: self.application.dodge(actor.place))
             return
@@ -250,6 +252,14 @@ class World:
         elif actor.kind == "function":
             self._happens(self.redrive)
 
+    def _killed_while_it_erases(self, actor: Actor) -> bool:
+        """Few calls lie between an intent and the last outcome: half of them are the last one of their process."""
+        if not self.setting.faults or self.account.chance.random() < 0.5:
+            return False
+        self.weather.note("sweep: killed while it erases")
+        self.account.kill(actor)
+        return True
+
     def _done_to_sweep(self, actor: Actor) -> bool:
         """Whether something is done to this sweep."""
         dice, sweeping = self.account.chance.random(), actor.sweeping
@@ -261,9 +271,6 @@ class World:
             sweeping.stop, sweeping.stopped_at = "annotation humangov.io/stop was set", actor.calls
         elif 0.04 <= dice < 0.05:
             self._happens(self.versioning)
-        elif 0.05 <= dice < 0.15 and sweeping.intended:
-            self.weather.note("sweep: killed while it erases")
-            self.account.kill(actor)
         elif dice >= 0.5 and sweeping.listed is not None:
             self._happens(lambda: self.application.upload_listed(self.audit.sweeps.sightings[-1].keys))
         else:
