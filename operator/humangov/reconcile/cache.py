@@ -214,6 +214,10 @@ class Store:
         """Of them, the others that may be in conflict with this one (api/conflicts.py decides)."""
         return self._conflict_candidates.of(tenant)
 
+    def count(self) -> int:
+        """How many resources there are."""
+        return len(self._resources)
+
     def stopped(self) -> int:
         """How many are to be stopped, by themselves or with all."""
         return sum(self.stop_of(key) is not None for key in self)
