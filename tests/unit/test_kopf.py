@@ -83,4 +83,4 @@ def test_kopf_copies_and_compares_nothing_of_what_it_hands_on() -> None:
     assert essence == {}
     assert stored.diffbase_storage.fetch(body=body) is None
     assert stored.progress_storage.clear(essence=essence) is essence
-    assert stored.progress_storage.fetch(key="hand_on", body=body) is None
+    assert stored.progress_storage.fetch(key=kopf.HandlerId("hand_on"), body=body) is None

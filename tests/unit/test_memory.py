@@ -71,3 +71,12 @@ def test_another_c_library_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     memory.limit_arenas()
     memory.give_back()
+
+
+def test_operator_does_not_import_the_synchronous_kubernetes_client() -> None:
+    loaded = printed("import sys, humangov.manager.manager; print(*sys.modules)").split()
+    assert "kubernetes.aio.client.api_client" in loaded
+    unwanted = {"kubernetes.dynamic", "kubernetes.stream", "kubernetes.client.api_client", "requests_oauthlib"}
+    assert not unwanted & set(loaded)
+    later = "import humangov.kube.client, kubernetes.dynamic; from kubernetes import client; print(client.CoreV1Api)"
+    assert "CoreV1Api" in printed(later)

@@ -215,7 +215,7 @@ def test_resync_is_put_off_while_the_budget_is_short_but_for_no_longer_than_a_re
         return Outcome()
 
     monkeypatch.setattr(reconciliations, "reconcile", in_sync)
-    monkeypatch.setattr(reconciliations.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("humangov.manager.reconciliations.time.monotonic", lambda: now[0])
     watched = Watched()
     status = {
         "observedGeneration": 1, "aws": {"accountID": "1", "region": "us-east-1"},
