@@ -121,7 +121,7 @@ def test_whoever_asks_for_a_reconciliation_gets_a_reading_of_everything(world: W
     assert read(world) >= DEFERRED
 
 
-def test_what_the_status_tells_of_a_missing_permission_is_not_dropped_because_it_is_not_read(world: World) -> None:
+def test_missing_permission_in_the_status_stays_there_although_it_is_not_read(world: World) -> None:
     key = world.provisioned(tags={"team": "records"})
     world.line.faults = [Fault(on("lambda:ListAliases"), error=denied("lambda:ListAliases"))]
     world.clock.forward(4000)
