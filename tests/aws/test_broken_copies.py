@@ -164,14 +164,12 @@ def sets_the_retention_only_with_the_creation(patch: pytest.MonkeyPatch) -> None
 
 
 def removes_no_role_once_the_function_is_gone(patch: pytest.MonkeyPatch) -> None:
-    def unless_gone(step: finalizer.Step) -> finalizer.Step:
-        async def run(deletion: finalizer.Deletion, done: removal.Removed) -> removal.Removed:
-            return await step(deletion, done) if done.function else done
+    steps = finalizer.WITHOUT_FINAL_READ
 
-        return run
+    async def unless_gone(deletion: finalizer.Deletion, done: removal.Removed) -> removal.Removed:
+        return await steps(deletion, done) if done.function else done
 
-    trigger_and_read, of_function, of_table = finalizer.STEPS[:2], finalizer.STEPS[2:5], finalizer.STEPS[5:]
-    patch.setattr(finalizer, "STEPS", (*trigger_and_read, *map(unless_gone, of_function), *of_table))
+    patch.setattr(finalizer, "WITHOUT_FINAL_READ", unless_gone)
 
 
 def writes_a_status_in_every_life_but_the_first(patch: pytest.MonkeyPatch) -> None:

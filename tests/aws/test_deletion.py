@@ -6,6 +6,7 @@ Runs on MiniStack, where a delete is done when it is answered; mappings that sta
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -59,7 +60,12 @@ def test_deletion_removes_resources_in_order_and_never_the_table_or_bucket(world
     world.kube.events.clear()
     world.delete(key)
     world.settle(key)
-    assert unique(world.line.writes()) == DELETES
+    order = unique(world.line.writes())
+    assert sorted(order) == sorted(DELETES)
+    of_function = [action for action in DELETES if not action.startswith("dynamodb:")]
+    assert [action for action in order if action in of_function] == of_function
+    assert order[0] == "lambda:DeleteEventSourceMapping"
+    assert order.index("dynamodb:UpdateTable") < order.index("dynamodb:UntagResource")
     assert world.line.kube_writes()[-1] == "kube:set_finalizer"
     assert key not in world.kube.objects
     assert world.remains() == []
@@ -70,6 +76,37 @@ def test_deletion_removes_resources_in_order_and_never_the_table_or_bucket(world
     )
     assert len(world.sdk.client("s3").list_objects_v2(Bucket=world.bucket)["Contents"]) == 1
     assert world.sdk.client("dynamodb").scan(TableName="humangov-california-dynamodb")["Count"] == 1
+
+
+def test_deletion_asks_for_nothing_twice(world: World) -> None:
+    """What AWS has answered to be deleted, and shows no more, is not deleted again; nor are mappings listed again."""
+    key = world.provisioned()
+    world.clock.forward(3600)
+    world.line.forget()
+    world.delete(key)
+    world.settle(key)
+    asked = Counter(call.action for call in world.line.calls)
+    assert {action: asked[action] for action in DELETES} == dict.fromkeys(DELETES, 1)
+    # Those of the function, before and after the delete; and once those of the region, which show the stream's readers.
+    assert asked["lambda:ListEventSourceMappings"] == 3
+    assert {action: asked[action] for action in ("lambda:GetFunction", "iam:GetRole", "logs:DescribeLogGroups")} == {
+        "lambda:GetFunction": 2, "iam:GetRole": 2, "logs:DescribeLogGroups": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("action", ["dynamodb:DescribeTable", "dynamodb:UpdateTable", "dynamodb:UntagResource"])
+def test_function_is_deleted_though_the_stream_cannot_be_disabled(world: World, action: str) -> None:
+    key = world.provisioned()
+    world.clock.forward(3600)
+    world.line.forget()
+    world.delete(key)
+    world.line.faults = [Fault(on(action), error=denied(action))]
+    assert world.reconcile_once(key).failed
+    assert {"lambda:DeleteFunction", "iam:DeleteRole", "logs:DeleteLogGroup"} <= set(world.line.writes())
+    assert finalized(world, key)
+    world.line.faults = []
+    world.settle(key)
+    assert world.remains() == []
 
 
 def test_deletion_read_failure_tests_cover_every_read(world: World) -> None:

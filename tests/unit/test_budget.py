@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import boto3
@@ -107,6 +108,36 @@ def test_wait_for_the_budget_is_not_part_of_a_calls_duration() -> None:
     under = clients([(200, b"{}")], Slow(), called=called.append, clock=lambda: now[0])
     under.call("lambda:GetFunction", target="f", FunctionName="f")
     assert [one.seconds for one in called] == [0.0]
+
+
+def test_request_is_signed_after_it_has_waited_and_so_is_the_sdks_retry() -> None:
+    """A signature lives for five minutes; a call may wait longer."""
+    waited_until: list[datetime] = []
+    signed_at: list[datetime] = []
+
+    class Slow(Budget):
+        def wait(self, limit: Limit, *, where: str) -> None:
+            time.sleep(1.1)  # a signature's time is in seconds
+            waited_until.append(datetime.now(UTC).replace(microsecond=0))
+
+    def sent(request: Any, **_: Any) -> None:
+        date = request.headers["X-Amz-Date"].decode()
+        signed_at.append(datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC))
+
+    under = clients([(500, b"{}"), (200, b"{}")], Slow())
+    under._client("lambda", writes=False).meta.events.register_first("before-send", sent)
+    under.call("lambda:GetFunction", target="f", FunctionName="f")
+    assert len(signed_at) == 2
+    assert all(signed >= waited for signed, waited in zip(signed_at, waited_until, strict=True))
+
+
+def test_account_is_asked_for_before_all_else_because_everybody_waits_for_it() -> None:
+    priorities: list[Priority] = []
+    budget = Budget(waited=lambda one: priorities.append(one.priority))
+    answer = b"<R><GetCallerIdentityResult><Account>1</Account></GetCallerIdentityResult></R>"
+    with at_priority(Priority.RESYNC):
+        assert clients([(200, answer)], budget).identity(cluster="c").account_id == "1"
+    assert priorities == [Priority.STOP]
 
 
 def test_stop_overtakes_waiting_calls_and_no_call_waits_forever() -> None:

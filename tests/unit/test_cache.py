@@ -6,7 +6,7 @@ from typing import Any
 
 from humangov.api.conditions import Finding
 from humangov.kube.client import Resource
-from humangov.reconcile.cache import ReconcilerMemory, Store, key_of
+from humangov.reconcile.cache import ANSWERS_COME_WITHIN_SECONDS, ReconcilerMemory, Store, key_of
 
 from testing.samples import resource
 
@@ -56,6 +56,18 @@ def test_late_response_does_not_restore_a_deleted_resource_in_the_store() -> Non
     assert of.tenants() == []
     of.put(form(20, uid="another"))
     assert of.get(KEY) is not None
+
+
+def test_what_was_deleted_is_remembered_as_long_as_answers_may_be_late_and_no_longer() -> None:
+    now = [0.0]
+    of = Store(default_region="us-east-1", monotonic=lambda: now[0])
+    for number in range(1000):
+        now[0] = number * 10.0
+        of.put(resource(metadata={"resourceVersion": "1", "uid": f"u{number}", "name": f"state-{number}"}))
+        of.drop(f"humangov/state-{number}")
+    assert len(of._deleted) <= ANSWERS_COME_WITHIN_SECONDS / 10 + 1
+    of.put(resource(metadata={"resourceVersion": "2", "uid": "u960", "name": "state-960"}))
+    assert of.get("humangov/state-960") is None
 
 
 def test_store_keeps_an_invalid_resource_but_lists_no_tenant() -> None:

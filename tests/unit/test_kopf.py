@@ -12,6 +12,7 @@ from typing import Any
 import humangov
 import kopf
 import pytest
+from humangov.manager import watch
 
 WATCH = Path(humangov.__file__).parent / "manager" / "watch.py"
 
@@ -73,3 +74,13 @@ def test_kopf_has_every_setting_that_the_watch_sets() -> None:
         settings = getattr(made, group.name)
         unknown = set(vars(settings)) - {one.name for one in dataclasses.fields(settings)}
         assert not unknown, f"kopf {version()} has no settings.{group.name}.{'/'.join(sorted(unknown))}"
+
+
+def test_kopf_copies_and_compares_nothing_of_what_it_hands_on() -> None:
+    stored = watch.settings().persistence
+    body = kopf.Body({"metadata": {"name": "one"}, "spec": {"table": {"name": "records"}}, "status": {}})
+    essence = stored.diffbase_storage.build(body=body)
+    assert essence == {}
+    assert stored.diffbase_storage.fetch(body=body) is None
+    assert stored.progress_storage.clear(essence=essence) is essence
+    assert stored.progress_storage.fetch(key=kopf.HandlerId("hand_on"), body=body) is None

@@ -36,6 +36,17 @@ def test_many_waiting_resources_are_read_in_turn_at_one_common_rate() -> None:
     assert sorted(delays) == delays, "each joins the end of the turn"
 
 
+def test_the_one_that_has_waited_longest_is_read_at_its_own_pace_whoever_else_waits() -> None:
+    pace = ripening()
+    for number in range(50):
+        waits(pace, str(number), now=number / 100)
+    assert [waits(pace, "0", now=at) for at in (1.0, 8.0, 29.0)] == [OWN_PACE] * 3
+    assert waits(pace, "1", now=8.0) == 50 / AT_ONCE_PER_SECOND, "one is enough"
+    assert waits(pace, "0", now=30.0) == 50 / AT_ONCE_PER_SECOND, "it is late: it tells the others nothing"
+    assert waits(pace, "1", now=30.0) == OWN_PACE
+    assert pace.ended("1", where=HERE, kind="role", now=30.1), "which tells the others"
+
+
 def test_when_one_has_come_those_that_waited_as_long_are_asked_for_at_once_and_the_others_then() -> None:
     pace = ripening()
     planned = {str(number): number + waits(pace, str(number), now=float(number)) for number in range(8)}
@@ -57,7 +68,8 @@ def test_time_that_one_resource_needed_decides_when_the_next_one_is_read() -> No
         waits(pace, str(number), now=100)
     assert waits(pace, "0", now=105) == 1.0, "in turn it were asked for after 7.5 s"
     assert waits(pace, "0", now=106.5) == OWN_PACE, "it is expected any moment"
-    assert waits(pace, "0", now=110) > OWN_PACE, "it was not: in turn again"
+    assert waits(pace, "1", now=110) > OWN_PACE, "it was not: in turn again"
+    assert waits(pace, "0", now=110) == OWN_PACE, "but for the one that has waited longest"
     assert waits(pace, "0", now=6 + LEARNED_LASTS_SECONDS + 1) > OWN_PACE, "that was long ago"
 
 

@@ -204,6 +204,34 @@ def test_foreign_change_in_the_response_of_the_operators_write_is_reconciled(
     assert watched.see("MODIFIED", theirs) == [], "its event is no news any more"
 
 
+def test_resync_is_put_off_while_the_budget_is_short_but_for_no_longer_than_a_resync(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else it would never be the turn of whoever waits longest: it would not even wait."""
+    now, reconciled = [1000.0], []
+
+    async def in_sync(operator: Any, key: str, **_: Any) -> Outcome:
+        reconciled.append(now[0])
+        return Outcome()
+
+    monkeypatch.setattr(reconciliations, "reconcile", in_sync)
+    monkeypatch.setattr("humangov.manager.reconciliations.time.monotonic", lambda: now[0])
+    watched = Watched()
+    status = {
+        "observedGeneration": 1, "aws": {"accountID": "1", "region": "us-east-1"},
+        "conditions": [{"type": "Ready", "status": "True", "observedGeneration": 1}],
+    }  # fmt: skip
+    watched.store.put({**form(1), "status": status})
+    budget: Any = SimpleNamespace(backlog_seconds=lambda **_: 250.0)
+    operator: Any = SimpleNamespace(store=watched.store)
+    run = reconciliations.runner(operator, watched.schedule, count=lambda *_, **__: None, budget=budget)
+    while not reconciled:
+        outcome = asyncio.run(run(KEY))
+        now[0] += outcome.requeue_after_seconds or 0.0
+        assert now[0] < 1e6, "it is never its turn"
+    assert reconciled == [1000.0 + watched.schedule.resync_seconds]
+
+
 def test_deleted_resource_is_dropped_and_its_conflicting_tenants_are_reconciled() -> None:
     watched = Watched()
     table = {"name": "the-table"}

@@ -16,9 +16,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from humangov.api.names import Identity
 from humangov.aws import models
 from humangov.aws.actions import ACTIONS
-from humangov.aws.budget import Budget
+from humangov.aws.budget import Budget, at_priority
 from humangov.aws.errors import AwsError, Meaning, incomplete, is_throttling, translated
 from humangov.aws.limits import Limit, limit_of
+from humangov.aws.token_bucket import Priority
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +152,8 @@ class Clients:
             if self._failure is not None and self._failure[1] >= called_at:
                 raise self._failure[0]
             try:
-                answer = self.call("sts:GetCallerIdentity", target="the operator's credentials")
+                with at_priority(Priority.STOP):  # whoever else waits for the answer may be in a hurry
+                    answer = self.call("sts:GetCallerIdentity", target="the operator's credentials")
             except AwsError as error:
                 misspelled = self._unknown_region() if error.code == "EndpointConnectionError" else None
                 self._failure = (misspelled or error, self._clock())
@@ -183,7 +185,10 @@ class Clients:
             return self._of_service[service, writes]
 
     def _keep_to_budget(self, client: Any, service: str, budget: Budget) -> None:
-        """Every request of the client waits, the SDK's own retries too; and every throttled answer is told."""
+        """Every request of the client waits, the SDK's own retries too; and every throttled answer is told.
+
+        It waits before it is signed: AWS refuses a signature that is five minutes old.
+        """
         limits = {
             client.meta.method_to_api_mapping[method.name]: limit_of(action, writes=method.writes)
             for action, method in ACTIONS.items()
@@ -193,7 +198,7 @@ class Clients:
         def limit(event_name: str) -> Limit | None:
             return limits.get(event_name.rpartition(".")[2])
 
-        def before_send(event_name: str, **_: Any) -> None:
+        def before_sign(event_name: str, **_: Any) -> None:
             if (found := limit(event_name)) is not None:
                 begun = self._clock()
                 budget.wait(found, where=self._where())
@@ -204,7 +209,7 @@ class Clients:
             if found is not None and code is not None and is_throttling(code):
                 budget.throttled(found, where=self._where())
 
-        client.meta.events.register_first("before-send", before_send, unique_id="budget-wait")
+        client.meta.events.register_first("before-sign", before_sign, unique_id="budget-wait")
         client.meta.events.register_first("needs-retry", needs_retry, unique_id="budget-throttled")
 
     def _where(self) -> str:

@@ -203,12 +203,11 @@ def remove(clients: Clients, names: Names, observed: Observed | None) -> Deletio
 
     `observed` as read just before, and owned by the tenant. Raises AwsError.
     """
-    name, existed = names.tenant.function.name, observed is not None
-    if observed is not None:
-        _delete(clients, name)
-        observed = observe(clients, names, deep=False)
-    confirmed = observed is None and _delete(clients, name)
-    return Deletion(existed=existed or not confirmed, confirmed=confirmed)
+    name = names.tenant.function.name
+    was_absent = _delete(clients, name)
+    if observed is None:  # a read may be older than the function: only the delete tells for certain
+        return Deletion(existed=not was_absent, confirmed=was_absent)
+    return Deletion(existed=True, confirmed=observe(clients, names, deep=False) is None)
 
 
 def release(clients: Clients, names: Names) -> None:

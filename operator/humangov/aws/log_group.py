@@ -179,15 +179,14 @@ def _notable(observed: Observed, name: str) -> Finding | None:
 
 def remove(clients: Clients, names: Names) -> Deletion:
     """Delete the log group. Raises AwsError, NotOwnedError."""
-    observed = observe(clients, names, deep=False)
-    existed = observed is not None
-    if observed is not None:
+    existed = observe(clients, names, deep=False) is not None
+    if existed:
         tags = read_tags(clients, names)
         require_ownership(kind="log group", target=names.tenant.log_group_name, tags=tags, names=names)
-        _delete(clients, names)
-        observed = observe(clients, names, deep=False)
-    confirmed = observed is None and _delete(clients, names)
-    return Deletion(existed=existed or not confirmed, confirmed=confirmed)
+    was_absent = _delete(clients, names)
+    if not existed:  # a read may be older than the group: only the delete tells for certain
+        return Deletion(existed=not was_absent, confirmed=was_absent)
+    return Deletion(existed=True, confirmed=observe(clients, names, deep=False) is None)
 
 
 def release(clients: Clients, names: Names) -> None:

@@ -58,6 +58,7 @@ class Removed:
     function     as the first step observed it; None: absent, not owned (function_is_foreign), or not read yet
     table        the table whose tags are to be removed
     mappings     UUIDs that have to be recorded before they are deleted
+    sources      what the region's mappings read (ARNs), as the first step listed them just now; None: it did not
     """
 
     deleted: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class Removed:
     function_is_foreign: bool = False
     table: stream_observed.Observed | None = None
     mappings: tuple[str, ...] = ()
+    sources: frozenset[str] | None = None
 
     @property
     def ended(self) -> bool:
@@ -140,7 +142,8 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
         return replace(done, waiting=waiting, mappings=unrecorded)
     if doomed or (observed is not None and any(reads_table(mapping, names) for mapping in before.mappings)):
         done = done.with_existed(TRIGGER)
-    left = (trigger.remove(clients, names, doomed) if doomed else before).mappings
+    after = trigger.remove(clients, names, doomed) if doomed else before
+    left = after.mappings
     going = [mapping for mapping in left if reads_table(mapping, names)]
     foreign = [mapping for mapping in left if not reads_table(mapping, names)]
     if observed is None:
@@ -150,7 +153,7 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
         return done.waits(f"trigger {', '.join(mapping.uuid for mapping in going)}", ripens="trigger")
     if foreign:
         return replace(done, waiting=_foreign_trigger(foreign, names))
-    return replace(done.with_deleted(TRIGGER), function=observed)
+    return replace(done.with_deleted(TRIGGER), function=observed, sources=after.sources)
 
 
 def remove_function(removal: Removal, done: Removed) -> Removed:
@@ -191,7 +194,7 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
     if observed.enabled and observed.arn:
         decision = stream.may_disable(
             observed, names=names, now=removal.now(),
-            has_readers=partial(trigger.has_readers, clients, stream_arn=observed.arn),
+            has_readers=partial(_has_readers, removal, done, stream_arn=observed.arn),
         )  # fmt: skip
         if decision is None:
             text = f"waiting until the tags of table {table} are consistent"
@@ -205,6 +208,13 @@ def disable_stream(removal: Removal, done: Removed) -> Removed:
             if removal.keep_tags:
                 return done
     return replace(done, table=observed)
+
+
+def _has_readers(removal: Removal, done: Removed, *, stream_arn: str) -> bool:
+    """Raises AwsError."""
+    if done.sources is not None:
+        return stream_arn in done.sources
+    return trigger.has_readers(removal.clients, stream_arn=stream_arn)
 
 
 def _refused_to_disable(removal: Removal) -> str:

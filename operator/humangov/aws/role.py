@@ -189,21 +189,18 @@ def remove(clients: Clients, names: Names) -> Deletion:
     Raises AwsError, NotOwnedError (someone else owns it: nothing was deleted).
     """
     role = _read(clients, names)
-    existed = role is not None
     if role is not None:
         _require_ownership(role, names)
         _delete(clients, "iam:DeleteRolePolicy", names, PolicyName=POLICY_NAME)
         _delete_role(clients, names)
-        role = _read(clients, names)
-    if role is not None:
-        return Deletion(existed=True, confirmed=False)
-    try:
-        confirmed = _delete(clients, "iam:DeleteRole", names)
+        return Deletion(existed=True, confirmed=_read(clients, names) is None)
+    try:  # a read may be older than the role: only the delete tells for certain
+        was_absent = _delete(clients, "iam:DeleteRole", names)
     except AwsError as error:
         if error.meaning is Meaning.CONFLICT:  # it exists after all; the next read shows who owns it
-            return Deletion(existed=existed, confirmed=False)
+            return Deletion(existed=False, confirmed=False)
         raise
-    return Deletion(existed=existed or not confirmed, confirmed=confirmed)
+    return Deletion(existed=not was_absent, confirmed=was_absent)
 
 
 def release(clients: Clients, names: Names) -> None:

@@ -39,18 +39,19 @@ _PATTERN = json.dumps({"eventName": ["INSERT", "MODIFY", "REMOVE"]}, separators=
 
 def observe(clients: Clients, names: Names, *, deep: bool) -> Observed:
     """Every mapping of the function; with `deep`, also their tags. Raises AwsError."""
-    found = [_with_filters(clients, mapping, names) for mapping in _listed(clients, names)]
+    listed, sources = _listed(clients, names)
+    found = [_with_filters(clients, mapping, names) for mapping in listed]
     if deep:
         found = [replace(mapping, tags=event_source_mapping.read_tags(clients, mapping.arn)) for mapping in found]
-    return trigger_mappings.by_uuid(found)
+    return trigger_mappings.by_uuid(found, sources=sources)
 
 
 def _with_filters(clients: Clients, mapping: MappingObserved, names: Names) -> MappingObserved:
     return event_source_mapping.with_filters(clients, mapping, names) if reads_table(mapping, names) else mapping
 
 
-def _listed(clients: Clients, names: Names) -> list[MappingObserved]:
-    """All of the region if the function's list shows none that reads the table.
+def _listed(clients: Clients, names: Names) -> tuple[list[MappingObserved], frozenset[str] | None]:
+    """Those of the function, of all in the region if its own list shows none that reads the table; and all's sources.
 
     Mappings outlive their function; and AWS does not say whether a function's list has those of its aliases and
     versions, which read the stream all the same.
@@ -63,9 +64,10 @@ def _listed(clients: Clients, names: Names) -> list[MappingObserved]:
             raise
         found = []
     if any(reads_table(mapping, names) for mapping in found):
-        return found
+        return found, None
     every = event_source_mapping.listed(clients, target="all functions")
-    return _observed([mapping for mapping in every if invokes(mapping, names.function_arn)], names)
+    sources = frozenset(str(mapping.get("EventSourceArn") or "") for mapping in every)
+    return _observed([mapping for mapping in every if invokes(mapping, names.function_arn)], names), sources
 
 
 def _observed(listed: Sequence[Mapping[str, Any]], names: Names) -> list[MappingObserved]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -15,9 +15,13 @@ from humangov.aws.ownership import is_owned
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """All mappings of the function, by UUID."""
+    """All mappings of the function, by UUID.
+
+    sources: of every mapping in the region, what it reads (ARNs), where all of them had to be listed; else None
+    """
 
     mappings: tuple[MappingObserved, ...]
+    sources: frozenset[str] | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +111,8 @@ def ended(mapping: MappingObserved, observed: Observed, desired: Desired) -> dat
     return min([desired.stream_born, *(birth for birth in older if birth is not None and birth > born)])
 
 
-def by_uuid(found: Sequence[MappingObserved]) -> Observed:
-    return Observed(mappings=tuple(sorted(found, key=lambda mapping: mapping.uuid)))
+def by_uuid(found: Sequence[MappingObserved], *, sources: frozenset[str] | None = None) -> Observed:
+    return Observed(mappings=tuple(sorted(found, key=lambda mapping: mapping.uuid)), sources=sources)
 
 
 def without(observed: Observed, uuid: str) -> Observed:

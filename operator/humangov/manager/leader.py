@@ -20,7 +20,7 @@ from humangov.aws.clients import Clients
 from humangov.aws.resources import InThread
 from humangov.kube.client import KubeError
 from humangov.kube.kube import Kube
-from humangov.manager import at_start, cluster_uid, code_rollout_monitor, enqueue, monitors, watch
+from humangov.manager import at_start, cluster_uid, code_rollout_monitor, enqueue, memory, monitors, watch
 from humangov.manager.enqueue import Queues
 from humangov.manager.fence import end_process
 from humangov.manager.leader_election import Election
@@ -82,6 +82,7 @@ async def work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
             await hold.hand_over()
         raise
     await warming
+    memory.settle()
     queues = await _start_queues(leader)
     watch_stop = asyncio.Event()
     watching = watch.start(

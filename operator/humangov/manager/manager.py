@@ -22,7 +22,7 @@ from humangov.aws.sessions import Directory
 from humangov.bundle import bundle
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
-from humangov.manager import health, watch
+from humangov.manager import health, memory, watch
 from humangov.manager.fence import FencedClients, fence
 from humangov.manager.leader import STOP_WORKERS, ExitCode, Leader, stop_on_signals, work
 from humangov.manager.leader_election import Election
@@ -41,6 +41,7 @@ _AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
     """Run until a stop signal; the exit code. Raises KubeError if the cluster can't be reached at the start."""
+    memory.limit_arenas()
     pauses, metrics = iter(watch.EndlessBackoffs()), Metrics(version=__version__)
     while True:
         begun = time.monotonic()

@@ -22,6 +22,7 @@ from humangov.manager import (
     enqueue,
     erasure_limit_monitor,
     leak_monitor,
+    memory,
     stream_lag_monitor,
     sweep_queue,
 )
@@ -38,6 +39,7 @@ STREAM_LAG_SECONDS = 300.0
 ERASURE_LIMIT_SECONDS = 300.0
 SWEEP_QUEUE_SECONDS = 3.0
 CODE_ROLLOUT_SECONDS = 10.0
+MEMORY_SECONDS = 300.0
 STOP_SECONDS = 1.5
 """A stop of all has to be obeyed within five."""
 
@@ -87,11 +89,16 @@ def start(
         watched(
             CODE_ROLLOUT_SECONDS, check_code_rollout, trouble="the rollout of the function's code failed", at_once=True
         ),
+        watched(MEMORY_SECONDS, _give_back_memory, trouble="giving back memory failed"),
         watched(
             SWEEP_QUEUE_SECONDS, check_sweep_queue, trouble="the check of the sweeps that wait failed", at_once=True
         ),
     )  # fmt: skip
     return [asyncio.create_task(monitor) for monitor in monitors]
+
+
+async def _give_back_memory() -> None:
+    await asyncio.to_thread(memory.give_back)
 
 
 def _of_api_server(

@@ -34,15 +34,23 @@ class CountReconcile(Protocol):
 def runner(
     operator: Operator, schedule: Schedule, *, count: CountReconcile, budget: Budget | None = None
 ) -> Callable[[str], Coroutine[Any, Any, Outcome]]:
-    """What `Workers` run for each key."""
+    """What `Workers` run for each key.
+
+    A resync that would wait long for the budget is put off, so that no worker waits. But for no longer than a resync:
+    after that it waits in the budget, where every so many calls are of whoever waits longest.
+    """
+    put_off: dict[str, float] = {}  # since when (monotonic)
 
     async def run(key: str) -> Outcome:
         logs.tenant.set(key)
         started, before = time.monotonic(), operator.store.get(key)
         failing = schedule.failing_seconds(key, now=started)
         priority = Priority.RESYNC if before is None else priority_of(before)
-        if priority is Priority.RESYNC and not failing and (delay := _backlog(budget, before)) > _BACKLOG_SECONDS:
-            return Outcome(requeue_after_seconds=delay)  # no worker waits for the budget that others need
+        delay = _backlog(budget, before) if priority is Priority.RESYNC and not failing else 0.0
+        since = put_off.pop(key, started)
+        if delay > _BACKLOG_SECONDS and (left := since + schedule.resync_seconds - started) > 0:
+            put_off[key] = since
+            return Outcome(requeue_after_seconds=min(delay, left))
         result = "panic"
         try:
             with at_priority(priority):

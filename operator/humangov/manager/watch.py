@@ -30,6 +30,39 @@ from humangov.kube.client import Resource
 _HOLDS_AN_OBJECT_SECONDS = 0.1
 """kopf keeps an object, whole, for so long after its last event: with its own 5 s, many pages at once."""
 
+
+class _NothingOfChanges(kopf.DiffBaseStorage):
+    """Of each event kopf compares the whole object with what it kept of it, for handlers that nobody uses."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence({})
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """The like, of handlers that go on from where they were."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        return None
+
+    def purge(self, **_: Any) -> None:
+        return None
+
+    def touch(self, **_: Any) -> None:
+        return None
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
 OnEvent = Callable[[str, Resource], Awaitable[None]]  # its kind: ADDED, MODIFIED, DELETED; "None" in the first list
 
 
@@ -86,6 +119,8 @@ def settings() -> kopf.OperatorSettings:
     options.watching.server_timeout = 300
     options.watching.client_timeout = 330
     options.watching.chunk_size = client.PAGE
+    options.persistence.diffbase_storage = _NothingOfChanges()
+    options.persistence.progress_storage = _NoProgress()
     options.queueing.idle_timeout = _HOLDS_AN_OBJECT_SECONDS
     return options
 

@@ -136,6 +136,18 @@ class MemoryParts(TypedDict, total=False):
     confirmation: Confirmation | None
 
 
+ANSWERS_COME_WITHIN_SECONDS = 600.0
+"""Of a write; kube.client gives up long before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Deleted:
+    """The last one of its name that was dropped. at: monotonic."""
+
+    uid: str
+    at: float
+
+
 @dataclass
 class Store:
     """By `namespace/name`.
@@ -154,7 +166,7 @@ class Store:
     _memories: dict[str, Memory] = field(default_factory=dict)
     _tenants: dict[str, Tenant] = field(default_factory=dict)
     _conflict_candidates: ConflictCandidates = field(default_factory=ConflictCandidates)
-    _deleted: dict[str, str] = field(default_factory=dict)  # UID of the last one that was dropped
+    _deleted: dict[str, _Deleted] = field(default_factory=dict)  # in the order of their ends
 
     def put(self, resource: Resource) -> None:
         """Keep the newer of two forms of a resource: watch events may arrive after our own write's answer.
@@ -166,7 +178,8 @@ class Store:
         known = self._resources.get(key)
         if known is not None and _version(resource) < _version(known):
             return
-        if self._deleted.get(key) == uid_of(resource):
+        deleted = self._deleted.get(key)
+        if deleted is not None and deleted.uid == uid_of(resource):
             return  # the answer of a write, later than the event of the deletion
         self._resources[key] = resource
         memory = self._memories.get(key)
@@ -184,7 +197,9 @@ class Store:
 
     def drop(self, key: str) -> None:
         if key in self._resources:
-            self._deleted[key] = uid_of(self._resources[key])
+            self._forget_deleted()
+            self._deleted.pop(key, None)
+            self._deleted[key] = _Deleted(uid=uid_of(self._resources[key]), at=self.monotonic())
         for several in (self._resources, self._memories, self._tenants):
             several.pop(key, None)
         self._conflict_candidates.drop(key)
@@ -214,6 +229,10 @@ class Store:
         """Of them, the others that may be in conflict with this one (api/conflicts.py decides)."""
         return self._conflict_candidates.of(tenant)
 
+    def count(self) -> int:
+        """How many resources there are."""
+        return len(self._resources)
+
     def stopped(self) -> int:
         """How many are to be stopped, by themselves or with all."""
         return sum(self.stop_of(key) is not None for key in self)
@@ -222,6 +241,12 @@ class Store:
         """As the tenant's latest form, and the stop of all, say."""
         resource = self._resources.get(key)
         return None if resource is None else stop_of(resource, of_all=self.stop_of_all)
+
+    def _forget_deleted(self) -> None:
+        """Those that no answer can be late for any more."""
+        last = self.monotonic() - ANSWERS_COME_WITHIN_SECONDS
+        while self._deleted and (oldest := next(iter(self._deleted.items())))[1].at < last:
+            del self._deleted[oldest[0]]
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._resources))

@@ -118,11 +118,11 @@ def _reading(
     failed = [part for part, found in seen.observed.items() if isinstance(found, Unread)]
     failed += [part for part in seen.deep_parts if part in findings and findings[part].failed]
     before = this.memory.reading
-    if seen.deep:
+    if seen.deep or seen.deferred:
         if seen.carried or failed:
             return None
         return due_reads.first(
-            this.tenant.generation, seen.observed, uid=this.tenant.uid, now=now,
+            this.tenant.generation, seen.observed, uid=this.tenant.uid, now=now, deferred=seen.deferred,
             copies_at=now if before is None or COPIES in seen.deep_parts else before.read_at[COPIES],
         )  # fmt: skip
     read = {part: found for part, found in seen.observed.items() if part not in seen.confirmed}

@@ -64,6 +64,9 @@ class DueReads:
 
 
 FULL = DueReads(deep=EVERY, confirmed={})
+AT_START = DueReads(deep=EVERY - {FUNCTION}, confirmed={})
+"""Of a tenant that was in sync before this process began, where there are many: who else may invoke its function, and
+what Lambda keeps beside it, takes six of the calls of which Lambda allows 15 a second. It is read within the hour."""
 
 
 def due(reading: Reading | None, confirmation: Confirmation | None, *, now: float) -> DueReads:
@@ -90,15 +93,20 @@ def _in_turn(reading: Reading, *, now: float, spared: Collection[str]) -> frozen
 
 
 def first(
-    generation: int, observed: Observations, *, uid: str, now: float, copies_at: float
-) -> Reading | None:  # fmt: skip
-    """After a full reading; None where not all of it was read, or something is absent. copies_at: of their read."""
+    generation: int, observed: Observations, *, uid: str, now: float, copies_at: float, deferred: Collection[str] = ()
+) -> Reading | None:
+    """After a full reading; None where not all of it was read, or something is absent.
+
+    copies_at: of their read. deferred: parts that were not read deep. They are due at any time within the period, and
+    after each start at another one: who is restarted often is not left with the same for ever.
+    """
     parts = {part: observed.get(part) for part in READ}
     if any(found is None or isinstance(found, Unread) for found in parts.values()):
         return None
     start = zlib.crc32(uid.encode())
-    slots = {part: (place + start) % len(_IN_TURN) for place, part in enumerate(_IN_TURN)}
-    read_at = {part: now - PERIOD_SECONDS * (1 - (slot + 1) / len(_IN_TURN)) for part, slot in slots.items()}
+    shares = {part: ((place + start) % len(_IN_TURN) + 1) / len(_IN_TURN) for place, part in enumerate(_IN_TURN)}
+    shares |= {part: zlib.crc32(f"{uid} {part} {now}".encode()) / 2**32 for part in deferred}
+    read_at = {part: now - PERIOD_SECONDS * (1 - share) for part, share in shares.items()}
     return Reading(generation=generation, observed=parts, read_at={**read_at, COPIES: copies_at}, full_at=now)
 
 

@@ -127,14 +127,7 @@ async def _delete(deletion: Deletion) -> Outcome:
     """Every step, up to one that has to wait or fails; the final event and the finalizer, when all are done."""
     operator, tenant = deletion.operator, deletion.tenant
     await sweep_jobs.remove_but_final_read(operator, tenant)
-    done = Removed()
-    for step in STEPS:
-        if operator.store.stop_of(tenant.key) is not None:  # it came meanwhile
-            done = replace(done, waiting=Finding.waiting("Deleting", "the deletion waits", requeue_after_seconds=1.0))
-            break
-        done = await step(deletion, done)
-        if done.ended:
-            break
+    done = await _remove_all(deletion, Removed())
     waiting, memory = _progress(deletion, done, operator.store.memory(tenant.key).finalizer)
     operator.store.remember(tenant.key, uid=tenant.uid, finalizer=memory)
     if waiting is None:
@@ -154,6 +147,22 @@ def _in_aws(step: removal.Step, *, ends: str = "") -> Step:
         done = await deletion.operator.in_thread(partial(removal.attempt, step, deletion.removal, done))
         if ends and not done.ended:
             await ripened(deletion.operator, deletion.names, ends)
+        return done
+
+    return run
+
+
+def _in_turn(*steps: Step) -> Step:
+    """Up to one that has to wait or fails, or a stop that came meanwhile."""
+
+    async def run(deletion: Deletion, done: Removed) -> Removed:
+        for step in steps:
+            if deletion.operator.store.stop_of(deletion.tenant.key) is not None:
+                waits = Finding.waiting("Deleting", "the deletion waits", requeue_after_seconds=1.0)
+                return replace(done, waiting=waits)
+            done = await step(deletion, done)
+            if done.ended:
+                break
         return done
 
     return run
@@ -182,15 +191,37 @@ async def _read_stream_finally(deletion: Deletion, done: Removed) -> Removed:
     return replace(done, waiting=read.waiting)
 
 
-STEPS: tuple[Step, ...] = (
-    _in_aws(removal.remove_trigger, ends=removal.TRIGGER_DELETING),
+def _is_read_finally(deletion: Deletion) -> bool:
+    """Whether there is a final stream read, or it is to be told why there is none."""
+    operator, tenant = deletion.operator, deletion.tenant
+    may_be = bool(tenant.mappings) and tenant.table.file_names != "Shared"
+    return may_be and (
+        operator.settings.sweep_template is not None or bool(not_allowed(tenant, operator.settings.allowed))
+    )
+
+
+# Once the function is gone nothing uses them, nor do they use each other.
+_ROLE_AND_LOG_GROUP = _side_by_side(_in_aws(removal.remove_role), _in_aws(removal.remove_log_group))
+WITH_FINAL_READ = _in_turn(
     # Every shard of a disabled stream has an end, and stays readable for 24 hours.
     _in_aws(removal.disable_stream),
     _read_stream_finally,
     _in_aws(removal.remove_function),
-    # Nothing uses them any more, nor do they use each other.
-    _side_by_side(_in_aws(removal.remove_role), _in_aws(removal.remove_log_group), _in_aws(removal.untag_table)),
+    _side_by_side(_ROLE_AND_LOG_GROUP, _in_aws(removal.untag_table)),
 )
+WITHOUT_FINAL_READ = _side_by_side(
+    _in_turn(_in_aws(removal.disable_stream), _in_aws(removal.untag_table)),
+    _in_turn(_in_aws(removal.remove_function), _ROLE_AND_LOG_GROUP),
+)
+
+
+async def _remove_what_it_used(deletion: Deletion, done: Removed) -> Removed:
+    """Nothing invokes the function any more: neither stream nor function waits for the other."""
+    steps = WITH_FINAL_READ if _is_read_finally(deletion) else WITHOUT_FINAL_READ
+    return await steps(deletion, done)
+
+
+_remove_all = _in_turn(_in_aws(removal.remove_trigger, ends=removal.TRIGGER_DELETING), _remove_what_it_used)
 
 
 def _progress(deletion: Deletion, done: Removed, memory: FinalizerMemory) -> tuple[Finding | None, FinalizerMemory]:

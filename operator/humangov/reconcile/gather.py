@@ -11,10 +11,12 @@ from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, TRIGGE
 from humangov.reconcile import due_reads
 from humangov.reconcile.cache import Carried
 from humangov.reconcile.context import Operator, Reconciliation
-from humangov.reconcile.due_reads import COPIES, EVERY, FULL, DueReads
+from humangov.reconcile.due_reads import AT_START, COPIES, EVERY, FULL, DueReads
 
 CARRIED_SECONDS = 30.0
 """While AWS lets something ripen, that alone is read. Ready, and whatever is written, rests on nothing older."""
+MANY = 200
+"""From so many tenants on, not all that seldom changes is read after a start: it would take more than one resync."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,12 +25,14 @@ class Gathered:
 
     deep_parts  of what parts that was read too which seldom changes
     confirmed   the parts that were not read: a snapshot shows them as the last single read did
+    deferred    the parts that this process has not read deep yet: they were in sync before it began
     """
 
     observed: Observations
     deep_parts: frozenset[str]
     carried: Carried | None
     confirmed: frozenset[str] = frozenset()
+    deferred: frozenset[str] = frozenset()
 
     @property
     def deep(self) -> bool:
@@ -42,6 +46,7 @@ async def gather(operator: Operator, this: Reconciliation, *, afresh: bool = Fal
     carried = None if afresh else _carried(this, now=now)
     narrow = _is_narrow(carried)
     due = FULL if carried or _is_full(this) else _due(operator, this, now=now)
+    due = AT_START if due.full and not afresh and _is_one_of_many_at_start(operator, this) else due
     # A new tenant has no failed invocations yet, so its first reconciliations need not count them.
     count = memory.settled_generation == this.tenant.generation and (
         FAILURES in due.deep or not memory.failures_counted
@@ -56,7 +61,7 @@ async def gather(operator: Operator, this: Reconciliation, *, afresh: bool = Fal
     observed = {BUCKET: memory.bucket, **observed}
     return Gathered(
         observed=_with_known(observed, memory.bucket, memory.log_group), deep_parts=due.deep, carried=carried,
-        confirmed=frozenset(due.confirmed),
+        confirmed=frozenset(due.confirmed), deferred=EVERY - due.deep if due is AT_START else frozenset(),
     )  # fmt: skip
 
 
@@ -68,7 +73,7 @@ async def gather_deep(operator: Operator, this: Reconciliation, shallow: Gathere
     observed = {**counted, **observed}
     return replace(
         shallow, observed=_with_known(observed, known, this.memory.log_group), deep_parts=EVERY - {FAILURES, COPIES},
-        confirmed=frozenset(),
+        confirmed=frozenset(), deferred=frozenset(),
     )  # fmt: skip
 
 
@@ -94,6 +99,20 @@ def _is_full(this: Reconciliation) -> bool:
         or memory.bucket is None  # never read in this process: an absence must be observed, not assumed
         or asked != this.stored_status.get("lastHandledReconcile")
         or memory.deep_failed
+    )
+
+
+def _is_one_of_many_at_start(operator: Operator, this: Reconciliation) -> bool:
+    """Whether this is the first reading in this process of a tenant that was in sync, and nobody asks for all of it."""
+    memory, status = this.memory, this.stored_status
+    asked = (this.resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION)
+    return (
+        memory.reconciliations == 0
+        and operator.store.count() >= MANY
+        and ready_generation(status) == this.tenant.generation
+        and asked == status.get("lastHandledReconcile")
+        and not this.context.stopped
+        and not this.tenant.deleting
     )
 
 

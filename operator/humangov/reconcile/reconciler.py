@@ -67,7 +67,9 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
         gathered = await gather(operator, this, afresh=True)
         this = _informed(operator, this, gathered)
         decision = decide(this, gathered.observed)
-    news = bool(gathered.confirmed) and is_news(operator, this, _unwritten(operator, this, decision, gathered))
+    news = bool(gathered.confirmed or gathered.deferred) and is_news(
+        operator, this, _unwritten(operator, this, decision, gathered)
+    )
     if news or (
         not decision.in_sync and not gathered.deep
     ):  # writes, and conditions, follow single and deep reads only

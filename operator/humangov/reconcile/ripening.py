@@ -4,8 +4,9 @@ That is no failure, and no back-off fits it: one that doubles misses the moment 
 asked for at an even pace, from the first moment on; after half a minute, and after two, at a slower one.
 
 Many that wait for the same kind of thing, in one account and region, are not asked for each at that pace, but in turn:
-together AT_ONCE_PER_SECOND. What one of them has needed tells the others: they are asked for when they have had as
-long, and at once if they have already. Nothing here is truth: it only says when AWS is asked next.
+together AT_ONCE_PER_SECOND. The one that has waited longest keeps its own pace, for it is most likely to come first.
+What one of them has needed tells the others: they are asked for when they have had as long, and at once if they have
+already. Nothing here is truth: it only says when AWS is asked next.
 """
 
 from __future__ import annotations
@@ -50,6 +51,12 @@ class _Kind:
     def expected(self, *, now: float) -> float | None:
         is_known = self.took is not None and now - self.took_at < LEARNED_LASTS_SECONDS
         return self.took if is_known else None
+
+    def is_scout(self, key: str, *, now: float) -> bool:
+        """Whether it has waited longest of those that may come any moment: what is late by much tells nothing."""
+        # In the order in which they began to wait.
+        young = (other for other, one in self.waiting.items() if now - one.since < PACES[0][0])
+        return next(young, None) == key
 
 
 @dataclass
@@ -123,7 +130,9 @@ class Ripening:
         age, expected = now - one.since, kind.expected(now=now)
         own = next(pace for below, pace in PACES if age < below)
         own = FIRST_SECONDS.get(name, own) if is_first else own
-        delay = max(own, len(kind.waiting) / AT_ONCE_PER_SECOND) * self.uniform(1.0, 1 + JITTER)
+        may_come = expected is None or age >= expected
+        in_turn = 0.0 if may_come and kind.is_scout(key, now=now) else len(kind.waiting) / AT_ONCE_PER_SECOND
+        delay = max(own, in_turn) * self.uniform(1.0, 1 + JITTER)
         if expected is not None:
             left = expected - age
             if left > 0:
