@@ -61,8 +61,8 @@ class Scratch:
         self.folder = Path(self._folder.name)
         # The file exists only during this run: it need not survive a crash.
         self._db = sqlite3.connect(self.folder / "scratch.db", check_same_thread=False, isolation_level=None)
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE", f"cache_size=-{_CACHE_KIB}",
-                       "locking_mode=EXCLUSIVE", "mmap_size=0"):  # fmt: skip
+        for pragma in ("page_size=16384", "journal_mode=OFF", "synchronous=OFF", "temp_store=FILE",
+                       f"cache_size=-{_CACHE_KIB}", "locking_mode=EXCLUSIVE", "mmap_size=0"):  # fmt: skip
             self._db.execute(f"PRAGMA {pragma}")
         self._db.executescript(_SCHEMA)
         self._db.execute("BEGIN")
@@ -81,11 +81,14 @@ class Scratch:
 
     def store(self, several: Iterable[Stored]) -> None:
         """Keys that may be orphans."""
-        self._db.executemany("INSERT INTO stored VALUES (?, ?, ?, ?, ?)", map(_row, several))
+        rows = [
+            (key.encode(), etag, size, modified, _packed(versions)) for key, etag, size, modified, versions in several
+        ]
+        self._db.executemany("INSERT INTO stored VALUES (?, ?, ?, ?, ?)", rows)
 
     def store_other(self, keys: Iterable[str]) -> None:
         """Keys that are stored and are no orphans yet, or never."""
-        self._db.executemany("INSERT INTO other VALUES (?)", ((key.encode(),) for key in keys))
+        self._db.executemany("INSERT INTO other VALUES (?)", [(key.encode(),) for key in keys])
 
     def store_uploads(self, several: Sequence[Upload]) -> None:
         """Incomplete uploads that may be aborted, unless a record names their key."""
@@ -97,15 +100,16 @@ class Scratch:
 
     def name(self, records: Iterable[Sequence[bytes]]) -> None:
         """For each record the keys that it may mean, each once."""
-        self._db.executemany("INSERT INTO named VALUES (?, ?)", self._named(records))
-
-    def _named(self, records: Iterable[Sequence[bytes]]) -> Iterator[tuple[bytes, int | None]]:
+        certain: list[Sequence[bytes]] = []
+        possible: list[tuple[bytes, int]] = []
         for keys in records:
             if len(keys) == 1:
-                yield keys[0], None
+                certain.append(keys)
             else:  # one of them is what the record means
                 self._records += 1
-                yield from ((key, self._records) for key in keys)
+                possible += ((key, self._records) for key in keys)
+        self._db.executemany("INSERT INTO named VALUES (?, NULL)", certain)
+        self._db.executemany("INSERT INTO named VALUES (?, ?)", possible)
 
     def name_since(self, keys: Iterable[bytes]) -> None:
         """Keys that the stream names, as often as it does: the scan may have shown the same record."""
@@ -243,8 +247,11 @@ class Scratch:
 
 
 def _row(one: Stored) -> tuple[bytes, str, int, int, str]:
-    versions = json.dumps(one.versions, separators=(",", ":")) if one.versions else ""
-    return one.key.encode(), one.etag, one.size, one.modified, versions
+    return one.key.encode(), one.etag, one.size, one.modified, _packed(one.versions)
+
+
+def _packed(versions: Sequence[StoredVersion]) -> str:
+    return json.dumps(versions, separators=(",", ":")) if versions else ""
 
 
 def _stored(row: Sequence[Any]) -> Stored:

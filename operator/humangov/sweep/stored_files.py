@@ -56,18 +56,19 @@ def list_stored(
         nonlocal listed, too_young
         old, others = [], []
         for one in page:
-            if one.key.startswith(reserved):
+            key = one.key
+            if key.startswith(reserved):
                 continue
-            if bucket_claim.may_be_claim(one.key):
-                possible_claims.append(one.key)
-                others.append(one.key)
-            elif not is_included(one.key):
-                others.append(one.key)
+            if bucket_claim.may_be_claim(key):
+                possible_claims.append(key)
+                others.append(key)
+            elif not is_included(key):
+                others.append(key)
             else:
                 listed += 1
                 if one.modified > oldest_young:
                     too_young += 1
-                    others.append(one.key)
+                    others.append(key)
                 else:
                     old.append(one)
         scratch.store(old)

@@ -1,0 +1,88 @@
+"""The form in which AWS writes a page of a listing, as one pattern. Pure.
+
+A page in exactly this form is XML that means what is taken out of it: it is ASCII, and has no escape but the quotes of
+an ETag, no comment, no CDATA section, no document type, and each entry lies directly under the root. Any other page is
+None here, for a reader who knows all of XML.
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+_TEXT = r"[^<>&\x00-\x1f\x7f]"
+
+
+def _element(name: str, text: str = f"{_TEXT}*") -> str:
+    return f"<{name}>{text}</{name}>"
+
+
+_FIELDS = {
+    "Key": _element("Key", f"({_TEXT}+)"),
+    "VersionId": _element("VersionId", f"({_TEXT}+)"),
+    "IsLatest": _element("IsLatest", "(true|false)"),
+    "LastModified": _element("LastModified", r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{3})?Z)"),
+    "ETag": _element("ETag", "&quot;([0-9A-Za-z-]+)&quot;")
+    + f"(?:{_element('ChecksumAlgorithm')})*(?:{_element('ChecksumType')})?",
+    "Size": _element("Size", r"(\d{1,19})"),
+}
+_OWNER = f"(?:<Owner>(?:{_element('ID')})?(?:{_element('DisplayName')})?</Owner>)?"
+_AFTER = f"{_OWNER}(?:{_element('StorageClass')})?{_OWNER}"
+_SIBLINGS = rf"(?:<(?P<%s>[A-Za-z]+)>{_TEXT}*</(?P=%s)>|<[A-Za-z]+/>)*"
+_HEAD = re.compile(
+    r'(?:<\?xml version="1\.0" encoding="UTF-8"\?>\n?)?<(?P<root>[A-Za-z]+)(?: xmlns="[\w:/.-]*")?>'
+    + _SIBLINGS % ("sibling", "sibling")
+)
+_TAIL = re.compile(_SIBLINGS % ("sibling", "sibling") + r"</(?P<root>[A-Za-z]+)>\n?")
+
+
+class Fields(NamedTuple):
+    """Of one kind of entries. element: in XML. names: the fields of each, in AWS's order."""
+
+    element: str
+    names: tuple[str, ...]
+
+
+class TakenApart(NamedTuple):
+    """rest: the page without its entries. entries: of each kind, in order: the texts of each one's fields.
+
+    An ETag is without its quotes.
+    """
+
+    rest: bytes
+    entries: Sequence[list[tuple[str, ...]]]
+
+
+def take_apart(page: bytes, kinds: tuple[Fields, ...]) -> TakenApart | None:
+    """None: the page is not exactly in AWS's form, or has no entry."""
+    text = page.decode("ascii") if page.isascii() else ""
+    head = _HEAD.match(text)
+    if head is None:
+        return None
+    entries: list[list[tuple[str, ...]]] = [[] for _ in kinds]
+    begin = end = head.end()
+    pattern, groups_of = _entry(kinds)
+    takers = {groups[-1]: (several.append, groups) for several, groups in zip(entries, groups_of, strict=True)}
+    for found in pattern.finditer(text, begin):
+        if found.start() != end:
+            break  # something is between the two, which the tail does not match
+        end = found.end()
+        take, groups = takers[found.lastindex or 0]
+        take(found.group(*groups))
+    tail = _TAIL.fullmatch(text, end)
+    if end == begin or tail is None or tail["root"] != head["root"]:
+        return None
+    return TakenApart((text[:begin] + text[end:]).encode(), entries)
+
+
+@cache
+def _entry(kinds: tuple[Fields, ...]) -> tuple[re.Pattern[str], Sequence[tuple[int, ...]]]:
+    """The pattern of an entry of any of these kinds, and the numbers of the groups that are each kind's."""
+    forms = (_element(kind.element, "".join(_FIELDS[name] for name in kind.names) + _AFTER) for kind in kinds)
+    numbers = itertools.count(1)
+    return re.compile("|".join(forms)), [tuple(itertools.islice(numbers, len(kind.names))) for kind in kinds]
