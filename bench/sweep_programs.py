@@ -7,6 +7,7 @@ another's modules.
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import sys
@@ -172,6 +173,7 @@ PROGRAMS: Mapping[str, Callable[[], Program]] = {
 
 def main() -> None:
     run = PROGRAMS[sys.argv[1]]()
+    gc.freeze()
     started, cpu = time.perf_counter(), time.process_time()
     run()
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu

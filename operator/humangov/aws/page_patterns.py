@@ -64,25 +64,23 @@ def take_apart(page: bytes, kinds: tuple[Fields, ...]) -> TakenApart | None:
     head = _HEAD.match(text)
     if head is None:
         return None
-    entries: list[list[tuple[str, ...]]] = [[] for _ in kinds]
-    begin = end = head.end()
-    pattern, groups_of = _entry(kinds)
-    takers = {groups[-1]: (several.append, groups) for several, groups in zip(entries, groups_of, strict=True)}
-    for found in pattern.finditer(text, begin):
-        if found.start() != end:
-            break  # something is between the two, which the tail does not match
-        end = found.end()
-        take, groups = takers[found.lastindex or 0]
-        take(found.group(*groups))
+    begin = head.end()
+    end = max(text.rfind(last) + len(last) for last in (f"</{kind.element}>" for kind in kinds))
     tail = _TAIL.fullmatch(text, end)
-    if end == begin or tail is None or tail["root"] != head["root"]:
+    if end <= begin or tail is None or tail["root"] != head["root"]:
         return None
+    pattern, places = _entry(kinds)
+    found = pattern.findall(text, begin, end)
+    if sum([len(one[0]) for one in found]) != end - begin:  # something is between two of them
+        return None
+    # A text is never empty: an empty one is of an entry of another kind.
+    entries = [[one[place] for one in found if one[place.start]] for place in places]
     return TakenApart((text[:begin] + text[end:]).encode(), entries)
 
 
 @cache
-def _entry(kinds: tuple[Fields, ...]) -> tuple[re.Pattern[str], Sequence[tuple[int, ...]]]:
-    """The pattern of an entry of any of these kinds, and the numbers of the groups that are each kind's."""
+def _entry(kinds: tuple[Fields, ...]) -> tuple[re.Pattern[str], Sequence[slice]]:
+    """The pattern of an entry of any of these kinds, as its first group, and which other groups are each kind's."""
     forms = (_element(kind.element, "".join(_FIELDS[name] for name in kind.names) + _AFTER) for kind in kinds)
-    numbers = itertools.count(1)
-    return re.compile("|".join(forms)), [tuple(itertools.islice(numbers, len(kind.names))) for kind in kinds]
+    ends = list(itertools.accumulate((len(kind.names) for kind in kinds), initial=1))
+    return re.compile(f"({'|'.join(forms)})"), [slice(*both) for both in itertools.pairwise(ends)]
