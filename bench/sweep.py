@@ -23,10 +23,10 @@ VERSIONED = 1_000_000
 BARE_UP_TO = 1_000_000
 REPEATED_UP_TO = 100_000
 
-_HEADER = ("FILES", "WHAT", "SECONDS", "OF IT CPU", "RATIO", "CPU RATIO", "PEAK MIB", "REQUESTS", "ENDPOINT'S CPU")
+_HEADER = ("FILES", "WHAT", "SECONDS", "WHOLE", "CPU", "RATIO", "CPU RATIO", "PEAK MIB", "REQUESTS", "ENDPOINT'S CPU")
 _BARS = (
     "At most: at 10^6 ratio 0.25 and 200 MiB; at 10^7 12 times the seconds of 10^6 and 300 MiB; with versions ratio "
-    "0.35; at 10^3 1.5 s."
+    "0.35; at 10^3 1.5 s for the whole process."
 )
 
 Runs = Mapping[str, MeasuredProgram]
@@ -66,6 +66,7 @@ def run(
             "sets: the usual script, which holds all keys and all names in two Python sets; it decides nothing else.",
             "ours: listed and scanned in parallel, joined on disk, with claim, redrive and orphan list.",
             "raw: the pages of the listing over a socket, unread: the endpoint is not the limit.",
+            "WHOLE: seconds of the process, with its start and its imports; all else is from the first request on.",
             _BARS,
         ),
         figures=figures,
@@ -92,7 +93,7 @@ def _rows(files: str, all_of: Runs, *, bare: str) -> list[Sequence[object]]:
     of = all_of.get(bare)
     return [
         (
-            files, name, f"{one.seconds:.1f}", f"{one.cpu_seconds:.1f}",
+            files, name, f"{one.seconds:.1f}", f"{one.whole_seconds:.1f}", f"{one.cpu_seconds:.1f}",
             f"{one.seconds / of.seconds:.2f}" if of else "", f"{one.cpu_seconds / of.cpu_seconds:.2f}" if of else "",
             f"{one.peak_mib:.0f}", f"{one.requests:,}", f"{one.endpoint_cpu_seconds:.1f}",
         )
@@ -103,7 +104,7 @@ def _rows(files: str, all_of: Runs, *, bare: str) -> list[Sequence[object]]:
 def _figures(all_of: Runs, *, bare: str) -> dict[str, Any]:
     swept, of = all_of["ours"], all_of.get(bare)
     figures: dict[str, Any] = {
-        "seconds": swept.seconds, "cpu_seconds": swept.cpu_seconds,
+        "seconds": swept.seconds, "whole_seconds": swept.whole_seconds, "cpu_seconds": swept.cpu_seconds,
         "peak_mib": swept.peak_mib, "requests": swept.requests,
         "endpoint_cpu_ratio": swept.endpoint_cpu_seconds / swept.cpu_seconds,
     }  # fmt: skip

@@ -43,16 +43,15 @@ def _named(files: int) -> Iterator[list[str]]:
 def sqlite(files: int) -> tuple[int, int]:
     """The number of orphans, and the bytes on disk."""
     from humangov.sweep.listing import Stored
-    from humangov.sweep.scratch_db import Scratch
+    from humangov.sweep.local_join import LocalJoin
 
-    with Scratch() as scratch:
+    with LocalJoin() as join:
         for page in _stored(files):
-            scratch.store([Stored(key, _ETAG, _SIZE, _MODIFIED) for key in page])
+            join.store([Stored(key, _ETAG, _SIZE, _MODIFIED) for key in page])
         for page in _named(files):
-            scratch.name([[key.encode()] for key in page])
-        counts = scratch.join()
-        assert not scratch.named_twice(limit=1)
-        return counts.orphans, _bytes_in(scratch.folder)
+            join.name([[key.encode()] for key in page])
+        assert not join.join(named_twice=1).named_twice
+        return sum(1 for _ in join.orphans()), _bytes_in(join.folder)
 
 
 def duckdb(files: int) -> tuple[int, int]:
