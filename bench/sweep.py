@@ -38,14 +38,18 @@ def run(
     sizes: Sequence[int] = SIZES,
     repeats: int = 3,
     bare_up_to: int = BARE_UP_TO,
+    sets_up_to: int = BARE_UP_TO,
     versioned: int = VERSIONED,
     picture: Path | None = None,
 ) -> Report:
-    """bare_up_to: the SDK's own listing is measured up to this size. versioned: files of a bucket that keeps versions.
+    """bare_up_to, sets_up_to: the SDK's own listing, and the usual script, are measured up to this size. versioned: files of a bucket that keeps versions.
 
     picture: where the growth is drawn. Raises NotMeasuredError.
     """
-    found = {size: _one_size(size, repeats=repeats, bare_up_to=bare_up_to, say=say) for size in sorted(sizes)}
+    found = {
+        size: _one_size(size, repeats=repeats, bare_up_to=bare_up_to, sets_up_to=sets_up_to, say=say)
+        for size in sorted(sizes)
+    }
     with_versions = (
         _in_turn(versioned, ("bare-versions", "ours"), "--versioned", repeats=1, say=say) if versioned else {}
     )
@@ -73,8 +77,8 @@ def run(
     )
 
 
-def _one_size(size: int, *, repeats: int, bare_up_to: int, say: Say) -> Runs:
-    compared = ("bare", "sets") if size <= bare_up_to else ()
+def _one_size(size: int, *, repeats: int, bare_up_to: int, sets_up_to: int, say: Say) -> Runs:
+    compared = [name for name, up_to in (("bare", bare_up_to), ("sets", sets_up_to)) if size <= up_to]
     return _in_turn(size, (*compared, "ours", "raw"), repeats=repeats if size <= REPEATED_UP_TO else 1, say=say)
 
 

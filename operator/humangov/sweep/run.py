@@ -68,9 +68,9 @@ class EndedSweep:
 
 
 def begin_process() -> None:
-    """Once in a process that is there for one sweep: the collector of garbage looks no more at what is loaded for good.
+    """Once in a process that ends with its sweep: the garbage collector leaves out what was loaded before.
 
-    The SDK's models and modules are several hundred thousand objects, and a sweep makes millions.
+    The SDK's modules and models are several hundred thousand objects, which a listing's own have it visit often.
     """
     gc.freeze()
 
