@@ -123,6 +123,9 @@ def latency_command(*, json_only: bool) -> None:
 @click.option("--sets-up-to", type=int, default=sweep.BARE_UP_TO, help="Files up to which the usual script is, too.")
 @click.option("--versioned", type=int, default=sweep.VERSIONED, help="Files of a bucket that keeps versions; 0: none.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the growth here, an SVG.")
+@click.option(
+    "--earlier", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Output of a run: drawn too."
+)
 @_json_only
 def sweep_command(*, json_only: bool, **options: Any) -> None:
     """A sweep beside the bare listing and scan, and beside the usual script: seconds, peak memory, requests."""

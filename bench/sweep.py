@@ -7,6 +7,7 @@ to who does not read them, and by its processor time during the sweep.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,12 @@ def run(
     sets_up_to: int = BARE_UP_TO,
     versioned: int = VERSIONED,
     picture: Path | None = None,
+    earlier: Path | None = None,
 ) -> Report:
-    """bare_up_to, sets_up_to: the SDK's own listing, and the usual script, are measured up to this size. versioned: files of a bucket that keeps versions.
+    """bare_up_to, sets_up_to: the SDK's own listing, and the usual script, are measured up to this size.
 
-    picture: where the growth is drawn. Raises NotMeasuredError.
+    versioned: files of a bucket that keeps versions. picture: where the growth is drawn; earlier: the output of an
+    earlier run, drawn too where this one has no such size. Raises NotMeasuredError.
     """
     found = {
         size: _one_size(size, repeats=repeats, bare_up_to=bare_up_to, sets_up_to=sets_up_to, say=say)
@@ -62,7 +65,8 @@ def run(
     if with_versions:
         figures["versioned"] = {"files": versioned, **_figures(with_versions, bare="bare-versions")}
     if picture:
-        draw({size: all_of["ours"] for size, all_of in found.items()}, picture)
+        before = json.loads(earlier.read_text().strip().splitlines()[-1])["by_size"] if earlier else {}
+        draw({**before, **by_size}, picture)
     return Report(
         tables=[Table("A sweep in mode Detect", _HEADER, rows)],
         notes=(
@@ -126,15 +130,19 @@ def _figures(all_of: Runs, *, bare: str) -> dict[str, Any]:
     return figures
 
 
-def draw(found: Mapping[int, MeasuredProgram], picture: Path) -> None:
-    """Seconds and peak memory of sweeps, over the number of files; both axes are logarithmic."""
+def draw(by_size: Mapping[str, Mapping[str, float]], picture: Path) -> None:
+    """Seconds and peak memory of sweeps, over the number of files; both axes are logarithmic. by_size: as printed."""
+    found = sorted((int(size), figures) for size, figures in by_size.items())
     chart = pygal.XY(
         title="A sweep in mode Detect", x_title="files", logarithmic=True, stroke=True, width=720, height=420,
-        xrange=(min(found), max(found)), js=(), x_labels=sorted(found), pretty_print=True,
+        xrange=(found[0][0], found[-1][0]), js=(), x_labels=[size for size, _ in found], pretty_print=True,
         x_value_formatter=lambda value: f"{value:,.0f}", value_formatter=lambda value: f"{value:,.1f}",
     )  # fmt: skip
-    chart.add("seconds", [(size, one.seconds) for size, one in sorted(found.items())])
-    chart.add("of processor time", [(size, one.cpu_seconds) for size, one in sorted(found.items())])
-    chart.add("peak memory, MiB", [(size, one.peak_mib) for size, one in sorted(found.items())])
+    for name, figure in (
+        ("seconds", "seconds"),
+        ("of processor time", "cpu_seconds"),
+        ("peak memory, MiB", "peak_mib"),
+    ):
+        chart.add(name, [(size, figures[figure]) for size, figures in found])
     picture.parent.mkdir(parents=True, exist_ok=True)
     picture.write_bytes(chart.render())
