@@ -120,8 +120,12 @@ def latency_command(*, json_only: bool) -> None:
 @click.option("--size", "sizes", type=click.IntRange(min=1000), multiple=True, default=sweep.SIZES, help="Files.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, help="Runs of each up to 100,000; one above.")
 @click.option("--bare-up-to", type=int, default=sweep.BARE_UP_TO, help="Files up to which the SDK is measured too.")
+@click.option("--sets-up-to", type=int, default=sweep.BARE_UP_TO, help="Files up to which the usual script is, too.")
 @click.option("--versioned", type=int, default=sweep.VERSIONED, help="Files of a bucket that keeps versions; 0: none.")
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw the growth here, an SVG.")
+@click.option(
+    "--earlier", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Output of a run: drawn too."
+)
 @_json_only
 def sweep_command(*, json_only: bool, **options: Any) -> None:
     """A sweep beside the bare listing and scan, and beside the usual script: seconds, peak memory, requests."""

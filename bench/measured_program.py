@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,13 @@ from sandbox.paths import BUILD, REPOSITORY
 
 @dataclass(frozen=True)
 class MeasuredProgram:
-    """cpu_seconds: processor time of the program; endpoint_cpu_seconds: of the endpoint meanwhile."""
+    """seconds: from the first request on; whole_seconds: of the process, with its start and all imports.
+
+    cpu_seconds: processor time of the program; endpoint_cpu_seconds: of the endpoint meanwhile.
+    """
 
     seconds: float
+    whole_seconds: float
     cpu_seconds: float
     peak_mib: float
     requests: int
@@ -30,16 +35,18 @@ class MeasuredProgram:
 def measured(program: str, url: str, size: int) -> MeasuredProgram:
     """Raises NotMeasuredError."""
     _usage(url)
+    began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "bench.sweep_programs", program, str(size), str(ORPHAN_EVERY)],
         env=_environment(url), capture_output=True, text=True, check=False, cwd=REPOSITORY,
     )  # fmt: skip
     if done.returncode != 0:
         raise NotMeasuredError(f"a run failed: {done.stderr[-1000:]}")
-    usage = _usage(url)
+    whole, usage = time.perf_counter() - began, _usage(url)
     return MeasuredProgram(
-        **json.loads(done.stdout), requests=sum(usage["requests"].values()), endpoint_cpu_seconds=usage["cpu_seconds"]
-    )
+        **json.loads(done.stdout), whole_seconds=whole, requests=sum(usage["requests"].values()),
+        endpoint_cpu_seconds=usage["cpu_seconds"],
+    )  # fmt: skip
 
 
 def middle(several: Sequence[MeasuredProgram]) -> MeasuredProgram:

@@ -2,7 +2,7 @@
 
 It prints the seconds from the first request on, those of processor time, and the most memory that the process ever
 held. A program is made before the clock starts, and imports what it needs by itself, so that none is charged for
-another's modules.
+another's modules. Who starts it measures the whole process.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ def humangov() -> Program:
     from humangov.api.spec import parse
     from humangov.aws.data_plane import connect
     from humangov.sweep import engine
+    from humangov.sweep.local_search import LocalSearch
     from humangov.sweep.result import DETECT, begin
+    from humangov.sweep.run import begin_process
     from humangov.sweep.surroundings import Surroundings
 
     resource = {
@@ -61,11 +63,12 @@ def humangov() -> Program:
     identity = Identity(account_id=ACCOUNT, region=REGION, cluster="bench", partition="aws")
     names = Names(tenant=parse(resource, default_region=REGION), identity=identity)
     files, orphan_every = int(sys.argv[2]), int(sys.argv[3])
+    begin_process()
     clients = connect(region=REGION)
 
     def run() -> None:
         result = begin(mode=DETECT, now=time.time())
-        for reached in engine.sweep(clients, names, result, around=Surroundings()):
+        for reached in engine.sweep(clients, names, result, around=Surroundings(), search_of=LocalSearch):
             result = reached
         assert (result.listed, result.orphans) == (files, -(-files // orphan_every)), result
 

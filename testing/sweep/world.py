@@ -22,7 +22,9 @@ from humangov.aws.data_plane import AwsClients, connect
 from humangov.reading import snapshot
 from humangov.reading.progress import Steps
 from humangov.sweep import engine, listing, result
+from humangov.sweep.local_search import LocalSearch
 from humangov.sweep.result import SweepResult
+from humangov.sweep.search import SearchOf
 from humangov.sweep.surroundings import Surroundings
 
 from testing.killed import Killed
@@ -55,6 +57,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "PutLogEvents": logs.put_log_events,
 }
 
+SEARCH_OF: SearchOf = LocalSearch
+"""The engine; a test may put another in its place."""
 
 Faults = Callable[[str], str | None]
 """Operation → None, a code with which it is refused, `lost` (done, no answer), `killed before` or `killed after`."""
@@ -103,7 +107,7 @@ class SweepWorld(TenantData):
             patch.setattr(listing, "_TRIED_PAGES", 1)
             patch.setattr(listing, "workers_that_pay", lambda **_measured: 4)
             patch.setattr(snapshot, "_FEW_RECORDS", 4)
-            for reached in engine.sweep(sdk, self.names, self.reached, around=around):
+            for reached in engine.sweep(sdk, self.names, self.reached, around=around, search_of=SEARCH_OF):
                 self.reached = reached
         return self.reached
 

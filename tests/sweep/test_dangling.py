@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from humangov.sweep import dangling
 from humangov.sweep.listing import Stored
+from humangov.sweep.local_join import LocalJoin
 from humangov.sweep.result import SweepResult
-from humangov.sweep.scratch_db import Scratch
 
 from testing import samples
 from testing.sweep.tenant_data import DAY
@@ -104,12 +104,10 @@ def test_file_that_is_young_or_of_another_kind_is_no_dangling_records() -> None:
 def test_more_short_names_than_memory_may_hold_are_all_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dangling, "_MOST_SHORT", 4)
     for number, alike in ((2, 0), (3, 3)):  # with and without extension: twice as many forms
-        with Scratch() as scratch:
+        with LocalJoin() as join:
             orphans = [f"old/{each}.pdf" for each in range(number)]
             live = [f"new/{each}.pdf" for each in range(number)]
-            scratch.store(Stored(key, '"1"', 1, 1) for key in (*orphans, *live))
-            scratch.name([[key.encode()] for key in live] + [[f"lost/{each}.pdf".encode()] for each in range(number)])
-            assert scratch.join().orphans == number
-            assert scratch.find_alike() == alike
-            scratch.forget_names()
-            assert [one.stored.key for one in scratch.orphans() if one.alike] == orphans[:alike]
+            join.store(Stored(key, '"1"', 1, 1) for key in (*orphans, *live))
+            join.name([[key.encode()] for key in live] + [[f"lost/{each}.pdf".encode()] for each in range(number)])
+            assert join.join(named_twice=0).live == number
+            assert [one.stored.key for one in join.orphans() if one.alike] == orphans[:alike]

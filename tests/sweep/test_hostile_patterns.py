@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from humangov.sweep import stored_files
+from humangov.sweep import candidates
 
 from testing import samples
 
@@ -19,5 +19,5 @@ SECONDS = 5.0  # of processor time; a pattern that backtracks takes longer than 
 def test_hostile_patterns_do_not_keep_a_sweep_busy(pattern: str) -> None:
     names = samples.names(sweep={"include": [f"{pattern[:250]}{number}" for number in range(20)]})
     began = time.process_time()
-    assert stored_files.included(names)(KEY) is False
+    assert candidates.included(names)(KEY) is False
     assert time.process_time() - began < SECONDS

@@ -22,7 +22,7 @@ from humangov.cleanup.outcomes import ERASED, FileResult
 from humangov.cleanup.versions import list_versions
 from humangov.reading import followed_stream, named_files, snapshot, table_reading
 from humangov.reading.progress import FailedError, StoppedError, s3_time
-from humangov.sweep import bucket_claim, earlier_lists, engine, erasure, orphan_list, result, stored_files
+from humangov.sweep import bucket_claim, candidates, earlier_lists, engine, erasure, orphan_list, result
 from humangov.sweep.listing import Stored, StoredVersion
 from humangov.sweep.safety_checks import Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Scratch
@@ -376,7 +376,7 @@ def _always_delete(patch: pytest.MonkeyPatch) -> None:
 
 
 def _all_names(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(stored_files, "translate", lambda _pattern: "(?s:.*)")
+    patch.setattr(candidates, "translate", lambda _pattern: "(?s:.*)")
 
 
 def _counts_are_ignored(patch: pytest.MonkeyPatch) -> None:
@@ -485,8 +485,8 @@ def _our_clock(patch: pytest.MonkeyPatch) -> None:
 
 
 def _no_age(patch: pytest.MonkeyPatch) -> None:
-    whole = stored_files.list_stored
-    patch.setattr(stored_files, "list_stored", lambda *args, began, **more: whole(*args, began=began + 2 * DAY, **more))
+    whole = candidates.rules
+    patch.setattr(candidates, "rules", lambda names, *, began: whole(names, began=began + 2 * DAY))
 
 
 def _everything_is_approved(patch: pytest.MonkeyPatch) -> None:

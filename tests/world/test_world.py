@@ -23,7 +23,7 @@ from humangov.proof import ledger, receipts
 from humangov.proof.ledger import Kind, kind_of
 from humangov.proof.receipts import CUT_OFF
 from humangov.reading.followed_stream import FollowedStream
-from humangov.sweep import earlier_lists, erasure, safety_checks, scratch_db, status
+from humangov.sweep import earlier_lists, erasure, local_join, safety_checks, scratch_db, status
 from humangov.sweep import run as sweep_run
 from humangov.sweep.orphan_list import Sighting
 from humangov.sweep.result import DELETE, ERASED, SweepResult
@@ -98,7 +98,7 @@ def _the_status_counts_one_more(patch: pytest.MonkeyPatch) -> None:
 
 
 def _live_files_are_listed(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(scratch_db.Scratch, "name", lambda _scratch, _keys: None)
+    patch.setattr(local_join.LocalJoin, "name", lambda _join, _keys: None)
 
 
 def _every_final_read_is_complete(patch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """Pages of listings and scans without the SDK's parser, which takes most of a sweep's time.
 
 The SDK signs, sends and retries the call, and reads status, headers, errors and markers of the response. Only the
-entries of a page are taken out of its body before, and are read by lxml and json. A page that has anything that this
-reader does not expect is left to the SDK as it is, and so is every error.
+entries of a page are taken out of its body before: by one pattern if the page is exactly in AWS's form, else by lxml;
+those of a scan by json. A page that has anything that this reader does not expect is left to the SDK as it is, and so
+is every error.
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectVersions.html
 https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_Scan.html
@@ -17,7 +18,10 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+from humangov.aws.page_patterns import Fields, take_apart
+
 _OK = 200
+_utc = datetime.fromisoformat
 _PLAIN = frozenset(("S", "N", "SS", "NS", "BOOL", "NULL"))
 _INSTANTS = (len("2026-01-01T00:00:00Z"), len("2026-01-01T00:00:00.000Z"))
 
@@ -26,21 +30,42 @@ class _Unexpected(Exception):  # noqa: N818 - no error: the SDK reads this page
     """The page has something that this reader leaves to the SDK."""
 
 
+def _usual_object(key: str, modified: str, etag: str, size: str) -> dict[str, Any]:
+    return {"Key": key, "LastModified": _utc(modified), "ETag": f'"{etag}"', "Size": int(size)}
+
+
+def _usual_version(key: str, version: str, latest: str, modified: str, etag: str, size: str) -> dict[str, Any]:
+    return {
+        "Key": key, "VersionId": version, "IsLatest": latest == "true", "LastModified": _utc(modified),
+        "ETag": f'"{etag}"', "Size": int(size),
+    }  # fmt: skip
+
+
+def _usual_marker(key: str, version: str, latest: str, modified: str) -> dict[str, Any]:
+    return {"Key": key, "VersionId": version, "IsLatest": latest == "true", "LastModified": _utc(modified)}
+
+
 class _Kind(NamedTuple):
-    """Entries of one kind. element: in XML; member: in the SDK's response, with these fields of each."""
+    """Entries of one kind. element: in XML; member: in the SDK's response, with these fields of each.
+
+    usual: makes one of the texts that `page_patterns` takes out, which are of the right form.
+    """
 
     element: str
     member: str
-    fields: Sequence[str]
+    fields: tuple[str, ...]
+    usual: Callable[..., dict[str, Any]]
 
 
 _KINDS: Mapping[str, tuple[_Kind, ...]] = {
-    "ListObjectsV2": (_Kind("Contents", "Contents", ("Key", "LastModified", "ETag", "Size")),),
+    "ListObjectsV2": (_Kind("Contents", "Contents", ("Key", "LastModified", "ETag", "Size"), _usual_object),),
     "ListObjectVersions": (
-        _Kind("Version", "Versions", ("Key", "VersionId", "IsLatest", "LastModified", "ETag", "Size")),
-        _Kind("DeleteMarker", "DeleteMarkers", ("Key", "VersionId", "IsLatest", "LastModified")),
+        _Kind(
+            "Version", "Versions", ("Key", "VersionId", "IsLatest", "LastModified", "ETag", "Size"), _usual_version
+        ),
+        _Kind("DeleteMarker", "DeleteMarkers", ("Key", "VersionId", "IsLatest", "LastModified"), _usual_marker),
     ),
-}
+}  # fmt: skip
 
 
 def list_fast(s3: Any) -> Any:
@@ -67,12 +92,30 @@ def _take_entries(
     """A handler of the SDK's event: the body keeps all but the entries, and these are added to what is read of it."""
     if response_dict["status_code"] != _OK:
         return
+    page = response_dict["body"]
     try:
-        body, entries = _split_xml(response_dict["body"], kinds)
+        body, entries = _split_usual(page, kinds) or _split_xml(page, kinds)
     except (_Unexpected, ValueError):
         return
     response_dict["body"] = body
     customized_response_dict.update(entries)
+
+
+def _split_usual(page: bytes, kinds: tuple[_Kind, ...]) -> tuple[bytes, dict[str, list[dict[str, Any]]]] | None:
+    """The same for a page in AWS's form; None for any other. Raises ValueError for a time that is none."""
+    taken = take_apart(page, _fields(kinds))
+    if taken is None:
+        return None
+    entries = {
+        kind.member: [kind.usual(*one) for one in several]
+        for kind, several in zip(kinds, taken.entries, strict=True) if several
+    }  # fmt: skip
+    return taken.rest, entries
+
+
+@cache
+def _fields(kinds: tuple[_Kind, ...]) -> tuple[Fields, ...]:
+    return tuple(Fields(kind.element, kind.fields) for kind in kinds)
 
 
 def _split_xml(body: bytes, kinds: tuple[_Kind, ...]) -> tuple[bytes, dict[str, list[dict[str, Any]]]]:

@@ -28,7 +28,7 @@ from humangov.kube.tenant_in_cluster import TenantInCluster
 from humangov.reading.progress import Progress
 from humangov.sweep import output
 from humangov.sweep.cluster import sweep_tenant_in_cluster
-from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, sweep_tenant_of_manifest
+from humangov.sweep.run import EndedSweep, NotNowError, SweepRequest, begin_process, sweep_tenant_of_manifest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +87,7 @@ def command(**given: Any) -> None:
     """
     arguments = SweepOptions(**given)
     logs.configure(log_format="text", level="warning")
+    begin_process()
     with stopping() as stopped_by:
         try:
             ended = _sweep(arguments, stopped_by)

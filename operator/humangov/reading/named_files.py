@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
@@ -40,7 +40,8 @@ def keys_by_record(items: Sequence[Item], names: Names) -> Iterator[list[bytes]]
     """The keys that each of these records may mean, each once."""
     location, attributes = _location(names), names.tenant.table.file_attributes
     for item in items:
-        yield list(_encoded(keys_to_keep(item, attributes=attributes, location=location)))
+        keys = keys_to_keep(item, attributes=attributes, location=location)
+        yield [key.encode() for key in keys] if _are_plain(keys) else list(_encoded(keys))
 
 
 def keys_of(item: Item, names: Names) -> Iterator[bytes]:
@@ -52,6 +53,11 @@ def keys_of(item: Item, names: Names) -> Iterator[bytes]:
 def _location(names: Names) -> Location:
     bucket = names.tenant.bucket
     return Location(bucket.name, bucket.key_prefix, names.identity.region)
+
+
+def _are_plain(keys: Set[str]) -> bool:
+    """Nearly always: one key, which S3 can have. A sweep reads millions."""
+    return len(keys) == 1 and all(key.isascii() and len(key) <= MAXIMUM_KEY_BYTES for key in keys)
 
 
 def _encoded(keys: Iterable[str]) -> Iterator[bytes]:

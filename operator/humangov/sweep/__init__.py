@@ -6,10 +6,14 @@ run            a sweep of one tenant: whether it may run, its mode, its result
 cluster        the same for a HumanGovState in the cluster, and its status
 stop           whether the sweep may continue
 engine         the run: list → read → join → compare → check → write the list → read again → erase
-stored_files   stored files: keys that may be orphans by name and age
+search         the seam: what a search for orphans answers, on whatever engine it runs
+candidates     which stored files may be orphans by name and age; of what a search returns, again; pure
+local_search   a search in this process
 listing        lists the bucket, several ranges of keys at once
 incomplete_uploads  parts of files that no listing shows: counted, and aborted
-scratch_db     joins both in a file, which bounds memory
+local_join     joins what is stored and what is named in a file, which bounds memory
+scratch_db     what becomes of the orphans of a run, in a file
+stored_rows    stored files as rows of such files
 shared_files   files that more than one record names
 orphan_list    what each sweep saw, stored in the bucket for people and for the next sweep
 list_lines     the lines of a stored list, read within limits

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from typing import NamedTuple
 
 from humangov.api.names import Names
@@ -20,7 +21,7 @@ from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cleanup.calls import NoReceiptError
 from humangov.cleanup.outcomes import FileOutcome
 from humangov.reading.named_files import read_table, ready_table, require_same_table
-from humangov.reading.progress import s3_time
+from humangov.reading.progress import FailedError, s3_time
 from humangov.reading.snapshot import Sink
 from humangov.redrive.redrive import RefusedError, redrive
 from humangov.redrive.redrive import Surroundings as RedriveSurroundings
@@ -28,12 +29,12 @@ from humangov.redrive.result import RedriveResult
 from humangov.sweep import (
     begun_batch,
     bucket_claim,
+    candidates,
     earlier_lists,
     incomplete_uploads,
     list_expiry,
     orphan_list,
     shared_files,
-    stored_files,
 )
 from humangov.sweep.earlier_lists import EarlierLists
 from humangov.sweep.incomplete_uploads import IncompleteUploads
@@ -43,16 +44,20 @@ from humangov.sweep.orphan_list import OrphanList, OrphanListHead
 from humangov.sweep.result import DELETE, SweepResult
 from humangov.sweep.safety_checks import Facts, SafetyCheck, failed_checks
 from humangov.sweep.scratch_db import Counts, Scratch
+from humangov.sweep.search import Search, SearchOf, StoredFiles
 from humangov.sweep.second_reading import erase
-from humangov.sweep.stored_files import StoredFiles
-from humangov.sweep.surroundings import Run, Surroundings, calls_of, read, receipts_of
+from humangov.sweep.surroundings import Run, Surroundings, calls_of, receipts_of
 
 _LARGEST = 10
+_SHOWN_CLAIMS = 3
 
 
-def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surroundings) -> Iterator[SweepResult]:
+def sweep(
+    clients: AwsClients, names: Names, begun: SweepResult, *, around: Surroundings, search_of: SearchOf
+) -> Iterator[SweepResult]:
     """One run, started by `result.begin`: yields the result after each step; the last one is final.
 
+    search_of: finds the orphans; whatever it returns, the same rules decide what becomes of them.
     Raises ClaimedError, FailedError, StoppedError, NoReceiptError, sqlite3.Error, and ClientError or BotoCoreError
     where the bucket or the table can't be read. It never erases a file because something could not be read.
     """
@@ -67,16 +72,16 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
         if not result.dry_run:
             result = replace(result, expired=_expire_lists(run, scratch))
             yield result
-        stored = _list(run, scratch)
-        result = replace(result, uploads=_list_uploads(run, scratch))
-        reading = read(
-            run, scratch.name, keep_since=scratch.name_since, stage="reading the table", total=run.table.records or None
-        )  # fmt: skip
-        joined = _join(run, scratch)
+        with search_of(run) as files:
+            stored = files.list_stored()
+            other_claims = _other_claims(run, stored)
+            result = replace(result, uploads=_list_uploads(run, scratch))
+            named = files.read_named()
+            joined = _join(run, scratch, files, stored)
         result = replace(
-            result, listed=stored.listed, too_young=stored.too_young, records=reading.records,
-            live=joined.counts.live, orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes,
-            alike=joined.alike, largest=joined.largest, scan_alone=reading.scan_alone,
+            result, listed=stored.listed, too_young=stored.too_young, records=named.records,
+            live=joined.live, orphans=joined.counts.orphans, orphan_bytes=joined.counts.orphan_bytes,
+            alike=joined.counts.alike, largest=joined.largest, scan_alone=named.scan_alone,
         )  # fmt: skip
         yield result
         result = replace(result, shared=_shared(run, joined.named_twice))
@@ -85,7 +90,7 @@ def sweep(clients: AwsClients, names: Names, begun: SweepResult, *, around: Surr
 
         ended = _read_bucket(clients, names).now
         earlier = _compare(run, scratch)
-        failed = failed_checks(_facts(run, result, earlier, other_claims=stored.other_claims))
+        failed = failed_checks(_facts(run, result, earlier, other_claims=other_claims))
         blocking = [check for check in failed if not (check.approval and earlier.approved)]
         overridden = len(blocking) < len(failed)
         approver = around.approver if overridden else None
@@ -156,10 +161,10 @@ def _settle(run: Run, result: SweepResult) -> Iterator[Counter[FileOutcome]]:
         begun_batch.remove(s3, run.names, stored, versioned=run.versioned)
 
 
-def _list(run: Run, scratch: Scratch) -> StoredFiles:
-    return stored_files.list_stored(
-        run.clients, run.names, scratch, began=run.began, versioned=run.versioned, steps=run.around.steps
-    )
+def _other_claims(run: Run, stored: StoredFiles) -> list[str]:
+    """Keys of other tenants' claims under this key prefix, a few of them if there are many."""
+    claims = bucket_claim.others_among(run.clients.patient_s3, run.names, stored.possible_claims)
+    return [one.key for one in islice(claims, _SHOWN_CLAIMS)]
 
 
 def _expire_lists(run: Run, scratch: Scratch) -> ExpiredLists:
@@ -172,7 +177,7 @@ def _expire_lists(run: Run, scratch: Scratch) -> ExpiredLists:
 def _list_uploads(run: Run, scratch: Scratch) -> IncompleteUploads:
     run.around.steps.begin("listing incomplete uploads")
     return incomplete_uploads.list_uploads(
-        run.clients.patient_s3, run.names, began=run.began, included=stored_files.included(run.names),
+        run.clients.patient_s3, run.names, began=run.began, included=candidates.included(run.names),
         sink=scratch.store_uploads, steps=run.around.steps,
     )  # fmt: skip
 
@@ -194,24 +199,28 @@ def _scan(run: Run, sink: Sink, more: Sequence[str] = ()) -> int:
 
 
 class _Joined(NamedTuple):
-    """largest: orphans. named_twice: keys that several records may name, although file names are unique.
+    """largest: orphans. named_twice: keys that several records may name, although file names are unique."""
 
-    alike: orphans that a record may mean that names no file of the bucket.
-    """
-
+    live: int
     counts: Counts
-    alike: int
     largest: Sequence[Stored]
     named_twice: Sequence[bytes]
 
 
-def _join(run: Run, scratch: Scratch) -> _Joined:
-    counts = scratch.join()
+def _join(run: Run, scratch: Scratch, files: Search, stored: StoredFiles) -> _Joined:
+    """Takes over what the search found. Raises FailedError where that can't be."""
     may_share = run.names.tenant.table.file_names == "Shared"
-    named_twice = [] if may_share else scratch.named_twice(limit=shared_files.MOST)
-    alike = scratch.find_alike() if counts.orphans else 0
-    scratch.forget_names()
-    return _Joined(counts, alike, scratch.largest(_LARGEST), named_twice)
+    joined = files.join(named_twice=0 if may_share else shared_files.MOST)
+    counts = scratch.store_orphans(
+        candidates.checked(files.orphans(), candidates.rules(run.names, began=run.began)), check=run.around.steps.check
+    )
+    if stored.too_young + joined.live + counts.orphans != stored.listed:
+        raise FailedError(
+            f"of {stored.listed:,} listed files, {stored.too_young:,} are too young, {joined.live:,} have a record and "
+            f"{counts.orphans:,} have none, which is not their sum, so no orphan was erased"
+        )
+    scratch.spare_uploads(files.named_among)
+    return _Joined(joined.live, counts, scratch.largest(_LARGEST), joined.named_twice)
 
 
 def _shared(run: Run, suspected: Sequence[bytes]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from humangov.cleanup.versions import ListedVersion, ListingError, version_pages
 from humangov.reading.progress import FailedError, Steps
 
 WORKERS = 16
+_AHEAD = 2  # so many ranges for each that one processor can keep up with: pages do not come evenly
 _TRIED_PAGES = 3
 _PAGES_THAT_PAY = 2  # less is left of a range that is not cut any more
 _TOPS = "9FZfz"  # the highest letters of numbers, of hexadecimal ones, of names
@@ -76,7 +78,7 @@ def list_bucket(s3: Any, *, bucket: str, owner: str, prefix: str, versioned: boo
 
 def workers_that_pay(*, seconds: float, cpu_seconds: float) -> int:
     """How many ranges at once keep one processor busy, from the times of a page: more would wait for each other."""
-    return max(1, min(WORKERS, round(seconds / max(cpu_seconds, 1e-6))))
+    return max(1, min(WORKERS, round(_AHEAD * seconds / max(cpu_seconds, 1e-6))))
 
 
 def middle(after: str, limit: str) -> str | None:
@@ -268,7 +270,7 @@ class _Listing:
 def _require_order(page: Sequence[Stored], *, after: str) -> None:
     """Raises FailedError."""
     keys = [one.key for one in page]
-    if keys != sorted(set(keys)) or (keys and keys[0] <= after):
+    if not all(map(operator.lt, keys, keys[1:])) or (keys and keys[0] <= after):
         raise FailedError("S3 listed keys out of order, so the listing is not reliable and no orphan was erased")
 
 

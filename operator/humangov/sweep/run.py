@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import time
 import traceback
@@ -21,6 +22,7 @@ from humangov.cleanup.calls import NoReceiptError
 from humangov.reading.progress import FailedError, Progress, Steps, StoppedError
 from humangov.sweep import engine
 from humangov.sweep.bucket_claim import ClaimedError
+from humangov.sweep.local_search import LocalSearch
 from humangov.sweep.result import DELETE, DETECT, SweepResult, begin, exit_code, word_for
 from humangov.sweep.surroundings import Surroundings
 
@@ -63,6 +65,14 @@ class EndedSweep:
     @property
     def exit_code(self) -> int:
         return 1 if self.unreported else exit_code(self.result, word=self.word)
+
+
+def begin_process() -> None:
+    """Once in a process that ends with its sweep: the garbage collector leaves out what was loaded before.
+
+    The SDK's modules and models are several hundred thousand objects, which a listing's own have it visit often.
+    """
+    gc.freeze()
 
 
 class BegunSweep(NamedTuple):
@@ -154,7 +164,7 @@ def _to_its_end(names: Names, begun: SweepResult, around: Surroundings) -> _End:
     result = begun
     try:
         # Whatever ends the run early, the result until then is reported.
-        for reached in engine.sweep(connect_as_sweep(names), names, begun, around=around):
+        for reached in engine.sweep(connect_as_sweep(names), names, begun, around=around, search_of=LocalSearch):
             result = reached
     except StoppedError as error:
         return _End(result, f"stopped: {error}", stopped=True)

@@ -1,37 +1,31 @@
-"""The sweep's temporary data: a SQLite file that is deleted with the process, so memory stays bounded.
+"""What becomes of the orphans of a run: a SQLite file that is deleted with the process, so memory stays bounded.
 
-Keys are compared as the bytes that S3 and DynamoDB store. Nothing here is needed after the run: the next sweep uses
-the orphan lists.
+Sightings, confirmed orphans, incomplete uploads. Keys are compared as the bytes that S3 and DynamoDB store. Nothing of
+it is needed after the run: the next sweep uses the orphan lists.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from humangov.sweep.dangling import find_alike
 from humangov.sweep.incomplete_uploads import Upload
-from humangov.sweep.listing import Stored, StoredVersion
+from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import Sighting
+from humangov.sweep.search import Orphan
+from humangov.sweep.stored_rows import COLUMNS, open_file, row_of, stored_of
 
 APPROVED = -1
 """Number of the approved orphan list, in addition to its number as an earlier list."""
 
-_CACHE_KIB = 16 * 1024
+_AT_ONCE = 1000
 _SCHEMA = """
-CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
-    versions TEXT NOT NULL);
-CREATE TABLE other (key BLOB NOT NULL);
-CREATE TABLE named (key BLOB NOT NULL, record INTEGER);
-CREATE TABLE named_since (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE named_twice (key BLOB NOT NULL PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE sighted (list INTEGER NOT NULL, key BLOB NOT NULL, since REAL);
 CREATE TABLE multipart_since (key BLOB NOT NULL PRIMARY KEY, since REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE orphan (key BLOB NOT NULL PRIMARY KEY, etag TEXT NOT NULL, size INTEGER NOT NULL,
@@ -41,16 +35,15 @@ CREATE TABLE confirmed (modified INTEGER NOT NULL, key BLOB NOT NULL UNIQUE, PRI
 CREATE TABLE upload (key BLOB NOT NULL, id TEXT NOT NULL, initiated INTEGER NOT NULL, PRIMARY KEY (key, id))
     WITHOUT ROWID;
 """
-_COLUMNS = "key, etag, size, modified, versions"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """live: of the stored keys, those that a record names. The rest are orphans."""
+    """alike: orphans that a record may mean that names no file of the bucket."""
 
-    live: int
     orphans: int
     orphan_bytes: int
+    alike: int
 
 
 class Scratch:
@@ -59,14 +52,7 @@ class Scratch:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="humangov-sweep-")
         self.folder = Path(self._folder.name)
-        # The file exists only during this run: it need not survive a crash.
-        self._db = sqlite3.connect(self.folder / "scratch.db", check_same_thread=False, isolation_level=None)
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", "temp_store=FILE", f"cache_size=-{_CACHE_KIB}",
-                       "locking_mode=EXCLUSIVE", "mmap_size=0"):  # fmt: skip
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.executescript(_SCHEMA)
-        self._db.execute("BEGIN")
-        self._records = 0
+        self._db = open_file(self.folder / "scratch.db", _SCHEMA)
         self._has_uploads = False
 
     def __enter__(self) -> Self:
@@ -79,14 +65,6 @@ class Scratch:
         with contextlib.suppress(OSError):
             self._folder.cleanup()
 
-    def store(self, several: Iterable[Stored]) -> None:
-        """Keys that may be orphans."""
-        self._db.executemany("INSERT INTO stored VALUES (?, ?, ?, ?, ?)", map(_row, several))
-
-    def store_other(self, keys: Iterable[str]) -> None:
-        """Keys that are stored and are no orphans yet, or never."""
-        self._db.executemany("INSERT INTO other VALUES (?)", ((key.encode(),) for key in keys))
-
     def store_uploads(self, several: Sequence[Upload]) -> None:
         """Incomplete uploads that may be aborted, unless a record names their key."""
         self._has_uploads = self._has_uploads or bool(several)
@@ -95,62 +73,26 @@ class Scratch:
             ((one.key.encode(), one.upload_id, one.initiated) for one in several),
         )
 
-    def name(self, records: Iterable[Sequence[bytes]]) -> None:
-        """For each record the keys that it may mean, each once."""
-        self._db.executemany("INSERT INTO named VALUES (?, ?)", self._named(records))
+    def spare_uploads(self, named_among: Callable[[Sequence[bytes]], Set[bytes]]) -> None:
+        """Removes the uploads to keys that a record names. named_among: which of these keys are named."""
+        page = "SELECT DISTINCT key FROM upload WHERE key > ? ORDER BY key LIMIT ?"
+        last = b""
+        while keys := [key for (key,) in self._db.execute(page, (last, _AT_ONCE))]:
+            last = keys[-1]
+            self._db.executemany("DELETE FROM upload WHERE key = ?", [(key,) for key in named_among(keys)])
 
-    def _named(self, records: Iterable[Sequence[bytes]]) -> Iterator[tuple[bytes, int | None]]:
-        for keys in records:
-            if len(keys) == 1:
-                yield keys[0], None
-            else:  # one of them is what the record means
-                self._records += 1
-                yield from ((key, self._records) for key in keys)
-
-    def name_since(self, keys: Iterable[bytes]) -> None:
-        """Keys that the stream names, as often as it does: the scan may have shown the same record."""
-        self._db.executemany("INSERT OR IGNORE INTO named_since VALUES (?)", ((key,) for key in keys))
-
-    def join(self) -> Counts:
-        """Every stored key that no record names becomes an orphan; an upload to a key that one names is spared."""
-        self._db.execute("CREATE INDEX named_key ON named (key)")
-        self._db.execute(
-            "DELETE FROM upload WHERE EXISTS (SELECT 1 FROM named WHERE named.key = upload.key) "
-            "OR EXISTS (SELECT 1 FROM named_since WHERE named_since.key = upload.key)"
-        )
-        self._db.execute(
-            "INSERT INTO orphan SELECT * FROM stored WHERE NOT EXISTS "
-            "(SELECT 1 FROM named WHERE named.key = stored.key) AND NOT EXISTS "
-            "(SELECT 1 FROM named_since WHERE named_since.key = stored.key) ORDER BY key"
-        )
-        stored, orphans, size = self._db.execute(
-            "SELECT (SELECT count(*) FROM stored), count(*), coalesce(sum(size), 0) FROM orphan"
+    def store_orphans(self, orphans: Iterable[Orphan], *, check: Callable[[], None] = lambda: None) -> Counts:
+        """What a search found: each key once. check: called often; raises to stop."""
+        rest = iter(orphans)
+        while several := list(islice(rest, _AT_ONCE)):
+            check()
+            self._db.executemany("INSERT INTO orphan VALUES (?, ?, ?, ?, ?)", [row_of(one.stored) for one in several])
+            named = [(one.stored.key.encode(), one.alike.encode()) for one in several if one.alike is not None]
+            self._db.executemany("INSERT INTO alike VALUES (?, ?)", named)
+        number, size, alike = self._db.execute(
+            "SELECT count(*), coalesce(sum(size), 0), (SELECT count(*) FROM alike) FROM orphan"
         ).fetchone()
-        return Counts(live=stored - orphans, orphans=orphans, orphan_bytes=size)
-
-    def named_twice(self, *, limit: int) -> list[bytes]:
-        """Stored keys that were named more than once: by several records, or by one that was seen twice.
-
-        What is not stored is no file: records may have the same placeholder, or a name whose file is gone.
-        """
-        self._db.execute("INSERT INTO named_twice SELECT key FROM named GROUP BY key HAVING count(*) > 1")
-        if not self._db.execute("SELECT EXISTS (SELECT 1 FROM named_twice)").fetchone()[0]:
-            return []
-        rows = self._db.execute(
-            "SELECT key FROM stored JOIN named_twice USING (key) UNION "
-            "SELECT key FROM other JOIN named_twice USING (key) ORDER BY key LIMIT ?",
-            (limit,),
-        )
-        return [row[0] for row in rows]
-
-    def find_alike(self) -> int:
-        """Finds the orphans that a dangling record may mean (see `dangling`); returns how many there are."""
-        return find_alike(self._db)
-
-    def forget_names(self) -> None:
-        """What only `join`, `named_twice` and `find_alike` need."""
-        for table in ("stored", "other", "named", "named_since", "named_twice"):
-            self._db.execute(f"DROP TABLE {table}")
+        return Counts(orphans=number, orphan_bytes=size, alike=alike)
 
     def sighted(self, number: int, seen: Iterable[Sighting]) -> int:
         """Stores which of today's orphans are in an earlier list: the same object, the same versions.
@@ -160,7 +102,7 @@ class Scratch:
         stored = self._db.executemany(
             "INSERT INTO sighted SELECT ?, key, ? FROM orphan "
             "WHERE key = ? AND etag = ? AND size = ? AND modified = ? AND versions = ?",
-            ((number, one.since if one.stored.is_multipart else None, *_row(one.stored)) for one in seen),
+            ((number, one.since if one.stored.is_multipart else None, *row_of(one.stored)) for one in seen),
         )
         return stored.rowcount
 
@@ -203,11 +145,11 @@ class Scratch:
         Each with the key that a dangling record names, if it may mean this orphan.
         """
         rows = self._db.execute(
-            f"SELECT {_COLUMNS}, since, named FROM orphan LEFT JOIN multipart_since USING (key) "
+            f"SELECT {COLUMNS}, since, named FROM orphan LEFT JOIN multipart_since USING (key) "
             "LEFT JOIN alike USING (key) ORDER BY key"
         )
         for *row, since, named in rows:
-            yield Sighting(_stored(row), since, None if named is None else named.decode())
+            yield Sighting(stored_of(row), since, None if named is None else named.decode())
 
     def uploads(self) -> Iterator[Upload]:
         """Incomplete uploads that no record names, sorted by key."""
@@ -226,8 +168,8 @@ class Scratch:
         return [Upload(key.decode(), upload_id, initiated) for key, upload_id, initiated in rows]
 
     def largest(self, number: int) -> list[Stored]:
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))
-        return [_stored(row) for row in rows]
+        rows = self._db.execute(f"SELECT {COLUMNS} FROM orphan ORDER BY size DESC, key LIMIT ?", (number,))
+        return [stored_of(row) for row in rows]
 
     def confirmed_number(self) -> int:
         return int(self._db.execute("SELECT count(*) FROM confirmed").fetchone()[0])
@@ -235,19 +177,8 @@ class Scratch:
     def take_confirmed(self, limit: int) -> list[Stored]:
         """The oldest of them, which are then no longer among the confirmed ones."""
         oldest = "FROM confirmed ORDER BY modified, key LIMIT ?"
-        columns = _COLUMNS.replace("modified", "orphan.modified")
+        columns = COLUMNS.replace("modified", "orphan.modified")
         rows = self._db.execute(f"SELECT {columns} FROM orphan JOIN (SELECT key {oldest}) USING (key)", (limit,))
-        taken = sorted((_stored(row) for row in rows), key=lambda one: (one.modified, one.key.encode()))
+        taken = sorted((stored_of(row) for row in rows), key=lambda one: (one.modified, one.key.encode()))
         self._db.executemany("DELETE FROM confirmed WHERE key = ?", ((one.key.encode(),) for one in taken))
         return taken
-
-
-def _row(one: Stored) -> tuple[bytes, str, int, int, str]:
-    versions = json.dumps(one.versions, separators=(",", ":")) if one.versions else ""
-    return one.key.encode(), one.etag, one.size, one.modified, versions
-
-
-def _stored(row: Sequence[Any]) -> Stored:
-    key, etag, size, modified, versions = row
-    several = tuple(StoredVersion(*one) for one in json.loads(versions)) if versions else ()
-    return Stored(key.decode(), etag, size, modified, several)
