@@ -36,6 +36,7 @@ DEFAULTS = {
     "ReportServiceAccount": "humangov-operator-reports",
     "ReportBucket": "reports-of-humangov",
     "SigningAlias": "alias/humangov-checkpoints",
+    "ReaderRole": "humangov-report-reader",
 }
 
 

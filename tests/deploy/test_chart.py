@@ -74,7 +74,7 @@ OF_NAME = {("/namespaces", "kube-system", "get")}
 REPORTS_ROLE = {"eks.amazonaws.com/role-arn": "arn:aws-us-gov:iam::123456789012:role/humangov-report"}
 REPORTS = {
     "enabled": True, "bucket": "reports-of-humangov", "bucketOwner": "999999999999", "keyPrefix": "humangov/",
-    "kmsKey": "alias/reports", "signingKey": "alias/humangov-checkpoints",
+    "kmsKey": "alias/reports", "signingKey": "alias/humangov-checkpoints", "accountRole": "humangov-report-reader",
     "retention": {"days": 2557, "mode": "COMPLIANCE"}, "serviceAccount": {"annotations": REPORTS_ROLE},
 }  # fmt: skip
 SELECTOR = {"app.kubernetes.io/name": "humangov-operator", "app.kubernetes.io/instance": "humangov-operator"}
@@ -410,6 +410,11 @@ CASES: Mapping[str, Case] = {
         ["999999999999"] * 2,
     ),
     "reports.keyPrefix": (reports(keyPrefix="h/"), of_both("HUMANGOV_REPORTS_PREFIX"), ["h/", "h/"]),
+    "reports.accountRole": (
+        reports(accountRole="reader"),
+        of_both("HUMANGOV_REPORTS_ACCOUNT_ROLE"),
+        ["reader", "reader"],
+    ),
     "reports.kmsKey": (reports(kmsKey="alias/x"), of_both("HUMANGOV_REPORTS_KMS_KEY"), ["alias/x", "alias/x"]),
     "reports.signingKey": (reports(signingKey="alias/x"), of_both("HUMANGOV_REPORTS_SIGNING_KEY"), [None, "alias/x"]),
     "reports.retention.days": (

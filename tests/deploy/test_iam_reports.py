@@ -48,6 +48,7 @@ MAY: list[tuple[str, str, Context]] = [
     ("kms:Decrypt", KEY, BY_S3),
     ("kms:GetPublicKey", KEY, BY_ALIAS),
     ("kms:Sign", KEY, BY_ALIAS),
+    ("sts:AssumeRole", role("humangov-report-reader"), {}),
 ]
 MAY_NOT: list[tuple[str, str, Context]] = [
     ("s3:PutObject", CHECKPOINT, {}),
@@ -78,6 +79,7 @@ MAY_NOT: list[tuple[str, str, Context]] = [
     ("lambda:InvokeFunction", NAMES.function_arn, {}),
     ("sts:AssumeRole", role("humangov-sweep"), {}),
     ("sts:AssumeRole", role("humangov-tenant-california"), {}),
+    ("sts:AssumeRole", role("humangov-report-reader-2"), {}),
 ]
 
 

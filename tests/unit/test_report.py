@@ -427,6 +427,16 @@ def test_names_of_files_records_and_streams_are_escaped_in_the_page(tmp_path: Pa
     assert HOSTILE.replace("\u202e", "\\u202e").replace("\x1b", "\\x1b") in text
 
 
+def test_the_appendix_says_whether_a_record_was_deleted_or_changed(tmp_path: Path) -> None:
+    log = Log().erased(event_id="CA-1002", key="a.pdf").erased(event_id="CA-1003", key="b.pdf", event="MODIFY")
+    log.outcome("erased", event_id="sweep 1", key="c.pdf", event="SWEEP")
+    appendix = written(log.events, tmp_path)[1].page.read_text().partition('class="appendix"')[2]
+    rows = {name: row for row in appendix.split("<tr>") for name in ("a.pdf", "b.pdf", "c.pdf") if name in row}
+    assert "Z, deleted<" in rows["a.pdf"]
+    assert "Z, changed<" in rows["b.pdf"]
+    assert ", deleted<" not in rows["c.pdf"]
+
+
 def test_the_page_answers_whether_the_file_of_one_record_was_erased_by_commands_that_run(tmp_path: Path) -> None:
     log = Log().erased(event_id="CA-1002", key="brooks.pdf").erased(event_id="CA-1003", key="chen.pdf")
     subject = replace(SUBJECT, stored_in=("my-reports", "humangov/"))

@@ -257,6 +257,14 @@ def test_an_old_last_checkpoint_is_a_finding() -> None:
     assert [one.kind for one in found.findings] == ["CheckpointOld"]
 
 
+def test_a_checkpoint_that_is_dated_in_the_future_is_a_finding() -> None:
+    events = one_stream()
+    chain, _ = daily(events, days=DAYS)
+    found = verified(events, chain, now=ms(START) + (DAYS - 1) * DAY_MS)
+    assert [one.kind for one in found.findings] == ["Checkpoint"]
+    assert "in the future" in found.findings[0].message
+
+
 @pytest.mark.parametrize("place", range(DAYS))
 @pytest.mark.parametrize("deed", ["removed", "altered"])
 def test_a_checkpoint_that_was_removed_or_altered_is_found_unless_it_is_the_last(deed: str, place: int) -> None:

@@ -26,6 +26,7 @@ locals {
     ReportServiceAccount = var.report_service_account
     ReportBucket         = var.report_bucket
     SigningAlias         = var.signing_alias
+    ReaderRole           = var.reader_role
 
     Organization = var.organization_id != null ? var.organization_id : ""
   }
@@ -63,7 +64,7 @@ locals {
       policy          = "report-policy.json"
       trust           = "report-${local.trust}"
       service_account = var.report_service_account
-      assumes_roles   = false
+      assumes_roles   = true
     }
   }
 }

@@ -105,8 +105,14 @@ variable "sweep_roles" {
   default     = "humangov-sweep-*"
 }
 
+variable "reader_role" {
+  description = "Name of the role that reports assume in other accounts, with its path (reports.accountRole)."
+  type        = string
+  default     = "humangov-report-reader"
+}
+
 variable "organization_id" {
-  description = "AWS Organizations: ID, like o-a1b2c3d4e5. The two roles then assume no role of an account outside of it."
+  description = "AWS Organizations: ID, like o-a1b2c3d4e5. The three roles then assume no role of an account outside of it."
   type        = string
   default     = null
 

@@ -9,19 +9,21 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+import boto3
 import click
 
 from humangov import logs
 from humangov.api.counts import counted
-from humangov.api.names import Names
 from humangov.api.spec import InvalidSpecError
 from humangov.aws.data_plane import connect_to_sign
 from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.aws.identity import UnknownTenantError, names_of
-from humangov.cli import lookup, options, report_bucket, terminal
+from humangov.cli import account_role, lookup, options, report_bucket, terminal
+from humangov.cli.lookup import Found
 from humangov.cli.options import EveryOptions
 from humangov.cli.report_bucket import Opened, StoringOptions
 from humangov.proof import checkpoint_store, signature
+from humangov.proof.receipts import milliseconds
 from humangov.proof.signature import SigningKeyError
 
 Sign = Callable[[bytes], bytes]
@@ -32,17 +34,22 @@ class CheckpointOptions(EveryOptions, StoringOptions):
     """Of which tenants, in which bucket, signed by which key, and the form of the output."""
 
     signing_key: str | None
+    account_role: str | None
     form: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What became of one tenant's checkpoint. code: as the command's. place: None if none was written; message: why."""
+    """What became of one tenant's checkpoint. code: as the command's. place: None if none was written; message: why.
+
+    until: lines that are dated up to then are covered.
+    """
 
     tenant: str
     code: int
     message: str | None = None
     place: str | None = None
+    until: str | None = None
     log_streams: int = 0
     findings: tuple[str, ...] = ()
 
@@ -52,6 +59,7 @@ class Written:
 @options.every_option
 @report_bucket.reading_options(required=True, what="checkpoints")
 @report_bucket.storing_options
+@account_role.option()
 @click.option(
     "--signing-key", envvar="HUMANGOV_REPORTS_SIGNING_KEY", show_default="no signature",
     help="Asymmetric KMS key that signs the checkpoint: its ID, alias or ARN, in the region of --region.",
@@ -77,7 +85,7 @@ def command(**given: Any) -> None:
     if arguments.signing_key is not None:
         sign = partial(signature.signed, connect_to_sign(region=region), arguments.signing_key)
     every = terminal.show_each(
-        (_written(names, opened, sign=sign, now=datetime.now(UTC)) for names in _names(arguments)),
+        (_written(found, opened, sign=sign, now=datetime.now(UTC)) for found in _found(arguments)),
         form=arguments.form,
         show_one=_show,
         whole=lambda written: {"checkpoints": [_fields(one) for one in written]},
@@ -90,43 +98,67 @@ def _unsigned(content: bytes) -> bytes:
     return content
 
 
-def _names(arguments: CheckpointOptions) -> Iterator[Names | Written]:
-    """Of each HumanGovState; or why there is no checkpoint of it. Raises ClickException."""
+def _found(arguments: CheckpointOptions) -> Iterator[Found | Written]:
+    """Each HumanGovState; or why there is no checkpoint of it. Raises ClickException."""
+    region = options.sdk_region(arguments.region)
+
+    def session_of(resource: Mapping[str, Any]) -> boto3.Session | None:
+        return account_role.session(resource, name=arguments.account_role, default_region=region)
+
     if not arguments.every:
-        yield lookup.names(arguments)
+        yield lookup.found(arguments, session_of=session_of)
         return
     for resource, cluster in lookup.every(arguments):
         if not lookup.is_provisioned(resource):
             yield Written(tenant=_key(resource), code=0, message=lookup.NOT_PROVISIONED)
             continue
         try:
-            yield names_of(resource, default_region=options.sdk_region(arguments.region), cluster=cluster)
+            session = session_of(resource)
+            names = names_of(resource, default_region=region, cluster=cluster, session=session)
+            yield Found(resource, names, session)
         except (UnknownTenantError, InvalidSpecError) as error:
-            yield Written(tenant=_key(resource), code=1, message=str(error))
+            message = account_role.with_remedy(str(error), resource, name=arguments.account_role)
+            yield Written(tenant=_key(resource), code=1, message=message)
 
 
 def _key(resource: Mapping[str, Any]) -> str:
     return f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
 
 
-def _written(names: Names | Written, opened: Opened, *, sign: Sign, now: datetime) -> Written:
-    if isinstance(names, Written):
-        return names
-    key = names.tenant.key
+def _written(found: Found | Written, opened: Opened, *, sign: Sign, now: datetime) -> Written:
+    if isinstance(found, Written):
+        return found
+    names, key = found.names, found.names.tenant.key
     try:
-        place, chain, readers, group = report_bucket.chain_of(names, opened)
-        found = checkpoint_store.following(readers.logs, chain, group, tenant=names.owner, now=now)
-        if found is None:
-            return Written(tenant=key, code=0, message="the last one is less than an hour old")
-        written = checkpoint_store.store(opened.s3, place, found, sign=sign, now=now)
+        place, chain, readers, group = report_bucket.chain_of(names, opened, session=found.session)
+        following = checkpoint_store.following(readers.logs, chain, group, tenant=names.owner, now=now)
+        if following is None:
+            return _too_early(key, chain.until_ms, now=now)
+        written = checkpoint_store.store(opened.s3, place, following, sign=sign, now=now)
     except SDK_ERRORS as error:
         return Written(tenant=key, code=1, message=without_names(error))
     except SigningKeyError as error:
         return Written(tenant=key, code=1, message=str(error))
     return Written(
-        tenant=key, code=2 if found.problems else 0, place=f"s3://{opened.bucket.name}/{written}",
-        log_streams=len(found.streams), findings=tuple(found.problems),
+        tenant=key, code=2 if following.problems else 0, place=f"s3://{opened.bucket.name}/{written}",
+        until=_shown(following.until_ms), log_streams=len(following.streams), findings=tuple(following.problems),
     )  # fmt: skip
+
+
+def _too_early(key: str, until_ms: int, *, now: datetime) -> Written:
+    """No checkpoint follows one that covers later times. One that is dated in the future stops all that would follow:
+    no clock of ours dates one so, and a removed line would show to nobody."""
+    if until_ms <= milliseconds(now):
+        return Written(tenant=key, code=0, message="the last one is less than an hour old")
+    return Written(
+        tenant=key, code=1, message=f"the last one is dated {_shown(until_ms)}, which is in the future: its writer's "
+        "clock was wrong, or somebody else wrote it. Until then no checkpoint follows it. Look at it, keep a copy, and "
+        "write the next ones under another --prefix, or in another bucket",
+    )  # fmt: skip
+
+
+def _shown(until_ms: int) -> str:
+    return f"{datetime.fromtimestamp(until_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _show(one: Written) -> None:
@@ -135,7 +167,10 @@ def _show(one: Written) -> None:
             f"{one.tenant}: no checkpoint: {one.message}", err=one.code == 1 or one.message == lookup.NOT_PROVISIONED
         )
         return
-    terminal.show(f"{one.tenant}: {counted(one.log_streams, 'log stream')} in {one.place}")
+    terminal.show(
+        f"{one.tenant}: {counted(one.log_streams, 'log stream')} in {one.place}",
+        f"  covers lines up to {one.until}; the next one covers later ones",
+    )
     terminal.show(*(f"  {finding}" for finding in one.findings))
 
 
@@ -143,6 +178,7 @@ def _fields(one: Written) -> dict[str, Any]:
     return {
         "tenant": one.tenant,
         "checkpoint": one.place,
+        "until": one.until,
         "logStreams": one.log_streams,
         "findings": list(one.findings),
         "message": one.message,

@@ -19,11 +19,18 @@ from humangov.cli.options import EveryOptions, TenantOptions, sdk_region
 SessionOf = Callable[[Tenant], boto3.Session]
 
 
+SessionOfResource = Callable[[Mapping[str, Any]], boto3.Session | None]
+
+
 class Found(NamedTuple):
-    """A HumanGovState as the cluster or the manifest has it, and its names."""
+    """A HumanGovState as the cluster or the manifest has it, and its names.
+
+    session: as whom its AWS resources are read; None: as the caller.
+    """
 
     resource: Mapping[str, Any]
     names: Names
+    session: boto3.Session | None = None
 
 
 def names(options: TenantOptions) -> Names:
@@ -31,14 +38,15 @@ def names(options: TenantOptions) -> Names:
     return found(options).names
 
 
-def found(options: TenantOptions) -> Found:
-    """The same, with the resource."""
+def found(options: TenantOptions, *, session_of: SessionOfResource | None = None) -> Found:
+    """The same, with the resource. session_of: as whom a HumanGovState of the cluster is read; None: as the caller."""
     if options.filename is not None:
         return _found_in_file(options.filename, options, session_of=None)
     namespace, name = which(options.tenant, options.namespace)
     return _found_in_cluster(
-        namespace, name, default_region=sdk_region(options.region), cluster_name=options.cluster_name
-    )
+        namespace, name, default_region=sdk_region(options.region), cluster_name=options.cluster_name,
+        session_of=session_of,
+    )  # fmt: skip
 
 
 def every(options: EveryOptions) -> list[tuple[Mapping[str, Any], str]]:
@@ -120,7 +128,10 @@ def split(name: str, *, namespace: str | None, default: str | None = None) -> tu
     return before or namespace or default or "default", after
 
 
-def _found_in_cluster(namespace: str, name: str, *, default_region: str | None, cluster_name: str | None) -> Found:
+def _found_in_cluster(
+    namespace: str, name: str, *, default_region: str | None, cluster_name: str | None,
+    session_of: SessionOfResource | None,
+) -> Found:  # fmt: skip
     """From the API server. Raises ClickException."""
     from humangov.kube.client import KubeError, Resource
     from humangov.kube.tenants import Tenants, by_name
@@ -138,7 +149,9 @@ def _found_in_cluster(namespace: str, name: str, *, default_region: str | None, 
 
     try:
         resource, cluster = asyncio.run(read())
-        return Found(resource, names_of(resource, default_region=default_region, cluster=cluster))
+        session = session_of(resource) if session_of else None
+        names = names_of(resource, default_region=default_region, cluster=cluster, session=session)
+        return Found(resource, names, session)
     except (UnknownTenantError, InvalidSpecError, KubeError) as error:
         raise click.ClickException(str(error)) from error
 

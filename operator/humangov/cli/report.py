@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import boto3
 import click
 
 from humangov import logs
@@ -22,7 +23,7 @@ from humangov.api.times import timestamp_milliseconds
 from humangov.aws.data_plane import Readers, connect_to_read
 from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.aws.identity import UnknownTenantError, names_of
-from humangov.cli import lookup, options, report_bucket, report_outcome, terminal
+from humangov.cli import account_role, lookup, options, report_bucket, report_outcome, terminal
 from humangov.cli.options import EveryOptions
 from humangov.cli.report_bucket import Opened, StoringOptions
 from humangov.cli.report_outcome import COUNTED, ReportOutcome, exit_code
@@ -47,17 +48,19 @@ class ReportOptions(EveryOptions, StoringOptions):
     appendix: int
     bucket_only: bool
     accept_gaps: bool
+    account_role: str | None
     form: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Source:
-    """Where a report's facts are. names None: only the log group is known."""
+    """Where a report's facts are. names None: only the log group is known. session None: read as the caller."""
 
     subject: Subject
     log_group: str
     names: Names | None
     resource: Mapping[str, Any] | None
+    session: boto3.Session | None = None
 
 
 class _Written(NamedTuple):
@@ -87,6 +90,7 @@ class _Written(NamedTuple):
     required=False, what="reports, where the files are also stored; existing objects are never overwritten"
 )
 @report_bucket.storing_options
+@account_role.option()
 @click.option("--bucket-only", is_flag=True, help="With --bucket: keep no local files.")
 @click.option(
     "--accept-gaps", is_flag=True,
@@ -155,7 +159,7 @@ def _period(arguments: ReportOptions, *, now: datetime) -> Period:
 
 def _one(arguments: ReportOptions, of: Period, opened: Opened | None, *, now: datetime) -> Iterator[ReportOutcome]:
     """Raises ClickException."""
-    source = _source_of_group(arguments) if arguments.log_group else _source_of(*lookup.found(arguments))
+    source = _source_of_group(arguments) if arguments.log_group else _source_of_found(arguments)
     try:
         written = _write(source, of, arguments, opened, now=now)
     except SDK_ERRORS as error:
@@ -178,12 +182,16 @@ def _all(arguments: ReportOptions, of: Period, opened: Opened | None, *, now: da
             yield ReportOutcome(title=tenant, tenant=tenant, problem=lookup.NOT_PROVISIONED)
             continue
         try:
-            names = names_of(resource, default_region=options.sdk_region(arguments.region), cluster=cluster)
-            written = _write(_source_of(resource, names), of, arguments, opened, now=now)
+            session = _session(resource, arguments)
+            names = names_of(
+                resource, default_region=options.sdk_region(arguments.region), cluster=cluster, session=session
+            )
+            written = _write(_source_of(resource, names, session), of, arguments, opened, now=now)
         except (UnknownTenantError, InvalidSpecError, *SDK_ERRORS) as error:
-            found.append(states.without_report(tenant, problem=without_names(error)))
+            problem = account_role.with_remedy(without_names(error), resource, name=arguments.account_role)
+            found.append(states.without_report(tenant, problem=problem))
             stored.append(found[-1])
-            yield ReportOutcome(title=tenant, tenant=tenant, problem=without_names(error), failed=True)
+            yield ReportOutcome(title=tenant, tenant=tenant, problem=problem, failed=True)
         else:
             name = written.files.page.name
             found.append(states.of_report(written.report, page=name))
@@ -227,13 +235,26 @@ def _table(
     return ReportOutcome(title=counted(len(found), "state"), tenant=None, files=kept, stored=place)
 
 
-def _source_of(resource: Mapping[str, Any], names: Names) -> _Source:
+def _session(resource: Mapping[str, Any], arguments: ReportOptions) -> boto3.Session | None:
+    """As whom the HumanGovState's AWS resources are read. Raises UnknownTenantError, InvalidSpecError."""
+    region = options.sdk_region(arguments.region)
+    return account_role.session(resource, name=arguments.account_role, default_region=region)
+
+
+def _source_of_found(arguments: ReportOptions) -> _Source:
+    """Raises ClickException."""
+    return _source_of(*lookup.found(arguments, session_of=lambda resource: _session(resource, arguments)))
+
+
+def _source_of(resource: Mapping[str, Any], names: Names, session: boto3.Session | None) -> _Source:
     tenant, identity = names.tenant, names.identity
     subject = Subject(
         tenant=tenant.key, owner=names.owner, account_id=identity.account_id, region=identity.region,
         bucket=tenant.bucket.name, key_prefix=tenant.bucket.key_prefix, table=tenant.table.name,
     )  # fmt: skip
-    return _Source(subject=subject, log_group=tenant.log_group_name, names=names, resource=resource)
+    return _Source(
+        subject=subject, log_group=tenant.log_group_name, names=names, resource=resource, session=session
+    )  # fmt: skip
 
 
 def _source_of_group(arguments: ReportOptions) -> _Source:
@@ -249,7 +270,7 @@ def _write(
     source: _Source, of: Period, arguments: ReportOptions, opened: Opened | None, *, now: datetime
 ) -> _Written:  # fmt: skip
     """Raises what the SDK raises by storing the files in a bucket, OSError, sqlite3.Error."""
-    readers = connect_to_read(region=source.subject.region)
+    readers = connect_to_read(region=source.subject.region, session=source.session)
     files = report_files.files_in(arguments.output, name=f"{source.subject.tenant}-{of.name}")
     if opened:
         stored_in = (opened.bucket.name, opened.bucket.prefix)

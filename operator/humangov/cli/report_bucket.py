@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+import boto3
 import click
 
 from humangov.api.names import Names
@@ -116,10 +117,13 @@ class ChainOf(NamedTuple):
     group: LogGroup
 
 
-def chain_of(names: Names, opened: Opened, *, check: Check | None = None, signed_since_ms: int = 0) -> ChainOf:
-    """Raises what the SDK raises."""
+def chain_of(
+    names: Names, opened: Opened, *, session: boto3.Session | None = None, check: Check | None = None,
+    signed_since_ms: int = 0,
+) -> ChainOf:  # fmt: skip
+    """session: as whom receipts are read; None: as the caller. Raises what the SDK raises."""
     region = names.identity.region
-    place, readers = Place(bucket=opened.bucket, tenant=names.owner), connect_to_read(region=region)
+    place, readers = Place(bucket=opened.bucket, tenant=names.owner), connect_to_read(region=region, session=session)
     group = surroundings.log_group(readers.logs, name=names.tenant.log_group_name, region=region)
     chain = checkpoint_store.read(opened.s3, place, check=check, signed_since_ms=signed_since_ms)
     return ChainOf(place, chain, readers, group)

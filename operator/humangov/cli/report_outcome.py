@@ -37,9 +37,10 @@ class ReportOutcome:
 
 
 def exit_code(every: Sequence[ReportOutcome], *, accept_gaps: bool) -> int:
-    if accept_gaps:
-        return 1 if any(one.failed for one in every) else 0
-    return GAPS if any(one.gaps or one.failed for one in every) else 0
+    """A state without any report is an error, whatever was not shown of others."""
+    if any(one.failed for one in every):
+        return 1
+    return GAPS if not accept_gaps and any(one.gaps for one in every) else 0
 
 
 def show(one: ReportOutcome) -> None:

@@ -14,7 +14,7 @@ import click
 from humangov import logs
 from humangov.api.counts import counted
 from humangov.aws.error_words import SDK_ERRORS, without_names
-from humangov.cli import lookup, options, report_bucket, terminal
+from humangov.cli import account_role, lookup, options, report_bucket, terminal
 from humangov.cli.options import TenantOptions
 from humangov.cli.report_bucket import BucketOptions
 from humangov.proof import receipts, signature
@@ -32,6 +32,7 @@ class VerifyOptions(TenantOptions, BucketOptions):
 
     public_keys: tuple[Path, ...]
     signed_since: str | None
+    account_role: str | None
     as_json: bool
     form: str
 
@@ -39,6 +40,7 @@ class VerifyOptions(TenantOptions, BucketOptions):
 @click.command("verify", context_settings=options.CONTEXT)
 @options.tenant_options
 @report_bucket.reading_options(required=True, what="checkpoints")
+@account_role.option()
 @click.option(
     "--public-key", "public_keys", multiple=True, metavar="FILE",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -67,10 +69,17 @@ def command(**given: Any) -> None:
     logs.configure(log_format="text", level="warning")
     now = datetime.now(UTC)
     check, since_ms = _signatures(arguments, now=now)
-    names = lookup.names(arguments)
+    _, names, session = lookup.found(
+        arguments,
+        session_of=lambda resource: account_role.session(
+            resource, name=arguments.account_role, default_region=options.sdk_region(arguments.region)
+        ),
+    )
     group, opened = names.tenant.log_group_name, report_bucket.to_read(arguments, region=names.identity.region)
     try:
-        _, chain, readers, known = report_bucket.chain_of(names, opened, check=check, signed_since_ms=since_ms)
+        _, chain, readers, known = report_bucket.chain_of(
+            names, opened, session=session, check=check, signed_since_ms=since_ms
+        )
         read = ChainCheck(chain.covered)
         for event in receipts.every_line(readers.logs, group=group, until=now) if known.exists is not False else ():
             read.take(event)

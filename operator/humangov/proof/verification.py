@@ -70,6 +70,8 @@ def _of_checkpoints(chain: Chain, *, now_ms: int) -> Iterator[Finding]:
     yield from (Finding("Checkpoint", None, problem) for problem in chain.problems)
     if chain.number == 0:
         yield Finding("NoCheckpoint", None, "there is no checkpoint: a removed last line, or stream, would not show")
+    elif chain.until_ms > now_ms:
+        yield Finding("Checkpoint", None, "the last checkpoint is dated in the future: until then none can follow it")
     elif now_ms - chain.until_ms > OLD_AFTER.total_seconds() * 1000:
         days = (now_ms - chain.until_ms) / (24 * HOUR_MS)
         yield Finding("CheckpointOld", None, f"the last checkpoint is {days:.1f} days old: they are written daily")

@@ -109,6 +109,10 @@ spec:
 - name: HUMANGOV_REPORTS_PREFIX
   value: {{ . | quote }}
 {{- end }}
+{{- with .accountRole }}
+- name: HUMANGOV_REPORTS_ACCOUNT_ROLE
+  value: {{ . | quote }}
+{{- end }}
 {{- with .kmsKey }}
 - name: HUMANGOV_REPORTS_KMS_KEY
   value: {{ . | quote }}
