@@ -389,6 +389,7 @@ def test_operators_account_is_held_to_its_fields_also_with_a_prefix_or_suffix_of
         return None if "cannot patch resource" in (given := answer()) else given
 
     given = wait_for(allowed_by_rbac, what="RBAC knows the binding")
+    assert given is not None
     assert ("may change only the finalizer" in given) if held else (given == "patched")
 
 
