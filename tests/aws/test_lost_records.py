@@ -289,3 +289,17 @@ def test_tenant_whose_file_names_are_shared_loses_no_record_that_its_sweep_would
     lose(world, key)
     assert shown(world, key) is None
     assert "records" not in world.status(key)
+
+
+def test_trigger_that_others_disable_and_enable_while_the_operator_is_down_leaves_no_trace(world: World) -> None:
+    """A limit that docs/operations.md states: AWS does not say since when a mapping is enabled."""
+    key = world.provisioned()
+    world.reconcile_once(key)
+    uuid = mapping_uuid(world)
+    awslambda(world).update_event_source_mapping(UUID=uuid, Enabled=False)
+    world.clock.forward(30 * HOUR)
+    awslambda(world).update_event_source_mapping(UUID=uuid, Enabled=True)
+    world.restart_operator()
+    world.settle(key)
+    assert shown(world, key) is None
+    assert world.ready(key).startswith("True")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from humangov.api.allowed_names import AllowedNames, Patterns
+from humangov.aws.clients import Clients
 from humangov.reconcile.outcome import Outcome
 
 from testing.reconciler import snapshot
@@ -228,6 +229,19 @@ def test_changed_identity_stalls_without_any_write(world: World, change: dict[st
     world.settle(key)
     assert key not in world.kube.objects
     assert snapshot.functions(world) != []
+
+
+def test_account_of_the_credentials_is_asked_for_at_the_start_and_again_after_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, accounts = [0.0], iter(["111111111111", "222222222222"])
+    clients = Clients(region="us-east-1", clock=lambda: now[0])
+    monkeypatch.setattr(clients, "call", lambda *_, **__: {"Account": next(accounts)})
+    found = []
+    for seconds in (0.0, 3599.0, 3600.0):
+        now[0] = seconds
+        found.append(clients.identity(cluster="c").account_id)
+    assert found == ["111111111111", "111111111111", "222222222222"]
 
 
 def test_tenant_with_a_bucket_outside_its_allowed_names_makes_no_aws_call(world: World) -> None:

@@ -491,6 +491,15 @@ def test_redrive_keeps_a_file_that_any_record_of_the_table_names_whatever_the_in
     assert spelled(summary.outcomes) == {"kept: live": 1, "erased": 1}
 
 
+def test_redrive_has_no_erasure_limit(account: Account) -> None:
+    """It handles at once what the function returned because of the limit, as docs/operations.md says."""
+    account.names = known_names(trigger={"maximumErasuresPerHour": 1})
+    account.upload("0.pdf", "1.pdf", "2.pdf")
+    account.discard(*((str(number), f"{number}.pdf") for number in range(3)))
+    assert spelled(account.run().outcomes) == {"erased": 3}
+    assert account.files == set()
+
+
 def test_redrive_reads_the_table_once_for_many_invocations_and_not_at_all_without_any(account: Account) -> None:
     account.discard(("1", "1.pdf"), uuid=ELSEWHERE)
     account.run()

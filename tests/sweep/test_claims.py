@@ -295,3 +295,16 @@ def test_younger_of_two_tenants_of_one_cluster_is_not_swept_and_writes_no_claim(
     world.now += DAY
     ended.append(sweep(world, there))
     assert [one.word for one in ended] == ["Detected", "Erased"]
+
+
+def test_tenant_of_another_cluster_that_was_never_swept_has_no_claim_and_one_sweep_of_it_is_enough() -> None:
+    for was_swept in (False, True):
+        blue = staffed(tenant("blue"))
+        green = same_bucket(blue, tenant("green", prefix="staff/"))
+        green.upload("hired.pdf", age=9 * DAY)
+        green.hire("1", "hired.pdf")
+        if was_swept:
+            green.sweep()
+        found = blue.sweep()
+        assert ("Overlap" in [check.name for check in found.failed_checks]) is was_swept
+        assert found.orphans == 2, "its file is nobody's for the table of the other"

@@ -114,3 +114,34 @@ def test_versioning_that_is_enabled_during_a_sweep_leaves_no_delete_marker_over_
     assert [version.is_marker for version in world.objects["orphan.pdf"]] == [False]
     assert "orphan.pdf" in world.files
     assert outcomes(world) == ["failed: VersioningChanged"]
+
+
+@pytest.mark.parametrize(
+    ("bucket", "again", "stays"),
+    [
+        ({}, b"%PDF", False),
+        ({}, b"nine more", True),
+        ({"honours": False}, b"nine more", False),
+        ({"versioning": "Enabled"}, b"%PDF", True),
+    ],
+    ids=["the same bytes", "other bytes", "other bytes, conditions ignored", "versions"],
+)
+def test_upload_just_before_the_delete_stays_if_its_bytes_are_others_and_s3_heeds_conditions_or_keeps_versions(
+    bucket: dict[str, Any], again: bytes, stays: bool
+) -> None:
+    """As docs/operations.md says of the milliseconds between the comparison and the delete."""
+    world = world_with(**bucket)
+    world.upload("orphan.pdf", age=20 * DAY)
+    world.sweep()
+    compared: list[str] = []
+
+    def meanwhile(operation: str) -> None:
+        if operation == "HeadObject":
+            compared.append(operation)
+        if operation in ("DeleteObject", "DeleteObjects") and (compared or bucket.get("versioning")):
+            world.meanwhile = lambda _: None
+            world.upload("orphan.pdf", body=again)
+
+    world.meanwhile = meanwhile
+    world.sweep(after=DAY)
+    assert ("orphan.pdf" in world.files) is stays

@@ -245,6 +245,14 @@ def test_unchanged_or_unreadable_record_changes_nothing() -> None:
         assert taken_up(rollout, found, now=NOW) == rollout
 
 
+def test_whoever_writes_the_record_chooses_what_every_function_has_from_the_next_start_on() -> None:
+    """A threat that docs/security.md states: the checksum stands beside the zip. A running operator goes by its own."""
+    running = begin(recorded(begin(None, NEW, now=NOW)), NEW, now=NOW)
+    planted = replace(upgraded(), proven=code("planted"), stage=Stage.STOPPED)
+    assert assigned(taken_up(running, recorded(planted), now=NOW), NEW, uid="1") == NEW
+    assert assigned(begin(recorded(planted), NEW, now=NOW), NEW, uid="1") == code("planted")
+
+
 def test_code_of_both_versions_is_the_operators_own() -> None:
     assert known_code(upgraded(), NEW) == {OLD.code_sha256, NEW.code_sha256}
     assert known_code(None, NEW) == {NEW.code_sha256}
