@@ -28,6 +28,7 @@ _PLACEHOLDERS = {
     "ClusterARN": "arn:aws:eks:us-east-1:123456789012:cluster/humangov", "Organization": "o-0123456789",
     "ReportBucket": "humangov-reports", "ReportServiceAccount": "humangov-operator-reports",
     "SigningAlias": "humangov-reports",
+    "ReaderRole": "humangov-report-reader",
     "Boundary": "arn:aws:iam::123456789012:policy/humangov-cleanup-boundary", "Namespace": "humangov",
     "ServiceAccount": "humangov-operator", "SweepServiceAccount": "humangov-operator-sweep",
     "OIDCProvider": "oidc.eks.us-east-1.amazonaws.com/id/0123456789ABCDEF0123456789ABCDEF",
