@@ -25,6 +25,7 @@ from bench import (
     report,
     scale,
     second_s3,
+    soak,
     storm,
     sweep,
     sweep_ranges,
@@ -205,6 +206,21 @@ def storm_command(*, states: int, seed: int, forecast: str, record: str | None, 
     """Fifty states through stormy AWS: all Ready, all deleted, nothing leaked; faults by kind."""
     path = Path(record) if record else None
     _print(lambda: storm.run(say=say, states=states, seed=seed, forecast=forecast, record=path), json_only=json_only)
+
+
+@main.command("soak", context_settings=_CONTEXT)
+@click.option("--states", type=click.IntRange(min=1, max=500), default=soak.STATES, help="Tenants.")
+@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="How long, instead of --minutes.")
+@click.option("--minutes", type=click.FloatRange(min=2), default=soak.MINUTES, help="How long the states are at work.")
+@click.option("--life-minutes", type=click.FloatRange(min=2), default=soak.LIFE_MINUTES, help="How long one leads.")
+@click.option("--seed", type=int, default=soak.SEED, help="Seed of the weather.")
+@click.option("--forecast", type=click.Choice(sorted(FORECASTS)), default="breezy", help="See sandbox/weather.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw memory here, an SVG.")
+@_json_only
+def soak_command(*, hours: float | None, minutes: float, json_only: bool, **options: Any) -> None:
+    """Fifty states at work for an hour: memory, threads and files flat, nothing lost, nothing left."""
+    lasts = minutes if hours is None else 60 * hours
+    _print(lambda: soak.run(say=say, minutes=lasts, **options), json_only=json_only)
 
 
 @main.command("failing", context_settings=_CONTEXT)

@@ -200,13 +200,15 @@ def start(
     token_seconds: int = 6 * 3600,
     until: bytes = b"watching humangovstates",
     server: str | None = None,
+    source: Path = REPOSITORY / "operator",
 ) -> LocalOperator:
     """Start the operator of `namespace` (see install) and return once its log says `until`. Raises OperatorError.
 
     It watches `namespace` alone unless `arguments` name others or `--all-namespaces` is among them (taken out here). It
     waits for no lease unless `--leader-elect` is: the successor of one that was killed would wait for 15 seconds. Nor
     does it keep to AWS's limits, which an emulated AWS does not have, unless `--aws-limits-share` is among them.
-    `server`: the address of a proxy in front of the API server.
+    `server`: the address of a proxy in front of the API server. `source`: the folder of the package humangov, for
+    example of another release.
     `environment` is laid over the sandbox's variables (AWS_ACCESS_KEY_ID=<12 digits> picks an emulated account).
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -241,7 +243,7 @@ def start(
                 "PYTHONPYCACHEPREFIX": str(BUILD / "pycache"),
                 **(environment or {}),
                 "KUBECONFIG": str(kubeconfig),
-                "PYTHONPATH": str(REPOSITORY / "operator"),
+                "PYTHONPATH": str(source),
             },
         )
     running = LocalOperator(process=process, arguments=command, log=log, kubeconfig=kubeconfig)
