@@ -29,12 +29,12 @@ def run(*, say: Say, receipts: int) -> Report:
     ) as program:  # fmt: skip
         assert program.stdout is not None
         assert program.stderr is not None
-        told = ""
-        for told in program.stderr:
-            say(told.rstrip())
+        line = ""
+        for line in program.stderr:
+            say(line.rstrip())
         printed = program.stdout.read()
     if program.returncode != 0:
-        raise NotMeasuredError(told.strip() or "the report does not count what was stored")
+        raise NotMeasuredError(line.strip() or "the report does not count what was stored")
     figures = json.loads(printed)
     shown = (f"{size / 1_048_576:,.1f}" for size in figures["bytes"])
     row = (

@@ -100,7 +100,7 @@ def _measured(found: Soak, bench: Rig, replicas: Replicas, *, life_minutes: floa
     bench.say("the application stops; what is open is waited for")
     _settled(found, bench, replicas, work, hands, names=names)
     found.deleted, found.longest_erasure_seconds = work.deleted, work.longest_seconds
-    found.drifts, found.lost = hands.made, work.lost()
+    found.drifts, found.lost = hands.changes, work.lost()
     found.leader_changes, found.upgrades = replicas.leader_changes, replicas.upgrades
     found.longest_change_seconds = replicas.longest_change_seconds
     bench.say(f"{found.states} states: delete")

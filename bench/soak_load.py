@@ -127,7 +127,7 @@ class Hands:
 
     bench: Rig
     states: Sequence[str]
-    made: int = 0
+    changes: int = 0
     open: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -136,7 +136,7 @@ class Hands:
     def change(self) -> None:
         kind, state = next(self._turns)
         DRIFTS[kind][0](self.bench.aws, state)
-        self.made += 1
+        self.changes += 1
         self.open.add((kind, state))
 
     def look(self) -> None:

@@ -18,7 +18,7 @@ WORKS = b"watching humangovstates"
 _UP = b"the lease"
 """It holds it, or waits for it."""
 
-TAKES_OVER_SECONDS = 180.0
+FOLLOWS_SECONDS = 180.0
 """The lease of a killed leader lasts for 15 seconds; then the other one starts to watch. The machine may be busy."""
 
 _TOKEN_HOURS_MORE = 2.0
@@ -68,7 +68,7 @@ class Replicas:
             self._running[self._running.index(one)] = self._new()
 
     def crash(self) -> None:
-        """The leader is killed; another one takes over. Raises NotMeasuredError, OperatorError."""
+        """The leader is killed; another one follows. Raises NotMeasuredError, OperatorError."""
         self._replaced(self._followed(), kill=True)
 
     def upgrade(self) -> None:
@@ -100,8 +100,8 @@ class Replicas:
         """Who works, as soon as one does."""
         began = time.monotonic()
         while (leader := self.leader) is None:
-            if time.monotonic() - began > TAKES_OVER_SECONDS:
-                raise NotMeasuredError(f"nobody took over within {TAKES_OVER_SECONDS:.0f} s")
+            if time.monotonic() - began > FOLLOWS_SECONDS:
+                raise NotMeasuredError(f"no other leader within {FOLLOWS_SECONDS:.0f} s")
             self.tend()
             time.sleep(0.2)
         return leader
