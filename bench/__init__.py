@@ -9,6 +9,9 @@ walkthrough.py     the same AWS resources created by hand: what the figures are 
 calls.py           AWS calls, Kubernetes writes and seconds of one tenant, and of fifty
 moto.py            the same seconds where AWS itself takes none
 storm.py           fifty tenants through bad weather
+soak.py            fifty tenants at work for an hour: memory, threads and files flat, nothing lost, nothing left
+soak_*.py          what counts as flat; the application and the hands; the replicas, their ends and releases
+report.py          a report of a million receipts, in a process of its own (report_program.py)
 failing.py         one healthy tenant beside 49 that fail
 matrix.py          every flow of a tenant cut off, or failed, at every call
 events.py          a poison record's shard, and 100,000 stream events with faults, behind Lambda's event source

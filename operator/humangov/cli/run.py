@@ -51,7 +51,7 @@ class RunOptions(OperatorOptions):
 )  # fmt: skip
 @click.option(
     "--allowed-names", envvar="HUMANGOV_ALLOWED_NAMES", type=click.Path(dir_okay=False, path_type=Path),
-    help="YAML file with the allowed names: the tables and buckets that each namespace may name, such as "
+    help="YAML file with the allowed names: what each namespace may name (docs/security.md#allowed-names), such as "
     "{florida: {tables: [humangov-florida-*], buckets: [humangov-florida-*]}}.",
 )  # fmt: skip
 @click.option(
