@@ -5,17 +5,12 @@ Keys are compared as the bytes that S3 and DynamoDB store.
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence, Set
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from humangov.sweep.dangling import find_alike
 from humangov.sweep.listing import Stored
 from humangov.sweep.search import Joined, Orphan
-from humangov.sweep.stored_rows import COLUMNS, open_file, row_of, stored_of
+from humangov.sweep.stored_rows import COLUMNS, TemporaryDatabase, row_of, stored_of
 
 _SCHEMA = """
 CREATE TABLE stored (key BLOB NOT NULL, etag TEXT NOT NULL, size INTEGER NOT NULL, modified INTEGER NOT NULL,
@@ -31,24 +26,12 @@ CREATE TABLE alike (key BLOB NOT NULL PRIMARY KEY, named BLOB NOT NULL) WITHOUT 
 _NO_LONGER_NEEDED = ("stored", "other", "named_twice")
 
 
-class LocalJoin:
+class LocalJoin(TemporaryDatabase):
     """Used by several threads, one at a time. Raises sqlite3.Error if the disk is full."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="humangov-search-")
-        self.folder = Path(self._folder.name)
-        self._db = open_file(self.folder / "join.db", _SCHEMA)
+        super().__init__(prefix="humangov-search-", schema=_SCHEMA)
         self._records = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-        with contextlib.suppress(OSError):
-            self._folder.cleanup()
 
     def store(self, several: Iterable[Stored]) -> None:
         """Candidates: keys that may be orphans."""

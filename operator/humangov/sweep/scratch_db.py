@@ -6,20 +6,15 @@ it is needed after the run: the next sweep uses the orphan lists.
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from humangov.sweep.incomplete_uploads import Upload
 from humangov.sweep.listing import Stored
 from humangov.sweep.orphan_list import Sighting
 from humangov.sweep.search import Orphan
-from humangov.sweep.stored_rows import COLUMNS, open_file, row_of, stored_of
+from humangov.sweep.stored_rows import COLUMNS, TemporaryDatabase, row_of, stored_of
 
 APPROVED = -1
 """Number of the approved orphan list, in addition to its number as an earlier list."""
@@ -46,24 +41,12 @@ class Counts:
     alike: int
 
 
-class Scratch:
+class Scratch(TemporaryDatabase):
     """Used by several threads, one at a time. Raises sqlite3.Error if the disk is full."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="humangov-sweep-")
-        self.folder = Path(self._folder.name)
-        self._db = open_file(self.folder / "scratch.db", _SCHEMA)
+        super().__init__(prefix="humangov-sweep-", schema=_SCHEMA)
         self._has_uploads = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-        with contextlib.suppress(OSError):
-            self._folder.cleanup()
 
     def store_uploads(self, several: Sequence[Upload]) -> None:
         """Incomplete uploads that may be aborted, unless a record names their key."""
