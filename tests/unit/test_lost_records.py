@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from humangov.api.times import timestamp
 from humangov.aws import stream_observed
-from humangov.reconcile.lost_records import Lost, Records, Seen, covered_until, following
-from hypothesis import given
+from humangov.reconcile.lost_records import Lost, Records, Seen, covered_until, extended, following
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from testing.samples import NOW, tenant
@@ -34,6 +34,14 @@ HOURS = st.lists(
 ).flatmap(lambda some: st.tuples(*(st.tuples(st.just(one), st.integers(1, 30)) for one in some)))
 
 
+# A restart forgets when the stream was read, so that a second loss seems to begin before the first one ended.
+@example(
+    spans=(
+        (Hour("unread", seen=False, restarted=False), 3),
+        (Hour("anew", seen=True, restarted=False), 1),
+        (Hour("unread", seen=False, restarted=True), 21),
+    )
+)
 @given(spans=HOURS)
 def test_every_record_that_is_never_read_is_within_the_reported_span(
     spans: tuple[tuple[Hour, int], ...], births: dict[str, datetime]
@@ -100,3 +108,24 @@ def test_two_losses_are_reported_as_one_span() -> None:
     assert after.lost == Lost(
         since=NOW - timedelta(hours=30), until=NOW - timedelta(hours=8), cause="NotRead"
     )  # fmt: skip
+
+
+def test_discarded_records_do_not_end_a_loss_that_goes_on() -> None:
+    goes_on = Records(stream="a", unread_since=NOW, lost=Lost(since=NOW, until=None, cause="NotRead"))
+    discarded = Lost(since=NOW - timedelta(hours=1), until=NOW + timedelta(hours=1), cause="NotStored")
+    lost = extended(goes_on, discarded).lost
+    assert lost is not None
+    assert (lost.since, lost.until, lost.cause) == (discarded.since, None, "NotRead")
+
+
+def test_second_loss_that_seems_to_begin_before_the_first_one_ended_keeps_that_end() -> None:
+    """After a restart: until then the operator knew that the stream had been read."""
+    first = Lost(since=NOW + timedelta(hours=1), until=NOW + timedelta(hours=4), cause="StreamDisabled")
+    unread = following(
+        Records(stream="a", lost=first),
+        Seen(stream="a", is_read=False), read_at=NOW, now=NOW + timedelta(hours=25),
+    )  # fmt: skip
+    assert unread.lost == replace(first, since=NOW)
+    read = following(unread, Seen(stream="a", is_read=True), read_at=NOW, now=NOW + timedelta(hours=26))
+    assert read.lost is not None
+    assert (read.lost.since, read.lost.until) == (NOW, NOW + timedelta(hours=4))

@@ -113,7 +113,7 @@ def state(
     records = following(before, seen(this, observed, works), read_at=min(read_at, now), now=now)
     if lag is not None and lag.not_stored is not None:
         first, last = lag.not_stored
-        records = _with(records, Lost(since=first - _oldest(tenant), until=last, cause=_NOT_STORED))
+        records = extended(records, Lost(since=first - _oldest(tenant), until=last, cause=_NOT_STORED))
     lost = records.lost
     if lost is None:
         return Handling(records=records)
@@ -170,23 +170,32 @@ def following(before: Records, found: Seen | None, *, read_at: datetime, now: da
     if not ends:
         return after
     until, cause = max(ends)
-    return _with(after, Lost(since=since, until=max(until, since), cause=cause))
+    until = max(until, since)
+    if after.lost is not None and after.lost.until is None:
+        after = replace(after, lost=replace(after.lost, until=until))
+    return extended(after, Lost(since=since, until=until, cause=cause))
 
 
 def _unread(before: Records, found: Seen, *, since: datetime, now: datetime) -> Records:
+    old = before.lost
+    if old is not None and old.until is not None and since < old.until:
+        # After a restart `since` may lie before a loss that has ended. Of both one span, or its end would be forgotten.
+        before = replace(before, lost=replace(old, since=min(old.since, since)))
+        since = old.until
     after = replace(before, unread_since=since)
     if found.cause == _NOT_READ and now - since <= trigger.STREAM_RECORDS_LAST:
         return after
-    return _with(after, Lost(since=since, until=None, cause=found.cause))
+    return extended(after, Lost(since=since, until=None, cause=found.cause))
 
 
-def _with(records: Records, new: Lost) -> Records:
+def extended(records: Records, new: Lost) -> Records:
     """One span of both: what lies between is told as well."""
     old = records.lost
     if old is None:
         return replace(records, lost=new)
-    until = None if new.until is None else max(new.until, old.until or new.until)
-    return replace(records, lost=Lost(since=min(old.since, new.since), until=until, cause=new.cause))
+    until = None if new.until is None or old.until is None else max(new.until, old.until)
+    cause = old.cause if old.until is None and new.until is not None else new.cause
+    return replace(records, lost=Lost(since=min(old.since, new.since), until=until, cause=cause))
 
 
 def records_of(status: Mapping[str, Any]) -> Records:
