@@ -97,7 +97,7 @@ def _measured(found: Soak, bench: Rig, replicas: Replicas, *, life_minutes: floa
     while time.monotonic() - began < 60 * found.minutes:
         left = 60 * found.minutes - (time.monotonic() - began)
         _one_life(found, bench, replicas, work, hands, began=began, seconds=min(left, 60 * life_minutes))
-    bench.say("the application stops; what is open is waited for")
+    bench.say("the last release is waited for; then the application stops, and what is open is waited for")
     _settled(found, bench, replicas, work, hands, names=names)
     found.deleted, found.longest_erasure_seconds = work.deleted, work.longest_seconds
     found.drifts, found.lost = hands.changes, work.lost()
@@ -180,7 +180,10 @@ def _work_for(work: Application, *, seconds: float) -> None:
 def _settled(
     found: Soak, bench: Rig, replicas: Replicas, work: Application, hands: Hands, *, names: Sequence[str]
 ) -> None:  # fmt: skip
-    """Waits until freed files are gone, changes by hand corrected, functions updated; or for WAITS_SECONDS."""
+    """Waits until freed files are gone, changes by hand corrected, functions updated; or for WAITS_SECONDS.
+
+    The application works until all functions are updated: a stage of a release ends when its functions have erased.
+    """
     ends = time.monotonic() + WAITS_SECONDS
     while True:
         work.look()
@@ -190,6 +193,8 @@ def _settled(
         if not (work.waiting or hands.open or found.other_code) or time.monotonic() > ends:
             break
         replicas.tend()
+        if found.other_code:
+            work.work()
         time.sleep(2.0)
     found.not_erased = sorted(f"{state}/{key}" for state, key in work.waiting)
     found.drifts_open = sorted(f"{kind} of {state}" for kind, state in hands.open)
