@@ -108,22 +108,10 @@ def survive_broken_code(
         lambda: not any(map(account.files, names)), what="every deleted record's file is erased", seconds=60,
         seen=lambda: {name: account.files(name) for name in names if account.files(name)},
     )  # fmt: skip
-    # The emulated AWS creates a log group anew for the lines of an invocation that outlives its function. In AWS the
-    # role lacks logs:CreateLogGroup for that (aws/policy.py).
-    wait_for(
-        lambda: all(erasing_invocation_ended(account, name) for name in names), what="every invocation has ended",
-        seconds=30, seen=lambda: [name for name in names if not erasing_invocation_ended(account, name)],
-    )  # fmt: skip
     [first] = [name for name in names if any(name in function for function in hurt)]
     assert f"{states.namespace}/{first}" in record_of(states)["message"]
     posted = [event for event in states.events(first) if event["reason"] == "CodeRolloutStopped"]
     assert [event["type"] for event in posted] == ["Warning"]
-
-
-def erasing_invocation_ended(account: Account, name: str) -> bool:
-    lines = account.log_lines(name)
-    erased = [place for place, line in enumerate(lines) if '"files": {"erased": 1}' in line]
-    return bool(erased) and any(line.startswith("REPORT") for line in lines[erased[-1] :])
 
 
 def code_of(account: Account) -> Mapping[str, str]:

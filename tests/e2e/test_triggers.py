@@ -1,8 +1,10 @@
-"""The emulated AWS reads each table's stream for itself, as AWS does: sandbox/emulator_start.py."""
+"""What the emulated AWS does as AWS does it: sandbox/emulator_start.py."""
 
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from testing.live.account import Account
@@ -10,6 +12,7 @@ from testing.live.waiting import wait_for
 from testing.zips import zipped
 
 HANGS = "import time\n\ndef handler(event, context):\n    time.sleep(40)\n"
+LASTS = "import time\n\ndef handler(event, context):\n    time.sleep(3)\n    print('done')\n"
 WORKS = "def handler(event, context):\n    pass\n"
 
 
@@ -39,3 +42,21 @@ def test_function_that_hangs_keeps_no_other_tables_records_waiting(account: Acco
     account.record("nevada", "2", pdf="2.pdf")
     wait_for(lambda: str(result(account, working)).startswith("OK"), what="nevada's records are processed", seconds=20)
     assert not str(result(account, hanging)).startswith("OK")
+
+
+def test_invocation_that_outlives_its_function_creates_no_log_group(account: Account) -> None:
+    trigger(account, "arizona", LASTS)
+    functions, logs = account.client("lambda"), account.client("logs")
+
+    def groups() -> list[str]:
+        return [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+
+    with ThreadPoolExecutor(1) as thread:
+        functions.invoke(FunctionName="arizona")
+        assert groups() == ["/aws/lambda/arizona"]
+        lasting = thread.submit(functions.invoke, FunctionName="arizona")
+        time.sleep(1)
+        functions.delete_function(FunctionName="arizona")
+        logs.delete_log_group(logGroupName="/aws/lambda/arizona")
+        lasting.exception()  # whether it has ended or was ended does not matter
+    assert groups() == []
