@@ -102,10 +102,11 @@ class Evidence:
                 self._write(asked, ACCOUNT)
 
     def _write(self, asked: JudgedCall, account: str) -> None:
-        line = json.dumps(asdict(asked), sort_keys=True).replace(account, ACCOUNT)
+        known = repr(asked).replace(account, ACCOUNT)  # cheaper than its line, which is written once of thousands
         with self._lock:
-            if line not in self._written:
-                self._written.add(line)
+            if known not in self._written:
+                self._written.add(known)
+                line = json.dumps(asdict(asked), sort_keys=True).replace(account, ACCOUNT)
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 with self._path.open("a") as output:
                     output.write(f"{line}\n")

@@ -8,7 +8,6 @@ each other, monitors or leader election: tests/unit and tests/e2e do.
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -25,7 +24,7 @@ from humangov.reconcile.reconciler import reconcile
 from humangov.reconcile.settings import Settings
 
 from testing.reconciler.clock import Clock
-from testing.reconciler.kube import FakeKube
+from testing.reconciler.kube import FakeKube, copied
 from testing.reconciler.line import Line
 from testing.reconciler.sdk import FaultyClients, Sdk
 
@@ -79,7 +78,7 @@ class OperatorProcess:
             if known not in self._kube.objects:
                 self.operator.store.drop(known)
         for resource in self._kube.objects.values():
-            self.operator.store.put(copy.deepcopy(resource))
+            self.operator.store.put(copied(resource))
         failing = self._clock.monotonic() - self._failing_since.get(key, self._clock.monotonic())
         try:
             outcome = asyncio.run(self._reconciled(key, failing_seconds=failing))

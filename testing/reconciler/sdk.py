@@ -8,13 +8,13 @@ emulator leaves out: it checks no permissions and no signatures, and functions a
 
 from __future__ import annotations
 
-import copy
 import json
+import pickle
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import urlencode
 
 import boto3
 from botocore.config import Config
@@ -23,6 +23,7 @@ from humangov.aws.actions import ACTIONS
 from humangov.aws.clients import Clients
 
 from testing.live.aws_evidence import Evidence
+from testing.reconciler.direct import Direct
 from testing.reconciler.line import Call, Line
 from testing.reconciler.wire import Wire
 
@@ -30,17 +31,9 @@ REGION = "us-east-1"
 _PLAIN = Config(user_agent="humangov-tests")  # the SDK composes its own anew for each call
 _READ = ("Get", "List", "Describe", "Head", "BatchGet", "Query", "Scan")
 _TAGGING = "resourcegroupstaggingapi"  # writes to what is other services'
+# Writes after which there may be another role, another boundary of it, or another function of a mapping.
+_OF_IDENTITY = re.compile("Create|Delete|PutRolePermissionsBoundary|UpdateEventSourceMapping")
 _ACTION_OF = {(method.service, method.name): action for action, method in ACTIONS.items()}
-
-
-@dataclass(frozen=True)
-class _Request:
-    """As much of botocore's AWSPreparedRequest as is asked of it on its way."""
-
-    method: str
-    url: str
-    headers: dict[str, Any]
-    body: Any
 
 
 class Sdk:
@@ -57,7 +50,8 @@ class Sdk:
         self._clients: dict[tuple[str, str, int], Any] = {}
         self._account = "000000000000"
         self._last_write: dict[str, object] = {}  # service → what stands for it
-        self._seen: dict[tuple[str, ...], tuple[Sequence[object], Any]] = {}
+        self._last_of_identity: dict[str, object] = {}
+        self._seen: dict[tuple[str, ...], tuple[Sequence[object], bytes]] = {}
 
     @property
     def is_direct(self) -> bool:
@@ -80,56 +74,48 @@ class Sdk:
                 endpoint_url=self.endpoint_url,
             )  # fmt: skip
             if self.is_direct:
-                self._clients[key].meta.events.register_last("before-call", partial(self._at_once, self._clients[key]))
+                made = self._clients[key]
+                direct = Direct(made, self._wire, account=lambda: self._account)
+                made._make_api_call = partial(self._watched, direct.call, made)
         return self._clients[key]
 
-    def look(self, service: str, *, region_name: str = REGION) -> Any:
+    def look(self, service: str, *, region_name: str = REGION, identity: bool = False) -> Any:
         """A client for what a test wants to see: it asks again only after something was written by this session.
 
-        The account is the test's own, and nothing but the session's clients writes to it.
+        The account is the test's own, and nothing but the session's clients writes to it. identity: whether nothing is
+        wanted but a role's ARN and boundary, and a mapping's function: that is asked again after fewer writes.
         """
-        return _Looking(self, service, region_name)
+        return _Looking(self, service, region_name, identity)
 
-    def seen(self, service: str, *asked: str, ask: Callable[[], Any]) -> Any:
-        state = self._account, self._last_write.get(service), self._last_write.get(_TAGGING)
-        known = self._seen.get((service, *asked))
+    def seen(self, service: str, *asked: str, identity: bool, ask: Callable[[], Any]) -> Any:
+        state, of = self._state(service, identity=identity), (service, str(identity), *asked)
+        known = self._seen.get(of)
         if known is None or known[0] != state:
-            known = state, ask()
-            if (self._account, self._last_write.get(service), self._last_write.get(_TAGGING)) == state:
-                self._seen[service, *asked] = known
-        return copy.deepcopy(known[1])
+            known = state, pickle.dumps(ask())
+            if self._state(service, identity=identity) == state:
+                self._seen[of] = known
+        return pickle.loads(known[1])  # noqa: S301
 
-    def _at_once(self, client: Any, *, model: Any, params: Any, context: Any, **_: Any) -> tuple[Any, Any] | None:
-        """botocore's event before a request is signed: the answer, or None for what the SDK is to send itself."""
-        if model.name.startswith(_READ):
-            return self._answered(client, model=model, params=params, context=context)
-        service = model.service_model.service_name
-        self._last_write[service] = object()
+    def _state(self, service: str, *, identity: bool) -> Sequence[object]:
+        if identity:
+            return self._account, self._last_of_identity.get(service)
+        return self._account, self._last_write.get(service), self._last_write.get(_TAGGING)
+
+    def _watched(self, call: Callable[[str, Any], Any], client: Any, name: str, parameters: Any) -> Any:
+        """In place of a client's `_make_api_call`: after a write to its service, nothing of it has been seen."""
+        if name.startswith(_READ):
+            return call(name, parameters)
+        self._written(client, name)
         try:
-            return self._answered(client, model=model, params=params, context=context)
+            return call(name, parameters)
         finally:
-            self._last_write[service] = object()
+            self._written(client, name)
 
-    def _answered(self, client: Any, *, model: Any, params: Any, context: Any) -> tuple[Any, Any] | None:
-        # S3's answers lead the SDK to other regions, and its bodies get checksums.
-        if model.service_model.service_name == "s3" or model.has_streaming_output or model.has_streaming_input:
-            return None
-        signing = context.get("signing", {})
-        region = signing.get("region", client.meta.region_name)
-        service = signing.get("signing_name", model.service_model.signing_name)
-        scope = f"{self._account}/20260101/{region}/{service}/aws4_request"  # by which the emulator knows the account
-        named = {"Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"}
-        body = params["body"]
-        request = _Request(
-            method=params["method"], url=params["url"], headers={**params["headers"], **named},
-            body=urlencode(body, doseq=True) if isinstance(body, dict) else body,
-        )  # fmt: skip
-        answered, failure = client._endpoint._do_get_response(request, model, context)
-        if failure is not None:
-            raise failure
-        http, parsed = answered
-        parsed.get("ResponseMetadata", {})["RetryAttempts"] = 0
-        return http, parsed
+    def _written(self, client: Any, name: str) -> None:
+        service, now = client.meta.service_model.service_name, object()
+        self._last_write[service] = now
+        if _OF_IDENTITY.match(name):
+            self._last_of_identity[service] = now
 
     def get_partition_for_region(self, region: str) -> str:
         return str(self._session.get_partition_for_region(region))
@@ -138,8 +124,8 @@ class Sdk:
 class _Looking:
     """An SDK client for reads: see Sdk.look."""
 
-    def __init__(self, sdk: Sdk, service: str, region: str) -> None:
-        self._sdk, self._service, self._region = sdk, service, region
+    def __init__(self, sdk: Sdk, service: str, region: str, identity: bool) -> None:
+        self._sdk, self._service, self._region, self._identity = sdk, service, region, identity
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         assert name.startswith(("get_", "list_", "describe_")), name
@@ -147,7 +133,7 @@ class _Looking:
 
         def look(**parameters: Any) -> Any:
             asked = self._region, name, json.dumps(parameters, sort_keys=True)
-            return self._sdk.seen(self._service, *asked, ask=lambda: method(**parameters))
+            return self._sdk.seen(self._service, *asked, identity=self._identity, ask=lambda: method(**parameters))
 
         return look
 
@@ -220,7 +206,7 @@ class FaultyClients(Clients):
     def call(self, action: str, *, target: str, **parameters: Any) -> dict[str, Any]:
         self._sdk.evidence.note(
             action, target=target, parameters=parameters, account=self._of, region=self.region,
-            client=lambda service: self._sdk.look(service, region_name=self.region),
+            client=lambda service: self._sdk.look(service, region_name=self.region, identity=True),
         )  # fmt: skip
         return super().call(action, target=target, **parameters)
 

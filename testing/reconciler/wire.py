@@ -11,7 +11,7 @@ import contextlib
 import io
 import select
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,21 +46,28 @@ class Wire:
     def before_send(self, request: Any, **_: Any) -> AWSResponse | None:
         """botocore's event of this name: the response, or None for what the SDK is to send itself."""
         body = request.body or b""
-        sent = body.encode() if isinstance(body, str) else body
-        if not isinstance(sent, bytes | bytearray) or "Expect" in request.headers:
+        if not isinstance(body, str | bytes | bytearray) or "Expect" in request.headers:
             return None
+        status, headers, content = self.ask(request.method, request.url, headers=request.headers, body=body)
+        return AWSResponse(request.url, status, headers, _Body(content))
+
+    def ask(
+        self, method: str, url: str, *, headers: Mapping[str, Any], body: str | bytes | bytearray
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers by their names in lower case, body."""
+        sent = body.encode() if isinstance(body, str) else body
         connection = self._connection()
         try:
-            connection.sendall(_head(request, length=len(sent)) + sent)
-            status, headers, content = _answer(connection, has_body=request.method != "HEAD")
+            connection.sendall(_head(method, url, headers, length=len(sent)) + sent)
+            status, fields, content = _answer(connection, has_body=method != "HEAD")
         except BaseException:
             connection.close()
             raise
-        if headers.get("connection", "").lower() == "close":
+        if fields.get("connection", "").lower() == "close":
             connection.close()
         else:
             self._idle.append(connection)
-        return AWSResponse(request.url, status, headers, _Body(content))
+        return status, fields, content
 
     def _connection(self) -> socket.socket:
         with contextlib.suppress(IndexError):  # several threads take from it
@@ -74,13 +81,13 @@ class Wire:
         return opened
 
 
-def _head(request: Any, *, length: int) -> bytes:
-    where = urlsplit(request.url)
+def _head(method: str, url: str, headers: Mapping[str, Any], *, length: int) -> bytes:
+    where = urlsplit(url)
     target = f"{where.path or '/'}?{where.query}" if where.query else where.path or "/"
-    given = {name: value.decode() if isinstance(value, bytes) else value for name, value in request.headers.items()}
+    given = {name: value.decode() if isinstance(value, bytes) else value for name, value in headers.items()}
     fields = {"Host": where.netloc, **given, "Content-Length": str(length)}
     return "\r\n".join([
-        f"{request.method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", "",
+        f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", "",
     ]).encode()  # fmt: skip
 
 

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from testing.reconciler import snapshot
+from testing.reconciler.direct import Direct
 from testing.reconciler.walkthrough import TRUST
 from testing.reconciler.world import World
 
@@ -16,13 +18,13 @@ from testing.reconciler.world import World
 def sent(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The requests that reach the emulated AWS, by their operations' names."""
     found: list[str] = []
-    answered = world.sdk._answered
+    asked = Direct._asked
 
-    def noted(client: Any, *, model: Any, **more: Any) -> Any:
-        found.append(model.name)
-        return answered(client, model=model, **more)
+    def noted(direct: Any, operation: Any, request: Any) -> Any:
+        found.append(operation.model.name)
+        return asked(direct, operation, request)
 
-    monkeypatch.setattr(world.sdk, "_answered", noted)
+    monkeypatch.setattr(Direct, "_asked", noted)
     return found
 
 
@@ -55,6 +57,28 @@ def test_test_sees_every_write(world: World, who: str) -> None:
     assert snapshot.roles(world) == []
     WRITES[who](world)
     assert [role["name"] for role in snapshot.roles(world)] == ["r"]
+
+
+def test_identity_is_asked_again_only_after_a_write_that_may_change_it(world: World, sent: list[str]) -> None:
+    iam, boundary = world.sdk.client("iam"), world.settings.permissions_boundary_arn
+
+    def seen() -> Any:
+        return world.sdk.look("iam", identity=True).get_role(RoleName="r")["Role"].get("PermissionsBoundary")
+
+    iam.create_role(RoleName="r", AssumeRolePolicyDocument=TRUST)
+    assert seen() is None
+    iam.put_role_permissions_boundary(RoleName="r", PermissionsBoundary=boundary)
+    assert seen()["PermissionsBoundaryArn"] == boundary
+    del sent[:]
+    iam.tag_role(RoleName="r", Tags=[{"Key": "team", "Value": "records"}])
+    iam.update_assume_role_policy(RoleName="r", PolicyDocument=TRUST)
+    assert seen()["PermissionsBoundaryArn"] == boundary
+    assert sent == ["TagRole", "UpdateAssumeRolePolicy"]
+    iam.delete_role_permissions_boundary(RoleName="r")
+    assert seen() is None
+    iam.delete_role(RoleName="r")
+    with pytest.raises(ClientError, match="NoSuchEntity"):
+        seen()
 
 
 def test_changed_copy_of_an_answer_does_not_change_the_next_answer(world: World) -> None:
