@@ -114,8 +114,8 @@ def test_cuts_take_few_questions_and_few_pages_in_vain(keys: list[str]) -> None:
     with workers(16):
         assert sorted(listed(bucket)) == bucket.keys
     assert bucket.workers >= 8
-    assert len(bucket.pages) < 1.4 * len(keys) / 100
-    assert bucket.questions < 0.9 * len(keys) / 100
+    assert len(bucket.pages) < 1.3 * len(keys) / 100
+    assert bucket.questions < 0.25 * len(keys) / 100
 
 
 @pytest.mark.parametrize(

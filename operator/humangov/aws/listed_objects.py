@@ -11,7 +11,9 @@ from urllib.parse import unquote_plus
 class ListedObjects(Sequence[Mapping[str, Any]]):
     """keys, etags, sizes: of each object, in the page's order."""
 
-    def __init__(self, keys: Sequence[str], modified: Sequence[str], etags: Sequence[str], sizes: Sequence[str]) -> None:
+    def __init__(
+        self, keys: Sequence[str], modified: Sequence[str], etags: Sequence[str], sizes: Sequence[str]
+    ) -> None:
         """All as S3 writes them, but ETags without their quotes. Raises ValueError for a time that is none."""
         self.keys = keys
         self._modified = list(map(datetime.fromisoformat, modified))
@@ -38,11 +40,16 @@ class ListedObjects(Sequence[Mapping[str, Any]]):
     def __getitem__(self, place: slice) -> Sequence[Mapping[str, Any]]: ...
 
     def __getitem__(self, place: int | slice) -> Any:
-        return list(self)[place]
+        return list(self)[place] if isinstance(place, slice) else self._entry(place)
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
-        for key, modified, etag, size in zip(self.keys, self._modified, self.etags, self.sizes, strict=True):
-            yield {"Key": key, "LastModified": modified, "ETag": etag, "Size": size}
+        return map(self._entry, range(len(self)))
+
+    def _entry(self, place: int) -> Mapping[str, Any]:
+        return {
+            "Key": self.keys[place], "LastModified": self._modified[place], "ETag": self.etags[place],
+            "Size": self.sizes[place],
+        }  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)

@@ -30,7 +30,7 @@ _TRIED_PAGES = 3
 _PAGES_THAT_PAY = 2  # less is left of a range that is not cut any more
 _DOUBTFUL_PAGES = 2000  # more are left of few ranges: rather, its keys end long before its limit
 _QUESTIONS_AT_ONCE = 6
-_LIKE = 32
+_LIKE = 16
 _TOPS = "9FZfz"  # the highest letters of numbers, of hexadecimal ones, of names
 
 
@@ -88,27 +88,25 @@ def workers_that_pay(*, seconds: float, cpu_seconds: float) -> int:
 class _Range:
     """after: exclusive, of what is still to be listed; end: inclusive, None: of the whole listing.
 
-    limit: beyond it are few keys or none, as far as anybody knows; None: not yet. pages: about so many are left; 0: not
-    known. first, like: the first key of its last page, and a few others. asked: the limit that was asked for. closed:
-    nothing more is listed of it.
+    limit: beyond it are few keys or none, as far as anybody knows; None: not yet. asked: the limit that was asked for.
+    first, like: the first key of its last page, and a few others. pages: about so many are left; None: to be estimated.
+    closed: nothing more is listed of it.
     """
 
     after: str
     end: str | None
     limit: str | None
-    pages: float = 0.0
+    asked: str | None = ""
     first: str = ""
     like: Sequence[str] = ()
-    asked: str | None = ""
+    pages: float | None = None
     closed: bool = False
 
-    def estimate(self) -> None:
-        known = self.limit is not None and bool(self.like)
-        self.pages = pages_left(self.first, self.after, self.limit, like=self.like) if known else math.inf
-
-    @property
-    def is_doubtful(self) -> bool:
-        return self.asked != self.limit and self.pages > _DOUBTFUL_PAGES
+    def estimated(self) -> float:
+        if self.pages is None:
+            unknown = self.limit is None
+            self.pages = math.inf if unknown else pages_left(self.first, self.after, self.limit or "", like=self.like)
+        return self.pages
 
 
 class _Listing:
@@ -187,7 +185,7 @@ class _Listing:
                 self._open.append(one)
             one.first, one.after = page[0].key, page[-1].key
             one.like = [each.key for each in page[:: len(page) // _LIKE + 1]]
-            one.estimate()
+            one.pages = None
         return True
 
     def _close(self, one: _Range) -> None:
@@ -209,21 +207,22 @@ class _Listing:
     def _share(self) -> None:
         """Gives parts of the range with most pages left to the free workers. Under the lock."""
         while self._active < self._workers and self._open and not self._failed.is_set():
-            one = max(self._open, key=lambda each: each.pages)
-            if one.pages < _PAGES_THAT_PAY:
+            one = max(self._open, key=_Range.estimated)
+            pages = one.estimated()
+            if pages < _PAGES_THAT_PAY:
                 return
-            if one.is_doubtful:
+            if pages > _DOUBTFUL_PAGES and one.asked != one.limit:
                 self._open.remove(one)
                 self._begin(self._ask, one)
             else:
-                self._cut(one, parts=min(self._workers - self._active + 1, math.ceil(min(one.pages, WORKERS))))
+                self._cut(one, parts=min(self._workers - self._active + 1, math.ceil(min(pages, WORKERS))))
 
     def _cut(self, one: _Range, *, parts: int) -> None:
         """Its last parts become ranges of their own; the first remains."""
         for cut in reversed(cuts(one.after, one.limit or "", parts=parts, like=one.like)):
             self._begin(self._list, _Range(cut, one.end, one.limit))
             one.end = one.limit = cut
-        one.pages /= parts
+        one.pages = 0.0  # until its next page
 
     def _ask(self, one: _Range) -> None:
         """A few questions find where the keys end that this range has most of: cuts are to be where keys are.
@@ -232,11 +231,11 @@ class _Listing:
         """
         with self._lock:
             key, end = one.after, one.end
-        limit = self._limit(key, end, still=lambda: not one.closed)
+        limit = self._limit(key, end, still=lambda: not (one.closed or self._failed.is_set()))
         with self._lock:
             one.limit = one.asked = limit if end is None else min(limit, end)
             if not one.closed:
-                one.estimate()
+                one.pages = None
                 self._open.append(one)
 
     def _limit(self, key: str, end: str | None, *, still: Callable[[], bool]) -> str:
