@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 
 import pytest
-from humangov.reading.progress import FailedError
+from humangov.reading.progress import FailedError, StoppedError
 from humangov.sweep import candidates, scratch_db
 from humangov.sweep.incomplete_uploads import Upload
 from humangov.sweep.listing import Stored
@@ -33,7 +33,7 @@ def test_uploads_to_named_keys_are_spared_page_by_page(monkeypatch: pytest.Monke
         assert list(scratch.uploads()) == [one for one in uploads if not one.key.endswith("7.pdf")]
 
 
-def test_orphans_are_taken_page_by_page_and_a_stop_ends_that(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_orphans_are_taken_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch_db, "_AT_ONCE", 3)
     orphans = [Orphan(Stored(f"{number}.pdf", '"1"', 5, 1), "x" if number == 4 else None) for number in range(8)]
     checks: list[int] = []
@@ -41,6 +41,26 @@ def test_orphans_are_taken_page_by_page_and_a_stop_ends_that(monkeypatch: pytest
         counts = scratch.store_orphans(orphans, check=lambda: checks.append(1))
         assert (counts.orphans, counts.orphan_bytes, counts.alike, len(checks)) == (8, 40, 1, 3)
         assert [(one.stored, one.alike) for one in scratch.orphans()] == orphans
+
+
+def test_stop_ends_the_taking_of_orphans_before_the_next_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scratch_db, "_AT_ONCE", 3)
+    asked: list[int] = []
+
+    def orphans() -> Iterator[Orphan]:
+        for number in range(8):
+            asked.append(number)
+            yield Orphan(Stored(f"{number}.pdf", '"1"', 5, 1), None)
+
+    def check() -> None:
+        if len(asked) > 3:
+            raise StoppedError("a person")
+
+    with Scratch() as scratch:
+        with pytest.raises(StoppedError, match="a person"):
+            scratch.store_orphans(orphans(), check=check)
+        assert [one.stored.key for one in scratch.orphans()] == ["0.pdf", "1.pdf", "2.pdf"]
+        assert len(asked) == 6
 
 
 @pytest.mark.parametrize("key", ["b.pdf", "other/a.pdf", "cv/.humangov/x.pdf", "cv/a.txt", "cv/x/.humangov/owner.json"])

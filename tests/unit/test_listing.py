@@ -13,7 +13,8 @@ from uuid import UUID
 import pytest
 from humangov.reading.progress import Steps
 from humangov.sweep import listing
-from humangov.sweep.listing import Stored, list_bucket, middle, pages_left
+from humangov.sweep.key_space import HIGHEST, cuts, pages_left
+from humangov.sweep.listing import Stored, list_bucket
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -113,21 +114,37 @@ def test_cuts_take_few_questions_and_few_pages_in_vain(keys: list[str]) -> None:
     with workers(16):
         assert sorted(listed(bucket)) == bucket.keys
     assert bucket.workers >= 8
-    assert len(bucket.pages) < 1.8 * len(keys) / 100
-    assert bucket.questions < 0.9 * len(keys) / 100
+    assert len(bucket.pages) < 1.3 * len(keys) / 100
+    assert bucket.questions < 0.25 * len(keys) / 100
 
 
 @pytest.mark.parametrize(
     ("first", "after", "limit", "pages"),
-    [("a00", "a10", "a90", 8), ("a", "b", "c", 1), ("c1", "c2", "c4", 2), ("b9", "c1", "c9", float("inf"))],
-)
+    [("a00", "a10", "a90", 8), ("a000", "a00f", "a01", 0.1), ("a49", "b10", "b11", 0.01), ("a", "b", "c", 1),
+     ("a", "a", "c", float("inf"))],
+)  # fmt: skip
 def test_number_of_remaining_pages_is_estimated_from_the_density_of_the_last_page(
     first: str, after: str, limit: str, pages: float
 ) -> None:
-    assert pages_left(first, after, limit) == pytest.approx(pages, abs=0.9)
+    assert pages_left(first, after, limit, like=(first, after)) == pytest.approx(pages, abs=0.1)
 
 
-@given(after=names, limit=names)
-def test_middle_of_a_range_is_within_it(after: str, limit: str) -> None:
-    cut = middle(after, limit)
-    assert cut is None or after < cut < limit
+@given(after=names, limit=names, parts=st.integers(2, 16), like=st.lists(names, max_size=4))
+def test_cuts_of_a_range_are_within_it_and_in_order(after: str, limit: str, parts: int, like: list[str]) -> None:
+    found = cuts(after, limit, parts=parts, like=like)
+    assert all(after < key < limit for key in found)
+    assert found == sorted(set(found))
+    assert len(found) < parts
+
+
+@pytest.mark.parametrize(
+    ("after", "limit", "found"),
+    [
+        ("employee-000000999-cv.pdf", f"employee-0009{HIGHEST}", ["employee-00025", "employee-0005", "employee-00075"]),
+        ("files/00ab-3.pdf", f"files/f{HIGHEST}", ["files/4", "files/8", "files/c"]),
+        ("cv/abe.pdf", f"cv/z{HIGHEST}", ["cv/g", "cv/n", "cv/t"]),
+    ],
+)
+def test_range_is_cut_where_its_kind_of_letters_is_divided_evenly(after: str, limit: str, found: list[str]) -> None:
+    several = cuts(after, limit, parts=4, like=[after])
+    assert [key[: len(shown)] for key, shown in zip(several, found, strict=True)] == found

@@ -86,7 +86,7 @@ def _clients(region: str, session: boto3.Session) -> Callable[..., Any]:
             connect_timeout=2,
             read_timeout=7 if attempts == 1 else 30,
             retries={"mode": "standard", "total_max_attempts": attempts},
-            max_pool_connections=16,
+            max_pool_connections=24,  # a listing's ranges, and the questions where to cut them
             **more,
         )
         return session.client(service, region_name=region, config=config)

@@ -18,52 +18,60 @@ from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+from humangov.aws.listed_objects import ListedObjects
 from humangov.aws.page_patterns import Fields, take_apart
 
 _OK = 200
+_OBJECTS_ASIDE = "HumangovContents"
 _utc = datetime.fromisoformat
 _PLAIN = frozenset(("S", "N", "SS", "NS", "BOOL", "NULL"))
 _INSTANTS = (len("2026-01-01T00:00:00Z"), len("2026-01-01T00:00:00.000Z"))
+
+
+_Entries = dict[str, Sequence[Mapping[str, Any]]]
+"""By member."""
 
 
 class _Unexpected(Exception):  # noqa: N818 - no error: the SDK reads this page
     """The page has something that this reader leaves to the SDK."""
 
 
-def _usual_object(key: str, modified: str, etag: str, size: str) -> dict[str, Any]:
-    return {"Key": key, "LastModified": _utc(modified), "ETag": f'"{etag}"', "Size": int(size)}
+def _versions(*columns: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    return [
+        {
+            "Key": key, "VersionId": version, "IsLatest": latest == "true", "LastModified": _utc(modified),
+            "ETag": f'"{etag}"', "Size": int(size),
+        }
+        for key, version, latest, modified, etag, size in zip(*columns, strict=True)
+    ]  # fmt: skip
 
 
-def _usual_version(key: str, version: str, latest: str, modified: str, etag: str, size: str) -> dict[str, Any]:
-    return {
-        "Key": key, "VersionId": version, "IsLatest": latest == "true", "LastModified": _utc(modified),
-        "ETag": f'"{etag}"', "Size": int(size),
-    }  # fmt: skip
-
-
-def _usual_marker(key: str, version: str, latest: str, modified: str) -> dict[str, Any]:
-    return {"Key": key, "VersionId": version, "IsLatest": latest == "true", "LastModified": _utc(modified)}
+def _markers(*columns: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    return [
+        {"Key": key, "VersionId": version, "IsLatest": latest == "true", "LastModified": _utc(modified)}
+        for key, version, latest, modified in zip(*columns, strict=True)
+    ]
 
 
 class _Kind(NamedTuple):
     """Entries of one kind. element: in XML; member: in the SDK's response, with these fields of each.
 
-    usual: makes one of the texts that `page_patterns` takes out, which are of the right form.
+    usual: makes them of the columns that `page_patterns` takes out, whose texts are of the right form.
     """
 
     element: str
     member: str
     fields: tuple[str, ...]
-    usual: Callable[..., dict[str, Any]]
+    usual: Callable[..., Sequence[Mapping[str, Any]]]
 
 
 _KINDS: Mapping[str, tuple[_Kind, ...]] = {
-    "ListObjectsV2": (_Kind("Contents", "Contents", ("Key", "LastModified", "ETag", "Size"), _usual_object),),
+    "ListObjectsV2": (_Kind("Contents", "Contents", ("Key", "LastModified", "ETag", "Size"), ListedObjects),),
     "ListObjectVersions": (
         _Kind(
-            "Version", "Versions", ("Key", "VersionId", "IsLatest", "LastModified", "ETag", "Size"), _usual_version
+            "Version", "Versions", ("Key", "VersionId", "IsLatest", "LastModified", "ETag", "Size"), _versions
         ),
-        _Kind("DeleteMarker", "DeleteMarkers", ("Key", "VersionId", "IsLatest", "LastModified"), _usual_marker),
+        _Kind("DeleteMarker", "DeleteMarkers", ("Key", "VersionId", "IsLatest", "LastModified"), _markers),
     ),
 }  # fmt: skip
 
@@ -77,6 +85,7 @@ def list_fast(s3: Any) -> Any:
         # Handlers of any service (*) come before the SDK's own one of S3, which parses each page to see whether it is
         # an error with status 200. What is left of a page, it still sees.
         s3.meta.events.register(f"before-parse.*.{operation}", partial(_take_entries, kinds=kinds))
+    s3.meta.events.register_last("after-call.s3.ListObjectsV2", _give_objects)
     return s3
 
 
@@ -98,17 +107,28 @@ def _take_entries(
     except (_Unexpected, ValueError):
         return
     response_dict["body"] = body
-    customized_response_dict.update(entries)
+    for member, several in entries.items():
+        aside = isinstance(several, ListedObjects)
+        customized_response_dict[_OBJECTS_ASIDE if aside else member] = several
 
 
-def _split_usual(page: bytes, kinds: tuple[_Kind, ...]) -> tuple[bytes, dict[str, list[dict[str, Any]]]] | None:
+def _give_objects(*, parsed: dict[str, Any], context: Mapping[str, Any], **_: Any) -> None:
+    """A handler of the SDK's event, after its own one that decodes keys: these are decoded all at once."""
+    objects = parsed.pop(_OBJECTS_ASIDE, None)
+    if objects is not None:
+        if parsed.get("EncodingType") == "url" and context.get("encoding_type_auto_set"):
+            objects.decode_keys()
+        parsed["Contents"] = objects
+
+
+def _split_usual(page: bytes, kinds: tuple[_Kind, ...]) -> tuple[bytes, _Entries] | None:
     """The same for a page in AWS's form; None for any other. Raises ValueError for a time that is none."""
     taken = take_apart(page, _fields(kinds))
     if taken is None:
         return None
     entries = {
-        kind.member: [kind.usual(*one) for one in several]
-        for kind, several in zip(kinds, taken.entries, strict=True) if several
+        kind.member: kind.usual(*columns)
+        for kind, columns in zip(kinds, taken.columns, strict=True) if columns
     }  # fmt: skip
     return taken.rest, entries
 
@@ -118,7 +138,7 @@ def _fields(kinds: tuple[_Kind, ...]) -> tuple[Fields, ...]:
     return tuple(Fields(kind.element, kind.fields) for kind in kinds)
 
 
-def _split_xml(body: bytes, kinds: tuple[_Kind, ...]) -> tuple[bytes, dict[str, list[dict[str, Any]]]]:
+def _split_xml(body: bytes, kinds: tuple[_Kind, ...]) -> tuple[bytes, _Entries]:
     """The rest of the body, and its entries by member. Raises _Unexpected, and ValueError for a value that is none."""
     from lxml import etree  # only who lists pays for it
 

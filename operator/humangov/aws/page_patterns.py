@@ -49,13 +49,13 @@ class Fields(NamedTuple):
 
 
 class TakenApart(NamedTuple):
-    """rest: the page without its entries. entries: of each kind, in order: the texts of each one's fields.
+    """rest: the page without its entries. columns: of each kind, in order: the texts of each field; () if it has none.
 
     An ETag is without its quotes.
     """
 
     rest: bytes
-    entries: Sequence[list[tuple[str, ...]]]
+    columns: Sequence[Sequence[tuple[str, ...]]]
 
 
 def take_apart(page: bytes, kinds: tuple[Fields, ...]) -> TakenApart | None:
@@ -71,11 +71,14 @@ def take_apart(page: bytes, kinds: tuple[Fields, ...]) -> TakenApart | None:
         return None
     pattern, places = _entry(kinds)
     found = pattern.findall(text, begin, end)
-    if sum([len(one[0]) for one in found]) != end - begin:  # something is between two of them
+    wholes, *columns = zip(*found, strict=True) if found else ((),)
+    if sum(map(len, wholes)) != end - begin:  # something is between two of them
         return None
-    # A text is never empty: an empty one is of an entry of another kind.
-    entries = [[one[place] for one in found if one[place.start]] for place in places]
-    return TakenApart((text[:begin] + text[end:]).encode(), entries)
+    if len(kinds) > 1:  # a text is never empty: an empty one is of an entry of another kind
+        of_kinds = [list(zip(*[one[place] for one in found if one[place.start]], strict=True)) for place in places]
+    else:
+        of_kinds = [columns]
+    return TakenApart((text[:begin] + text[end:]).encode(), of_kinds)
 
 
 @cache

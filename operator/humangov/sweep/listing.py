@@ -16,20 +16,22 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
+from humangov.aws.listed_objects import ListedObjects
 from humangov.cleanup.versions import ListedVersion, ListingError, version_pages
 from humangov.reading.progress import FailedError, Steps
+from humangov.sweep.key_space import HIGHEST, cuts, pages_left
 
 WORKERS = 16
 _AHEAD = 2  # so many ranges for each that one processor can keep up with: pages do not come evenly
 _TRIED_PAGES = 3
 _PAGES_THAT_PAY = 2  # less is left of a range that is not cut any more
+_DOUBTFUL_PAGES = 2000  # more are left of few ranges: rather, its keys end long before its limit
+_QUESTIONS_AT_ONCE = 6
+_LIKE = 16
 _TOPS = "9FZfz"  # the highest letters of numbers, of hexadecimal ones, of names
-_FIRST, _LAST = 0x20, 0x7E  # what keys are mostly made of; only where a range is cut depends on it
-_BASE = _LAST - _FIRST + 2
-_DIGITS = 6
-_HIGHEST = "\U0010ffff"
 
 
 class StoredVersion(NamedTuple):
@@ -65,6 +67,7 @@ class Stored(NamedTuple):
 
 
 Sink = Callable[[Sequence[Stored]], None]
+_stored_of_row = partial(tuple.__new__, Stored)  # as Stored._make, without a frame of Python for each object
 
 
 def list_bucket(s3: Any, *, bucket: str, owner: str, prefix: str, versioned: bool, sink: Sink, steps: Steps) -> None:
@@ -81,57 +84,29 @@ def workers_that_pay(*, seconds: float, cpu_seconds: float) -> int:
     return max(1, min(WORKERS, round(_AHEAD * seconds / max(cpu_seconds, 1e-6))))
 
 
-def middle(after: str, limit: str) -> str | None:
-    """A key about half-way between two; None if there is no such key."""
-    common = _common(after, limit)
-    found = common + _text((_fraction(after[len(common) :]) + _fraction(limit[len(common) :])) / 2)
-    return found if after < found < limit else None
-
-
-def pages_left(first: str, after: str, limit: str) -> float:
-    """How many pages lie between `after` and `limit` if keys are everywhere as dense as from `first` to `after`."""
-    common = len(_common(after, limit))
-    if first[:common] != after[:common]:
-        return math.inf  # the page has keys of elsewhere
-    low, here, high = (_fraction(key[common:]) for key in (first, after, limit))
-    return (high - here) / (here - low) if here > low else math.inf
-
-
-def _common(one: str, other: str) -> str:
-    pairs = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    return "".join(letter for letter, _ in pairs)
-
-
-def _fraction(text: str) -> float:
-    value, weight = 0.0, 1.0
-    for letter in text[:_DIGITS]:
-        weight /= _BASE
-        value += (min(max(ord(letter), _FIRST), _LAST) - _FIRST + 1) * weight
-    return value
-
-
-def _text(fraction: float) -> str:
-    letters = []
-    for _ in range(_DIGITS):
-        fraction *= _BASE
-        digit = min(int(fraction), _BASE - 1)
-        fraction -= digit
-        letters.append(chr(_FIRST + max(digit - 1, 0)))
-    return "".join(letters)
-
-
-@dataclass
+@dataclass(eq=False)
 class _Range:
     """after: exclusive, of what is still to be listed; end: inclusive, None: of the whole listing.
 
-    limit: beyond it are few keys or none, as far as anybody knows; None: not yet. given: the last part that went to
-    another worker; its result: the number of its keys.
+    limit: beyond it are few keys or none, as far as anybody knows; None: not yet. asked: the limit that was asked for.
+    first, like: the first key of its last page, and a few others. pages: about so many are left; None: to be estimated.
+    closed: nothing more is listed of it.
     """
 
     after: str
     end: str | None
     limit: str | None
-    given: Future[int] | None = None
+    asked: str | None = ""
+    first: str = ""
+    like: Sequence[str] = ()
+    pages: float | None = None
+    closed: bool = False
+
+    def estimated(self) -> float:
+        if self.pages is None:
+            unknown = self.limit is None
+            self.pages = math.inf if unknown else pages_left(self.first, self.after, self.limit or "", like=self.like)
+        return self.pages
 
 
 class _Listing:
@@ -141,64 +116,82 @@ class _Listing:
         self._s3, self._where = s3, {"Bucket": bucket, "Prefix": prefix, "ExpectedBucketOwner": owner}
         self._prefix, self._versioned, self._sink, self._steps = prefix, versioned, sink, steps
         self._lock = threading.Lock()
-        self._ranges: list[Future[int]] = []
+        self._tasks: list[Future[None]] = []
+        self._open: list[_Range] = []  # those that may be cut
         self._active, self._workers = 0, 1
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="list")
+        self._questions = ThreadPoolExecutor(_QUESTIONS_AT_ONCE, thread_name_prefix="ask")
         self._tried = [0, 0.0, 0.0]  # pages, seconds, seconds of processor time, while one range is listed alone
         self._failed = threading.Event()
 
     def run(self) -> None:
-        with self._pool:
-            self._begin("", None, None)
+        with self._pool, self._questions:
+            with self._lock:
+                self._begin(self._list, _Range("", None, None))
             try:
                 while True:
                     with self._lock:
-                        known = list(self._ranges)
+                        known = list(self._tasks)
                     done, pending = wait(known, return_when=FIRST_EXCEPTION)
                     for one in done:
                         one.result()
                     with self._lock:
-                        if not pending and len(known) == len(self._ranges):
+                        if not pending and len(known) == len(self._tasks):
                             return
             finally:
                 self._failed.set()  # whatever still runs ends with its page
 
-    def _begin(self, after: str, end: str | None, limit: str | None) -> Future[int] | None:
-        """Gives a range to a free worker; None if there is none."""
-        with self._lock:
-            if self._failed.is_set() or self._active >= self._workers:
-                return None
-            self._active += 1
-            self._ranges.append(self._pool.submit(self._range, _Range(after, end, limit)))
-            return self._ranges[-1]
+    def _begin(self, task: Callable[[_Range], None], one: _Range) -> None:
+        """Under the lock, and only while a worker is free."""
 
-    def _range(self, one: _Range) -> int:
-        """Returns the number of its keys."""
-        number = 0
+        def work() -> None:
+            try:
+                task(one)
+            finally:
+                with self._lock:
+                    self._active -= 1
+                    self._share()
+
+        self._active += 1
+        self._tasks.append(self._pool.submit(work))
+
+    def _list(self, one: _Range) -> None:
+        pages = self._versions(one.after) if self._versioned else self._objects(one.after)
+        began, began_cpu = time.monotonic(), time.thread_time()
         try:
-            pages = self._versions(one.after) if self._versioned else self._objects(one.after)
-            began, began_cpu = time.monotonic(), time.thread_time()
             for page, more in pages:
                 _require_order(page, after=one.after)
-                inside = _up_to(page, one.end)
-                number += len(inside)
                 with self._lock:
-                    if self._failed.is_set():
-                        return number
-                    self._take(inside)
-                    if not more or len(inside) < len(page):
-                        return number
+                    if not self._went_on(one, page, more=more):
+                        return
                     self._measure(time.monotonic() - began, time.thread_time() - began_cpu)
-                    may_split = self._active < self._workers
-                if page:
-                    one.after = page[-1].key
-                    if may_split:
-                        self._split(one, first=page[0].key)
+                    self._share()
                 began, began_cpu = time.monotonic(), time.thread_time()
-            return number
         finally:
             with self._lock:
-                self._active -= 1
+                self._close(one)
+
+    def _went_on(self, one: _Range, page: Sequence[Stored], *, more: bool) -> bool:
+        """Takes a page of a range. Whether more of it follow; if not, it is closed before anybody can cut it."""
+        if self._failed.is_set():
+            return False
+        inside = _up_to(page, one.end)
+        self._take(inside)
+        if not more or len(inside) < len(page):
+            self._close(one)
+            return False
+        if page:
+            if not one.like:
+                self._open.append(one)
+            one.first, one.after = page[0].key, page[-1].key
+            one.like = [each.key for each in page[:: len(page) // _LIKE + 1]]
+            one.pages = None
+        return True
+
+    def _close(self, one: _Range) -> None:
+        one.closed = True
+        if one in self._open:
+            self._open.remove(one)
 
     def _take(self, page: Sequence[Stored]) -> None:
         self._steps.check()
@@ -211,46 +204,68 @@ class _Listing:
             if self._tried[0] == _TRIED_PAGES:
                 self._workers = workers_that_pay(seconds=self._tried[1], cpu_seconds=self._tried[2])
 
-    def _split(self, one: _Range, *, first: str) -> None:
-        """Gives what lies behind a cut to a free worker. first: of the last page."""
-        given = one.given
-        if one.limit is None or (given and given.done() and not given.exception() and not given.result()):
-            limit = self._limit(one.after, one.end)
-            one.limit, one.given = limit if one.end is None else min(limit, one.end), None
-        if pages_left(first, one.after, one.limit) < _PAGES_THAT_PAY:
-            return
-        cut = middle(one.after, one.limit)
-        if cut is not None and (given := self._begin(cut, one.end, one.limit)):
-            one.given, one.end, one.limit = given, cut, cut
+    def _share(self) -> None:
+        """Gives parts of the range with most pages left to the free workers. Under the lock."""
+        while self._active < self._workers and self._open and not self._failed.is_set():
+            one = max(self._open, key=_Range.estimated)
+            pages = one.estimated()
+            if pages < _PAGES_THAT_PAY:
+                return
+            if pages > _DOUBTFUL_PAGES and one.asked != one.limit:
+                self._open.remove(one)
+                self._begin(self._ask, one)
+            else:
+                self._cut(one, parts=min(self._workers - self._active + 1, math.ceil(min(pages, WORKERS))))
 
-    def _limit(self, key: str, end: str | None) -> str:
-        """Where the keys end that this range has most of, found with a few calls: cuts are to be where keys are.
+    def _cut(self, one: _Range, *, parts: int) -> None:
+        """Its last parts become ranges of their own; the first remains."""
+        for cut in reversed(cuts(one.after, one.limit or "", parts=parts, like=one.like)):
+            self._begin(self._list, _Range(cut, one.end, one.limit))
+            one.end = one.limit = cut
+        one.pages = 0.0  # until its next page
 
-        It only chooses the cuts: what lies beyond is listed like all else.
+    def _ask(self, one: _Range) -> None:
+        """A few questions find where the keys end that this range has most of: cuts are to be where keys are.
+
+        They only choose the cuts: what lies beyond is listed like all else.
         """
-        low, high = len(self._prefix), len(key)  # nothing lies beyond the first, something beyond the second
-        while high - low > 1:
-            length = (low + high) // 2
-            low, high = (low, length) if self._is_any(key[:length] + _HIGHEST, end) else (length, high)
-        tops = [top for top in _TOPS if top >= key[low : low + 1]]
-        top = next((top for top in tops if not self._is_any(key[:low] + top + _HIGHEST, end)), "")
-        return key[:low] + top + _HIGHEST
+        with self._lock:
+            key, end = one.after, one.end
+        limit = self._limit(key, end, still=lambda: not (one.closed or self._failed.is_set()))
+        with self._lock:
+            one.limit = one.asked = limit if end is None else min(limit, end)
+            if not one.closed:
+                one.pages = None
+                self._open.append(one)
 
-    def _is_any(self, after: str, end: str | None) -> bool:
-        """Whether an object is there. Deleted ones of a bucket that keeps versions are not looked for."""
-        found = self._s3.list_objects_v2(**self._where, StartAfter=after, MaxKeys=1).get("Contents")
-        return bool(found) and (end is None or found[0]["Key"] <= end)
+    def _limit(self, key: str, end: str | None, *, still: Callable[[], bool]) -> str:
+        low, high = len(self._prefix), len(key)  # nothing lies beyond the first, something beyond the second
+        while high - low > 1 and still():
+            step = (high - low) / (_QUESTIONS_AT_ONCE + 1)
+            lengths = sorted({low + math.ceil(step * number) for number in range(1, _QUESTIONS_AT_ONCE + 1)} - {high})
+            answers = self._are_any([key[:length] + HIGHEST for length in lengths], end)
+            low = max([low, *(length for length, found in zip(lengths, answers, strict=True) if not found)])
+            high = min([high, *(length for length, found in zip(lengths, answers, strict=True) if found)])
+        tops = [top for top in _TOPS if top >= key[low : low + 1]] if still() else []
+        answers = self._are_any([key[:low] + top + HIGHEST for top in tops], end)
+        top = next((top for top, found in zip(tops, answers, strict=True) if not found), "")
+        return key[:low] + top + HIGHEST
+
+    def _are_any(self, after: Sequence[str], end: str | None) -> list[bool]:
+        """Whether an object is beyond each. Deleted ones of a bucket that keeps versions are not looked for."""
+
+        def is_any(key: str) -> bool:
+            found = self._s3.list_objects_v2(**self._where, StartAfter=key, MaxKeys=1).get("Contents")
+            return bool(found) and (end is None or found[0]["Key"] <= end)
+
+        return list(self._questions.map(is_any, after))
 
     def _objects(self, after: str) -> Iterator[tuple[list[Stored], bool]]:
         request: dict[str, Any] = {**self._where, **({"StartAfter": after} if after else {})}
         while True:
             answer = self._s3.list_objects_v2(**request)
-            page = [
-                Stored(one["Key"], one["ETag"], one["Size"], int(one["LastModified"].timestamp()))
-                for one in answer.get("Contents") or ()
-            ]
             more = bool(answer.get("IsTruncated"))
-            yield page, more
+            yield _objects_of(answer.get("Contents") or ()), more
             if not more:
                 return
             request = {**self._where, "ContinuationToken": _following(answer, "NextContinuationToken")}
@@ -265,6 +280,13 @@ class _Listing:
                 yield [of_versions(key, held.pop(key)) for key in ready], more
         except ListingError as error:
             raise FailedError(str(error)) from error
+
+
+def _objects_of(entries: Sequence[Mapping[str, Any]]) -> list[Stored]:
+    if isinstance(entries, ListedObjects):
+        columns = zip(entries.keys, entries.etags, entries.sizes, entries.modified_seconds(), itertools.repeat(()))
+        return list(map(_stored_of_row, columns))
+    return [Stored(one["Key"], one["ETag"], one["Size"], int(one["LastModified"].timestamp())) for one in entries]
 
 
 def _require_order(page: Sequence[Stored], *, after: str) -> None:
