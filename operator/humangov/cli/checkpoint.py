@@ -117,7 +117,7 @@ def _found(arguments: CheckpointOptions) -> Iterator[Found | Written]:
         return account_role.session(resource, name=arguments.account_role, default_region=region)
 
     if not arguments.every:
-        yield lookup.found(arguments, session_of=session_of)
+        yield account_role.found(arguments, name=arguments.account_role)
         return
     for resource, cluster in lookup.every(arguments):
         if not lookup.is_provisioned(resource):

@@ -246,7 +246,7 @@ def _session(resource: Mapping[str, Any], arguments: ReportOptions) -> boto3.Ses
 
 def _source_of_found(arguments: ReportOptions) -> _Source:
     """Raises ClickException."""
-    return _source_of(*lookup.found(arguments, session_of=lambda resource: _session(resource, arguments)))
+    return _source_of(*account_role.found(arguments, name=arguments.account_role))
 
 
 def _source_of(resource: Mapping[str, Any], names: Names, session: boto3.Session | None) -> _Source:

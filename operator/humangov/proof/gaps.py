@@ -29,6 +29,10 @@ LIMITS = (
         "disabled has none: a sweep finds its file as an orphan."
     ),
     (
+        "A receipt does not say who deleted the record. The application may know, or AWS CloudTrail if it records "
+        "calls of DynamoDB."
+    ),
+    (
         "On a day without receipts, receipts alone don't show whether no record was deleted, or whether deletions were "
         "not handled. The conditions of the HumanGovState say whether they are delivered now."
     ),
@@ -153,8 +157,8 @@ def _of_checkpoints(stated: Stated | None, differing: Sequence[str]) -> Iterator
         yield Gap(
             "NotAsStored",
             f"{counted(len(differing), 'log stream is', plural='log streams are')} not as a checkpoint states: "
-            "receipts were altered, removed or inserted after they were stored, and may be missing below. The first is "
-            f"{differing[0]}. humangov verify says which lines.",
+            "receipts were altered, removed or inserted after they were stored. Those that are there are counted, but "
+            f"not proven. The first log stream is {differing[0]}. humangov verify says which lines.",
         )
 
 
@@ -202,7 +206,7 @@ def _of_declared(declared: Declared | None) -> Iterator[Gap]:
     if declared.hold is not None:
         yield Gap("Held", f"There is a legal hold: nothing is erased. Its reason: {declared.hold}.")
     texts = {
-        STOPPED: ("Stopped", "False", "It is stopped, or may be"),
+        STOPPED: ("Stopped", "False", "Files of deleted records stay, because erasures are stopped, or may be"),
         RECORDS_DELIVERED: ("NotDelivered", "True", "Not all deletions have reached the function"),
         FAILURES_HANDLED: ("FailuresWaiting", "True", "Failed invocations wait to be handled once more"),
         SWEEP_SUCCEEDED: ("SweepFailed", "True", "The last sweep did not succeed"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from humangov.logs import printable
 from humangov.proof import figures, pictures
 from humangov.proof.chain_check import told
 from humangov.proof.gaps import LIMITS
-from humangov.proof.report import Report, sweeps_with_erased, sweeps_without_list
+from humangov.proof.report import Report, standing, sweeps_with_erased, sweeps_without_list
 
 _NAMED: Mapping[str, type] = {"S": str, "N": str}
 """DynamoDB's types of a key that people can read, and how its JSON has them."""
@@ -41,6 +41,7 @@ def of_tenant(
     return _environment().get_template("report.html.j2").generate(
         report=report, figures=report.figures, drawn=drawn, of_sweeps=of_sweeps, swept=swept,
         without_list=sweeps_without_list(report), rows=rows, shown=shown, limits=LIMITS, breaks=_breaks(report),
+        standing=partial(standing, report),
         database=database, database_sha256=database_sha256, data=data, version=__version__,
     )  # fmt: skip
 

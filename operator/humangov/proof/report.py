@@ -51,12 +51,15 @@ class Subject:
 @dataclass(frozen=True, kw_only=True)
 class Covering:
     """What checkpoints cover. number: of checkpoints. until: None: there is none. receipts: of the report, stored up to
-    then, as the query counts them. as_stated: all was read, and their log streams are as checkpoints state."""
+    then, as the query counts them. differing: log streams that are not as checkpoints state. holds: the checkpoints
+    are as they were written, and all was read. as_stated: that, and no log stream differs, or is broken."""
 
     number: int
     until: datetime | None
     receipts: int | None
     query: str
+    differing: tuple[str, ...]
+    holds: bool
     as_stated: bool
 
 
@@ -162,13 +165,16 @@ def _covering(
     if stated is None or stated.problem:
         return None
     number, chain = stated.chain.number, reading.chain
+    holds = not (stated.chain.problems or reading.problem)
     until = datetime.fromtimestamp(stated.chain.until_ms / 1000, UTC) if number else None
     query = (
         f"SELECT count(*) FROM receipts WHERE logged_at <= '{timestamp_milliseconds(until)}'" if until else "SELECT 0"
     )
     return Covering(
         number=number, until=until, receipts=ledger.value(query), query=query,
-        as_stated=not (differing or stated.chain.problems or reading.problem or chain.broken or chain.unread),
+        differing=tuple(differing),
+        holds=holds,
+        as_stated=holds and not (differing or chain.broken or chain.unread),
     )  # fmt: skip
 
 
@@ -214,6 +220,20 @@ def as_json(report: Report, *, database: str, database_sha256: str) -> dict[str,
         "gaps": [one._asdict() for one in report.gaps],
         "limits": list(LIMITS),
     }  # fmt: skip
+
+
+def standing(report: Report, row: Mapping[str, Any]) -> str:
+    """Whether checkpoints prove that this receipt of the ledger is as it was stored; "": nobody compared."""
+    covering, stream = report.checkpoints, row["log_stream"]
+    if report.chain.broken[stream] or report.chain.unread[stream]:
+        return "not proven: lines of its log stream were altered, removed or inserted"
+    if covering is None or covering.until is None:
+        return ""
+    if stream in covering.differing:
+        return "not proven: its log stream is not as a checkpoint states"
+    if row["logged_at"] > timestamp_milliseconds(covering.until):
+        return "not proven yet: stored after the last checkpoint"
+    return "proven by a checkpoint" if covering.holds else ""
 
 
 def _checkpoints(covering: Covering) -> dict[str, Any]:

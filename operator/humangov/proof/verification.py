@@ -153,10 +153,11 @@ def _of_lines(check: ChainCheck, stream: str, *, known: bool) -> Iterator[Findin
             "Removed", stream, f"removed at its beginning: {counted(check.firsts[stream].number - 1, 'line')}"
         )
     if check.inserted[stream]:
+        them = "it" if check.inserted[stream] == 1 else "them"
         yield Finding(
             "Inserted", stream,
             f"{counted(check.inserted[stream], 'line is', plural='lines are')} dated before the last checkpoint, "
-            "which does not have that: somebody inserted it, or the writer's clock was behind",
+            f"which does not have {them}: somebody inserted {them}, or the writer's clock was behind",
         )  # fmt: skip
 
 
