@@ -31,6 +31,7 @@ class AwsSide:
     """After every name of ours; may be empty in an account of the demo's own."""
     files_due: dict[str, set[str]] = field(default_factory=dict)
     created: list[State] = field(default_factory=list)
+    report_bucket: str | None = None
 
     def state(self, name: str) -> State:
         return next(state for state in self.states if state.name == name)
@@ -52,6 +53,14 @@ class AwsSide:
         self.files_due[state.name] = set()
         for employee in state.employees:
             self.hire(state, employee)
+
+    def create_report_bucket(self) -> str:
+        """Of reports and checkpoints, with versions and Object Lock, as docs/reports.md says; its name."""
+        name = f"reports-of-humangov{self.suffix}"
+        place = {} if self.region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": self.region}}
+        self.clients["s3"].create_bucket(Bucket=name, ObjectLockEnabledForBucket=True, **place)
+        self.report_bucket = name
+        return name
 
     def hire(self, state: State, employee: Employee) -> None:
         self.clients["s3"].put_object(
@@ -147,7 +156,19 @@ class AwsSide:
                 except ClientError as error:
                     if error.response["Error"]["Code"] not in ("NoSuchBucket", "ResourceNotFoundException"):
                         left.append(f"{what}: {error}")
+        if self.report_bucket:
+            try:
+                self._remove_report_bucket(self.report_bucket)
+            except ClientError as error:
+                left.append(f"bucket {self.report_bucket}: {error}")
         return left
+
+    def _remove_report_bucket(self, name: str) -> None:
+        """It has versions."""
+        for page in self.clients["s3"].get_paginator("list_object_versions").paginate(Bucket=name):
+            for one in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
+                self.clients["s3"].delete_object(Bucket=name, Key=one["Key"], VersionId=one["VersionId"])
+        self.clients["s3"].delete_bucket(Bucket=name)
 
     def close(self) -> None:
         for client in self.clients.values():

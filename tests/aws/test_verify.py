@@ -26,7 +26,7 @@ from humangov.cleanup.receipt_log import ReceiptLog
 from humangov.cli import checkpoint as checkpoint_command
 from humangov.cli import lookup, report_bucket
 from humangov.cli.main import main
-from humangov.proof import signature
+from humangov.proof import checkpoint_store, signature
 from humangov.proof.report_bucket import Lock, lock_for
 from moto import mock_aws
 
@@ -51,14 +51,24 @@ def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         yield path
 
 
-def store(*keys: str, hours_ago: float) -> str:
-    """In a log stream of its own; returns its name."""
+def store(*keys: str, hours_ago: float, outcome: str | None = None) -> str:
+    """In a log stream of its own, whose name is returned. outcome: of each; None: only the intent."""
     at = datetime.now(UTC) - timedelta(hours=hours_ago)
     log = ReceiptLog(
         sdk("logs"), log_group=GROUP, now=at.timestamp, pause=lambda _: None, prefix="receipts"
     )  # fmt: skip
     for key in keys:
-        log.write([{"receipt": "intent", "key": key, "event_id": key}])
+        line = {"receipt": "intent", "key": key, "event_id": key}
+        if outcome:
+            more = {
+                "tenant": samples.OWNER,
+                "bucket": "files",
+                "record_key": {"id": {"S": key}},
+                "sequence_number": "1",
+            }
+            dated = {"event": "REMOVE", "deleted_at": None, "erased_at": None, "announced": False}
+            line |= {**more, **dated, "receipt": "outcome", "outcome": outcome}  # type: ignore[dict-item]
+        log.write([line])
     return str(log.stream_name)
 
 
@@ -131,7 +141,7 @@ def test_a_second_checkpoint_within_the_hour_is_not_written(manifest: Path, monk
     assert checkpoint(manifest, monkeypatch).exit_code == 0
     again = checkpoint(manifest, monkeypatch, hours_ago=0.5)
     assert again.exit_code == 0
-    assert "less than an hour old" in again.output
+    assert "the last one covers all lines that are old enough" in again.output
     assert len(sdk("s3").list_objects_v2(Bucket=BUCKET)["Contents"]) == 1
 
 
@@ -211,6 +221,82 @@ def test_every_call_to_the_report_bucket_says_whose_it_must_be(
     asked.clear()
     command("verify", manifest, "--bucket-owner", "999999999999")
     assert {owner for _, owner in asked} == {"999999999999"}
+
+
+def reported(manifest: Path, folder: Path) -> tuple[dict[str, Any], str]:
+    """The JSON and the page of a report of the last two days."""
+    done = command("report", manifest, "--since", "2d", "-d", str(folder), "-o", "json")
+    assert done.exit_code == 2, done.output  # the log group is younger
+    [page, data, _] = json.loads(done.stdout)["reports"][0]["files"]
+    return json.loads(Path(data).read_text()), " ".join(Path(page).read_text().split())
+
+
+def test_a_report_says_which_receipts_checkpoints_cover_and_that_they_are_as_stated(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before, page = reported(manifest, tmp_path)
+    assert before["checkpoints"]["number"] == 0
+    assert "has no checkpoint of these receipts" in page
+
+    store("1.pdf", "2.pdf", hours_ago=10, outcome="erased")
+    assert checkpoint(manifest, monkeypatch).exit_code == 0
+    store("3.pdf", hours_ago=0.5, outcome="erased")
+    data, page = reported(manifest, tmp_path)
+    assert (data["checkpoints"]["receipts"], data["checkpoints"]["as_stated"]) == (2, True)
+    assert "Checkpoints cover 2 of the 3 receipts of this report" in page
+    assert "the receipts were as the checkpoints state" in page
+    assert page.count("; proven by a checkpoint<") == 2
+    assert page.count("; not proven yet: stored after the last checkpoint<") == 1
+
+
+@pytest.mark.parametrize("deed", ["removed", "forged"])
+def test_a_report_names_the_log_stream_that_is_not_as_a_checkpoint_states(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, deed: str
+) -> None:
+    store("1.pdf", hours_ago=10, outcome="erased")
+    other = store("2.pdf", hours_ago=8, outcome="erased")
+    assert checkpoint(manifest, monkeypatch).exit_code == 0
+    if deed == "removed":
+        sdk("logs").delete_log_stream(logGroupName=GROUP, logStreamName=other)
+    else:
+        other = store("never.pdf", hours_ago=7, outcome="erased")
+    data, page = reported(manifest, tmp_path)
+    [gap] = [one["message"] for one in data["gaps"] if one["kind"] == "NotAsStored"]
+    assert other in gap
+    assert data["checkpoints"]["as_stated"] is False
+    assert "not all of them were as the checkpoints state" in page
+    assert page.count("; not proven: its log stream is not as a checkpoint states<") == (deed == "forged")
+    assert page.count("; proven by a checkpoint<") == (1 if deed == "removed" else 2)
+
+
+def test_checkpoints_that_a_report_may_not_read_or_that_were_altered_are_a_gap(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store("1.pdf", hours_ago=10, outcome="erased")
+    assert checkpoint(manifest, monkeypatch).exit_code == 0
+    [key] = [one["Key"] for one in sdk("s3").list_objects_v2(Bucket=BUCKET)["Contents"]]
+    body = sdk("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    sdk("s3").put_object(Bucket=BUCKET, Key=key, Body=body.replace(b'"previous":"0', b'"previous":"1'))
+    data, page = reported(manifest, tmp_path)
+    assert "CheckpointsChanged" in {one["kind"] for one in data["gaps"]}
+    assert data["checkpoints"]["as_stated"] is False
+    assert "proven by a checkpoint<" not in page
+
+    def denied(*_: Any, **__: Any) -> Any:
+        raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "ListObjectsV2")
+
+    monkeypatch.setattr(checkpoint_store, "read", denied)
+    data, page = reported(manifest, tmp_path)
+    assert "CheckpointsUnread" in {one["kind"] for one in data["gaps"]}
+    assert data["checkpoints"] is None
+    assert "was not compared with checkpoints" in page
+
+
+def test_checkpoint_of_a_minimum_age_covers_younger_lines(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store("1.pdf", hours_ago=0.5)
+    assert checkpoint(manifest, monkeypatch, "--minimum-age", "10").exit_code == 0
+    assert "1 line is proven by 1 checkpoint" in command("verify", manifest).output
+    assert checkpoint(manifest, monkeypatch, "--minimum-age", "-1").exit_code == 2
 
 
 def stored() -> list[Any]:

@@ -188,7 +188,7 @@ def test_demo_distinguishes_receipts_from_lambda_log_lines() -> None:
     }
 
 
-def test_demo_story_has_twelve_steps() -> None:
+def test_demo_story_has_thirteen_steps() -> None:
     titles = [step.title for step in STORY]
     assert len(titles) == len(set(titles)) == 13
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -172,6 +173,99 @@ def test_whatever_is_altered_inserted_or_removed_is_found_in_its_stream(
     found = verified(flat([*streams[:which], changed, *streams[which + 1 :]]), chain)
     assert {one.stream for one in found.findings} == {f"receipts/2026/03/01/{which}"}
     assert found.verified <= len(flat(streams)) - len(streams[which])
+
+
+def _its_link_altered_too(stream: list[Event], place: int) -> list[Event]:
+    message = json.loads(stream[place]["message"]) | {"key": "other", "previous": "f" * 64}
+    return [*stream[:place], {**stream[place], "message": json.dumps(message)}, *stream[place + 1 :]]
+
+
+@settings(max_examples=150, deadline=None)
+@given(logs, some.sampled_from([_altered, _its_link_altered_too]), some.data())
+def test_the_line_that_was_altered_is_named_and_no_other(
+    streams: list[list[Event]], deed: Callable[[list[Event], int], list[Event]], data: Any
+) -> None:
+    """Up to the last checkpoint, which proves the lines after it."""
+    chain, _ = daily(flat(streams))
+    which = data.draw(some.integers(0, len(streams) - 1))
+    place = data.draw(some.integers(0, len(streams[which]) - 1))
+    changed = deed(streams[which], place)
+    found = verified(flat([*streams[:which], changed, *streams[which + 1 :]]), chain).findings
+    named = {int(number) for one in found for number in re.findall(r"line ([\d,]+)", one.message)}
+    sure = [one for one in found if f"line {place + 1} was altered" in one.message]
+    if place + 1 < len(changed):
+        assert [(one.kind, one.message) for one in found] == [("Broken", f"line {place + 1} was altered")]
+    else:  # no line after it holds its hash: the checkpoint does
+        assert sure
+        assert named <= {place, place + 1}
+
+
+@settings(max_examples=100, deadline=None)
+@given(logs, some.data())
+def test_the_line_that_was_removed_or_stored_again_is_named(streams: list[list[Event]], data: Any) -> None:
+    chain, _ = daily(flat(streams))
+    long = [number for number, stream in enumerate(streams) if len(stream) > 1]
+    if not long:
+        return
+    which = data.draw(some.sampled_from(long))
+    stream = streams[which]
+    place = data.draw(some.integers(0, len(stream) - 2))
+    rest = flat([*streams[:which], *streams[which + 1 :]])
+    removed = verified([*rest, *_removed(stream, place)], chain)
+    if place:
+        assert [(one.kind, one.message) for one in removed.findings] == [("Broken", f"line {place + 1} is missing")]
+    else:
+        assert [(one.kind, one.message) for one in removed.findings] == [("Removed", "lines 1 to 1 are removed")]
+    again = verified([*rest, *stream[:place], stream[place], *stream[place:]], chain)
+    [one] = again.findings
+    assert (one.kind, one.message) == ("Broken", f"line {place + 1} is stored again after line {place + 1}")
+
+
+@settings(max_examples=100, deadline=None)
+@given(puts, some.integers(1, 10_000), some.data())
+def test_a_line_that_was_inserted_is_named_by_the_line_before_it(several: Any, number: int, data: Any) -> None:
+    """Dated between two lines. Those after it follow the line before it, which shows that they are as they were."""
+    stream = stream_of("receipts/2026/03/01/0", several)
+    gaps = [n for n in range(1, len(stream)) if stream[n]["timestamp"] > stream[n - 1]["timestamp"] + 1]
+    if not gaps:
+        return
+    place = data.draw(some.sampled_from(gaps))
+    forged = {
+        **stream[place], "timestamp": stream[place]["timestamp"] - 1,
+        "message": json.dumps({"receipt": "outcome", "line": number, "previous": "e" * 64}),
+    }  # fmt: skip
+    chain, _ = daily(stream)
+    found = verified([*stream[:place], forged, *stream[place:]], chain).findings
+    broken = [one.message for one in found if one.kind == "Broken"]
+    assert broken == [f"a line that calls itself line {number:,} was inserted after line {place}"]
+
+
+def test_of_two_lines_that_do_not_fit_after_the_last_checkpoint_both_are_named() -> None:
+    events = one_stream()
+    chain, _ = daily(events, days=1)  # it covers 3 lines
+    later = [verified(_altered(events, place), chain, now=ms(START) + 2 * DAY_MS).findings for place in (3, 4, 6)]
+    assert [[one.message for one in found] for found in later] == [
+        ["line 4 or line 5 was altered"], ["line 5 or line 6 was altered"], ["line 7 or line 8 was altered"],
+    ]  # fmt: skip
+    [first] = verified(_its_link_altered_too(events, 3), chain, now=ms(START) + 2 * DAY_MS).findings
+    assert first.message == "line 4 was altered; line 4 or line 5 was altered"
+
+
+def test_of_two_altered_lines_the_one_before_a_line_that_is_not_proven_is_not_named_alone() -> None:
+    events = one_stream()
+    chain, _ = daily(events)
+    [found] = verified(_altered(_altered(events, 1), 5), chain).findings
+    assert found.message == "line 2 or line 3 was altered; line 6 was altered"
+
+
+def test_a_line_that_is_no_receipt_is_counted_in_its_stream() -> None:
+    events = one_stream()
+    chain, _ = daily(events)
+    found = verified([*events[:3], {**events[3], "message": "{}"}, *events[4:]], chain).findings
+    assert [(one.kind, one.stream, one.message) for one in found] == [
+        ("Broken", "receipts/2026/03/01/a", "line 4 is missing"),
+        ("Unread", "receipts/2026/03/01/a", "1 line among its receipts: no receipts"),
+    ]
 
 
 @settings(max_examples=60, deadline=None)

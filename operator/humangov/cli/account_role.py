@@ -6,6 +6,7 @@ its external ID alone, so that whoever writes one can't choose whom reports work
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,9 @@ from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
 from humangov.aws.identity import UnknownTenantError
 from humangov.aws.sessions import session_for
-from humangov.cli.options import Option
+from humangov.cli import lookup
+from humangov.cli.lookup import Found
+from humangov.cli.options import Option, TenantOptions, sdk_region
 
 
 def option() -> Option[Any]:
@@ -44,13 +47,35 @@ def session(resource: Mapping[str, Any], *, name: str | None, default_region: st
     try:
         if own.identity(cluster="").account_id == account:
             return None
-        partition = own.partition()
+        role = f"arn:{own.partition()}:iam::{account}:role/{name}"
     except AwsError as error:
         raise UnknownTenantError(str(error)) from error
-    return session_for(
-        role_arn=f"arn:{partition}:iam::{account}:role/{name}", external_id=tenant.account.external_id,
-        session_name=f"humangov-report-{tenant.name}", region=region,
+    found = session_for(
+        role_arn=role, external_id=tenant.account.external_id, session_name=f"humangov-report-{tenant.name}",
+        region=region,
     )  # fmt: skip
+    logging.getLogger("botocore.credentials").setLevel(logging.ERROR)  # it warns of what the error says
+    try:
+        Clients(region=region, session=found).identity(cluster="")
+    except AwsError as error:
+        raise UnknownTenantError(f"role {role} (--account-role) can't be used: {error}") from error
+    return found
+
+
+def found(given: TenantOptions, *, name: str | None) -> Found:
+    """The HumanGovState that the command line names, read as the role. Raises ClickException, with the way out."""
+    resources: list[Mapping[str, Any]] = []
+
+    def session_of(resource: Mapping[str, Any]) -> boto3.Session | None:
+        resources.append(resource)
+        return session(resource, name=name, default_region=sdk_region(given.region))
+
+    try:
+        return lookup.found(given, session_of=session_of)
+    except click.ClickException as error:
+        if not resources:
+            raise
+        raise click.ClickException(with_remedy(error.message, resources[0], name=name)) from error
 
 
 def with_remedy(problem: str, resource: Mapping[str, Any], *, name: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from humangov.cli.lookup import Found
 from humangov.cli.options import EveryOptions
 from humangov.cli.report_bucket import Opened, StoringOptions
 from humangov.proof import checkpoint_store, signature
+from humangov.proof.checkpoint import SETTLES_AFTER_MINUTES
 from humangov.proof.receipts import milliseconds
 from humangov.proof.signature import SigningKeyError
 
@@ -35,6 +36,7 @@ class CheckpointOptions(EveryOptions, StoringOptions):
 
     signing_key: str | None
     account_role: str | None
+    minimum_age: int
     form: str
 
 
@@ -64,6 +66,11 @@ class Written:
     "--signing-key", envvar="HUMANGOV_REPORTS_SIGNING_KEY", show_default="no signature",
     help="Asymmetric KMS key that signs the checkpoint: its ID, alias or ARN, in the region of --region.",
 )  # fmt: skip
+@click.option(
+    "--minimum-age", type=click.IntRange(min=0, max=1440), default=SETTLES_AFTER_MINUTES, metavar="MINUTES",
+    help="Cover lines that are at least this old. CloudWatch Logs may show a line some time after it was stored: with "
+    "less than an hour, `humangov verify` may call such a line inserted.",
+)  # fmt: skip
 @options.output()
 def command(**given: Any) -> None:
     """Write a checkpoint of receipts to a bucket.
@@ -82,10 +89,14 @@ def command(**given: Any) -> None:
     region = options.required_region(arguments.region)
     opened = report_bucket.to_store(arguments, region=region)
     sign: Sign = _unsigned
+    minimum_age = timedelta(minutes=arguments.minimum_age)
     if arguments.signing_key is not None:
         sign = partial(signature.signed, connect_to_sign(region=region), arguments.signing_key)
     every = terminal.show_each(
-        (_written(found, opened, sign=sign, now=datetime.now(UTC)) for found in _found(arguments)),
+        (
+            _written(found, opened, sign=sign, minimum_age=minimum_age, now=datetime.now(UTC))
+            for found in _found(arguments)
+        ),
         form=arguments.form,
         show_one=_show,
         whole=lambda written: {"checkpoints": [_fields(one) for one in written]},
@@ -106,7 +117,7 @@ def _found(arguments: CheckpointOptions) -> Iterator[Found | Written]:
         return account_role.session(resource, name=arguments.account_role, default_region=region)
 
     if not arguments.every:
-        yield lookup.found(arguments, session_of=session_of)
+        yield account_role.found(arguments, name=arguments.account_role)
         return
     for resource, cluster in lookup.every(arguments):
         if not lookup.is_provisioned(resource):
@@ -125,13 +136,17 @@ def _key(resource: Mapping[str, Any]) -> str:
     return f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
 
 
-def _written(found: Found | Written, opened: Opened, *, sign: Sign, now: datetime) -> Written:
+def _written(
+    found: Found | Written, opened: Opened, *, sign: Sign, minimum_age: timedelta, now: datetime
+) -> Written:  # fmt: skip
     if isinstance(found, Written):
         return found
     names, key = found.names, found.names.tenant.key
     try:
         place, chain, readers, group = report_bucket.chain_of(names, opened, session=found.session)
-        following = checkpoint_store.following(readers.logs, chain, group, tenant=names.owner, now=now)
+        following = checkpoint_store.following(
+            readers.logs, chain, group, tenant=names.owner, minimum_age=minimum_age, now=now
+        )
         if following is None:
             return _too_early(key, chain.until_ms, now=now)
         written = checkpoint_store.store(opened.s3, place, following, sign=sign, now=now)
@@ -149,7 +164,7 @@ def _too_early(key: str, until_ms: int, *, now: datetime) -> Written:
     """No checkpoint follows one that covers later times. One that is dated in the future stops all that would follow:
     no clock of ours dates one so, and a removed line would show to nobody."""
     if until_ms <= milliseconds(now):
-        return Written(tenant=key, code=0, message="the last one is less than an hour old")
+        return Written(tenant=key, code=0, message="the last one covers all lines that are old enough (--minimum-age)")
     return Written(
         tenant=key, code=1, message=f"the last one is dated {_shown(until_ms)}, which is in the future: its writer's "
         "clock was wrong, or somebody else wrote it. Until then no checkpoint follows it. Look at it, keep a copy, and "

@@ -27,13 +27,16 @@ from humangov.cli import account_role, lookup, options, report_bucket, report_ou
 from humangov.cli.options import EveryOptions
 from humangov.cli.report_bucket import Opened, StoringOptions
 from humangov.cli.report_outcome import COUNTED, ReportOutcome, exit_code
-from humangov.proof import orphan_lists, page, period, receipts, report_files, states, surroundings
+from humangov.proof import checkpoint_store, orphan_lists, page, period, receipts, report_files, states, surroundings
+from humangov.proof.checkpoint import EMPTY_CHAIN
+from humangov.proof.checkpoint_store import Place
 from humangov.proof.ledger import Ledger
 from humangov.proof.period import Period
 from humangov.proof.receipts import WhenError
 from humangov.proof.report import Report, Subject, build
 from humangov.proof.report_files import Files
 from humangov.proof.states import State
+from humangov.proof.verification import Stated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +246,7 @@ def _session(resource: Mapping[str, Any], arguments: ReportOptions) -> boto3.Ses
 
 def _source_of_found(arguments: ReportOptions) -> _Source:
     """Raises ClickException."""
-    return _source_of(*lookup.found(arguments, session_of=lambda resource: _session(resource, arguments)))
+    return _source_of(*account_role.found(arguments, name=arguments.account_role))
 
 
 def _source_of(resource: Mapping[str, Any], names: Names, session: boto3.Session | None) -> _Source:
@@ -275,7 +278,8 @@ def _write(
     if opened:
         stored_in = (opened.bucket.name, opened.bucket.prefix)
         source = replace(source, subject=replace(source.subject, stored_in=stored_in))
-    report = _build(source, of, readers, report_files.partial_database(files), now=now)
+    stated = _stated(source.names, opened)
+    report = _build(source, of, readers, report_files.partial_database(files), stated=stated, now=now)
     report_files.save(report, files, most_rows=arguments.appendix)
     whose = source.subject.owner or source.log_group.strip("/")
     folder = f"reports/{whose}/{of.name}/{timestamp_milliseconds(now)}/"
@@ -287,7 +291,19 @@ def _write(
     return _Written(report, files, folder)
 
 
-def _build(source: _Source, of: Period, readers: Readers, database: Path, *, now: datetime) -> Report:
+def _stated(names: Names | None, opened: Opened | None) -> Stated | None:
+    """What the checkpoints in the bucket state; None where the bucket, or the tenant, is not known."""
+    if names is None or opened is None:
+        return None
+    try:
+        return Stated(checkpoint_store.read(opened.s3, Place(bucket=opened.bucket, tenant=names.owner)))
+    except SDK_ERRORS as error:
+        return Stated(EMPTY_CHAIN, problem=without_names(error))
+
+
+def _build(
+    source: _Source, of: Period, readers: Readers, database: Path, *, stated: Stated | None, now: datetime
+) -> Report:  # fmt: skip
     names, resource = source.names, source.resource
     with tempfile.TemporaryDirectory(prefix="humangov-report-") as folder:
         sweeps = orphan_lists.read(readers.s3, names, of, folder=Path(folder)) if names else None
@@ -299,7 +315,7 @@ def _build(source: _Source, of: Period, readers: Readers, database: Path, *, now
             subject=source.subject, period=of,
             declared=surroundings.declared(resource, names) if resource and names else None,
             group=surroundings.log_group(readers.logs, name=source.log_group, region=source.subject.region),
-            sweeps=sweeps, now=now, progress=_progress(source.subject.tenant),
+            sweeps=sweeps, now=now, stated=stated, progress=_progress(source.subject.tenant),
         )  # fmt: skip
     finally:
         ledger.close()

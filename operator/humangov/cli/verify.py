@@ -14,7 +14,7 @@ import click
 from humangov import logs
 from humangov.api.counts import counted
 from humangov.aws.error_words import SDK_ERRORS, without_names
-from humangov.cli import account_role, lookup, options, report_bucket, terminal
+from humangov.cli import account_role, options, report_bucket, terminal
 from humangov.cli.options import TenantOptions
 from humangov.cli.report_bucket import BucketOptions
 from humangov.proof import receipts, signature
@@ -69,12 +69,7 @@ def command(**given: Any) -> None:
     logs.configure(log_format="text", level="warning")
     now = datetime.now(UTC)
     check, since_ms = _signatures(arguments, now=now)
-    _, names, session = lookup.found(
-        arguments,
-        session_of=lambda resource: account_role.session(
-            resource, name=arguments.account_role, default_region=options.sdk_region(arguments.region)
-        ),
-    )
+    _, names, session = account_role.found(arguments, name=arguments.account_role)
     group, opened = names.tenant.log_group_name, report_bucket.to_read(arguments, region=names.identity.region)
     try:
         _, chain, readers, known = report_bucket.chain_of(
@@ -84,7 +79,10 @@ def command(**given: Any) -> None:
         for event in receipts.every_line(readers.logs, group=group, until=now) if known.exists is not False else ():
             read.take(event)
     except SDK_ERRORS as error:
-        raise click.ClickException(f"log group {group}, bucket {opened.bucket.name}: {without_names(error)}") from error
+        role = f" (in account {names.identity.account_id}, read by role {arguments.account_role})" if session else ""
+        raise click.ClickException(
+            f"log group {group}{role}, bucket {opened.bucket.name}: {without_names(error)}"
+        ) from error
     read.finish()
     retention = known.retention_days if known.exists else chain.retention_days
     found = verify(read, chain, retention_days=retention, now_ms=receipts.milliseconds(now))
@@ -121,7 +119,7 @@ def _lines(found: Verification, *, group: str, signed: str) -> Iterator[str]:
         for one in found.findings:
             yield f"  {one.kind}: {f'log stream {one.stream}: ' if one.stream else ''}{one.message}"
         if all(one.stream for one in found.findings):
-            yield "Log streams that no finding names are as they were stored"
+            yield f"Log streams that no finding names are as they were stored, up to {until}"
     else:
         yield f"{group}: nothing was altered, inserted or removed up to {until}. A receipt stored before then is proven"
     proven = counted(found.verified, "line is", plural="lines are")

@@ -19,7 +19,7 @@ from humangov.proof.chain_check import HOUR_MS, ChainCheck, Covered
 
 FORMAT = 1
 NONE_BEFORE = "0" * 64
-SETTLES_AFTER = timedelta(hours=1)
+SETTLES_AFTER_MINUTES = 60
 """CloudWatch Logs shows lines a while after it has stored them: younger ones are left to the next checkpoint."""
 
 READ_BEFORE = timedelta(days=1)

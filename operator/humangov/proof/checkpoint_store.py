@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from humangov.proof import checkpoint, receipts, report_bucket
@@ -16,7 +16,6 @@ from humangov.proof.chain_check import ChainCheck
 from humangov.proof.checkpoint import (
     EMPTY_CHAIN,
     READ_BEFORE,
-    SETTLES_AFTER,
     Chain,
     Checkpoint,
     CheckpointError,
@@ -71,9 +70,14 @@ def store(s3: Any, place: Place, one: Checkpoint, *, sign: Callable[[bytes], byt
     return key
 
 
-def following(logs: Any, chain: Chain, group: LogGroup, *, tenant: str, now: datetime) -> Checkpoint | None:
-    """The checkpoint that follows the chain; None if it is too early for one. Raises what the SDK raises."""
-    until = (now - SETTLES_AFTER).replace(microsecond=0)
+def following(
+    logs: Any, chain: Chain, group: LogGroup, *, tenant: str, minimum_age: timedelta, now: datetime
+) -> Checkpoint | None:  # fmt: skip
+    """The checkpoint that follows the chain; None if it is too early for one. Raises what the SDK raises.
+
+    minimum_age: of the lines that it covers.
+    """
+    until = (now - minimum_age).replace(microsecond=0)
     until_ms = receipts.milliseconds(until)
     if until_ms <= chain.until_ms:
         return None

@@ -5,18 +5,19 @@ A gap is a part of the period, or of what happened, for which there is no proof.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from humangov.api.conditions import FAILURES_HANDLED, RECORDS_DELIVERED, STOPPED, SWEEP_SUCCEEDED
 from humangov.api.counts import counted
-from humangov.proof.chain_check import ChainCheck
+from humangov.proof.chain_check import ChainCheck, told
 from humangov.proof.figures import Figures
 from humangov.proof.orphan_lists import SweepRuns
 from humangov.proof.period import Period
 from humangov.proof.receipts import SETTLED_WITHIN
 from humangov.proof.surroundings import Declared, LogGroup
+from humangov.proof.verification import Stated
 
 LIMITS = (
     (
@@ -26,6 +27,10 @@ LIMITS = (
     (
         "Only a change that reached this program has a receipt. A record that was deleted while the table's stream was "
         "disabled has none: a sweep finds its file as an orphan."
+    ),
+    (
+        "A receipt does not say who deleted the record. The application may know, or AWS CloudTrail if it records "
+        "calls of DynamoDB."
     ),
     (
         "On a day without receipts, receipts alone don't show whether no record was deleted, or whether deletions were "
@@ -63,15 +68,19 @@ def find(
     figures: Figures | None,
     declared: Declared | None,
     sweeps: SweepRuns | None,
+    stated: Stated | None = None,
+    differing: Sequence[str] = (),
 ) -> list[Gap]:
     """Those that concern most come first.
 
     read_problem: why not all receipts were read. figures: None if none were. sweeps: None: the bucket is not known.
+    stated: by checkpoints; None: they are not known. differing: log streams that are not as they state.
     """
     return [
         *_of_group(period, group, now=now),
         *([Gap("ReceiptsUnread", f"Not all receipts could be read: {read_problem}.")] if read_problem else ()),
         *_of_chain(chain),
+        *_of_checkpoints(stated, differing),
         *_of_figures(figures),
         *_of_declared(declared),
         *_of_sweeps(sweeps, declared),
@@ -109,24 +118,47 @@ def _of_group(period: Period, group: LogGroup, *, now: datetime) -> Iterator[Gap
 
 def _of_chain(chain: ChainCheck) -> Iterator[Gap]:
     if chain.broken:
-        first = chain.breaks[0]
+        first = chain.breaks[0].stream
+        places = told([one for one in chain.breaks if one.stream == first])
         yield Gap(
             "ChainBroken",
-            f"The chain of receipts is broken in {counted(chain.broken.total(), 'place')}: lines were changed, removed "
-            f"or inserted. The first is in log stream {first.stream}: line {first.number}, where line {first.expected} "
-            "should follow.",
+            f"The chain of receipts is broken in {counted(chain.broken.total(), 'place')}: lines were altered, removed "
+            f"or inserted. The first is in log stream {first}: {places[0]}. What these lines say is not proven.",
         )
     if chain.unread:
         yield Gap(
             "LinesUnread",
-            f"{counted(chain.unread, 'line among the receipts has', plural='lines among the receipts have')} no number "
-            "and hash, as receipts have.",
+            f"{counted(chain.unread.total(), 'line among the receipts has', plural='lines among the receipts have')} "
+            "no number and hash, as receipts have.",
         )
     if chain.others:
         yield Gap(
             "LinesNotChained",
             f"{counted(chain.others, 'line of receipts is', plural='lines of receipts are')} in log streams "
             "without a chain: an earlier version of this program wrote that, or somebody else.",
+        )
+
+
+def _of_checkpoints(stated: Stated | None, differing: Sequence[str]) -> Iterator[Gap]:
+    if stated and stated.problem:
+        yield Gap(
+            "CheckpointsUnread",
+            f"The checkpoints could not be read: {stated.problem}. Whether receipts were removed since they were "
+            "stored is not known.",
+        )
+    if stated and stated.chain.problems:
+        problems = stated.chain.problems
+        yield Gap(
+            "CheckpointsChanged",
+            f"The checkpoints show {counted(len(problems), 'problem')}, so what they state is not proven. The first: "
+            f"{problems[0]}.",
+        )
+    if differing:
+        yield Gap(
+            "NotAsStored",
+            f"{counted(len(differing), 'log stream is', plural='log streams are')} not as a checkpoint states: "
+            "receipts were altered, removed or inserted after they were stored. Those that are there are counted, but "
+            f"not proven. The first log stream is {differing[0]}. humangov verify says which lines.",
         )
 
 
@@ -174,7 +206,7 @@ def _of_declared(declared: Declared | None) -> Iterator[Gap]:
     if declared.hold is not None:
         yield Gap("Held", f"There is a legal hold: nothing is erased. Its reason: {declared.hold}.")
     texts = {
-        STOPPED: ("Stopped", "False", "It is stopped, or may be"),
+        STOPPED: ("Stopped", "False", "Files of deleted records stay, because erasures are stopped, or may be"),
         RECORDS_DELIVERED: ("NotDelivered", "True", "Not all deletions have reached the function"),
         FAILURES_HANDLED: ("FailuresWaiting", "True", "Failed invocations wait to be handled once more"),
         SWEEP_SUCCEEDED: ("SweepFailed", "True", "The last sweep did not succeed"),

@@ -6,9 +6,9 @@ Every value is escaped (Jinja's autoescape), and what could forge a line or turn
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from humangov import __version__
 from humangov.api.times import timestamp
 from humangov.logs import printable
 from humangov.proof import figures, pictures
+from humangov.proof.chain_check import told
 from humangov.proof.gaps import LIMITS
-from humangov.proof.report import Report, sweeps_with_erased, sweeps_without_list
+from humangov.proof.report import Report, standing, sweeps_with_erased, sweeps_without_list
 
 _NAMED: Mapping[str, type] = {"S": str, "N": str}
 """DynamoDB's types of a key that people can read, and how its JSON has them."""
@@ -39,9 +40,17 @@ def of_tenant(
     of_sweeps = pictures.of_sweeps([one for one, _, _ in swept], [erased for _, erased, _ in swept]) if swept else None
     return _environment().get_template("report.html.j2").generate(
         report=report, figures=report.figures, drawn=drawn, of_sweeps=of_sweeps, swept=swept,
-        without_list=sweeps_without_list(report), rows=rows, shown=shown, limits=LIMITS, database=database,
-        database_sha256=database_sha256, data=data, version=__version__,
+        without_list=sweeps_without_list(report), rows=rows, shown=shown, limits=LIMITS, breaks=_breaks(report),
+        standing=partial(standing, report),
+        database=database, database_sha256=database_sha256, data=data, version=__version__,
     )  # fmt: skip
+
+
+def _breaks(report: Report) -> Sequence[tuple[str, str]]:
+    """Each log stream whose chain is broken, and how."""
+    every = report.chain.breaks
+    streams = dict.fromkeys(one.stream for one in every)
+    return [(stream, text) for stream in streams for text in told([one for one in every if one.stream == stream])]
 
 
 def of_all(states: Iterable[Any], *, title: str, period: str, written: datetime) -> Iterator[str]:

@@ -6,7 +6,7 @@ Receipts go through a ledger on disk, so that memory does not grow with their nu
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from humangov.proof.ledger import Ledger
 from humangov.proof.orphan_lists import SweepRun, SweepRuns
 from humangov.proof.period import Period
 from humangov.proof.surroundings import Declared, LogGroup
+from humangov.proof.verification import Stated, not_as_stated
 
 FORMAT = 1
 _PROGRESS_EVERY = 20_000
@@ -48,10 +49,26 @@ class Subject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Covering:
+    """What checkpoints cover. number: of checkpoints. until: None: there is none. receipts: of the report, stored up to
+    then, as the query counts them. differing: log streams that are not as checkpoints state. holds: the checkpoints
+    are as they were written, and all was read. as_stated: that, and no log stream differs, or is broken."""
+
+    number: int
+    until: datetime | None
+    receipts: int | None
+    query: str
+    differing: tuple[str, ...]
+    holds: bool
+    as_stated: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """written: when. query: the command that reads the same lines. figures: None if no receipt could be read.
 
     verifying: the command that compares the lines with checkpoints; None: the tenant is not known.
+    checkpoints: what they cover of this report; None: it was not compared with any.
     """
 
     subject: Subject
@@ -66,6 +83,7 @@ class Report:
     sweeps: SweepRuns | None
     declared: Declared | None
     gaps: tuple[Gap, ...]
+    checkpoints: Covering | None = None
 
 
 @dataclass
@@ -101,16 +119,19 @@ def build(
     declared: Declared | None,
     sweeps: SweepRuns | None,
     now: datetime,
+    stated: Stated | None = None,
     progress: Progress = lambda _number, _at: None,
 ) -> Report:
-    """events: those of receipts.around. Raises sqlite3.Error.
+    """events: those of receipts.around. stated: by checkpoints; None: they are not known. Raises sqlite3.Error.
 
     What AWS refuses becomes a gap; what was read before it counts.
     """
-    reading = Reading(() if group.exists is False else events, progress)
+    chain = ChainCheck(stated.chain.covered) if stated else ChainCheck()
+    reading = Reading(() if group.exists is False else events, progress, chain=chain)
     ledger.fill(receipts.of_events(reading, since=period.since, until=period.until))
     nothing_read = group.exists is False or (reading.problem is not None and not reading.lines)
     found = None if nothing_read else figures.ask(ledger, days=(period.until - period.since) // timedelta(days=1))
+    differing = _differing(stated, reading, period=period, group=group, now=now)
     return Report(
         subject=subject, period=period, written=now, group=group, query=_query(group, period),
         verifying=_verifying(subject), lines=reading.lines,
@@ -118,9 +139,42 @@ def build(
         gaps=tuple(
             gaps.find(
                 period=period, now=now, group=group, read_problem=reading.problem, chain=reading.chain, figures=found,
-                declared=declared, sweeps=sweeps,
+                declared=declared, sweeps=sweeps, stated=stated, differing=differing,
             )
         ),
+        checkpoints=_covering(stated, ledger, reading, differing=differing),
+    )  # fmt: skip
+
+
+def _differing(
+    stated: Stated | None, reading: Reading, *, period: Period, group: LogGroup, now: datetime
+) -> Sequence[str]:  # fmt: skip
+    """Log streams that are not as checkpoints state. Where reading ended early, nothing can be said."""
+    if stated is None or stated.problem or reading.problem or group.exists is not True:
+        return ()
+    since, until = period.since - receipts.SETTLED_WITHIN, min(now, period.until + receipts.SETTLED_WITHIN)
+    return not_as_stated(
+        reading.chain, stated.chain, since_ms=receipts.milliseconds(since), until_ms=receipts.milliseconds(until),
+        retention_days=group.retention_days, now_ms=receipts.milliseconds(now),
+    )  # fmt: skip
+
+
+def _covering(
+    stated: Stated | None, ledger: Ledger, reading: Reading, *, differing: Sequence[str]
+) -> Covering | None:  # fmt: skip
+    if stated is None or stated.problem:
+        return None
+    number, chain = stated.chain.number, reading.chain
+    holds = not (stated.chain.problems or reading.problem)
+    until = datetime.fromtimestamp(stated.chain.until_ms / 1000, UTC) if number else None
+    query = (
+        f"SELECT count(*) FROM receipts WHERE logged_at <= '{timestamp_milliseconds(until)}'" if until else "SELECT 0"
+    )
+    return Covering(
+        number=number, until=until, receipts=ledger.value(query), query=query,
+        differing=tuple(differing),
+        holds=holds,
+        as_stated=holds and not (differing or chain.broken or chain.unread),
     )  # fmt: skip
 
 
@@ -157,14 +211,33 @@ def as_json(report: Report, *, database: str, database_sha256: str) -> dict[str,
         "chain": {
             "lines": chain.lines, "streams": len(chain.ends), "broken": chain.broken.total(),
             "breaks": [one._asdict() for one in chain.breaks], "begunBefore": chain.begun,
-            "notChained": chain.others, "unread": chain.unread,
+            "notChained": chain.others, "unread": chain.unread.total(),
         },
+        "checkpoints": _checkpoints(report.checkpoints) if report.checkpoints else None,
         **(figures.as_json(report.figures) if report.figures else {"figures": None}),
         "orphanLists": orphan_lists.as_json(report.sweeps) if report.sweeps else None,
         "declared": _declared(report.declared) if report.declared else None,
         "gaps": [one._asdict() for one in report.gaps],
         "limits": list(LIMITS),
     }  # fmt: skip
+
+
+def standing(report: Report, row: Mapping[str, Any]) -> str:
+    """Whether checkpoints prove that this receipt of the ledger is as it was stored; "": nobody compared."""
+    covering, stream = report.checkpoints, row["log_stream"]
+    if report.chain.broken[stream] or report.chain.unread[stream]:
+        return "not proven: lines of its log stream were altered, removed or inserted"
+    if covering is None or covering.until is None:
+        return ""
+    if stream in covering.differing:
+        return "not proven: its log stream is not as a checkpoint states"
+    if row["logged_at"] > timestamp_milliseconds(covering.until):
+        return "not proven yet: stored after the last checkpoint"
+    return "proven by a checkpoint" if covering.holds else ""
+
+
+def _checkpoints(covering: Covering) -> dict[str, Any]:
+    return {**asdict(covering), "until": covering.until and timestamp_milliseconds(covering.until)}
 
 
 def _declared(declared: Declared) -> dict[str, Any]:

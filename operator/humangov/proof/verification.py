@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from humangov.api.counts import counted
-from humangov.proof.chain_check import HOUR_MS, ChainCheck
+from humangov.proof.chain_check import HOUR_MS, ChainCheck, told
 from humangov.proof.checkpoint import Chain, StreamEnd, first_required
 
 OLD_AFTER = timedelta(days=2)
@@ -23,6 +23,36 @@ class Finding(NamedTuple):
     kind: str
     stream: str | None
     message: str
+
+
+class Stated(NamedTuple):
+    """The checkpoints that a report is compared with. problem: why they could not be read; None: they were."""
+
+    chain: Chain
+    problem: str | None = None
+
+
+def not_as_stated(
+    check: ChainCheck, chain: Chain, *, since_ms: int, until_ms: int, retention_days: int | None, now_ms: int
+) -> list[str]:
+    """Log streams that are not as the checkpoints state, among those whose last stated line is dated in this time.
+
+    check: of all lines of this time, with chain.covered. `verify` says the same of all times, and what is not so.
+    """
+    return sorted(
+        stream for stream in {*chain.streams, *check.inserted}
+        if check.inserted[stream]
+        or (stream in check.watched and check.watched[stream] != chain.streams[stream].sha256)
+        or (stream not in check.watched and _within(chain.streams[stream], since_ms, until_ms)
+            and first_required(chain.streams[stream], retention_days=retention_days, now_ms=now_ms)
+            <= chain.streams[stream].lines)
+    )  # fmt: skip
+
+
+def _within(end: StreamEnd, since_ms: int, until_ms: int) -> bool:
+    """Whether its last line is dated in this time for certain: a checkpoint dates by the hour."""
+    last = end.hours[-1][0] * HOUR_MS if end.hours else -1
+    return since_ms <= last and last + HOUR_MS <= until_ms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,13 +83,14 @@ def verify(check: ChainCheck, chain: Chain, *, retention_days: int | None, now_m
         found = [
             *(_of_stream(check, stream, end, required=required, by_now=by_now) if end.lines else ()),
             *_of_lines(check, stream, known=bool(end.lines) or not chain.number),
+            *_of_breaks(check, stream, end, trusted=not chain.problems),
         ]
         first = _first(check, stream, end)
         verified += 0 if found else max(0, end.lines - first + 1)
         expired += min(required, first) - 1 if end.lines else 0
         findings += found
-    if check.unread:
-        findings.append(Finding("Unread", None, f"{counted(check.unread, 'line')} among the receipts: no receipts"))
+    for stream, number in sorted(check.unread.items()):
+        findings.append(Finding("Unread", stream, f"{counted(number, 'line')} among its receipts: no receipts"))
     return Verification(
         findings=tuple(findings), verified=verified, expired=expired, later=dict(check.later),
         checkpoints=chain.number, until_ms=chain.until_ms,
@@ -85,21 +116,29 @@ def _of_stream(check: ChainCheck, stream: str, end: StreamEnd, *, required: int,
     if first > required and by_now >= first:
         yield Finding(
             "RetentionLowered", stream,
-            f"lines {required:,} to {first - 1:,} have expired early: the log group's retention was lowered",
+            f"{_lines(required, first - 1)} not there, and expired early: the log group's retention was lowered",
         )  # fmt: skip
     elif first > end.lines:
         yield Finding(
             "Removed", stream, f"{counted(end.lines, 'line is', plural='lines are')} removed, all that it had"
         )
     elif first > required:
-        yield Finding("Removed", stream, f"lines {required:,} to {first - 1:,} are removed")
+        yield Finding("Removed", stream, f"{_lines(required, first - 1)} removed")
     if first > end.lines:
         return
     last = check.ends[stream].number
     if stream not in check.watched:
         yield Finding("Removed", stream, f"not all of its lines up to line {end.lines:,} exist; the last is {last:,}")
     elif check.watched[stream] != end.sha256:
-        yield Finding("Altered", stream, f"line {end.lines:,}, or a line before it, is not the one that was stored")
+        yield Finding(
+            "Altered", stream,
+            f"line {end.lines:,} was altered: it is not the one that a checkpoint states. Lines before it may have "
+            "been altered too, if all after them were chained again",
+        )  # fmt: skip
+
+
+def _lines(first: int, last: int) -> str:
+    return f"line {first:,} is" if first == last else f"lines {first:,} to {last:,} are"
 
 
 def _first(check: ChainCheck, stream: str, end: StreamEnd) -> int:
@@ -113,14 +152,19 @@ def _of_lines(check: ChainCheck, stream: str, *, known: bool) -> Iterator[Findin
         yield Finding(
             "Removed", stream, f"removed at its beginning: {counted(check.firsts[stream].number - 1, 'line')}"
         )
-    if check.broken[stream]:
-        places = ", ".join(f"{one.number:,}" for one in check.breaks if one.stream == stream) or "not recorded"
-        yield Finding(
-            "Broken", stream, f"lines were altered, removed or inserted; these do not follow the one before: {places}"
-        )
     if check.inserted[stream]:
+        them = "it" if check.inserted[stream] == 1 else "them"
         yield Finding(
             "Inserted", stream,
             f"{counted(check.inserted[stream], 'line is', plural='lines are')} dated before the last checkpoint, "
-            "which does not have that: somebody inserted it, or the writer's clock was behind",
+            f"which does not have {them}: somebody inserted {them}, or the writer's clock was behind",
         )  # fmt: skip
+
+
+def _of_breaks(check: ChainCheck, stream: str, end: StreamEnd, *, trusted: bool) -> Iterator[Finding]:
+    """trusted: no checkpoint says that it states lines that were changed before."""
+    if not check.broken[stream]:
+        return
+    holds = check.watched[stream] == end.sha256 if trusted and stream in check.watched else None
+    places = told([one for one in check.breaks if one.stream == stream], covered=end.lines, holds=holds)
+    yield Finding("Broken", stream, "; ".join(places) or "lines were altered, removed or inserted, in many places")
