@@ -54,7 +54,7 @@ def start_of(one: dict[str, Any], **more: Any) -> First:
 
 def test_tenants_whose_status_is_current_are_spread_evenly_over_one_resync() -> None:
     found = starts(*(current(f"t-{number}") for number in range(1000)))
-    assert {one.lane for one in found.values()} == {Lane.SLOW}
+    assert {one.lane for one in found.values()} == {Lane.RESYNC}
     tenths = [sum(low <= one.delay < low + 60 for one in found.values()) for low in range(0, 600, 60)]
     assert sum(tenths) == 1000
     assert min(tenths) > 70, tenths

@@ -20,6 +20,7 @@ from humangov.aws.limits import IAM_READS, LAMBDA, Limit, every, limit_of
 from humangov.aws.token_bucket import MOST, Priority
 from humangov.manager.metrics import Metrics
 from humangov.manager.priorities import priority_of, where_of
+from humangov.manager.reconciliations import Running
 from prometheus_client.exposition import generate_latest
 
 from sandbox.paths import REPOSITORY
@@ -166,6 +167,38 @@ def test_stop_overtakes_waiting_calls_and_no_call_waits_forever() -> None:
     assert time.monotonic() - begun < PATIENCE_SECONDS
     assert sum(budget.use().waiting.values()) == 0
     assert len(order) == 9
+
+
+def test_resync_in_which_somebody_changes_something_stops_waiting_behind_others() -> None:
+    """Its change is worked on when the resync has made its calls: these must not wait as nobody's."""
+    budget, running, order = Budget(share=0.5), Running(), list[str]()
+    inside = threading.Event()
+
+    def ask(key: str) -> None:
+        with running.at(key, Priority.RESYNC):
+            inside.set()
+            budget.wait(SLOW, where=HERE)
+        order.append(key)
+
+    for _ in range(9):  # what may be called at once is used up
+        with at_priority(Priority.STOP):
+            budget.wait(SLOW, where=HERE)
+    threads = [threading.Thread(target=ask, args=(f"settled-{number}",)) for number in range(8)]
+    for one in threads:
+        one.start()
+    until(lambda: budget.use().waiting[Priority.RESYNC] >= 6)
+    inside.clear()
+    edited = threading.Thread(target=ask, args=("edited",))
+    edited.start()
+    assert inside.wait(PATIENCE_SECONDS)
+    running.hurry("edited")
+    running.hurry("of which none runs")
+    edited.join(PATIENCE_SECONDS)
+    overtaken = 8 - order.index("edited")
+    for one in threads:
+        one.join(PATIENCE_SECONDS)
+    assert overtaken >= 4, order
+    assert sum(budget.use().waiting.values()) == 0
 
 
 def test_accounts_and_regions_have_budgets_of_their_own_and_iam_one_for_all_regions() -> None:

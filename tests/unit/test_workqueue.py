@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from humangov.manager.due import namespace_of
-from humangov.manager.workqueue import SLOWLY_SECONDS, SOON_SECONDS, Lane, Schedule, Workers, share
+from humangov.manager.workqueue import SLOWLY_SECONDS, SOON_SECONDS, Lane, Schedule, Workers, lanes_of, share
 from humangov.reconcile.outcome import Outcome
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -461,6 +461,83 @@ def test_one_worker_is_reserved_for_the_fast_lane() -> None:
         assert len([key for key in started if key.startswith("retry")]) <= 2
         release.set()
         assert await of.stop(grace_seconds=5) == []
+
+    in_loop(story)
+
+
+def test_resyncs_leave_half_of_the_workers_to_what_somebody_waits_for_and_never_stand_still() -> None:
+    async def story() -> None:
+        running: set[str] = set()
+        ended, most = Counter[str](), 0
+
+        async def run_key(key: str) -> Outcome:
+            nonlocal most
+            kind = key.partition("-")[0]
+            running.add(key)
+            most = max(most, sum(one.startswith("resync") for one in running))
+            await asyncio.sleep(0.01)
+            running.discard(key)
+            ended[kind] += 1
+            return Outcome() if kind == "resync" else Outcome(requeue_after_seconds=0.0)
+
+        of = workers(run_key, count=10)
+        for number in range(40):
+            await of.add(f"resync-{number}", lane=Lane.RESYNC)
+        of.start()
+        await asyncio.sleep(0.05)
+        for number in range(40):  # each is due again at once: they could take every worker
+            await of.add(f"waiting-{number}", lane=Lane.SLOW)
+        changed = asyncio.get_running_loop().time()
+        await of.add("changed-0", lane=Lane.FAST)
+        while not ended["changed"]:
+            await asyncio.sleep(0.001)
+        assert asyncio.get_running_loop().time() - changed < 0.5
+        before = ended["resync"]
+        await asyncio.sleep(0.3)
+        assert most <= 5, "of ten workers"
+        assert before < ended["resync"] or before == 40, "one worker prefers them"
+        assert await of.stop(grace_seconds=5) == []
+
+    in_loop(story)
+
+
+@pytest.mark.parametrize("count", range(2, 25))
+def test_each_number_of_workers_has_one_for_changes_alone_and_one_that_prefers_resyncs(count: int) -> None:
+    lanes = lanes_of(count)
+    assert len(lanes) == count
+    assert all(some[0] is Lane.FAST for some in lanes)
+    assert lanes.count((Lane.FAST,)) == lanes.count((Lane.FAST, Lane.RESYNC, Lane.SLOW)) == 1
+    assert sum(Lane.RESYNC in some for some in lanes) <= max(1, count // 2 + 1)
+
+
+def test_resync_that_is_put_off_is_still_one_and_what_waits_is_none() -> None:
+    of = schedule()
+    for outcome, lane in (
+        (Outcome(requeue_after_seconds=1.0, put_off=True), Lane.RESYNC),
+        (Outcome(requeue_after_seconds=1.0), Lane.SLOW),
+        (FAILED_SOON, Lane.SLOW),
+        (Outcome(), Lane.RESYNC),
+    ):
+        of.add("a", now=0.0, lane=Lane.FAST)
+        run(of, "a", outcome, now=0.0)
+        others = tuple(one for one in Lane if one is not lane)
+        assert of.take(now=2 * RESYNC, lanes=others) is None
+        assert of.take(now=2 * RESYNC, lanes=(lane,)) == "a"
+        of.done("a", Outcome(forget=True), now=0.0)
+
+
+def test_workers_tell_of_each_change_because_its_key_may_be_running() -> None:
+    async def story() -> None:
+        told: list[str] = []
+
+        async def never(_: str) -> Outcome:
+            raise AssertionError
+
+        of = Workers(schedule=schedule(), run=never, count=2, clock=time.monotonic, hurry=told.append)
+        await of.add("settled", lane=Lane.RESYNC)
+        await of.add("waiting", lane=Lane.SLOW)
+        await of.add("changed", lane=Lane.FAST)
+        assert told == ["changed"]
 
     in_loop(story)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from humangov.api.arns import Arn
 from humangov.api.spec import Tenant
@@ -44,7 +45,7 @@ class Names:
     tenant: Tenant
     identity: Identity
 
-    @property
+    @cached_property
     def owner(self) -> str:
         """Value of the ownership tag: `<cluster>/<namespace>/<name>`."""
         return f"{self.identity.cluster}/{self.tenant.namespace}/{self.tenant.name}"
@@ -60,15 +61,15 @@ class Names:
             )
         )
 
-    @property
+    @cached_property
     def table_arn(self) -> str:
         return self._arn("dynamodb", f"table/{self.tenant.table.name}")
 
-    @property
+    @cached_property
     def bucket_arn(self) -> str:
         return self._arn("s3", self.tenant.bucket.name, region="", account_id="")
 
-    @property
+    @cached_property
     def failures_bucket_arn(self) -> str:
         return self._arn("s3", self.tenant.failures.bucket, region="", account_id="")
 
@@ -77,17 +78,17 @@ class Names:
         """Every KMS key of the account in the region."""
         return self._arn("kms", "key/*")
 
-    @property
+    @cached_property
     def role_arn(self) -> str:
         return self._arn("iam", f"role{ROLE_PATH}{self.tenant.role_name}", region="")
 
-    @property
+    @cached_property
     def function_arn(self) -> str:
         return self._arn("lambda", f"function:{self.tenant.function.name}")
 
     def mapping_arn(self, uuid: str) -> str:
         return self._arn("lambda", f"event-source-mapping:{uuid}")
 
-    @property
+    @cached_property
     def log_group_arn(self) -> str:
         return self._arn("logs", f"log-group:{self.tenant.log_group_name}")

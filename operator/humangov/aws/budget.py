@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 
 from humangov.aws.limits import Limit
 from humangov.aws.token_bucket import Priority, Ticket, TokenBucket
@@ -18,17 +19,57 @@ from humangov.aws.token_bucket import Priority, Ticket, TokenBucket
 SHARE = 0.5
 _LEAST_SECONDS = 0.001
 _WAKES_SECONDS = 1.0  # whoever waits, lest a wake-up is missed
-_priority: ContextVar[Priority] = ContextVar("priority", default=Priority.RESYNC)
+
+
+class Reason:
+    """Why calls are made. It may come to be more urgent while they wait."""
+
+    def __init__(self, priority: Priority) -> None:
+        self._priority = priority
+        self._lock = threading.Lock()
+        self._waiting: dict[Ticket, Callable[[Priority], None]] = {}
+
+    @property
+    def priority(self) -> Priority:
+        return self._priority
+
+    def hurry(self, priority: Priority) -> None:
+        """From now on no less urgent than that, what waits already too."""
+        with self._lock:
+            if priority >= self._priority:
+                return
+            self._priority = priority
+            waiting = list(self._waiting.values())
+        for hurry in waiting:
+            hurry(priority)
+
+    @contextmanager
+    def waiting(self, ticket: Ticket, hurry: Callable[[Priority], None]) -> Iterator[None]:
+        """Meanwhile `hurry` is told of what is more urgent than the ticket says."""
+        with self._lock:
+            self._waiting[ticket] = hurry
+            now = self._priority
+        if now < ticket.priority:
+            hurry(now)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._waiting[ticket]
+
+
+_reason: ContextVar[Reason] = ContextVar("reason", default=Reason(Priority.RESYNC))  # noqa: B039 - nobody hurries it
 
 
 @contextmanager
-def at_priority(value: Priority) -> Iterator[None]:
+def at_priority(value: Priority) -> Iterator[Reason]:
     """What is called inside, in threads too that take the context along, is called for that reason."""
-    token = _priority.set(value)
+    reason = Reason(value)
+    token = _reason.set(reason)
     try:
-        yield
+        yield reason
     finally:
-        _priority.reset(token)
+        _reason.reset(token)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +100,12 @@ class _Shared:
     lock: threading.Lock = field(default_factory=threading.Lock)
     events: dict[Ticket, threading.Event] = field(default_factory=dict)
 
+    def hurry(self, ticket: Ticket, priority: Priority) -> None:
+        with self.lock:
+            self.bucket.hurry(ticket, priority)
+            if (event := self.events.get(ticket)) is not None:
+                event.set()
+
 
 class Budget:
     """Of one process. Safe to use from several threads."""
@@ -84,23 +131,26 @@ class Budget:
         """Until the call may be made, at the present priority. where: account and region."""
         if not self._share:
             return
-        why, begun = _priority.get(), self._clock()
+        reason, begun = _reason.get(), self._clock()
         if not self._published and _key(limit, where) not in self._of:
-            self._waited(Waited(limit=limit.name, priority=why, seconds=0.0))
+            self._waited(Waited(limit=limit.name, priority=reason.priority, seconds=0.0))
             return
         shared = self._shared(limit, where)
         event = threading.Event()
         with shared.lock:
-            ticket = shared.bucket.ask(why, now=begun)
+            ticket = shared.bucket.ask(reason.priority, now=begun)
             shared.events[ticket] = event
         try:
-            while not ticket.granted:
-                event.wait(min(max(_LEAST_SECONDS, self._look(shared)), _WAKES_SECONDS))
+            with reason.waiting(ticket, partial(shared.hurry, ticket)):
+                while not ticket.granted:
+                    event.wait(min(max(_LEAST_SECONDS, self._look(shared)), _WAKES_SECONDS))
+                    if not ticket.granted:
+                        event.clear()  # it was told to hurry
         finally:
             with shared.lock:
                 shared.bucket.withdraw(ticket)
                 shared.events.pop(ticket, None)
-        self._waited(Waited(limit=limit.name, priority=why, seconds=self._clock() - begun))
+        self._waited(Waited(limit=limit.name, priority=ticket.priority, seconds=self._clock() - begun))
 
     def throttled(self, limit: Limit, *, where: str) -> None:
         """AWS has throttled a call that counts against the limit."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import boto3
+import botocore
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from humangov import __version__
 from humangov.api.names import Identity
 from humangov.aws import models
 from humangov.aws.actions import ACTIONS
@@ -36,9 +38,13 @@ class Called:
 
 
 # The work queue retries, so the SDK hardly does: a read once, a write never (it may have taken effect).
-_TIMEOUTS = {"connect_timeout": 3, "read_timeout": 10, "tcp_keepalive": True, "max_pool_connections": 64}
-_READS = Config(**_TIMEOUTS, retries={"mode": "standard", "total_max_attempts": 2})
-_WRITES = Config(**_TIMEOUTS, retries={"mode": "standard", "total_max_attempts": 1})
+_COMMON = {
+    "connect_timeout": 3, "read_timeout": 10, "tcp_keepalive": True, "max_pool_connections": 64,
+    # What CloudTrail shows. Without it the SDK composes one of thirty parts for every request, a sixth of its time.
+    "user_agent": f"humangov/{__version__} Boto3/{boto3.__version__} Botocore/{botocore.__version__}",
+}  # fmt: skip
+_READS = Config(**_COMMON, retries={"mode": "standard", "total_max_attempts": 2})
+_WRITES = Config(**_COMMON, retries={"mode": "standard", "total_max_attempts": 1})
 _ACCOUNT_LASTS_SECONDS = 3600.0  # credentials may come to be another account's under a running process
 
 

@@ -16,6 +16,9 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 MOST = 0.9
+KEPT_SECONDS = 0.5
+"""Of the tokens that nobody takes. AWS publishes rates, and of most no burst. A call arrives later than it may be made,
+and on a busy machine several of them at once: what would fit AWS's limit as it is granted does not as it arrives."""
 FAIR_EVERY = 4
 CUT, LEAST, GROWTH = 0.5, 0.05, 0.02
 """What a throttled call leaves of the rate; the least that is ever left of it; what it grows by in a second."""
@@ -44,7 +47,7 @@ class Ticket:
 
 @dataclass
 class _Tokens:
-    """per_second, and the most that are kept: those of one second, but one at least."""
+    """per_second, and the most that are kept: those of KEPT_SECONDS, but one at least."""
 
     per_second: float
     left: float
@@ -52,11 +55,15 @@ class _Tokens:
 
     def refill(self, *, now: float, factor: float) -> None:
         rate = self.per_second * factor
-        self.left = min(max(1.0, rate), self.left + max(0.0, now - self.at) * rate)
+        self.left = min(_kept(rate), self.left + max(0.0, now - self.at) * rate)
         self.at = max(self.at, now)
 
     def seconds_to_one(self, *, factor: float) -> float:
         return 0.0 if self.left >= 1 else (1 - self.left) / (self.per_second * factor)
+
+
+def _kept(rate: float) -> float:
+    return max(1.0, rate * KEPT_SECONDS)
 
 
 @dataclass
@@ -76,8 +83,8 @@ class TokenBucket:
 
     def __post_init__(self) -> None:
         whole, resync = self.per_second * MOST, self.per_second * min(self.share, MOST)
-        self._all = _Tokens(per_second=whole, left=max(1.0, whole), at=self.now)
-        self._of_resync = _Tokens(per_second=resync, left=max(1.0, resync), at=self.now)
+        self._all = _Tokens(per_second=whole, left=_kept(whole), at=self.now)
+        self._of_resync = _Tokens(per_second=resync, left=_kept(resync), at=self.now)
         self._grown_at = self.now
 
     def ask(self, priority: Priority, *, now: float) -> Ticket:
@@ -90,6 +97,13 @@ class TokenBucket:
         """Whoever waited waits no more."""
         if not ticket.granted and ticket in self._queues[ticket.priority]:
             self._queues[ticket.priority].remove(ticket)
+
+    def hurry(self, ticket: Ticket, priority: Priority) -> None:
+        """Whoever waits has come to be more urgent."""
+        if not ticket.granted and priority < ticket.priority and ticket in self._queues[ticket.priority]:
+            self._queues[ticket.priority].remove(ticket)
+            ticket.priority = priority
+            self._queues[priority].append(ticket)
 
     def grant(self, *, now: float) -> list[Ticket]:
         """Who may call now, in order."""

@@ -57,7 +57,7 @@ def _first_run(
         return First(key=key, lane=Lane.SLOW)
     if _is_refused(store, tenant, settings):
         return First(key=key, lane=Lane.FAST)  # a permission was withdrawn: it is stopped
-    return First(key=key, lane=Lane.SLOW, delay=rng.uniform(0.0, within_seconds))
+    return First(key=key, lane=Lane.RESYNC, delay=rng.uniform(0.0, within_seconds))
 
 
 def has_changed(resource: Resource) -> bool:

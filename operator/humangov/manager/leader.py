@@ -25,7 +25,7 @@ from humangov.manager.enqueue import Queues
 from humangov.manager.fence import end_process
 from humangov.manager.leader_election import Election
 from humangov.manager.process_state import ProcessState
-from humangov.manager.reconciliations import CountReconcile, runner
+from humangov.manager.reconciliations import CountReconcile, Running, runner
 from humangov.manager.run_settings import RunSettings
 from humangov.manager.workqueue import Lane, Schedule, Workers
 from humangov.reconcile.context import Operator
@@ -157,9 +157,11 @@ async def _start_queues(leader: Leader) -> Queues:
         await workers.add(one.key, lane=Lane.SLOW, delay=one.delay)
 
     schedule = Schedule(resync_seconds=leader.run_settings.resync_seconds, rng=random.Random())  # noqa: S311 - jitter
+    running, operator = Running(), replace(leader.operator, wake=wake)
     workers = Workers(
         schedule=schedule,
-        run=runner(replace(leader.operator, wake=wake), schedule, count=leader.count, budget=leader.budget),
+        run=runner(operator, schedule, count=leader.count, budget=leader.budget, running=running),
+        hurry=running.hurry,
         count=leader.run_settings.workers,
         clock=time.monotonic,
     )

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from humangov import logs
-from humangov.aws.budget import Budget, at_priority
+from humangov.aws.budget import Budget, Reason, at_priority
 from humangov.aws.token_bucket import Priority
 from humangov.kube.client import KubeError, Resource
 from humangov.manager.enqueue import decisive
@@ -31,14 +32,41 @@ class CountReconcile(Protocol):
     def __call__(self, result: str, *, seconds: float) -> None: ...
 
 
+class Running:
+    """Why each key that is being reconciled calls AWS. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, Reason] = {}
+
+    @contextmanager
+    def at(self, key: str, priority: Priority) -> Iterator[None]:
+        with at_priority(priority) as reason:
+            self._reasons[key] = reason
+            try:
+                yield
+            finally:
+                del self._reasons[key]
+
+    def hurry(self, key: str) -> None:
+        """Somebody has changed it meanwhile: the change waits until its present resync has made its calls."""
+        if (reason := self._reasons.get(key)) is not None:
+            reason.hurry(Priority.EDIT)
+
+
 def runner(
-    operator: Operator, schedule: Schedule, *, count: CountReconcile, budget: Budget | None = None
+    operator: Operator,
+    schedule: Schedule,
+    *,
+    count: CountReconcile,
+    budget: Budget | None = None,
+    running: Running | None = None,
 ) -> Callable[[str], Coroutine[Any, Any, Outcome]]:
     """What `Workers` run for each key.
 
     A resync that would wait long for the budget is put off, so that no worker waits. But for no longer than a resync:
     after that it waits in the budget, where every so many calls are of whoever waits longest.
     """
+    running = running or Running()
     put_off: dict[str, float] = {}  # since when (monotonic)
 
     async def run(key: str) -> Outcome:
@@ -50,10 +78,10 @@ def runner(
         since = put_off.pop(key, started)
         if delay > _BACKLOG_SECONDS and (left := since + schedule.resync_seconds - started) > 0:
             put_off[key] = since
-            return Outcome(requeue_after_seconds=min(delay, left))
+            return Outcome(requeue_after_seconds=min(delay, left), put_off=True)
         result = "panic"
         try:
-            with at_priority(priority):
+            with running.at(key, priority):
                 outcome = await reconcile(operator, key, failing_seconds=failing)
             result = _result(outcome)
         except KubeError as error:

@@ -28,15 +28,31 @@ FIRST_RESYNC_JITTER = (0.25, 1.0)  # the same, after a run that was no resync
 
 
 class Lane(IntEnum):
-    """FAST: someone changed something. SLOW: resync, retries and waiting; never takes the last worker."""
+    """FAST: someone changed something. SLOW: retries and waiting; never takes the last worker.
+
+    RESYNC: nobody waits for it; never takes more than half of the workers.
+    """
 
     FAST = 0
     SLOW = 1
+    RESYNC = 2
 
 
 def share(number: int) -> int:
     """How many of so many places one namespace may take where others are: a quarter, but at least one, is theirs."""
     return max(1, number - max(1, number // 4))
+
+
+def lanes_of(workers: int) -> list[tuple[Lane, ...]]:
+    """Of each of so many workers (two at least) the lanes, in its order.
+
+    One keeps to the fast lane: a person's change never waits behind retries and resyncs. Up to half of the others leave
+    resyncs alone, which nobody waits for. And one prefers them, so that they never stand still.
+    """
+    changes = (Lane.FAST,)
+    urgent = (Lane.FAST, Lane.SLOW)
+    number = max(0, (workers - 1) // 2)
+    return [changes, *[urgent] * number, *[tuple(Lane)] * (workers - 2 - number), (Lane.FAST, Lane.RESYNC, Lane.SLOW)]
 
 
 @dataclass
@@ -96,11 +112,11 @@ class Schedule:
         self,
         *,
         now: float,
-        lanes: tuple[Lane, ...] = (Lane.FAST, Lane.SLOW),
+        lanes: tuple[Lane, ...] = tuple(Lane),
         failing_at_once: int | None = None,
         of_namespace_at_once: int | None = None,
     ) -> str | None:
-        """The key that is due first, fast lane before slow; it is running until `done`.
+        """The key that is due first, in the first of these lanes that has one; it is running until `done`.
 
         failing_at_once: of keys whose last run failed, no more than so many run; None: any number.
         of_namespace_at_once: of one namespace, if there are others; None: any number. Whoever may edit in a namespace
@@ -109,7 +125,7 @@ class Schedule:
         self._fall_due(now)
         only_sound = failing_at_once is not None and self._running_failing >= failing_at_once
         full = self._full(of_namespace_at_once)
-        for lane in sorted(lanes):
+        for lane in lanes:
             lines = [(lane, False)] if only_sound else [(lane, False), (lane, True)]
             firsts = [first for line in lines if (first := self._first(line, passing_over=full))]
             if firsts:
@@ -141,7 +157,9 @@ class Schedule:
         elif outcome.forget:
             self._forget(key)
         else:
-            self._put(key, entry, due=now + self._delay(outcome, entry), lane=Lane.SLOW)
+            delay = self._delay(outcome, entry)
+            lane = Lane.RESYNC if entry.in_place or outcome.put_off else Lane.SLOW
+            self._put(key, entry, due=now + delay, lane=lane)
 
     def next_due(self, *, after: float = -math.inf) -> float | None:
         """When the next key falls due (it may be in the past) after that time; None if none does."""
@@ -259,8 +277,11 @@ class Workers:
         run: Callable[[str], Awaitable[Outcome]],
         count: int,
         clock: Callable[[], float],
+        hurry: Callable[[str], None] = lambda _: None,
     ) -> None:
+        """hurry: told of each key in which someone changes something, which may be running."""
         self.schedule = schedule
+        self._hurry = hurry
         self._run = run
         self._count = max(2, count)
         self._clock = clock
@@ -269,8 +290,7 @@ class Workers:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        # One worker keeps to the fast lane, so that a person's change never waits behind retries and resyncs.
-        lanes = [(Lane.FAST,), *[(Lane.FAST, Lane.SLOW)] * (self._count - 1)]
+        lanes = lanes_of(self._count)
         self._tasks = [asyncio.create_task(self._work(lane), name=f"worker-{n}") for n, lane in enumerate(lanes)]
 
     def died(self) -> bool:
@@ -278,6 +298,8 @@ class Workers:
         return not self._stopping and any(task.done() for task in self._tasks)
 
     async def add(self, key: str, *, lane: Lane, delay: float = 0.0) -> None:
+        if lane is Lane.FAST:
+            self._hurry(key)
         async with self._changed:
             self.schedule.add(key, now=self._clock(), lane=lane, delay=delay)
             self._changed.notify_all()

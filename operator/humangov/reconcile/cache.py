@@ -176,7 +176,7 @@ class Store:
         resource = kept(resource)
         key = key_of(resource)
         known = self._resources.get(key)
-        if known is not None and _version(resource) < _version(known):
+        if known is not None and (_version(resource) < _version(known) or resource == known):
             return
         deleted = self._deleted.get(key)
         if deleted is not None and deleted.uid == uid_of(resource):

@@ -18,7 +18,6 @@ from humangov.aws.resources import (
     FUNCTION,
     LOG_GROUP,
     STAGES,
-    STREAM,
     TRIGGER,
     Observations,
     Unread,
@@ -154,7 +153,7 @@ def _findings(this: Reconciliation, decision: Decision, applied: Applied) -> dic
     findings = {**decision.findings, **applied.failures}
     observed = applied.observed
     desired = this.desired(observed)
-    remaining = resources.plan(observed, desired)
+    remaining = this.plan(observed)
     for number, stage in enumerate(STAGES):
         earlier = [findings[part] for before in STAGES[:number] for part in before]
         held = decision.blocked or any(not finding.carries for finding in earlier)
@@ -233,7 +232,7 @@ def _trigger_problem(this: Reconciliation, observed: Observations) -> str | None
     triggers = resources.observation(observed, TRIGGER)
     if triggers is None:
         return this.memory.trigger_problem
-    desired = trigger.desired(this.names, this.context, table=resources.observation(observed, STREAM))
+    desired = this.desired(observed)[TRIGGER]
     return trigger.problem(triggers, desired)
 
 

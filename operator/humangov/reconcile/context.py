@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 from humangov.api.conditions import Event, Finding
@@ -18,7 +18,7 @@ from humangov.aws.change import Context, boundary_of
 from humangov.aws.clients import Clients
 from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
-from humangov.aws.resources import InThread, Observations
+from humangov.aws.resources import InThread, Observations, Plans
 from humangov.bundle import Bundle
 from humangov.kube.client import KubeError, Resource
 from humangov.reconcile.cache import Memory, ReconcilerMemory, Store, key_of
@@ -75,6 +75,18 @@ class Operator:
         return in_cluster(identity, uid=self.store.cluster_uid, moved_from=moved_from, recorded=recorded)
 
 
+@dataclass(kw_only=True)
+class Compared:
+    """What was observed of a tenant, what it is to be, and what would change it."""
+
+    observed: Observations
+    desired: Mapping[str, Any]
+
+    @cached_property
+    def plans(self) -> Plans:
+        return resources.plan(self.observed, self.desired)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reconciliation:
     """One tenant, as one reconciliation works on it.
@@ -93,6 +105,7 @@ class Reconciliation:
     patient: bool
     announced: bool = False
     sweeps: bool = False
+    _compared: list[Compared] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def names(self) -> Names:
@@ -108,7 +121,18 @@ class Reconciliation:
 
     def desired(self, observed: Observations) -> Mapping[str, Any]:
         """Every part's Desired."""
-        return resources.desired(self.context, observed, bundle=self.bundle)
+        return self._of(observed).desired
+
+    def plan(self, observed: Observations) -> Plans:
+        """Every part's changes."""
+        return self._of(observed).plans
+
+    def _of(self, observed: Observations) -> Compared:
+        """Composed once for the same observations: what is decided, and what is concluded from it, both need it."""
+        if not (self._compared and self._compared[0].observed is observed):
+            desired = resources.desired(self.context, observed, bundle=self.bundle)
+            self._compared[:] = [Compared(observed=observed, desired=desired)]
+        return self._compared[0]
 
 
 def begin(

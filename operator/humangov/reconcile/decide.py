@@ -42,7 +42,7 @@ class Decision:
 
 def decide(this: Reconciliation, observed: Observations) -> Decision:
     """A plan for every part, and which of it may be made."""
-    planned = resources.plan(observed, this.desired(observed))
+    planned = this.plan(observed)
     not_owned = {part: plan for part, plan in planned.items() if isinstance(plan, Finding)}
     findings = {**_prerequisites(this, observed), **not_owned}
     blocked = any(finding.status != "True" for finding in findings.values())

@@ -14,9 +14,9 @@ from typing import Any
 
 from humangov.api.conditions import Finding, find_condition
 from humangov.api.times import parse_time, timestamp
-from humangov.aws import resources, trigger, trigger_mappings
+from humangov.aws import resources, trigger_mappings
 from humangov.aws.event_source_mapping import MappingObserved
-from humangov.aws.resources import ROLE, STREAM, TRIGGER, Observations
+from humangov.aws.resources import ROLE, TRIGGER, Observations
 from humangov.aws.stream_lag import StreamLag
 from humangov.reconcile.context import Reconciliation
 
@@ -70,7 +70,7 @@ def state(this: Reconciliation, observed: Observations, found: Finding, *, lag: 
     if triggers is None or found.status != "True":
         # Something else is wrong, and is shown; of this nothing new is known.
         return Delivery(since=since, unread=None if since else False)
-    desired = trigger.desired(this.names, this.context, table=resources.observation(observed, STREAM))
+    desired = this.desired(observed)[TRIGGER]
     mapping, now = trigger_mappings.present(triggers, desired), this.context.now
     recent = _recent(lag, mapping, now)
     cause = cause_of(mapping.problem if mapping else None, recent, since=since)

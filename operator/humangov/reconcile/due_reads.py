@@ -16,6 +16,7 @@ from typing import Any
 from humangov.aws import stream_observed, trigger_mappings
 from humangov.aws.bulk.verdict import Confirmation
 from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, ROLE, STREAM, TRIGGER, Observations, Unread
+from humangov.reconcile.packed import Packed, packed
 
 PERIOD_SECONDS = 2900.0
 """With the resync of 10 minutes (and 10 % more), no more than an hour lies between two reads."""
@@ -40,15 +41,20 @@ _TAGS_ALONE = (STREAM, TRIGGER)
 class Reading:
     """What single reads showed last of a tenant in sync, and when.
 
-    observed  every part of READ, as a deep read shows it
+    packed    every part of READ, as a deep read shows it
     read_at   monotonic, of each of EVERY's deep reads; right after `full_at` spread over the period, to stay so
     full_at   when all was last read
     """
 
     generation: int
-    observed: Observations
+    packed: Packed
     read_at: Mapping[str, float]
     full_at: float
+
+    @property
+    def observed(self) -> Observations:
+        """Not to be changed."""
+        return self.packed.unpacked()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +88,8 @@ def due(reading: Reading | None, confirmation: Confirmation | None, *, now: floa
         return FULL
     spared = [part for part in _TAGS_ALONE if part in confirmation.tags and part in (*confirmation.same, STREAM)]
     deep = _in_turn(reading, now=now, spared=spared)
-    same = {part: reading.observed[part] for part in READ if part in confirmation.same and part not in deep}
+    observed = reading.observed
+    same = {part: observed[part] for part in READ if part in confirmation.same and part not in deep}
     return DueReads(deep=deep, confirmed=same)
 
 
@@ -107,7 +114,7 @@ def first(
     shares = {part: ((place + start) % len(_IN_TURN) + 1) / len(_IN_TURN) for place, part in enumerate(_IN_TURN)}
     shares |= {part: zlib.crc32(f"{uid} {part} {now}".encode()) / 2**32 for part in deferred}
     read_at = {part: now - PERIOD_SECONDS * (1 - share) for part, share in shares.items()}
-    return Reading(generation=generation, observed=parts, read_at={**read_at, COPIES: copies_at}, full_at=now)
+    return Reading(generation=generation, packed=packed(parts), read_at={**read_at, COPIES: copies_at}, full_at=now)
 
 
 def continued(
@@ -117,16 +124,19 @@ def continued(
 
     observed: of the parts that were read now. deep: of these, those that were read deep. failed: read in vain.
     """
-    found: dict[str, Any] = dict(reading.observed)
+    before = reading.observed
+    found: dict[str, Any] = dict(before)
     for part in READ:
         if part not in observed or part in failed or isinstance(observed[part], Unread):
             continue
-        read = observed[part] if part in deep else _with_deep(part, observed[part], reading.observed[part])
-        if read is None or (part not in deep and read != reading.observed[part]):
+        read = observed[part] if part in deep else _with_deep(part, observed[part], before[part])
+        if read is None or (part not in deep and read != before[part]):
             return None
         found[part] = read
     read_at = {part: now for part in deep if part not in failed}
-    return replace(reading, observed=found, read_at={**reading.read_at, **read_at})
+    return replace(
+        reading, packed=reading.packed if found == before else packed(found), read_at={**reading.read_at, **read_at}
+    )  # fmt: skip
 
 
 def _with_deep(part: str, read: Any, known: Any) -> Any:

@@ -131,7 +131,7 @@ def seen(this: Reconciliation, observed: Observations, works: Delivery) -> Seen 
         return Seen(stream=None, is_read=False, cause=_STREAM_DISABLED)
     if isinstance(triggers, Unread):
         return None
-    desired = trigger.desired(this.names, this.context, table=table)
+    desired = this.desired(observed)[TRIGGER]
     enabled = trigger.is_enabled(triggers, desired)
     if enabled and _is_anothers(resources.observation(observed, FUNCTION), this):
         return Seen(stream=table.label, is_read=False, cause=_ANOTHERS)

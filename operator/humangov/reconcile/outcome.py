@@ -13,6 +13,7 @@ class Outcome:
     failed, soon           which back-off applies: the short one (`soon`, transient errors) or the long one
     throttled              of a Ready tenant: it failed only because no more calls are taken, which is no news of it
     forget                 the key no longer exists
+    put_off                of a resync: it was not run, and is still one
     progressed             something was done that had not been done before: a failure then restarts the back-off
     """
 
@@ -20,5 +21,6 @@ class Outcome:
     failed: bool = False
     soon: bool = True
     throttled: bool = False
+    put_off: bool = False
     forget: bool = False
     progressed: bool = False

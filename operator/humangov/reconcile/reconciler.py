@@ -5,7 +5,7 @@ Safe to kill between any two calls, and to repeat.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from humangov.api.conditions import HELD, Finding
 from humangov.api.conflicts import refusal
@@ -13,6 +13,7 @@ from humangov.api.spec import InvalidSpecError, parse
 from humangov.aws.ownership import OTHER_CLUSTER
 from humangov.reconcile import erasure_limit, legal_hold, returning_drift, sweep_jobs
 from humangov.reconcile.apply import Applied, apply
+from humangov.reconcile.cache import Memory
 from humangov.reconcile.conclude import conclude, remembered
 from humangov.reconcile.context import PATIENCE_SECONDS, Operator, Reconciliation, begin, identify
 from humangov.reconcile.decide import Decision, decide, rewrites
@@ -25,13 +26,13 @@ from humangov.reconcile.stop import GOES_ON, obey
 
 async def reconcile(operator: Operator, key: str, *, failing_seconds: float) -> Outcome:
     """Bring one tenant a step nearer to what its HumanGovState declares. Raises KubeError."""
-    resource = operator.store.get(key)
+    resource, known = operator.store.get(key), operator.store.tenant(key)
     if resource is None:
         operator.ripening.forget(key)
         return Outcome(forget=True)
     stop = await obey(operator, resource)
     try:
-        tenant = parse(resource, default_region=operator.settings.region)
+        tenant = known or parse(resource, default_region=operator.settings.region)
     except InvalidSpecError as error:
         if resource["metadata"].get("deletionTimestamp"):
             return await finalize_unreadable(operator, resource, error, stop=stop)
@@ -67,9 +68,8 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
         gathered = await gather(operator, this, afresh=True)
         this = _informed(operator, this, gathered)
         decision = decide(this, gathered.observed)
-    news = bool(gathered.confirmed or gathered.deferred) and is_news(
-        operator, this, _unwritten(operator, this, decision, gathered)
-    )
+    unwritten = _unwritten(operator, this, decision, gathered) if gathered.confirmed or gathered.deferred else None
+    news = unwritten is not None and is_news(operator, this, unwritten.conclusion)
     if news or (
         not decision.in_sync and not gathered.deep
     ):  # writes, and conditions, follow single and deep reads only
@@ -83,16 +83,34 @@ async def _correct(operator: Operator, this: Reconciliation) -> Outcome:
     this = await announce(operator, this) if decision.writes else this
     applied = await apply(operator, this, decision, gathered.observed)
     tenant, memory = this.tenant, operator.store.memory(this.tenant.key)
-    conclusion = conclude(this, decision, applied, known=memory)
+    conclusion = unwritten.still(this, decision, applied, memory) if unwritten is not None else None
+    conclusion = conclusion or conclude(this, decision, applied, known=memory)
     left = remembered(this, gathered, decision, applied, conclusion, known=memory, now=operator.monotonic())
     operator.store.remember(tenant.key, uid=tenant.uid, reconciler=left)
     return await publish(operator, this.resource, await _with_jobs(operator, this, conclusion))
 
 
-def _unwritten(operator: Operator, this: Reconciliation, decision: Decision, gathered: Gathered) -> Conclusion:
-    """What would be concluded if nothing were written."""
+@dataclass(frozen=True, kw_only=True)
+class _Unwritten:
+    """What would be concluded if nothing were written, and from what."""
+
+    this: Reconciliation
+    decision: Decision
+    known: Memory
+    conclusion: Conclusion
+
+    def still(
+        self, this: Reconciliation, decision: Decision, applied: Applied, known: Memory
+    ) -> Conclusion | None:  # fmt: skip
+        """The same, if nothing was read, written or told by a monitor since; None: it is to be concluded anew."""
+        same = this is self.this and decision is self.decision and known is self.known
+        return self.conclusion if same and not applied.changes and not applied.failures else None
+
+
+def _unwritten(operator: Operator, this: Reconciliation, decision: Decision, gathered: Gathered) -> _Unwritten:
     memory = operator.store.memory(this.tenant.key)
-    return conclude(this, decision, Applied(observed=gathered.observed), known=memory)
+    conclusion = conclude(this, decision, Applied(observed=gathered.observed), known=memory)
+    return _Unwritten(this=this, decision=decision, known=memory, conclusion=conclusion)
 
 
 def _informed(operator: Operator, this: Reconciliation, gathered: Gathered) -> Reconciliation:

@@ -45,6 +45,8 @@ def held_back(decision: Decision, corrections: Sequence[Correction], *, generati
             if _counts(change) and due is not None and now < due:
                 put_off.add(change.what)
                 findings.setdefault(part, _finding(change, times, due))
+    if not put_off:
+        return decision
     left = {part: without(some, put_off) for part, some in decision.changes.items()}
     return replace(
         decision, changes=left, findings={**decision.findings, **findings}, put_off=frozenset(put_off)

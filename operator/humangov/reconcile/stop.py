@@ -90,7 +90,7 @@ def _withdrawn(operator: Operator, resource: Resource) -> Stop | None:
     if not (resource.get("status") or {}).get("aws"):
         return None
     try:
-        tenant = _as_recorded(resource, region=str(resource["status"]["aws"]["region"]))
+        tenant = _as_recorded(operator, resource, region=str(resource["status"]["aws"]["region"]))
     except InvalidSpecError:  # its names can't be read: as it was found before
         before = operator.store.memory(key_of(resource)).stop.stop
         return before if before is not None and before.source == "NotAllowed" else None
@@ -110,7 +110,7 @@ async def _halt(operator: Operator, resource: Resource) -> tuple[Halt, Finding |
     if not recorded:  # it is written before the first resource is created
         return Halt(halted=True), None
     try:
-        tenant = _as_recorded(resource, region=str(recorded["region"]))
+        tenant = _as_recorded(operator, resource, region=str(recorded["region"]))
     except InvalidSpecError as error:
         return Halt(halted=False), Finding.action_required("InvalidSpec", f"{error}. Fix the spec")
     clients = operator.clients_for(tenant)
@@ -156,10 +156,12 @@ def _other_account(tenant: Tenant, identity: Identity, account: str) -> Finding:
     )
 
 
-def _as_recorded(resource: Resource, *, region: str) -> Tenant:
+def _as_recorded(operator: Operator, resource: Resource, *, region: str) -> Tenant:
     """The tenant, of whose spec only names count: these can't be changed. Raises InvalidSpecError."""
+    key = key_of(resource)
+    known = operator.store.tenant(key) if operator.store.get(key) is resource else None  # of this form of it
     try:
-        tenant = parse(resource, default_region=region)
+        tenant = known or parse(resource, default_region=region)
     except InvalidSpecError:
         spec: Any = resource.get("spec") or {}
         named = {part: {"name": (spec.get(part) or {}).get("name")} for part in ("table", "bucket", "function")}
