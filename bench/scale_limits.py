@@ -76,13 +76,13 @@ class Buckets:
     limits: tuple[Limit, ...] = LIMITS
     _left: dict[str, tuple[float, float]] = field(default_factory=dict)  # tokens, and when
 
-    def take(self, operation: str, *, now: float) -> bool:
-        """Whether a call is admitted."""
+    def take(self, operation: str, *, now: float, late: float = 0.0) -> bool:
+        """Whether a call is admitted. late: for how long who judges was kept from it: what came then came evenly."""
         limit = limit_of(operation, self.limits)
         if limit is None:
             return True
         tokens, since = self._left.get(limit.name, (limit.per_second, now))
-        tokens = min(limit.per_second, tokens + (now - since) * limit.per_second)
+        tokens = min(limit.per_second * (1.0 + late), tokens + (now - since) * limit.per_second)
         admitted = tokens >= 1.0
         self._left[limit.name] = (tokens - 1.0 if admitted else tokens, now)
         return admitted

@@ -69,3 +69,11 @@ def test_tightest_limit_is_the_one_that_takes_longest() -> None:
         "Logs DescribeLogGroups", 20.0,
     )  # fmt: skip
     assert tightest({"s3:GetBucketLocation": 5}) == ("none", 0.0)
+
+
+def test_calls_that_came_while_the_fake_stood_still_are_judged_as_if_they_had_come_evenly() -> None:
+    buckets = Buckets()
+    assert sum(buckets.take("lambda:ListTags", now=0.0) for _ in range(40)) == 15
+    assert sum(buckets.take("lambda:ListTags", now=2.0) for _ in range(40)) == 15, "it was there, and nothing came"
+    assert sum(buckets.take("lambda:ListTags", now=4.0, late=1.0) for _ in range(40)) == 30
+    assert sum(buckets.take("lambda:ListTags", now=4.5, late=1.0) for _ in range(40)) == 7, "no more than the rate"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from humangov.api.spec import Tenant, parse
 from humangov.aws import resources
 from humangov.kube.client import Resource
 from humangov.reconcile import cache, reconciler, stop
@@ -54,11 +55,13 @@ def test_settled_tenant_is_composed_compared_and_concluded_once_and_not_parsed_a
 
 def test_resource_that_is_listed_again_unchanged_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them are listed once a resync."""
-    parsed: list[Resource] = []
-    parse = cache.parse
-    monkeypatch.setattr(
-        cache, "parse", lambda resource, **named: (parsed.append(resource), parse(resource, **named))[1]
-    )
+    parsed: list[Any] = []
+
+    def counted(resource: Any, **named: Any) -> Tenant:
+        parsed.append(resource)
+        return parse(resource, **named)
+
+    monkeypatch.setattr("humangov.reconcile.cache.parse", counted)
     store = Store(default_region="us-east-1")
 
     def form(version: int, **more: Any) -> Resource:
