@@ -186,7 +186,10 @@ def answering(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamR
             return web.Response()  # nobody is there to get it
         except aiohttp.ClientError as error:
             return web.Response(status=502, text=f"the proxy cannot reach the emulated AWS: {error}\n")
-        return await _send(incoming, response)
+        try:
+            return await _send(incoming, response)
+        except ConnectionResetError:
+            return web.Response()  # whoever asked has ended meanwhile
 
     return answer
 

@@ -215,7 +215,7 @@ def test_the_line_that_was_removed_or_stored_again_is_named(streams: list[list[E
     if place:
         assert [(one.kind, one.message) for one in removed.findings] == [("Broken", f"line {place + 1} is missing")]
     else:
-        assert [(one.kind, one.message) for one in removed.findings] == [("Removed", "lines 1 to 1 are removed")]
+        assert [(one.kind, one.message) for one in removed.findings] == [("Removed", "line 1 is removed")]
     again = verified([*rest, *stream[:place], stream[place], *stream[place:]], chain)
     [one] = again.findings
     assert (one.kind, one.message) == ("Broken", f"line {place + 1} is stored again after line {place + 1}")

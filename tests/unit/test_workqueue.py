@@ -526,7 +526,7 @@ def test_resync_that_is_put_off_is_still_one_and_what_waits_is_none() -> None:
         of.done("a", Outcome(forget=True), now=0.0)
 
 
-def test_workers_tell_of_each_change_because_its_key_may_be_running() -> None:
+def test_each_change_hurries_a_key_that_may_be_running() -> None:
     async def story() -> None:
         told: list[str] = []
 
