@@ -151,7 +151,7 @@ class ChainCheck:
             (self.inserted if line.at <= self.covered.until_ms else self.later)[stream] += 1
 
 
-def told(breaks: Sequence[Break], *, covered: int = 0, holds: bool | None = None) -> list[str]:
+def places_of(breaks: Sequence[Break], *, covered: int = 0, holds: bool | None = None) -> list[str]:
     """What was altered, removed or inserted in one stream, as exactly as its chain allows, for people.
 
     breaks: of this stream, in its order. covered: number of the last line that a checkpoint states; holds: whether that

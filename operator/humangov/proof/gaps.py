@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from humangov.api.conditions import FAILURES_HANDLED, RECORDS_DELIVERED, STOPPED, SWEEP_SUCCEEDED
 from humangov.api.counts import counted
-from humangov.proof.chain_check import ChainCheck, told
+from humangov.proof.chain_check import ChainCheck, places_of
 from humangov.proof.figures import Figures
 from humangov.proof.orphan_lists import SweepRuns
 from humangov.proof.period import Period
@@ -119,7 +119,7 @@ def _of_group(period: Period, group: LogGroup, *, now: datetime) -> Iterator[Gap
 def _of_chain(chain: ChainCheck) -> Iterator[Gap]:
     if chain.broken:
         first = chain.breaks[0].stream
-        places = told([one for one in chain.breaks if one.stream == first])
+        places = places_of([one for one in chain.breaks if one.stream == first])
         yield Gap(
             "ChainBroken",
             f"The chain of receipts is broken in {counted(chain.broken.total(), 'place')}: lines were altered, removed "

@@ -19,7 +19,7 @@ from humangov import __version__
 from humangov.api.times import timestamp
 from humangov.logs import printable
 from humangov.proof import figures, pictures
-from humangov.proof.chain_check import told
+from humangov.proof.chain_check import places_of
 from humangov.proof.gaps import LIMITS
 from humangov.proof.report import Report, standing, sweeps_with_erased, sweeps_without_list
 
@@ -50,7 +50,7 @@ def _breaks(report: Report) -> Sequence[tuple[str, str]]:
     """Each log stream whose chain is broken, and how."""
     every = report.chain.breaks
     streams = dict.fromkeys(one.stream for one in every)
-    return [(stream, text) for stream in streams for text in told([one for one in every if one.stream == stream])]
+    return [(stream, text) for stream in streams for text in places_of([one for one in every if one.stream == stream])]
 
 
 def of_all(states: Iterable[Any], *, title: str, period: str, written: datetime) -> Iterator[str]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from humangov.api.counts import counted
-from humangov.proof.chain_check import HOUR_MS, ChainCheck, told
+from humangov.proof.chain_check import HOUR_MS, ChainCheck, places_of
 from humangov.proof.checkpoint import Chain, StreamEnd, first_required
 
 OLD_AFTER = timedelta(days=2)
@@ -166,5 +166,5 @@ def _of_breaks(check: ChainCheck, stream: str, end: StreamEnd, *, trusted: bool)
     if not check.broken[stream]:
         return
     holds = check.watched[stream] == end.sha256 if trusted and stream in check.watched else None
-    places = told([one for one in check.breaks if one.stream == stream], covered=end.lines, holds=holds)
+    places = places_of([one for one in check.breaks if one.stream == stream], covered=end.lines, holds=holds)
     yield Finding("Broken", stream, "; ".join(places) or "lines were altered, removed or inserted, in many places")
