@@ -81,6 +81,8 @@ def test_keys_out_of_order_are_no_answer_of_a_search() -> None:
 
 
 def test_process_of_a_sweep_has_what_is_loaded_left_out_of_garbage_collection() -> None:
+    gc.unfreeze()  # what this process of tests has left out
+    assert gc.get_freeze_count() == 0
     try:
         begin_process()
         assert gc.get_freeze_count() > 10_000
