@@ -228,12 +228,13 @@ def _place(sandbox: Sandbox) -> Iterator[tuple[str, Path, FakeAws]]:
 
 def _at_none(sandbox: Sandbox, say: Say) -> Usage:
     say("no tenant: memory")
-    with (
-        _place(sandbox) as (namespace, folder, aws),
-        operator(sandbox, namespace, folder, aws.url, resync_seconds=600) as running,
-    ):
-        time.sleep(15)
-        return running.usage()
+    with _place(sandbox) as (namespace, folder, aws):
+        # The first one after a change compiles the modules, which leaves it with up to 80 MiB more.
+        with operator(sandbox, namespace, folder, aws.url, resync_seconds=600):
+            pass
+        with operator(sandbox, namespace, folder, aws.url, resync_seconds=600) as running:
+            time.sleep(15)
+            return running.usage()
 
 
 def _measured(sandbox: Sandbox, tenants: int, resync_seconds: float, *, say: Say) -> Scale:
