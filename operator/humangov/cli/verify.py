@@ -66,7 +66,7 @@ def command(**given: Any) -> None:
     Exit code 0: every line is as it was stored, or has expired. 2: some are not. 1: an error.
     """
     arguments = VerifyOptions(**given)
-    logs.configure(log_format="text", level="warning")
+    logs.configure(log_format="text", level="error")
     now = datetime.now(UTC)
     check, since_ms = _signatures(arguments, now=now)
     _, names, session = account_role.found(arguments, name=arguments.account_role)
