@@ -4,6 +4,8 @@ world.py           it ties the parts together: an account, an API server, and th
 clock.py           the operator's clock, which tests move on
 line.py            what all calls pass: recorded, failed, cut off by the process's end
 sdk.py             the way into AWS: the operator's own clients before MiniStack, and how tests look at it
+direct.py          the SDK's calls without endpoint rules, signatures and retries
+wire.py            the emulated AWS on a plain socket
 kube.py            an API server in memory
 process.py         one process of the operator, from its start to its end
 snapshot.py        all that the operator owns in AWS, so that equal worlds are equal
