@@ -243,7 +243,7 @@ def test_a_report_says_which_receipts_checkpoints_cover_and_that_they_are_as_sta
     store("3.pdf", hours_ago=0.5, outcome="erased")
     data, page = reported(manifest, tmp_path)
     assert (data["checkpoints"]["receipts"], data["checkpoints"]["as_stated"]) == (2, True)
-    assert "Checkpoints cover 2 of the 3 receipts of this report" in page
+    assert "Of the 3 receipts of this report, 2 are proven by a checkpoint and 1 is not yet covered" in page
     assert "the receipts were as the checkpoints state" in page
     assert page.count("; proven by a checkpoint<") == 2
     assert page.count("; not proven yet: stored after the last checkpoint<") == 1
@@ -290,6 +290,35 @@ def test_checkpoints_that_a_report_may_not_read_or_that_were_altered_are_a_gap(
     assert "CheckpointsUnread" in {one["kind"] for one in data["gaps"]}
     assert data["checkpoints"] is None
     assert "was not compared with checkpoints" in page
+
+
+@pytest.mark.parametrize(
+    ("record", "code", "said"),
+    [
+        (
+            "1.pdf",
+            0,
+            "record 1.pdf: proven by a checkpoint\n  1.pdf: proven\n    outcome: line 1 of log stream {first}",
+        ),
+        ("never.pdf", 2, "record never.pdf: not proven: a log stream of its receipts is not as a checkpoint states"),
+        ("3.pdf", 2, "record 3.pdf: not yet covered by a checkpoint"),
+        ("9.pdf", 2, "record 9.pdf: no receipt names it"),
+    ],
+)
+def test_verify_of_one_record_says_whether_it_is_proven_and_exits_so(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, record: str, code: int, said: str
+) -> None:
+    first = store("1.pdf", hours_ago=10, outcome="erased")
+    assert checkpoint(manifest, monkeypatch).exit_code == 0
+    store("never.pdf", hours_ago=7, outcome="erased")
+    store("3.pdf", hours_ago=0.5, outcome="erased")
+    done = command("verify", manifest, "--record", record)
+    assert done.exit_code == code, done.output
+    assert said.format(first=first) in done.output
+    assert "3 receipts: 1 is proven by a checkpoint, 1 is in a log stream that is not as" in done.output
+    printed = json.loads(command("verify", manifest, "--record", record, "-o", "json").stdout)
+    assert differences(printed, object_of("verify")) == []
+    assert command("verify", manifest).exit_code == 2
 
 
 def test_checkpoint_of_a_minimum_age_covers_younger_lines(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

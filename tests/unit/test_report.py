@@ -22,7 +22,7 @@ import pytest
 from botocore.exceptions import ClientError
 from humangov.cleanup.receipt_chain import EMPTY, linked
 from humangov.cli.main import load
-from humangov.proof import figures, page, period, pictures, report_files, states, surroundings
+from humangov.proof import figures, period, pictures, report_files, standing, states, surroundings
 from humangov.proof.chain_check import ChainCheck
 from humangov.proof.gaps import LIMITS
 from humangov.proof.ledger import Ledger, kind_of
@@ -471,7 +471,7 @@ def test_the_page_answers_whether_the_file_of_one_record_was_erased_by_commands_
     ],
 )  # fmt: skip
 def test_a_record_is_named_as_people_know_it(key: str, shown: str) -> None:
-    assert page.record(key) == shown
+    assert standing.record_name(key) == shown
 
 
 def test_the_page_of_a_log_group_alone_names_no_command_that_needs_the_state(tmp_path: Path) -> None:

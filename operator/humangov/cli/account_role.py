@@ -63,7 +63,13 @@ def session(resource: Mapping[str, Any], *, name: str | None, default_region: st
 
 
 def found(given: TenantOptions, *, name: str | None) -> Found:
-    """The HumanGovState that the command line names, read as the role. Raises ClickException, with the way out."""
+    """The HumanGovState that the command line names, read as the role. Raises ClickException, with the way
+    out."""
+    if name and given.filename is not None:
+        raise click.UsageError(
+            "--account-role contradicts --filename: the account is in the HumanGovState's status, which a manifest "
+            "does not have. Name the HumanGovState of the cluster"
+        )
     resources: list[Mapping[str, Any]] = []
 
     def session_of(resource: Mapping[str, Any]) -> boto3.Session | None:

@@ -88,9 +88,11 @@ def command(**given: Any) -> None:
     except SDK_ERRORS as error:
         raise click.ClickException(f"log group {where.group} in {where.region}: {without_names(error)}") from error
     if first is None:
+        named = arguments.key is not None and arguments.record is None
         terminal.show(
             f"No receipt in log group {where.group} from {where.since:%Y-%m-%d %H:%M} to {where.until:%Y-%m-%d %H:%M} "
-            "UTC. Use --since for an earlier start, within the log group's retention",
+            "UTC. Use --since for an earlier start, within the log group's retention"
+            + (". --key is the name of a file; a record is named with --record" if named else ""),
             err=True,
         )
     sys.exit(2 if first is None else 0)

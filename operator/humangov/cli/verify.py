@@ -1,4 +1,4 @@
-"""`humangov verify`: whether receipts are as they were stored, by their checkpoints."""
+"""`humangov verify`: whether receipts, or those of one record, are as they were stored, by their checkpoints."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -21,7 +21,20 @@ from humangov.proof import receipts, signature
 from humangov.proof.chain_check import ChainCheck
 from humangov.proof.receipts import WhenError
 from humangov.proof.signature import Check, SigningKeyError
-from humangov.proof.verification import Verification, verify
+from humangov.proof.standing import (
+    DIFFERS,
+    LATER,
+    NO_RECEIPT,
+    PROVEN,
+    UNKNOWN,
+    Judged,
+    JudgedReceipt,
+    OfRecord,
+    Standings,
+    counts_of,
+    worst,
+)
+from humangov.proof.verification import Reading, Verification, judged_by, verify
 
 _SHOWN_STREAMS = 20
 
@@ -32,6 +45,7 @@ class VerifyOptions(TenantOptions, BucketOptions):
 
     public_keys: tuple[Path, ...]
     signed_since: str | None
+    record: str | None
     account_role: str | None
     as_json: bool
     form: str
@@ -52,6 +66,10 @@ class VerifyOptions(TenantOptions, BucketOptions):
     show_default="the first checkpoint",
     help="With --public-key: checkpoints before this time need no signature, as 7d, 2026-01-31 or RFC 3339.",
 )
+@click.option(
+    "--record", metavar="ID",
+    help="Judge the receipts of this record alone: a value of its primary key, or the whole key in DynamoDB JSON.",
+)  # fmt: skip
 @options.output_or_json()
 def command(**given: Any) -> None:
     """Verify that no receipt was altered, inserted or removed.
@@ -59,11 +77,14 @@ def command(**given: Any) -> None:
     It compares every line of the log group with the checkpoints in the bucket, and only reads. A receipt is two
     lines. It is proven if it was stored before the time of the last checkpoint, which this command prints; `humangov
     report` lists when each was stored. Later lines are only counted: they are chained, but nothing would show that
-    the last of them were removed. To look up a single record, use `humangov receipts` or `humangov report`.
+    the last of them were removed.
+
+    With --record it says of one record whether its receipts are proven, and by which lines.
 
     TENANT is NAME or NAMESPACE/NAME.
 
-    Exit code 0: every line is as it was stored, or has expired. 2: some are not. 1: an error.
+    Exit code 0: every line is as it was stored, or has expired. 2: some are not. 1: an error. With --record, 0: its
+    receipts are proven. 2: they are not, not yet, or there is none.
     """
     arguments = VerifyOptions(**given)
     logs.configure(log_format="text", level="error")
@@ -75,24 +96,73 @@ def command(**given: Any) -> None:
         _, chain, readers, known = report_bucket.chain_of(
             names, opened, session=session, check=check, signed_since_ms=since_ms
         )
-        read = ChainCheck(chain.covered)
-        for event in receipts.every_line(readers.logs, group=group, until=now) if known.exists is not False else ():
-            read.take(event)
+        read = Reading(
+            receipts.every_line(readers.logs, group=group, until=now) if known.exists is not False else (),
+            chain=ChainCheck(chain.covered),
+            record=OfRecord(arguments.record) if arguments.record is not None else None,
+        )  # fmt: skip
+        numbers = read.numbers()
     except SDK_ERRORS as error:
         role = f" (in account {names.identity.account_id}, read by role {arguments.account_role})" if session else ""
         raise click.ClickException(
             f"log group {group}{role}, bucket {opened.bucket.name}: {without_names(error)}"
         ) from error
-    read.finish()
     retention = known.retention_days if known.exists else chain.retention_days
-    found = verify(read, chain, retention_days=retention, now_ms=receipts.milliseconds(now))
+    found = verify(read.chain, chain, retention_days=retention, now_ms=receipts.milliseconds(now))
+    by = judged_by(found, read.chain, chain)
+    one = _of_record(read.record, by, found)
     signed = "" if check is None else f", each signed by {', '.join(path.name for path in arguments.public_keys)}"
     terminal.show_result(
-        _as_json(found),
-        _lines(found, group=group, signed="" if found.findings else signed),
+        _as_json(found, counts_of(numbers, by), one),
+        [
+            *(_record_lines(one, found, until=_until(found)) if one else ()),
+            *_lines(found, counts_of(numbers, by), group=group, signed="" if found.findings else signed),
+        ],
         form=options.form_of(form=arguments.form, as_json=arguments.as_json),
     )
-    sys.exit(2 if found.findings else 0)
+    sys.exit(2 if (one.standing != PROVEN if one else found.findings) else 0)
+
+
+class _Record(NamedTuple):
+    """The record that is asked about. standing: of all its receipts, the worst."""
+
+    name: str
+    standing: str
+    receipts: list[JudgedReceipt]
+
+
+def _of_record(asked: OfRecord | None, by: Judged, found: Verification) -> _Record | None:
+    if asked is None:
+        return None
+    its = asked.judge(by, until_ms=found.until_ms)
+    return _Record(asked.record, worst({one.standing for one in its}), its)
+
+
+_SAID = {
+    PROVEN: "proven by a checkpoint",
+    DIFFERS: "not proven: a log stream of its receipts is not as a checkpoint states, or its chain is broken",
+    LATER: "not yet covered by a checkpoint: stored after the last one",
+    UNKNOWN: "not proven: it could not be compared, because the checkpoints do not hold, or its lines have no chain",
+    NO_RECEIPT: "no receipt names it",
+}
+
+
+def _record_lines(one: _Record, found: Verification, *, until: str) -> Iterator[str]:
+    yield f"record {one.name}: {_SAID[one.standing]}"
+    for receipt in one.receipts:
+        yield f"  {receipt.key}: {receipt.standing}"
+        for line in receipt.lines:
+            number = "" if line.number is None else f"line {line.number:,} of "
+            at = datetime.fromtimestamp(line.at / 1000, UTC).isoformat(timespec="milliseconds")
+            yield f"    {line.kind}: {number}log stream {line.stream}, stored {at.removesuffix('+00:00')}Z"
+    streams = {line.stream for receipt in one.receipts for line in receipt.lines}
+    for finding in found.findings:
+        if finding.stream in streams:
+            yield f"  {finding.kind}: log stream {finding.stream}: {finding.message}"
+    removed = {one.stream for one in found.findings if one.kind in ("Removed", "RetentionLowered")}
+    if one.standing == NO_RECEIPT and (removed or found.expired):
+        yield f"  Lines that have expired, or were removed, may have named it ({until})"
+    yield "All receipts of the log group:"
 
 
 def _signatures(arguments: VerifyOptions, *, now: datetime) -> tuple[Check | None, int]:
@@ -111,7 +181,7 @@ def _signatures(arguments: VerifyOptions, *, now: datetime) -> tuple[Check | Non
     return check, receipts.milliseconds(since) if since else 0
 
 
-def _lines(found: Verification, *, group: str, signed: str) -> Iterator[str]:
+def _lines(found: Verification, numbers: Standings, *, group: str, signed: str) -> Iterator[str]:
     """signed: what is said of signatures."""
     until = _until(found)
     if found.findings:
@@ -124,6 +194,8 @@ def _lines(found: Verification, *, group: str, signed: str) -> Iterator[str]:
         yield f"{group}: nothing was altered, inserted or removed up to {until}. A receipt stored before then is proven"
     proven = counted(found.verified, "line is", plural="lines are")
     yield f"{proven} proven by {counted(found.checkpoints, 'checkpoint')}, the last up to {until}{signed}"
+    number = sum(numbers)
+    yield f"{counted(number, 'receipt')}{f': {numbers}' if number else ''}"
     yield f"{counted(found.expired, 'line of checkpoints has', plural='lines of checkpoints have')} expired"
     later, streams = sum(found.later.values()), counted(len(found.later), "log stream")
     yield (
@@ -142,7 +214,7 @@ def _until(found: Verification) -> str:
     return f"{datetime.fromtimestamp(found.until_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _as_json(found: Verification) -> dict[str, Any]:
+def _as_json(found: Verification, numbers: Standings, one: _Record | None) -> dict[str, Any]:
     return {
         "findings": [one._asdict() for one in found.findings],
         "verified": found.verified,
@@ -150,4 +222,13 @@ def _as_json(found: Verification) -> dict[str, Any]:
         "later": found.later,
         "checkpoints": found.checkpoints,
         "until": _until(found),
-    }
+        "receipts": numbers._asdict(),
+        "record": one and {
+            "name": one.name,
+            "standing": one.standing,
+            "receipts": [
+                {"key": of.key, "standing": of.standing, "lines": [line._asdict() for line in of.lines]}
+                for of in one.receipts
+            ],
+        },
+    }  # fmt: skip

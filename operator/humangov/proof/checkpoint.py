@@ -43,7 +43,8 @@ class Checkpoint:
     """until_ms: lines dated until then are covered. retention_days: of the log group then; None: for ever.
 
     previous: SHA-256 of the checkpoint before. streams: those that had lines since. problems: what did not hold when it
-    was written: what it says of these streams is what was there, not what should have been.
+    was written: what it says of these streams is what was there, not what should have been. minimum_age: of the lines
+    that it covers, in minutes; an older program did not record it.
     """
 
     tenant: str
@@ -54,6 +55,7 @@ class Checkpoint:
     previous: str
     streams: Mapping[str, StreamEnd]
     problems: tuple[str, ...] = ()
+    minimum_age: int = SETTLES_AFTER_MINUTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +63,8 @@ class Chain:
     """All checkpoints of a log group. streams: the last that is known of each.
 
     sha256: of the last checkpoint. retention_days: the longest that any of them states. problems: of checkpoints that
-    were altered, or are missing.
+    were altered, or are missing. minimum_age: the least that any of them states. signed: number of those with a second
+    line.
     """
 
     number: int = 0
@@ -70,6 +73,8 @@ class Chain:
     retention_days: int | None = 0
     streams: Mapping[str, StreamEnd]
     problems: tuple[str, ...] = ()
+    minimum_age: int = SETTLES_AFTER_MINUTES
+    signed: int = 0
 
     @property
     def covered(self) -> Covered:
@@ -81,7 +86,7 @@ EMPTY_CHAIN = Chain(streams={})
 
 def of_lines(
     check: ChainCheck, before: Chain, *, tenant: str, log_group: str, region: str, until_ms: int,
-    retention_days: int | None,
+    retention_days: int | None, minimum_age: int = SETTLES_AFTER_MINUTES,
 ) -> Checkpoint:  # fmt: skip
     """check: of the lines dated until then; of each stream that had any since `before`, all that follow `before`."""
     streams, problems = {}, []
@@ -95,6 +100,7 @@ def of_lines(
     return Checkpoint(
         tenant=tenant, log_group=log_group, region=region, until_ms=until_ms, retention_days=retention_days,
         previous=before.sha256, streams=streams, problems=tuple(problems),
+        minimum_age=minimum_age,
     )  # fmt: skip
 
 
@@ -131,6 +137,8 @@ def extended(chain: Chain, one: Checkpoint, *, content: bytes, place: str) -> Ch
         retention_days=_longest(chain.retention_days, one.retention_days),
         streams={**chain.streams, **merged},
         problems=(*chain.problems, *problems),
+        minimum_age=min(chain.minimum_age, one.minimum_age),
+        signed=chain.signed + bool(content.partition(b"\n")[2]),
     )
 
 
@@ -144,6 +152,7 @@ def spell(one: Checkpoint) -> bytes:
             "region": one.region,
             "until": one.until_ms,
             "retentionDays": one.retention_days,
+            "minimumAgeMinutes": one.minimum_age,
             "previous": one.previous,
             "problems": list(one.problems),
             "streams": {name: [end.lines, end.sha256, [list(hour) for hour in end.hours]]
@@ -164,6 +173,7 @@ def parse(content: bytes) -> Checkpoint:
         return Checkpoint(
             tenant=str(value["tenant"]), log_group=str(value["logGroup"]), region=str(value["region"]),
             until_ms=until_ms, retention_days=None if retention is None else int(retention),
+            minimum_age=int(value.get("minimumAgeMinutes", SETTLES_AFTER_MINUTES)),
             previous=str(value["previous"]), problems=tuple(map(str, value["problems"])),
             streams={str(name): _end(end) for name, end in value["streams"].items()},
         )  # fmt: skip

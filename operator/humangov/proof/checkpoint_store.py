@@ -98,7 +98,7 @@ def following(
         )
     return checkpoint.of_lines(
         check, chain, tenant=tenant, log_group=group.name, region=group.region, until_ms=until_ms,
-        retention_days=group.retention_days,
+        retention_days=group.retention_days, minimum_age=minimum_age // timedelta(minutes=1),
     )  # fmt: skip
 
 

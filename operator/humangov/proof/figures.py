@@ -13,6 +13,9 @@ _EVENTS = "event <> 'SWEEP'"
 _SWEPT = "event = 'SWEEP' AND reason NOT LIKE '%: incomplete upload' AND event_id NOT LIKE 'sweep %, upload %'"
 _UPLOADS = "event = 'SWEEP' AND event_id LIKE 'sweep %, upload %'"
 _TIMED = f"{_EVENTS} AND kind = 'erased' AND latency_ms IS NOT NULL"
+ERASED = f"{_EVENTS} AND kind = 'erased'"
+"""Files that were erased after a deletion or change."""
+
 LONGEST_BY_DAY = 92
 """Days. Pictures of a longer period have a bar for each month."""
 

@@ -5,8 +5,9 @@ A gap is a part of the period, or of what happened, for which there is no proof.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
 from humangov.api.conditions import FAILURES_HANDLED, RECORDS_DELIVERED, STOPPED, SWEEP_SUCCEEDED
@@ -69,18 +70,20 @@ def find(
     declared: Declared | None,
     sweeps: SweepRuns | None,
     stated: Stated | None = None,
-    differing: Sequence[str] = (),
+    differing: Mapping[str, str] = MappingProxyType({}),
+    records: Sequence[str] = (),
 ) -> list[Gap]:
     """Those that concern most come first.
 
     read_problem: why not all receipts were read. figures: None if none were. sweeps: None: the bucket is not known.
-    stated: by checkpoints; None: they are not known. differing: log streams that are not as they state.
+    stated: by checkpoints; None: they are not known. differing: log streams that are not as they state, and how.
+    records: those of the receipts in these streams, for people.
     """
     return [
         *_of_group(period, group, now=now),
         *([Gap("ReceiptsUnread", f"Not all receipts could be read: {read_problem}.")] if read_problem else ()),
         *_of_chain(chain),
-        *_of_checkpoints(stated, differing),
+        *_of_checkpoints(stated, differing, records),
         *_of_figures(figures),
         *_of_declared(declared),
         *_of_sweeps(sweeps, declared),
@@ -139,7 +142,9 @@ def _of_chain(chain: ChainCheck) -> Iterator[Gap]:
         )
 
 
-def _of_checkpoints(stated: Stated | None, differing: Sequence[str]) -> Iterator[Gap]:
+def _of_checkpoints(
+    stated: Stated | None, differing: Mapping[str, str], records: Sequence[str]
+) -> Iterator[Gap]:  # fmt: skip
     if stated and stated.problem:
         yield Gap(
             "CheckpointsUnread",
@@ -154,12 +159,31 @@ def _of_checkpoints(stated: Stated | None, differing: Sequence[str]) -> Iterator
             f"{problems[0]}.",
         )
     if differing:
+        kinds = dict.fromkeys(differing.values())
+        what = " or ".join(_DONE[kind] for kind in _DONE if kind in kinds)
+        first, kind = next(iter(differing.items()))
         yield Gap(
             "NotAsStored",
             f"{counted(len(differing), 'log stream is', plural='log streams are')} not as a checkpoint states: "
-            "receipts were altered, removed or inserted after they were stored. Those that are there are counted, but "
-            f"not proven. The first log stream is {differing[0]}. humangov verify says which lines.",
+            f"lines were {what} after they were stored. {_of_records(records)} The first log stream is {first} "
+            f"({kind}). humangov verify says which lines, and what may be the cause.",
         )
+
+
+_STAY = (
+    "Files of deleted records stay, because erasures are stopped, or may be. Files of records deleted since the stop "
+    "have no receipt yet and are not in these numbers. It is so"
+)
+_DONE = {"Altered": "altered", "Removed": "removed", "Inserted": "inserted"}
+_NAMED_RECORDS = 3
+
+
+def _of_records(records: Sequence[str]) -> str:
+    if not records:
+        return "No receipt of this report is in them."
+    more = len(records) - _NAMED_RECORDS
+    named = ", ".join(records[:_NAMED_RECORDS]) + (f" and {more:,} more" if more > 0 else "")
+    return f"The receipts there are of {'record' if len(records) == 1 else 'records'} {named}: counted, but not proven."
 
 
 def _of_figures(figures: Figures | None) -> Iterator[Gap]:
@@ -206,7 +230,7 @@ def _of_declared(declared: Declared | None) -> Iterator[Gap]:
     if declared.hold is not None:
         yield Gap("Held", f"There is a legal hold: nothing is erased. Its reason: {declared.hold}.")
     texts = {
-        STOPPED: ("Stopped", "False", "Files of deleted records stay, because erasures are stopped, or may be"),
+        STOPPED: ("Stopped", "False", _STAY),
         RECORDS_DELIVERED: ("NotDelivered", "True", "Not all deletions have reached the function"),
         FAILURES_HANDLED: ("FailuresWaiting", "True", "Failed invocations wait to be handled once more"),
         SWEEP_SUCCEEDED: ("SweepFailed", "True", "The last sweep did not succeed"),

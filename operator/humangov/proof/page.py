@@ -5,7 +5,6 @@ Every value is escaped (Jinja's autoescape), and what could forge a line or turn
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -22,9 +21,7 @@ from humangov.proof import figures, pictures
 from humangov.proof.chain_check import places_of
 from humangov.proof.gaps import LIMITS
 from humangov.proof.report import Report, standing, sweeps_with_erased, sweeps_without_list
-
-_NAMED: Mapping[str, type] = {"S": str, "N": str}
-"""DynamoDB's types of a key that people can read, and how its JSON has them."""
+from humangov.proof.standing import record_name
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -41,7 +38,7 @@ def of_tenant(
     return _environment().get_template("report.html.j2").generate(
         report=report, figures=report.figures, drawn=drawn, of_sweeps=of_sweeps, swept=swept,
         without_list=sweeps_without_list(report), rows=rows, shown=shown, limits=LIMITS, breaks=_breaks(report),
-        standing=partial(standing, report),
+        standing=partial(standing, report), said=lambda text: any(text and text in gap.message for gap in report.gaps),
         database=database, database_sha256=database_sha256, data=data, version=__version__,
     )  # fmt: skip
 
@@ -65,7 +62,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True, finalize=_plain,
     )  # fmt: skip
-    environment.filters |= {"number": number, "seconds": seconds, "utc": utc, "svg": _svg, "record": record}
+    environment.filters |= {"number": number, "seconds": seconds, "utc": utc, "svg": _svg, "record": record_name}
     return environment
 
 
@@ -91,16 +88,6 @@ def utc(at: datetime | str | None) -> str:
         return "–"
     text = timestamp(at.astimezone(UTC)) if isinstance(at, datetime) else at
     return text[:19].replace("T", " ") + " UTC"
-
-
-def record(key: str) -> str:
-    """A record's key for people: `id CA-1002`; as receipts spell it where it is of another form."""
-    try:
-        parts = [(name, *one) for name, typed in json.loads(key).items() for one in typed.items()]
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        return key
-    known = all(_NAMED.get(kind) is type(value) for _, kind, value in parts)
-    return ", ".join(f"{name} {value}" for name, _, value in parts) if parts and known else key
 
 
 def _plain(value: Any) -> Any:

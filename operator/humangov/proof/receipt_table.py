@@ -69,7 +69,7 @@ def table_lines(receipts: Iterable[Receipt]) -> Iterator[str]:
     outcomes = ", ".join(f"{number:,} {outcome}" for outcome, number in totals.most_common())
     yield ""
     number = sum(totals.values())
-    yield f"{counted(number, 'receipt')}: {outcomes}"
+    yield f"{counted(number, 'receipt')}{f': {outcomes}' if outcomes else ''}"
     if totals[spell(ERASED)] or totals[ABSENT_AFTER_INTENT]:
         yield NOT_COVERED
 

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from humangov.cleanup.outcomes import ABSENT, ERASED
 from humangov.cleanup.receipt_lines import parse, spell, timestamp
+from humangov.proof.standing import names_record
 from humangov.sweep.erasure import BATCH
 
 PATTERN = '{ ($.receipt = "intent") || ($.receipt = "outcome") }'
@@ -208,7 +209,7 @@ def _each_once(events: Iterable[Mapping[str, Any]]) -> Iterator[_Stored]:
     """The lines of receipts. A line that was stored again, because the first answer was lost, counts once."""
     recent: dict[str, int] = {}  # in the order of their times
     for event in events:
-        line = _line(event)
+        line = line_of(event)
         if line is None:
             continue
         at = int(event["timestamp"])
@@ -243,17 +244,11 @@ def wanted(receipt: Receipt, *, record: str | None, key: str | None) -> bool:
     """record: a value of the primary key, or the whole key in DynamoDB JSON; key: the object's."""
     if key is not None and receipt.key != key:
         return False
-    if record is None:
-        return True
-    values = [str(value) for attribute in receipt.record_key.values() for value in attribute.values()]
-    try:
-        whole = json.loads(record)
-    except ValueError:
-        whole = None
-    return record in values or whole == receipt.record_key
+    return record is None or names_record(receipt.record_key, record)
 
 
-def _line(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def line_of(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The line of a receipt that a log event holds; None: it holds none."""
     message = str(event["message"])
     try:
         # The line may have a prefix from the runtime.
@@ -274,7 +269,7 @@ def _receipt(last: _Stored, outcome: str, attempts: _Attempts) -> Receipt:
         cut_off=attempts.cut_off,
         bucket=str(line.get("bucket")),
         key=str(line.get("key")),
-        record_key=dict(line.get("record_key") or {}),
+        record_key=dict(key) if isinstance(key := line.get("record_key"), Mapping) else {},
         event=str(line.get("event")),
         event_id=str(line.get("event_id")),
         sequence_number=str(line.get("sequence_number")),

@@ -15,12 +15,22 @@ from humangov import __version__
 from humangov.api.times import timestamp, timestamp_milliseconds
 from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.proof import figures, gaps, orphan_lists, receipts
-from humangov.proof.chain_check import ChainCheck
+from humangov.proof.chain_check import CHAINED, ChainCheck
 from humangov.proof.figures import Figures, SweptBy
 from humangov.proof.gaps import LIMITS, Gap
 from humangov.proof.ledger import Ledger
 from humangov.proof.orphan_lists import SweepRun, SweepRuns
 from humangov.proof.period import Period
+from humangov.proof.standing import (
+    DIFFERS,
+    LATER,
+    PROVEN,
+    Judged,
+    Standings,
+    counts_of,
+    judged,
+    record_name,
+)
 from humangov.proof.surroundings import Declared, LogGroup
 from humangov.proof.verification import Stated, not_as_stated
 
@@ -51,16 +61,21 @@ class Subject:
 @dataclass(frozen=True, kw_only=True)
 class Covering:
     """What checkpoints cover. number: of checkpoints. until: None: there is none. receipts: of the report, stored up to
-    then, as the query counts them. differing: log streams that are not as checkpoints state. holds: the checkpoints
-    are as they were written, and all was read. as_stated: that, and no log stream differs, or is broken."""
+    then, as the query counts them. standings: of all receipts of the report; erased: of files that were erased after a
+    deletion or change. differing: log streams that are not as checkpoints state, and how. holds: the checkpoints are as
+    they were written, and all was read. as_stated: that, and no log stream differs, or is broken. signed: how many of
+    them have a signature, which nobody checked."""
 
     number: int
     until: datetime | None
     receipts: int | None
     query: str
-    differing: tuple[str, ...]
+    standings: Standings
+    erased: Standings
+    differing: Mapping[str, str]
     holds: bool
     as_stated: bool
+    signed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +83,8 @@ class Report:
     """written: when. query: the command that reads the same lines. figures: None if no receipt could be read.
 
     verifying: the command that compares the lines with checkpoints; None: the tenant is not known.
-    checkpoints: what they cover of this report; None: it was not compared with any.
+    checkpoints: what they cover of this report; None: it was not compared with any. judged: log streams, by them.
+    versions: whether the bucket keeps versions, as the receipts of erased files say; None: there are none.
     """
 
     subject: Subject
@@ -84,6 +100,8 @@ class Report:
     declared: Declared | None
     gaps: tuple[Gap, ...]
     checkpoints: Covering | None = None
+    judged: Judged | None = None
+    versions: bool | None = None
 
 
 @dataclass
@@ -132,6 +150,7 @@ def build(
     nothing_read = group.exists is False or (reading.problem is not None and not reading.lines)
     found = None if nothing_read else figures.ask(ledger, days=(period.until - period.since) // timedelta(days=1))
     differing = _differing(stated, reading, period=period, group=group, now=now)
+    compared = _judged(stated, reading, differing)
     return Report(
         subject=subject, period=period, written=now, group=group, query=_query(group, period),
         verifying=_verifying(subject), lines=reading.lines,
@@ -140,42 +159,70 @@ def build(
             gaps.find(
                 period=period, now=now, group=group, read_problem=reading.problem, chain=reading.chain, figures=found,
                 declared=declared, sweeps=sweeps, stated=stated, differing=differing,
+                records=_records(ledger, differing),
             )
         ),
-        checkpoints=_covering(stated, ledger, reading, differing=differing),
+        checkpoints=_covering(stated, ledger, reading, compared, differing=differing),
+        judged=compared, versions=_versions(ledger),
     )  # fmt: skip
 
 
 def _differing(
     stated: Stated | None, reading: Reading, *, period: Period, group: LogGroup, now: datetime
-) -> Sequence[str]:  # fmt: skip
-    """Log streams that are not as checkpoints state. Where reading ended early, nothing can be said."""
-    if stated is None or stated.problem or reading.problem or group.exists is not True:
-        return ()
+) -> Mapping[str, str]:  # fmt: skip
+    """Log streams that are not as checkpoints state, and how. Where reading ended early, nothing can be said."""
+    if stated is None or stated.problem or reading.problem or group.exists is False:
+        return {}
     since, until = period.since - receipts.SETTLED_WITHIN, min(now, period.until + receipts.SETTLED_WITHIN)
     return not_as_stated(
         reading.chain, stated.chain, since_ms=receipts.milliseconds(since), until_ms=receipts.milliseconds(until),
-        retention_days=group.retention_days, now_ms=receipts.milliseconds(now),
+        retention_days=group.retention_days if group.exists else stated.chain.retention_days,
+        now_ms=receipts.milliseconds(now),
     )  # fmt: skip
+
+
+def _judged(stated: Stated | None, reading: Reading, differing: Mapping[str, str]) -> Judged | None:
+    if stated is None or stated.problem:
+        return None
+    holds = not (stated.chain.problems or reading.problem)
+    return judged(reading.chain, stated.chain, differing=differing, holds=holds)
 
 
 def _covering(
-    stated: Stated | None, ledger: Ledger, reading: Reading, *, differing: Sequence[str]
+    stated: Stated | None, ledger: Ledger, reading: Reading, compared: Judged | None, *, differing: Mapping[str, str]
 ) -> Covering | None:  # fmt: skip
-    if stated is None or stated.problem:
+    if stated is None or compared is None:
         return None
     number, chain = stated.chain.number, reading.chain
-    holds = not (stated.chain.problems or reading.problem)
     until = datetime.fromtimestamp(stated.chain.until_ms / 1000, UTC) if number else None
-    query = (
-        f"SELECT count(*) FROM receipts WHERE logged_at <= '{timestamp_milliseconds(until)}'" if until else "SELECT 0"
-    )
+    covered = f"logged_at <= '{timestamp_milliseconds(until)}'" if until else "0"
+    query = f"SELECT count(*) FROM receipts WHERE {covered}"
+
+    def standings(table: str) -> Standings:
+        rows = ledger.rows(f"SELECT log_stream, {covered} AS covered, count(*) AS number FROM {table} GROUP BY 1, 2")
+        return counts_of([(row["log_stream"], bool(row["covered"]), row["number"]) for row in rows], compared)
+
     return Covering(
         number=number, until=until, receipts=ledger.value(query), query=query,
-        differing=tuple(differing),
-        holds=holds,
-        as_stated=holds and not (differing or chain.broken or chain.unread),
+        standings=standings("receipts"),
+        erased=standings(f"files WHERE {figures.ERASED}"),
+        differing=differing,
+        holds=compared.holds,
+        as_stated=compared.holds and not (differing or chain.broken or chain.unread),
+        signed=stated.chain.signed,
     )  # fmt: skip
+
+
+def _versions(ledger: Ledger) -> bool | None:
+    if not ledger.value("SELECT count(*) FROM receipts WHERE kind = 'erased'"):
+        return None
+    return bool(ledger.value("SELECT count(versions_erased) FROM receipts WHERE kind = 'erased'"))
+
+
+def _records(ledger: Ledger, differing: Mapping[str, str]) -> Sequence[str]:
+    """The records of receipts in these log streams, for people."""
+    found = ledger.rows("SELECT DISTINCT log_stream, record_key FROM receipts WHERE event <> 'SWEEP' ORDER BY number")
+    return list(dict.fromkeys(record_name(row["record_key"]) for row in found if row["log_stream"] in differing))
 
 
 def sweeps_with_erased(report: Report) -> list[tuple[SweepRun, int, int]]:
@@ -213,6 +260,7 @@ def as_json(report: Report, *, database: str, database_sha256: str) -> dict[str,
             "breaks": [one._asdict() for one in chain.breaks], "begunBefore": chain.begun,
             "notChained": chain.others, "unread": chain.unread.total(),
         },
+        "bucketVersions": report.versions,
         "checkpoints": _checkpoints(report.checkpoints) if report.checkpoints else None,
         **(figures.as_json(report.figures) if report.figures else {"figures": None}),
         "orphanLists": orphan_lists.as_json(report.sweeps) if report.sweeps else None,
@@ -227,17 +275,27 @@ def standing(report: Report, row: Mapping[str, Any]) -> str:
     covering, stream = report.checkpoints, row["log_stream"]
     if report.chain.broken[stream] or report.chain.unread[stream]:
         return "not proven: lines of its log stream were altered, removed or inserted"
-    if covering is None or covering.until is None:
+    if covering is None or covering.until is None or report.judged is None:
         return ""
-    if stream in covering.differing:
-        return "not proven: its log stream is not as a checkpoint states"
-    if row["logged_at"] > timestamp_milliseconds(covering.until):
-        return "not proven yet: stored after the last checkpoint"
-    return "proven by a checkpoint" if covering.holds else ""
+    if not stream.startswith(CHAINED):
+        return "not proven: its log stream has no chain"
+    covered = row["logged_at"] <= timestamp_milliseconds(covering.until)
+    texts = {
+        DIFFERS: "not proven: its log stream is not as a checkpoint states",
+        LATER: "not proven yet: stored after the last checkpoint",
+        PROVEN: "proven by a checkpoint",
+    }
+    unknown = "not compared: its log stream goes on after the period" if covering.holds else ""
+    return texts.get(report.judged.standing(stream, covered=covered), unknown)
 
 
 def _checkpoints(covering: Covering) -> dict[str, Any]:
-    return {**asdict(covering), "until": covering.until and timestamp_milliseconds(covering.until)}
+    return {
+        **asdict(covering),
+        "until": covering.until and timestamp_milliseconds(covering.until),
+        "standings": covering.standings._asdict(),
+        "erased": covering.erased._asdict(),
+    }
 
 
 def _declared(declared: Declared) -> dict[str, Any]:

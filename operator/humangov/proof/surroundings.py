@@ -17,6 +17,7 @@ from humangov.api.times import duration, timestamp
 from humangov.aws.error_words import SDK_ERRORS, without_names
 
 _SHOWN_CONDITIONS = ("Ready", "BucketReady", STOPPED, HELD, RECORDS_DELIVERED, FAILURES_HANDLED, SWEEP_SUCCEEDED)
+_TRIGGER = "whether deletions reach the function; a stop overrides it"
 _DEEDS = {
     STOP_ANNOTATION: "stopped it",
     APPROVE_ANNOTATION: "approved the orphan list with the checksum",
@@ -143,7 +144,7 @@ def _settings(tenant: Tenant) -> list[Setting]:
         Setting("spec.table.fileNames", tenant.table.file_names, "Shared: records share files, so only sweeps erase"),
         Setting("spec.bucket.name", tenant.bucket.name, "the bucket of files"),
         Setting("spec.bucket.keyPrefix", tenant.bucket.key_prefix or "(none)", "how the names of its files begin"),
-        Setting("spec.trigger.enabled", str(tenant.trigger.enabled).lower(), "whether deletions reach the function"),
+        Setting("spec.trigger.enabled", str(tenant.trigger.enabled).lower(), _TRIGGER),
         Setting("spec.trigger.maximumErasuresPerHour", f"{limit:,}" if limit else "no limit", "the erasure limit"),
         Setting("spec.sweep.mode", tenant.sweep.mode, "Detect: sweeps only report orphans; Delete: they erase them"),
         Setting("spec.sweep.suspend", str(tenant.sweep.suspend).lower(), "whether sweeps are paused"),

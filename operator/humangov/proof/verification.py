@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from humangov.api.counts import counted
+from humangov.cleanup.receipt_lines import timestamp
+from humangov.proof import receipts
 from humangov.proof.chain_check import HOUR_MS, ChainCheck, places_of
-from humangov.proof.checkpoint import Chain, StreamEnd, first_required
+from humangov.proof.checkpoint import SETTLES_AFTER_MINUTES, Chain, StreamEnd, first_required
+from humangov.proof.standing import Judged, OfRecord, judged
 
 OLD_AFTER = timedelta(days=2)
 """Checkpoints are written daily."""
@@ -34,19 +38,26 @@ class Stated(NamedTuple):
 
 def not_as_stated(
     check: ChainCheck, chain: Chain, *, since_ms: int, until_ms: int, retention_days: int | None, now_ms: int
-) -> list[str]:
-    """Log streams that are not as the checkpoints state, among those whose last stated line is dated in this time.
+) -> dict[str, str]:
+    """Log streams that are not as the checkpoints state, and the kind of finding, among those whose last stated
+    line is dated in this time.
 
     check: of all lines of this time, with chain.covered. `verify` says the same of all times, and what is not so.
     """
-    return sorted(
-        stream for stream in {*chain.streams, *check.inserted}
-        if check.inserted[stream]
-        or (stream in check.watched and check.watched[stream] != chain.streams[stream].sha256)
-        or (stream not in check.watched and _within(chain.streams[stream], since_ms, until_ms)
-            and first_required(chain.streams[stream], retention_days=retention_days, now_ms=now_ms)
-            <= chain.streams[stream].lines)
-    )  # fmt: skip
+    found = {}
+    for stream in sorted({*chain.streams, *check.inserted}):
+        end = chain.streams.get(stream, _UNKNOWN)
+        if check.inserted[stream]:
+            found[stream] = "Inserted"
+        elif stream in check.watched and check.watched[stream] != end.sha256:
+            found[stream] = "Altered"
+        elif (
+            stream not in check.watched
+            and _within(end, since_ms, until_ms)
+            and first_required(end, retention_days=retention_days, now_ms=now_ms) <= end.lines
+        ):
+            found[stream] = "Removed"
+    return found
 
 
 def _within(end: StreamEnd, since_ms: int, until_ms: int) -> bool:
@@ -82,7 +93,7 @@ def verify(check: ChainCheck, chain: Chain, *, retention_days: int | None, now_m
         by_now = first_required(end, retention_days=retention_days, now_ms=now_ms)
         found = [
             *(_of_stream(check, stream, end, required=required, by_now=by_now) if end.lines else ()),
-            *_of_lines(check, stream, known=bool(end.lines) or not chain.number),
+            *_of_lines(check, stream, known=bool(end.lines) or not chain.number, minimum_age=chain.minimum_age),
             *_of_breaks(check, stream, end, trusted=not chain.problems),
         ]
         first = _first(check, stream, end)
@@ -95,6 +106,36 @@ def verify(check: ChainCheck, chain: Chain, *, retention_days: int | None, now_m
         findings=tuple(findings), verified=verified, expired=expired, later=dict(check.later),
         checkpoints=chain.number, until_ms=chain.until_ms,
     )  # fmt: skip
+
+
+@dataclass
+class Reading:
+    """Goes through every line once. record: whose lines are kept; None: nobody asked."""
+
+    events: Iterable[Mapping[str, Any]]
+    chain: ChainCheck
+    record: OfRecord | None = None
+
+    def numbers(self) -> list[tuple[str, bool, int]]:
+        """Log stream, whether its time is covered, number of receipts: as a report counts them."""
+        covered = self.chain.covered.until_ms
+        until = str(timestamp(covered / 1000)) if covered >= 0 else ""
+        found = Counter((one.log_stream, one.logged_at <= until) for one in receipts.joined(self._taken()))
+        self.chain.finish()
+        return [(*key, number) for key, number in found.items()]
+
+    def _taken(self) -> Iterator[Mapping[str, Any]]:
+        for event in self.events:
+            self.chain.take(event)
+            if self.record is not None and (line := receipts.line_of(event)) is not None:
+                self.record.take(event, line)
+            yield event
+
+
+def judged_by(found: Verification, check: ChainCheck, chain: Chain) -> Judged:
+    """A log stream that a finding names is not as it was stored; if one is about checkpoints, nothing is proven."""
+    differing = {one.stream for one in found.findings if one.stream is not None}
+    return judged(check, chain, differing=differing, holds=not any(one.kind == "Checkpoint" for one in found.findings))
 
 
 def _of_checkpoints(chain: Chain, *, now_ms: int) -> Iterator[Finding]:
@@ -146,18 +187,27 @@ def _first(check: ChainCheck, stream: str, end: StreamEnd) -> int:
     return check.firsts[stream].number if stream in check.firsts else end.lines + 1
 
 
-def _of_lines(check: ChainCheck, stream: str, *, known: bool) -> Iterator[Finding]:
-    """known: to checkpoints, or there are none; else its first lines cannot have expired."""
+def _of_lines(check: ChainCheck, stream: str, *, known: bool, minimum_age: int) -> Iterator[Finding]:
+    """known: to checkpoints, or there are none; else its first lines cannot have expired.
+
+    minimum_age: of lines that they cover.
+    """
     if not known and check.firsts[stream].number > 1:
         yield Finding(
             "Removed", stream, f"removed at its beginning: {counted(check.firsts[stream].number - 1, 'line')}"
         )
     if check.inserted[stream]:
         them = "it" if check.inserted[stream] == 1 else "them"
+        causes = f"somebody inserted {them}, or the writer's clock was behind"
+        if minimum_age < SETTLES_AFTER_MINUTES:
+            causes += (
+                f", or CloudWatch Logs showed {them} after the checkpoint was written: a checkpoint covers lines of at "
+                f"least {counted(minimum_age, 'minute')} (--minimum-age), and not of an hour"
+            )
         yield Finding(
             "Inserted", stream,
             f"{counted(check.inserted[stream], 'line is', plural='lines are')} dated before the last checkpoint, "
-            f"which does not have {them}: somebody inserted {them}, or the writer's clock was behind",
+            f"which does not have {them}: {causes}",
         )  # fmt: skip
 
 
