@@ -83,7 +83,7 @@ def test_a_log_stream_that_goes_on_after_the_period_is_not_called_proven(tmp_pat
     """Whoever chained its lines again could not be seen: the line that the checkpoint states was not read."""
     log = stored()
     whole = stored().erased(event_id="CA-1004", stream=STREAM + "b")
-    data, page, _ = shown(log, chain_of(whole.events), tmp_path)
+    data, _, _ = shown(log, chain_of(whole.events), tmp_path)
     assert data["checkpoints"]["standings"]["proven"] == 1
 
 
