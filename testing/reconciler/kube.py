@@ -12,7 +12,7 @@ import json
 import pickle
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from humangov.api.conditions import Event
 from humangov.api.spec import FINALIZER
@@ -23,10 +23,13 @@ from humangov.reconcile.cache import key_of
 from testing import kstatus
 from testing.reconciler.line import Call, Line
 
+Document = TypeVar("Document")
 
-def copied(document: Any) -> Any:
+
+def copied(document: Document) -> Document:
     """A copy all the way down, in a fifth of the time that `copy.deepcopy` takes."""
-    return pickle.loads(pickle.dumps(document))  # noqa: S301
+    copy: Document = pickle.loads(pickle.dumps(document))  # noqa: S301
+    return copy
 
 
 class FakeKube:

@@ -74,9 +74,9 @@ class Sdk:
                 endpoint_url=self.endpoint_url,
             )  # fmt: skip
             if self.is_direct:
-                made = self._clients[key]
-                direct = Direct(made, self._wire, account=lambda: self._account)
-                made._make_api_call = partial(self._watched, direct.call, made)
+                client = self._clients[key]
+                direct = Direct(client, self._wire, account=lambda: self._account)
+                client._make_api_call = partial(self._watched, direct.call, client)
         return self._clients[key]
 
     def look(self, service: str, *, region_name: str = REGION, identity: bool = False) -> Any:

@@ -59,7 +59,7 @@ def test_test_sees_every_write(world: World, who: str) -> None:
     assert [role["name"] for role in snapshot.roles(world)] == ["r"]
 
 
-def test_identity_is_asked_again_only_after_a_write_that_may_change_it(world: World, sent: list[str]) -> None:
+def test_test_asks_for_an_identity_only_after_a_write_that_may_change_it(world: World, sent: list[str]) -> None:
     iam, boundary = world.sdk.client("iam"), world.settings.permissions_boundary_arn
 
     def seen() -> Any:
