@@ -56,7 +56,10 @@ class WatchedChange:
 
 
 class Watcher:
-    """`kubectl get --watch` in the background: who was seen when, and how."""
+    """`kubectl get --watch` in the background: who was seen when, and how.
+
+    The API server ends each watch after half an hour to an hour. Another follows, and who is gone by then was deleted.
+    """
 
     def __init__(self, sandbox: Sandbox, *, namespace: str) -> None:
         ready = '.object.status.conditions[?(@.type=="Ready")]'
@@ -66,22 +69,37 @@ class Watcher:
             str(sandbox.kubectl), "get", RESOURCE, "-n", namespace, "--watch", "--output-watch-events",
             "-o", f'jsonpath={line}{{"\\n"}}',
         ]  # fmt: skip
+        self._list = [
+            str(sandbox.kubectl),
+            "get",
+            RESOURCE,
+            "-n",
+            namespace,
+            "-o",
+            "jsonpath={.items[*].metadata.name}",
+        ]
         self._environment = sandbox.environment()
+        self._ended = self._closing = False
         self._sightings: list[WatchedChange] = []
         self._changed = threading.Condition()
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._command, env=self._environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-        )
+        self._process = self._begin()
         self._thread = threading.Thread(target=self._follow, name="watch", daemon=True)
         self._thread.start()
         return self
 
+    def _begin(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self._command, env=self._environment, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
+        )
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.terminate()
+        with self._changed:
+            self._closing = True
+            self._process.terminate()
         self._process.wait()
         self._thread.join(timeout=5)
 
@@ -103,7 +121,7 @@ class Watcher:
                     if one.at >= since and one.name in names and seen(one):
                         found.setdefault(one.name, one.at)
                 left = deadline - time.monotonic()
-                if self._process.poll() is not None:
+                if self._ended:
                     raise NotMeasuredError("kubectl get --watch has ended; its error stands above")
                 if len(found) == len(names):
                     return found
@@ -113,13 +131,28 @@ class Watcher:
                 self._changed.wait(min(left, 1.0))
 
     def _follow(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            sighting = parse_sighting(line, at=time.monotonic())
-            if sighting is not None:
-                with self._changed:
-                    self._sightings.append(sighting)
-                    self._changed.notify_all()
+        while not self._ended:
+            with self._process as process:
+                for line in process.stdout or ():
+                    sighting = parse_sighting(line, at=time.monotonic())
+                    if sighting is not None:
+                        with self._changed:
+                            self._sightings.append(sighting)
+                            self._changed.notify_all()
+            failed = self._process.wait() != 0
+            with self._changed:
+                self._ended = failed or self._closing or not self._begin_again()
+                self._changed.notify_all()
+
+    def _begin_again(self) -> bool:
+        """Whether the API server could be asked who still exists."""
+        self._process = self._begin()
+        listed = subprocess.run(self._list, env=self._environment, capture_output=True, text=True, check=False)
+        kinds = {one.name: one.kind for one in self._sightings}
+        for name in {name for name, kind in kinds.items() if kind != "DELETED"} - set(listed.stdout.split()):
+            if listed.returncode == 0:
+                self._sightings.append(WatchedChange(at=time.monotonic(), kind="DELETED", name=name, ready=False))
+        return listed.returncode == 0
 
 
 def parse_sighting(line: str, *, at: float) -> WatchedChange | None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,6 +116,27 @@ def test_watch_line_is_ready_only_for_the_current_generation() -> None:
     assert not new.ready
     assert rig.parse_sighting("BOOKMARK|one|2|2|True", at=1.0) is None
     assert rig.parse_sighting("error: no such thing", at=1.0) is None
+
+
+KUBECTL = """#!/bin/sh
+case "$*" in
+  *--watch*)
+    printf 'ADDED|two|1||\\n'
+    if [ -e "$0.ended" ]; then exec sleep 60; fi
+    touch "$0.ended"; printf 'ADDED|one|1||\\n' ;;
+  *) printf two ;;
+esac
+"""
+
+
+def test_watch_that_the_api_server_ends_is_followed_by_another_and_no_deletion_is_missed(tmp_path: Path) -> None:
+    (tmp_path / "kubectl").write_text(KUBECTL)
+    (tmp_path / "kubectl").chmod(0o755)
+    sandbox: Any = SimpleNamespace(kubectl=tmp_path / "kubectl", environment=lambda: {"PATH": os.environ["PATH"]})
+    with rig.Watcher(sandbox, namespace="n") as watcher:
+        watcher.wait(["one"], lambda one: one.kind == "DELETED", since=0.0, what="the end", within_seconds=20)
+        with pytest.raises(rig.NotMeasuredError, match="not within 0 s"):
+            watcher.wait(["two"], lambda one: one.kind == "DELETED", since=0.0, what="the end", within_seconds=0)
 
 
 def test_reconciliations_are_read_from_the_operators_log() -> None:
