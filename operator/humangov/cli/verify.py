@@ -138,7 +138,7 @@ def _of_record(asked: OfRecord | None, by: Judged, found: Verification) -> _Reco
     return _Record(asked.record, worst({one.standing for one in its}), its)
 
 
-_SAID = {
+_STANDING_TEXTS = {
     PROVEN: "proven by a checkpoint",
     DIFFERS: "not proven: a log stream of its receipts is not as a checkpoint states, or its chain is broken",
     LATER: "not yet covered by a checkpoint: stored after the last one",
@@ -148,7 +148,7 @@ _SAID = {
 
 
 def _record_lines(one: _Record, found: Verification, *, until: str) -> Iterator[str]:
-    yield f"record {one.name}: {_SAID[one.standing]}"
+    yield f"record {one.name}: {_STANDING_TEXTS[one.standing]}"
     for receipt in one.receipts:
         yield f"  {receipt.key}: {receipt.standing}"
         for line in receipt.lines:
