@@ -12,7 +12,7 @@ from humangov.api import conditions
 from humangov.api import spec as tenants
 from humangov.aws import function, log_group, removal, role, trigger
 from humangov.aws.deletion import Deletion
-from humangov.reconcile import finalizer, reconciler, status
+from humangov.reconcile import cache, finalizer, status
 
 from testing.reconciler import matrix
 from testing.reconciler.drifts import DRIFTS, Drift
@@ -38,7 +38,7 @@ def takes_everything_for_its_own(patch: pytest.MonkeyPatch) -> None:
 
 def writes_while_suspended(patch: pytest.MonkeyPatch) -> None:
     parse = tenants.parse
-    patch.setattr(reconciler, "parse", lambda *given, **more: replace(parse(*given, **more), suspend=False))
+    patch.setattr(cache, "parse", lambda *given, **more: replace(parse(*given, **more), suspend=False))
 
 
 def progresses_and_stalls(patch: pytest.MonkeyPatch) -> None:

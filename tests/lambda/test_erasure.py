@@ -61,7 +61,11 @@ def test_2500_removals_cost_three_delete_calls(world: World) -> None:
 
     assert done.result == failures()
     assert world.files == {"live.pdf"}
-    assert world.layer.counts == {"BatchGetItem": 25, "DeleteObjects": 3}
+    counts = world.layer.counts
+    assert counts.pop("DeleteObjects") == 3
+    # Each of the three deletions reads its records again if a second has gone by since: cleanup/look.py.
+    assert counts.pop("BatchGetItem") in (25, 30, 35, 40, 45, 50)
+    assert not counts
     sizes = [len(keys_of(call)) for call in world.layer.calls if call.operation == "DeleteObjects"]
     assert sizes == [1000, 1000, 500]
     assert done.summary["files"] == {"erased": 2500}

@@ -598,7 +598,7 @@ def test_malformed_record_uses_no_retry_and_delays_no_other(world: World) -> Non
 
 @pytest.mark.parametrize("erased", [True, False], ids=["after the erasure", "before the erasure"])
 def test_function_killed_at_its_deadline_restarts_and_its_batch_is_redelivered(world: World, erased: bool) -> None:
-    tenant = Tenant(world, timeout_ms=1500)
+    tenant = Tenant(world, timeout_ms=4000)
     starts = world.function.starts
     hangs = [True]
 

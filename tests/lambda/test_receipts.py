@@ -44,10 +44,10 @@ def test_a_batch_of_1000_costs_two_calls_of_the_log(world: World) -> None:
 
     assert done.result == failures()
     assert world.layer.logging == ["PutLogEvents", "PutLogEvents"]
-    order = [call.operation for call in world.layer.calls]
-    if order[0] == "GetBucketVersioning":  # its answer lasts a second (cleanup/versioning.py), the test perhaps longer
-        order = order[1:]
-    assert order == ["BatchGetItem"] * 10 + ["PutLogEvents", "DeleteObjects", "PutLogEvents"]
+    order = [call.operation for call in world.layer.calls if call.operation != "GetBucketVersioning"]
+    reads = ["BatchGetItem"] * 10
+    # What was read lasts a second (cleanup/look.py, cleanup/versioning.py): a slow machine reads it again.
+    assert order in [[*reads, "PutLogEvents", *again, "DeleteObjects", "PutLogEvents"] for again in ([], reads)]
     assert (len(done.receipts("intent")), len(done.receipts("outcome"))) == (1000, 1000)
 
 
