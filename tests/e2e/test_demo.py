@@ -30,7 +30,7 @@ def namespace_of(reported: str) -> str:
 
 @pytest.mark.usefixtures("example_names")
 def test_demo_observes_every_step_and_leaves_the_sandbox_unchanged(sandbox: Sandbox) -> None:
-    done = subprocess.run(COMMAND, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(COMMAND, cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 14 steps were observed." in done.stdout
     assert done.stderr == ""

@@ -59,7 +59,7 @@ def test_resources_of_another_cluster_are_unchanged_even_by_a_deletion(
         _still_running(second)
     pdf = account.employ("california", "anna")
     account.dismiss("california", "anna")
-    wait_for(lambda: not account.has_file("california", pdf), what="the first one's function works")
+    wait_for(lambda: not account.has_file("california", pdf), what="the first one's function works", seconds=90)
 
 
 def _still_running(operator: LocalOperator) -> None:
