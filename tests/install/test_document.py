@@ -59,6 +59,7 @@ def commands(section: str) -> list[str]:
     return [command for text in texts for command in re.sub(r"\\\n\s*", "", text).splitlines()]
 
 
+LOGS = "kubectl logs -n humangov deployment/humangov-operator"
 SECTIONS = ["3. The operator, with Helm", "4. The states", "5. Upgrade, roll back, uninstall"]
 ALONE = "Without Helm"
 
@@ -128,6 +129,15 @@ def merged(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def output(shell: Shell, command: str) -> str:
+    """An operator on a machine too busy to renew the lease in time has just started again, with an empty log."""
+    text = shell.run(command)
+    if command == LOGS and "watching" not in text:
+        wait_for(lambda: "watching" in shell.run(command), what="the operator's log says that it watches")
+        return shell.run(command)
+    return text
+
+
 @pytest.mark.usefixtures("holdings")
 def test_installation_document_by_helm(shell: Shell, release: Release, account: Account) -> None:
     [theirs] = [yaml.safe_load(one.text) for one in blocks() if one.language == "yaml"]
@@ -135,12 +145,12 @@ def test_installation_document_by_helm(shell: Shell, release: Release, account: 
     values = merged(theirs, own)
     assert values["permissionsBoundary"] == theirs["permissionsBoundary"]
     (shell.folder / "humangov-values.yaml").write_text(yaml.safe_dump(values))
-    printed = {command: shell.run(command) for section in SECTIONS for command in commands(section)}
+    printed = {command: output(shell, command) for section in SECTIONS for command in commands(section)}
     table = printed["kubectl get humangovstates -n humangov"]
     assert [line.split()[:3] for line in table.splitlines()[1:]] == [
         [name, "True", "InSync"] for name in ("california", "florida", "staging")
     ]
-    assert "watching humangovstates" in printed["kubectl logs -n humangov deployment/humangov-operator"]
+    assert "watching humangovstates" in printed[LOGS]
     assert "Events:" in printed["kubectl describe humangovstates -n humangov california"]
     assert account.leaked() == {}
     assert CRD in shell.run("kubectl get crd -o name"), "kept"
