@@ -152,6 +152,15 @@ def _chained_again(stream: list[Event]) -> list[Event]:
     return chained
 
 
+def _done_to_one(
+    streams: list[list[Event]], deed: Callable[[list[Event], int], list[Event]], data: Any
+) -> tuple[int, int, list[Event]]:
+    """One stream and one of its lines at random, and the stream after the deed."""
+    which = data.draw(some.integers(0, len(streams) - 1))
+    place = data.draw(some.integers(0, len(streams[which]) - 1))
+    return which, place, deed(streams[which], place)
+
+
 @settings(max_examples=150, deadline=None)
 @given(
     logs,
@@ -167,9 +176,7 @@ def test_whatever_is_altered_inserted_or_removed_is_found_in_its_stream(
     streams: list[list[Event]], deed: Callable[[list[Event], int], list[Event]], data: Any
 ) -> None:
     chain, _ = daily(flat(streams))
-    which = data.draw(some.integers(0, len(streams) - 1))
-    place = data.draw(some.integers(0, len(streams[which]) - 1))
-    changed = deed(streams[which], place)
+    which, _, changed = _done_to_one(streams, deed, data)
     found = verified(flat([*streams[:which], changed, *streams[which + 1 :]]), chain)
     assert {one.stream for one in found.findings} == {f"receipts/2026/03/01/{which}"}
     assert found.verified <= len(flat(streams)) - len(streams[which])
@@ -187,9 +194,7 @@ def test_the_line_that_was_altered_is_named_and_no_other(
 ) -> None:
     """Up to the last checkpoint, which proves the lines after it."""
     chain, _ = daily(flat(streams))
-    which = data.draw(some.integers(0, len(streams) - 1))
-    place = data.draw(some.integers(0, len(streams[which]) - 1))
-    changed = deed(streams[which], place)
+    which, place, changed = _done_to_one(streams, deed, data)
     found = verified(flat([*streams[:which], changed, *streams[which + 1 :]]), chain).findings
     named = {int(number) for one in found for number in re.findall(r"line ([\d,]+)", one.message)}
     sure = [one for one in found if f"line {place + 1} was altered" in one.message]

@@ -45,7 +45,7 @@ class Reason:
 
     @contextmanager
     def waiting(self, ticket: Ticket, hurry: Callable[[Priority], None]) -> Iterator[None]:
-        """Meanwhile `hurry` is told of what is more urgent than the ticket says."""
+        """Meanwhile `hurry` is called with whatever is more urgent than the ticket's priority."""
         with self._lock:
             self._waiting[ticket] = hurry
             now = self._priority
@@ -145,7 +145,7 @@ class Budget:
                 while not ticket.granted:
                     event.wait(min(max(_LEAST_SECONDS, self._look(shared)), _WAKES_SECONDS))
                     if not ticket.granted:
-                        event.clear()  # it was told to hurry
+                        event.clear()  # somebody has hurried it
         finally:
             with shared.lock:
                 shared.bucket.withdraw(ticket)

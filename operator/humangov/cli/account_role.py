@@ -63,8 +63,7 @@ def session(resource: Mapping[str, Any], *, name: str | None, default_region: st
 
 
 def found(given: TenantOptions, *, name: str | None) -> Found:
-    """The HumanGovState that the command line names, read as the role. Raises ClickException, with the way
-    out."""
+    """The HumanGovState that the command line names, read as the role. Raises ClickException, with a remedy."""
     if name and given.filename is not None:
         raise click.UsageError(
             "--account-role contradicts --filename: the account is in the HumanGovState's status, which a manifest "

@@ -279,7 +279,7 @@ class Workers:
         clock: Callable[[], float],
         hurry: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """hurry: told of each key in which someone changes something, which may be running."""
+        """hurry: called with each key that someone changes; it may be running."""
         self.schedule = schedule
         self._hurry = hurry
         self._run = run

@@ -38,7 +38,8 @@ def of_tenant(
     return _environment().get_template("report.html.j2").generate(
         report=report, figures=report.figures, drawn=drawn, of_sweeps=of_sweeps, swept=swept,
         without_list=sweeps_without_list(report), rows=rows, shown=shown, limits=LIMITS, breaks=_breaks(report),
-        standing=partial(standing, report), said=lambda text: any(text and text in gap.message for gap in report.gaps),
+        standing=partial(standing, report),
+        in_gaps=lambda text: any(text and text in gap.message for gap in report.gaps),
         database=database, database_sha256=database_sha256, data=data, version=__version__,
     )  # fmt: skip
 

@@ -189,7 +189,7 @@ def _unread(before: Records, found: Seen, *, since: datetime, now: datetime) -> 
 
 
 def extended(records: Records, new: Lost) -> Records:
-    """One span of both: what lies between is told as well."""
+    """One span of both, with what lies between them. An open loss stays open, whatever else is lost."""
     old = records.lost
     if old is None:
         return replace(records, lost=new)

@@ -102,7 +102,7 @@ class _Unwritten:
     def still(
         self, this: Reconciliation, decision: Decision, applied: Applied, known: Memory
     ) -> Conclusion | None:  # fmt: skip
-        """The same, if nothing was read, written or told by a monitor since; None: it is to be concluded anew."""
+        """The same, if nothing was read, written or found by a monitor since; None: it has to be concluded again."""
         same = this is self.this and decision is self.decision and known is self.known
         return self.conclusion if same and not applied.changes and not applied.failures else None
 
