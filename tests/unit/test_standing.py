@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from humangov.cli import account_role
 from humangov.cli.options import TenantOptions
-from humangov.proof import checkpoint, receipt_table, surroundings
+from humangov.proof import checkpoint, receipt_table, standing, surroundings
 from humangov.proof.chain_check import ChainCheck
 from humangov.proof.checkpoint import EMPTY_CHAIN, Chain, extended, of_lines
 from humangov.proof.standing import OfRecord, Standings, names_record, worst
@@ -193,3 +193,30 @@ def test_an_account_role_beside_a_manifest_is_refused_and_not_ignored(tmp_path: 
     )
     with pytest.raises(click.UsageError, match="--account-role contradicts --filename"):
         account_role.found(given, name="reader")
+
+
+CHAINED_STREAM = "receipts/2026/03/01/0"
+
+
+@pytest.mark.parametrize(
+    ("holds", "differing", "fitting", "stream", "covered", "expected"),
+    [
+        (True, (), (CHAINED_STREAM,), CHAINED_STREAM, True, standing.PROVEN),
+        (True, (), (), CHAINED_STREAM, True, standing.UNKNOWN),
+        (False, (), (CHAINED_STREAM,), CHAINED_STREAM, True, standing.UNKNOWN),
+        (True, (), (CHAINED_STREAM,), CHAINED_STREAM, False, standing.LATER),
+        (True, (CHAINED_STREAM,), (CHAINED_STREAM,), CHAINED_STREAM, True, standing.DIFFERS),
+        (True, (), ("other",), "other", True, standing.UNKNOWN),
+    ],
+)
+def test_line_is_proven_only_if_all_of_its_stream_is_known_to_be_as_a_checkpoint_states(
+    holds: bool, differing: tuple[str, ...], fitting: tuple[str, ...], stream: str, covered: bool, expected: str
+) -> None:
+    by = standing.Judged(holds=holds, differing=differing, fitting=fitting)
+    assert by.standing(stream, covered=covered) == expected
+
+
+@pytest.mark.parametrize("other", [standing.DIFFERS, standing.UNKNOWN, standing.LATER])
+def test_receipt_of_which_one_line_is_not_proven_is_not_proven(other: str) -> None:
+    assert standing.worst([standing.PROVEN, other]) == other
+    assert standing.worst([]) == standing.NO_RECEIPT
