@@ -17,6 +17,7 @@ from bench import (
     cleanup,
     cost,
     critical,
+    event_loop,
     events,
     failing,
     latency,
@@ -221,6 +222,15 @@ def soak_command(*, hours: float | None, minutes: float, json_only: bool, **opti
     """Fifty states at work for an hour: memory, threads and files flat, nothing lost, nothing left."""
     lasts = minutes if hours is None else 60 * hours
     _print(lambda: soak.run(say=say, minutes=lasts, **options), json_only=json_only)
+
+
+@main.command("event-loop", context_settings=_CONTEXT)
+@click.option("--threads", type=click.IntRange(min=1), default=10, help="Threads that compute.")
+@click.option("--times", type=click.IntRange(min=1), default=100, help="Wake-ups measured with each interval.")
+@_json_only
+def event_loop_command(*, threads: int, times: int, json_only: bool) -> None:
+    """How late the event loop, which renews the lease, wakes up beside busy threads. It starts no sandbox."""
+    _print(lambda: event_loop.run(say=say, threads=threads, times=times), json_only=json_only)
 
 
 @main.command("failing", context_settings=_CONTEXT)

@@ -42,6 +42,7 @@ MEASURED, CPU = "measured", "cpu"
 COMPILED_WITHIN_SECONDS = 60.0
 # kubectl and helm live a tenth of a second and look for garbage all the while: a seventh of it with Go's own 100.
 GO_GARBAGE_PERCENT = "400"
+LAST_LINES = 40
 Print = Callable[[str], None]
 
 
@@ -126,6 +127,17 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     if worker and worker["workerid"] == "gw0":
         done.parent.mkdir(parents=True, exist_ok=True)
         done.write_text(worker["testrunuid"])
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """With a failure stands what the test's operators logged last: another machine's run leaves nothing else behind."""
+    outcome: Any = yield
+    report, folder = outcome.get_result(), getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and isinstance(folder, Path):
+        for log in sorted(folder.rglob("operator-*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            report.sections.append((str(log.relative_to(folder)), "\n".join(lines[-LAST_LINES:])))
 
 
 def _nothing_is_compiled() -> bool:

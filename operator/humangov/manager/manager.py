@@ -7,6 +7,7 @@ import logging
 import random
 import secrets
 import socket
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -37,11 +38,15 @@ logger = logging.getLogger(__name__)
 
 _LONG_RUN_SECONDS = 60.0
 _AWS_THREADS_PER_WORKER = 6  # a reconcile reads six parts at once
+# By Python's own 5 ms, ten busy threads hold up each step of the event loop by 50 ms, and by far more where others use
+# the processor: leaders could not renew their lease in time. bench/event_loop.py compares.
+THREAD_SWITCH_SECONDS = 0.001
 
 
 def run(settings: Settings, run_settings: RunSettings) -> int:
     """Run until a stop signal; the exit code. Raises KubeError if the cluster can't be reached at the start."""
     memory.limit_arenas()
+    sys.setswitchinterval(THREAD_SWITCH_SECONDS)
     pauses, metrics = iter(watch.EndlessBackoffs()), Metrics(version=__version__)
     while True:
         begun = time.monotonic()
