@@ -108,10 +108,14 @@ _OPERATIONS = {
 }
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128  # with Python's 5, of many connections at once some wait a second
+
+
 def main() -> None:
     Handler.seconds = float(sys.argv[2])
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     Path(sys.argv[1]).write_text(str(server.server_address[1]))
     server.serve_forever()
 

@@ -22,7 +22,14 @@ from tests.conftest import Print
 from tests.install.conftest import Install
 
 MOST_BYTES = 175_000_000
-MOST_SECONDS_TO_WATCH = 2.0
+# A start until it watches: so many times what this Python in this pod takes to import the SDK for AWS and for Kubernetes.
+MOST_TIMES_THE_IMPORTS = 3.0
+IMPORTS = """
+import time
+begun = time.perf_counter()
+import boto3, kubernetes.aio.client
+print(time.perf_counter() - begun)
+"""
 LOOK = """
 import json, os, time
 status = dict(line.split(":", 1) for line in open("/proc/1/status"))
@@ -97,9 +104,9 @@ def test_image_runs_without_privileges_on_a_read_only_root_and_watches_soon(inst
     assert (seen["no_new_privileges"], seen["seccomp"]) == ("1", "2")
     assert seen["written"] == "Read-only file system"
     # A first start reads the image from the disk; the further ones are what a restarted pod is like. The best of
-    # three is the image's: other tests run meanwhile.
-    took: list[float] = []
-    while not took or (min(took) > MOST_SECONDS_TO_WATCH and len(took) < 3):
+    # three is the image's: the machine has other things to do.
+    took, imports = list[float](), list[float]()
+    while not took or (min(took) > MOST_TIMES_THE_IMPORTS * min(imports) and len(took) < 3):
         release.kubectl("delete", "pods", "-l", f"app.kubernetes.io/instance={release.name}")
         release.kubectl("rollout", "status", f"deployment/{release.name}", "--timeout=60s")
         seen = json.loads(release.kubectl(*look))
@@ -110,8 +117,9 @@ def test_image_runs_without_privileges_on_a_read_only_root_and_watches_soon(inst
             if (entry := json.loads(line))["message"].startswith("watching")
         ]
         took.append(datetime.fromisoformat(watching["time"]).timestamp() - started)
-    measured(f"the container started → it watches: {min(took):.1f} s")
-    assert min(took) <= MOST_SECONDS_TO_WATCH
+        imports.append(float(release.kubectl(*look[:-1], IMPORTS)))
+    measured(f"the container started → it watches: {min(took):.1f} s; the imports alone: {min(imports):.1f} s")
+    assert min(took) <= MOST_TIMES_THE_IMPORTS * min(imports)
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])

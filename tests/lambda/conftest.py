@@ -129,6 +129,7 @@ class FaultLayer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # Python's 5 are too few for who opens 16 at once: the sixth waits a second, and gives up
     answer: Callable[[Call], Answer | None]
 
 
