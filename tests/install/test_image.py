@@ -22,7 +22,7 @@ from tests.conftest import Print
 from tests.install.conftest import Install
 
 MOST_BYTES = 175_000_000
-# A start until it watches: so many times what this Python in this pod takes to import the SDK for AWS and for Kubernetes.
+# A start until it watches: so many times what this Python in this pod takes to import the SDKs for AWS and Kubernetes.
 MOST_TIMES_THE_IMPORTS = 3.0
 IMPORTS = """
 import time
