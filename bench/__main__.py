@@ -229,7 +229,7 @@ def soak_command(*, hours: float | None, minutes: float, json_only: bool, **opti
 @click.option("--times", type=click.IntRange(min=1), default=100, help="Wake-ups measured with each interval.")
 @_json_only
 def event_loop_command(*, threads: int, times: int, json_only: bool) -> None:
-    """How late the event loop, which renews the lease, wakes up beside busy threads. It starts no sandbox."""
+    """Delay of the event loop, which renews the lease, beside busy threads. It starts no sandbox."""
     _print(lambda: event_loop.run(say=say, threads=threads, times=times), json_only=json_only)
 
 

@@ -1,4 +1,4 @@
-"""How late the operator's event loop wakes up beside threads that compute, by Python's switch interval.
+"""Delay of the operator's event loop beside threads that compute, by Python's switch interval.
 
 The event loop renews the lease, answers probes and follows the watch. In threads of this process, without a sandbox.
 """
@@ -33,7 +33,7 @@ def run(*, say: Callable[[str], None], threads: int, times: int) -> Report:
         for interval, found in late.items()
     ]
     table = Table(
-        f"The event loop wakes up late beside {threads} busy threads", ("INTERVAL", "MIN", "MEDIAN", "MAX ms"), rows
+        f"Delay of the event loop beside {threads} busy threads", ("INTERVAL", "MIN", "MEDIAN", "MAX ms"), rows
     )
     figures = {
         "late_ms": {f"{interval * 1000:g}": found.median * 1000 for interval, found in late.items()},

@@ -1,7 +1,7 @@
 """Every flow of a tenant, cut off or failed at every call that it makes: `crash-matrix` and `fault-matrix`.
 
-tests/aws/test_matrix.py tries a share of these points, here all are tried. Worlds are the tests': AWS is the sandbox's
-MiniStack, the API server one in memory.
+tests/aws/test_matrix.py tries a share of these points, here all are tried. Worlds are the tests': AWS is MiniStack, the
+API server one in memory, both in the process that tries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from humangov.bundle import Bundle, bundle
 from bench.measure import Report, Table
 from bench.rig import NotMeasuredError, Say
 from sandbox import emulator
-from sandbox.session import sandbox_up
 from testing.reconciler import matrix
 from testing.reconciler.flows import FLOWS
 from testing.reconciler.sdk import Sdk
@@ -55,10 +54,9 @@ def run(*, say: Say, faults: bool, flows: Sequence[str], jobs: int) -> Report:
         raise NotMeasuredError(f"no flow begins with {' or '.join(flows)}; there are {', '.join(_kinds())}")
     started = time.monotonic()
     done: list[_Tried] = []
-    with sandbox_up(say) as (running, _), ProcessPoolExecutor(jobs) as pool:
-        if running.aws != "emulator" or running.aws_endpoint_url is None:
-            raise NotMeasuredError("the matrices make accounts of the emulated AWS; AWS_ENDPOINT_URL names another")
-        for tried in pool.map(_try, names, [faults] * len(names), [running.aws_endpoint_url] * len(names)):
+    emulator.install(say=say)
+    with ProcessPoolExecutor(jobs) as pool:
+        for tried in pool.map(_try, names, [faults] * len(names)):
             say(f"{tried.flow}: {tried.points} points, {len(tried.failed)} failed")
             for failure in tried.failed:
                 say(failure)
@@ -66,8 +64,8 @@ def run(*, say: Say, faults: bool, flows: Sequence[str], jobs: int) -> Report:
     return _report(done, faults=faults, seconds=time.monotonic() - started)
 
 
-def _try(name: str, faults: bool, endpoint_url: str) -> _Tried:
-    worlds = _worlds(endpoint_url)
+def _try(name: str, faults: bool) -> _Tried:
+    worlds = _worlds()
     [flow] = [flow for flow in FLOWS if flow.name == name]
     undisturbed = matrix.undisturbed(worlds, flow)
     points = matrix.failures(undisturbed) if faults else matrix.crashes(undisturbed)
@@ -80,9 +78,9 @@ def _try(name: str, faults: bool, endpoint_url: str) -> _Tried:
 
 
 @cache
-def _worlds(endpoint_url: str) -> Callable[[], World]:
+def _worlds() -> Callable[[], World]:
     os.environ |= {"AWS_ACCOUNT_ID_ENDPOINT_MODE": "disabled", "AWS_EC2_METADATA_DISABLED": "true"}
-    sdk, code = Sdk(endpoint_url), _code()
+    sdk, code = Sdk(), _code()
     return lambda: World(sdk=sdk, account=emulator.new_account(), bundle=code)
 
 

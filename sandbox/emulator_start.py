@@ -3,8 +3,7 @@
 MiniStack comes with hypercorn, whose HTTP is written in Python and takes more processor time for a request than
 MiniStack itself.
 
-Its stores hold the resources of all accounts, and it looks through all of them for those of one: each of the thousands
-of accounts of a run made every call dearer. Here a store finds them by account (and region).
+Its stores find what is an account's without looking through all others' (emulator_stores.py).
 
 It reads all streams of all accounts in one thread, and waits there for each function: one that is slow to start, or
 hangs until its timeout, kept every other table's records waiting. Here each trigger waits for its own function alone.
@@ -21,101 +20,30 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 import uvicorn  # type: ignore[import-not-found]
 from ministack.app import app  # type: ignore[import-not-found]
 from ministack.core.lambda_runtime import Worker  # type: ignore[import-not-found]
-from ministack.core.responses import (  # type: ignore[import-not-found]
-    AccountRegionScopedDict,
-    AccountScopedDict,
-    get_account_id,
-    get_region,
-)
 from ministack.services import dynamodb, lambda_svc  # type: ignore[import-not-found]
+
+sys.path.append(str(Path(__file__).parent))  # the environment has nothing of ours
+import emulator_stores  # type: ignore[import-not-found]
 
 logger = logging.getLogger(__name__)
 
 FIRST_LINE_SECONDS, NEXT_LINE_SECONDS, AT_MOST_SECONDS = 1.0, 0.05, 2.0
 KEEP_ALIVE_SECONDS = 75  # as MiniStack's own start has it
 TRIGGERS_AT_ONCE = 16
-Key = tuple[Any, ...]
 Trigger = tuple[str, str, dict[str, Any]]
 """Account, region, and MiniStack's record of the event source mapping."""
-
-
-class Store(dict[Key, Any]):
-    """What one of MiniStack's stores holds. A key begins with the account, and in a region's store with the region."""
-
-    def __init__(self, entries: dict[Key, Any], *, scope: int) -> None:
-        """`scope`: how many parts of a key say whose it is."""
-        super().__init__()
-        self._scope = scope
-        self.owned: dict[Key, dict[Key, Any]] = {}
-        self.update(entries)
-
-    def __setitem__(self, key: Key, value: Any) -> None:
-        super().__setitem__(key, value)
-        self.owned.setdefault(key[: self._scope], {})[key] = value
-
-    def __delitem__(self, key: Key) -> None:
-        super().__delitem__(key)
-        self.owned[key[: self._scope]].pop(key, None)
-
-    def pop(self, key: Key, *default: Any) -> Any:
-        value = super().pop(key, *default)
-        self.owned.get(key[: self._scope], {}).pop(key, None)
-        return value
-
-    def setdefault(self, key: Key, default: Any = None) -> Any:
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def update(self, entries: Any = (), **_: Any) -> None:
-        for key, value in dict(entries).items():
-            self[key] = value
-
-    def clear(self) -> None:
-        super().clear()
-        self.owned.clear()
-
-
-def find_by_account(stores: Any, *, scope: int) -> None:
-    """Let every store of this class find what belongs to an account without looking at the others'."""
-
-    def owned(store: Any, owner: Key) -> dict[Key, Any]:
-        if not isinstance(store._data, Store):  # as it is made, or read from a file
-            store._data = Store(store._data, scope=scope)
-        found: dict[Key, Any] = store._data.owned.get(owner, {})
-        return found
-
-    def mine(store: Any) -> dict[Key, Any]:
-        return owned(store, (get_account_id(), get_region())[:scope])
-
-    def keys(store: Any) -> list[Any]:
-        return [key[-1] for key in list(mine(store))]
-
-    def items(store: Any) -> list[tuple[Any, Any]]:
-        return [(key[-1], value) for key, value in list(mine(store).items())]
-
-    def iterated(store: Any) -> Iterator[Any]:
-        return iter(keys(store))
-
-    stores.keys, stores.items, stores.__iter__ = keys, items, iterated
-    stores.values = lambda store: list(mine(store).values())
-    stores.__len__ = lambda store: len(mine(store))
-    stores.__bool__ = lambda store: bool(mine(store))
-    if scope == 2:
-        stores.values_scoped = lambda store, account, region: list(owned(store, (account, region)).values())
-        stores.items_scoped = lambda store, account, region: [
-            (key[-1], value) for key, value in list(owned(store, (account, region)).items())
-        ]
 
 
 class Triggers:
@@ -185,8 +113,7 @@ def of_existing_functions(write: Callable[..., None]) -> Callable[..., None]:
 def main() -> None:
     """Serve until SIGTERM. BIND_HOST and GATEWAY_PORT say where, as they do to MiniStack's own start."""
     Worker._drain_stderr_bounded.__defaults__ = (FIRST_LINE_SECONDS, NEXT_LINE_SECONDS, AT_MOST_SECONDS)
-    find_by_account(AccountScopedDict, scope=1)
-    find_by_account(AccountRegionScopedDict, scope=2)
+    emulator_stores.find_by_account()
     triggers = Triggers(lambda_svc._poll_dynamodb_streams, lambda_svc._iter_all_esms)
     lambda_svc._iter_all_esms, lambda_svc._poll_dynamodb_streams = triggers.every, triggers.poll
     lambda_svc._emit_lambda_logs = of_existing_functions(lambda_svc._emit_lambda_logs)

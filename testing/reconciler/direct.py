@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from botocore.awsrequest import prepare_request_dict
 from botocore.client import BaseClient
 
+from testing.reconciler.in_process import InProcess
 from testing.reconciler.wire import Wire
 
 
@@ -55,7 +56,7 @@ class _Operation:
 class Direct:
     """In place of one client's `_make_api_call`."""
 
-    def __init__(self, client: Any, wire: Wire, *, account: Callable[[], str]) -> None:
+    def __init__(self, client: Any, wire: Wire | InProcess, *, account: Callable[[], str]) -> None:
         self._client, self._wire, self._account = client, wire, account
         self._known: dict[str, _Operation] = {}
         protocol = client.meta.service_model.resolved_protocol

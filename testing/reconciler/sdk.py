@@ -24,6 +24,7 @@ from humangov.aws.clients import Clients
 
 from testing.live.aws_evidence import Evidence
 from testing.reconciler.direct import Direct
+from testing.reconciler.in_process import ENDPOINT_URL, InProcess
 from testing.reconciler.line import Call, Line
 from testing.reconciler.wire import Wire
 
@@ -39,13 +40,14 @@ _ACTION_OF = {(method.service, method.name): action for action, method in ACTION
 class Sdk:
     """The SDK's clients, made once for all tests of a process; the account is the access key, set for each test."""
 
-    def __init__(self, endpoint_url: str) -> None:
-        self.endpoint_url = endpoint_url
+    def __init__(self, endpoint_url: str | None = None) -> None:
+        """`endpoint_url`: the emulated AWS's server; None: its application, in this process."""
+        self.endpoint_url = endpoint_url or ENDPOINT_URL
         self.evidence = Evidence()
         self._session = boto3.Session(
             aws_access_key_id="000000000000", aws_secret_access_key="test", region_name=REGION
         )
-        self._wire = Wire(endpoint_url)
+        self._wire: Wire | InProcess = Wire(endpoint_url) if endpoint_url else InProcess()
         self._session.events.register("before-send", self._wire.before_send)
         self._clients: dict[tuple[str, str, int], Any] = {}
         self._account = "000000000000"
@@ -173,7 +175,7 @@ class _Door:
 
 
 def _prompt(answer: Any) -> Any:
-    """MiniStack shows a changed function as Pending for half a second and refuses nothing meanwhile: skipped here."""
+    """MiniStack shows a changed function as Pending and refuses nothing meanwhile: skipped here."""
     configuration = answer.get("Configuration", answer)
     if configuration.get("State") == "Pending":
         configuration["State"] = "Active"

@@ -21,12 +21,23 @@ from humangov.aws.error_findings import finding_of_error
 from humangov.aws.errors import AwsError
 from humangov.aws.sessions import REGIONS_AT_ONCE, ROLES_AT_ONCE, Directory
 
+from sandbox.handle import Sandbox
 from testing import samples
-from testing.reconciler.sdk import REGION
+from testing.reconciler.sdk import REGION, Sdk
 from testing.reconciler.world import World
 
 OWN = "111111111111"
 ROLE = "arn:aws:iam::{}:role/humangov-tenant-california"
+
+
+@pytest.fixture(scope="module")
+def sdk(sandbox: Sandbox) -> Iterator[Sdk]:
+    """These clients go the SDK's whole way, to the emulated AWS's server."""
+    if sandbox.aws != "emulator" or sandbox.aws_endpoint_url is None:
+        pytest.skip("these tests make accounts of the emulated AWS")
+    made = Sdk(sandbox.aws_endpoint_url)
+    yield made
+    made.close()
 
 
 class Wire:
