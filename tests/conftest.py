@@ -135,7 +135,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     outcome: Any = yield
     report, folder = outcome.get_result(), getattr(item, "funcargs", {}).get("tmp_path")
     if report.failed and isinstance(folder, Path):
-        for log in sorted(folder.rglob("operator-*.log")):
+        for log in sorted(folder.rglob("*.log")):
             lines = log.read_text(errors="replace").splitlines()
             report.sections.append((str(log.relative_to(folder)), "\n".join(lines[-LAST_LINES:])))
 

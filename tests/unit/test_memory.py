@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 import sys
+from pathlib import Path
 
+import humangov
 import pytest
 from humangov.manager import memory
 
@@ -71,6 +74,16 @@ def test_another_c_library_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     memory.limit_arenas()
     memory.give_back()
+
+
+def test_operator_uses_no_class_of_the_client_library_that_loads_the_models_of_the_whole_api() -> None:
+    """They take half a second of processor time, in the event loop, and the lease was not renewed meanwhile."""
+    library = re.compile(r"\bclient\.(?!ApiClient|Configuration)([A-Z]\w*)")
+    package = Path(humangov.__file__).parent
+    uses_library = [file for file in package.rglob("*.py") if "from kubernetes" in file.read_text()]
+    assert uses_library
+    found = {name for file in uses_library for name in library.findall(file.read_text())}
+    assert found - {"KubeError"} == set()
 
 
 def test_operator_does_not_import_the_synchronous_kubernetes_client() -> None:

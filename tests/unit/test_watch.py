@@ -582,14 +582,13 @@ def test_leader_that_cannot_start_releases_the_lease() -> None:
 
     async def story() -> None:
         operator: Any = SimpleNamespace(store=Store(default_region="us-east-1"), settings=SETTINGS)
-        warming: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         leader = Leader(
             operator=operator, kube=Refusing(), run_settings=RUN_SETTINGS, state=state_of(holding),
             of_region=lambda _: Clients(region="us-east-1"), count=lambda *_, **__: None, stop=asyncio.Event(),
             in_thread_of_stops=operator,
         )  # fmt: skip
         with pytest.raises(client.KubeError):
-            await leader_module.work(leader, warming=warming)
+            await leader_module.work(leader)
 
     holding = Holding()
     asyncio.run(story())

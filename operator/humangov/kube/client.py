@@ -16,7 +16,6 @@ from kubernetes.aio import config as untyped_config
 from kubernetes.aio.client.exceptions import ApiException
 
 from humangov.api.spec import KIND
-from humangov.kube.answers import json_of
 from humangov.kube.custom_objects import CustomObjectsApi
 
 FIELD_MANAGER = "humangov-operator"
@@ -106,34 +105,36 @@ class Client:
         needed: as the cluster's name, which --cluster-name gives else.
         """
         what = f"reading the UID of namespace kube-system{' (or give --cluster-name)' if needed else ''}"
-        found = await self._call(what, read_plain, "/api/v1/namespaces/{name}", {"name": "kube-system"}, library=plain)
+        found = await self._call(
+            what, CustomObjectsApi.get_cluster_custom_object, "", "v1", "namespaces", "kube-system"
+        )  # fmt: skip
         return str(found["metadata"]["uid"])
 
     async def user(self) -> str:
         """Who the API server takes us for. Raises KubeError."""
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
         found = await self._call(
-            "asking who we are", client.AuthenticationV1Api.create_self_subject_review, client.V1SelfSubjectReview(),
-            library=client.AuthenticationV1Api,
+            "asking who we are", CustomObjectsApi.create_cluster_custom_object,
+            "authentication.k8s.io", "v1", "selfsubjectreviews", review,
         )  # fmt: skip
-        return str(found.status.user_info.username)
+        return str(found["status"]["userInfo"]["username"])
 
     async def _call(
         self,
         what: str,
         method: Callable[..., Awaitable[Any]],
         *arguments: Any,
-        library: Any = CustomObjectsApi,
         writes: bool = False,
         none_if: int | None = None,
         within_seconds: float = _REQUEST_TIMEOUT_SECONDS,
         **named: Any,
     ) -> Any:
-        """Every request: `method` of the client library's class `library`, or what takes such an API as its first.
+        """Every request: `method` of CustomObjectsApi, or what takes such an API as its first.
 
         what: for people, what is being tried. writes: whether the fence comes before it. none_if: the status that is no
         error here, but None. Raises KubeError, whatever the library raised.
         """
-        api = library(await self._client())
+        api = CustomObjectsApi(await self._client())
         if writes:
             self._before_write()
         try:
@@ -182,25 +183,6 @@ def translate(what: str, error: Exception) -> KubeError:
     if error.status == 403 and _LACKS_PERMISSION.search(reason):
         reason += f". {_REMEDY}"
     return KubeError(what, status=error.status, reason=reason)
-
-
-def plain(api_client: Any) -> Any:
-    """In place of one of the library's classes for `_call`: its client itself.
-
-    For what the operator reads at its start. A class of the API loads the models of the whole API, which takes half a
-    second of processor time; CustomObjectsApi is our own.
-    """
-    return api_client
-
-
-async def read_plain(api_client: Any, path: str, parameters: Mapping[str, str], *, _request_timeout: float) -> Resource:
-    """An object as the API server wrote it: the library's own form has other names. Raises ApiException."""
-    request = await api_client.param_serialize(
-        method="GET", resource_path=path, path_params=dict(parameters), header_params={"Accept": "application/json"},
-        auth_settings=["BearerToken"],
-    )  # fmt: skip
-    answer = await api_client.call_api(*request, _preload_content=False, _request_timeout=_request_timeout)
-    return await json_of(answer.response)
 
 
 def described(resource: Resource) -> str:

@@ -1,7 +1,8 @@
 """Objects of any API group, as JSON: what the operator needs of the client library's class of the same name.
 
-That class checks each argument with pydantic, whose validators take 17 MiB and a second of processor time to build. The
-names, the paths and the errors here are its own.
+That class checks each argument with pydantic, whose validators take 17 MiB and a second of processor time to build; its
+classes of one group each load the models of the whole API, half a second more. The names, the paths and the errors here
+are its own. The core group, whose name is empty, is one of them here.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from typing import Any
 
 from humangov.kube.answers import json_of
 
-_CLUSTER = "/apis/{group}/{version}/{plural}"
-_NAMESPACE = "/apis/{group}/{version}/namespaces/{namespace}/{plural}"
+_CLUSTER = "/{version}/{plural}"
+_OF_CLUSTER = f"{_CLUSTER}/{{name}}"
+_NAMESPACE = "/{version}/namespaces/{namespace}/{plural}"
 _OBJECT = f"{_NAMESPACE}/{{name}}"
 _QUERY = {
     "_continue": "continue", "dry_run": "dryRun", "field_manager": "fieldManager",
@@ -34,6 +36,14 @@ class CustomObjectsApi:
         self, group: str, version: str, plural: str, **named: Any
     ) -> Any:
         return await self._raw("GET", _CLUSTER, named, group=group, version=version, plural=plural)
+
+    async def get_cluster_custom_object(self, group: str, version: str, plural: str, name: str, **named: Any) -> Any:
+        return await self._json("GET", _OF_CLUSTER, named, group=group, version=version, plural=plural, name=name)
+
+    async def create_cluster_custom_object(
+        self, group: str, version: str, plural: str, body: Any, **named: Any
+    ) -> Any:  # fmt: skip
+        return await self._json("POST", _CLUSTER, named, group=group, version=version, plural=plural, body=body)
 
     async def list_namespaced_custom_object(self, *path: str, **named: Any) -> Any:
         return await self._json("GET", _NAMESPACE, named, **_named(path))
@@ -67,9 +77,11 @@ class CustomObjectsApi:
     ) -> Any:  # fmt: skip
         """The answer, unread; refusals are answers too."""
         request_timeout, content_type = named.pop("_request_timeout", None), named.pop("_content_type", _JSON)
+        # https://kubernetes.io/docs/reference/using-api/#api-groups
+        root = "/apis/{group}" if path["group"] else "/api"
         headers = {"Accept": _JSON, **({"Content-Type": content_type} if body is not None else {})}
         request = await self._client.param_serialize(
-            method=method, resource_path=where, path_params=path, header_params=headers, body=body,
+            method=method, resource_path=root + where, path_params=path, header_params=headers, body=body,
             query_params=[(_QUERY[name], value) for name, value in named.items()], auth_settings=["BearerToken"],
         )  # fmt: skip
         answer = await self._client.call_api(*request, _preload_content=False, _request_timeout=request_timeout)

@@ -71,7 +71,7 @@ class _Hold:
         await self.election.release()
 
 
-async def work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
+async def work(leader: Leader) -> ExitCode:
     """What the leader does, until it receives a stop signal, loses the lease, or the watch ends. Raises KubeError."""
     state, stop = leader.state, leader.stop
     hold = _hold(state.election)
@@ -81,7 +81,6 @@ async def work(leader: Leader, *, warming: asyncio.Future[None]) -> ExitCode:
         if hold is not None:
             await hold.hand_over()
         raise
-    await warming
     memory.settle()
     queues = await _start_queues(leader)
     watch_stop = asyncio.Event()

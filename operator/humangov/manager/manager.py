@@ -20,7 +20,7 @@ from humangov import __version__
 from humangov.aws.budget import Budget
 from humangov.aws.resources import InThread
 from humangov.aws.sessions import Directory
-from humangov.bundle import bundle
+from humangov.bundle import Bundle, bundle
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import health, memory, watch
@@ -88,16 +88,20 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
         if run_settings.cluster_name is None:
             store.cluster_uid = await kube.cluster_uid()
         cluster = run_settings.cluster_name or str(store.cluster_uid)
-        warming = asyncio.get_running_loop().run_in_executor(None, directory.of_region(settings.region).warm)
+        # All that takes the processor comes before the lease: who holds it has to renew it in time.
+        _, code_of_function = await asyncio.gather(
+            asyncio.to_thread(directory.of_region(settings.region).warm), asyncio.to_thread(bundle)
+        )  # fmt: skip
+        memory.settle()
         if election is not None and not await election.acquire(stop=stop):
             logger.info("stopped")
             return 0
-        operator = _operator(settings, cluster, kube, store, directory, executor, metrics)
+        operator = _operator(settings, cluster, kube, store, directory, executor, metrics, code_of_function)
         leader = Leader(
             operator=operator, kube=kube, run_settings=run_settings, state=state, of_region=directory.of_region,
             count=metrics.reconciled, stop=stop, in_thread_of_stops=_in(stop_executor), budget=budget,
         )  # fmt: skip
-        code = await work(leader, warming=warming)
+        code = await work(leader)
         return code
     finally:
         if probes is not None:
@@ -117,11 +121,12 @@ def _operator(
     directory: Directory,
     executor: ThreadPoolExecutor,
     metrics: Metrics,
+    code_of_function: Bundle,
 ) -> Operator:
     return Operator(
         settings=settings,
         cluster=cluster,
-        bundle=bundle(),
+        bundle=code_of_function,
         kube=kube,
         store=store,
         clients_for=directory.of_tenant,
