@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -67,11 +68,13 @@ def up(
     if choice.node:
         packages.ensure(say=say)
     programs = None
-    if choice.kubernetes == "sandbox":
-        programs = build.locate(controllers=choice.controllers, node=choice.node, say=say, environ=environ)
-    kubectl = _kubectl(choice, programs, say=say, environ=environ)
-    if choice.aws == "emulator":
-        emulator.install(say=say, environ=environ)
+    with ThreadPoolExecutor(1) as beside:  # one is fetched while the other is compiled
+        installing = beside.submit(emulator.install, say=say, environ=environ) if choice.aws == "emulator" else None
+        if choice.kubernetes == "sandbox":
+            programs = build.locate(controllers=choice.controllers, node=choice.node, say=say, environ=environ)
+        kubectl = _kubectl(choice, programs, say=say, environ=environ)
+        if installing is not None:
+            installing.result()
     with _locked(layout, say):
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -146,7 +149,7 @@ def programs_of(
             Startable(
                 name=name,
                 command=commands[name],
-                environment=_environment(layout, path),
+                environment=_environment(layout, path) | {"GOGC": cluster.GARBAGE_PERCENT},
                 address=cluster.address(name, known_ports),
                 ready=_cluster_probe(name, ports=known_ports, identities=identities),
             )
