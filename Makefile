@@ -41,7 +41,7 @@ picture: demo ## Run the demo, and draw its report into docs/images, for README;
 	@$(PY) -m sandbox.picture
 
 .PHONY: test
-test: setup ## Run all tests, on a real control plane and an emulated AWS; a running sandbox keeps running
+test: setup $(VENV)/.compiled ## Run all tests, on a real control plane and an emulated AWS; a running sandbox keeps running
 	@if ! $(PY) -m sandbox status >/dev/null 2>&1; then trap '$(PY) -m sandbox down' EXIT; fi; \
 	$(PY) -m sandbox up; \
 	$(PY) -m pytest -n $(JOBS) --dist worksteal tests --ignore=tests/install --ignore=tests/after $(ARGS); \
@@ -171,7 +171,20 @@ clean: ## Remove everything that was built
 .PHONY: setup
 setup: $(VENV)/.complete
 
-$(UV):
+# The first build of the control plane takes minutes, and what it begins with can be compiled while packages are fetched.
+# sandbox/build.py goes on with what it left in Go's cache.
+BUILDS := $(filter demo picture test sandbox,$(MAKECMDGOALS))
+.PHONY: begin-build
+begin-build:
+	@if [ -n "$(BUILDS)" ] && [ ! -e $(VENV)/.complete ] && [ -z "$${KUBEBUILDER_ASSETS:-}" ] && command -v go >/dev/null && \
+		! compgen -G "$(HUMANGOV_CACHE)/controlplane-*" >/dev/null; then \
+		mkdir -p $(BUILD); cd sandbox/controlplane; \
+		GOENV="$${GOENV:-$${XDG_CONFIG_HOME:-$$HOME/.config}/go/env}" XDG_CONFIG_HOME=$(HUMANGOV_CACHE)/go-config \
+		CGO_ENABLED=0 GOWORK=off GOTOOLCHAIN=local GOFLAGS="$${GOFLAGS:-} -modcacherw -buildvcs=false" \
+		GOMODCACHE=$(HUMANGOV_CACHE)/go-mod GOCACHE=$(HUMANGOV_CACHE)/go-build \
+		timeout 120 go build -mod=readonly -trimpath -o /dev/null . >/dev/null 2>&1 & echo $$! >$(BUILD)/begin-build.pid; fi
+
+$(UV): | begin-build
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed and none is on the PATH; or say make PYTHON=…" >&2; exit 1; fi
 	@mkdir -p $(BUILD)/bin
 	@if command -v uv >/dev/null; then ln -sf "$$(command -v uv)" $@; else \
@@ -182,7 +195,13 @@ $(UV):
 $(VENV)/.complete: requirements/dev.txt pyproject.toml | $(UV)
 	@echo "setup: the project's environment ($(PYTHON))"
 	@$(UV) venv -q --allow-existing --python "$$(command -v $(PYTHON))" $(VENV)
-	@$(UV) pip install -q --compile-bytecode --python $(PY) --require-hashes -r requirements/dev.txt
+	@$(UV) pip install -q --python $(PY) --require-hashes -r requirements/dev.txt
 	@$(UV) pip install -q --python $(PY) --no-deps --no-build-isolation --editable .
 	@for name in humangov kubectl-humangov kubectl_complete-humangov; do ln -sf $(VENV)/bin/$$name $(BUILD)/bin/$$name; done
+	@if [ -e $(BUILD)/begin-build.pid ]; then kill "$$(cat $(BUILD)/begin-build.pid)" 2>/dev/null || true; rm $(BUILD)/begin-build.pid; fi
+	@touch $@
+
+# Six workers would each compile what they import first.
+$(VENV)/.compiled: $(VENV)/.complete
+	@$(PY) -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
 	@touch $@

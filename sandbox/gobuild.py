@@ -65,8 +65,6 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
         "GOFLAGS": f"{environ.get('GOFLAGS', '')} -modcacherw -buildvcs=false".strip(),
         "GOMODCACHE": str(cache / "go-mod"),
         "GOCACHE": str(cache / "go-build"),
-        # The compiler runs once a package, for seconds: garbage need not be looked for as often as Go does by itself.
-        "GOGC": environ.get("GOGC", "400"),
         **golang.quiet(environ),
     }
 
