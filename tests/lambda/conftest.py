@@ -224,6 +224,8 @@ class World:
     function: RunningFunction
     dynamodb: Any
     s3: Any
+    shared: RunningFunction | None = None
+    """The function that other tests use too."""
 
     def write(self, *items: Item) -> None:
         """Live records."""
@@ -250,6 +252,8 @@ class World:
         return dict(Counter(one["Key"] for kind in ("Versions", "DeleteMarkers") for one in answer.get(kind, ())))
 
     def invoke(self, event: Any, *, timeout_ms: int = 300_000) -> Invocation:
+        kept = get_backend("s3")[ACCOUNT]["aws"].get_bucket(self.bucket).versioning_status
+        assert self.function is not self.shared or not kept, "it would know for ever that the bucket keeps versions"
         return self.function.invoke(event, timeout_ms=timeout_ms)
 
 
@@ -376,4 +380,6 @@ def _forget(table: str, bucket: str) -> None:
 @pytest.fixture
 def world(make_world: MakeWorld, california: RunningFunction) -> World:
     """California: a table with key `id`, an empty bucket, and the function that erases its files."""
-    return make_world(function=california, table="california", bucket="california-files")
+    made = make_world(function=california, table="california", bucket="california-files")
+    made.shared = california
+    return made
