@@ -119,6 +119,9 @@ class Sdk:
         if _OF_IDENTITY.match(name):
             self._last_of_identity[service] = now
 
+    def get_credentials(self) -> Any:
+        return self._session.get_credentials()
+
     def get_partition_for_region(self, region: str) -> str:
         return str(self._session.get_partition_for_region(region))
 

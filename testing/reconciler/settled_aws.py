@@ -38,6 +38,9 @@ class _Session:
     def client(self, service: str, **_: Any) -> Any:
         return _Client(self._account, service)
 
+    def get_credentials(self) -> str:
+        return "some"
+
     def get_partition_for_region(self, _: str) -> str:
         return "aws"
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
+from humangov.cleanup.calls import Calls
+from humangov.sweep import erasure
+from humangov.sweep.listing import Stored, StoredVersion
 
 from testing import samples
 from testing.sweep.tenant_data import DAY, HOUR
@@ -145,3 +150,28 @@ def test_upload_just_before_the_delete_stays_if_its_bytes_are_others_and_s3_heed
     world.meanwhile = meanwhile
     world.sweep(after=DAY)
     assert ("orphan.pdf" in world.files) is stays
+
+
+@pytest.mark.parametrize(("etag", "milliseconds"), [('"abc"', 0), ('"abc-2"', 0), ('"abc"', 250)])
+def test_version_that_s3_still_lists_is_not_erased_whatever_s3_answered(etag: str, milliseconds: int) -> None:
+    """Of an upload in parts, and of a store that dates by the millisecond, too."""
+    modified = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
+    listed = {"Key": "cv.pdf", "VersionId": "v1", "IsLatest": True, "LastModified": modified, "ETag": etag, "Size": 3}
+
+    class Keeping:
+        def list_object_versions(self, **_: Any) -> dict[str, Any]:
+            return {"IsTruncated": False, "Versions": [listed]}
+
+        def delete_objects(self, **request: Any) -> dict[str, Any]:
+            return {"Deleted": [dict(one) for one in request["Delete"]["Objects"]]}
+
+    nothing, keeping = cast(Any, None), cast(Any, Keeping())
+    calls = Calls(
+        dynamodb=nothing, s3=keeping, bucket_owner="1", out_of_time=lambda: False, pause=lambda _: None,
+        now=lambda: 0.0, write=lambda _: None,
+    )  # fmt: skip
+    seconds = int(modified.timestamp())
+    one = Stored("cv.pdf", etag, 3, seconds, (StoredVersion("v1", seconds, False, 3),))
+    with ThreadPoolExecutor(1) as pool:
+        [result] = erasure._versions([one], names=samples.names(), calls=calls, pool=pool)
+    assert (result.outcome.detail, result.left) == ("StillThere", 1)

@@ -152,7 +152,17 @@ def timeout(**_: Any) -> Mapping[str, Any]:
     raise ReadTimeoutError(endpoint_url="https://dynamodb.us-east-1.amazonaws.com")
 
 
-@pytest.mark.parametrize("answer", [timeout, lambda **_: {}, lambda **_: {"Responses": None}])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        timeout,
+        lambda **_: {},
+        lambda **_: {"Responses": None},
+        lambda **_: {"Responses": {"california": None}},
+        lambda **_: {"Responses": {"arn:aws:dynamodb:us-east-1:1:table/california": [{"id": {"S": "7"}}]}},
+        lambda **_: {"Responses": {"california": []}, "UnprocessedKeys": {"california": {"Keys": []}}},
+    ],
+)
 def test_failed_live_read_leaves_its_records_unread(answer: Callable[..., Any]) -> None:
     live = look_for(Answers(answer), ["1", "2"])
 

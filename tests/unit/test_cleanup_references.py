@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 from unicodedata import normalize
 from urllib.parse import quote
@@ -319,6 +320,17 @@ def test_a_key_prefix_keeps_whichever_unicode_form_a_url_has() -> None:
         ('["b.pdf", "a.pdf"]', "a.pdf"),
         (' {"file": {"key": "a.pdf"}}', "a.pdf"),
         ('"a.pdf"', "a.pdf"),
+        ('{"a.pdf": {"size": 3}}', "a.pdf"),
+        (json.dumps(json.dumps({"file": "a.pdf"})), "a.pdf"),
+        (json.dumps({"files": json.dumps(["a.pdf"])}), "a.pdf"),
+        ('{"file": "a.pdf",}', "a.pdf"),
+        ("[" * 5_000 + '"a.pdf"' + "]" * 5_000, "a.pdf"),
+        ("https://files.s3.amazonaws.com/x/../a.pdf", "a.pdf"),
+        ("https://files.s3.amazonaws.com/x/%2E%2E/a.pdf", "a.pdf"),
+        ("s3://files/./a.pdf", "a.pdf"),
+        ("ca/./a.pdf", "ca/a.pdf"),
+        ("./a.pdf", "a.pdf"),
+        ("x/y/../../a.pdf", "a.pdf"),
         ("[draft] a.pdf", "[draft] a.pdf"),
         ('["' * 100_000, '["' * 100_000),
         ("s3://renamed/a.pdf", "a.pdf"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from humangov.kube import client
+from humangov.kube.answers import json_of
 from humangov.kube.client import Client, KubeError
 from humangov.kube.events import within_limit
 from kubernetes.aio.client import Configuration
@@ -117,3 +119,13 @@ def test_long_event_loses_its_middle_and_keeps_the_command_at_its_end(letter: st
 
 def test_event_that_fits_is_not_cut() -> None:
     assert within_limit("x " * 512) == "x " * 512
+
+
+@pytest.mark.parametrize(("status", "is_success"), [(200, True), (201, True), (202, True), (302, False), (404, False)])
+def test_answer_is_a_success_only_if_its_status_says_so(status: int, is_success: bool) -> None:
+    answer: Any = SimpleNamespace(status=status, reason="why", text=lambda: asyncio.sleep(0, "{}"))
+    if is_success:
+        assert asyncio.run(json_of(answer)) == {}
+    else:
+        with pytest.raises(ApiException):
+            asyncio.run(json_of(answer))

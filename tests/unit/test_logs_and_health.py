@@ -88,6 +88,9 @@ def test_log_level_applies_to_the_operator_and_libraries_log_warnings(
 
 def test_log_of_an_aws_call_holds_no_parameter(caplog: pytest.LogCaptureFixture) -> None:
     class Session:
+        def get_credentials(self) -> str:
+            return "some"
+
         def client(self, *_: object, **__: object) -> object:
             return self
 
@@ -124,6 +127,9 @@ def test_unknown_region_is_reported_by_name() -> None:
 
         def get_caller_identity(self) -> dict[str, str]:
             return {"Account": "1"}
+
+        def get_credentials(self) -> str:
+            return "some"
 
         def get_partition_for_region(self, region: str) -> str:
             from botocore.exceptions import UnknownRegionError

@@ -70,6 +70,25 @@ def test_what_is_free_in_the_middle_of_the_heap_is_given_back() -> None:
     assert given_back > 80 * MIB
 
 
+def test_what_a_process_that_begins_again_leaves_behind_is_collected() -> None:
+    program = """
+import weakref
+from humangov.manager import memory
+class Clients:
+    pass
+left = []
+for _ in range(3):
+    clients = Clients()
+    clients.own = clients  # as the SDK's hold each other
+    memory.settle()
+    left.append(weakref.ref(clients))
+    del clients
+    memory.settle()
+print(sum(one() is not None for one in left))
+"""
+    assert printed(program).split() == ["0"]
+
+
 def test_another_c_library_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ctypes.CDLL", lambda _: object())
     memory.limit_arenas()

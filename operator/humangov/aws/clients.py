@@ -12,7 +12,7 @@ from typing import Any
 import boto3
 import botocore
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from humangov import __version__
 from humangov.api.names import Identity
@@ -118,9 +118,15 @@ class Clients:
         return Identity(account_id=self._account_id(), region=self.region, cluster=cluster, partition=partition)
 
     def warm(self) -> None:
-        """Make every client now; it takes a second of processor time, which the first tenant should not wait for."""
-        for method in ACTIONS.values():
-            self._client(method.service, writes=method.writes)
+        """Make every client now; it takes a second of processor time, which the first tenant should not wait for.
+
+        Credentials may come later than the process does, from an agent of the node: then the first call makes them.
+        """
+        try:
+            for method in ACTIONS.values():
+                self._client(method.service, writes=method.writes)
+        except BotoCoreError as error:
+            logger.warning("no AWS client can be created yet: %s; retried with the first call", error)
 
     def _translated(self, error: ClientError | BotoCoreError, *, action: str, target: str) -> AwsError:
         """Before the first call, and before credentials expire, the SDK assumes the tenant's role: that may fail."""
@@ -182,6 +188,8 @@ class Clients:
     def _client(self, service: str, *, writes: bool) -> Any:
         with self._creating:
             if (service, writes) not in self._of_service:
+                if self._session.get_credentials() is None:  # a client keeps for ever that there were none
+                    raise NoCredentialsError
                 client = self._session.client(
                     service, region_name=self.region, config=_WRITES if writes else _READS
                 )  # fmt: skip

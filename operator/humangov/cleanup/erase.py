@@ -148,9 +148,8 @@ def _after(calls: Calls, *, bucket: str, key: str, seen: Versions, erased: int) 
     except Exception as error:  # an older version may be left: the next delivery lists it
         return FileResult(failed(calls.failed("ListObjectVersions", error)), erased)
     youngest = max(one.modified for one in seen)
-    older = any(
-        (one in seen and one.version_id != NULL) or (not one.is_marker and one.modified < youngest) for one in left
-    )
+    seen_ids = {one.version_id for one in seen} - {NULL}
+    older = any(one.version_id in seen_ids or (not one.is_marker and one.modified < youngest) for one in left)
     return FileResult(STILL_THERE if older else ERASED, erased, left=len(left))
 
 

@@ -131,7 +131,7 @@ def _read(
         try:
             request = {settings.table: _request(keys, settings)}
             answer = calls.attempt(calls.dynamodb.batch_get_item, RequestItems=request)
-            items += answer["Responses"].get(settings.table, [])
+            items += items_of(answer, table=settings.table)
             keys = _unprocessed(answer, keys)
         except Exception as error:  # however the call fails, the result is unknown
             return items, dict.fromkeys(keys, calls.failed("BatchGetItem", error))
@@ -140,6 +140,17 @@ def _read(
         if pause_seconds is not None:
             calls.pause(pause_seconds)
     return items, dict.fromkeys(keys, "Throttled")
+
+
+def items_of(answer: Mapping[str, Any], *, table: str) -> list[Image]:
+    """The items in BatchGetItem's answer for one table. Raises ValueError if it answers for another one.
+
+    It may leave out a table of which it found no item: other stores than DynamoDB do.
+    """
+    found: Mapping[str, list[Image]] = answer["Responses"]
+    if found.keys() - {table}:
+        raise ValueError("an answer for a table that was not asked for")
+    return found.get(table, [])
 
 
 def _request(keys: Mapping[str, RecordKey], settings: FunctionSettings) -> dict[str, Any]:
@@ -155,9 +166,9 @@ def _request(keys: Mapping[str, RecordKey], settings: FunctionSettings) -> dict[
 
 
 def _unprocessed(answer: Mapping[str, Any], keys: Mapping[str, RecordKey]) -> Mapping[str, RecordKey]:
-    left = [key for part in answer.get("UnprocessedKeys", {}).values() for key in part["Keys"]]
-    ids = {record_id(as_in_event(key)) for key in left}
-    if not ids <= keys.keys():
+    parts = answer.get("UnprocessedKeys") or {}
+    ids = {record_id(as_in_event(key)) for part in parts.values() for key in part["Keys"]}
+    if (parts and not ids) or not ids <= keys.keys():  # which were not read is unknown
         return keys
     return {one: key for one, key in keys.items() if one in ids}
 

@@ -38,6 +38,10 @@ _BLANKS = " \t\r\n"
 _PLAIN = re.compile(r"[^\s/%+:\[{\"\x80-\U0010ffff](?:[^%+:\x80-\U0010ffff]*[^\s%+:\x80-\U0010ffff])?").fullmatch
 """A text that decodes to itself, in every way in which one can be decoded."""
 
+_HAS_DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)").search
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"').findall
+_JSON_IN_JSON = 2
+
 
 class Location(NamedTuple):
     """Where a tenant's files are. key_prefix: of every key; may be empty. region: the bucket's, for its partition."""
@@ -96,6 +100,7 @@ def keys_to_keep(image: Image, *, attributes: Iterable[str], location: Location)
             type(text) is str
             and _PLAIN(text)
             and ("/" not in text or not _begins_with_bucket(text.partition("/")[0], location))
+            and not _HAS_DOTS(text)
         ):
             keys.add(prefix + text)
             if prefix and text != prefix and text.startswith(prefix):
@@ -197,13 +202,38 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(inner)
 
 
-def _within(text: str) -> Iterator[str]:
-    """Every string of a text that is JSON."""
-    if text.lstrip(_BLANKS)[:1] in ("[", "{", '"'):
-        try:
-            yield from _texts(json.loads(text))
-        except (ValueError, RecursionError):
-            return
+def _within(text: str, *, times: int = _JSON_IN_JSON) -> Iterator[str]:
+    """Every string and every key of a text that is JSON, and of those in turn: JSON is at times encoded again."""
+    if text.lstrip(_BLANKS)[:1] not in ("[", "{", '"'):
+        return
+    for one in _strings(text):
+        yield one
+        if times > 1:
+            yield from _within(one, times=times - 1)
+
+
+def _strings(text: str) -> list[str]:
+    found: list[str] = []
+    try:
+        left = [json.loads(text)]
+    except (ValueError, RecursionError):  # what stands between quotes may still be a name
+        left = [_unquoted(one) for one in _QUOTED(text)]
+    while left:  # a text may be nested deeper than calls can be
+        value = left.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            left += [*value, *value.values()]
+        elif isinstance(value, list):
+            left += value
+    return found
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return str(json.loads(text))
+    except ValueError:
+        return text[1:-1]
 
 
 def _binary(value: Any) -> Iterator[str]:
@@ -234,6 +264,7 @@ def _meanings(text: str, location: Location) -> set[str]:
     forms |= {path for form in forms for path in _paths(form, location)}
     for _ in range(2):  # an encoded name is at times encoded again
         forms |= {decoded for form in forms for decoded in _unescaped(form)}
+    forms |= {_resolved(form) for form in forms if _HAS_DOTS(form)}
     forms |= {form[1:] for form in forms if form.startswith("/")} | {form.lstrip("/") for form in forms}
     forms |= {rest for form in forms for rest in _below(location.key_prefix, form)}
     forms |= {normalize(kind, form) for form in forms if not form.isascii() for kind in ("NFC", "NFD")}
@@ -249,6 +280,20 @@ def _paths(text: str, location: Location) -> Iterator[str]:
         return
     for whole in (path, path.partition("/")[2]):  # the first part of a path may be the bucket
         yield from (whole, whole.partition("?")[0], whole.partition("#")[0], re.split("[?#]", whole, maxsplit=1)[0])
+
+
+def _resolved(path: str) -> str:
+    """Without `.` and `..`, as browsers and programs read a path.
+
+    https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4
+    """
+    parts: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            del parts[-1:]
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
 
 
 def _unescaped(text: str) -> Iterator[str]:

@@ -17,5 +17,5 @@ async def json_of(answer: Any) -> Mapping[str, Any]:
 
 async def raise_for_status(answer: Any) -> None:
     """An answer that the library hands on unread (`…_without_preload_content`) is refused as it refuses the others."""
-    if answer.status >= 400:
+    if not 200 <= answer.status <= 299:
         raise ApiException(status=answer.status, reason=answer.reason, body=await answer.text())

@@ -29,7 +29,9 @@ DURATION_SECONDS = 15  # for which a lease is valid
 RENEW_WITHIN_SECONDS = 10.0  # after the last renewal the holder starts nothing new
 MARGIN_SECONDS = 1.0  # a holder stops this long before the lease expires; calls in flight then still arrive in time
 RETRY_PERIOD_SECONDS = 2.0
-REQUEST_SECONDS = 5.0  # two attempts fit into RENEW_WITHIN_SECONDS
+# Two attempts that get no answer fit into RENEW_WITHIN_SECONDS, and half a third. From 5 s on aiohttp waits longer.
+REQUEST_SECONDS = 3.0
+_SHORTEST_PAUSE_SECONDS = 0.5
 _SHORTEST_ATTEMPT_SECONDS = 0.5
 _REPEAT_TROUBLE_SECONDS = 60.0
 _NOT_TRIED = "no renewal was attempted in time; was the process suspended?"
@@ -174,22 +176,25 @@ class Election:
 
     async def keep(self) -> str:
         """Renew the lease for as long as that can be done; why it can be no longer."""
-        problem = _NOT_TRIED
+        problem, pause = _NOT_TRIED, RETRY_PERIOD_SECONDS
         while True:
             deadline = self._renewed_at + RENEW_WITHIN_SECONDS
-            await self._sleep(min(RETRY_PERIOD_SECONDS, max(0.0, deadline - self._clock())))
+            await self._sleep(min(pause, max(0.0, deadline - self._clock())))
             if deadline - self._clock() < _SHORTEST_ATTEMPT_SECONDS:
                 return f"the lease {LEASE_NAME} could not be renewed for {RENEW_WITHIN_SECONDS:.0f} s ({problem})"
+            begun = self._clock()
             try:
                 other = await self._renew(deadline)
             except KubeError as error:
                 problem = str(error)
                 logger.warning("%s; retried automatically", error)
+                # What got no answer has waited already.
+                pause = max(_SHORTEST_PAUSE_SECONDS, RETRY_PERIOD_SECONDS - (self._clock() - begun))
                 continue
             if other is not None:
                 self._renewed_at = -math.inf
                 return f"the lease {LEASE_NAME} was taken by {other}"
-            problem = _NOT_TRIED
+            problem, pause = _NOT_TRIED, RETRY_PERIOD_SECONDS
 
     async def release(self) -> None:
         """Release the lease, for a standby to take over at once. Call it when nothing runs and nothing renews it."""

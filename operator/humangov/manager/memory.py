@@ -22,7 +22,11 @@ def limit_arenas() -> None:
 
 
 def settle() -> None:
-    """What there is now stays: the garbage collector need not look through it again."""
+    """What there is now stays: the garbage collector need not look through it again.
+
+    Until the next time: a process that begins again leaves clients behind, which hold each other.
+    """
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     give_back()

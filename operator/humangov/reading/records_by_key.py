@@ -8,6 +8,7 @@ from typing import Any
 
 from humangov.api.names import Names
 from humangov.aws.data_plane import AwsClients
+from humangov.cleanup.guard import items_of
 from humangov.cleanup.retry import retry
 from humangov.reading.snapshot import Item, projection
 
@@ -45,8 +46,7 @@ def _read(
         answer = clients.patient_dynamodb.batch_get_item(RequestItems={table.name: request})
         if answer.get("UnprocessedKeys"):
             raise TooBusyError
-        items: Sequence[Item] = answer["Responses"].get(table.name, ())
-        return items
+        return items_of(answer, table=table.name)
 
     return retry(
         read,
