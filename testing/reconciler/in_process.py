@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import logging
 import os
 import sys
 import sysconfig
@@ -105,11 +106,15 @@ def _application() -> Any:
     environment = emulator.environment(layout, port=ADDRESS[1]) | {
         "STATE_DIR": str(files / "state"), "S3_DATA_DIR": str(files / "s3"), "DOCKER_HOST": f"unix://{files}/no-docker",
     }  # fmt: skip
+    root = logging.getLogger()
+    logs = list(root.handlers), root.level  # MiniStack has every line of everybody printed
     sys.path.append(sysconfig.get_path("purelib", vars={"base": str(AWS_VENV), "platbase": str(AWS_VENV)}))
     with patch.dict(os.environ, environment):
         application = importlib.import_module("ministack.app").app
         importlib.import_module("sandbox.emulator_stores").find_by_account()
         functions: Any = importlib.import_module("ministack.services.lambda_svc")
+    root.handlers[:] = logs[0]
+    root.setLevel(logs[1])
     functions._ensure_poller = lambda: None
     functions._schedule_state_transition = lambda *_: None  # half a second later, in a thread: see sdk.py
     return application
