@@ -27,6 +27,7 @@ from humangov.cli import checkpoint as checkpoint_command
 from humangov.cli import lookup, report_bucket
 from humangov.cli.main import main
 from humangov.proof import checkpoint_store, signature
+from humangov.proof import report_bucket as proof_bucket
 from humangov.proof.report_bucket import Lock, lock_for
 from moto import mock_aws
 
@@ -143,6 +144,65 @@ def test_a_second_checkpoint_within_the_hour_is_not_written(manifest: Path, monk
     assert again.exit_code == 0
     assert "the last one covers all lines that are old enough" in again.output
     assert len(sdk("s3").list_objects_v2(Bucket=BUCKET)["Contents"]) == 1
+
+
+def another_run_before(
+    call: str, monkeypatch: pytest.MonkeyPatch, *, of: Any = checkpoint_store, other: Callable[[], Any],
+) -> None:  # fmt: skip
+    """Another run begins and ends just before this call is made for the first time."""
+    original, others = getattr(of, call), [other]
+
+    def overtaken(*given: Any, **more: Any) -> Any:
+        if others:
+            assert others.pop()().exit_code == 0
+        return original(*given, **more)
+
+    monkeypatch.setattr(of, call, overtaken)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.parametrize(("first", "hours_ago"), [(True, 3), (False, 3), (False, 1)])
+def test_of_two_checkpoints_at_once_one_is_stored_and_the_chain_goes_on(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, first: bool, hours_ago: float, foreign: bool
+) -> None:
+    """Both read the same last checkpoint, and cover other times. foreign: an object that sorts after all."""
+    place = f"humangov/checkpoints/{samples.OWNER}/"
+    if foreign:
+        sdk("s3").put_object(Bucket=BUCKET, Key=f"{place}foreign.json", Body=b"")
+    store("1.pdf", hours_ago=30)
+    if not first:
+        assert checkpoint(manifest, monkeypatch, hours_ago=24).exit_code == 0
+    store("2.pdf", hours_ago=10)
+    there = len(stored())
+
+    another_run_before(
+        "following", monkeypatch, other=lambda: checkpoint(manifest, monkeypatch, hours_ago=hours_ago)
+    )  # fmt: skip
+    done = checkpoint(manifest, monkeypatch, hours_ago=2)
+
+    assert done.exit_code == 0, done.output
+    assert "no checkpoint: another run has stored one meanwhile: nothing to do" in done.output
+    assert len(stored()) == there + 1
+    assert checkpoint(manifest, monkeypatch).exit_code == 0
+    kinds = [one["kind"] for one in json.loads(command("verify", manifest, "--json").stdout)["findings"]]
+    assert kinds == ["Checkpoint"] * foreign
+
+
+def test_of_two_checkpoints_of_one_second_one_is_stored(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other run stores it after this one has looked: S3 refuses to store over it."""
+    store("1.pdf", hours_ago=30)
+    moment = datetime.now(UTC)
+
+    class Now(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return moment.astimezone(tz)
+
+    monkeypatch.setattr(checkpoint_command, "datetime", Now)
+    another_run_before("put", monkeypatch, of=proof_bucket, other=lambda: command("checkpoint", manifest))
+    done = command("checkpoint", manifest)
+    assert (done.exit_code, len(stored())) == (0, 1), done.output
+    assert "another run has stored one meanwhile" in done.output
 
 
 def test_a_stream_whose_writers_clock_was_behind_is_read_whole(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +379,40 @@ def test_verify_of_one_record_says_whether_it_is_proven_and_exits_so(
     printed = json.loads(command("verify", manifest, "--record", record, "-o", "json").stdout)
     assert differences(printed, object_of("verify")) == []
     assert command("verify", manifest).exit_code == 2
+
+
+def print_as_the_function(*messages: str, hours_ago: float = 10) -> str:
+    """To Lambda's own log stream, whose name is returned."""
+    stream = "2026/03/01/[$LATEST]0123456789abcdef"
+    at = round((datetime.now(UTC) - timedelta(hours=hours_ago)).timestamp() * 1000)
+    sdk("logs").create_log_stream(logGroupName=GROUP, logStreamName=stream)
+    events = [{"timestamp": at, "message": message} for message in messages]
+    sdk("logs").put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
+    return stream
+
+
+def test_a_forged_line_in_the_functions_own_log_stream_replaces_no_receipt_and_every_command_names_it(
+    manifest: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The function's role may write to every log stream. The line has the name of the one that it is to replace."""
+    real = store("1.pdf", hours_ago=10, outcome="kept: live")
+    assert checkpoint(manifest, monkeypatch).exit_code == 0
+    [event] = sdk("logs").get_log_events(logGroupName=GROUP, logStreamName=real)["events"]
+    forged = json.loads(event["message"]) | {"outcome": "erased", "erased_at": "2026-03-01T00:00:00.000Z"}
+    own = print_as_the_function(json.dumps(forged), hours_ago=10.0001)
+
+    done = command("verify", manifest)
+    assert done.exit_code == 2
+    assert f"NotChained: log stream {own}: 1 line calls itself a receipt, and this log stream" in done.output
+    assert "1 receipt: 1 is proven by a checkpoint" in done.output
+    assert command("verify", manifest, "--record", "1.pdf").exit_code == 0
+    data, page = reported(manifest, tmp_path)
+    assert "LinesNotChained" in {one["kind"] for one in data["gaps"]}
+    assert {one["value"] for one in data["figures"] if one["name"] == "erased"} == {0}
+    assert own in page
+    shown = CliRunner().invoke(main, ["receipts", "--log-group", GROUP, "--region", "us-east-1", "-o", "json"])
+    assert [json.loads(line)["outcome"] for line in shown.stdout.splitlines()] == ["kept: live"]
+    assert f"1 line calls itself a receipt and is in no chain, in log stream {own}" in shown.stderr
 
 
 def test_checkpoint_of_a_minimum_age_covers_younger_lines(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:

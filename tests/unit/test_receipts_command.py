@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from humangov.kube import client
 from humangov.proof import receipt_table, receipts
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+STREAM, LAMBDAS = "receipts/2026/03/01/a", "2026/03/01/[$LATEST]a"
+DEEP = f'{{"receipt": "intent", "key": {"[" * 100_000}{"]" * 100_000}}}'
 
 
 def line(kind: str, *, key: str = "cv.pdf", event_id: str = "e1", at: int = 0, **more: Any) -> dict[str, Any]:
@@ -25,7 +28,7 @@ def line(kind: str, *, key: str = "cv.pdf", event_id: str = "e1", at: int = 0, *
         "record_key": {"id": {"S": "7"}}, "event_id": event_id, "sequence_number": "1", "event": "REMOVE",
         "expired": False, "deleted_at": "2026-03-01T11:00:00.000Z", **more,
     }  # fmt: skip
-    return {"timestamp": 1_772_366_400_000 + at, "logStreamName": "s", "message": json.dumps(message)}
+    return {"timestamp": 1_772_366_400_000 + at, "logStreamName": STREAM, "message": json.dumps(message)}
 
 
 def outcome(text: str = "erased", **more: Any) -> dict[str, Any]:
@@ -108,6 +111,40 @@ def test_a_line_that_was_stored_twice_counts_once() -> None:
     assert [(one.outcome, one.cut_off) for one in found] == [("erased", 0), ("erased", 0)]
 
 
+def test_of_two_lines_of_one_name_that_differ_both_count() -> None:
+    """A line that is stored again says the same: another one is somebody's, and hides none."""
+    repeated = outcome("kept: live", id="w-1", line=3, previous="a" * 64)
+    again = outcome("kept: live", id="w-1", at=2, line=1, previous="0" * 64)
+    found = receipts.joined([outcome(id="w-1", at=-1), repeated, outcome(id="w-1", at=1, line=1), again])
+    assert [one.outcome for one in found] == ["erased", "kept: live"]
+
+
+def elsewhere(event: dict[str, Any], *, at: int = 0) -> dict[str, Any]:
+    return {**event, "logStreamName": LAMBDAS, "timestamp": event["timestamp"] + at}
+
+
+@pytest.mark.parametrize("at", [-1, 0, 1])
+@pytest.mark.parametrize("name", ["w-2", "w-9", None])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_line_in_a_log_stream_without_a_chain_is_no_receipt_and_is_counted(
+    at: int, name: str | None, escaped: bool
+) -> None:
+    """It replaces none, settles none, and begins none: the function's role may write it."""
+    stored = [line("intent", id="w-1"), outcome("kept: newer", id="w-2", at=5), line("intent", key="b.pdf", id="w-3")]
+    forged = [elsewhere(one, at=at) for one in (outcome(id=name, at=5), outcome(key="b.pdf", at=9), line("intent"))]
+    for one in forged if escaped else ():
+        one["message"] = one["message"].replace('"receipt"', '"\\u0072eceipt"')
+    events = sorted([*forged, *stored], key=lambda one: int(one["timestamp"]))
+    period: dict[str, Any] = {"group": "g", "since": NOW, "until": NOW + timedelta(hours=1)}
+    others = Counter[str]()
+
+    found = list(receipts.of_period(StoredLines(*events), others=others, **period))
+
+    assert found == list(receipts.of_period(StoredLines(*stored), **period))
+    assert [one.outcome for one in found] == ["kept: newer", "unknown: cut off"]
+    assert others == {LAMBDAS: 3}
+
+
 def test_receipts_are_separate_for_each_file_and_event() -> None:
     events = [
         line("intent"), line("intent", key="b.pdf"), outcome(), outcome(key="b.pdf"), line("intent", event_id="e2"),
@@ -119,9 +156,11 @@ def test_receipts_are_separate_for_each_file_and_event() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("message", ["START RequestId: 1", "", "{", '{"message": "batch"}', "[1]", '{"receipt": "x"}'])
+@pytest.mark.parametrize(
+    "message", ["START RequestId: 1", "", "{", '{"message": "batch"}', "[1]", '{"receipt": "x"}', DEEP]
+)
 def test_log_lines_that_are_no_receipts_are_skipped(message: str) -> None:
-    event = {"timestamp": 1, "logStreamName": "s", "message": message}
+    event = {"timestamp": 1, "logStreamName": STREAM, "message": message}
     assert [one.outcome for one in receipts.joined([event, outcome()])] == ["erased"]
 
 
@@ -275,7 +314,7 @@ def test_a_period_has_the_receipts_that_ended_in_it_and_calls_none_cut_off_that_
     """The period is half an hour from NOW, at which lines are dated."""
     stored = [line("intent", at=intent_at)]
     stored += [outcome("absent", at=outcome_at, announced=False)] if outcome_at is not None else []
-    period = {"since": NOW, "until": NOW + timedelta(milliseconds=HALF_HOUR_MS)}
+    period: dict[str, Any] = {"since": NOW, "until": NOW + timedelta(milliseconds=HALF_HOUR_MS)}
 
     answer = receipts.of_period(StoredLines(*stored), group="g", **period)
 

@@ -72,11 +72,26 @@ def test_of_receipts_those_that_are_proven_differ_and_are_not_covered_are_counte
     assert "The checkpoints have no signature" in page
 
 
-def test_a_receipt_in_a_log_stream_without_a_chain_is_not_proven(tmp_path: Path) -> None:
+def test_a_line_in_a_log_stream_without_a_chain_is_counted_as_a_gap_and_not_as_a_receipt(tmp_path: Path) -> None:
     chain = chain_of(stored().events)
-    data, page, _ = shown(forged(stored(), stream="other/c"), chain, tmp_path)
-    assert data["checkpoints"]["standings"] == {"proven": 2, "differs": 0, "later": 0, "unknown": 1}
-    assert page.count("; not proven: its log stream has no chain<") == 1
+    data, page, report = shown(forged(stored(), stream="other/c"), chain, tmp_path)
+    assert data["checkpoints"]["standings"] == {"proven": 2, "differs": 0, "later": 0, "unknown": 0}
+    assert data["checkpoints"]["erased"] == data["checkpoints"]["standings"]
+    assert data["chain"]["notChained"] == 2
+    [gap] = [one.message for one in report.gaps if one.kind == "LinesNotChained"]
+    assert gap.startswith("2 lines call themselves receipts and are in no chain, in log stream other/c: ")
+    assert "forged-0.pdf" not in page
+
+
+def test_a_line_without_a_chain_changes_nothing_of_what_is_proven_of_its_record() -> None:
+    chain = chain_of(stored().events)
+    log = stored()
+    for record in ("CA-1002", "CA-660"):
+        log.erased(event_id=record, stream="other/c")
+    for record, expected in (("CA-1002", "proven"), ("CA-660", "no receipt")):
+        numbers, found, its = asked(log, chain, record)
+        assert (numbers, found) == (Standings(proven=2), expected)
+        assert {line.stream for one in its for line in one.lines} <= {STREAM + "b"}
 
 
 def test_a_log_stream_that_goes_on_after_the_period_is_not_called_proven(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def receipt(**more: Any) -> receipts.Receipt:
         "receipt": "outcome", "key": EVIL, "record_key": {EVIL: {"S": EVIL}}, "event_id": "e", "outcome": "erased",
         **more,
     }  # fmt: skip
-    event = {"timestamp": 1_772_366_400_000, "logStreamName": "s", "message": json.dumps(line)}
+    event = {"timestamp": 1_772_366_400_000, "logStreamName": "receipts/s", "message": json.dumps(line)}
     [found] = receipts.joined([event])
     return found
 

@@ -10,6 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from humangov.cleanup import log_lines
+from humangov.cleanup.calls import NoReceiptError
+from humangov.cleanup.environment import FunctionSettings
+from humangov.cleanup.outcomes import ERASED, BatchResult
 from humangov.cleanup.receipt_chain import EMPTY, linked
 from humangov.proof import checkpoint
 from humangov.proof.chain_check import ChainCheck
@@ -271,6 +275,66 @@ def test_a_line_that_is_no_receipt_is_counted_in_its_stream() -> None:
         ("Broken", "receipts/2026/03/01/a", "line 4 is missing"),
         ("Unread", "receipts/2026/03/01/a", "1 line among its receipts: no receipts"),
     ]
+
+
+LAMBDAS = "2026/03/01/[$LATEST]a"
+
+
+@pytest.mark.parametrize("receipt", ['"receipt"', '"\\u0072eceipt"'])
+def test_a_line_that_calls_itself_a_receipt_in_a_log_stream_without_a_chain_is_a_finding(receipt: str) -> None:
+    events = one_stream()
+    chain, _ = daily(events)
+    forged = [
+        {**events[0], "logStreamName": name, "message": events[0]["message"].replace('"receipt"', receipt)}
+        for name in (LAMBDAS, LAMBDAS, "other")
+    ]  # fmt: skip
+    found = verified([*forged, *events], chain)
+    assert [(one.kind, one.stream, one.message) for one in found.findings] == [
+        ("NotChained", LAMBDAS, "2 lines call themselves receipts, and this log stream has no chain: not counted"),
+        ("NotChained", "other", "1 line calls itself a receipt, and this log stream has no chain: not counted"),
+    ]
+    assert found.verified == len(events)
+
+
+NAMED = {"record_key": {"receipt": {"S": "intent"}}, "receipts": {"receipt": "outcome"}}
+FUNCTION = FunctionSettings(tenant="c/n/x", table="records", bucket="files")
+PRINTED = (
+    log_lines.batch_line(
+        BatchResult(
+            records=1, outcomes={ERASED: 1}, malformed=0, unresolved=0, failed=0, unhandled=0, hand_back=(),
+            latencies_ms=(5,), started=1.0, ended=2.0,
+        ),
+        settings=FUNCTION,
+    ),
+    log_lines.malformed_line("no key", "1", "e", settings=FUNCTION, **NAMED),
+    log_lines.unresolved_line('{"receipt": "outcome"}', "1", "e", settings=FUNCTION, **NAMED),
+    log_lines.no_receipt_line(NoReceiptError('{"receipt": "outcome"}'), number=1, settings=FUNCTION),
+    log_lines.limit_line(1, maximum=1, settings=FUNCTION),
+    log_lines.bug_line(ValueError(), ["1"], settings=FUNCTION),
+)  # fmt: skip
+"""What a function prints to Lambda's own log stream; no receipt is among it."""
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "START RequestId: 1", "{", "[1]", '{"line": 7}', '{"receipt": "none"}',
+        *map(json.dumps, PRINTED),
+    ],
+)  # fmt: skip
+def test_other_lines_in_log_streams_without_a_chain_are_no_finding(message: str) -> None:
+    events = one_stream()
+    chain, _ = daily(events)
+    assert verified([{**events[0], "logStreamName": LAMBDAS, "message": message}, *events], chain).findings == ()
+
+
+def test_a_line_that_nests_too_deep_is_no_receipt_and_ends_no_reading() -> None:
+    events = one_stream()
+    chain, _ = daily(events)
+    deep = f'{{"receipt": "intent", "line": 1, "previous": {"[" * 100_000}{"]" * 100_000}}}'
+    for stream, kinds in ((LAMBDAS, []), (events[0]["logStreamName"], ["Unread"])):
+        found = verified([{**events[0], "logStreamName": stream, "message": deep}, *events], chain)
+        assert [one.kind for one in found.findings] == kinds
 
 
 @settings(max_examples=60, deadline=None)

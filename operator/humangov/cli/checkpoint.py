@@ -24,6 +24,7 @@ from humangov.cli.options import EveryOptions
 from humangov.cli.report_bucket import Opened, StoringOptions
 from humangov.proof import checkpoint_store, signature
 from humangov.proof.checkpoint import SETTLES_AFTER_MINUTES
+from humangov.proof.checkpoint_store import OvertakenError
 from humangov.proof.receipts import milliseconds
 from humangov.proof.signature import SigningKeyError
 
@@ -149,7 +150,9 @@ def _written(
         )
         if following is None:
             return _too_early(key, chain.until_ms, now=now)
-        written = checkpoint_store.store(opened.s3, place, following, sign=sign, now=now)
+        written = checkpoint_store.store(opened.s3, place, following, after=chain, sign=sign, now=now)
+    except OvertakenError as error:
+        return Written(tenant=key, code=0, message=str(error))
     except SDK_ERRORS as error:
         return Written(tenant=key, code=1, message=without_names(error))
     except SigningKeyError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.cli import lookup, options, terminal
 from humangov.cli.options import TenantOptions
 from humangov.proof import receipt_table, receipts
+from humangov.proof.log_events import not_chained
 from humangov.proof.receipts import Receipt
 
 _FORMS = {
@@ -78,15 +80,17 @@ def command(**given: Any) -> None:
     """
     arguments = ReceiptsOptions(**given)
     logs.configure(log_format="text", level="warning")
-    where = _where(arguments, now=datetime.now(UTC))
+    where, others = _where(arguments, now=datetime.now(UTC)), Counter[str]()
     try:
-        found = _found(arguments, where)
+        found = _found(arguments, where, others)
         first = next(found, None)
         terminal.show_stored(
             _FORMS[arguments.older_form or arguments.form](found if first is None else chain([first], found))
         )
     except SDK_ERRORS as error:
         raise click.ClickException(f"log group {where.group} in {where.region}: {without_names(error)}") from error
+    if others:
+        terminal.show(f"{not_chained(others)}. Anybody with the function's role may write there: not shown", err=True)
     if first is None:
         named = arguments.key is not None and arguments.record is None
         terminal.show(
@@ -112,7 +116,7 @@ def _where(arguments: ReceiptsOptions, *, now: datetime) -> _Where:
     return _Where(group=names.tenant.log_group_name, region=names.identity.region, since=since, until=until)
 
 
-def _found(arguments: ReceiptsOptions, where: _Where) -> Iterator[Receipt]:
+def _found(arguments: ReceiptsOptions, where: _Where, others: Counter[str]) -> Iterator[Receipt]:
     client = connect(region=where.region).logs
-    every = receipts.of_period(client, group=where.group, since=where.since, until=where.until)
+    every = receipts.of_period(client, group=where.group, since=where.since, until=where.until, others=others)
     return (one for one in every if receipts.wanted(one, record=arguments.record, key=arguments.key))

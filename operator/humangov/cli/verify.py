@@ -142,7 +142,7 @@ _STANDING_TEXTS = {
     PROVEN: "proven by a checkpoint",
     DIFFERS: "not proven: a log stream of its receipts is not as a checkpoint states, or its chain is broken",
     LATER: "not yet covered by a checkpoint: stored after the last one",
-    UNKNOWN: "not proven: it could not be compared, because the checkpoints do not hold, or its lines have no chain",
+    UNKNOWN: "not proven: it could not be compared, because the checkpoints do not hold",
     NO_RECEIPT: "no receipt names it",
 }
 

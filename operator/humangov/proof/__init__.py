@@ -1,5 +1,6 @@
 """Proof of erasures for people: reads receipts from the function's log group, joins, counts and prints them.
 
+log_events     which log events are lines of receipts
 receipts       log lines → receipts
 receipt_table  receipts → a table, CSV, JSON
 chain_check    whether the lines of each log stream follow each other

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from humangov.cleanup.receipt_chain import EMPTY, Link
-
-CHAINED = ("receipts/", "redrive/", "final-read/", "sweep/")
-"""The names of log streams whose lines are chained begin so."""
+from humangov.proof.log_events import CHAINED, is_not_chained, stream_of
 
 MOST_BREAKS = 50
 HOUR_MS = 3_600_000
@@ -64,13 +62,13 @@ class ChainCheck:
     watched   of each covered stream: hash of the last line that is covered
     hours     of each stream: hour since the epoch → number of the last line that is dated in it
     inserted  lines that are dated as early as covered ones, and are not covered; later: those after
-    others    receipts in log streams that are not chained
+    others    by log stream that is not chained: lines that call themselves receipts, and are none
     unread    by chained stream: lines that are no link: not JSON, or without number and hash
     """
 
     covered: Covered = NOTHING
     lines: int = 0
-    others: int = 0
+    others: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
     breaks: list[Break] = field(default_factory=list)
     broken: Counter[str] = field(default_factory=Counter)
@@ -91,9 +89,10 @@ class ChainCheck:
         return sum(first.number > 1 for first in self.firsts.values())
 
     def take(self, event: Mapping[str, Any]) -> None:
-        stream, message, at = str(event.get("logStreamName")), str(event["message"]), int(event["timestamp"])
+        stream, message, at = stream_of(event), str(event["message"]), int(event["timestamp"])
         if not stream.startswith(CHAINED):
-            self.others += '"receipt"' in message
+            if is_not_chained(event):
+                self.others[stream] += 1
             return
         line = _link(message, at)
         if line is None:
@@ -202,7 +201,7 @@ def _altered(one: Break, *, covered: int, holds: bool | None, proven: bool) -> S
 def _link(message: str, at: int) -> _Line | None:
     try:
         line = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(line, dict):
         return None

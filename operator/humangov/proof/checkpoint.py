@@ -64,7 +64,7 @@ class Chain:
 
     sha256: of the last checkpoint. retention_days: the longest that any of them states. problems: of checkpoints that
     were altered, or are missing. minimum_age: the least that any of them states. signed: number of those with a second
-    line.
+    line. objects: names of all that was in their folder when they were read.
     """
 
     number: int = 0
@@ -75,6 +75,7 @@ class Chain:
     problems: tuple[str, ...] = ()
     minimum_age: int = SETTLES_AFTER_MINUTES
     signed: int = 0
+    objects: frozenset[str] = frozenset()
 
     @property
     def covered(self) -> Covered:

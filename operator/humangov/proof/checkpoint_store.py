@@ -11,6 +11,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from humangov.cleanup.calls import error_code
 from humangov.proof import checkpoint, receipts, report_bucket
 from humangov.proof.chain_check import ChainCheck
 from humangov.proof.checkpoint import (
@@ -28,6 +31,15 @@ from humangov.proof.report_bucket import ReportBucket
 from humangov.proof.signature import Check
 from humangov.proof.surroundings import LogGroup
 
+_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+
+
+class OvertakenError(Exception):
+    """Another run has stored a checkpoint since the chain was read. The text is a sentence for people."""
+
+    def __init__(self) -> None:
+        super().__init__("another run has stored one meanwhile: nothing to do, the next one follows that")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -44,9 +56,9 @@ def read(s3: Any, place: Place, *, check: Check | None = None, signed_since_ms: 
     """
     chain = EMPTY_CHAIN
     where = folder(place.bucket.prefix, place.tenant)
-    pages = s3.get_paginator("list_objects_v2").paginate(Prefix=where, **place.bucket.call)
-    for key in sorted(one["Key"] for page in pages for one in page.get("Contents") or ()):
-        name = key.removeprefix(where)
+    objects = _objects(s3, place)
+    for name in sorted(objects):
+        key = f"{where}{name}"
         content = s3.get_object(Key=key, **place.bucket.call)["Body"].read()
         try:
             one = checkpoint.parse(content)
@@ -59,15 +71,35 @@ def read(s3: Any, place: Place, *, check: Check | None = None, signed_since_ms: 
             problem = check(content) if check is not None and one.until_ms >= signed_since_ms else None
             if problem is not None:
                 chain = replace(chain, problems=(*chain.problems, f"checkpoint {name}: {problem}"))
-    return chain
+    return replace(chain, objects=objects)
 
 
-def store(s3: Any, place: Place, one: Checkpoint, *, sign: Callable[[bytes], bytes], now: datetime) -> str:
-    """Never over another. sign: adds a signature, if any. Returns its key. Raises what the SDK and `sign` raise."""
+def store(
+    s3: Any, place: Place, one: Checkpoint, *, after: Chain, sign: Callable[[bytes], bytes], now: datetime
+) -> str:  # fmt: skip
+    """Never over another, and not beside one: two that follow the same one would break the chain for good.
+
+    after: the chain that it follows, as `read` returned it. sign: adds a signature, if any. Returns its key. Raises
+    OvertakenError, and what the SDK and `sign` raise.
+    """
     key = key_of(place.bucket.prefix, place.tenant, until_ms=one.until_ms)
-    content = sign(checkpoint.spell(one))
-    report_bucket.put(s3, place.bucket, key, content, content_type="application/json", now=now)
+    content = sign(checkpoint.spell(one))  # first, for it takes a call: as little time as can be is left for others
+    if not _objects(s3, place) <= after.objects:
+        raise OvertakenError
+    try:
+        report_bucket.put(s3, place.bucket, key, content, content_type="application/json", now=now)
+    except ClientError as error:
+        if error_code(error) in _TAKEN:
+            raise OvertakenError from error
+        raise
     return key
+
+
+def _objects(s3: Any, place: Place) -> frozenset[str]:
+    """The names of all that is among the tenant's checkpoints."""
+    where = folder(place.bucket.prefix, place.tenant)
+    pages = s3.get_paginator("list_objects_v2").paginate(Prefix=where, **place.bucket.call)
+    return frozenset(one["Key"].removeprefix(where) for page in pages for one in page.get("Contents") or ())
 
 
 def following(

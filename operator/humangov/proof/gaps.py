@@ -14,6 +14,7 @@ from humangov.api.conditions import FAILURES_HANDLED, RECORDS_DELIVERED, STOPPED
 from humangov.api.counts import counted
 from humangov.proof.chain_check import ChainCheck, places_of
 from humangov.proof.figures import Figures
+from humangov.proof.log_events import not_chained
 from humangov.proof.orphan_lists import SweepRuns
 from humangov.proof.period import Period
 from humangov.proof.receipts import SETTLED_WITHIN
@@ -137,8 +138,8 @@ def _of_chain(chain: ChainCheck) -> Iterator[Gap]:
     if chain.others:
         yield Gap(
             "LinesNotChained",
-            f"{counted(chain.others, 'line of receipts is', plural='lines of receipts are')} in log streams "
-            "without a chain: an earlier version of this program wrote that, or somebody else.",
+            f"{not_chained(chain.others)}: somebody else wrote that, or an early version of this program. Nothing of "
+            "it is counted in this report.",
         )
 
 

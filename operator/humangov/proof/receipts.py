@@ -7,9 +7,10 @@ sweep, settles it, and the receipt says both.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 
 from humangov.cleanup.outcomes import ABSENT, ERASED
 from humangov.cleanup.receipt_lines import parse, spell, timestamp
+from humangov.proof.log_events import is_not_chained, line_of, stream_of
 from humangov.proof.standing import names_record
 from humangov.sweep.erasure import BATCH
 
@@ -110,10 +112,15 @@ def read(
         yield from page.get("events") or ()
 
 
-def of_period(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Receipt]:
-    """The receipts whose last line was stored in the period, by all of their lines. Raises as `read` does."""
+def of_period(
+    logs: Any, *, group: str, since: datetime, until: datetime, others: Counter[str] | None = None
+) -> Iterator[Receipt]:
+    """The receipts whose last line was stored in the period, by all of their lines. Raises as `read` does.
+
+    others: counts, by log stream, the lines that call themselves receipts and are in no chained stream.
+    """
     events = read(logs, group=group, since=since - SETTLED_WITHIN, until=until + SETTLED_WITHIN)
-    return of_events(events, since=since, until=until)
+    return of_events(events if others is None else _counted(events, others), since=since, until=until)
 
 
 def around(logs: Any, *, group: str, since: datetime, until: datetime) -> Iterator[Mapping[str, Any]]:
@@ -205,9 +212,19 @@ class _LastOfRuns:
         return bool(one.line.get("settled_by")) and str(one.line.get("key")) in settled
 
 
+def _counted(events: Iterable[Mapping[str, Any]], others: Counter[str]) -> Iterator[Mapping[str, Any]]:
+    for event in events:
+        if is_not_chained(event):
+            others[stream_of(event)] += 1
+        yield event
+
+
 def _each_once(events: Iterable[Mapping[str, Any]]) -> Iterator[_Stored]:
-    """The lines of receipts. A line that was stored again, because the first answer was lost, counts once."""
-    recent: dict[str, int] = {}  # in the order of their times
+    """The lines of receipts. A line that was stored again, because the first answer was lost, counts once.
+
+    A line that has the `id` of another, and says something else, is none that was stored again: both count.
+    """
+    recent: dict[bytes, int] = {}  # in the order of their times
     for event in events:
         line = line_of(event)
         if line is None:
@@ -215,12 +232,18 @@ def _each_once(events: Iterable[Mapping[str, Any]]) -> Iterator[_Stored]:
         at = int(event["timestamp"])
         while recent and at - (first := next(iter(recent.items())))[1] > _REPEATED_WITHIN_MS:
             del recent[first[0]]
-        one = str(line.get("id") or "")
+        one = _content(line) if line.get("id") else b""
         if one and one in recent:
             continue
         if one:
             recent[one] = at
         yield _Stored(event, line)
+
+
+def _content(line: Mapping[str, Any]) -> bytes:
+    """The same for a line and for its repeat, which has another place in another stream."""
+    content = {name: value for name, value in line.items() if name not in ("line", "previous")}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).digest()
 
 
 def _settled(outcome: _Stored, attempts: _Attempts) -> Receipt:
@@ -247,17 +270,6 @@ def wanted(receipt: Receipt, *, record: str | None, key: str | None) -> bool:
     return record is None or names_record(receipt.record_key, record)
 
 
-def line_of(event: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The line of a receipt that a log event holds; None: it holds none."""
-    message = str(event["message"])
-    try:
-        # The line may have a prefix from the runtime.
-        line = json.loads(message[max(0, message.find('{"receipt"')) :])
-    except ValueError:
-        return None
-    return line if isinstance(line, dict) and line.get("receipt") in ("intent", "outcome") else None
-
-
 def _receipt(last: _Stored, outcome: str, attempts: _Attempts) -> Receipt:
     event, line = last
     return Receipt(
@@ -276,7 +288,7 @@ def _receipt(last: _Stored, outcome: str, attempts: _Attempts) -> Receipt:
         tenant=str(line.get("tenant")),
         intended_at=timestamp(attempts.intents[0].event["timestamp"] / 1000) if attempts.intents else None,
         logged_at=str(timestamp(event["timestamp"] / 1000)),
-        log_stream=str(event.get("logStreamName")),
+        log_stream=stream_of(event),
     )
 
 

@@ -15,7 +15,7 @@ from humangov import __version__
 from humangov.api.times import timestamp, timestamp_milliseconds
 from humangov.aws.error_words import SDK_ERRORS, without_names
 from humangov.proof import figures, gaps, orphan_lists, receipts
-from humangov.proof.chain_check import CHAINED, ChainCheck
+from humangov.proof.chain_check import ChainCheck
 from humangov.proof.figures import Figures, SweptBy
 from humangov.proof.gaps import LIMITS, Gap
 from humangov.proof.ledger import Ledger
@@ -258,7 +258,7 @@ def as_json(report: Report, *, database: str, database_sha256: str) -> dict[str,
         "chain": {
             "lines": chain.lines, "streams": len(chain.ends), "broken": chain.broken.total(),
             "breaks": [one._asdict() for one in chain.breaks], "begunBefore": chain.begun,
-            "notChained": chain.others, "unread": chain.unread.total(),
+            "notChained": chain.others.total(), "unread": chain.unread.total(),
         },
         "bucketVersions": report.versions,
         "checkpoints": _checkpoints(report.checkpoints) if report.checkpoints else None,
@@ -277,8 +277,6 @@ def standing(report: Report, row: Mapping[str, Any]) -> str:
         return "not proven: lines of its log stream were altered, removed or inserted"
     if covering is None or covering.until is None or report.judged is None:
         return ""
-    if not stream.startswith(CHAINED):
-        return "not proven: its log stream has no chain"
     covered = row["logged_at"] <= timestamp_milliseconds(covering.until)
     texts = {
         DIFFERS: "not proven: its log stream is not as a checkpoint states",

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from humangov.api.counts import counted
-from humangov.proof.chain_check import CHAINED, ChainCheck
+from humangov.proof.chain_check import ChainCheck
 from humangov.proof.checkpoint import Chain
+from humangov.proof.log_events import CHAINED
 
 PROVEN, DIFFERS, LATER, UNKNOWN = "proven", "differs", "later", "unknown"
 NO_RECEIPT = "no receipt"
@@ -24,8 +25,7 @@ class Standings(NamedTuple):
     proven   by a checkpoint
     differs  in log streams that are not as a checkpoint states, or whose chain is broken
     later    not covered yet: stored after the last checkpoint
-    unknown  not compared: checkpoints that don't hold, a log stream without a chain, or one that goes on after what
-             was read
+    unknown  not compared: checkpoints that don't hold, or a log stream that goes on after what was read
     """
 
     proven: int = 0

@@ -13,6 +13,7 @@ from humangov.cleanup.receipt_lines import timestamp
 from humangov.proof import receipts
 from humangov.proof.chain_check import HOUR_MS, ChainCheck, places_of
 from humangov.proof.checkpoint import SETTLES_AFTER_MINUTES, Chain, StreamEnd, first_required
+from humangov.proof.log_events import line_of
 from humangov.proof.standing import Judged, OfRecord, judged
 
 OLD_AFTER = timedelta(days=2)
@@ -102,6 +103,9 @@ def verify(check: ChainCheck, chain: Chain, *, retention_days: int | None, now_m
         findings += found
     for stream, number in sorted(check.unread.items()):
         findings.append(Finding("Unread", stream, f"{counted(number, 'line')} among its receipts: no receipts"))
+    for stream, number in sorted(check.others.items()):
+        lines = counted(number, "line calls itself a receipt", plural="lines call themselves receipts")
+        findings.append(Finding("NotChained", stream, f"{lines}, and this log stream has no chain: not counted"))
     return Verification(
         findings=tuple(findings), verified=verified, expired=expired, later=dict(check.later),
         checkpoints=chain.number, until_ms=chain.until_ms,
@@ -127,7 +131,7 @@ class Reading:
     def _taken(self) -> Iterator[Mapping[str, Any]]:
         for event in self.events:
             self.chain.take(event)
-            if self.record is not None and (line := receipts.line_of(event)) is not None:
+            if self.record is not None and (line := line_of(event)) is not None:
                 self.record.take(event, line)
             yield event
 
