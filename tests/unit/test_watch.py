@@ -243,8 +243,18 @@ def test_deleted_resource_is_dropped_and_its_conflicting_tenants_are_reconciled(
     assert watched.store.get("humangov/a") is None
 
 
-def listed(watched: Watched, *resources: Resource) -> list[str]:
-    """The keys that are due, in any lane, after everything was listed once."""
+async def re_created(watched: Watched) -> None:
+    """The events of a deletion and of another object with the same name."""
+
+    async def never(_: str) -> Outcome:
+        raise AssertionError
+
+    for kind, one in (("DELETED", form(5)), ("ADDED", form(6, uid="new"))):
+        await enqueue.on_event(watched.store, watched.queues(never), kind, one)
+
+
+def listed(watched: Watched, *resources: Resource, meanwhile: Callable[[Watched], Any] | None = None) -> list[str]:
+    """The keys that are due, in any lane, after everything was listed once. meanwhile: before the answer comes."""
 
     async def story() -> None:
         async def never(_: str) -> Outcome:
@@ -252,6 +262,8 @@ def listed(watched: Watched, *resources: Resource) -> list[str]:
 
         class Api:
             async def list_resources(self, _: object) -> list[Resource]:
+                if meanwhile is not None:
+                    await meanwhile(watched)
                 return list(resources)
 
         operator: Any = SimpleNamespace(store=watched.store, settings=SimpleNamespace(namespaces=[]))
@@ -282,6 +294,15 @@ def test_resource_deleted_in_a_gap_of_the_watch_is_dropped_by_the_next_list() ->
     watched.see("ADDED", form(1))
     assert listed(watched) == [KEY]
     assert watched.store.get(KEY) is None
+
+
+def test_tenant_that_is_re_created_during_a_list_is_kept() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    assert listed(watched, meanwhile=re_created) == [KEY], "of the event"
+    assert watched.store.get(KEY) == form(6, uid="new")
+    watched.schedule.done(KEY, Outcome(), now=0)
+    assert watched.see("MODIFIED", form(7, uid="new", generation=2)) == [KEY]
 
 
 def test_unchanged_list_requests_no_reconciliation() -> None:
@@ -329,6 +350,23 @@ def test_conflict_or_not_found_refreshes_the_stored_resource(status: int, now: R
     error = client.KubeError("x", status=status, reason="y")
     asyncio.run(reconciliations.refresh(Operator, KEY, error))  # type: ignore[arg-type]
     assert Operator.store.get(KEY) == now
+
+
+@pytest.mark.parametrize("status", [404, 409, 422])
+def test_tenant_that_is_re_created_while_it_is_read_again_is_kept(status: int) -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+
+    class Gone(Kube):
+        async def read(self, _: Resource) -> Resource | None:
+            await re_created(watched)
+            return None
+
+    operator: Any = SimpleNamespace(store=watched.store, kube=Gone(identity="test"))
+    asyncio.run(reconciliations.refresh(operator, KEY, client.KubeError("x", status=status, reason="y")))
+    assert watched.store.get(KEY) == form(6, uid="new")
+    watched.see("MODIFIED", form(7, uid="new"))
+    assert watched.store.get(KEY) == form(7, uid="new")
 
 
 @pytest.mark.parametrize("status", [None, 403, 500])

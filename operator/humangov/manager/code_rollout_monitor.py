@@ -16,6 +16,7 @@ from humangov.kube.config_maps import ConfigMaps
 from humangov.manager import stream_lag_monitor
 from humangov.manager.stream_lag_monitor import LagCheck
 from humangov.reconcile import code_rollout, delivery
+from humangov.reconcile.cache import uid_of
 from humangov.reconcile.code_rollout import CONFIG_MAP, Rollout, Stage, TenantCode, assigned
 from humangov.reconcile.context import Operator, post_event
 
@@ -114,7 +115,8 @@ async def _take_effect(
     if after.stage is not Stage.STOPPED:
         return
     for one in code_rollout.failing(before, tenants):
-        if resource := operator.store.get(one.key):
+        resource = operator.store.get(one.key)
+        if resource is not None and uid_of(resource) == one.uid:  # else another got its name meanwhile
             await post_event(operator, resource, _event(before))
 
 
