@@ -72,8 +72,10 @@ def start(
 
     async def check_code_rollout() -> None:
         state.code_rollout = await code_rollout_monitor.check(
-            operator, kube, state.code_rollout, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
-        )
+            operator, kube, state.code_rollout,
+            ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST),
+            ask_to_look=partial(queues.workers.add, lane=Lane.SLOW),
+        )  # fmt: skip
 
     check_sweep_queue = partial(_check_sweep_queue, operator, kube, queues, state)
     check_bulk_reads = partial(_check_bulk_reads, operator, queues, state, resync_seconds)
