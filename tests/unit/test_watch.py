@@ -633,6 +633,33 @@ def test_leader_that_cannot_start_releases_the_lease() -> None:
     assert holding.released
 
 
+def test_no_monitor_writes_any_more_when_the_lease_is_released(end: None) -> None:
+    """Else a stop that is in order would look like a lease that was lost, and would leave it to expire."""
+
+    class Releasing(Holding):
+        async def release(self) -> None:
+            self._holds = False
+            await asyncio.sleep(0.1)  # its requests
+            self.released = True
+
+    async def monitor(holding: Holding) -> None:
+        while True:
+            await asyncio.sleep(0)
+            fenced(holding)()
+
+    async def story() -> None:
+        holding: Any = Releasing()
+        hold = leader_module._Hold(election=holding, renewing=asyncio.create_task(holding.keep()))
+        beside = [asyncio.create_task(monitor(holding))]
+        queues = Watched().queues(lambda _: asyncio.sleep(0, Outcome()))
+        watching, watch_stop = asyncio.create_task(asyncio.sleep(0)), asyncio.Event()
+        assert await leader_module._stop_working(queues, hold, watching, watch_stop, beside) == []
+        assert holding.released
+        assert beside[0].cancelled(), "it wrote without the lease"
+
+    asyncio.run(story())
+
+
 def test_each_process_has_its_own_election_identity() -> None:
     leases = Leases()
     first, second = (manager._election(leases, RUN_SETTINGS) for _ in range(2))

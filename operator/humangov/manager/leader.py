@@ -246,9 +246,16 @@ async def _stop_working(
     watch_stop: asyncio.Event,
     beside: Collection[asyncio.Task[None]],
 ) -> list[str]:
-    """Let reconciles end, then release the lease and stop the rest; the keys whose reconciles were abandoned."""
+    """Let reconciles end, stop the monitors, then release the lease; the keys whose reconciles were abandoned.
+
+    Monitors write too: one that did so while the lease is released would end the process as if it had lost it.
+    """
     started = time.monotonic()
     abandoned = await _stop_queues(queues, grace_seconds=STOP_GRACE_SECONDS)
+    for task in beside:
+        task.cancel()
+    if beside:
+        await asyncio.wait(beside, timeout=1)
     if abandoned:
         logger.warning(
             "stopped during the reconciliation of %s; it is repeated at the next start", ", ".join(abandoned)
@@ -256,8 +263,6 @@ async def _stop_working(
     elif hold is not None:
         await hold.hand_over()
     watch_stop.set()
-    for task in beside:
-        task.cancel()
     await asyncio.wait({watching}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
     logger.info("stopped")
     return abandoned
