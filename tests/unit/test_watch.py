@@ -7,7 +7,10 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import random
+import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -608,6 +611,48 @@ def test_standby_exits_0_on_a_stop_signal(monkeypatch: pytest.MonkeyPatch, caplo
     with caplog.at_level(logging.INFO, logger="humangov"):
         assert manager.run(SETTINGS, RUN_SETTINGS) == 0
     assert caplog.messages[-1] == "stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["while it stops working", "while its threads end", "in the pause"])
+def test_stop_signal_between_two_rounds_ends_the_process(
+    number: signal.Signals, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch has ended for a reason that passes: the next round would begin in a moment."""
+    rounds, lost = [0], []
+
+    class Waiting(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return True
+
+    def send() -> None:
+        os.kill(os.getpid(), number)
+
+    async def work(leader: Leader, **_: Any) -> int | None:
+        rounds[0] += 1
+        if rounds[0] > 1:
+            return 7
+        if moment == "while it stops working":
+            send()
+        elif moment == "while its threads end":
+            leader.operator.in_thread(lambda: (time.sleep(0.1), send()))
+        else:
+            threading.Timer(0.4, send).start()
+        return None
+
+    monkeypatch.setattr(manager, "_election", lambda *_: Waiting())
+    monkeypatch.setattr(manager, "work", work)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(60.0))
+    ours = {number: signal.signal(number, lambda *_: lost.append("it")) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        begun = time.monotonic()
+        assert manager.run(SETTINGS, RUN_SETTINGS) == 0
+        assert time.monotonic() - begun < 30.0, "the pause ends with the signal"
+    finally:
+        for one, handler in ours.items():
+            signal.signal(one, handler)
+    assert (rounds, lost) == ([1], [])
 
 
 def test_leader_that_cannot_start_releases_the_lease() -> None:

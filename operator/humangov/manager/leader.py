@@ -103,7 +103,8 @@ async def work(leader: Leader) -> ExitCode:
     code = 0 if stop.is_set() or not watching.done() else _code_of_watch(watching)
     abandoned = await _stop_working(queues, hold, watching, watch_stop, beside)
     if abandoned:
-        end_process(1 if code is None else code)
+        ending = 0 if stop.is_set() else 1  # the stop signal may have come after the watch's end
+        end_process(ending if code is None else code)
     return code
 
 
