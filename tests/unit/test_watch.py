@@ -28,7 +28,7 @@ from humangov.kube import client
 from humangov.kube.client import Resource
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
-from humangov.manager import enqueue, fence, manager, monitors, reconciliations, watch
+from humangov.manager import enqueue, fence, first_calls, manager, monitors, reconciliations, watch
 from humangov.manager import leader as leader_module
 from humangov.manager.enqueue import Queues
 from humangov.manager.leader import Leader
@@ -628,6 +628,10 @@ def test_stop_signal_between_two_rounds_ends_the_process(
     def send() -> None:
         os.kill(os.getpid(), number)
 
+    def send_soon() -> None:
+        time.sleep(0.1)
+        send()
+
     async def work(leader: Leader, **_: Any) -> int | None:
         rounds[0] += 1
         if rounds[0] > 1:
@@ -635,7 +639,7 @@ def test_stop_signal_between_two_rounds_ends_the_process(
         if moment == "while it stops working":
             send()
         elif moment == "while its threads end":
-            leader.operator.in_thread(lambda: (time.sleep(0.1), send()))
+            leader.operator.in_thread(send_soon)
         else:
             threading.Timer(0.4, send).start()
         return None
@@ -714,18 +718,113 @@ def test_each_process_has_its_own_election_identity() -> None:
     assert manager._election(leases, replace(RUN_SETTINGS, lease_namespace=None)) is None
 
 
-@pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
-def test_unavailable_api_server_at_start_is_retried(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
-    failures = [client.KubeError("opening a watch", status=status, reason="x")] * 2
+class Failing:
+    """A call that fails so often before it succeeds. each: done with every attempt."""
 
-    async def opened() -> str:
-        if failures:
-            raise failures.pop()
+    def __init__(self, error: client.KubeError, *, times: int, each: Callable[[], None] = lambda: None) -> None:
+        self.error, self.times, self.each, self.attempts = error, times, each, 0
+
+    async def __call__(self) -> str:
+        self.attempts += 1
+        self.each()
+        if self.attempts <= self.times:
+            raise self.error
         return "opened"
 
-    async def story() -> str:
-        leader: Any = SimpleNamespace(stop=asyncio.Event())
-        return await leader_module._first(leader, opened)
 
-    assert asyncio.run(story()) == "opened"
+def answer_of(call: Failing, *, stop: asyncio.Event | None = None, **more: bool) -> str:
+    async def story() -> str:
+        return await first_calls.first_answer(call, stop=stop or asyncio.Event(), **more)
+
+    return asyncio.run(story())
+
+
+def failed(status: int | None) -> client.KubeError:
+    return client.KubeError("opening a watch", status=status, reason="x")
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
+
+
+@pytest.mark.parametrize("status", [None, 404, 410, 429, 500, 503])
+def test_api_server_that_is_away_at_start_has_time_to_recover(status: int | None, without_pauses: None) -> None:
+    """None: it refuses connections, or does not answer."""
+    assert answer_of(Failing(failed(status), times=2), waits_for_definition=True) == "opened"
+
+
+@pytest.mark.parametrize("status", [None, 410, 503])
+def test_api_server_that_stays_away_ends_the_start_after_a_minute(
+    status: int | None, without_pauses: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = itertools.count(0.0, 25.0)
+    monkeypatch.setattr(first_calls, "time", SimpleNamespace(monotonic=lambda: next(minutes)))
+    call = Failing(failed(status), times=100)
+    with pytest.raises(client.KubeError, match="opening a watch"):
+        answer_of(call)
+    assert call.attempts == 3
+
+
+@pytest.mark.parametrize(
+    "error", [failed(401), failed(403), failed(404), failed(422), client.NoConfigurationError("no file")], ids=str
+)
+def test_refusal_ends_the_start_at_once(error: client.KubeError, without_pauses: None) -> None:
+    call = Failing(error, times=100)
+    with pytest.raises(client.KubeError) as raised:
+        answer_of(call)
+    assert (raised.value, call.attempts) == (error, 1)
+
+
+@pytest.mark.parametrize("status", [None, 404, 503])
+def test_stop_signal_ends_the_wait_for_the_api_server(status: int | None) -> None:
+    stop = asyncio.Event()
+    call = Failing(failed(status), times=100, each=stop.set)
+    with pytest.raises(first_calls.StoppedError):
+        answer_of(call, stop=stop, waits_for_definition=True)
+    assert call.attempts == 1
+
+
+@pytest.mark.parametrize("cluster_name", ["c", None])
+def test_stop_signal_during_the_first_calls_exits_0_and_releases_the_lease(
+    cluster_name: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Leading(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return True
+
+    async def refused(*_: object, **__: object) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise failed(None)
+
+    holding = Leading()
+    monkeypatch.setattr(manager, "_election", lambda *_: holding)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    monkeypatch.setattr(Kube, "cluster_uid", refused)
+    with caplog.at_level(logging.INFO, logger="humangov"):
+        assert manager.run(SETTINGS, replace(RUN_SETTINGS, cluster_name=cluster_name)) == 0
+    assert caplog.messages[-1] == "stopped"
+    assert holding.released is (cluster_name is not None)
+
+
+def test_read_of_the_uid_that_names_the_cluster_is_retried_at_start(
+    without_pauses: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Failing(failed(None), times=2)
+
+    class Leading(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return True
+
+    async def uid(*_: object, **__: object) -> str:
+        return await call()
+
+    async def work(leader: Leader, **_: Any) -> int:
+        assert leader.operator.cluster == "opened"
+        return 7
+
+    monkeypatch.setattr(manager, "_election", lambda *_: Leading())
+    monkeypatch.setattr(manager, "work", work)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    monkeypatch.setattr(Kube, "cluster_uid", uid)
+    assert manager.run(SETTINGS, replace(RUN_SETTINGS, cluster_name=None)) == 7

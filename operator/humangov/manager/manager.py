@@ -26,6 +26,7 @@ from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import health, memory, watch
 from humangov.manager.fence import FencedClients, fence
+from humangov.manager.first_calls import StoppedError, first_answer
 from humangov.manager.leader import STOP_WORKERS, ExitCode, Leader, stop_on_signals, work
 from humangov.manager.leader_election import Election
 from humangov.manager.metrics import Metrics
@@ -116,7 +117,7 @@ async def _live(
                 state.health, metrics, host=run_settings.probe_host, port=run_settings.probe_port
             )
         if run_settings.cluster_name is None:
-            store.cluster_uid = await kube.cluster_uid()
+            store.cluster_uid = await first_answer(kube.cluster_uid, stop=stop)
         cluster = run_settings.cluster_name or str(store.cluster_uid)
         # All that takes the processor comes before the lease: who holds it has to renew it in time.
         _, code_of_function = await asyncio.gather(
@@ -133,6 +134,9 @@ async def _live(
         )  # fmt: skip
         code = await work(leader)
         return code
+    except StoppedError:
+        logger.info("stopped")
+        return 0
     finally:
         if probes is not None:
             await probes.cleanup()
