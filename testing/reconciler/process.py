@@ -74,9 +74,9 @@ class OperatorProcess:
 
     def reconcile_once(self, key: str) -> Outcome:
         """As the manager runs it: with what the watch has told, and with a fresh copy after a refusal."""
-        for known in list(self.operator.store):
+        for known, uid in self.operator.store.uids().items():
             if known not in self._kube.objects:
-                self.operator.store.drop(known)
+                self.operator.store.drop(known, uid=uid)
         for resource in self._kube.objects.values():
             self.operator.store.put(copied(resource))
         failing = self._clock.monotonic() - self._failing_since.get(key, self._clock.monotonic())

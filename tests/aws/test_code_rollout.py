@@ -79,7 +79,9 @@ class Monitor:
             asked.append(key)
 
         kube: Any = self.record
-        found = code_rollout_monitor.check(self.world.operator, kube, self.checked, ask_for_reconcile=ask)
+        found = code_rollout_monitor.check(
+            self.world.operator, kube, self.checked, ask_for_reconcile=ask, ask_to_look=ask
+        )  # fmt: skip
         self.checked = asyncio.run(found)
         for key in asked:
             self.reconcile(key)

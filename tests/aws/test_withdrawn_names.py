@@ -90,7 +90,7 @@ def test_region_that_cannot_be_read_hides_no_leak_of_another(world: World) -> No
     far = world.apply(world.manifest("far", region="eu-west-1"))
     world.operator.store.put(world.kube.objects[far])
     world.kube.objects.pop(key)
-    world.operator.store.drop(key)
+    world.operator.store.drop(key, uid=tenant.uid)
     asked: list[str] = []
 
     def of_region(region: str) -> Any:

@@ -50,7 +50,7 @@ def test_re_created_resource_starts_with_an_empty_memory() -> None:
 
 def test_late_response_does_not_restore_a_deleted_resource_in_the_store() -> None:
     of = store(form(10))
-    of.drop(KEY)
+    of.drop(KEY, uid="u")
     of.put(form(9))
     assert of.get(KEY) is None
     assert of.tenants() == []
@@ -64,10 +64,33 @@ def test_what_was_deleted_is_remembered_as_long_as_answers_may_be_late_and_no_lo
     for number in range(1000):
         now[0] = number * 10.0
         of.put(resource(metadata={"resourceVersion": "1", "uid": f"u{number}", "name": f"state-{number}"}))
-        of.drop(f"humangov/state-{number}")
+        of.drop(f"humangov/state-{number}", uid=f"u{number}")
     assert len(of._deleted) <= ANSWERS_COME_WITHIN_SECONDS / 10 + 1
     of.put(resource(metadata={"resourceVersion": "2", "uid": "u960", "name": "state-960"}))
     assert of.get("humangov/state-960") is None
+
+
+def test_what_was_deleted_is_refused_no_longer_than_answers_may_be_late() -> None:
+    """Even if nothing else is deleted meanwhile."""
+    now = [0.0]
+    of = Store(default_region="us-east-1", monotonic=lambda: now[0])
+    of.put(form(10))
+    of.drop(KEY, uid="u")
+    now[0] = ANSWERS_COME_WITHIN_SECONDS - 1
+    of.put(form(11))
+    assert of.get(KEY) is None
+    now[0] = ANSWERS_COME_WITHIN_SECONDS + 1
+    of.put(form(11))
+    assert of.get(KEY) == form(11)
+
+
+def test_store_drops_no_other_resource_of_the_same_name() -> None:
+    of = store(form(10, uid="old"), form(20, uid="new"))
+    assert not of.drop(KEY, uid="old")
+    assert of.get(KEY) == form(20, uid="new")
+    assert [tenant.uid for tenant in of.tenants()] == ["new"]
+    of.put(form(21, uid="new"))
+    assert of.get(KEY) == form(21, uid="new")
 
 
 def test_store_keeps_an_invalid_resource_but_lists_no_tenant() -> None:
@@ -82,14 +105,14 @@ def test_store_keeps_an_invalid_resource_but_lists_no_tenant() -> None:
 
 
 def test_store_drops_an_unknown_key_without_an_error() -> None:
-    store().drop(KEY)
+    assert not store().drop(KEY, uid="u")
     assert key_of(form(1)) == KEY
 
 
 def test_reconcile_of_a_deleted_resource_finds_an_empty_memory() -> None:
     of = store(form(10))
     of.remember(KEY, uid="u", reconciler=ReconcilerMemory(reconciliations=5))
-    of.drop(KEY)
+    of.drop(KEY, uid="u")
     assert of.memory(KEY).reconciler.reconciliations == 0
 
 

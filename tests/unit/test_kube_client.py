@@ -97,8 +97,9 @@ def test_invalid_kubeconfig_is_a_clear_error(monkeypatch: pytest.MonkeyPatch, tm
     path.write_text(text)
     monkeypatch.setenv("KUBECONFIG", str(path))
 
-    with pytest.raises(KubeError, match="no configuration for a cluster was found: "):
+    with pytest.raises(KubeError, match="no configuration for a cluster was found: ") as raised:
         asyncio.run(client.load_configuration())
+    assert not raised.value.is_transient
     client.context_namespace()
 
 

@@ -7,7 +7,10 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import random
+import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -25,7 +28,7 @@ from humangov.kube import client
 from humangov.kube.client import Resource
 from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
-from humangov.manager import enqueue, fence, manager, monitors, reconciliations, watch
+from humangov.manager import enqueue, fence, first_calls, manager, monitors, reconciliations, watch
 from humangov.manager import leader as leader_module
 from humangov.manager.enqueue import Queues
 from humangov.manager.leader import Leader
@@ -243,8 +246,18 @@ def test_deleted_resource_is_dropped_and_its_conflicting_tenants_are_reconciled(
     assert watched.store.get("humangov/a") is None
 
 
-def listed(watched: Watched, *resources: Resource) -> list[str]:
-    """The keys that are due, in any lane, after everything was listed once."""
+async def re_created(watched: Watched) -> None:
+    """The events of a deletion and of another object with the same name."""
+
+    async def never(_: str) -> Outcome:
+        raise AssertionError
+
+    for kind, one in (("DELETED", form(5)), ("ADDED", form(6, uid="new"))):
+        await enqueue.on_event(watched.store, watched.queues(never), kind, one)
+
+
+def listed(watched: Watched, *resources: Resource, meanwhile: Callable[[Watched], Any] | None = None) -> list[str]:
+    """The keys that are due, in any lane, after everything was listed once. meanwhile: before the answer comes."""
 
     async def story() -> None:
         async def never(_: str) -> Outcome:
@@ -252,6 +265,8 @@ def listed(watched: Watched, *resources: Resource) -> list[str]:
 
         class Api:
             async def list_resources(self, _: object) -> list[Resource]:
+                if meanwhile is not None:
+                    await meanwhile(watched)
                 return list(resources)
 
         operator: Any = SimpleNamespace(store=watched.store, settings=SimpleNamespace(namespaces=[]))
@@ -282,6 +297,15 @@ def test_resource_deleted_in_a_gap_of_the_watch_is_dropped_by_the_next_list() ->
     watched.see("ADDED", form(1))
     assert listed(watched) == [KEY]
     assert watched.store.get(KEY) is None
+
+
+def test_tenant_that_is_re_created_during_a_list_is_kept() -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+    assert listed(watched, meanwhile=re_created) == [KEY], "of the event"
+    assert watched.store.get(KEY) == form(6, uid="new")
+    watched.schedule.done(KEY, Outcome(), now=0)
+    assert watched.see("MODIFIED", form(7, uid="new", generation=2)) == [KEY]
 
 
 def test_unchanged_list_requests_no_reconciliation() -> None:
@@ -329,6 +353,23 @@ def test_conflict_or_not_found_refreshes_the_stored_resource(status: int, now: R
     error = client.KubeError("x", status=status, reason="y")
     asyncio.run(reconciliations.refresh(Operator, KEY, error))  # type: ignore[arg-type]
     assert Operator.store.get(KEY) == now
+
+
+@pytest.mark.parametrize("status", [404, 409, 422])
+def test_tenant_that_is_re_created_while_it_is_read_again_is_kept(status: int) -> None:
+    watched = Watched()
+    watched.see("ADDED", form(1))
+
+    class Gone(Kube):
+        async def read(self, _: Resource) -> Resource | None:
+            await re_created(watched)
+            return None
+
+    operator: Any = SimpleNamespace(store=watched.store, kube=Gone(identity="test"))
+    asyncio.run(reconciliations.refresh(operator, KEY, client.KubeError("x", status=status, reason="y")))
+    assert watched.store.get(KEY) == form(6, uid="new")
+    watched.see("MODIFIED", form(7, uid="new"))
+    assert watched.store.get(KEY) == form(7, uid="new")
 
 
 @pytest.mark.parametrize("status", [None, 403, 500])
@@ -572,6 +613,52 @@ def test_standby_exits_0_on_a_stop_signal(monkeypatch: pytest.MonkeyPatch, caplo
     assert caplog.messages[-1] == "stopped"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["while it stops working", "while its threads end", "in the pause"])
+def test_stop_signal_between_two_rounds_ends_the_process(
+    number: signal.Signals, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch has ended for a reason that passes: the next round would begin in a moment."""
+    rounds, lost = [0], []
+
+    class Waiting(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return True
+
+    def send() -> None:
+        os.kill(os.getpid(), number)
+
+    def send_soon() -> None:
+        time.sleep(0.1)
+        send()
+
+    async def work(leader: Leader, **_: Any) -> int | None:
+        rounds[0] += 1
+        if rounds[0] > 1:
+            return 7
+        if moment == "while it stops working":
+            send()
+        elif moment == "while its threads end":
+            leader.operator.in_thread(send_soon)
+        else:
+            threading.Timer(0.4, send).start()
+        return None
+
+    monkeypatch.setattr(manager, "_election", lambda *_: Waiting())
+    monkeypatch.setattr(manager, "work", work)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(60.0))
+    ours = {number: signal.signal(number, lambda *_: lost.append("it")) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        begun = time.monotonic()
+        assert manager.run(SETTINGS, RUN_SETTINGS) == 0
+        assert time.monotonic() - begun < 30.0, "the pause ends with the signal"
+    finally:
+        for one, handler in ours.items():
+            signal.signal(one, handler)
+    assert (rounds, lost) == ([1], [])
+
+
 def test_leader_that_cannot_start_releases_the_lease() -> None:
     class Refusing(Kube):
         async def read_config_map(self, namespace: str, name: str) -> Resource | None:
@@ -595,6 +682,33 @@ def test_leader_that_cannot_start_releases_the_lease() -> None:
     assert holding.released
 
 
+def test_no_monitor_writes_any_more_when_the_lease_is_released(end: None) -> None:
+    """Else a stop that is in order would look like a lease that was lost, and would leave it to expire."""
+
+    class Releasing(Holding):
+        async def release(self) -> None:
+            self._holds = False
+            await asyncio.sleep(0.1)  # its requests
+            self.released = True
+
+    async def monitor(holding: Holding) -> None:
+        while True:
+            await asyncio.sleep(0)
+            fenced(holding)()
+
+    async def story() -> None:
+        holding: Any = Releasing()
+        hold = leader_module._Hold(election=holding, renewing=asyncio.create_task(holding.keep()))
+        beside = [asyncio.create_task(monitor(holding))]
+        queues = Watched().queues(lambda _: asyncio.sleep(0, Outcome()))
+        watching, watch_stop = asyncio.create_task(asyncio.sleep(0)), asyncio.Event()
+        assert await leader_module._stop_working(queues, hold, watching, watch_stop, beside) == []
+        assert holding.released
+        assert beside[0].cancelled(), "it wrote without the lease"
+
+    asyncio.run(story())
+
+
 def test_each_process_has_its_own_election_identity() -> None:
     leases = Leases()
     first, second = (manager._election(leases, RUN_SETTINGS) for _ in range(2))
@@ -604,18 +718,113 @@ def test_each_process_has_its_own_election_identity() -> None:
     assert manager._election(leases, replace(RUN_SETTINGS, lease_namespace=None)) is None
 
 
-@pytest.mark.parametrize("status", [404, 410, 429, 500, 503])
-def test_unavailable_api_server_at_start_is_retried(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
-    failures = [client.KubeError("opening a watch", status=status, reason="x")] * 2
+class Failing:
+    """A call that fails so often before it succeeds. each: done with every attempt."""
 
-    async def opened() -> str:
-        if failures:
-            raise failures.pop()
+    def __init__(self, error: client.KubeError, *, times: int, each: Callable[[], None] = lambda: None) -> None:
+        self.error, self.times, self.each, self.attempts = error, times, each, 0
+
+    async def __call__(self) -> str:
+        self.attempts += 1
+        self.each()
+        if self.attempts <= self.times:
+            raise self.error
         return "opened"
 
-    async def story() -> str:
-        leader: Any = SimpleNamespace(stop=asyncio.Event())
-        return await leader_module._first(leader, opened)
 
-    assert asyncio.run(story()) == "opened"
+def answer_of(call: Failing, *, stop: asyncio.Event | None = None, **more: bool) -> str:
+    async def story() -> str:
+        return await first_calls.first_answer(call, stop=stop or asyncio.Event(), **more)
+
+    return asyncio.run(story())
+
+
+def failed(status: int | None) -> client.KubeError:
+    return client.KubeError("opening a watch", status=status, reason="x")
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "EndlessBackoffs", lambda: itertools.repeat(0.0))
+
+
+@pytest.mark.parametrize("status", [None, 404, 410, 429, 500, 503])
+def test_api_server_that_is_away_at_start_has_time_to_recover(status: int | None, without_pauses: None) -> None:
+    """None: it refuses connections, or does not answer."""
+    assert answer_of(Failing(failed(status), times=2), waits_for_definition=True) == "opened"
+
+
+@pytest.mark.parametrize("status", [None, 410, 503])
+def test_api_server_that_stays_away_ends_the_start_after_a_minute(
+    status: int | None, without_pauses: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    minutes = itertools.count(0.0, 25.0)
+    monkeypatch.setattr(first_calls, "time", SimpleNamespace(monotonic=lambda: next(minutes)))
+    call = Failing(failed(status), times=100)
+    with pytest.raises(client.KubeError, match="opening a watch"):
+        answer_of(call)
+    assert call.attempts == 3
+
+
+@pytest.mark.parametrize(
+    "error", [failed(401), failed(403), failed(404), failed(422), client.NoConfigurationError("no file")], ids=str
+)
+def test_refusal_ends_the_start_at_once(error: client.KubeError, without_pauses: None) -> None:
+    call = Failing(error, times=100)
+    with pytest.raises(client.KubeError) as raised:
+        answer_of(call)
+    assert (raised.value, call.attempts) == (error, 1)
+
+
+@pytest.mark.parametrize("status", [None, 404, 503])
+def test_stop_signal_ends_the_wait_for_the_api_server(status: int | None) -> None:
+    stop = asyncio.Event()
+    call = Failing(failed(status), times=100, each=stop.set)
+    with pytest.raises(first_calls.StoppedError):
+        answer_of(call, stop=stop, waits_for_definition=True)
+    assert call.attempts == 1
+
+
+@pytest.mark.parametrize("cluster_name", ["c", None])
+def test_stop_signal_during_the_first_calls_exits_0_and_releases_the_lease(
+    cluster_name: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Leading(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return True
+
+    async def refused(*_: object, **__: object) -> str:
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise failed(None)
+
+    holding = Leading()
+    monkeypatch.setattr(manager, "_election", lambda *_: holding)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    monkeypatch.setattr(Kube, "cluster_uid", refused)
+    with caplog.at_level(logging.INFO, logger="humangov"):
+        assert manager.run(SETTINGS, replace(RUN_SETTINGS, cluster_name=cluster_name)) == 0
+    assert caplog.messages[-1] == "stopped"
+    assert holding.released is (cluster_name is not None)
+
+
+def test_read_of_the_uid_that_names_the_cluster_is_retried_at_start(
+    without_pauses: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = Failing(failed(None), times=2)
+
+    class Leading(Holding):
+        async def acquire(self, *, stop: asyncio.Event) -> bool:
+            return True
+
+    async def uid(*_: object, **__: object) -> str:
+        return await call()
+
+    async def work(leader: Leader, **_: Any) -> int:
+        assert leader.operator.cluster == "opened"
+        return 7
+
+    monkeypatch.setattr(manager, "_election", lambda *_: Leading())
+    monkeypatch.setattr(manager, "work", work)
+    monkeypatch.setattr(Clients, "warm", lambda _: None)
+    monkeypatch.setattr(Kube, "cluster_uid", uid)
+    assert manager.run(SETTINGS, replace(RUN_SETTINGS, cluster_name=None)) == 7

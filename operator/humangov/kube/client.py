@@ -45,10 +45,21 @@ class KubeError(Exception):
         return self.status is None or self.status == 429 or self.status >= 500
 
 
+class NoConfigurationError(KubeError):
+    """Nothing says how to reach the API server. That stays so: no retry finds more."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("no configuration for a cluster was found", status=None, reason=reason)
+
+    @property
+    def is_transient(self) -> bool:
+        return False
+
+
 async def load_configuration() -> client.Configuration:
     """How to reach the API server: KUBECONFIG or ~/.kube/config if there is one, else the pod's service account.
 
-    Raises KubeError.
+    Raises NoConfigurationError.
     """
     configuration = client.Configuration()
     # The authorities of EKS clusters lack the key identifier that Python's strict rules, default since 3.13, ask for.
@@ -61,7 +72,7 @@ async def load_configuration() -> client.Configuration:
             config.load_incluster_config(client_configuration=configuration)
     except Exception as error:  # an empty or invalid file makes the library raise whatever it comes upon
         reason = str(error) if isinstance(error, config.ConfigException) else f"{type(error).__name__}: {error}"
-        raise KubeError("no configuration for a cluster was found", status=None, reason=reason) from error
+        raise NoConfigurationError(reason) from error
     return configuration
 
 

@@ -139,12 +139,12 @@ async def _judge(
     """Whether the snapshot confirms anything of it.
 
     A listing takes seconds: what was read singly meanwhile is what the next reconciliation would stand on, so that is
-    compared. Of another generation, the snapshot confirms nothing.
+    compared. Of another generation, or of another object by that name, the snapshot confirms nothing.
     """
     key, uid = member.tenant.key, member.tenant.uid
     memory = operator.store.memory(key)
     reading = memory.reconciler.reading
-    if reading is None or reading.generation != member.tenant.generation:
+    if memory.uid != uid or reading is None or reading.generation != member.tenant.generation:
         return False
     found = verdict.judge(
         snapshot, reading.observed, member.names, before=memory.confirmation,

@@ -16,6 +16,7 @@ from humangov.kube.config_maps import ConfigMaps
 from humangov.manager import stream_lag_monitor
 from humangov.manager.stream_lag_monitor import LagCheck
 from humangov.reconcile import code_rollout, delivery
+from humangov.reconcile.cache import uid_of
 from humangov.reconcile.code_rollout import CONFIG_MAP, Rollout, Stage, TenantCode, assigned
 from humangov.reconcile.context import Operator, post_event
 
@@ -50,9 +51,18 @@ async def load(operator: Operator, kube: ConfigMaps) -> Rollout | None:
 
 
 async def check(
-    operator: Operator, kube: ConfigMaps, before: RolloutCheck, *, ask_for_reconcile: Callable[[str], Awaitable[None]]
+    operator: Operator,
+    kube: ConfigMaps,
+    before: RolloutCheck,
+    *,
+    ask_for_reconcile: Callable[[str], Awaitable[None]],
+    ask_to_look: Callable[[str], Awaitable[None]],
 ) -> RolloutCheck:
-    """One step, if there is one; a reconcile of each tenant whose code is another then."""
+    """One step, if there is one.
+
+    ask_for_reconcile: of each tenant whose code is another then. ask_to_look: at each that may tell whether the code
+    works, every few seconds; nothing has changed for it, so since when it fails must not be forgotten.
+    """
     rollout, pace = operator.store.code_rollout, operator.settings.code_rollout
     if pace is None or rollout is None or (rollout.stage is Stage.SETTLED and before.recorded):
         return before
@@ -66,7 +76,7 @@ async def check(
     if not before.recorded and not is_stop:  # somebody's stop is never overwritten by what is to be recorded
         is_recorded = (found or {}).get("data") == code_rollout.data_of(rollout)
         return replace(before, recorded=True) if is_recorded else await _recorded(operator, kube, before, rollout)
-    read_at = await _read_cloudwatch(operator, before, ask_for_reconcile=ask_for_reconcile)
+    read_at = await _read_cloudwatch(operator, before, ask_to_look=ask_to_look)
     tenants = [_tenant_code(operator, tenant) for tenant in _tenants(operator)]
     following = code_rollout.step(taken_up, tenants, operator.bundle, pace=pace, now=operator.now())
     after = replace(before, read_at=read_at)
@@ -75,7 +85,7 @@ async def check(
     if after.recorded and following != rollout:
         await _take_effect(operator, rollout, following, tenants, ask_for_reconcile=ask_for_reconcile)
     else:
-        await _read_again(rollout, tenants, ask_for_reconcile=ask_for_reconcile)
+        await _read_again(rollout, tenants, ask_to_look=ask_to_look)
     return after
 
 
@@ -114,7 +124,8 @@ async def _take_effect(
     if after.stage is not Stage.STOPPED:
         return
     for one in code_rollout.failing(before, tenants):
-        if resource := operator.store.get(one.key):
+        resource = operator.store.get(one.key)
+        if resource is not None and uid_of(resource) == one.uid:  # else another got its name meanwhile
             await post_event(operator, resource, _event(before))
 
 
@@ -138,17 +149,17 @@ def _log(before: Rollout, after: Rollout) -> None:
 
 
 async def _read_again(
-    rollout: Rollout, tenants: Sequence[TenantCode], *, ask_for_reconcile: Callable[[str], Awaitable[None]]
+    rollout: Rollout, tenants: Sequence[TenantCode], *, ask_to_look: Callable[[str], Awaitable[None]]
 ) -> None:
     """Of the first tenants it is read at each step what Lambda says of their last batch."""
     members = [one.key for one in tenants if one.uid in rollout.members and one.runs]
     if rollout.stage in (Stage.FIRST, Stage.SHARE):
         for key in members[:_MOST_READ_AGAIN]:
-            await ask_for_reconcile(key)
+            await ask_to_look(key)
 
 
 async def _read_cloudwatch(
-    operator: Operator, before: RolloutCheck, *, ask_for_reconcile: Callable[[str], Awaitable[None]]
+    operator: Operator, before: RolloutCheck, *, ask_to_look: Callable[[str], Awaitable[None]]
 ) -> datetime | None:
     """What came of the members' batches, at most once a minute."""
     rollout, now = operator.store.code_rollout, operator.now()
@@ -156,7 +167,7 @@ async def _read_cloudwatch(
     if rollout is None or not rollout.members or not is_due:
         return before.read_at
     quiet = LagCheck(refused=True)  # the stream lag monitor warns
-    await stream_lag_monitor.check(operator, quiet, ask_for_reconcile=ask_for_reconcile, only=rollout.members)
+    await stream_lag_monitor.check(operator, quiet, ask_for_reconcile=ask_to_look, only=rollout.members)
     return now
 
 

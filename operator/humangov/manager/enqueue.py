@@ -10,7 +10,7 @@ from humangov.api.spec import FINALIZER, RECONCILE_ANNOTATION, SWEEP_ANNOTATION
 from humangov.api.stop import STOP_ANNOTATION, Stop, stop_of
 from humangov.kube.client import Resource
 from humangov.manager.workqueue import Lane, Workers
-from humangov.reconcile.cache import Store, key_of
+from humangov.reconcile.cache import Store, key_of, uid_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,10 @@ async def on_event(store: Store, queues: Queues, kind: str, resource: Resource) 
     key = key_of(resource)
     known = store.get(key)
     if kind == "DELETED":
-        if known is not None and known["metadata"]["uid"] != resource["metadata"]["uid"]:
+        if known is not None and uid_of(known) != uid_of(resource):
             return  # an earlier object of the same name
         freed = _contenders(store, key)
-        store.drop(key)
+        store.drop(key, uid=uid_of(resource))
         for one in (key, *freed):
             await queues.workers.add(one, lane=Lane.FAST)
         return

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import signal
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 from humangov.api.spec import PLURAL
 from humangov.api.stop import STOP_CONFIG_MAP, stop_of_all
@@ -23,6 +22,7 @@ from humangov.kube.kube import Kube
 from humangov.manager import at_start, cluster_uid, code_rollout_monitor, enqueue, memory, monitors, watch
 from humangov.manager.enqueue import Queues
 from humangov.manager.fence import end_process
+from humangov.manager.first_calls import StoppedError, first_answer
 from humangov.manager.leader_election import Election
 from humangov.manager.process_state import ProcessState
 from humangov.manager.reconciliations import CountReconcile, Running, runner
@@ -32,11 +32,9 @@ from humangov.reconcile.context import Operator
 from humangov.reconcile.ripening import Wake
 from humangov.reconcile.stop import obey_at_once
 
-T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 STOP_GRACE_SECONDS = 18.0  # of the 20 within which the process must end
-START_PATIENCE_SECONDS = 60.0  # while the API server is unavailable at the start
 STOP_WORKERS = 8  # with threads of their own: a stop must not wait for a reconcile
 
 ExitCode = int | None  # None: the process does not end, everything in it restarts
@@ -72,12 +70,15 @@ class _Hold:
 
 
 async def work(leader: Leader) -> ExitCode:
-    """What the leader does, until it receives a stop signal, loses the lease, or the watch ends. Raises KubeError."""
+    """What the leader does, until it receives a stop signal, loses the lease, or the watch ends.
+
+    Raises KubeError, and StoppedError before it has begun.
+    """
     state, stop = leader.state, leader.stop
     hold = _hold(state.election)
     try:
         await _fill_cache(leader)
-    except KubeError:
+    except (KubeError, StoppedError):
         if hold is not None:
             await hold.hand_over()
         raise
@@ -103,7 +104,8 @@ async def work(leader: Leader) -> ExitCode:
     code = 0 if stop.is_set() or not watching.done() else _code_of_watch(watching)
     abandoned = await _stop_working(queues, hold, watching, watch_stop, beside)
     if abandoned:
-        end_process(1 if code is None else code)
+        ending = 0 if stop.is_set() else 1  # the stop signal may have come after the watch's end
+        end_process(ending if code is None else code)
     return code
 
 
@@ -114,39 +116,19 @@ def _hold(election: Election | None) -> _Hold | None:
 async def _fill_cache(leader: Leader) -> None:
     """All are known before the first reconcile: who is the older of two must not depend on the order of events.
 
-    And it is known that they may be watched. Raises KubeError.
+    And it is known that they may be watched. Raises KubeError, StoppedError.
     """
-    namespaces = leader.operator.settings.namespaces
+    namespaces, stop = leader.operator.settings.namespaces, leader.stop
     own = leader.operator.settings.own_namespace
-    await _first(leader, lambda: cluster_uid.read(leader.operator, leader.kube))
-    found = await _first(leader, lambda: leader.kube.read_config_map(own, STOP_CONFIG_MAP))
+    await first_answer(lambda: cluster_uid.read(leader.operator, leader.kube), stop=stop)
+    found = await first_answer(lambda: leader.kube.read_config_map(own, STOP_CONFIG_MAP), stop=stop)
     leader.operator.store.stop_of_all = stop_of_all(found)  # unread is not absent: nothing may be started by mistake
-    rollout = await _first(leader, lambda: code_rollout_monitor.load(leader.operator, leader.kube))
+    rollout = await first_answer(lambda: code_rollout_monitor.load(leader.operator, leader.kube), stop=stop)
     leader.operator.store.code_rollout = rollout
-    for resource in await _first(leader, lambda: leader.kube.list_resources(namespaces)):
+    listed = await first_answer(lambda: leader.kube.list_resources(namespaces), stop=stop, waits_for_definition=True)
+    for resource in listed:
         leader.operator.store.put(resource)
-    await _first(leader, lambda: leader.kube.require_watch(namespaces))
-
-
-async def _first(leader: Leader, call: Callable[[], Awaitable[T]]) -> T:
-    """A first call's answer. While there is no definition, as when it is replaced, there is nothing to do.
-
-    An API server that is unavailable at the start has a minute to recover. Raises KubeError.
-    """
-    deadline, pauses = time.monotonic() + START_PATIENCE_SECONDS, iter(watch.EndlessBackoffs())
-    while True:
-        try:
-            return await call()
-        except KubeError as error:
-            # 410: what the watch was to begin with is forgotten already; the next one begins with what is there then.
-            unavailable = error.status is not None and (error.status in (410, 429) or error.status >= 500)
-            transient = error.status == 404 or (unavailable and time.monotonic() < deadline)
-            if not transient or leader.stop.is_set():
-                raise
-            remedy = " The CustomResourceDefinition does not exist: kubectl apply --server-side -f crds/"
-            logger.warning("%s; retried automatically.%s", error, remedy if error.status == 404 else "")
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(leader.stop.wait(), timeout=next(pauses))
+    await first_answer(lambda: leader.kube.require_watch(namespaces), stop=stop, waits_for_definition=True)
 
 
 async def _start_queues(leader: Leader) -> Queues:
@@ -246,9 +228,16 @@ async def _stop_working(
     watch_stop: asyncio.Event,
     beside: Collection[asyncio.Task[None]],
 ) -> list[str]:
-    """Let reconciles end, then release the lease and stop the rest; the keys whose reconciles were abandoned."""
+    """Let reconciles end, stop the monitors, then release the lease; the keys whose reconciles were abandoned.
+
+    Monitors write too: one that did so while the lease is released would end the process as if it had lost it.
+    """
     started = time.monotonic()
     abandoned = await _stop_queues(queues, grace_seconds=STOP_GRACE_SECONDS)
+    for task in beside:
+        task.cancel()
+    if beside:
+        await asyncio.wait(beside, timeout=1)
     if abandoned:
         logger.warning(
             "stopped during the reconciliation of %s; it is repeated at the next start", ", ".join(abandoned)
@@ -256,8 +245,6 @@ async def _stop_working(
     elif hold is not None:
         await hold.hand_over()
     watch_stop.set()
-    for task in beside:
-        task.cancel()
     await asyncio.wait({watching}, timeout=max(1.0, STOP_GRACE_SECONDS - (time.monotonic() - started)))
     logger.info("stopped")
     return abandoned

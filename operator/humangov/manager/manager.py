@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import secrets
@@ -25,6 +26,7 @@ from humangov.kube.kube import Kube
 from humangov.kube.leases import Leases
 from humangov.manager import health, memory, watch
 from humangov.manager.fence import FencedClients, fence
+from humangov.manager.first_calls import StoppedError, first_answer
 from humangov.manager.leader import STOP_WORKERS, ExitCode, Leader, stop_on_signals, work
 from humangov.manager.leader_election import Election
 from humangov.manager.metrics import Metrics
@@ -47,21 +49,50 @@ def run(settings: Settings, run_settings: RunSettings) -> int:
     """Run until a stop signal; the exit code. Raises KubeError if the cluster can't be reached at the start."""
     memory.limit_arenas()
     sys.setswitchinterval(THREAD_SWITCH_SECONDS)
-    pauses, metrics = iter(watch.EndlessBackoffs()), Metrics(version=__version__)
+    pauses, metrics = _Pauses(), Metrics(version=__version__)
     while True:
-        begun = time.monotonic()
-        code = asyncio.run(_live(settings, run_settings, metrics))
+        stop = asyncio.Event()
+        code = asyncio.run(_round(settings, run_settings, metrics, stop, pauses))
         if code is not None:
             return code
-        if time.monotonic() - begun > _LONG_RUN_SECONDS:
-            pauses = iter(watch.EndlessBackoffs())
-        time.sleep(next(pauses))
+        if stop.is_set():
+            return 0
 
 
-async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics) -> ExitCode:
-    """From the first connection to the last: standby until this process holds the lease, then work."""
-    stop = asyncio.Event()
+class _Pauses:
+    """Before a next round: ever longer ones, until a round has been a long one."""
+
+    def __init__(self) -> None:
+        self._following = iter(watch.EndlessBackoffs())
+
+    def after(self, seconds: float) -> float:
+        if seconds > _LONG_RUN_SECONDS:
+            self._following = iter(watch.EndlessBackoffs())
+        return next(self._following)
+
+
+async def _round(
+    settings: Settings, run_settings: RunSettings, metrics: Metrics, stop: asyncio.Event, pauses: _Pauses
+) -> ExitCode:
+    """Live once, and pause if the process goes on.
+
+    A stop signal may come at any moment of it, also when it is settled that the process goes on. Outside of the event
+    loop nobody would take it: the first process of a container ignores what it has no handler for.
+    """
     stop_on_signals(stop)
+    begun = time.monotonic()
+    code = await _live(settings, run_settings, metrics, stop)
+    if code is None:
+        stop_on_signals(stop)  # a watch that ended early may have left kopf's
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), timeout=pauses.after(time.monotonic() - begun))
+    return code
+
+
+async def _live(
+    settings: Settings, run_settings: RunSettings, metrics: Metrics, stop: asyncio.Event
+) -> ExitCode:  # fmt: skip
+    """From the first connection to the last: standby until this process holds the lease, then work."""
     leases = Leases()  # with connections of their own: a renewal must not wait for reconciles
     election = _election(leases, run_settings)
     before_write = fence(election)
@@ -86,7 +117,7 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
                 state.health, metrics, host=run_settings.probe_host, port=run_settings.probe_port
             )
         if run_settings.cluster_name is None:
-            store.cluster_uid = await kube.cluster_uid()
+            store.cluster_uid = await first_answer(kube.cluster_uid, stop=stop)
         cluster = run_settings.cluster_name or str(store.cluster_uid)
         # All that takes the processor comes before the lease: who holds it has to renew it in time.
         _, code_of_function = await asyncio.gather(
@@ -103,6 +134,9 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
         )  # fmt: skip
         code = await work(leader)
         return code
+    except StoppedError:
+        logger.info("stopped")
+        return 0
     finally:
         if probes is not None:
             await probes.cleanup()
@@ -110,7 +144,7 @@ async def _live(settings: Settings, run_settings: RunSettings, metrics: Metrics)
         await kube.close()
         # What is still being asked of AWS must not come into the next round.
         for one in (executor, stop_executor):
-            one.shutdown(wait=code is None, cancel_futures=True)
+            one.shutdown(wait=code is None and not stop.is_set(), cancel_futures=True)
 
 
 def _operator(

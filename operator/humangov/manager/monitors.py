@@ -72,8 +72,10 @@ def start(
 
     async def check_code_rollout() -> None:
         state.code_rollout = await code_rollout_monitor.check(
-            operator, kube, state.code_rollout, ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST)
-        )
+            operator, kube, state.code_rollout,
+            ask_for_reconcile=partial(queues.workers.add, lane=Lane.FAST),
+            ask_to_look=partial(queues.workers.add, lane=Lane.SLOW),
+        )  # fmt: skip
 
     check_sweep_queue = partial(_check_sweep_queue, operator, kube, queues, state)
     check_bulk_reads = partial(_check_bulk_reads, operator, queues, state, resync_seconds)
@@ -174,7 +176,7 @@ async def relist(operator: Operator, kube: Tenants, queues: Queues, *, again_sec
     What was removed during a gap in it has no event of deletion. And after an upgrade of the definition it goes on for
     minutes with the old one: a new field is cut out of what it brings.
     """
-    known = set(operator.store)  # before the list: what appears after it is not missing
+    known = operator.store.uids()  # before the list: what appears after it, perhaps by the same name, is not missing
     try:
         listed = await kube.list_resources(operator.settings.namespaces)
     except KubeError as error:
@@ -182,9 +184,9 @@ async def relist(operator: Operator, kube: Tenants, queues: Queues, *, again_sec
         return
     for resource in listed:
         await enqueue.on_resource(operator.store, queues, resource)
-    for key in known - {key_of(resource) for resource in listed}:
-        operator.store.drop(key)
-        await queues.workers.add(key, lane=Lane.SLOW)
+    for key in known.keys() - {key_of(resource) for resource in listed}:
+        if operator.store.drop(key, uid=known[key]):
+            await queues.workers.add(key, lane=Lane.SLOW)
 
 
 async def _pause(seconds: float) -> None:

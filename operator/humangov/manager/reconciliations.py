@@ -16,6 +16,7 @@ from humangov.kube.client import KubeError, Resource
 from humangov.manager.enqueue import decisive
 from humangov.manager.priorities import priority_of, where_of
 from humangov.manager.workqueue import Lane, Schedule
+from humangov.reconcile.cache import uid_of
 from humangov.reconcile.context import Operator
 from humangov.reconcile.outcome import Outcome
 from humangov.reconcile.reconciler import reconcile
@@ -132,7 +133,7 @@ async def refresh(operator: Operator, key: str, error: KubeError) -> None:
         logger.warning("%s; the next reconciliation uses the old copy", unread)
         return
     if fresh is None:
-        operator.store.drop(key)
+        operator.store.drop(key, uid=uid_of(resource))  # during the read another may have got its name
     else:
         operator.store.put(fresh)
 

@@ -178,6 +178,7 @@ class Store:
         known = self._resources.get(key)
         if known is not None and (_version(resource) < _version(known) or resource == known):
             return
+        self._forget_deleted()
         deleted = self._deleted.get(key)
         if deleted is not None and deleted.uid == uid_of(resource):
             return  # the answer of a write, later than the event of the deletion
@@ -195,14 +196,18 @@ class Store:
             self._tenants[key] = tenant = parse(resource, default_region=self.default_region)
             self._conflict_candidates.put(tenant)
 
-    def drop(self, key: str) -> None:
-        if key in self._resources:
-            self._forget_deleted()
-            self._deleted.pop(key, None)
-            self._deleted[key] = _Deleted(uid=uid_of(self._resources[key]), at=self.monotonic())
+    def drop(self, key: str, *, uid: str) -> bool:
+        """Whether it was dropped: only what has this UID, for whoever had to wait may know of an older one."""
+        known = self._resources.get(key)
+        if known is None or uid_of(known) != uid:
+            return False
+        self._forget_deleted()
+        self._deleted.pop(key, None)
+        self._deleted[key] = _Deleted(uid=uid, at=self.monotonic())
         for several in (self._resources, self._memories, self._tenants):
             several.pop(key, None)
         self._conflict_candidates.drop(key)
+        return True
 
     def get(self, key: str) -> Resource | None:
         return self._resources.get(key)
@@ -228,6 +233,10 @@ class Store:
     def conflict_candidates(self, tenant: Tenant) -> list[Tenant]:
         """Of them, the others that may be in conflict with this one (api/conflicts.py decides)."""
         return self._conflict_candidates.of(tenant)
+
+    def uids(self) -> dict[str, str]:
+        """The UID of each resource, as it is now."""
+        return {key: uid_of(resource) for key, resource in self._resources.items()}
 
     def count(self) -> int:
         """How many resources there are."""
