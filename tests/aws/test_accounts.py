@@ -257,5 +257,7 @@ def test_fips_endpoints_are_used_when_the_environment_requires_them(
     """Which host is FIPS in which region is the SDK's knowledge (its endpoint rules), not ours."""
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     monkeypatch.setenv("AWS_USE_FIPS_ENDPOINT", "true")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", OWN)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     client = Clients(region="us-gov-west-1")._client(service, writes=False)
     assert client.meta.endpoint_url == f"https://{host}"

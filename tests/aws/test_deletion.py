@@ -474,6 +474,19 @@ def test_deletion_keeps_an_owned_stream_while_another_mapping_reads_it(world: Wo
     assert {"function theirs", "stream"} < set(left)
 
 
+def test_deletion_removes_its_own_trigger_of_a_function_that_lost_its_tags(world: World) -> None:
+    """As after somebody deleted the function and created it again: its trigger is still the tenant's, and works."""
+    key = world.provisioned()
+    client = world.sdk.client("lambda")
+    arn = f"arn:aws:lambda:us-east-1:{world.account}:function:humangov-california-delete-file"
+    client.untag_resource(Resource=arn, TagKeys=[*client.list_tags(Resource=arn)["Tags"]])
+    world.delete(key)
+    world.clock.forward(60)
+    world.settle(key)
+    assert world.remains() == ["function humangov-california-delete-file"]
+    assert "function humangov-california-delete-file" in world.kube.events[-1].message
+
+
 def test_deletion_keeps_a_stream_that_somebody_re_enabled_minutes_later(world: World) -> None:
     key = world.provisioned()
     dynamodb, table = world.sdk.client("dynamodb"), "humangov-california-dynamodb"

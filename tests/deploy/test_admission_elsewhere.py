@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from testing.live.cluster import Cluster
 from testing.live.policies import (
     ATTACKER,
     REFUSED,
+    Answer,
     Document,
     Place,
     cron_job,
@@ -83,14 +84,12 @@ def assert_held(place: Place, documents: Sequence[Document], *, named: str, suff
     for kind, made in KINDS.items():
         assert place.answer(made(spec)).refused == "", kind
         assert place.answer(made(spec)).warnings == "", kind
-        attacked = place.answer(made(other_image(spec)))
-        assert REFUSED in attacked.refused, kind
-        assert f"ValidatingAdmissionPolicy '{named}-sweep-pods{suffix}'" in attacked.warnings, kind
+        assert REFUSED in place.answer(made(other_image(spec))).refused, kind
+        assert_warned(lambda made=made: place.answer(made(other_image(spec))), f"{named}-sweep-pods{suffix}")  # type: ignore[misc]
     another = template_in(documents)
     another["metadata"] |= {"name": "another", "namespace": place.namespace}
-    planted = place.answer(another)
-    assert REFUSED in planted.refused
-    assert f"ValidatingAdmissionPolicy '{named}-sweep-template{suffix}'" in planted.warnings
+    assert REFUSED in place.answer(another).refused
+    assert_warned(lambda: place.answer(another), f"{named}-sweep-template{suffix}")
     asked = place.cluster.kubectl(
         "create", "token", place.sweeper, "-n", place.namespace, f"--as={ATTACKER}", "--audience=sts.amazonaws.com"
     )
@@ -99,10 +98,18 @@ def assert_held(place: Place, documents: Sequence[Document], *, named: str, suff
     let_write_states(place, account)
     manifest = States(place.cluster, place.namespace).manifest("x", table={"name": "t-x"}, bucket={"name": "b-x"})
     for name in (account, place.sweeper):
-        written = place.answer(manifest, user=f"system:serviceaccount:{place.namespace}:{name}")
+        user = f"system:serviceaccount:{place.namespace}:{name}"
         if name == account:
-            assert f"ValidatingAdmissionPolicy '{named}-states{suffix}'" in written.warnings
-        assert written.refused
+            assert_warned(lambda user=user: place.answer(manifest, user=user), f"{named}-states{suffix}")  # type: ignore[misc]
+        assert place.answer(manifest, user=user).refused
+
+
+def assert_warned(answer: Callable[[], Answer], policy: str) -> None:
+    """The API server takes up all policies anew, a moment later, when any test changes one: this one is waited for."""
+    wait_for(
+        lambda: f"ValidatingAdmissionPolicy '{policy}'" in answer().warnings, what=f"{policy} warns", seconds=15,
+        seen=answer,
+    )  # fmt: skip
 
 
 @pytest.fixture

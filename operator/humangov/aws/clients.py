@@ -19,7 +19,7 @@ from humangov.api.names import Identity
 from humangov.aws import models
 from humangov.aws.actions import ACTIONS
 from humangov.aws.budget import Budget, at_priority
-from humangov.aws.errors import AwsError, Meaning, incomplete, is_throttling, translated
+from humangov.aws.errors import AwsError, Meaning, incomplete, is_throttling, next_page, translated
 from humangov.aws.limits import Limit, limit_of
 from humangov.aws.token_bucket import Priority
 
@@ -101,14 +101,14 @@ class Clients:
 
     def pages(self, action: str, items: str, *, token: tuple[str, str], target: str, **parameters: Any) -> list[Any]:
         """All items of a paged listing. `token` is (name in the answer, name in the request). Raises AwsError."""
-        found: list[Any] = []
+        found, seen = list[Any](), set[str]()
         while True:
             page = self.call(action, target=target, **parameters)
             if items not in page:
                 raise incomplete(action=action, target=target, field=items)  # an empty list is a list
             found += page[items]
-            following = page.get(token[0])
-            if not following:
+            following = next_page(page, token[0], action=action, target=target, seen=seen)
+            if following is None:
                 return found
             parameters[token[1]] = following
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -192,6 +194,23 @@ def incomplete(*, action: str, target: str, field: str) -> AwsError:
         action=action, target=target, code="IncompleteAnswer", text=f"the answer lacks {field}",
         meaning=Meaning.INCOMPLETE,
     )  # fmt: skip
+
+
+def next_page(page: Mapping[str, Any], token: str, *, action: str, target: str, seen: set[str]) -> str | None:
+    """Where a listing goes on, and None at its end. seen: the tokens so far. Raises AwsError.
+
+    A token that comes again would never end the listing, or show one page twice and another never; a part (IAM says so)
+    without a token is not the whole.
+    """
+    following = page.get(token)
+    if following:
+        if following in seen:
+            raise incomplete(action=action, target=target, field="a next page")
+        seen.add(following)
+        return str(following)
+    if page.get("IsTruncated"):
+        raise incomplete(action=action, target=target, field=token)
+    return None
 
 
 def translated(error: ClientError | BotoCoreError, *, action: str, target: str) -> AwsError:

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 
 from humangov.api.conditions import Finding
-from humangov.api.names import Names
+from humangov.api.names import OWNER_TAG, Names
 from humangov.aws import (
     function,
     function_observed,
@@ -27,7 +27,7 @@ from humangov.aws.clients import Clients
 from humangov.aws.deletion import Deletion
 from humangov.aws.errors import SPEC_REMEDY, AwsError
 from humangov.aws.event_source_mapping import MappingObserved, reads_table
-from humangov.aws.ownership import NotOwnedError
+from humangov.aws.ownership import NotOwnedError, is_owned
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,34 +126,46 @@ def attempt(step: Step, removal: Removal, done: Removed) -> Removed:
 
 
 def remove_trigger(removal: Removal, done: Removed) -> Removed:
-    """If the tenant owns the function, or it is absent. Raises AwsError."""
+    """Of a function that is absent, or another's, only what has the tenant's ownership tag. Raises AwsError."""
     clients, names = removal.clients, removal.names
-    observed = function.observe(clients, names, deep=False)
+    observed, foreign_function = function.observe(clients, names, deep=False), None
     try:
         if observed is not None:
             function.require_known_owner(observed, names)
-    except NotOwnedError as error:  # then its trigger is not owned either
-        return replace(done.with_stays(str(error)), function_is_foreign=True)
-    before = trigger.observe(clients, names, deep=observed is None)
-    doomed = trigger_mappings.to_remove(before, names, function_is_owned=observed is not None)
+    except NotOwnedError as error:
+        if observed is None or OWNER_TAG in (observed.tags or {}):  # its owner's are its triggers too
+            return replace(done.with_stays(str(error)), function_is_foreign=True)
+        foreign_function = error  # a trigger outlives a function that was deleted, and created again by others
+    owned = observed is not None and foreign_function is None
+    before = trigger.observe(clients, names, deep=not owned)
+    doomed = trigger_mappings.to_remove(before, names, function_is_owned=owned)
     if unrecorded := _unrecorded(doomed, removal):
         # What a mapping could not hand over is in the failures bucket under its UUID, which Lambda forgets with it.
         waiting = Finding.waiting("Deleting", "recording the trigger's UUID", requeue_after_seconds=0.1)
         return replace(done, waiting=waiting, mappings=unrecorded)
-    if doomed or (observed is not None and any(reads_table(mapping, names) for mapping in before.mappings)):
+    if doomed or (owned and any(reads_table(mapping, names) for mapping in before.mappings)):
         done = done.with_existed(TRIGGER)
     after = trigger.remove(clients, names, doomed) if doomed else before
     left = after.mappings
     going = [mapping for mapping in left if reads_table(mapping, names)]
-    foreign = [mapping for mapping in left if not reads_table(mapping, names)]
+    foreign = [mapping for mapping in left if not reads_table(mapping, names)] if owned else []
     if observed is None:
         going = [mapping for mapping in going if mapping.tags is None or mapping.state == "Deleting"]
-        foreign = []
+    elif not owned:
+        ours = {mapping.uuid for mapping in doomed}
+        going = [mapping for mapping in going if mapping.uuid in ours or _is_going(mapping, names)]
     if going:
         return done.waits(f"trigger {', '.join(mapping.uuid for mapping in going)}", ripens="trigger")
     if foreign:
         return replace(done, waiting=_foreign_trigger(foreign, names))
+    if foreign_function is not None:
+        stays = done.with_stays(str(foreign_function))
+        return replace(stays, function_is_foreign=True, sources=after.sources)
     return replace(done.with_deleted(TRIGGER), function=observed, sources=after.sources)
+
+
+def _is_going(mapping: MappingObserved, names: Names) -> bool:
+    return mapping.state == "Deleting" and is_owned(mapping.tags, names)
 
 
 def remove_function(removal: Removal, done: Removed) -> Removed:

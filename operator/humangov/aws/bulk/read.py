@@ -13,7 +13,7 @@ from humangov.aws import function_observed
 from humangov.aws.bulk.snapshot import ListedLogGroup, ListedRole, Snapshot, Wanted, by_key
 from humangov.aws.change import as_json
 from humangov.aws.clients import Clients
-from humangov.aws.errors import AwsError, Meaning, incomplete
+from humangov.aws.errors import AwsError, Meaning, incomplete, next_page
 from humangov.aws.ownership import tag_map
 from humangov.aws.unknown import shown
 
@@ -32,7 +32,7 @@ class _Pages:
 
     def of(self, action: str, items: str, *, token: tuple[str, str], **parameters: Any) -> Iterator[Any]:
         """The items, until the last page. token: its name in the answer, and in the request. Raises AwsError."""
-        seen = set()
+        seen = set[str]()
         while True:
             if self._ended():
                 raise AwsError(
@@ -49,12 +49,9 @@ class _Pages:
             if items not in page:
                 raise incomplete(action=action, target="all", field=items)
             yield from page[items]
-            following = page.get(token[0])
-            if not following:
+            following = next_page(page, token[0], action=action, target="all", seen=seen)
+            if following is None:
                 return
-            if following in seen:  # it would never end, or tell a page twice and another never
-                raise incomplete(action=action, target="all", field="a next page")
-            seen.add(following)
             parameters[token[1]] = following
 
 
