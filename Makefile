@@ -166,6 +166,7 @@ $(BUILD)/docs-venv/.complete: requirements/docs.txt | $(UV)
 .PHONY: clean
 clean: ## Remove everything that was built
 	@if [ -x $(PY) ]; then $(PY) -m sandbox down || true; $(CLUSTER) $(PY) -m sandbox down || true; fi
+	@$(END_BUILD)
 	@rm -rf $(BUILD)
 
 .PHONY: setup
@@ -174,15 +175,22 @@ setup: $(VENV)/.complete
 # The first build of the control plane takes minutes, and what it begins with can be compiled while packages are fetched.
 # sandbox/build.py goes on with what it left in Go's cache.
 BUILDS := $(filter demo picture test sandbox,$(MAKECMDGOALS))
+GO_CACHE := $(abspath $(HUMANGOV_CACHE))
+BEGUN := $(BUILD)/begin-build.pid
+# Only what is still that build: another process may have its number meanwhile.
+END_BUILD = if [ -e $(BEGUN) ]; then case "$$(tr '\0' ' ' </proc/$$(cat $(BEGUN))/cmdline 2>/dev/null || true)" in \
+	"timeout 120 go build "*) kill "$$(cat $(BEGUN))" 2>/dev/null || true;; esac; rm -f $(BEGUN); fi
 .PHONY: begin-build
 begin-build:
+	@$(END_BUILD)
 	@if [ -n "$(BUILDS)" ] && [ ! -e $(VENV)/.complete ] && [ -z "$${KUBEBUILDER_ASSETS:-}" ] && command -v go >/dev/null && \
-		! compgen -G "$(HUMANGOV_CACHE)/controlplane-*" >/dev/null; then \
-		mkdir -p $(BUILD); cd sandbox/controlplane; \
-		GOENV="$${GOENV:-$${XDG_CONFIG_HOME:-$$HOME/.config}/go/env}" XDG_CONFIG_HOME=$(HUMANGOV_CACHE)/go-config \
+		[ ! -d "$${XDG_DATA_HOME:-$$HOME/.local/share}/kubebuilder-envtest" ] && ! compgen -G "$(GO_CACHE)/controlplane-*" >/dev/null && \
+		mkdir -p $(BUILD) $(GO_CACHE) && [ "$$(df -Pk $(GO_CACHE) | awk 'NR == 2 { print $$4 }')" -gt 6000000 ]; then \
+		cd sandbox/controlplane; \
+		GOENV="$${GOENV:-$${XDG_CONFIG_HOME:-$$HOME/.config}/go/env}" XDG_CONFIG_HOME=$(GO_CACHE)/go-config \
 		CGO_ENABLED=0 GOWORK=off GOTOOLCHAIN=local GOFLAGS="$${GOFLAGS:-} -modcacherw -buildvcs=false" \
-		GOMODCACHE=$(HUMANGOV_CACHE)/go-mod GOCACHE=$(HUMANGOV_CACHE)/go-build \
-		timeout 120 go build -mod=readonly -trimpath -o /dev/null . >/dev/null 2>&1 & echo $$! >$(BUILD)/begin-build.pid; fi
+		GOMODCACHE=$(GO_CACHE)/go-mod GOCACHE=$(GO_CACHE)/go-build \
+		timeout 120 go build -mod=readonly -trimpath -o /dev/null . >/dev/null 2>&1 & echo $$! >$(BEGUN); fi
 
 $(UV): | begin-build
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11, 3.12 or 3.13 is needed and none is on the PATH; or say make PYTHON=…" >&2; exit 1; fi
@@ -198,7 +206,7 @@ $(VENV)/.complete: requirements/dev.txt pyproject.toml | $(UV)
 	@$(UV) pip install -q --python $(PY) --require-hashes -r requirements/dev.txt
 	@$(UV) pip install -q --python $(PY) --no-deps --no-build-isolation --editable .
 	@for name in humangov kubectl-humangov kubectl_complete-humangov; do ln -sf $(VENV)/bin/$$name $(BUILD)/bin/$$name; done
-	@if [ -e $(BUILD)/begin-build.pid ]; then kill "$$(cat $(BUILD)/begin-build.pid)" 2>/dev/null || true; rm $(BUILD)/begin-build.pid; fi
+	@$(END_BUILD)
 	@touch $@
 
 # Six workers would each compile what they import first.

@@ -289,6 +289,12 @@ def test_a_name_that_may_be_the_whole_key_keeps_it(text: str, key: str) -> None:
     assert key in kept({"S": text}, BELOW)
 
 
+def test_a_path_that_leads_out_of_the_key_prefix_and_back_keeps_its_file() -> None:
+    location = PLACE._replace(key_prefix="a/b/")
+    for text in ("../b/cv.pdf", "../../a/b/cv.pdf", "./cv.pdf", "x/../cv.pdf"):
+        assert "a/b/cv.pdf" in kept({"S": text}, location), text
+
+
 def test_a_key_prefix_keeps_whichever_unicode_form_a_url_has() -> None:
     location = PLACE._replace(key_prefix=normalize("NFC", "méxico/"))
     stored = location.key_prefix + normalize("NFD", "ñ.pdf")
@@ -324,6 +330,10 @@ def test_a_key_prefix_keeps_whichever_unicode_form_a_url_has() -> None:
         (json.dumps(json.dumps({"file": "a.pdf"})), "a.pdf"),
         (json.dumps({"files": json.dumps(["a.pdf"])}), "a.pdf"),
         ('{"file": "a.pdf",}', "a.pdf"),
+        ('{"file": "a.pdf", "file": "b.pdf"}', "a.pdf"),
+        ('[5" x, "a.pdf"]', "a.pdf"),
+        ('["a.pdf', "a.pdf"),
+        ('["' + '\\"' * 200_000, '"' * 200_000),
         ("[" * 5_000 + '"a.pdf"' + "]" * 5_000, "a.pdf"),
         ("https://files.s3.amazonaws.com/x/../a.pdf", "a.pdf"),
         ("https://files.s3.amazonaws.com/x/%2E%2E/a.pdf", "a.pdf"),

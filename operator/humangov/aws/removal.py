@@ -146,15 +146,8 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
     if doomed or (owned and any(reads_table(mapping, names) for mapping in before.mappings)):
         done = done.with_existed(TRIGGER)
     after = trigger.remove(clients, names, doomed) if doomed else before
-    left = after.mappings
-    going = [mapping for mapping in left if reads_table(mapping, names)]
-    foreign = [mapping for mapping in left if not reads_table(mapping, names)] if owned else []
-    if observed is None:
-        going = [mapping for mapping in going if mapping.tags is None or mapping.state == "Deleting"]
-    elif not owned:
-        ours = {mapping.uuid for mapping in doomed}
-        going = [mapping for mapping in going if mapping.uuid in ours or _is_going(mapping, names)]
-    if going:
+    foreign = [mapping for mapping in after.mappings if owned and not reads_table(mapping, names)]
+    if going := _going(after, doomed, names, function_is_absent=observed is None, function_is_owned=owned):
         return done.waits(f"trigger {', '.join(mapping.uuid for mapping in going)}", ripens="trigger")
     if foreign:
         return replace(done, waiting=_foreign_trigger(foreign, names))
@@ -164,8 +157,25 @@ def remove_trigger(removal: Removal, done: Removed) -> Removed:
     return replace(done.with_deleted(TRIGGER), function=observed, sources=after.sources)
 
 
-def _is_going(mapping: MappingObserved, names: Names) -> bool:
-    return mapping.state == "Deleting" and is_owned(mapping.tags, names)
+def _going(
+    after: trigger_mappings.Observed,
+    doomed: Sequence[MappingObserved],
+    names: Names,
+    *,
+    function_is_absent: bool,
+    function_is_owned: bool,
+) -> list[MappingObserved]:
+    """The mappings that a deletion waits for: those of the table's streams, without what is another's."""
+    left = [mapping for mapping in after.mappings if reads_table(mapping, names)]
+    if function_is_owned:
+        return left
+    if function_is_absent:
+        return [mapping for mapping in left if mapping.tags is None or mapping.state == "Deleting"]
+    removed = {mapping.uuid for mapping in doomed}
+    return [
+        mapping for mapping in left
+        if mapping.uuid in removed or (mapping.state == "Deleting" and is_owned(mapping.tags, names))
+    ]  # fmt: skip
 
 
 def remove_function(removal: Removal, done: Removed) -> Removed:

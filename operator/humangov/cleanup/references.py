@@ -39,7 +39,7 @@ _PLAIN = re.compile(r"[^\s/%+:\[{\"\x80-\U0010ffff](?:[^%+:\x80-\U0010ffff]*[^\s
 """A text that decodes to itself, in every way in which one can be decoded."""
 
 _HAS_DOTS = re.compile(r"(?:^|/)\.{1,2}(?:/|$)").search
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"').findall
+_BETWEEN_QUOTES = re.compile(r'(?:[^"\\]|\\.)+', re.DOTALL).findall  # takes each character once
 _JSON_IN_JSON = 2
 
 
@@ -214,26 +214,24 @@ def _within(text: str, *, times: int = _JSON_IN_JSON) -> Iterator[str]:
 
 def _strings(text: str) -> list[str]:
     found: list[str] = []
-    try:
-        left = [json.loads(text)]
-    except (ValueError, RecursionError):  # what stands between quotes may still be a name
-        left = [_unquoted(one) for one in _QUOTED(text)]
+    try:  # of a key that comes twice, a mapping would keep one value
+        left = [json.loads(text, object_pairs_hook=list)]
+    except (ValueError, RecursionError):  # what stands between any two quotes may still be a name
+        left = [_unquoted(one) for one in _BETWEEN_QUOTES(text)]
     while left:  # a text may be nested deeper than calls can be
         value = left.pop()
         if isinstance(value, str):
             found.append(value)
-        elif isinstance(value, dict):
-            left += [*value, *value.values()]
-        elif isinstance(value, list):
+        elif isinstance(value, list | tuple):
             left += value
     return found
 
 
 def _unquoted(text: str) -> str:
     try:
-        return str(json.loads(text))
+        return str(json.loads(f'"{text}"'))
     except ValueError:
-        return text[1:-1]
+        return text
 
 
 def _binary(value: Any) -> Iterator[str]:
@@ -264,7 +262,10 @@ def _meanings(text: str, location: Location) -> set[str]:
     forms |= {path for form in forms for path in _paths(form, location)}
     for _ in range(2):  # an encoded name is at times encoded again
         forms |= {decoded for form in forms for decoded in _unescaped(form)}
-    forms |= {_resolved(form) for form in forms if _HAS_DOTS(form)}
+    if dotted := [form for form in forms if _HAS_DOTS(form)]:
+        forms |= {_resolved(form) for form in dotted}
+        wholes = [_resolved(location.key_prefix + form) for form in dotted]
+        forms |= {rest for whole in wholes for rest in _below(location.key_prefix, whole)}
     forms |= {form[1:] for form in forms if form.startswith("/")} | {form.lstrip("/") for form in forms}
     forms |= {rest for form in forms for rest in _below(location.key_prefix, form)}
     forms |= {normalize(kind, form) for form in forms if not form.isascii() for kind in ("NFC", "NFD")}

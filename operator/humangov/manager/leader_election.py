@@ -29,8 +29,9 @@ DURATION_SECONDS = 15  # for which a lease is valid
 RENEW_WITHIN_SECONDS = 10.0  # after the last renewal the holder starts nothing new
 MARGIN_SECONDS = 1.0  # a holder stops this long before the lease expires; calls in flight then still arrive in time
 RETRY_PERIOD_SECONDS = 2.0
-# Two attempts that get no answer fit into RENEW_WITHIN_SECONDS, and half a third. From 5 s on aiohttp waits longer.
+# Two attempts that get no answer leave time for a third. From 5 s on aiohttp waits up to a second more.
 REQUEST_SECONDS = 3.0
+RELEASE_SECONDS = 5.0  # two requests
 _SHORTEST_PAUSE_SECONDS = 0.5
 _SHORTEST_ATTEMPT_SECONDS = 0.5
 _REPEAT_TROUBLE_SECONDS = 60.0
@@ -204,11 +205,11 @@ class Election:
         try:
             # Read again: a renewal that was cut short may have arrived.
             lease = await self._leases.read_lease(
-                namespace=self._namespace, name=LEASE_NAME, timeout_seconds=REQUEST_SECONDS / 2
+                namespace=self._namespace, name=LEASE_NAME, timeout_seconds=RELEASE_SECONDS / 2
             )
             if lease is not None and holder(lease) == self.identity:
                 await self._leases.write_lease(
-                    released(lease, at=datetime.now(UTC)), timeout_seconds=REQUEST_SECONDS / 2
+                    released(lease, at=datetime.now(UTC)), timeout_seconds=RELEASE_SECONDS / 2
                 )
         except KubeError as error:
             logger.warning("%s; the lease expires in %d s", error, DURATION_SECONDS)
