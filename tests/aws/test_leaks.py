@@ -194,6 +194,46 @@ def test_leaks_delete_removes_nothing_when_a_read_fails(world: World, action: st
     assert snapshot.snapshot(world) == before
 
 
+def test_leaks_delete_ends_when_the_tenant_is_re_created_while_it_waits(world: World) -> None:
+    """A trigger takes minutes to be deleted; then the operator's new resources have the same ownership tag."""
+    key = world.provisioned()
+    lose(world, key)
+    found = find(world)
+    re_created: list[str] = []
+
+    def wait(seconds: float) -> None:
+        world.clock.forward(seconds)
+        if not re_created:
+            re_created.append(world.apply())
+            world.settle(key)
+
+    world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=1)]
+    with pytest.raises(remove.UncertainLeakError, match=f"{key} exists again and owns these resources"):
+        remove.remove(FakeApiServer(world), door(world), found, key, keep_logs=False, sleep=wait, now=world.clock.now)
+    assert re_created == [key]
+    assert [one["name"] for one in snapshot.functions(world)] == [NAME]
+    assert [one["State"] for one in snapshot.mappings(world)] == ["Enabled"]
+
+
+@pytest.mark.parametrize("action", ["lambda:DeleteEventSourceMapping", "lambda:DeleteFunction", "iam:DeleteRole"])
+def test_leaks_delete_ends_when_the_tenant_is_re_created_between_two_steps(world: World, action: str) -> None:
+    key = world.provisioned()
+    lose(world, key)
+    found = find(world)
+
+    def re_create(answer: Any) -> Any:
+        world.apply()
+        return answer
+
+    world.line.faults = [Fault(on(action), alter=re_create, times=1)]
+    with pytest.raises(remove.UncertainLeakError, match="nothing more was deleted"):
+        remove.remove(
+            FakeApiServer(world), door(world), found, key, keep_logs=False, sleep=world.clock.forward,
+            now=world.clock.now,
+        )  # fmt: skip
+    assert world.line.writes()[-1] == action
+
+
 def test_leaks_delete_retries_a_throttled_step(world: World) -> None:
     lose(world, world.provisioned())
     world.line.faults = [Fault(on("iam:DeleteRole"), error=throttled(), times=2)]

@@ -321,3 +321,31 @@ def test_resource_whose_name_only_shares_a_prefix_is_not_owned(world: World) -> 
     assert snapshot.log_groups(world) == [
         {"name": f"{GROUP}-2", "retention": None, "key": None, "tags": {"team": "theirs"}}
     ]
+
+
+@pytest.mark.parametrize("owner", OWNERS)
+@pytest.mark.parametrize("was_absent", [True, False])
+@pytest.mark.parametrize("during", ["lambda:ListEventSourceMappings", "dynamodb:UpdateTable"])
+def test_unowned_function_created_during_the_deletion_is_kept(
+    world: World, during: str, was_absent: bool, owner: str | None
+) -> None:
+    """The first read of a deletion may be minutes old when it comes to delete the function."""
+    key = world.provisioned()
+    client = world.sdk.client("lambda")
+
+    def replaced(answer: Any) -> Any:
+        if not was_absent:
+            client.delete_function(FunctionName=NAME)
+        make_function(world, owner)
+        return answer
+
+    if was_absent:
+        client.delete_function(FunctionName=NAME)
+    world.clock.forward(3600)
+    world.delete(key)
+    world.line.faults = [Fault(on(during), alter=replaced, times=1)]
+    world.settle(key)
+    assert key not in world.kube.objects
+    assert "lambda:DeleteFunction" not in world.line.writes()
+    assert [one["name"] for one in snapshot.functions(world)] == [NAME]
+    assert f"retained: function {NAME}" in world.kube.events[-1].message

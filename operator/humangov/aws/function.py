@@ -198,12 +198,17 @@ def finding(observed: Observed | None, desired: Desired) -> Finding:
     )
 
 
-def remove(clients: Clients, names: Names, observed: Observed | None) -> Deletion:
+def remove(clients: Clients, names: Names) -> Deletion:
     """Delete the function, Pending or not.
 
-    `observed` as read just before, and owned by the tenant. Raises AwsError.
+    It is read here, for since the deletion's first read another may have been created under its name: listing the
+    region's mappings and the final stream read take their time. Raises AwsError, NotOwnedError (someone else owns it:
+    nothing was deleted).
     """
     name = names.tenant.function.name
+    observed = observe(clients, names, deep=False)
+    if observed is not None:
+        require_known_owner(observed, names)
     was_absent = _delete(clients, name)
     if observed is None:  # a read may be older than the function: only the delete tells for certain
         return Deletion(existed=not was_absent, confirmed=was_absent)

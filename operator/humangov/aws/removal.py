@@ -55,7 +55,8 @@ class Removed:
     existed      those that a step deleted, though they may not be absent yet: the others never were there
     waiting      what the next step has to wait for
     error        what ended the steps early
-    function     as the first step observed it; None: absent, not owned (function_is_foreign), or not read yet
+    function     as the first step observed it, which tells no later step that it may be deleted; None: absent, not
+                 owned (function_is_foreign), or not read yet
     table        the table whose tags are to be removed
     mappings     UUIDs that have to be recorded before they are deleted
     sources      what the region's mappings read (ARNs), as the first step listed them just now; None: it did not
@@ -182,7 +183,7 @@ def remove_function(removal: Removal, done: Removed) -> Removed:
     """Raises AwsError."""
     if done.function_is_foreign:
         return done
-    delete = partial(function.remove, removal.clients, removal.names, done.function)
+    delete = partial(function.remove, removal.clients, removal.names)
     return _remove(f"function {removal.names.tenant.function.name}", delete, done)
 
 

@@ -1,6 +1,6 @@
 """`humangov leaks`: lists leaked AWS resources, and deletes them with --delete.
 
-The API server is read before AWS, after it, and again before each tenant's deletion. If anything can't be read, the
+The API server is read before AWS, after it, and again before each step of a deletion. If anything can't be read, the
 command ends: a failed read is never an absence.
 """
 
@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from humangov.api.conditions import Finding
@@ -183,10 +184,9 @@ def remove(
     """
     done = Removed()
     for leaked in names_of(clients, found, key, keep_logs=keep_logs):
-        if key in keys_of(asyncio.run(api_server.states((key.partition("/")[0],)))):
-            raise UncertainLeakError(f"{KIND} {key} exists again and owns these resources; nothing was deleted")
         scope = Removal(clients=clients, names=leaked.names, now=now, logs_kept_by="--delete-logs was not given")
-        done = _and(done, _remove(_steps(leaked), scope, stop=stop, sleep=sleep))
+        steps = tuple(partial(_while_deleted, api_server, key, step) for step in _steps(leaked))
+        done = _and(done, _remove(steps, scope, stop=stop, sleep=sleep))
         if done.waiting is not None:
             break
     return done
@@ -199,12 +199,22 @@ def _steps(leaked: LeakedNames) -> tuple[removal.Step, ...]:
     )
 
 
+def _while_deleted(api_server: ApiServer, key: str, step: removal.Step, scope: Removal, done: Removed) -> Removed:
+    """The step, unless the HumanGovState exists again: what the operator then creates has the same ownership tag.
+
+    Raises KubeError, AwsError, UncertainLeakError.
+    """
+    if key in keys_of(asyncio.run(api_server.states((key.partition("/")[0],)))):
+        raise UncertainLeakError(f"{KIND} {key} exists again and owns these resources; nothing more was deleted")
+    return step(scope, done)
+
+
 def _remove(
     steps: tuple[removal.Step, ...], scope: Removal, *, stop: Callable[[], bool], sleep: Callable[[float], None]
 ) -> Removed:
     """The steps again and again, until they are done or it is time to stop; `deleted`: by any of the times.
 
-    Raises AwsError, unless it is worth another time.
+    Raises AwsError, unless it is worth another time; KubeError, UncertainLeakError.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
     deleted: tuple[str, ...] = ()
