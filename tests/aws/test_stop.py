@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 from humangov.api.allowed_names import AllowedNames
+from humangov.api.conditions import Finding
+from humangov.api.names import OWNER_TAG
 from humangov.api.spec import RECONCILE_ANNOTATION
 from humangov.api.stop import STOP_ANNOTATION, stop_of_all
-from humangov.api.times import parse_time
+from humangov.api.times import parse_time, timestamp
 from humangov.reconcile.outcome import Outcome
-from humangov.reconcile.stop import obey_at_once
+from humangov.reconcile.stop import findings, obey_at_once
 
 from testing import kstatus
 from testing.killed import Killed
@@ -255,16 +257,111 @@ def test_one_read_that_misses_the_function_is_not_taken_for_a_stop(world: World)
     assert is_stopped(world)
 
 
-def test_a_function_with_another_owner_is_not_stopped(world: World) -> None:
-    key = world.provisioned()
-    arn = world.names(key).function_arn
-    world.sdk.client("lambda").tag_resource(Resource=arn, Tags={"humangov.io/tenant": "other/humangov/california"})
+def retag(world: World, key: str, arn: str, owner: str | None) -> None:
+    """owner: None: the ownership tag is lost."""
+    lambda_ = world.sdk.client("lambda")
+    if owner is None:
+        lambda_.untag_resource(Resource=arn, TagKeys=[OWNER_TAG])
+    else:
+        lambda_.tag_resource(Resource=arn, Tags={OWNER_TAG: owner})
+
+
+@pytest.mark.parametrize("owner", [None, "other/humangov/california"], ids=["no tag", "another owner"])
+def test_a_function_that_is_not_owned_is_not_stopped_and_the_condition_says_so(world: World, owner: str | None) -> None:
+    key = world.provisioned(function={"timeoutSeconds": 60})
+    retag(world, key, world.names(key).function_arn, owner)
     [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
     stop(world, key)
-    world.reconcile_once(key)
-    assert reserved(world) is None
-    assert mappings(world) == ["Disabled"], "the trigger has an ownership tag of its own"
+    begun = world.clock.now()
+    for _ in range(3):  # nor is it believed the second time
+        outcome = world.reconcile_once(key)
+        assert reserved(world) is None
+        assert mappings(world) == ["Disabled"], "the trigger has an ownership tag of its own"
+        condition = world.condition(key, "Stopped")
+        assert (condition["status"], condition["reason"]) == ("Unknown", "Stopping")
+        assert "its function may still be invoked" in condition["message"]
+        assert f"function {NAME} exists, but " in condition["message"]
+        assert "so it is not changed. Delete it, or choose another spec.function.name" in condition["message"]
+        assert outcome.failed
+        until = parse_time(condition["message"].partition(" may run until ")[2].partition("Z")[0] + "Z")
+        assert until is not None
+        assert timedelta(seconds=64) <= until - begun <= timedelta(seconds=70)
+        world.clock.forward(10)
     assert [call.parameters["UUID"] for call in world.line.calls if call.action == UPDATE] == [mapping["UUID"]]
+
+
+def test_a_function_and_a_trigger_that_have_lost_their_tags_are_not_reported_as_stopped(world: World) -> None:
+    key = world.provisioned()
+    retag(world, key, world.names(key).function_arn, None)
+    [mapping] = world.sdk.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    retag(world, key, mapping["EventSourceMappingArn"], None)
+    stop(world, key)
+    for _ in range(3):
+        assert not obey(world, key).forget
+    assert (reserved(world), mappings(world)) == (None, ["Enabled"])
+    world.reconcile_once(key)
+    assert world.condition(key, "Stopped")["status"] == "Unknown"
+    assert "There is no function" not in told(world, key)
+    assert f"function {NAME} exists, but has no {OWNER_TAG} tag" in told(world, key)
+
+
+def test_a_function_that_has_its_tag_back_is_stopped(world: World) -> None:
+    key = world.provisioned()
+    retag(world, key, world.names(key).function_arn, None)
+    stop(world, key)
+    world.reconcile_once(key)
+    retag(world, key, world.names(key).function_arn, world.names(key).owner)
+    world.reconcile_once(key)
+    assert is_stopped(world)
+    assert world.condition(key, "Stopped")["status"] == "True"
+
+
+@pytest.mark.parametrize("fault", [throttled(), denied(UPDATE)], ids=["throttled", "denied"])
+@pytest.mark.parametrize("of_function", ["no tag", "absent"])
+def test_a_trigger_that_is_not_disabled_is_no_stop_where_no_concurrency_was_set(
+    world: World, of_function: str, fault: Exception
+) -> None:
+    key = world.provisioned()
+    if of_function == "no tag":
+        retag(world, key, world.names(key).function_arn, None)
+    stop(world, key)
+    missing = error("ResourceNotFoundException", "Function not found", status=404)
+    world.line.faults = [Fault(hits=on(UPDATE), error=fault)]
+    if of_function == "absent":
+        world.line.faults.append(Fault(hits=on("lambda:GetFunction"), error=missing))
+    for _ in range(3):
+        world.reconcile_once(key)
+        assert world.condition(key, "Stopped")["status"] == "Unknown"
+        assert "no new invocation begins" not in told(world, key)
+        assert UPDATE in told(world, key)
+        assert (f"function {NAME} exists, but has no" in told(world, key)) is (of_function == "no tag")
+    assert mappings(world) == ["Enabled"]
+
+
+def test_a_stop_whose_trigger_is_not_disabled_yet_says_until_when_invocations_may_run(world: World) -> None:
+    key = world.provisioned()
+    stop(world, key)
+    world.line.faults = [Fault(hits=on(UPDATE), error=throttled())]
+    world.reconcile_once(key)
+    assert (reserved(world), mappings(world)) == (0, ["Enabled"])
+    assert world.condition(key, "Stopped")["status"] == "True"
+    assert "no new invocation begins" in told(world, key)
+    assert "Invocations that had begun may run until " in told(world, key)
+
+
+def test_invocations_of_a_function_that_was_deleted_may_run_as_long_as_lambda_lets_any(world: World) -> None:
+    key = world.provisioned()
+    world.sdk.client("lambda").delete_function(FunctionName=NAME)
+    stop(world, key)
+    begun = world.clock.now()
+    for _ in range(2):
+        obey(world, key)
+    memory = world.operator.store.memory(key).stop
+    found = findings(world.kube.objects[key], memory, ready=Finding.in_sync("InSync", ""), deleting=False, now=begun)
+    assert found is not None
+    assert found.stopped.status == "True"
+    assert "There is no function that could be invoked" in found.stopped.message
+    assert f"may run until {timestamp(begun + timedelta(seconds=905))}" in found.stopped.message
 
 
 def test_a_new_tenant_that_is_stopped_is_provisioned_stopped(world: World) -> None:

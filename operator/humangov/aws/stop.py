@@ -21,6 +21,7 @@ from humangov.aws.event_source_mapping import MappingObserved, reads_table
 from humangov.aws.ownership import NotOwnedError, is_owned
 
 _ENDED = ("Disabled", "Disabling", "Deleting")
+_LONGEST_SECONDS = 900  # no invocation runs longer, whatever its function's time limit
 T = TypeVar("T")
 
 
@@ -28,9 +29,11 @@ T = TypeVar("T")
 class Halt:
     """What was found and done.
 
-    halted           no new invocation begins: no function of the tenant's, or one with reserved concurrency 0
-    timeout_seconds  of that function, as Lambda has it: what had begun may run as long; None: there is none
-    absent           no function of the tenant's was found, which one read alone may miss
+    halted           no new invocation begins: the tenant's function has reserved concurrency 0; or Lambda has none of
+                     that name, and no mapping is left to stop
+    timeout_seconds  what had begun may run as long; None: not known
+    absent           Lambda has no function of that name, which one read alone may miss
+    not_owned        there is one, and it may be invoked: the text says why it is not stopped
     changes          those that were written
     errors           of calls; what they were for may not have stopped
     """
@@ -38,6 +41,7 @@ class Halt:
     halted: bool
     timeout_seconds: int | None = None
     absent: bool = False
+    not_owned: NotOwnedError | None = None
     changes: tuple[Change, ...] = ()
     errors: tuple[AwsError, ...] = ()
 
@@ -47,21 +51,31 @@ def halt(clients: Clients, names: Names) -> Halt:
 
     Raises nothing of AWS: errors are returned.
     """
-    found = _attempt(partial(_owned_function, clients, names))
-    owned = found if isinstance(found, function_observed.Observed) else None
+    found = _attempt(partial(_function, clients, names))
+    there, not_owned = found if not isinstance(found, AwsError) else (None, None)
+    owned = there if not_owned is None else None
     stopped = _make(clients, _no_concurrency(owned, names) if owned is not None else [])
     mappings = _attempt(partial(trigger.observe, clients, names, deep=owned is None))
     disabled = _Written()
     if isinstance(mappings, trigger_mappings.Observed):
         disabled = _make(clients, _disabling(mappings, names, function_is_owned=owned is not None))
     unread = [one for one in (found, mappings) if isinstance(one, AwsError)]
+    errors = (*unread, *stopped.errors, *disabled.errors)
+    absent = not isinstance(found, AwsError) and there is None
     return Halt(
-        halted=not isinstance(found, AwsError) and not stopped.errors,
-        timeout_seconds=int(owned.configuration.get("Timeout") or 0) if owned else None,
-        absent=found is None,
+        # Without reserved concurrency 0 the mappings count: a function that no read shows yet may be invoked by them.
+        halted=(owned is not None and not stopped.errors) or (absent and not errors),
+        timeout_seconds=None if isinstance(found, AwsError) else _timeout(there),
+        absent=absent,
+        not_owned=not_owned,
         changes=(*stopped.changes, *disabled.changes),
-        errors=(*unread, *stopped.errors, *disabled.errors),
+        errors=errors,
     )
+
+
+def _timeout(found: function_observed.Observed | None) -> int:
+    """Of a function that was deleted it is not known any more, and its last invocations run all the same."""
+    return int((found.configuration.get("Timeout") if found is not None else None) or _LONGEST_SECONDS)
 
 
 def _attempt(read: Callable[[], T]) -> T | AwsError:
@@ -71,15 +85,15 @@ def _attempt(read: Callable[[], T]) -> T | AwsError:
         return error
 
 
-def _owned_function(clients: Clients, names: Names) -> function_observed.Observed | None:
-    """None where there is none, or another's. Raises AwsError, also where its owner is not known."""
+def _function(clients: Clients, names: Names) -> tuple[function_observed.Observed | None, NotOwnedError | None]:
+    """The function, whoever owns it, and why it is not the tenant's. Raises AwsError, also if its owner is unknown."""
     found = function.observe(clients, names, deep=False)
     try:
         if found is not None:
             function.require_known_owner(found, names)
-    except NotOwnedError:
-        return None
-    return found
+    except NotOwnedError as error:
+        return found, error
+    return found, None
 
 
 @dataclass(frozen=True)

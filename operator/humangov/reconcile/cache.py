@@ -89,7 +89,7 @@ class StopMemory:
 
     stop        None: the tenant is not stopped
     halted      no new invocation of its function begins
-    absent      no function was found: believed the second time
+    absent      Lambda has no function of that name: believed the second time
     problem     why it may not be stopped completely
     changed_at  when something was last changed in AWS to stop it, by this process
     ended_at    monotonic; when this process saw the last stop end: what was observed before is no longer so

@@ -143,7 +143,13 @@ def _halt_there(
     halt = aws_stop.halt(clients, Names(tenant=tenant, identity=identity))
     findings = [finding_of_error(error) for error in halt.errors]
     findings.sort(key=lambda finding: not finding.soon)  # one that is soon retried says when the stop is tried again
-    return halt, findings[0] if findings else None
+    problem = findings[0] if findings else None
+    if halt.not_owned is None:
+        return halt, problem
+    if problem is None:
+        return halt, Finding.action_required("NotOwned", str(halt.not_owned))
+    # No retry ends this one, so it is not left out while calls fail.
+    return halt, replace(problem, message=f"{halt.not_owned}. In addition: {problem.message}")
 
 
 def _other_account(tenant: Tenant, identity: Identity, account: str) -> Finding:
@@ -247,14 +253,29 @@ def _state(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetim
     """What is known of AWS, and of what had begun."""
     if memory.problem is not None:
         is_so = "no new invocation begins" if memory.halted else "its function may still be invoked"
-        return [f"it is not stopped completely, {is_so}, and the operator retries: {memory.problem.message}"]
+        so = f"it is not stopped completely, {is_so}, and the operator retries: {memory.problem.message}"
+    elif memory.absent or memory.timeout_seconds is None:
+        so = "there is no function that could be invoked"
+    else:
+        so = (
+            "reserved concurrency is 0 and the trigger is disabled: no new invocation begins, files of deleted records "
+            "stay"
+        )
+    return [so, *_had_begun(memory, before, now=now)]
+
+
+def _had_begun(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetime) -> list[str]:
+    """Until when what had begun may erase files, as far as that is known."""
     if memory.timeout_seconds is None:
-        return ["there is no function that could be invoked"]
-    until = _halted_at(memory, before, now=now) + timedelta(seconds=memory.timeout_seconds) + _LAMBDA_NEEDS
-    so = (
-        "reserved concurrency is 0 and the trigger is disabled: no new invocation begins, files of deleted records stay"
-    )
-    return [so, f"invocations that had begun may run until {timestamp(until)}"]
+        return []
+    lasts = timedelta(seconds=memory.timeout_seconds) + _LAMBDA_NEEDS
+    if memory.halted:
+        until = _halted_at(memory, before, now=now) + lasts
+        return [f"invocations that had begun may run until {timestamp(until)}"]
+    if memory.changed_at is None:  # nothing was stopped, so others begin
+        return []
+    at = memory.changed_at
+    return [f"invocations that had begun by {timestamp(at)} may run until {timestamp(at + lasts)}, later ones longer"]
 
 
 def _halted_at(memory: StopMemory, before: Mapping[str, Any] | None, *, now: datetime) -> datetime:
