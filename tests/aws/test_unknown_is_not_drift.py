@@ -327,8 +327,8 @@ def test_key_that_is_not_listed_here_is_not_used(settled: tuple[World, str, Repl
         replay.altered = {name: altered}
         changes, findings = reconciled(world, key, replay)
         assert changes == [], place
-        # A part of a listing without its continuation is no listing, whether or not that key is shown.
-        is_part = path[-1] == "IsTruncated"
+        # A part of a listing of IAM without its continuation is no listing. Of the bucket, a few names are looked at.
+        is_part = path[-1] == "IsTruncated" and place.startswith("iam:")
         assert ({finding.status for finding in findings.values()} == {"True"}) is not is_part, place
 
 
