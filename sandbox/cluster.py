@@ -29,8 +29,6 @@ NODE_PORTS = (SCHEDULER, kubelet.PART, kubelet.HEALTH_PORT)
 SERVICE_RANGE = "10.0.0.0/24"
 SERVICE_ADDRESS = "10.0.0.1"
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-# Go looks for garbage when the heap has grown by so much. By its own 100 that takes a fifth of these programs' time.
-GARBAGE_PERCENT = "300"
 # Nothing here is a cloud's: these would only say in the log that they cannot start.
 CONTROLLERS = ("*", "-cloud-node-lifecycle-controller", "-node-route-controller", "-service-lb-controller")
 

@@ -149,7 +149,7 @@ def programs_of(
             Startable(
                 name=name,
                 command=commands[name],
-                environment=_environment(layout, path) | {"GOGC": cluster.GARBAGE_PERCENT},
+                environment=_environment(layout, path),
                 address=cluster.address(name, known_ports),
                 ready=_cluster_probe(name, ports=known_ports, identities=identities),
             )

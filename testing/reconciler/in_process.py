@@ -7,10 +7,11 @@ call that waits for something outside it fails.
 
 from __future__ import annotations
 
+import atexit
 import importlib
-import io
 import logging
 import os
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -26,16 +27,10 @@ from botocore.awsrequest import AWSResponse
 
 from sandbox import emulator
 from sandbox.paths import AWS_VENV, Layout
+from testing.reconciler.wire import Body
 
 ADDRESS = ("127.0.0.1", 1)  # nobody listens there: a call that goes past this module is refused
 ENDPOINT_URL = f"http://{ADDRESS[0]}:{ADDRESS[1]}"
-
-
-class _Body(io.BytesIO):
-    """As urllib3 would hand it over."""
-
-    def stream(self) -> Any:
-        yield self.read()
 
 
 class InProcess:
@@ -53,7 +48,7 @@ class InProcess:
         body = request.body if request.body is not None else b""
         content = body.read() if hasattr(body, "read") else body
         status, headers, answer = self.ask(request.method, request.url, headers=request.headers, body=content)
-        return AWSResponse(request.url, status, headers, _Body(answer))
+        return AWSResponse(request.url, status, headers, Body(answer))
 
     def ask(
         self, method: str, url: str, *, headers: Mapping[str, Any], body: str | bytes | bytearray
@@ -61,9 +56,7 @@ class InProcess:
         """Status, headers by their names in lower case, body."""
         where = urlsplit(url)
         assert where.port == ADDRESS[1], f"not the emulated AWS's address: {url}"
-        fields = {
-            name.lower(): value if isinstance(value, bytes) else value.encode() for name, value in headers.items()
-        }
+        fields = {name.lower(): _encoded(value) for name, value in headers.items()}
         content = body.encode() if isinstance(body, str) else bytes(body)
         fields |= {"host": where.netloc.encode(), "content-length": str(len(content)).encode()}
         scope = {
@@ -102,6 +95,7 @@ def _application() -> Any:
     """MiniStack's, from its own environment, which is searched last: of what both have, ours is taken."""
     emulator.install(say=print)
     files = Path(tempfile.mkdtemp(prefix="aws-", dir=_folder()))
+    atexit.register(shutil.rmtree, files, ignore_errors=True)
     layout = Layout.of()
     environment = emulator.environment(layout, port=ADDRESS[1]) | {
         "STATE_DIR": str(files / "state"), "S3_DATA_DIR": str(files / "s3"), "DOCKER_HOST": f"unix://{files}/no-docker",

@@ -21,7 +21,7 @@ _PATIENCE_SECONDS = 30.0
 _AT_ONCE_BYTES = 65536
 
 
-class _Body(io.BytesIO):
+class Body(io.BytesIO):
     """As urllib3 would hand it over."""
 
     def stream(self) -> Iterator[bytes]:
@@ -49,7 +49,7 @@ class Wire:
         if not isinstance(body, str | bytes | bytearray) or "Expect" in request.headers:
             return None
         status, headers, content = self.ask(request.method, request.url, headers=request.headers, body=body)
-        return AWSResponse(request.url, status, headers, _Body(content))
+        return AWSResponse(request.url, status, headers, Body(content))
 
     def ask(
         self, method: str, url: str, *, headers: Mapping[str, Any], body: str | bytes | bytearray

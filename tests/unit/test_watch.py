@@ -692,8 +692,12 @@ def test_no_monitor_writes_any_more_when_the_lease_is_released(end: None) -> Non
             self.released = True
 
     async def monitor(holding: Holding) -> None:
-        while True:
-            await asyncio.sleep(0)
+        try:
+            while True:
+                await asyncio.sleep(0)
+                fenced(holding)()
+        finally:  # what it had begun
+            await asyncio.sleep(0.05)
             fenced(holding)()
 
     async def story() -> None:

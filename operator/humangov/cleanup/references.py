@@ -100,7 +100,8 @@ def keys_to_keep(image: Image, *, attributes: Iterable[str], location: Location)
             type(text) is str
             and _PLAIN(text)
             and ("/" not in text or not _begins_with_bucket(text.partition("/")[0], location))
-            and not _HAS_DOTS(text)
+            and "/." not in text
+            and text[0] != "."  # it may be a path with dots
         ):
             keys.add(prefix + text)
             if prefix and text != prefix and text.startswith(prefix):
