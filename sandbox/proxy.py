@@ -240,6 +240,10 @@ async def _streamed(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
             yield chunk
     finally:
+        # Nothing waits for a TLS connection that says goodbye: the loop may end first, and leave its socket open.
+        connection = answer.connection
+        if connection is not None and connection.transport is not None and not answer.content.at_eof():
+            connection.transport.abort()
         answer.release()
 
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import logging
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from sandbox import cluster
 from sandbox.proxy import Handler, Proxy, Request, Response
 
 
@@ -38,3 +44,43 @@ def test_client_that_ends_before_its_answer_is_no_error(caplog: pytest.LogCaptur
         ended.set()
         assert sent.wait(10)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@contextlib.contextmanager
+def endless(identity: cluster.Identities) -> Iterator[int]:
+    """The port of a TLS server whose one answer never ends, as a watch, and which does not see that a client leaves."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(identity.api_server.certificate, identity.api_server.key)
+    over = threading.Event()
+
+    def serve() -> None:
+        plain, _address = listening.accept()
+        with context.wrap_socket(plain, server_side=True) as connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n")
+            over.wait(30)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            over.set()
+            server.join()
+
+
+def test_stream_over_tls_that_is_open_at_the_end_leaves_no_socket(tmp_path: Path) -> None:
+    identities = cluster.create_identities(tmp_path)
+    trusted = ssl.create_default_context(cafile=str(identities.authority.certificate))
+    with warnings.catch_warnings(record=True) as seen, endless(identities) as port:
+        warnings.simplefilter("always", ResourceWarning)
+        with contextlib.ExitStack() as clients, Proxy(f"https://127.0.0.1:{port}", tls=trusted) as proxy:
+            where = urlsplit(proxy.url)
+            client = clients.enter_context(socket.create_connection((where.hostname, where.port), timeout=10))
+            client.sendall(b"GET / HTTP/1.1\r\nHost: server\r\n\r\n")
+            received = b""
+            while b"first" not in received:
+                received += client.recv(65536)
+        gc.collect()
+    assert [str(one.message) for one in seen] == []
