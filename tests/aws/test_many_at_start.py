@@ -18,10 +18,11 @@ from testing.reconciler.process import RESYNC_SECONDS
 from testing.reconciler.sdk import denied
 from testing.reconciler.world import World
 
-DEFERRED = {
-    "lambda:GetPolicy", "lambda:ListFunctionUrlConfigs", "lambda:ListAliases", "lambda:ListVersionsByFunction",
-    "lambda:ListFunctionEventInvokeConfigs", "lambda:GetFunctionCodeSigningConfig",
+HOURLY = {"lambda:GetPolicy", "lambda:ListAliases", "lambda:ListVersionsByFunction"}
+SELDOM = {
+    "lambda:ListFunctionUrlConfigs", "lambda:ListFunctionEventInvokeConfigs", "lambda:GetFunctionCodeSigningConfig",
 }  # fmt: skip
+DEFERRED = HOURLY | SELDOM
 SEEN_AT_ONCE = [drift for drift in DRIFTS if drift.what != "the role removed"]
 
 
@@ -49,6 +50,16 @@ def read(world: World) -> set[str]:
     return {call.action for call in world.line.forget() if not call.writes and not call.action.startswith("kube:")}
 
 
+def reads_of(world: World, key: str, hours: int) -> list[set[str]]:
+    """What each reconciliation of so many hours has read of it."""
+    found = []
+    for _ in range(6 * hours):
+        world.clock.forward(RESYNC_SECONDS)
+        world.reconcile_once(key)
+        found.append(read(world))
+    return found
+
+
 def opened(world: World) -> None:
     awslambda(world).add_permission(
         FunctionName=NAME, StatementId="theirs", Action="lambda:InvokeFunction", Principal="*"
@@ -57,20 +68,51 @@ def opened(world: World) -> None:
 
 def test_what_a_function_has_beside_its_configuration_is_read_later_and_then_hourly(world: World) -> None:
     key = restarted(world)
+    reads = reads_of(world, key, hours=3)
+    assert not reads[0] & DEFERRED
+    full = [one >= DEFERRED for one in reads]
+    assert any(full[:6]), "within the hour"
+    assert 2 <= sum(full) <= 4
+
+
+def test_with_thousands_of_tenants_what_alone_does_no_harm_is_read_every_six_hours_and_who_may_invoke_hourly(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "HOURLY_UP_TO", 0)
+    key = restarted(world)
     status = world.status(key)
     world.reconcile_once(key)
     first = read(world)
     assert not first & DEFERRED
     assert {"lambda:GetFunction", "lambda:ListTags", "iam:ListRolePolicies", "s3:GetBucketLocation"} <= first
     assert world.status(key) == status
-    times = []
-    for _ in range(14):
-        world.clock.forward(RESYNC_SECONDS)
-        world.reconcile_once(key)
-        times.append(read(world) >= DEFERRED)
-    assert any(times[:6]), "within the hour"
-    assert 2 <= sum(times) <= 4
+    reads = reads_of(world, key, hours=14)
+    hourly, seldom = [one >= HOURLY for one in reads], [one >= SELDOM for one in reads]
+    for begin in range(len(reads) - 6):
+        assert any(hourly[begin : begin + 6]), "within the hour"
+    for begin in range(len(reads) - 41):
+        assert any(seldom[begin : begin + 41]), "within six hours, and the turn of the function"
+    assert sum(seldom) <= 3
+    assert all(one.isdisjoint(SELDOM) or one >= DEFERRED for one in reads), "all of it, with the function"
     assert world.status(key) == status
+
+
+def test_with_thousands_url_and_configuration_of_invocations_are_removed_within_six_hours_and_before_each_write(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "HOURLY_UP_TO", 0)
+    key = restarted(world)
+    before = snapshot.snapshot(world)
+    for written in (False, True):
+        awslambda(world).create_function_url_config(FunctionName=NAME, AuthType="AWS_IAM")
+        awslambda(world).put_function_event_invoke_config(FunctionName=NAME, MaximumRetryAttempts=0)
+        if written:
+            opened(world)
+            reads_of(world, key, hours=1)
+        else:
+            reads_of(world, key, hours=7)
+        world.settle(key)
+        assert snapshot.snapshot(world) == before
 
 
 def test_a_way_in_that_was_opened_while_no_operator_ran_is_closed_within_the_hour(world: World) -> None:
@@ -136,8 +178,9 @@ def test_missing_permission_in_the_status_stays_there_although_it_is_not_read(wo
     assert world.status(key) == status
 
 
-def test_few_tenants_are_read_in_full(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_tenants_are_read_in_full_and_within_the_hour(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gather, "MANY", 2)
     key = restarted(world)
     world.reconcile_once(key)
     assert read(world) >= DEFERRED
+    assert any(one >= DEFERRED for one in reads_of(world, key, hours=1))

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from humangov.aws import function_observed, log_group, role, stream_observed, trigger_mappings
 from humangov.aws.bulk.verdict import Confirmation
 from humangov.aws.errors import AwsError, Meaning
+from humangov.aws.function_access import Access
+from humangov.aws.function_additions import Additions
+from humangov.aws.function_undeclared import Undeclared
+from humangov.aws.function_urls import Urls
 from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, ROLE, STREAM, TRIGGER, Unread
 from humangov.reconcile import due_reads
-from humangov.reconcile.due_reads import COPIES, EVERY, FULL, READ, Reading
+from humangov.reconcile.due_reads import ADDITIONS, COPIES, EVERY, FULL, READ, Reading
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,11 +58,12 @@ def test_snapshot_from_before_the_last_full_reading_confirms_nothing() -> None:
         assert (due.confirmed, due.deep) == ({}, frozenset()), "read singly, and not in full"
 
 
+@pytest.mark.parametrize("seldom", [False, True])
 @pytest.mark.parametrize("in_bulk", [False, True])
 @settings(deadline=None, max_examples=30)
 @given(uid=st.text("abc", min_size=1, max_size=5), jitters=st.lists(st.floats(0.9, JITTER), min_size=40, max_size=40))
 def test_each_part_is_read_deep_within_the_hour_and_not_all_at_once(
-    in_bulk: bool, uid: str, jitters: list[float]
+    in_bulk: bool, seldom: bool, uid: str, jitters: list[float]
 ) -> None:
     now, found = 0.0, reading(uid=uid)
     last = dict.fromkeys((*READ, BUCKET, FAILURES), 0.0)
@@ -65,13 +71,14 @@ def test_each_part_is_read_deep_within_the_hour_and_not_all_at_once(
     spared = {STREAM, TRIGGER} if in_bulk else set()
     for jitter in jitters:
         now += RESYNC * jitter
-        due = due_reads.due(found, confirmation(at=now - 60) if in_bulk else None, now=now)
+        due = due_reads.due(found, confirmation(at=now - 60) if in_bulk else None, now=now, seldom=seldom)
         assert not spared & due.deep, "what a snapshot shows whole is read singly"
         assert set(due.confirmed) == (ALL_SAME - due.deep if in_bulk else set())
-        for part in due.deep - {COPIES}:
+        assert seldom or (ADDITIONS in due.deep) == (FUNCTION in due.deep)
+        for part in due.deep - {COPIES, ADDITIONS}:
             assert now - last[part] <= HOUR
             last[part] = now
-        at_once[len(due.deep - {COPIES})] += 1
+        at_once[len(due.deep - {COPIES, ADDITIONS})] += 1
         kept = due_reads.continued(found, {}, deep=due.deep, failed=(), now=now)
         assert kept is not None
         found = kept
@@ -102,6 +109,36 @@ def test_other_copies_are_read_with_the_bucket_every_six_hours() -> None:
         assert COPIES not in due.deep or BUCKET in due.deep
         found = due_reads.continued(found, {}, deep=due.deep, failed=(), now=now) or found
     assert len(read) == 2
+
+
+def test_additions_are_read_with_the_function_every_six_hours_with_thousands_of_tenants() -> None:
+    firsts = []
+    for number in range(100):
+        found, now, read = reading(now=number * 1000.0), number * 1000.0, list[float]()
+        while now < number * 1000.0 + 20 * HOUR:
+            now += RESYNC
+            due = due_reads.due(found, None, now=now, seldom=True)
+            read += [now] if ADDITIONS in due.deep else []
+            assert ADDITIONS not in due.deep or FUNCTION in due.deep
+            found = due_reads.continued(found, {}, deep=due.deep, failed=(), now=now) or found
+        assert all(later - before <= 7 * HOUR for before, later in pairwise(read))
+        firsts.append(read[0] - number * 1000.0)
+    assert max(firsts) <= 7 * HOUR
+    assert [sum(at < 6 * HOUR * share for at in firsts) > 50 * share for share in (0.3, 0.6)] == [True] * 2, "spread"
+
+
+def test_additions_that_a_deep_read_left_out_stay_as_they_were_and_what_failed_stays_due() -> None:
+    undeclared = Undeclared(access=Access(), urls=Urls(), additions=Additions(asynchronous={}))
+    observed = {**OBSERVED, FUNCTION: replace(OBSERVED[FUNCTION], undeclared=undeclared)}
+    before = due_reads.first(1, observed, uid="u", now=0.0, copies_at=0.0)
+    assert before is not None
+    access = replace(OBSERVED[FUNCTION], undeclared=Undeclared(access=Access(qualifiers=("1",))))
+    found = due_reads.continued(before, {FUNCTION: access}, deep={FUNCTION}, failed=(), now=7)
+    assert found is not None
+    assert found.observed[FUNCTION].undeclared == replace(undeclared, access=Access(qualifiers=("1",)))
+    assert (found.read_at[FUNCTION], found.read_at[ADDITIONS]) == (7, before.read_at[ADDITIONS])
+    failed = due_reads.continued(before, {FUNCTION: UNREAD}, deep={FUNCTION, ADDITIONS}, failed=(FUNCTION,), now=7)
+    assert failed == before
 
 
 def test_expired_confirmation_and_unconfirmed_parts_are_read_singly() -> None:

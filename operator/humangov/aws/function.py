@@ -30,8 +30,11 @@ from humangov.bundle import Bundle
 _DESCRIPTION = "Erases the files of records deleted from {table}. Created by the HumanGovState operator"
 
 
-def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
-    """The function, and with `deep` who else may invoke it, if it is owned; None if absent. Raises AwsError."""
+def observe(clients: Clients, names: Names, *, deep: bool, additions: bool = True) -> Observed | None:
+    """The function, and with `deep` who else may invoke it, if it is owned; None if absent. Raises AwsError.
+
+    additions: with `deep`, also its URLs and what Lambda keeps beside it.
+    """
     name = names.tenant.function.name
     answer = clients.find("lambda:GetFunction", target=name, FunctionName=name)
     if answer is None:
@@ -41,7 +44,7 @@ def observe(clients: Clients, names: Names, *, deep: bool) -> Observed | None:
     observed = read(configuration, reserved_concurrency=concurrency, tags=_tags(clients, names, answer))
     if not deep or not is_owned(observed.tags, names):
         return observed
-    return replace(observed, undeclared=function_undeclared.observe(clients, function=name))
+    return replace(observed, undeclared=function_undeclared.observe(clients, function=name, additions=additions))
 
 
 def _tags(clients: Clients, names: Names, answer: Mapping[str, Any]) -> dict[str, str] | None:

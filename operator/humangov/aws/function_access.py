@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from humangov.api.conditions import Finding
 from humangov.aws.change import Change
 from humangov.aws.clients import Clients
+from humangov.aws.function_qualifier import name_of, qualified
 from humangov.aws.unknown import not_granted, shown, unless_denied
 
-REMOVALS = ("lambda:RemovePermission", "lambda:DeleteFunctionUrlConfig")
+REMOVALS = ("lambda:RemovePermission",)
 MOST_QUALIFIERS = 50  # each costs a call
 _LATEST = "$LATEST"  # it has no policy of its own: "We currently do not support adding policies for $LATEST"
 
@@ -33,23 +34,20 @@ class Permission:
 class Access:
     """What lets others in. Of what could not be read, the denied permission stands in `unknown`.
 
-    urls: qualifiers of the function URLs; None for the function's own.
     qualifiers: the function's aliases, and its versions but the latest.
     unreadable: whose resource policy is no document of the form that Lambda describes.
     """
 
     permissions: tuple[Permission, ...] = ()
-    urls: tuple[str | None, ...] = ()
     qualifiers: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     unreadable: tuple[str | None, ...] = ()
 
 
 def observe(clients: Clients, *, function: str) -> Access:
-    """Four calls, and one for each alias and version. Raises AwsError; a denied read is unknown, never an absence."""
-    urls, unknown = unless_denied(lambda: _urls(clients, function), nothing=())
-    qualifiers, also = unless_denied(lambda: _qualifiers(clients, function), nothing=())
-    access = Access(urls=urls, qualifiers=qualifiers, unknown=(*unknown, *also))
+    """Three calls, and one for each alias and version. Raises AwsError; a denied read is unknown, never an absence."""
+    qualifiers, unknown = unless_denied(lambda: _qualifiers(clients, function), nothing=())
+    access = Access(qualifiers=qualifiers, unknown=unknown)
     for qualifier in (None, *qualifiers[:MOST_QUALIFIERS]):
         access = _with_policy(clients, access, function=function, qualifier=qualifier)
     return access
@@ -57,42 +55,29 @@ def observe(clients: Clients, *, function: str) -> Access:
 
 def plan(access: Access, *, resource: str, function: str) -> list[Change]:
     """Removes every way in; nothing of what was not read."""
-    permissions = [
+    return [
         Change(
             resource=resource, action="lambda:RemovePermission", target=function, opened=True,
             summary=f"remove the undeclared permission {one.statement}{_of(function, one.qualifier)}, with which "
             "others could cause files to be erased",
-            parameters={"FunctionName": function, "StatementId": one.statement, **_qualified(one.qualifier)},
+            parameters={"FunctionName": function, "StatementId": one.statement, **qualified(one.qualifier)},
         )
         for one in access.permissions
     ]  # fmt: skip
-    urls = [
-        Change(
-            resource=resource, action="lambda:DeleteFunctionUrlConfig", target=function, opened=True,
-            summary=f"delete the undeclared URL of {_name(function, qualifier)}, through which others could cause "
-            "files to be erased",
-            parameters={"FunctionName": function, **_qualified(qualifier)},
-        )
-        for qualifier in access.urls
-    ]  # fmt: skip
-    return [*urls, *permissions]
 
 
 def remove(clients: Clients, change: Change, access: Access) -> Access:
     """One of plan's changes; what is left. Raises AwsError."""
     parameters = change.parameters
     clients.find(change.action, target=change.target, **parameters)
-    qualifier = parameters.get("Qualifier")
-    if change.action == "lambda:RemovePermission":
-        deleted = Permission(statement=parameters["StatementId"], qualifier=qualifier)
-        return replace(access, permissions=tuple(one for one in access.permissions if one != deleted))
-    return replace(access, urls=tuple(one for one in access.urls if one != qualifier))
+    deleted = Permission(statement=parameters["StatementId"], qualifier=parameters.get("Qualifier"))
+    return replace(access, permissions=tuple(one for one in access.permissions if one != deleted))
 
 
-def finding(access: Access, *, function: str) -> Finding | None:
-    """What is unknown, with the missing permission."""
+def finding(access: Access, *, function: str, unknown: tuple[str, ...] = ()) -> Finding | None:
+    """What is unknown, with the missing permission. unknown: other permissions that are missing for the same."""
     if access.unreadable:
-        policies = ", ".join(_name(function, qualifier) for qualifier in access.unreadable)
+        policies = ", ".join(name_of(function, qualifier) for qualifier in access.unreadable)
         return Finding.action_required(
             "AccessUnknown",
             f"the resource policy of function {policies} has a form that the operator does not know, so it is "
@@ -109,19 +94,10 @@ def finding(access: Access, *, function: str) -> Finding | None:
             "recovers automatically",
         )
     return not_granted(
-        access.unknown,
+        (*access.unknown, *unknown),
         consequence=f"it is unknown who else may invoke function {function}; anyone who may can cause files to be "
         "erased",
     )
-
-
-def _urls(clients: Clients, function: str) -> tuple[str | None, ...]:
-    """Those of aliases too."""
-    action = "lambda:ListFunctionUrlConfigs"
-    listed = clients.pages(
-        action, "FunctionUrlConfigs", token=("NextMarker", "Marker"), target=function, FunctionName=function
-    )
-    return tuple(_qualifier(shown(url, "FunctionArn", action=action, target=function)) for url in listed)
 
 
 def _qualifiers(clients: Clients, function: str) -> tuple[str, ...]:
@@ -140,7 +116,7 @@ def _with_policy(clients: Clients, access: Access, *, function: str, qualifier: 
     """With the statements of one resource policy. An alias or version that went meanwhile has none."""
     action = "lambda:GetPolicy"
     policy, unknown = unless_denied(
-        lambda: clients.find(action, target=function, FunctionName=function, **_qualified(qualifier)), nothing=None
+        lambda: clients.find(action, target=function, FunctionName=function, **qualified(qualifier)), nothing=None
     )
     access = replace(access, unknown=(*access.unknown, *unknown))
     if policy is None:
@@ -162,19 +138,5 @@ def _statements(document: str) -> Sequence[str] | None:
         return None
 
 
-def _qualifier(arn: str) -> str | None:
-    """arn:aws:lambda:region:account:function:name[:alias]."""
-    parts = arn.split(":")
-    return parts[7] if len(parts) > 7 else None
-
-
-def _qualified(qualifier: str | None) -> dict[str, str]:
-    return {"Qualifier": qualifier} if qualifier else {}
-
-
-def _name(function: str, qualifier: str | None) -> str:
-    return f"{function}:{qualifier}" if qualifier else function
-
-
 def _of(function: str, qualifier: str | None) -> str:
-    return f" of {_name(function, qualifier)}" if qualifier else ""
+    return f" of {name_of(function, qualifier)}" if qualifier else ""

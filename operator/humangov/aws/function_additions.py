@@ -17,6 +17,7 @@ from humangov.api.conditions import Finding
 from humangov.aws.change import Change
 from humangov.aws.clients import Clients
 from humangov.aws.errors import AwsError
+from humangov.aws.function_qualifier import name_of, qualified, qualifier_of
 from humangov.aws.unknown import not_granted, shown, unless_denied
 
 SIGNING = "lambda:DeleteFunctionCodeSigningConfig"
@@ -51,10 +52,9 @@ def plan(additions: Additions, *, resource: str, function: str) -> list[Change]:
     """Removes what is not declared, code signing last: the code, which it may refuse, comes after it."""
 
     def change(action: str, summary: str, qualifier: str | None, *, opened: bool = False) -> Change:
-        named = {"Qualifier": qualifier} if qualifier else {}
         return Change(
             resource=resource, action=action, target=function, summary=summary, opened=opened,
-            parameters={"FunctionName": function, **named},
+            parameters={"FunctionName": function, **qualified(qualifier)},
         )  # fmt: skip
 
     signing = f"remove the undeclared code signing configuration {additions.code_signing}"
@@ -64,7 +64,7 @@ def plan(additions: Additions, *, resource: str, function: str) -> list[Change]:
             for qualifier, destinations in additions.asynchronous.items()
         ),
         *(
-            change(REMOVALS[1], f"remove the undeclared provisioned concurrency of {_name(function, one)}", one)
+            change(REMOVALS[1], f"remove the undeclared provisioned concurrency of {name_of(function, one)}", one)
             for one in additions.provisioned
         ),
         *([change(SIGNING, signing, None)] if additions.code_signing else ()),
@@ -98,7 +98,9 @@ def _asynchronous(clients: Clients, function: str) -> dict[str | None, tuple[str
     listed = clients.pages(
         action, "FunctionEventInvokeConfigs", token=("NextMarker", "Marker"), target=function, FunctionName=function
     )
-    return {_qualifier(shown(one, "FunctionArn", action=action, target=function)): _destinations(one) for one in listed}
+    return {
+        qualifier_of(shown(one, "FunctionArn", action=action, target=function)): _destinations(one) for one in listed
+    }
 
 
 def _destinations(configuration: Mapping[str, Any]) -> tuple[str, ...]:
@@ -115,7 +117,7 @@ def _provisioned(clients: Clients, function: str) -> tuple[str | None, ...]:
         if error.not_found:
             return ()
         raise
-    return tuple(_qualifier(shown(one, "FunctionArn", action=action, target=function)) for one in listed)
+    return tuple(qualifier_of(shown(one, "FunctionArn", action=action, target=function)) for one in listed)
 
 
 def _code_signing(clients: Clients, function: str) -> str:
@@ -126,18 +128,8 @@ def _code_signing(clients: Clients, function: str) -> str:
 
 def _summary(function: str, qualifier: str | None, destinations: tuple[str, ...]) -> str:
     if not destinations:
-        return f"remove the undeclared configuration of asynchronous invocations of {_name(function, qualifier)}"
+        return f"remove the undeclared configuration of asynchronous invocations of {name_of(function, qualifier)}"
     return (
         f"remove the undeclared destination {', '.join(destinations)} of asynchronous invocations of "
-        f"{_name(function, qualifier)}, which received the function's input"
+        f"{name_of(function, qualifier)}, which received the function's input"
     )
-
-
-def _qualifier(arn: str) -> str | None:
-    """arn:aws:lambda:region:account:function:name[:alias]."""
-    parts = arn.split(":")
-    return parts[7] if len(parts) > 7 and parts[7] != "$LATEST" else None
-
-
-def _name(function: str, qualifier: str | None) -> str:
-    return f"{function}:{qualifier}" if qualifier else function

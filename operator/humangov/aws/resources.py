@@ -66,12 +66,14 @@ async def observe(
     known: Observations | None = None,
     count_failures: bool = False,
     copies: bool = False,
+    additions: bool = True,
     is_new: bool = False,
 ) -> Observations:
     """Read every part at once, but those already `known`; with `deep` also what seldom changes, the bucket among it.
 
     deep_parts: without `deep`, of these parts alone, the bucket perhaps among them
-    copies: with the bucket, also what else may hold copies of its files. is_new: nothing was ever created for the
+    copies: with the bucket, also what else may hold copies of its files. additions: with a deep read of the function,
+    also its URLs and what Lambda keeps beside it. is_new: nothing was ever created for the
     tenant. Then its mappings are listed only if there is a function: those of one that was deleted show only in a
     listing of the whole region. AWS refuses a second mapping, and the next deep reads show older ones.
     """
@@ -80,6 +82,10 @@ async def observe(
         part: partial(module.observe, clients, names, deep=deep or part in deep_parts)
         for part, module in MODULES.items()
     }
+    if not additions:
+        reads[FUNCTION] = partial(
+            function.observe, clients, names, deep=deep or FUNCTION in deep_parts, additions=False
+        )
     if deep or BUCKET in deep_parts:
         reads[BUCKET] = partial(bucket.observe, clients, names, copies=copies)
     if count_failures:

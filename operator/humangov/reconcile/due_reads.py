@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from humangov.aws import stream_observed, trigger_mappings
+from humangov.aws import function_undeclared, stream_observed, trigger_mappings
 from humangov.aws.bulk.verdict import Confirmation
 from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, ROLE, STREAM, TRIGGER, Observations, Unread
 from humangov.reconcile.packed import Packed, packed
@@ -23,8 +23,12 @@ PERIOD_SECONDS = 2900.0
 COPIES_SECONDS = 6 * 3600.0
 """What else may hold copies of the bucket's files: facts for people, of which nothing is corrected."""
 COPIES = "Copies"
+ADDITIONS_SECONDS = 6 * 3600.0
+"""With thousands of tenants: URLs of the function, destinations and code signing, which do no harm as long as nobody
+else may invoke it. That takes three of the calls of which Lambda allows 15 a second."""
+ADDITIONS = "Additions"
 READ = (STREAM, ROLE, LOG_GROUP, FUNCTION, TRIGGER)
-EVERY = frozenset((*READ, BUCKET, FAILURES, COPIES))
+EVERY = frozenset((*READ, BUCKET, FAILURES, COPIES, ADDITIONS))
 _IN_TURN = (*READ, BUCKET, FAILURES)
 # What only a deep read shows of a part.
 _DEEP_FIELDS: Mapping[str, tuple[str, ...]] = {
@@ -70,33 +74,34 @@ class DueReads:
 
 
 FULL = DueReads(deep=EVERY, confirmed={})
-AT_START = DueReads(deep=EVERY - {FUNCTION}, confirmed={})
+AT_START = DueReads(deep=EVERY - {FUNCTION, ADDITIONS}, confirmed={})
 """Of a tenant that was in sync before this process began, where there are many: who else may invoke its function, and
-what Lambda keeps beside it, takes six of the calls of which Lambda allows 15 a second. It is read within the hour."""
+what Lambda keeps beside it, takes six of the calls of which Lambda allows 15 a second. It is read in its turn."""
 
 
-def due(reading: Reading | None, confirmation: Confirmation | None, *, now: float) -> DueReads:
-    """now: monotonic. confirmation: what the last snapshot said of the tenant.
+def due(reading: Reading | None, confirmation: Confirmation | None, *, now: float, seldom: bool = False) -> DueReads:
+    """now: monotonic. confirmation: what the last snapshot said of the tenant. seldom: ADDITIONS are read so.
 
     A snapshot that began before all was last read (after an edit, a drift) says nothing of what was read then.
     """
     if reading is None:
         return FULL
     if confirmation is None or not confirmation.counts(now) or confirmation.at < reading.full_at:
-        return DueReads(deep=_in_turn(reading, now=now, spared=()), confirmed={})
+        return DueReads(deep=_in_turn(reading, now=now, spared=(), seldom=seldom), confirmed={})
     if confirmation.news:
         return FULL
     spared = [part for part in _TAGS_ALONE if part in confirmation.tags and part in (*confirmation.same, STREAM)]
-    deep = _in_turn(reading, now=now, spared=spared)
+    deep = _in_turn(reading, now=now, spared=spared, seldom=seldom)
     observed = reading.observed
     same = {part: observed[part] for part in READ if part in confirmation.same and part not in deep}
     return DueReads(deep=deep, confirmed=same)
 
 
-def _in_turn(reading: Reading, *, now: float, spared: Collection[str]) -> frozenset[str]:
+def _in_turn(reading: Reading, *, now: float, spared: Collection[str], seldom: bool) -> frozenset[str]:
     turn = {part for part in _IN_TURN if part not in spared and now - reading.read_at[part] >= PERIOD_SECONDS}
     copies = BUCKET in turn and now - reading.read_at[COPIES] >= COPIES_SECONDS
-    return frozenset(turn | ({COPIES} if copies else set()))
+    additions = FUNCTION in turn and (not seldom or now - reading.read_at[ADDITIONS] >= ADDITIONS_SECONDS)
+    return frozenset(turn | ({COPIES} if copies else set()) | ({ADDITIONS} if additions else set()))
 
 
 def first(
@@ -112,8 +117,9 @@ def first(
         return None
     start = zlib.crc32(uid.encode())
     shares = {part: ((place + start) % len(_IN_TURN) + 1) / len(_IN_TURN) for place, part in enumerate(_IN_TURN)}
-    shares |= {part: zlib.crc32(f"{uid} {part} {now}".encode()) / 2**32 for part in deferred}
-    read_at = {part: now - PERIOD_SECONDS * (1 - share) for part, share in shares.items()}
+    shares |= {part: zlib.crc32(f"{uid} {part} {now}".encode()) / 2**32 for part in (*deferred, ADDITIONS)}
+    periods = {ADDITIONS: ADDITIONS_SECONDS}
+    read_at = {part: now - periods.get(part, PERIOD_SECONDS) * (1 - share) for part, share in shares.items()}
     return Reading(generation=generation, packed=packed(parts), read_at={**read_at, COPIES: copies_at}, full_at=now)
 
 
@@ -130,13 +136,23 @@ def continued(
         if part not in observed or part in failed or isinstance(observed[part], Unread):
             continue
         read = observed[part] if part in deep else _with_deep(part, observed[part], before[part])
+        if part == FUNCTION and part in deep and ADDITIONS not in deep:
+            read = _with_additions(read, before[part])
         if read is None or (part not in deep and read != before[part]):
             return None
         found[part] = read
-    read_at = {part: now for part in deep if part not in failed}
+    unread = {*failed, ADDITIONS} if FUNCTION in failed else set(failed)
+    read_at = {part: now for part in deep if part not in unread}
     return replace(
         reading, packed=reading.packed if found == before else packed(found), read_at={**reading.read_at, **read_at}
     )  # fmt: skip
+
+
+def _with_additions(read: Any, known: Any) -> Any:
+    """A deep read of the function without ADDITIONS, with what was read of them before."""
+    if read is None or read.undeclared is None:
+        return read
+    return replace(read, undeclared=function_undeclared.with_known(read.undeclared, known.undeclared))
 
 
 def _with_deep(part: str, read: Any, known: Any) -> Any:

@@ -11,12 +11,14 @@ from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, TRIGGE
 from humangov.reconcile import due_reads
 from humangov.reconcile.cache import Carried
 from humangov.reconcile.context import Operator, Reconciliation
-from humangov.reconcile.due_reads import AT_START, COPIES, EVERY, FULL, DueReads
+from humangov.reconcile.due_reads import ADDITIONS, AT_START, COPIES, EVERY, FULL, DueReads
 
 CARRIED_SECONDS = 30.0
 """While AWS lets something ripen, that alone is read. Ready, and whatever is written, rests on nothing older."""
 MANY = 200
 """From so many tenants on, not all that seldom changes is read after a start: it would take more than one resync."""
+HOURLY_UP_TO = 4000
+"""With more, six hourly calls of Lambda's control plane a tenant are more than half of its 15 a second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +39,7 @@ class Gathered:
     @property
     def deep(self) -> bool:
         """Whether everything was read with what seldom changes."""
-        return self.deep_parts >= {*due_reads.READ, BUCKET}
+        return self.deep_parts >= {*due_reads.READ, ADDITIONS, BUCKET}
 
 
 async def gather(operator: Operator, this: Reconciliation, *, afresh: bool = False) -> Gathered:
@@ -56,7 +58,7 @@ async def gather(operator: Operator, this: Reconciliation, *, afresh: bool = Fal
     observed = await resources.observe(
         this.clients, this.names, deep=due.full and not narrow, deep_parts=frozenset() if narrow else due.deep,
         in_thread=operator.in_thread, known=carried.observed if carried else due.confirmed, count_failures=count,
-        copies=copies, is_new=not this.stored_status.get("aws"),
+        copies=copies, additions=ADDITIONS in due.deep, is_new=not this.stored_status.get("aws"),
     )  # fmt: skip
     observed = {BUCKET: memory.bucket, **observed}
     return Gathered(
@@ -119,7 +121,8 @@ def _is_one_of_many_at_start(operator: Operator, this: Reconciliation) -> bool:
 def _due(operator: Operator, this: Reconciliation, *, now: float) -> DueReads:
     reading = this.memory.reading
     current = reading if reading is not None and reading.generation == this.tenant.generation else None
-    return due_reads.due(current, operator.store.memory(this.tenant.key).confirmation, now=now)
+    confirmation = operator.store.memory(this.tenant.key).confirmation
+    return due_reads.due(current, confirmation, now=now, seldom=operator.store.count() > HOURLY_UP_TO)
 
 
 def _is_narrow(carried: Carried | None) -> bool:
