@@ -124,6 +124,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     gc.collect()
     gc.freeze()  # from here on garbage is not looked for among modules, tests and the SDK's models
     gc.enable()
+    gc.set_threshold(50_000, 20, 100)
     if worker and worker["workerid"] == "gw0":
         done.parent.mkdir(parents=True, exist_ok=True)
         done.write_text(worker["testrunuid"])

@@ -12,7 +12,7 @@ from humangov.api.spec import RECONCILE_ANNOTATION
 from humangov.reconcile import gather
 
 from testing.reconciler import snapshot
-from testing.reconciler.drifts import DRIFTS, NAME, Drift, awslambda
+from testing.reconciler.drifts import DRIFTS, NAME, ROLE, Drift, awslambda, iam
 from testing.reconciler.line import Fault, on
 from testing.reconciler.process import RESYNC_SECONDS
 from testing.reconciler.sdk import denied
@@ -23,6 +23,8 @@ SELDOM = {
     "lambda:ListFunctionUrlConfigs", "lambda:ListFunctionEventInvokeConfigs", "lambda:GetFunctionCodeSigningConfig",
 }  # fmt: skip
 DEFERRED = HOURLY | SELDOM
+POLICIES = {"iam:ListRolePolicies", "iam:ListAttachedRolePolicies"}
+EVERYTHING = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "s3:*", "Resource": "*"}}'
 SEEN_AT_ONCE = [drift for drift in DRIFTS if drift.what != "the role removed"]
 
 
@@ -73,6 +75,26 @@ def test_what_a_function_has_beside_its_configuration_is_read_later_and_then_hou
     full = [one >= DEFERRED for one in reads]
     assert any(full[:6]), "within the hour"
     assert 2 <= sum(full) <= 4
+
+
+def test_of_thousands_the_other_policies_of_a_role_are_read_within_the_hour_and_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gather, "THOUSANDS", 1)
+    key = restarted(world)
+    status, before = world.status(key), snapshot.snapshot(world)
+    iam(world).put_role_policy(RoleName=ROLE, PolicyName="theirs", PolicyDocument=EVERYTHING)
+    world.reconcile_once(key)
+    first = read(world)
+    assert "iam:GetRolePolicy" in first
+    assert not first & POLICIES
+    assert world.status(key) == status
+    reads = reads_of(world, key, hours=1)
+    assert any(one >= POLICIES for one in reads)
+    world.settle(key)
+    assert snapshot.snapshot(world) == before
+    reads = reads_of(world, key, hours=3)
+    assert sum(one >= POLICIES for one in reads) >= 3, "and hourly from then on"
 
 
 def test_with_thousands_of_tenants_what_alone_does_no_harm_is_read_every_six_hours_and_who_may_invoke_hourly(

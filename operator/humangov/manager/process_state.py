@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
-from humangov.api.conditions import OWN_CONDITIONS
 from humangov.manager.bulk_read_monitor import BulkCheck
 from humangov.manager.code_rollout_monitor import RolloutCheck
 from humangov.manager.enqueue import Queues
@@ -16,10 +14,9 @@ from humangov.manager.health import Health, judge, judge_candidate
 from humangov.manager.leader_election import Election
 from humangov.manager.leak_monitor import LeakCheck
 from humangov.manager.metrics import Gauges
-from humangov.manager.problem_gauges import Problem, problem_of
 from humangov.manager.stream_lag_monitor import LagCheck
-from humangov.manager.sweep_gauges import SweepGauges, sweep_gauges
 from humangov.manager.sweep_queue import QueueCheck
+from humangov.manager.tenant_gauges import TenantGauges
 from humangov.reconcile.cache import Store
 from humangov.reconcile.code_rollout import Stage
 
@@ -38,24 +35,26 @@ class ProcessState:
     sweep_queue: QueueCheck = field(default_factory=QueueCheck)
     code_rollout: RolloutCheck = field(default_factory=RolloutCheck)
     bulk_reads: BulkCheck = field(default_factory=BulkCheck)
+    tenants: TenantGauges = field(default_factory=TenantGauges)
 
     def gauges(self) -> Gauges:
         if self.queues is None:
             return Gauges()
         now, schedule = time.monotonic(), self.queues.workers.schedule
+        self.tenants.update(self.store)
         return Gauges(
             leading=True,
             waiting=schedule.waiting(now=now),
             running=len(schedule.running()),
             longest_wait_seconds=max(0.0, schedule.longest_wait_seconds(now=now)),
-            tenants=_by_condition(self.store),
-            problems=_problems(self.store),
-            stopped_tenants=self.store.stopped(),
+            tenants=self.tenants.tenants,
+            problems=self.tenants.problems,
+            stopped_tenants=self.tenants.stopped,
             code_rollout_stopped=self.store.code_rollout is not None and self.store.code_rollout.stage is Stage.STOPPED,
             leaked_tenants=self.leaks.leaked_tenants,
             stream_lags=self.stream_lags.lags,
             limited_records=self.erasure_limits.numbers,
-            sweeps=_sweeps(self.store),
+            sweeps=self.tenants.sweeps,
             running_sweeps=self.sweep_queue.running,
             waiting_sweeps=self.sweep_queue.waiting,
         )
@@ -73,32 +72,3 @@ class ProcessState:
             ready=self.watching.is_set(),
             died=self.queues.workers.died() or self.queues.stops.died(),
         )
-
-
-def _problems(store: Store) -> dict[tuple[str, str], Problem]:
-    resources = [resource for key in store if (resource := store.get(key)) is not None]
-    return {
-        (resource["metadata"]["namespace"], resource["metadata"]["name"]): problem
-        for resource in resources
-        if (problem := problem_of(resource.get("status") or {}))
-    }
-
-
-def _sweeps(store: Store) -> dict[tuple[str, str], SweepGauges]:
-    found = {}
-    for key in store:
-        resource = store.get(key)
-        if resource is not None and (one := sweep_gauges(resource, stopped=store.stop_of(key) is not None)):
-            found[resource["metadata"]["namespace"], resource["metadata"]["name"]] = one
-    return found
-
-
-def _by_condition(store: Store) -> Counter[tuple[str, str, str]]:
-    """How many states say what: by type, status and reason of each of the operator's conditions; others write too."""
-    resources = [resource for key in store if (resource := store.get(key)) is not None]
-    return Counter(
-        (condition["type"], condition["status"], condition["reason"])
-        for resource in resources
-        for condition in (resource.get("status") or {}).get("conditions") or ()
-        if condition["type"] in OWN_CONDITIONS
-    )

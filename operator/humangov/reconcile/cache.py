@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, TypedDict, Unpack
 
 from humangov.api.conditions import Finding
@@ -212,6 +213,10 @@ class Store:
     def get(self, key: str) -> Resource | None:
         return self._resources.get(key)
 
+    def resources(self) -> Mapping[str, Resource]:
+        """Each in its latest form, by key. A form is replaced, never changed."""
+        return MappingProxyType(self._resources)
+
     def memory(self, key: str) -> Memory:
         """An empty one where the resource went while it was reconciled."""
         return self._memories.get(key) or Memory(uid="")
@@ -241,10 +246,6 @@ class Store:
     def count(self) -> int:
         """How many resources there are."""
         return len(self._resources)
-
-    def stopped(self) -> int:
-        """How many are to be stopped, by themselves or with all."""
-        return sum(self.stop_of(key) is not None for key in self)
 
     def stop_of(self, key: str) -> Stop | None:
         """As the tenant's latest form, and the stop of all, say."""

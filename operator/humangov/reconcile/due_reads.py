@@ -77,6 +77,8 @@ FULL = DueReads(deep=EVERY, confirmed={})
 AT_START = DueReads(deep=EVERY - {FUNCTION, ADDITIONS}, confirmed={})
 """Of a tenant that was in sync before this process began, where there are many: who else may invoke its function, and
 what Lambda keeps beside it, takes six of the calls of which Lambda allows 15 a second. It is read in its turn."""
+AT_START_OF_THOUSANDS = DueReads(deep=AT_START.deep - {ROLE}, confirmed={})
+"""Where there are thousands, the other policies of its role too: two of the four calls that a role takes of IAM."""
 
 
 def due(reading: Reading | None, confirmation: Confirmation | None, *, now: float, seldom: bool = False) -> DueReads:

@@ -11,12 +11,14 @@ from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, TRIGGE
 from humangov.reconcile import due_reads
 from humangov.reconcile.cache import Carried
 from humangov.reconcile.context import Operator, Reconciliation
-from humangov.reconcile.due_reads import ADDITIONS, AT_START, COPIES, EVERY, FULL, DueReads
+from humangov.reconcile.due_reads import ADDITIONS, AT_START, AT_START_OF_THOUSANDS, COPIES, EVERY, FULL, DueReads
 
 CARRIED_SECONDS = 30.0
 """While AWS lets something ripen, that alone is read. Ready, and whatever is written, rests on nothing older."""
 MANY = 200
 """From so many tenants on, not all that seldom changes is read after a start: it would take more than one resync."""
+THOUSANDS = 1500
+"""From so many on, four calls of IAM each, at half of 20 a second, take more than one resync."""
 HOURLY_UP_TO = 4000
 """With more, six hourly calls of Lambda's control plane a tenant are more than half of its 15 a second."""
 
@@ -48,7 +50,8 @@ async def gather(operator: Operator, this: Reconciliation, *, afresh: bool = Fal
     carried = None if afresh else _carried(this, now=now)
     narrow = _is_narrow(carried)
     due = FULL if carried or _is_full(this) else _due(operator, this, now=now)
-    due = AT_START if due.full and not afresh and _is_one_of_many_at_start(operator, this) else due
+    at_start = _at_start(operator, this) if due.full and not afresh else None
+    due = at_start or due
     # A new tenant has no failed invocations yet, so its first reconciliations need not count them.
     count = memory.settled_generation == this.tenant.generation and (
         FAILURES in due.deep or not memory.failures_counted
@@ -63,7 +66,7 @@ async def gather(operator: Operator, this: Reconciliation, *, afresh: bool = Fal
     observed = {BUCKET: memory.bucket, **observed}
     return Gathered(
         observed=_with_known(observed, memory.bucket, memory.log_group), deep_parts=due.deep, carried=carried,
-        confirmed=frozenset(due.confirmed), deferred=EVERY - due.deep if due is AT_START else frozenset(),
+        confirmed=frozenset(due.confirmed), deferred=EVERY - due.deep if at_start else frozenset(),
     )  # fmt: skip
 
 
@@ -104,18 +107,21 @@ def _is_full(this: Reconciliation) -> bool:
     )
 
 
-def _is_one_of_many_at_start(operator: Operator, this: Reconciliation) -> bool:
-    """Whether this is the first reading in this process of a tenant that was in sync, and nobody asks for all of it."""
-    memory, status = this.memory, this.stored_status
+def _at_start(operator: Operator, this: Reconciliation) -> DueReads | None:
+    """For this process' first reading of one of many that were in sync, if nobody asks for all of it; else None."""
+    memory, status, count = this.memory, this.stored_status, operator.store.count()
     asked = (this.resource["metadata"].get("annotations") or {}).get(RECONCILE_ANNOTATION)
-    return (
+    is_one_of_many = (
         memory.reconciliations == 0
-        and operator.store.count() >= MANY
+        and count >= MANY
         and ready_generation(status) == this.tenant.generation
         and asked == status.get("lastHandledReconcile")
         and not this.context.stopped
         and not this.tenant.deleting
     )
+    if not is_one_of_many:
+        return None
+    return AT_START_OF_THOUSANDS if count >= THOUSANDS else AT_START
 
 
 def _due(operator: Operator, this: Reconciliation, *, now: float) -> DueReads:
