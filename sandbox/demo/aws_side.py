@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,7 @@ from botocore.exceptions import ClientError
 from sandbox.demo.people import Employee, State, pdf
 from sandbox.handle import Sandbox
 
+CHANGED_EVERY_SECONDS = 1.0
 SERVICES = ("dynamodb", "s3", "lambda", "iam", "logs", "sts")
 
 
@@ -68,6 +71,31 @@ class AwsSide:
         )
         self.files_due[state.name].add(employee.pdf)
         self.clients["dynamodb"].put_item(TableName=state.table, Item=employee.item)
+
+    @contextlib.contextmanager
+    def at_work(self, state: State) -> Iterator[None]:
+        """Meanwhile the application changes a record every second, as those of a table in use change."""
+        over = threading.Event()
+        key = {"id": {"S": min(self.record_ids(state))}}
+        change = {"ConditionExpression": "attribute_exists(id)", "UpdateExpression": "SET salary = :salary"}
+
+        def work() -> None:
+            salary = 50_000
+            while not over.wait(CHANGED_EVERY_SECONDS):
+                salary += 100
+                values = {":salary": {"N": str(salary)}}
+                with contextlib.suppress(ClientError):  # its record was removed, or there is a storm
+                    self.clients["dynamodb"].update_item(
+                        TableName=state.table, Key=key, ExpressionAttributeValues=values, **change
+                    )
+
+        worker = threading.Thread(target=work, name="application", daemon=True)
+        worker.start()
+        try:
+            yield
+        finally:
+            over.set()
+            worker.join()
 
     def files(self, state: State) -> set[str]:
         """The application's keys in the state's bucket now."""
