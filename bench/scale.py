@@ -207,16 +207,17 @@ def operator(sandbox: Sandbox, namespace: str, folder: Path, url: str, *, resync
             "--region", emulator.REGION, "--resync", str(resync_seconds), "--probe-address", f"127.0.0.1:{port}",
             "--log-level", "info", "--aws-limits-share", "50",
         ],
-        environment={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", **_endpoints(url)},
+        environment={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", **endpoints(url)},
     ) as local:  # fmt: skip
         yield Running(local=local, metrics_url=f"http://127.0.0.1:{port}/metrics")
 
 
-def _endpoints(url: str) -> dict[str, str]:
+def endpoints(url: str) -> dict[str, str]:
     """A variable a service: AWS_ENDPOINT_URL would tell the operator that this is not AWS, and has no limits."""
     session = botocore.session.get_session()
     ids = [session.get_service_model(service).service_id for service in {one.service for one in ACTIONS.values()}]
-    return {f"AWS_ENDPOINT_URL_{one.replace(' ', '_').upper()}": url for one in [*ids, "STS"]}
+    of_services = {f"AWS_ENDPOINT_URL_{one.replace(' ', '_').upper()}": url for one in [*ids, "STS"]}
+    return {**of_services, "AWS_ENDPOINT_URL": ""}  # the sandbox's variable is not for this operator
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from humangov.aws.actions import ACTIONS
 from humangov.aws.budget import Budget, Waited, at_priority
 from humangov.aws.clients import Called, Clients
 from humangov.aws.errors import AwsError
-from humangov.aws.limits import IAM_READS, LAMBDA, Limit, every, limit_of
+from humangov.aws.limits import IAM_READS, LAMBDA, Limit, are_kept_at, every, limit_of
 from humangov.aws.token_bucket import MOST, Priority
 from humangov.manager.metrics import Metrics
 from humangov.manager.priorities import priority_of, where_of
@@ -28,6 +28,7 @@ from testing.documents import table
 
 HERE = "1/us-east-1"
 SLOW = Limit(name="slow", per_second=10, source="")
+OTHER, ELSEWHERE = Limit(name="other", per_second=20, source=""), "222222222222/us-east-1"
 PATIENCE_SECONDS = 30.0
 
 
@@ -92,10 +93,26 @@ def test_without_published_limits_no_call_waits_before_the_first_throttled_one()
         budget.wait(SLOW, where=HERE)
     assert (time.monotonic() - begun < 1.0, len(waited), budget.use().rates) == (True, 100, {})
     budget.throttled(SLOW, where=HERE)
-    assert budget.use().rates == {"slow": pytest.approx(SLOW.per_second * MOST / 2, rel=0.1)}
+    assert budget.use().rates == {"slow": pytest.approx(SLOW.per_second * MOST)}, "its height may be AWS's all the same"
     begun = time.monotonic()
     budget.wait(SLOW, where=HERE)
-    assert time.monotonic() - begun > 0.1, "from now on calls wait"
+    assert time.monotonic() - begun > 0.05, "from now on calls wait"
+    for _ in range(10):
+        budget.wait(OTHER, where=ELSEWHERE)
+    assert time.monotonic() - begun > 0.3, "for the other limits too: whoever keeps one keeps all"
+    budget.throttled(SLOW, where=HERE)
+    assert budget.use().rates["slow"] == pytest.approx(SLOW.per_second * MOST / 2, rel=0.1), "then as of AWS"
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [("", True), ("https://vpce-0a-1b.lambda.us-east-1.vpce.amazonaws.com", True), ("https://api.aws", True),
+     ("https://dynamodb.cn-north-1.amazonaws.com.cn:443/", True), ("http://127.0.0.1:4566", False),
+     ("http://amazonaws.com.example:4566", False), ("http://notamazonaws.com", False), ("http://[", False),
+     ("localhost:4566", False)],
+)  # fmt: skip
+def test_limits_are_kept_at_endpoints_of_aws(url: str, kept: bool) -> None:
+    assert are_kept_at(url) == kept
 
 
 def test_wait_for_the_budget_is_not_part_of_a_calls_duration() -> None:

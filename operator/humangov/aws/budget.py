@@ -120,10 +120,10 @@ class Budget:
     ) -> None:
         """share: of each limit, for resyncs; 0: no call waits. `waited` receives each call that may be made.
 
-        published: what is called has AWS's published limits. If not, no call waits for a limit before the first one
-        that is throttled because of it.
+        published: what is called has AWS's published limits. If not, no call waits before the first one is throttled:
+        whoever throttles is taken to keep all of these limits.
         """
-        self._share, self._clock, self._waited, self._published = share, clock, waited, published
+        self._share, self._clock, self._waited, self._has_limits = share, clock, waited, published
         self._creating = threading.Lock()
         self._of: dict[tuple[str, str], tuple[Limit, _Shared]] = {}
 
@@ -132,7 +132,7 @@ class Budget:
         if not self._share:
             return
         reason, begun = _reason.get(), self._clock()
-        if not self._published and _key(limit, where) not in self._of:
+        if not self._has_limits:
             self._waited(Waited(limit=limit.name, priority=reason.priority, seconds=0.0))
             return
         shared = self._shared(limit, where)
@@ -154,9 +154,14 @@ class Budget:
 
     def throttled(self, limit: Limit, *, where: str) -> None:
         """AWS has throttled a call that counts against the limit."""
-        if self._share:
-            shared = self._shared(limit, where)
-            with shared.lock:
+        if not self._share:
+            return
+        shared = self._shared(limit, where)
+        is_news, self._has_limits = not self._has_limits, True
+        with shared.lock:
+            if is_news:  # no call has waited so far: that says nothing of the limit's height
+                shared.bucket.empty(now=self._clock())
+            else:
                 shared.bucket.throttled(now=self._clock())
 
     def backlog_seconds(self, *, where: str) -> float:

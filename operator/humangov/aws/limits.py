@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 _LAMBDA = "https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#api-requests"
 _LOGS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html"
@@ -16,6 +17,11 @@ _STREAMS = "https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_s
 _METRICS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html"
 _TAGGING = "https://docs.aws.amazon.com/tag-editor/latest/userguide/reference.html"
 _UNPUBLISHED = ""
+_DOMAINS = (
+    "amazonaws.com", "api.aws", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "amazonaws.eu", "c2s.ic.gov",
+    "sc2s.sgov.gov", "cloud.adc-e.uk", "csp.hci.ic.gov",
+)  # fmt: skip
+"""Of all partitions: https://docs.aws.amazon.com/general/latest/gr/rande.html."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +78,15 @@ def limit_of(action: str, *, writes: bool) -> Limit:
     if service == "logs":
         return _limit(action.replace(":", "-"), LOGS.per_second, LOGS.source)
     return _OF_SERVICE.get(service) or _limit(service, _OTHERS_PER_SECOND, _UNPUBLISHED)
+
+
+def are_kept_at(endpoint_url: str) -> bool:
+    """Whether AWS answers there (empty: nothing else was asked for), if only in a VPC, or with FIPS."""
+    try:
+        host = urlsplit(endpoint_url).hostname or ""
+    except ValueError:  # the SDK says so of each call
+        return False
+    return not endpoint_url or any(host == domain or host.endswith(f".{domain}") for domain in _DOMAINS)
 
 
 def every() -> list[Limit]:

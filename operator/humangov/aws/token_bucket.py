@@ -138,6 +138,11 @@ class TokenBucket:
         self.factor, self._cut_at = max(LEAST, self.factor * CUT), now
         self._all.left = min(self._all.left, 0.0)
 
+    def empty(self, *, now: float) -> None:
+        """What could be kept was used, by calls that this bucket was not asked for."""
+        self._refill(now=now)
+        self._all.left = self._of_resync.left = 0.0
+
     def waiting(self, priority: Priority) -> int:
         return len(self._queues[priority])
 

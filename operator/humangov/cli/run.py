@@ -12,6 +12,7 @@ import click
 
 from humangov import logs
 from humangov.api.allowed_names import AllowedNames
+from humangov.aws import limits
 from humangov.cli import options
 from humangov.cli.options import OperatorOptions, Seconds
 from humangov.kube import client
@@ -68,8 +69,8 @@ class RunOptions(OperatorOptions):
     "--aws-limits-share", envvar="HUMANGOV_AWS_LIMITS_SHARE", type=click.FloatRange(0, 90), default=50.0,
     metavar="PERCENT",
     help="Share of AWS's API limits that resyncs of settled HumanGovStates may use. Changes, deletions and stops may "
-    "use 90 %. 0: the operator ignores the limits. With AWS_ENDPOINT_URL, a limit applies only after a call was "
-    "throttled because of it.",
+    "use 90 %. 0: the operator ignores the limits. With an AWS_ENDPOINT_URL that is not AWS's, "
+    "they apply only after a call was throttled.",
 )  # fmt: skip
 @click.option(
     "--probe-address", envvar="HUMANGOV_PROBE_ADDRESS", default="127.0.0.1:8080", metavar="HOST:PORT",
@@ -164,7 +165,7 @@ def _run_settings(arguments: RunOptions, *, own_namespace: str) -> RunSettings:
         resync_seconds=arguments.resync_seconds,
         workers=arguments.workers,
         aws_limits_share=arguments.aws_limits_share / 100,
-        aws_limits_published=not os.environ.get("AWS_ENDPOINT_URL"),
+        aws_limits_published=limits.are_kept_at(os.environ.get("AWS_ENDPOINT_URL", "")),
         probe_host=host,
         probe_port=port,
         lease_namespace=own_namespace if arguments.leader_elect else None,
