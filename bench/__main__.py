@@ -25,6 +25,7 @@ from bench import (
     moto,
     report,
     scale,
+    scale_pictures,
     second_s3,
     soak,
     storm,
@@ -267,6 +268,15 @@ def world_command(*, histories: int, steps: int, seed: int, jobs: int, delete: f
 def scale_command(*, sizes: tuple[int, ...], resync_seconds: float, json_only: bool) -> None:
     """Restart, edits and new tenants meanwhile, rest, of so many tenants, on a fake AWS that keeps AWS's limits."""
     _print(lambda: scale.run(say=say, sizes=sizes, resync_seconds=resync_seconds), json_only=json_only)
+
+
+@main.command("scale-pictures", context_settings=_CONTEXT)
+@click.argument("outputs", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), default=Path("docs/images"), help="Where.")
+@_json_only
+def scale_pictures_command(*, outputs: tuple[Path, ...], folder: Path, json_only: bool) -> None:
+    """Draws what runs of the scale bench printed, from files with their output."""
+    _print(lambda: scale_pictures.run(outputs, folder), json_only=json_only)
 
 
 def _print(measure: Callable[[], Report], *, json_only: bool) -> None:

@@ -73,7 +73,7 @@ class AwsSide:
         self.clients["dynamodb"].put_item(TableName=state.table, Item=employee.item)
 
     @contextlib.contextmanager
-    def at_work(self, state: State) -> Iterator[None]:
+    def in_use(self, state: State) -> Iterator[None]:
         """Meanwhile the application changes a record every second, as those of a table in use change."""
         over = threading.Event()
         key = {"id": {"S": min(self.record_ids(state))}}

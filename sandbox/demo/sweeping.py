@@ -38,7 +38,7 @@ def a_sweep_erases_the_orphan(stage: Stage) -> str:
         "Meanwhile the application changes a record every second. A sweep follows the table's stream until it shows a "
         "change that is younger than the reading of the table; on a table at rest it waits ten seconds instead."
     )
-    with stage.aws.at_work(state), Proxy(endpoint, layers=[later.layer]) as proxy:
+    with stage.aws.in_use(state), Proxy(endpoint, layers=[later.layer]) as proxy:
         stage.narrator.say("The demo does not wait: a proxy shows this sweep S3's clock a day ahead.")
         later.seconds = 25 * _HOUR
         sha256 = _first(stage, state, url=proxy.url)
