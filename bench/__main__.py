@@ -25,6 +25,7 @@ from bench import (
     moto,
     report,
     scale,
+    scale_crash,
     scale_pictures,
     second_s3,
     soak,
@@ -268,6 +269,14 @@ def world_command(*, histories: int, steps: int, seed: int, jobs: int, delete: f
 def scale_command(*, sizes: tuple[int, ...], resync_seconds: float, json_only: bool) -> None:
     """Restart, edits and new tenants meanwhile, rest, of so many tenants, on a fake AWS that keeps AWS's limits."""
     _print(lambda: scale.run(say=say, sizes=sizes, resync_seconds=resync_seconds), json_only=json_only)
+
+
+@main.command("scale-crash", context_settings=_CONTEXT)
+@click.option("--tenants", type=click.IntRange(min=100), default=scale_crash.TENANTS, help="That are settled first.")
+@_json_only
+def scale_crash_command(*, tenants: int, json_only: bool) -> None:
+    """Many tenants, changes at once, a leader that is killed and one that is stopped: what is lost, or there twice."""
+    _print(lambda: scale_crash.run(say=say, tenants=tenants), json_only=json_only)
 
 
 @main.command("scale-pictures", context_settings=_CONTEXT)

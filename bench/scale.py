@@ -135,6 +135,9 @@ class Kubernetes:
             *_GROUP, self.namespace, rig.RESOURCE, name, change, _content_type="application/merge-patch+json"
         )
 
+    async def delete(self, name: str) -> None:
+        await self.api.delete_namespaced_custom_object(*_GROUP, self.namespace, rig.RESOURCE, name)
+
     async def copy(self, pattern: Mapping[str, Any], name: str) -> None:
         """A tenant like it under another name, with its status."""
         old = str(pattern["metadata"]["name"])
@@ -221,7 +224,7 @@ def endpoints(url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _place(sandbox: Sandbox) -> Iterator[tuple[str, Path, FakeAws]]:
+def place(sandbox: Sandbox) -> Iterator[tuple[str, Path, FakeAws]]:
     namespace = f"bench-{uuid.uuid4().hex[:6]}"
     folder = sandbox.root / namespace
     folder.mkdir(parents=True)
@@ -238,7 +241,7 @@ def _place(sandbox: Sandbox) -> Iterator[tuple[str, Path, FakeAws]]:
 
 def _at_none(sandbox: Sandbox, say: Say) -> Usage:
     say("no tenant: memory")
-    with _place(sandbox) as (namespace, folder, aws):
+    with place(sandbox) as (namespace, folder, aws):
         # The first one after a change compiles the modules, which leaves it with up to 80 MiB more.
         with operator(sandbox, namespace, folder, aws.url, resync_seconds=600):
             pass
@@ -248,19 +251,19 @@ def _at_none(sandbox: Sandbox, say: Say) -> Usage:
 
 
 def _measured(sandbox: Sandbox, tenants: int, resync_seconds: float, *, say: Say) -> Scale:
-    with _place(sandbox) as (namespace, folder, aws):
+    with place(sandbox) as (namespace, folder, aws):
         names = [f"tenant-{number:05}" for number in range(1, tenants)]
         say(f"{tenants} tenants: the first, as any")
         with operator(sandbox, namespace, folder, aws.url, resync_seconds=resync_seconds):
-            asyncio.run(_first(sandbox, namespace))
+            asyncio.run(first(sandbox, namespace))
         say(f"{tenants} tenants: copies")
-        asyncio.run(_copies(sandbox, namespace, names))
+        asyncio.run(copies(sandbox, namespace, names))
         aws.ask("clone", {"pattern": PATTERN, "names": names})
         aws.ask("clear")
         return _restarted(sandbox, namespace, folder, aws, [PATTERN, *names], resync_seconds, say=say)
 
 
-async def _first(sandbox: Sandbox, namespace: str) -> None:
+async def first(sandbox: Sandbox, namespace: str) -> None:
     """Until it is Ready, and once more: what else may hold copies of its files is read of a tenant that is."""
     async with Kubernetes(sandbox, namespace) as kube:
         began = time.monotonic()
@@ -273,7 +276,7 @@ async def _first(sandbox: Sandbox, namespace: str) -> None:
             await asyncio.sleep(0.2)
 
 
-async def _copies(sandbox: Sandbox, namespace: str, names: Sequence[str]) -> None:
+async def copies(sandbox: Sandbox, namespace: str, names: Sequence[str]) -> None:
     some_at_once = asyncio.Semaphore(8)
 
     async with Kubernetes(sandbox, namespace) as kube:

@@ -4,7 +4,7 @@ It keeps what the operator makes (scale_world.py), answers each call after so ma
 AWS's published limits (scale_limits.py). It checks no signature and no permission.
 
 GET /-/state: calls and throttled calls by operation. POST /-/clear begins to count anew. POST /-/clone copies what one
-tenant has for others, so that ten thousand need not be created one by one.
+tenant has for others, so that ten thousand need not be created one by one. GET /-/inventory: what there is.
 """
 
 from __future__ import annotations
@@ -88,6 +88,8 @@ class Service:
         if path == "/-/clone":
             given = json.loads(body)
             self.world.clone(given["pattern"], given["names"])
+        if path == "/-/inventory":
+            return web.json_response(self.world.inventory())
         return web.json_response({"calls": self.calls, "throttled": self.throttled, "unknown": self.unknown})
 
     def _operation(self, request: web.Request, body: bytes) -> tuple[str, Callable[[], Any], _Wire]:

@@ -54,6 +54,27 @@ class World:
                     if kind is self.mappings:
                         self.mappings_of.setdefault(_name_of(described["FunctionArn"]), []).append(copied)
 
+    def inventory(self) -> dict[str, Any]:
+        """Functions with their memory, mappings with their states by function, and the names of all else."""
+        return {
+            "functions": {name: one["shown"]["MemorySize"] for name, one in self.functions.items()},
+            "mappings": {
+                function: [self.mappings[key]["State"] for key in list(keys) if self._is_there(key)]
+                for function, keys in list(self.mappings_of.items())
+            },
+            "roles": sorted(self.roles),
+            "groups": sorted(self.groups),
+            "streams": sorted(name for name, one in self.tables.items() if one["stream"]),
+        }
+
+    def _is_there(self, key: str) -> bool:
+        """A mapping goes when it is looked at after its time."""
+        try:
+            self.mapping(key)
+        except AwsRefusalError:
+            return False
+        return True
+
     # DynamoDB
 
     def table(self, name: str) -> dict[str, Any]:
@@ -218,6 +239,8 @@ class World:
 
     def create_function(self, given: Any) -> Any:
         name, role = given["FunctionName"], given["Role"].rpartition("/")[2]
+        if name in self.functions:
+            raise AwsRefusalError("ResourceConflictException", f"Function already exist: {name}", status=409)
         if role not in self.roles or time.time() - self.roles[role]["made"] < ROLE_SECONDS * self.ripening:
             raise AwsRefusalError(
                 "InvalidParameterValueException", "The role defined for the function cannot be assumed by Lambda."
