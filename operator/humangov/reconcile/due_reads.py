@@ -23,6 +23,8 @@ PERIOD_SECONDS = 2900.0
 COPIES_SECONDS = 6 * 3600.0
 """What else may hold copies of the bucket's files: facts for people, of which nothing is corrected."""
 COPIES = "Copies"
+AFTER_START = 0.25
+"""Of the period: no less than a resync, in which all tenants are read for the first time, out of the same limits."""
 ADDITIONS_SECONDS = 6 * 3600.0
 """With thousands of tenants: URLs of the function, destinations and code signing, which do no harm as long as nobody
 else may invoke it. That takes three of the calls of which Lambda allows 15 a second."""
@@ -111,15 +113,18 @@ def first(
 ) -> Reading | None:
     """After a full reading; None where not all of it was read, or something is absent.
 
-    copies_at: of their read. deferred: parts that were not read deep. They are due at any time within the period, and
-    after each start at another one: who is restarted often is not left with the same for ever.
+    copies_at: of their read. deferred: parts that were not read deep. They are due at any time within the period, but
+    not in the first AFTER_START of it; after each start at another one: who is restarted often is not left with the
+    same for ever.
     """
     parts = {part: observed.get(part) for part in READ}
     if any(found is None or isinstance(found, Unread) for found in parts.values()):
         return None
     start = zlib.crc32(uid.encode())
     shares = {part: ((place + start) % len(_IN_TURN) + 1) / len(_IN_TURN) for place, part in enumerate(_IN_TURN)}
-    shares |= {part: zlib.crc32(f"{uid} {part} {now}".encode()) / 2**32 for part in (*deferred, ADDITIONS)}
+    drawn = {part: zlib.crc32(f"{uid} {part} {now}".encode()) / 2**32 for part in (*deferred, ADDITIONS)}
+    shares |= {part: AFTER_START + (1 - AFTER_START) * drawn[part] for part in deferred}
+    shares[ADDITIONS] = drawn[ADDITIONS]
     periods = {ADDITIONS: ADDITIONS_SECONDS}
     read_at = {part: now - periods.get(part, PERIOD_SECONDS) * (1 - share) for part, share in shares.items()}
     return Reading(generation=generation, packed=packed(parts), read_at={**read_at, COPIES: copies_at}, full_at=now)
