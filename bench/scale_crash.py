@@ -74,11 +74,12 @@ def _under_load(
             say(f"{EDITED} edits, {NEW} new and {DELETED} deletions at once; the leader is {end} meanwhile")
             asyncio.run(_changes(sandbox, namespace, edited, new, removed, memory_mib=MEMORY_MIB[number]))
             time.sleep(BEFORE_THE_END_SECONDS)
-            began = time.monotonic()
             _end(leader, end)
+            ended = time.monotonic()
+            running.remove(leader)
+            _leader(running)
+            seconds[end] = time.monotonic() - ended
             running.append(_started(sandbox, namespace, folder, aws))
-            _leader([one for one in running if one is not leader])
-            seconds[end] = time.monotonic() - began
             memory |= {**dict.fromkeys(edited, MEMORY_MIB[number]), **dict.fromkeys(new, DEFAULT_MIB)}
             deleted += removed
         for name in deleted:

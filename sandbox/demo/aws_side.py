@@ -11,7 +11,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sandbox.demo.people import Employee, State, pdf
 from sandbox.handle import Sandbox
@@ -76,7 +76,7 @@ class AwsSide:
     def in_use(self, state: State) -> Iterator[None]:
         """Meanwhile the application changes a record every second, as those of a table in use change."""
         over = threading.Event()
-        key = {"id": {"S": min(self.record_ids(state))}}
+        key = {"id": {"S": min(self.record_ids(state), default="none")}}
         change = {"ConditionExpression": "attribute_exists(id)", "UpdateExpression": "SET salary = :salary"}
 
         def work() -> None:
@@ -84,7 +84,7 @@ class AwsSide:
             while not over.wait(CHANGED_EVERY_SECONDS):
                 salary += 100
                 values = {":salary": {"N": str(salary)}}
-                with contextlib.suppress(ClientError):  # its record was removed, or there is a storm
+                with contextlib.suppress(ClientError, BotoCoreError):  # its record was removed, or there is a storm
                     self.clients["dynamodb"].update_item(
                         TableName=state.table, Key=key, ExpressionAttributeValues=values, **change
                     )

@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.awsrequest import AWSResponse
+from botocore.session import get_session
 from humangov.aws.actions import ACTIONS
 from humangov.aws.budget import Budget, Waited, at_priority
 from humangov.aws.clients import Called, Clients
@@ -87,19 +88,26 @@ def test_throttled_write_is_counted_once_and_does_not_wait_without_a_budget() ->
 
 def test_without_published_limits_no_call_waits_before_the_first_throttled_one() -> None:
     waited: list[Waited] = []
-    budget = Budget(published=False, waited=waited.append)
+    later = [0.0]
+    budget = Budget(published=False, waited=waited.append, clock=lambda: time.monotonic() + later[0])
     begun = time.monotonic()
     for _ in range(100):  # at 9 a second
         budget.wait(SLOW, where=HERE)
     assert (time.monotonic() - begun < 1.0, len(waited), budget.use().rates) == (True, 100, {})
     budget.throttled(SLOW, where=HERE)
     assert budget.use().rates == {"slow": pytest.approx(SLOW.per_second * MOST)}, "its height may be AWS's all the same"
+    for limit, where in ((SLOW, HERE), (OTHER, ELSEWHERE), (LAMBDA, HERE)):
+        budget.throttled(limit, where=where)
+    assert budget.use().rates == {one.name: pytest.approx(one.per_second * MOST) for one in (SLOW, OTHER, LAMBDA)}, (
+        "those of the same burst were on their way"
+    )
     begun = time.monotonic()
     budget.wait(SLOW, where=HERE)
     assert time.monotonic() - begun > 0.05, "from now on calls wait"
     for _ in range(10):
         budget.wait(OTHER, where=ELSEWHERE)
     assert time.monotonic() - begun > 0.3, "for the other limits too: whoever keeps one keeps all"
+    later[0] = 2.0
     budget.throttled(SLOW, where=HERE)
     assert budget.use().rates["slow"] == pytest.approx(SLOW.per_second * MOST / 2, rel=0.1), "then as of AWS"
 
@@ -113,6 +121,16 @@ def test_without_published_limits_no_call_waits_before_the_first_throttled_one()
 )  # fmt: skip
 def test_limits_are_kept_at_endpoints_of_aws(url: str, kept: bool) -> None:
     assert are_kept_at(url) == kept
+
+
+def test_limits_are_kept_in_every_partition_of_the_sdk() -> None:
+    partitions = get_session().get_component("data_loader").load_data("partitions")["partitions"]
+    suffixes = {one["outputs"][kind] for one in partitions for kind in ("dnsSuffix", "dualStackDnsSuffix")}
+    assert len(suffixes) > 10
+    for suffix in suffixes:
+        assert are_kept_at(f"https://lambda.somewhere-1.{suffix}"), suffix
+        assert are_kept_at(f"https://lambda.somewhere-1.{suffix}.:443"), suffix
+        assert not are_kept_at(f"https://evil{suffix}"), suffix
 
 
 def test_wait_for_the_budget_is_not_part_of_a_calls_duration() -> None:

@@ -129,3 +129,24 @@ def test_memory_writers_replace_only_their_own_part() -> None:
     of.remember(KEY, uid="u", stream_lag=Finding.warning("StreamLagging", "late"))
     assert of.memory(KEY).reconciler.reconciliations == 5
     assert of.memory(KEY).stream_lag is not None
+
+
+def provisioned(name: str, *, region: str = "us-east-1", uid: str = "u", version: int = 1) -> Resource:
+    found = form(version, uid=uid)
+    status = {"aws": {"accountID": "111111111111", "region": region, "cluster": "c"}}
+    return {**found, "metadata": {**found["metadata"], "name": name}, "status": status}
+
+
+def test_only_what_has_aws_resources_in_its_account_and_region_shares_a_tenants_limits() -> None:
+    """Others may create as many invalid or refused ones as they like: nobody is read less often for them."""
+    of = provisioned("california")["status"]
+    junk = [{**form(1), "metadata": {**form(1)["metadata"], "name": f"junk-{number}"}} for number in range(50)]
+    kept = store(provisioned("california"), provisioned("texas"), provisioned("utah", region="us-west-2"), *junk)
+    assert (kept.count(), kept.provisioned_beside(of)) == (53, 2)
+    kept.put(provisioned("texas", uid="re-created", version=2))
+    assert kept.provisioned_beside(of) == 2
+    kept.drop("humangov/texas", uid="re-created")
+    kept.drop("humangov/junk-1", uid="u")
+    assert (kept.count(), kept.provisioned_beside(of)) == (51, 1)
+    kept.put({**form(2), "status": {}})
+    assert kept.provisioned_beside(of) == 0

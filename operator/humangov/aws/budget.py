@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from humangov.aws.limits import Limit
-from humangov.aws.token_bucket import Priority, Ticket, TokenBucket
+from humangov.aws.token_bucket import CUT_ONCE_IN_SECONDS, Priority, Ticket, TokenBucket
 
 SHARE = 0.5
 _LEAST_SECONDS = 0.001
@@ -124,6 +124,7 @@ class Budget:
         whoever throttles is taken to keep all of these limits.
         """
         self._share, self._clock, self._waited, self._has_limits = share, clock, waited, published
+        self._learned_at: float | None = None
         self._creating = threading.Lock()
         self._of: dict[tuple[str, str], tuple[Limit, _Shared]] = {}
 
@@ -156,13 +157,13 @@ class Budget:
         """AWS has throttled a call that counts against the limit."""
         if not self._share:
             return
+        if not self._has_limits:  # no call has waited so far: that says nothing of how high the limit is
+            self._learned_at, self._has_limits = self._clock(), True
+            self._shared(limit, where)
+            return
         shared = self._shared(limit, where)
-        is_news, self._has_limits = not self._has_limits, True
         with shared.lock:
-            if is_news:  # no call has waited so far: that says nothing of the limit's height
-                shared.bucket.empty(now=self._clock())
-            else:
-                shared.bucket.throttled(now=self._clock())
+            shared.bucket.throttled(now=self._clock())
 
     def backlog_seconds(self, *, where: str) -> float:
         """How long a resync's call would wait, about, for the limit with the longest queue. where: as of `wait`."""
@@ -197,7 +198,10 @@ class Budget:
         found = self._of.get(key)
         if found is None:
             with self._creating:
-                bucket = TokenBucket(per_second=limit.per_second, share=self._share, now=self._clock())
+                now = self._clock()
+                bucket = TokenBucket(per_second=limit.per_second, share=self._share, now=now)
+                if self._learned_at is not None and now - self._learned_at < CUT_ONCE_IN_SECONDS:
+                    bucket.empty(now=now)  # calls that did not wait are on their way
                 found = self._of.setdefault(key, (limit, _Shared(bucket=bucket)))
         return found[1]
 

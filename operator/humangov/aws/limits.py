@@ -18,10 +18,11 @@ _METRICS = "https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloud
 _TAGGING = "https://docs.aws.amazon.com/tag-editor/latest/userguide/reference.html"
 _UNPUBLISHED = ""
 _DOMAINS = (
-    "amazonaws.com", "api.aws", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "amazonaws.eu", "c2s.ic.gov",
-    "sc2s.sgov.gov", "cloud.adc-e.uk", "csp.hci.ic.gov",
+    "amazonaws.com", "api.aws", "amazonaws.com.cn", "api.amazonwebservices.com.cn", "amazonaws.eu",
+    "api.amazonwebservices.eu", "c2s.ic.gov", "api.aws.ic.gov", "sc2s.sgov.gov", "api.aws.scloud", "cloud.adc-e.uk",
+    "api.cloud-aws.adc-e.uk", "csp.hci.ic.gov", "api.aws.hci.ic.gov",
 )  # fmt: skip
-"""Of all partitions: https://docs.aws.amazon.com/general/latest/gr/rande.html."""
+"""Of all partitions, as the SDK's partitions.json has them (test_budget.py compares)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ def limit_of(action: str, *, writes: bool) -> Limit:
 def are_kept_at(endpoint_url: str) -> bool:
     """Whether AWS answers there (empty: nothing else was asked for), if only in a VPC, or with FIPS."""
     try:
-        host = urlsplit(endpoint_url).hostname or ""
+        host = (urlsplit(endpoint_url).hostname or "").removesuffix(".")
     except ValueError:  # the SDK says so of each call
         return False
     return not endpoint_url or any(host == domain or host.endswith(f".{domain}") for domain in _DOMAINS)

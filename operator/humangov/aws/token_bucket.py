@@ -2,8 +2,9 @@
 
 It knows no clock but the `now` (seconds, monotonic) that it is given. `grant` says who may call:
 
-- The higher priority comes first. But every FAIR_EVERYth token goes to whoever has waited the longest, RESYNC left out
-  each second time: none starves, and the few calls of a new tenant do not stand behind hundreds of old resyncs.
+- The higher priority comes first. But every FAIR_EVERYth token goes to whoever has waited the longest: none starves.
+  While AWS throttles nothing, each second of these leaves RESYNC out: the few calls of a new tenant do not stand behind
+  hundreds of old resyncs.
 - RESYNC, which nobody waits for, has no more than `share` of AWS's limit; all together have MOST of it. What is left is
   for whoever else calls AWS in that account.
 - Where AWS throttles all the same, somebody else calls it too, or the limit is lower than was thought: the rate is
@@ -142,6 +143,7 @@ class TokenBucket:
         """What could be kept was used, by calls that this bucket was not asked for."""
         self._refill(now=now)
         self._all.left = self._of_resync.left = 0.0
+        self._cut_at = now  # those that are on their way say no more than this one
 
     def waiting(self, priority: Priority) -> int:
         return len(self._queues[priority])
@@ -176,7 +178,7 @@ class TokenBucket:
         if not heads:
             return None
         if self._grants % FAIR_EVERY == FAIR_EVERY - 1:
-            is_for_all = self._grants // FAIR_EVERY % 2 == 1
+            is_for_all = self.factor < 1 or self._grants // FAIR_EVERY % 2 == 1
             waited_for = [ticket for ticket in heads if is_for_all or ticket.priority is not Priority.RESYNC]
             return min(waited_for or heads, key=lambda ticket: (ticket.since, ticket.priority))
         return min(heads, key=lambda ticket: ticket.priority)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -149,6 +150,10 @@ class _Deleted:
     at: float
 
 
+Place = tuple[str, str]
+"""An account and a region."""
+
+
 @dataclass
 class Store:
     """By `namespace/name`.
@@ -168,6 +173,7 @@ class Store:
     _tenants: dict[str, Tenant] = field(default_factory=dict)
     _conflict_candidates: ConflictCandidates = field(default_factory=ConflictCandidates)
     _deleted: dict[str, _Deleted] = field(default_factory=dict)  # in the order of their ends
+    _provisioned: Counter[Place] = field(default_factory=Counter)
 
     def put(self, resource: Resource) -> None:
         """Keep the newer of two forms of a resource: watch events may arrive after our own write's answer.
@@ -183,6 +189,8 @@ class Store:
         deleted = self._deleted.get(key)
         if deleted is not None and deleted.uid == uid_of(resource):
             return  # the answer of a write, later than the event of the deletion
+        self._count(known, -1)
+        self._count(resource, 1)
         self._resources[key] = resource
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid_of(resource):
@@ -205,6 +213,7 @@ class Store:
         self._forget_deleted()
         self._deleted.pop(key, None)
         self._deleted[key] = _Deleted(uid=uid, at=self.monotonic())
+        self._count(known, -1)
         for several in (self._resources, self._memories, self._tenants):
             several.pop(key, None)
         self._conflict_candidates.drop(key)
@@ -247,6 +256,18 @@ class Store:
         """How many resources there are."""
         return len(self._resources)
 
+    def provisioned_beside(self, status: Mapping[str, Any]) -> int:
+        """How many tenants share AWS's limits with the one of this status: those that have AWS resources there.
+
+        Whoever may create HumanGovStates can't raise that number by any that the operator provisions nothing for.
+        """
+        return self._provisioned[_place(status)]
+
+    def _count(self, resource: Resource | None, number: int) -> None:
+        status = (resource or {}).get("status") or {}
+        if status.get("aws"):
+            self._provisioned[_place(status)] += number
+
     def stop_of(self, key: str) -> Stop | None:
         """As the tenant's latest form, and the stop of all, say."""
         resource = self._resources.get(key)
@@ -260,6 +281,11 @@ class Store:
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._resources))
+
+
+def _place(status: Mapping[str, Any]) -> Place:
+    aws = status.get("aws") or {}
+    return str(aws.get("accountID", "")), str(aws.get("region", ""))
 
 
 def key_of(resource: Resource) -> str:

@@ -104,7 +104,8 @@ def due(reading: Reading | None, confirmation: Confirmation | None, *, now: floa
 def _in_turn(reading: Reading, *, now: float, spared: Collection[str], seldom: bool) -> frozenset[str]:
     turn = {part for part in _IN_TURN if part not in spared and now - reading.read_at[part] >= PERIOD_SECONDS}
     copies = BUCKET in turn and now - reading.read_at[COPIES] >= COPIES_SECONDS
-    additions = FUNCTION in turn and (not seldom or now - reading.read_at[ADDITIONS] >= ADDITIONS_SECONDS)
+    additions = now - reading.read_at[ADDITIONS] >= ADDITIONS_SECONDS if seldom else FUNCTION in turn
+    turn |= {FUNCTION} if additions else set()
     return frozenset(turn | ({COPIES} if copies else set()) | ({ADDITIONS} if additions else set()))
 
 
