@@ -25,6 +25,7 @@ from bench import (
     moto,
     report,
     scale,
+    scale_apply,
     scale_crash,
     scale_pictures,
     second_s3,
@@ -269,6 +270,14 @@ def world_command(*, histories: int, steps: int, seed: int, jobs: int, delete: f
 def scale_command(*, sizes: tuple[int, ...], resync_seconds: float, json_only: bool) -> None:
     """Restart, edits and new tenants meanwhile, rest, of so many tenants, on a fake AWS that keeps AWS's limits."""
     _print(lambda: scale.run(say=say, sizes=sizes, resync_seconds=resync_seconds), json_only=json_only)
+
+
+@main.command("scale-apply", context_settings=_CONTEXT)
+@click.option("--tenants", type=click.IntRange(min=10), default=scale_apply.TENANTS, help="Applied at once.")
+@_json_only
+def scale_apply_command(*, tenants: int, json_only: bool) -> None:
+    """Many tenants applied at once, on an AWS without limits: seconds, and the operator's processor time."""
+    _print(lambda: scale_apply.run(say=say, tenants=tenants), json_only=json_only)
 
 
 @main.command("scale-crash", context_settings=_CONTEXT)

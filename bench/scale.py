@@ -202,13 +202,15 @@ class Running:
 
 
 @contextlib.contextmanager
-def operator(sandbox: Sandbox, namespace: str, folder: Path, url: str, *, resync_seconds: float) -> Iterator[Running]:
+def operator(
+    sandbox: Sandbox, namespace: str, folder: Path, url: str, *, resync_seconds: float, share: int = 50
+) -> Iterator[Running]:  # fmt: skip
     [port] = ports.choose(["probe"]).values()
     with local_operator.start(
         sandbox, namespace=namespace, folder=folder,
         arguments=[
             "--region", emulator.REGION, "--resync", str(resync_seconds), "--probe-address", f"127.0.0.1:{port}",
-            "--log-level", "info", "--aws-limits-share", "50",
+            "--log-level", "info", "--aws-limits-share", str(share),
         ],
         environment={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", **endpoints(url)},
     ) as local:  # fmt: skip
@@ -224,13 +226,13 @@ def endpoints(url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def place(sandbox: Sandbox) -> Iterator[tuple[str, Path, FakeAws]]:
+def place(sandbox: Sandbox, *, aws: Sequence[str] = ("limits", "ripening")) -> Iterator[tuple[str, Path, FakeAws]]:
     namespace = f"bench-{uuid.uuid4().hex[:6]}"
     folder = sandbox.root / namespace
     folder.mkdir(parents=True)
     local_operator.install(sandbox, namespace=namespace)
     try:
-        with listening("bench.scale_aws", ANSWER_SECONDS, "limits", "ripening") as url:
+        with listening("bench.scale_aws", ANSWER_SECONDS, *aws) as url:
             yield namespace, folder, FakeAws(url)
     finally:
         local_operator.kubectl(
