@@ -71,10 +71,11 @@ def calls_command(*, repeats: int, states: int, json_only: bool) -> None:
 
 @main.command("bulk", context_settings=_CONTEXT)
 @click.option("--states", type=click.IntRange(min=1), multiple=True, default=bulk.STATES, help="Settled tenants.")
+@click.option("--hourly-up-to", type=int, default=bulk.HOURLY_UP_TO, help="Tenants; with more, some is read seldom.")
 @_json_only
-def bulk_command(*, states: tuple[int, ...], json_only: bool) -> None:
+def bulk_command(*, states: tuple[int, ...], hourly_up_to: int, json_only: bool) -> None:
     """An hour of settled tenants, singly and in bulk: AWS calls by their limit, and processor time. In memory."""
-    _print(lambda: bulk.run(say=say, states=states), json_only=json_only)
+    _print(lambda: bulk.run(say=say, states=states, hourly_up_to=hourly_up_to), json_only=json_only)
 
 
 @main.command("critical", context_settings=_CONTEXT)

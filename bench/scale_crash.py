@@ -16,10 +16,10 @@ from typing import Any
 
 from kubernetes.aio.client.exceptions import ApiException as UntypedApiException
 
-from bench import rig, scale
+from bench import rig, scale_rig, soak_replicas
 from bench.measure import Report, Table
 from bench.rig import NotMeasuredError, Say
-from bench.scale import FakeAws, Kubernetes
+from bench.scale_rig import FakeAws, Kubernetes
 from sandbox import emulator, local_operator
 from sandbox.handle import Sandbox
 from sandbox.local_operator import LocalOperator
@@ -33,7 +33,6 @@ WITHIN_SECONDS = 900.0
 DEFAULT_MIB, MEMORY_MIB = 512, (256, 768)
 """What the edits of the first and of the second leader declare."""
 
-_WORKS, _UP = b"watching humangovstates", b"the lease"
 _NOT_FOUND = 404
 ApiException: Any = UntypedApiException  # the library has no types there
 
@@ -48,21 +47,15 @@ class Wanted:
 
 def run(*, say: Say, tenants: int) -> Report:
     """Raises SandboxError, OperatorError or NotMeasuredError."""
-    with sandbox_up(say) as (sandbox, _), scale.place(sandbox) as (namespace, folder, aws):
-        names = [f"tenant-{number:05}" for number in range(1, tenants)]
-        say(f"{tenants} tenants: the first, and its copies")
-        with scale.operator(sandbox, namespace, folder, aws.url, resync_seconds=600):
-            asyncio.run(scale.first(sandbox, namespace))
-        asyncio.run(scale.copies(sandbox, namespace, names))
-        aws.ask("clone", {"pattern": scale.PATTERN, "names": names})
-        aws.ask("clear")
+    with sandbox_up(say) as (sandbox, _), scale_rig.place(sandbox) as (namespace, folder, aws):
+        names = scale_rig.settled(sandbox, namespace, folder, aws, tenants, resync_seconds=600, say=say)
         return _under_load(sandbox, namespace, folder, aws, names, say=say)
 
 
 def _under_load(
     sandbox: Sandbox, namespace: str, folder: Path, aws: FakeAws, names: Sequence[str], *, say: Say
 ) -> Report:  # fmt: skip
-    memory = dict.fromkeys([scale.PATTERN, *names], DEFAULT_MIB)
+    memory = dict.fromkeys(names, DEFAULT_MIB)
     deleted: list[str] = []
     spare = iter(names)
     seconds: dict[str, float] = {}
@@ -155,9 +148,9 @@ def _operators(sandbox: Sandbox, namespace: str, folder: Path, aws: FakeAws) -> 
 
 def _started(sandbox: Sandbox, namespace: str, folder: Path, aws: FakeAws) -> LocalOperator:
     return local_operator.start(
-        sandbox, namespace=namespace, folder=folder, until=_UP,
+        sandbox, namespace=namespace, folder=folder, until=soak_replicas.UP,
         arguments=["--leader-elect", "--region", emulator.REGION, "--log-level", "info", "--aws-limits-share", "50"],
-        environment={"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", **scale.endpoints(aws.url)},
+        environment={**scale_rig.CREDENTIALS, **scale_rig.endpoints(aws.url)},
     )  # fmt: skip
 
 
@@ -166,7 +159,7 @@ def _leader(running: Sequence[LocalOperator]) -> LocalOperator:
     began = time.monotonic()
     while time.monotonic() - began < WITHIN_SECONDS:
         alive = (one for one in running if one.process.poll() is None)
-        leader = next((one for one in alive if _WORKS in one.log.read_bytes()), None)
+        leader = next((one for one in alive if soak_replicas.WORKS in one.log.read_bytes()), None)
         if leader is not None:
             return leader
         time.sleep(0.1)

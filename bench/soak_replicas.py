@@ -15,7 +15,7 @@ from sandbox.local_operator import LocalOperator
 from sandbox.paths import REPOSITORY
 
 WORKS = b"watching humangovstates"
-_UP = b"the lease"
+UP = b"the lease"
 """It holds it, or waits for it."""
 
 FOLLOWS_SECONDS = 180.0
@@ -109,7 +109,7 @@ class Replicas:
     def _new(self) -> LocalOperator:
         bench = self.bench
         return local_operator.start(
-            bench.sandbox, namespace=bench.namespace, folder=bench.folder, until=_UP,
+            bench.sandbox, namespace=bench.namespace, folder=bench.folder, until=UP,
             arguments=["--leader-elect", "--region", emulator.REGION, *self.arguments],
             environment={"AWS_ACCESS_KEY_ID": bench.account, "AWS_ENDPOINT_URL": bench.recorder.url},
             source=self._source, token_seconds=int(3600 * (self.hours + _TOKEN_HOURS_MORE)),

@@ -8,8 +8,9 @@ import pytest
 from humangov.aws import limits
 
 from bench import scale_crash
-from bench.scale import endpoints, unexplained_writes
+from bench.scale import unexplained_writes
 from bench.scale_crash import Wanted
+from bench.scale_rig import endpoints
 
 
 def test_only_status_writes_that_no_edit_and_no_new_tenant_explains_are_counted() -> None:

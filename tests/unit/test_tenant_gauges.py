@@ -51,14 +51,14 @@ def counted(store: Store) -> TenantGauges:
     stopped = {key: store.stop_of(key) is not None for key, _ in found}
     names = {key: ("tenants", resource["metadata"]["name"]) for key, resource in found}
     return TenantGauges(
-        tenants=Counter(own), stopped=sum(stopped.values()),
+        by_condition=Counter(own), stopped=sum(stopped.values()),
         problems={names[key]: problem for key, resource in found if (problem := problem_of(resource["status"]))},
         sweeps={names[key]: one for key, resource in found if (one := sweep_gauges(resource, stopped=stopped[key]))},
     )  # fmt: skip
 
 
 def told(gauges: TenantGauges) -> tuple[Any, ...]:
-    return dict(gauges.tenants), gauges.problems, gauges.sweeps, gauges.stopped
+    return dict(gauges.by_condition), gauges.problems, gauges.sweeps, gauges.stopped
 
 
 @given(steps=STEPS)
@@ -96,4 +96,4 @@ def test_a_scrape_looks_only_at_what_changed(monkeypatch: pytest.MonkeyPatch) ->
     gauges.update(store)
     gauges.update(store)
     assert len(looked) == 51
-    assert gauges.tenants == {("Ready", "True", "InSync"): 49, ("Stalled", "True", "MissingPermission"): 1}
+    assert gauges.by_condition == {("Ready", "True", "InSync"): 49, ("Stalled", "True", "MissingPermission"): 1}

@@ -74,6 +74,19 @@ def test_call_of_a_new_tenant_beside_many_edits_does_not_stand_behind_older_resy
     assert Counter(ticket.priority for ticket in order)[Priority.RESYNC] >= len(order) // (2 * FAIR_EVERY) - 1
 
 
+def test_while_aws_throttles_a_resync_gets_every_few_tokens_that_there_are() -> None:
+    """Its calls follow one another: at a twentieth of the rate, half as many tokens would make it last too long."""
+    bucket = TokenBucket(per_second=15, share=0.5, now=0.0)
+    bucket.grant(now=0.0)
+    for at in (1.0, 2.1, 3.2, 4.3, 5.4):
+        bucket.throttled(now=at)
+    resyncs = [bucket.ask(Priority.RESYNC, now=5.5) for _ in range(4)]
+    for _ in range(100):
+        bucket.ask(Priority.EDIT, now=5.6)
+    order = [ticket for number in range(600) for ticket in bucket.grant(now=6.0 + number / 10)][: 5 * FAIR_EVERY]
+    assert sum(ticket in order for ticket in resyncs) == len(resyncs)
+
+
 @settings(max_examples=100, deadline=None)
 @given(priority=st.sampled_from(Priority), flood=st.sampled_from(Priority), rate=st.floats(1, 100))
 def test_no_priority_starves_however_many_of_another_keep_coming(

@@ -123,8 +123,8 @@ class Budget:
         published: what is called has AWS's published limits. If not, no call waits before the first one is throttled:
         whoever throttles is taken to keep all of these limits.
         """
-        self._share, self._clock, self._waited, self._has_limits = share, clock, waited, published
-        self._learned_at: float | None = None
+        self._share, self._clock, self._waited, self._published = share, clock, waited, published
+        self._learned_at: float | None = None  # where they are not published
         self._creating = threading.Lock()
         self._of: dict[tuple[str, str], tuple[Limit, _Shared]] = {}
 
@@ -158,7 +158,7 @@ class Budget:
         if not self._share:
             return
         if not self._has_limits:  # no call has waited so far: that says nothing of how high the limit is
-            self._learned_at, self._has_limits = self._clock(), True
+            self._learned_at = self._clock()
             self._shared(limit, where)
             return
         shared = self._shared(limit, where)
@@ -183,6 +183,10 @@ class Budget:
                 for one in Priority:
                     waiting[one] += shared.bucket.waiting(one)
         return Use(rates=rates, waiting=waiting)
+
+    @property
+    def _has_limits(self) -> bool:
+        return self._published or self._learned_at is not None
 
     def _look(self, shared: _Shared) -> float:
         """Who may call now is woken; in how many seconds to look again."""

@@ -82,10 +82,8 @@ async def observe(
         part: partial(module.observe, clients, names, deep=deep or part in deep_parts)
         for part, module in MODULES.items()
     }
-    if not additions:
-        reads[FUNCTION] = partial(
-            function.observe, clients, names, deep=deep or FUNCTION in deep_parts, additions=False
-        )
+    of_function = partial(function.observe, clients, names, additions=additions)
+    reads[FUNCTION] = partial(of_function, deep=deep or FUNCTION in deep_parts)
     if deep or BUCKET in deep_parts:
         reads[BUCKET] = partial(bucket.observe, clients, names, copies=copies)
     if count_failures:

@@ -35,26 +35,26 @@ class ProcessState:
     sweep_queue: QueueCheck = field(default_factory=QueueCheck)
     code_rollout: RolloutCheck = field(default_factory=RolloutCheck)
     bulk_reads: BulkCheck = field(default_factory=BulkCheck)
-    tenants: TenantGauges = field(default_factory=TenantGauges)
+    tenant_gauges: TenantGauges = field(default_factory=TenantGauges)
 
     def gauges(self) -> Gauges:
         if self.queues is None:
             return Gauges()
         now, schedule = time.monotonic(), self.queues.workers.schedule
-        self.tenants.update(self.store)
+        self.tenant_gauges.update(self.store)
         return Gauges(
             leading=True,
             waiting=schedule.waiting(now=now),
             running=len(schedule.running()),
             longest_wait_seconds=max(0.0, schedule.longest_wait_seconds(now=now)),
-            tenants=self.tenants.tenants,
-            problems=self.tenants.problems,
-            stopped_tenants=self.tenants.stopped,
+            tenants=self.tenant_gauges.by_condition,
+            problems=self.tenant_gauges.problems,
+            stopped_tenants=self.tenant_gauges.stopped,
             code_rollout_stopped=self.store.code_rollout is not None and self.store.code_rollout.stage is Stage.STOPPED,
             leaked_tenants=self.leaks.leaked_tenants,
             stream_lags=self.stream_lags.lags,
             limited_records=self.erasure_limits.numbers,
-            sweeps=self.tenants.sweeps,
+            sweeps=self.tenant_gauges.sweeps,
             running_sweeps=self.sweep_queue.running,
             waiting_sweeps=self.sweep_queue.waiting,
         )

@@ -33,15 +33,15 @@ class _Counted:
 
 @dataclass
 class TenantGauges:
-    """By namespace and name, as of the last `update`.
+    """As of the last `update`; problems and sweeps by namespace and name.
 
-    tenants   how many tenants say what, in each of the operator's conditions; others write too
-    problems  what requires action first
-    sweeps    of each tenant that has sweeps
-    stopped   how many are to be stopped, by themselves or with all
+    by_condition  how many tenants say what, in each of the operator's conditions; others write too
+    problems      what requires action first
+    sweeps        of each tenant that has sweeps
+    stopped       how many are to be stopped, by themselves or with all
     """
 
-    tenants: Counter[Condition] = field(default_factory=Counter)
+    by_condition: Counter[Condition] = field(default_factory=Counter)
     problems: dict[tuple[str, str], Problem] = field(default_factory=dict)
     sweeps: dict[tuple[str, str], SweepGauges] = field(default_factory=dict)
     stopped: int = 0
@@ -59,7 +59,7 @@ class TenantGauges:
             if known is None or known.resource is not resource:
                 self._forget(key)
                 self._count(key, resource, stopped=store.stop_of(key) is not None)
-        if len(self._counted) > store.count():
+        if len(self._counted) > len(store.resources()):
             for key in self._counted.keys() - store.resources().keys():
                 self._forget(key)
 
@@ -75,7 +75,7 @@ class TenantGauges:
             self._same.clear()
         conditions = self._same.setdefault(conditions, conditions)
         self._counted[key] = _Counted(resource, name, conditions, stopped)
-        self.tenants.update(conditions)
+        self.by_condition.update(conditions)
         self.stopped += stopped
         if problem := problem_of(status):
             self.problems[name] = problem
@@ -86,10 +86,10 @@ class TenantGauges:
         known = self._counted.pop(key, None)
         if known is None:
             return
-        self.tenants.subtract(known.conditions)
+        self.by_condition.subtract(known.conditions)
         for condition in known.conditions:
-            if not self.tenants[condition]:
-                del self.tenants[condition]
+            if not self.by_condition[condition]:
+                del self.by_condition[condition]
         self.stopped -= known.stopped
         self.problems.pop(known.name, None)
         self.sweeps.pop(known.name, None)

@@ -189,8 +189,8 @@ class Store:
         deleted = self._deleted.get(key)
         if deleted is not None and deleted.uid == uid_of(resource):
             return  # the answer of a write, later than the event of the deletion
-        self._count(known, -1)
-        self._count(resource, 1)
+        self._count_provisioned(known, -1)
+        self._count_provisioned(resource, 1)
         self._resources[key] = resource
         memory = self._memories.get(key)
         if memory is None or memory.uid != uid_of(resource):
@@ -213,7 +213,7 @@ class Store:
         self._forget_deleted()
         self._deleted.pop(key, None)
         self._deleted[key] = _Deleted(uid=uid, at=self.monotonic())
-        self._count(known, -1)
+        self._count_provisioned(known, -1)
         for several in (self._resources, self._memories, self._tenants):
             several.pop(key, None)
         self._conflict_candidates.drop(key)
@@ -252,10 +252,6 @@ class Store:
         """The UID of each resource, as it is now."""
         return {key: uid_of(resource) for key, resource in self._resources.items()}
 
-    def count(self) -> int:
-        """How many resources there are."""
-        return len(self._resources)
-
     def provisioned_beside(self, status: Mapping[str, Any]) -> int:
         """How many tenants share AWS's limits with the one of this status: those that have AWS resources there.
 
@@ -263,7 +259,7 @@ class Store:
         """
         return self._provisioned[_place(status)]
 
-    def _count(self, resource: Resource | None, number: int) -> None:
+    def _count_provisioned(self, resource: Resource | None, number: int) -> None:
         status = (resource or {}).get("status") or {}
         if status.get("aws"):
             self._provisioned[_place(status)] += number

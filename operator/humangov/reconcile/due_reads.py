@@ -18,7 +18,7 @@ from humangov.aws.bulk.verdict import Confirmation
 from humangov.aws.resources import BUCKET, FAILURES, FUNCTION, LOG_GROUP, ROLE, STREAM, TRIGGER, Observations, Unread
 from humangov.reconcile.packed import Packed, packed
 
-PERIOD_SECONDS = 2900.0
+PERIOD_SECONDS, TURN_WITHIN_SECONDS = 2900.0, 3600.0
 """With the resync of 10 minutes (and 10 % more), no more than an hour lies between two reads."""
 COPIES_SECONDS = 6 * 3600.0
 """What else may hold copies of the bucket's files: facts for people, of which nothing is corrected."""
@@ -84,7 +84,9 @@ AT_START_OF_THOUSANDS = DueReads(deep=AT_START.deep - {ROLE}, confirmed={})
 
 
 def due(reading: Reading | None, confirmation: Confirmation | None, *, now: float, seldom: bool = False) -> DueReads:
-    """now: monotonic. confirmation: what the last snapshot said of the tenant. seldom: ADDITIONS are read so.
+    """now: monotonic. confirmation: what the last snapshot said of the tenant.
+
+    seldom: ADDITIONS are read within ADDITIONS_SECONDS, not with each deep read of the function.
 
     A snapshot that began before all was last read (after an edit, a drift) says nothing of what was read then.
     """
@@ -104,8 +106,8 @@ def due(reading: Reading | None, confirmation: Confirmation | None, *, now: floa
 def _in_turn(reading: Reading, *, now: float, spared: Collection[str], seldom: bool) -> frozenset[str]:
     turn = {part for part in _IN_TURN if part not in spared and now - reading.read_at[part] >= PERIOD_SECONDS}
     copies = BUCKET in turn and now - reading.read_at[COPIES] >= COPIES_SECONDS
-    additions = now - reading.read_at[ADDITIONS] >= ADDITIONS_SECONDS if seldom else FUNCTION in turn
-    turn |= {FUNCTION} if additions else set()
+    last = ADDITIONS_SECONDS - TURN_WITHIN_SECONDS if seldom else 0.0  # at the next turn they would be too old
+    additions = FUNCTION in turn and now - reading.read_at[ADDITIONS] >= last
     return frozenset(turn | ({COPIES} if copies else set()) | ({ADDITIONS} if additions else set()))
 
 
